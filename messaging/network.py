@@ -1,0 +1,45 @@
+"""What a network promises, under one name in code, in models and in ``specs/tla/Network.tla``."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Guarantee(Enum):
+    """What the network between two processes may do to messages.
+
+    The value is the name that the TLA+ module uses.  Each promise is about one ordered pair of
+    processes; nothing is ever promised across pairs.  No network here forges or alters a message.
+    """
+
+    #: Every message arrives exactly once, in the order sent.
+    ORDERED = "Ordered"
+    #: A message may be lost; those that arrive do so once, in the order sent.
+    ORDERED_LOSSY = "OrderedLossy"
+    #: Messages arrive in the order sent, each once or several times in a row.
+    ORDERED_DUPLICATING = "OrderedDuplicating"
+    #: Messages arrive in the order sent, each any number of times in a row, none included.
+    ORDERED_LOSSY_DUPLICATING = "OrderedLossyDuplicating"
+    #: Every message arrives exactly once, in any order.
+    UNORDERED = "Unordered"
+    #: A message arrives once or never, in any order.
+    UNORDERED_LOSSY = "UnorderedLossy"
+    #: Every message arrives at least once, at any later time again, in any order.
+    UNORDERED_DUPLICATING = "UnorderedDuplicating"
+    #: Anything but forgery: lost, late, repeated, overtaken.
+    UNORDERED_LOSSY_DUPLICATING = "UnorderedLossyDuplicating"
+
+    @property
+    def ordered(self) -> bool:
+        """Whether messages of one pair arrive in the order sent."""
+        return self.value.startswith("Ordered")
+
+    @property
+    def lossy(self) -> bool:
+        """Whether a message may never arrive."""
+        return "Lossy" in self.value
+
+    @property
+    def duplicating(self) -> bool:
+        """Whether a message may arrive more than once."""
+        return "Duplicating" in self.value
