@@ -1,0 +1,75 @@
+# Each target does its own set-up: a fresh clone needs Python 3.11 or later and make, nothing else.
+# `make` prints the targets.  VENV=dir puts the environment elsewhere; PYTHON=... picks the
+# interpreter it is made from; ARGS=... is passed on; uv is used where present, never required.
+
+VENV ?= .venv
+PYTHON ?=
+ARGS ?=
+# What the tests use beyond the base.  The agent frameworks take minutes and serve the adapters only.
+TEST_EXTRAS ?= dev,numba,report
+
+# An environment that happens to be active, or its variables, must not leak into ours.
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV CONDA_PREFIX
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+PY := $(VENV)/bin/python
+BENCHES := $(sort $(wildcard bench/bench_*.py))
+
+.DEFAULT_GOAL := help
+.PHONY: help simulate test test-slow check format bench clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+simulate: $(VENV)/.base ## the main job: what coherence saves on the canonical scenarios
+	@$(PY) -m coherence.simulate $(ARGS)
+
+test: $(VENV)/.dev ## the fast tests
+	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
+
+test-slow: $(VENV)/.dev ## the tests marked slow: minutes of proof
+	@$(PY) -m pytest -m slow $(ARGS) || { code=$$?; test $$code -eq 5; }
+
+check: $(VENV)/.dev ## lint, format, types, import contracts
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports
+
+format: $(VENV)/.dev ## mend what ruff can mend
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+bench: $(VENV)/.dev ## speeds, as ratios within one run
+	@for file in $(BENCHES); do echo "== $$file"; $(PY) $$file $(ARGS) || exit 1; done
+
+clean: ## remove caches and builds; the environment stays
+	@rm -rf dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# Stamps: an environment is set up again when pyproject.toml changes, and only then.
+
+$(VENV)/.base: pyproject.toml | $(PY)
+	@$(call install,.)
+
+$(VENV)/.dev: pyproject.toml | $(PY)
+	@$(call install,.[$(TEST_EXTRAS)])
+	@touch $(VENV)/.base
+
+# Installs the checkout, editable, with the extras of $(1); pip steps in where uv cannot.
+define install
+echo "Installing $(1) into $(VENV) (the first time takes a minute) ..." >&2; \
+{ command -v uv >/dev/null && uv pip install -q --python $(PY) -e '$(1)'; } \
+|| $(PY) -m pip install -q -e '$(1)' && touch $@
+endef
+
+$(PY):
+	@python=$$(for name in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python); do \
+	  "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  && echo "$$name" && break; done); \
+	test -n "$$python" || { echo "No Python 3.11 or later found; set PYTHON=..." >&2; exit 1; }; \
+	echo "Creating $(VENV) with $$($$python --version) ..." >&2; \
+	{ command -v uv >/dev/null && uv venv -q --seed --python "$$python" $(VENV); } \
+	|| "$$python" -m venv $(VENV) \
+	|| { rm -rf $(VENV); \
+	     echo "No venv module (Debian: apt install python3-venv), and no uv either." >&2; exit 1; }
