@@ -34,7 +34,7 @@ check: $(VENV)/.dev ## lint, format, types, import contracts
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/lint-imports --no-logo
 
 format: $(VENV)/.dev ## mend what ruff can mend
 	@$(PY) -m ruff check --fix .

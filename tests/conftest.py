@@ -1,0 +1,11 @@
+"""Settings that every test shares."""
+
+import os
+
+from hypothesis import settings
+
+# Speed is measured in bench/, so no example is ever failed for being slow.
+settings.register_profile("dev", deadline=None, print_blob=True)
+settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
+settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))

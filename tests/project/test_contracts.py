@@ -1,0 +1,128 @@
+"""The import contracts catch what they forbid: broken in a copy of the tree, each says so."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINTER = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+    "importlinter"
+]
+
+# How each rule is broken: the contract, a file, the line added at its end, what is reported.
+VIOLATIONS = {
+    "pure, directly": (
+        "pure",
+        "messaging/process.py",
+        "import random",
+        "messaging.process -> random",
+    ),
+    "pure, through another module": (
+        "pure",
+        "messaging/errors.py",
+        "from messaging import watch",
+        "messaging.watch -> time",
+    ),
+    "upwards": (
+        "layers",
+        "messaging/network.py",
+        "import coherence",
+        "messaging.network -> coherence",
+    ),
+    "between the engines": (
+        "layers",
+        "coherence/aside.py",
+        "import causal",
+        "coherence.aside -> causal",
+    ),
+    "the other way": ("layers", "causal/aside.py", "import coherence", "causal.aside -> coherence"),
+    "downwards, out of the checker": (
+        "checker",
+        "specs/checker/aside.py",
+        "import messaging",
+        "specs.checker.aside -> messaging",
+    ),
+    "the reference model leaning on the engine": (
+        "reference",
+        "coherence/simulate/paper.py",
+        "import coherence.table",
+        "coherence.simulate.paper -> coherence.table",
+    ),
+}
+
+# What importing a package must not load: it would cost every user what few of them need.
+HEAVY = {
+    "autogen_core",
+    "crewai",
+    "langgraph",
+    "matplotlib",
+    "networkx",
+    "numba",
+    "numpy",
+    "psycopg",
+}
+
+DECLARED = {contract["id"] for contract in LINTER["contracts"]}
+
+
+def lint(tree: Path) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command as main; main()",
+    ]
+    return subprocess.run(
+        [*command, "--no-cache", "--no-logo"], cwd=tree, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the packages and their contracts, in which both engines exist."""
+    packages = set(LINTER["root_packages"]) | {"coherence", "causal"}
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    listed = ", ".join(f'"{name}"' for name in sorted(packages))
+    text = re.sub(r"root_packages = \[.*?\]", f"root_packages = [{listed}]", text, flags=re.DOTALL)
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    for name in packages:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name)
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "__init__.py").touch()
+    (tmp_path / "messaging/watch.py").write_text("import time\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_the_tree_keeps_its_contracts(tree):
+    kept = lint(tree)
+    assert kept.returncode == 0, kept.stdout + kept.stderr
+
+
+@pytest.mark.parametrize(
+    ("contract", "file", "line", "report"), VIOLATIONS.values(), ids=VIOLATIONS.keys()
+)
+def test_a_violation_is_named(tree, contract, file, line, report):
+    if contract not in DECLARED:
+        pytest.skip(f"the package that the contract {contract!r} is about is not there yet")
+    with (tree / file).open("a", encoding="utf-8") as module:
+        module.write(f"\n{line}\n")
+    broken = lint(tree)
+    assert broken.returncode == 1, broken.stdout + broken.stderr
+    assert report in " ".join(broken.stdout.split())
+
+
+@pytest.mark.parametrize("package", LINTER["root_packages"])
+def test_an_import_stays_light(package):
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import {package}, sys; print(*sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert HEAVY.intersection(loaded.stdout.split()) == set()

@@ -1,0 +1,132 @@
+"""The tree keeps its shape: what is declared is there, what is there is declared."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+TOOL = PYPROJECT["tool"]
+WHEEL = TOOL["hatch"]["build"]["targets"]["wheel"]
+
+# Folders at the root that are no part of the distribution.
+OUTSIDE = {"bench", "build", "dist", "docs", "examples", "simulations", "tests", "venv"}
+
+# One protocol each: its table is one table, however long (CONTRIBUTING.md).
+LONG_MODULES = {"coherence/cache.py", "coherence/directory.py"}
+MODULE_LINES_MAX = 400
+
+# Modules that hold a clock, a generator, a socket, a file or a loop.  All others are pure.
+DRIVERS = (
+    "causal.endpoint",
+    "causal.simulate",
+    "coherence.client",
+    "coherence.simulate",
+    "coherence.stores",
+    "messaging.runtime",
+    "messaging.simulator",
+    "messaging.trace",
+)
+ENGINES = ("messaging", "coherence", "causal")
+
+
+def top_packages() -> list[str]:
+    """Import names of the packages in the tree, those under the source root `adapters` included."""
+    roots = [*ROOT.glob("[a-z]*/__init__.py"), *ROOT.glob("adapters/*/__init__.py")]
+    return sorted({init.parent.name for init in roots} - OUTSIDE)
+
+
+def modules(*packages: str) -> dict[str, Path]:
+    """Dotted name to file, for every module of the packages, their `__init__` files left out."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for package in packages
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if path.name != "__init__.py"
+    }
+
+
+def texts() -> list[Path]:
+    """Every text file that a clone would show."""
+    kinds = {".cfg", ".json", ".md", ".py", ".tla", ".toml", ".txt", ".yml", ""}
+    shown = [ROOT / ".ci", *(p for p in ROOT.iterdir() if not p.name.startswith("."))]
+    files = [f for top in shown for f in ([top] if top.is_file() else top.rglob("*"))]
+    return [f for f in files if f.is_file() and f.suffix in kinds and "__pycache__" not in f.parts]
+
+
+# Where pyproject.toml lists the packages.
+LISTINGS = {
+    "tool.hatch.build.targets.wheel.only-include": [
+        path for path in WHEEL["only-include"] if (ROOT / path / "__init__.py").exists()
+    ],
+    "tool.mypy.files": TOOL["mypy"]["files"],
+    "tool.coverage.run.source_pkgs": TOOL["coverage"]["run"]["source_pkgs"],
+    "tool.importlinter.root_packages": TOOL["importlinter"]["root_packages"],
+}
+
+
+@pytest.mark.parametrize("setting", LISTINGS)
+def test_every_package_is_listed(setting):
+    assert sorted(Path(path).name for path in LISTINGS[setting]) == top_packages()
+
+
+def test_all_that_the_wheel_lists_exists():
+    assert [path for path in WHEEL["only-include"] if not (ROOT / path).exists()] == []
+
+
+def test_readme_is_shipped():
+    assert (PYPROJECT["project"].get("readme") == "README.md") == (ROOT / "README.md").exists()
+
+
+@pytest.mark.parametrize("package", top_packages())
+def test_types_are_shipped(package):
+    assert list(ROOT.glob(f"**/{package}/py.typed")), f"{package}/py.typed is missing (PEP 561)"
+
+
+@pytest.mark.parametrize("package", sorted(set(ENGINES) & set(top_packages())))
+def test_every_module_is_pure_or_a_driver(package):
+    contract = next(c for c in TOOL["importlinter"]["contracts"] if c["id"] == "pure")
+    pure = set(contract["source_modules"])
+    undeclared = [
+        name
+        for name in modules(package)
+        if name not in pure and not any((name + ".").startswith(d + ".") for d in DRIVERS)
+    ]
+    assert undeclared == [], "add to the contract `pure` in pyproject.toml, or to DRIVERS here"
+
+
+@pytest.mark.parametrize("package", top_packages())
+def test_modules_are_short(package):
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in modules(package).values()
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MODULE_LINES_MAX
+    }
+    assert {name: lines for name, lines in long.items() if name not in LONG_MODULES} == {}
+
+
+def test_no_file_names_a_machine():
+    # Assembled, so that this file does not find itself.
+    folder = re.compile(
+        r"(?<![\w.:/-])/(?:" + "|".join(["work", "root", "home", "Users"]) + r")/\w"
+    )
+    named = [
+        f"{path.relative_to(ROOT)}: {found.group()}"
+        for path in texts()
+        if (found := folder.search(path.read_text(encoding="utf-8", errors="replace")))
+    ]
+    assert named == []
+
+
+def test_dev_is_one_list():
+    groups = PYPROJECT["dependency-groups"]
+    assert groups["dev"] == ["artifact-coherence[dev]"]
+
+
+def test_all_is_every_extra_of_the_product():
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    (everything,) = extras["all"]
+    named = set(re.search(r"\[(.*)\]", everything).group(1).split(","))
+    assert named == set(extras) - {"all", "dev"}

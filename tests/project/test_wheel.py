@@ -1,0 +1,100 @@
+"""The wheel is whole: built, installed elsewhere, it does the main job in a folder of its own."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+Run = Callable[..., str]
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """The command's stdout; its failure fails the test with all that it said."""
+    # The surroundings of the checkout must not leak in, nor a terminal's width.
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COLUMNS"))}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=clean,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=ROOT)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs Python in an environment that has the wheel, from a folder that has nothing."""
+    environment = tmp_path_factory.mktemp("installed") / "env"
+    empty = tmp_path_factory.mktemp("elsewhere")
+    venv.create(environment, with_pip=False, symlinks=True)
+    python = environment / "bin/python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index",
+        wheel, cwd=empty)  # fmt: skip
+    # The dependencies are borrowed from the environment that runs the tests, to need no network.
+    # A folder named in a .pth file is searched last, and .pth files in it, such as the one that
+    # makes the checkout importable, are not read.
+    (site,) = environment.glob("lib/python*/site-packages")
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+
+    def python_elsewhere(*arguments: str) -> str:
+        return run(python, *arguments, cwd=empty)
+
+    return python_elsewhere
+
+
+def test_it_holds_the_packages_and_their_data_only(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.split("/")[0] for name in archive.namelist()}
+        names = archive.namelist()
+    packages = set(PYPROJECT["tool"]["importlinter"]["root_packages"])
+    assert tops == packages | {f"artifact_coherence-{PYPROJECT['project']['version']}.dist-info"}
+    shipped = {
+        Path(name).name for name in names if name.startswith("coherence/simulate/scenarios/")
+    }
+    assert shipped == {path.name for path in (ROOT / "simulations/scenarios").glob("*.toml")}
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+@pytest.mark.parametrize("package", PYPROJECT["tool"]["importlinter"]["root_packages"])
+def test_a_package_comes_from_the_wheel(installed, package):
+    origin, prefix = installed(
+        "-c", f"import sys, {package}; print({package}.__file__, sys.prefix, sep='\n')"
+    ).splitlines()
+    assert Path(origin).is_relative_to(prefix)
+
+
+def test_it_lists_the_scenarios_that_travel_with_it(installed):
+    listing = installed("-m", "coherence.simulate", "list")
+    missing = [
+        path.stem
+        for path in (ROOT / "simulations/scenarios").glob("*.toml")
+        if path.stem not in listing
+    ]
+    assert missing == []
+
+
+def test_it_does_the_main_job(installed):
+    assert "planning" in installed("-m", "coherence.simulate", "run", "planning", "--runs", "1")
