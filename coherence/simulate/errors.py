@@ -1,0 +1,40 @@
+"""What can be wrong with a request to simulate: leaves of the one error tree.
+
+::
+
+    CallerError
+    ├── UnknownScenario    neither a shipped name nor a readable file
+    ├── InvalidScenario    a file, or a ``--set``, that does not describe a scenario
+    └── UnknownChoice      a strategy or rule set that does not exist
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from messaging.errors import CallerError
+
+
+class UnknownScenario(CallerError):
+    """No scenario of this name is shipped, and no such file can be read."""
+
+    code = "simulate.unknown-scenario"
+
+
+class InvalidScenario(CallerError):
+    """The text does not describe a scenario; the message names file, key and allowed values."""
+
+    code = "simulate.invalid-scenario"
+
+
+class UnknownChoice(CallerError):
+    """A word that must be one of a closed list is not in it."""
+
+    code = "simulate.unknown-choice"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ``, did you mean X?`` for a near miss, else the empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,49 @@
+"""What one run yields, whichever rules it was played by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from coherence.simulate.stream import Action
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of one run of one strategy under one set of rules."""
+
+    #: Full and partial texts that were asked for and sent.
+    fetch_tokens: int
+    #: Texts, or references to them, that were sent unasked.
+    push_tokens: int
+    #: Signals that a copy is out of date.
+    invalidation_tokens: int
+    #: All else that was charged: answers of "unchanged", for one.
+    other_tokens: int = 0
+    reads: int
+    #: Reads served by the reader's copy.
+    hits: int
+    #: Hits on a copy that was not the current version.
+    stale_reads: int
+    #: Longest row of stale reads of one agent on one artifact.
+    max_stale_steps: int
+    #: Stale reads beyond the strategy's bound; None where a strategy promises none.
+    bound_violations: int | None
+    #: Writes that replaced a version which their writer had never seen.
+    lost_updates: int
+    #: In the order of the scenario's artifacts.
+    writes_per_artifact: tuple[int, ...]
+    #: What was done, where it was asked to be recorded.
+    actions: Iterable[Action] = ()
+
+    @property
+    def sync_tokens(self) -> int:
+        """All that was charged."""
+        return (
+            self.fetch_tokens + self.push_tokens + self.invalidation_tokens + self.other_tokens
+        )
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Share of reads served by the reader's copy; None where nothing was read."""
+        return self.hits / self.reads if self.reads else None
