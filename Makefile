@@ -45,7 +45,7 @@ bench: $(VENV)/.dev ## speeds, as ratios within one run
 
 clean: ## remove caches and builds; the environment stays
 	@rm -rf dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage
-	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	@find . -path './.?*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps: an environment is set up again when pyproject.toml changes, and only then.
 
@@ -60,7 +60,7 @@ $(VENV)/.dev: pyproject.toml | $(PY)
 define install
 echo "Installing $(1) into $(VENV) (the first time takes a minute) ..." >&2; \
 { command -v uv >/dev/null && uv pip install -q --python $(PY) -e '$(1)'; } \
-|| $(PY) -m pip install -q -e '$(1)' && touch $@
+|| $(PY) -m pip install -qq -e '$(1)' && touch $@
 endef
 
 $(PY):
