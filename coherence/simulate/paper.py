@@ -27,6 +27,8 @@ from coherence.simulate.stream import Action, Recording, draw
 INVALIDATION_TOKENS = 12
 POINTER_TOKENS = 8
 
+_NEVER = 2**63
+
 
 def run(scenario: Scenario, strategy: str, seed: int, *, record: bool = False) -> RunResult:
     """Play one run by the paper's rules; `record` keeps the actions in the result."""
@@ -83,26 +85,27 @@ class _Model:
     def __init__(self, scenario: Scenario, strategy: str, seed: int) -> None:
         self.rng = Random(seed)
         self._sizes = scenario.sizes_tokens
-        self._agents, self._steps = scenario.agents, scenario.steps
+        self._agents = scenario.agents
         self._latency, self._loss = scenario.latency_steps, scenario.loss_probability
         self._timeout = scenario.transient_timeout_steps
         self._always_read = scenario.context == "always_read"
         self._pointer = scenario.context == "pointer"
         self._broadcast, self._eager = strategy == "broadcast", strategy == "eager"
-        never = scenario.steps + 1
-        self._lease = scenario.lease_steps if strategy == "lease" else never
-        self._accesses = scenario.access_count_max if strategy == "access_count" else never
+        self._lease = scenario.lease_steps if strategy == "lease" else _NEVER
+        self._accesses = scenario.access_count_max if strategy == "access_count" else _NEVER
         #: Longest row of stale reads that the strategy promises; lazy promises nothing.
         self._bound = {
             "broadcast": 0,
             "eager": 0,
             "lease": scenario.lease_steps,
             "access_count": scenario.access_count_max,
-        }.get(strategy, never)
+        }.get(strategy, _NEVER)
 
         m = len(self._sizes)
         self._version = [1] * m
         self._holders: list[set[int]] = [set() for _ in range(m)]
+        #: When an agent first fetched the artifact: peers are told, and lost, in this order.
+        self._rank: list[dict[int, int]] = [{} for _ in range(m)]
         self._copies: list[dict[int, _Copy]] = [{} for _ in range(m)]
         #: What a broadcast left with everybody who has not written since.
         self._everybody: list[_Copy | None] = [None] * m
@@ -146,7 +149,8 @@ class _Model:
             self._lost_updates += 1
         self._writes[artifact] += 1
         self._version[artifact] += 1
-        copies[agent] = _Copy(self._version[artifact], copy.expires)
+        copies[agent] = _Copy(self._version[artifact], step + self._lease)
+        self._stale[artifact].pop(agent, None)
         if not self._broadcast:
             self._tell_peers(step, agent, artifact)
 
@@ -188,12 +192,14 @@ class _Model:
     def _fetch(self, step: int, agent: int, artifact: int) -> _Copy:
         self._fetch_tokens += self._sizes[artifact]
         self._holders[artifact].add(agent)
+        self._rank[artifact].setdefault(agent, len(self._rank[artifact]))
         copy = _Copy(self._version[artifact], step + self._lease)
         self._copies[artifact][agent] = copy
+        self._awaiting[artifact].pop(agent, None)
         return copy
 
     def _tell_peers(self, step: int, writer: int, artifact: int) -> None:
-        peers = sorted(self._holders[artifact] - {writer})
+        peers = list(self._holders[artifact] - {writer})
         self._holders[artifact] = {writer}
         awaiting = self._awaiting[artifact]
         awaiting.pop(writer, None)
@@ -207,7 +213,8 @@ class _Model:
             self._push_tokens += size * len(peers)
         else:
             self._signals += len(peers)
-        if self._loss:  # one draw for each message, in the order of the agents' numbers
+        if self._loss:
+            peers.sort(key=self._rank[artifact].__getitem__)
             peers = [peer for peer in peers if self.rng.random() >= self._loss]
         arrival = step + self._latency
         self._network.append((arrival, artifact, self._version[artifact], writer, peers))
@@ -223,12 +230,13 @@ class _Model:
         self, artifact: int, version: int, writer: int, agents: list[int]
     ) -> None:
         for agent in agents:
-            self._copies[artifact][agent] = _Copy(version, self._steps + 1)
+            self._copies[artifact][agent] = _Copy(version, _NEVER)
             self._holders[artifact].update((agent, writer))
+            self._stale[artifact].pop(agent, None)
 
     def _give_everybody(self, step: int) -> None:
         self._push_tokens += self._agents * sum(self._sizes)
         for artifact, copies in enumerate(self._copies):
             if copies or step == 0:
                 copies.clear()
-                self._everybody[artifact] = _Copy(self._version[artifact], self._steps + 1)
+                self._everybody[artifact] = _Copy(self._version[artifact], _NEVER)
