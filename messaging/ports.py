@@ -1,0 +1,118 @@
+"""What a driver asks of the outside, and the errors that all drivers share.
+
+A port is a protocol class of one to three methods.  The in-memory ones are in `messaging.memory`;
+stores and brokers bring their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from messaging.errors import CallerError, Defect
+from messaging.process import Address, Envelope, Event, Step, Time
+
+Clock: TypeAlias = Callable[[], Time]
+"""Reads the driver's clock.  It must never go back."""
+
+Trace: TypeAlias = Callable[[Time, Address, Event[Any, Any], Step[Any]], None]
+"""Called after each step with the time, the process, the event and what it did."""
+
+
+class Saved(NamedTuple):
+    """What a journal gives back after a crash."""
+
+    state: Any
+    #: Envelopes saved and not yet reported as sent, oldest first.
+    unsent: tuple[Envelope[Any], ...]
+    #: The highest `seq` ever saved for each destination.
+    sequence: dict[Address, int]
+
+
+class Journal(Protocol):
+    """The durable memory of one process."""
+
+    def load(self) -> Saved | None:
+        """What was saved last; None before the first save."""
+        ...
+
+    def save(self, state: Any, outgoing: Sequence[Envelope[Any]]) -> None:
+        """Make both durable together, or raise `EnvironmentFault` with neither kept."""
+        ...
+
+    def sent(self, envelope: Envelope[Any]) -> None:
+        """Allow `envelope` to be forgotten.  A crash may undo this: it is then sent again."""
+        ...
+
+
+class AsyncJournal(Protocol):
+    """A `Journal` whose calls are awaited."""
+
+    async def load(self) -> Saved | None:
+        """What was saved last; None before the first save."""
+        ...
+
+    async def save(self, state: Any, outgoing: Sequence[Envelope[Any]]) -> None:
+        """Make both durable together, or raise `EnvironmentFault` with neither kept."""
+        ...
+
+    async def sent(self, envelope: Envelope[Any]) -> None:
+        """Allow `envelope` to be forgotten.  A crash may undo this: it is then sent again."""
+        ...
+
+
+class Transport(Protocol):
+    """The way out of one process, and for a blocking call the way in."""
+
+    def send(self, envelope: Envelope[Any]) -> None:
+        """Take responsibility for `envelope`, as far as the network's guarantee goes."""
+        ...
+
+    def wait(self, until: Time | None) -> Envelope[Any] | None:
+        """Block until an envelope is here or the clock reads `until`; None if none came.
+
+        None with `until` None says that nothing can come any more.
+        """
+        ...
+
+
+class AsyncTransport(Protocol):
+    """The way out of one process; what arrives is given to `AsyncRuntime.receive`."""
+
+    async def send(self, envelope: Envelope[Any]) -> None:
+        """Take responsibility for `envelope`, as far as the network's guarantee goes."""
+        ...
+
+
+class BrokenContract(Defect):
+    """A process did what `messaging.process` rules out."""
+
+    code = "broken-contract"
+
+
+class NoSuchProcess(CallerError):
+    """The system has no process of that address."""
+
+    code = "no-such-process"
+
+
+class Busy(CallerError):
+    """The process has a request outstanding, and may have only one."""
+
+    code = "busy"
+    remedy = (
+        "wait for the answer; every Invoke ends in a Respond, of the same step or of a later one"
+    )
+
+
+class Unavailable(CallerError):
+    """The process is down or paused, or is not, and the call needs the other."""
+
+    code = "unavailable"
+
+
+class Reentrant(CallerError):
+    """A driver was called from within one of its own steps."""
+
+    code = "reentrant"
+    remedy = "return first; to react to a step, schedule an Invoke with at=sim.now"
