@@ -25,6 +25,7 @@ DRIVERS = (
     "coherence.client",
     "coherence.simulate",
     "coherence.stores",
+    "messaging.netmodel",
     "messaging.runtime",
     "messaging.simulator",
     "messaging.trace",
@@ -62,7 +63,6 @@ LISTINGS = {
         path for path in WHEEL["only-include"] if (ROOT / path / "__init__.py").exists()
     ],
     "tool.mypy.files": TOOL["mypy"]["files"],
-    "tool.coverage.run.source_pkgs": TOOL["coverage"]["run"]["source_pkgs"],
     "tool.importlinter.root_packages": TOOL["importlinter"]["root_packages"],
 }
 
@@ -80,9 +80,11 @@ def test_readme_is_shipped():
     assert (PYPROJECT["project"].get("readme") == "README.md") == (ROOT / "README.md").exists()
 
 
-@pytest.mark.parametrize("package", top_packages())
-def test_types_are_shipped(package):
-    assert list(ROOT.glob(f"**/{package}/py.typed")), f"{package}/py.typed is missing (PEP 561)"
+def test_types_are_shipped_by_all_or_by_none():
+    promised = "Typing :: Typed" in PYPROJECT["project"]["classifiers"]
+    marked = {marker.parent.name for marker in ROOT.glob("*/py.typed")}
+    marked |= {marker.parent.name for marker in ROOT.glob("adapters/*/py.typed")}
+    assert marked == (set(top_packages()) if promised else set()), "PEP 561: py.typed, classifier"
 
 
 @pytest.mark.parametrize("package", sorted(set(ENGINES) & set(top_packages())))
