@@ -16,7 +16,7 @@ PY := $(VENV)/bin/python
 BENCHES := $(sort $(wildcard bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test test-slow check format bench clean
+.PHONY: help simulate test test-slow check lint types imports format bench clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -30,10 +30,16 @@ test: $(VENV)/.dev ## the fast tests
 test-slow: $(VENV)/.dev ## the tests marked slow: minutes of proof
 	@$(PY) -m pytest -m slow $(ARGS) || { code=$$?; test $$code -eq 5; }
 
-check: $(VENV)/.dev ## lint, format, types, import contracts
+check: lint types imports ## lint, format, types, import contracts
+
+lint: $(VENV)/.dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
+
+types: $(VENV)/.dev
 	@$(PY) -m mypy
+
+imports: $(VENV)/.dev
 	@$(VENV)/bin/lint-imports --no-logo
 
 format: $(VENV)/.dev ## mend what ruff can mend
