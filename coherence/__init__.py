@@ -1,0 +1,1 @@
+"""Coherence of artifacts that a team of agents shares."""

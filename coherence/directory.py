@@ -1,0 +1,571 @@
+"""The home side: the directory entry and the committed content of one artifact, as a table.
+
+Source of the shape: Primer, section 8.3 (MESI directory protocol, directory controller).  What
+differs, and why, is said in each row's source; the three differences that matter:
+
+* **Home is never stale.**  It holds the last committed content in every state, so a read is
+  answered at once whoever holds the grant, and the owner is never asked for data.
+* **A commit is compared.**  Every PutM names the version that its content was derived from, and
+  home makes it the next version only if that is still the current one.
+* **Acknowledgements are collected here**, not at the writer: agents crash, this side is durable.
+
+What this module does not know: what content is, stores, clocks, how messages travel, other
+artifacts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+from coherence.messages import (
+    Content,
+    Data,
+    Epoch,
+    FwdGetM,
+    FwdGetS,
+    GetM,
+    GetS,
+    Grant,
+    Inv,
+    InvAck,
+    Leave,
+    Message,
+    Nack,
+    PutAck,
+    PutE,
+    PutM,
+    PutS,
+    Refusal,
+    Serial,
+    Update,
+    Version,
+)
+from coherence.policy import Announce, Policy, Visibility
+from coherence.states import HomeAt, HomeState, Sharer, Verdict, Waiter
+from coherence.table import Automaton, Op, Row, Scratch, Table
+from messaging.process import (
+    Address,
+    CancelTimer,
+    Event,
+    Receive,
+    Restart,
+    Send,
+    SetTimer,
+    Time,
+    Timeout,
+)
+
+GRANT = "grant"
+ACKS = "acks"
+PUSH = "push"
+
+
+class HomeScratch(Scratch[HomeState]):
+    """A home's state being rewritten, with the message that came."""
+
+    __slots__ = (
+        "content",
+        "epoch",
+        "msg",
+        "owner",
+        "owner_serial",
+        "policy",
+        "queue",
+        "sharers",
+        "src",
+        "unacked",
+        "verdicts",
+        "version",
+        "writer",
+        "writer_serial",
+    )
+
+    def __init__(self, state: HomeState, policy: Policy, now: Time) -> None:
+        self.at = state.at
+        self.version: Version = state.version
+        self.content: Content = state.content
+        self.sharers = state.sharers
+        self.owner: Address = state.owner
+        self.owner_serial: Serial = state.owner_serial
+        self.epoch: Epoch = state.epoch
+        self.queue = state.queue
+        self.unacked = state.unacked
+        self.writer: Address = state.writer
+        self.writer_serial: Serial = state.writer_serial
+        self.verdicts = state.verdicts
+        self.policy = policy
+        self.now = now
+        self.src: Address = ""
+        self.msg: Any = None
+        self.out = []
+
+    def freeze(self) -> HomeState:
+        return HomeState(
+            self.at,
+            self.version,
+            self.content,
+            self.sharers,
+            self.owner,
+            self.owner_serial,
+            self.epoch,
+            self.queue,
+            self.unacked,
+            self.writer,
+            self.writer_serial,
+            self.verdicts,
+        )
+
+
+X = HomeScratch
+
+_cache = attrgetter("cache")
+
+
+def _heard(x: X) -> Serial:
+    """The serial of the last request of `src` that home answered and remembers, or -1."""
+    i = bisect_left(x.sharers, x.src, key=_cache)
+    return x.sharers[i].serial if i < len(x.sharers) and x.sharers[i].cache == x.src else -1
+
+
+def _with(sharers: tuple[Sharer, ...], cache: Address, serial: Serial) -> tuple[Sharer, ...]:
+    """The directory with `cache` in it, answered up to `serial`.  O(log n) and one copy."""
+    i = bisect_left(sharers, cache, key=_cache)
+    known = i < len(sharers) and sharers[i].cache == cache
+    if known and sharers[i].serial >= serial:
+        return sharers
+    return (*sharers[:i], Sharer(cache, serial), *sharers[i + known :])
+
+
+# Operations.  Each does one thing; rows say which, in order.
+
+
+def _add(x: X) -> None:
+    x.sharers = _with(x.sharers, x.src, x.msg.serial)
+
+
+def _answer(x: X, dst: Address, serial: Serial, have: Version, grant: Grant, epoch: Epoch) -> None:
+    version = x.version
+    if have == version and have:
+        x.out.append(Send(dst, Data(serial, version, grant, epoch, have, None)))
+        return
+    base = have if have and 0 < version - have <= x.policy.delta_window else 0
+    x.out.append(Send(dst, Data(serial, version, grant, epoch, base, x.content)))
+
+
+def _data_s(x: X) -> None:
+    _answer(x, x.src, x.msg.serial, x.msg.have, Grant.S, 0)
+
+
+def _data_e(x: X) -> None:
+    _answer(x, x.src, x.msg.serial, x.msg.have, Grant.E, 0)
+
+
+def _downgrade(x: X) -> None:
+    for sharer in x.sharers:
+        if sharer.cache != x.src:
+            x.out.append(Send(sharer.cache, FwdGetS()))
+
+
+def _give(x: X, cache: Address, serial: Serial, have: Version) -> None:
+    x.sharers = _with(x.sharers, cache, serial)
+    x.owner = cache
+    x.owner_serial = serial
+    _answer(x, cache, serial, have, Grant.M, x.epoch)
+    _arm_grant(x)
+
+
+def _grant(x: X) -> None:
+    x.epoch += 1
+    _give(x, x.src, x.msg.serial, x.msg.have)
+
+
+def _renew(x: X) -> None:
+    _give(x, x.src, x.msg.serial, x.msg.have)
+
+
+def _grant_next(x: X) -> None:
+    first, *rest = x.queue
+    x.queue = tuple(rest)
+    x.epoch += 1
+    _give(x, first.cache, first.serial, first.have)
+    if rest:
+        x.out.append(Send(first.cache, FwdGetM()))
+
+
+def _enqueue(x: X) -> None:
+    x.queue = (*x.queue, Waiter(x.src, x.msg.serial, x.msg.have))
+
+
+def _requeue(x: X) -> None:
+    x.queue = tuple(
+        Waiter(x.src, max(x.msg.serial, w.serial), x.msg.have) if w.cache == x.src else w
+        for w in x.queue
+    )
+
+
+def _dequeue(x: X) -> None:
+    x.queue = tuple(waiter for waiter in x.queue if waiter.cache != x.src)
+
+
+def _ask_owner(x: X) -> None:
+    x.out.append(Send(x.owner, FwdGetM()))
+
+
+def _end_grant(x: X) -> None:
+    x.owner = ""
+    x.owner_serial = 0
+    if x.policy.grant_lease is not None:
+        x.out.append(CancelTimer(GRANT))
+
+
+def _judge(x: X, refusal: Refusal | None) -> None:
+    others = [verdict for verdict in x.verdicts if verdict.cache != x.src]
+    verdict = Verdict(x.src, x.msg.serial, x.version, refusal)
+    x.verdicts = (*others, verdict)[-x.policy.memory :]
+
+
+def _commit(x: X) -> None:
+    x.version += 1
+    x.content = x.msg.content
+    x.writer = x.src
+    x.writer_serial = x.msg.serial
+    _judge(x, None)
+
+
+def _announce(x: X) -> None:
+    """Tell the other holders of the commit; await those who must be heard from."""
+    others = [sharer.cache for sharer in x.sharers if sharer.cache != x.src]
+    stay: tuple[Sharer, ...] = ()
+    awaited = others
+    if x.policy.push_every is not None:
+        stay, awaited = x.sharers, []  # the next periodic push tells them
+    else:
+        message: Inv | Update
+        match x.policy.announce(x.freeze()):
+            case Announce.UPDATE:
+                message = Update(x.version, x.version - 1, x.content)
+                stay = x.sharers
+            case Announce.POINTER:
+                message = Update(x.version, 0, None)
+            case Announce.INV:
+                message = Inv(x.version - 1, x.policy.visibility is Visibility.STRICT)
+        x.out.extend([Send(cache, message) for cache in others])
+        if not stay and x.policy.visibility is Visibility.LAZY:
+            awaited = []
+    x.sharers = _with(stay, x.src, x.msg.serial)
+    if awaited:
+        if not x.unacked:
+            x.unacked = tuple(awaited)
+            _arm_acks(x)
+        else:
+            x.unacked = tuple(sorted({*x.unacked, *awaited}))
+
+
+def _finish(x: X, grant: Grant) -> None:
+    if x.writer:
+        x.out.append(Send(x.writer, PutAck(x.writer_serial, x.version, grant)))
+    x.writer = ""
+    x.writer_serial = 0
+
+
+def _put_ack_s(x: X) -> None:
+    _finish(x, Grant.S)
+
+
+def _put_ack_e(x: X) -> None:
+    _finish(x, Grant.E)
+
+
+def _verdict_again(x: X) -> None:
+    verdict = next(verdict for verdict in x.verdicts if verdict.cache == x.src)
+    if verdict.refusal is None:
+        x.out.append(Send(x.src, PutAck(x.msg.serial, verdict.version, Grant.S)))
+    else:
+        x.out.append(Send(x.src, Nack(x.msg.serial, verdict.refusal, x.version)))
+
+
+def _nack(x: X, reason: Refusal) -> None:
+    x.out.append(Send(x.src, Nack(x.msg.serial, reason, x.version)))
+    _judge(x, reason)
+
+
+def _nack_stale(x: X) -> None:
+    _nack(x, Refusal.STALE)
+
+
+def _nack_fenced(x: X) -> None:
+    _nack(x, Refusal.FENCED)
+
+
+def _nack_busy(x: X) -> None:
+    _nack(x, Refusal.BUSY)
+
+
+def _acked(x: X) -> None:
+    if x.src in x.unacked:
+        x.unacked = tuple(cache for cache in x.unacked if cache != x.src)
+        if not x.unacked and x.policy.validity is not None:
+            x.out.append(CancelTimer(ACKS))
+
+
+def _forget_copy(x: X) -> None:
+    x.sharers = tuple(sharer for sharer in x.sharers if sharer.cache != x.src)
+    _acked(x)
+
+
+def _forget(x: X) -> None:
+    _forget_copy(x)
+    _dequeue(x)
+    if x.writer == x.src:
+        x.writer = ""
+        x.writer_serial = 0
+
+
+def _give_up_acks(x: X) -> None:
+    silent = set(x.unacked)
+    x.sharers = tuple(sharer for sharer in x.sharers if sharer.cache not in silent)
+    x.unacked = ()
+
+
+def _push(x: X) -> None:
+    for member in x.policy.members:
+        if x.version:
+            x.out.append(Send(member, Update(x.version, 0, x.content)))
+        x.sharers = _with(x.sharers, member, 0)
+    _arm_push(x)
+
+
+def _arm_push(x: X) -> None:
+    if x.policy.push_every is not None:
+        x.out.append(SetTimer(PUSH, x.now + x.policy.push_every))
+
+
+def _arm_grant(x: X) -> None:
+    if x.policy.grant_lease is not None:
+        x.out.append(SetTimer(GRANT, x.now + x.policy.grant_lease))
+
+
+def _arm_acks(x: X) -> None:
+    if x.unacked and x.policy.validity is not None:
+        x.out.append(SetTimer(ACKS, x.now + x.policy.validity))
+
+
+add = Op("add sharer", _add)
+data_s = Op("Data(S) to requester", _data_s, "answer")
+data_e = Op("Data(E) to requester", _data_e, "answer")
+downgrade = Op("FwdGetS to holder", _downgrade)
+grant = Op("new epoch; Data(M) to requester", _grant, "answer")
+grant_next = Op("new epoch; Data(M) to first waiter", _grant_next, "answer")
+renew = Op("Data(M) to owner", _renew, "answer")
+enqueue = Op("join queue", _enqueue)
+requeue = Op("note newer ask", _requeue)
+dequeue = Op("leave queue", _dequeue)
+ask_owner = Op("FwdGetM to owner", _ask_owner)
+end_grant = Op("owner := none", _end_grant)
+commit = Op("version + 1", _commit)
+announce = Op("Inv or Update to other sharers", _announce, "signal, push or pointer")
+put_ack_s = Op("PutAck(S) to writer", _put_ack_s)
+put_ack_e = Op("PutAck(E) to writer", _put_ack_e)
+verdict_again = Op("same PutAck or Nack", _verdict_again)
+nack_stale = Op("Nack(stale)", _nack_stale)
+nack_fenced = Op("Nack(fenced)", _nack_fenced)
+nack_busy = Op("Nack(busy)", _nack_busy)
+acked = Op("note ack", _acked)
+forget_copy = Op("drop sharer", _forget_copy)
+forget = Op("drop sharer, place in queue, pending answer", _forget)
+give_up_acks = Op("drop silent sharers", _give_up_acks)
+push = Op("Update to every member", _push, "push")
+arm_push = Op("arm push", _arm_push)
+arm_grant = Op("arm grant lease", _arm_grant)
+arm_acks = Op("arm acks", _arm_acks)
+
+FREE = "I S E"
+BUSY = "M S_A"
+EVERY = f"{FREE} {BUSY}"
+HELD = f"S E {BUSY}"
+
+# Sources of rows.
+PRIMER = "Primer 8.3"
+LAST = "Primer 8.3, PutS-Last"
+PAPER = "paper, strategies"
+NOBODY = "ours: home has the committed content, nobody waits"
+CAS = "ours: compare on version"
+NET = "ours: messages may be lost, repeated, late"
+LEASE = "ours: grants are queued, leased, fenced"
+STRICT = "ours: acks are collected at home"
+LAPSED = "ours: a copy that must have lapsed is as good as an ack"
+GOODBYE = "ours: who leaves or crashes says so"
+AGAIN = "ours: timers start over"
+
+HOME = Table(
+    "home",
+    HomeAt,
+    [
+        # Reads.
+        Row(FREE, "GetS/sole", (add, data_e), "E", "GetSSole", PRIMER),
+        Row("S", "GetS", (add, data_s), "S", "GetS", PRIMER),
+        Row("E", "GetS", (downgrade, add, data_s), "S", "GetSOfE", NOBODY),
+        Row(BUSY, "GetS GetS/sole", (add, data_s), "=", "GetSBeside", NOBODY),
+        # Grants.
+        Row("I S", "GetM", (grant,), "M", "GetM", PRIMER),
+        Row("E", "GetM", (downgrade, grant), "M", "GetM", NOBODY),
+        Row("M", "GetM", (enqueue, ask_owner), "=", "GetMWaits", LEASE),
+        Row("S_A", "GetM", (enqueue,), "=", "GetMWaits", LEASE),
+        Row(BUSY, "GetM/queued", (requeue,), "=", "GetMAgain", NET),
+        Row("M", "GetM/owner", (renew,), "=", "GetMRenews", LEASE),
+        Row("M", "PutE/owner", (end_grant,), "S", "PutEOwner", PRIMER),
+        Row(BUSY, "PutE/queued", (dequeue,), "=", "PutEQueued", LEASE),
+        Row("M", "grant", (end_grant,), "S", "GrantExpires", LEASE),
+        Row(FREE, "Queued", (grant_next,), "M", "GrantNext", LEASE),
+        # Commits.
+        Row(FREE, "PutM", (commit, announce), "S_A", "PutM", CAS),
+        Row("M", "PutM/owner", (end_grant, commit, announce), "S_A", "PutMOwner", PRIMER),
+        Row(BUSY, "PutM", (nack_busy,), "=", "PutMBusy", LEASE),
+        Row(EVERY, "PutM/stale", (nack_stale,), "=", "PutMStale", CAS),
+        Row(EVERY, "PutM/fenced", (nack_fenced,), "=", "PutMFenced", LEASE),
+        Row(EVERY, "PutM/again", (verdict_again,), "=", "PutMAgain", NET),
+        Row("S_A", "PutM/pending", (), "=", "Late", NET),
+        # A commit becomes visible.
+        Row("S_A", "LastAck", (put_ack_s,), "S", "Visible", STRICT),
+        Row("S_A", "LastAck/sole", (put_ack_e,), "E", "VisibleSole", STRICT),
+        Row("S_A", "Lazy", (put_ack_s,), "S", "VisibleLater", PAPER),
+        Row(HELD, "InvAck", (acked,), "=", "InvAck", STRICT),
+        Row(HELD, "acks", (give_up_acks,), "=", "AcksExpire", LAPSED),
+        # Departures.
+        Row(HELD, "PutS PutE", (forget_copy,), "=", "PutS", PRIMER),
+        Row("S E", "Empty", (), "I", "Empty", LAST),
+        Row(EVERY, "Leave", (forget,), "=", "Leave", GOODBYE),
+        Row("M", "Leave/owner", (forget, end_grant), "S", "LeaveOwner", GOODBYE),
+        # What comes late is ignored.
+        Row(EVERY, "GetS/late GetM/late PutM/late", (), "=", "Late", NET),
+        Row(EVERY, "PutS/late PutE/late InvAck/late Leave/late", (), "=", "Late", NET),
+        # Home's own timer and crash.
+        Row(EVERY, "push", (push,), "=", "Push", PAPER),
+        Row("I S E S_A", "Restart", (arm_push, arm_acks), "=", "HomeRestart", AGAIN),
+        Row("M", "Restart", (arm_push, arm_acks, arm_grant), "=", "HomeRestart", AGAIN),
+    ],
+)
+
+
+def _get_s(x: X) -> str:
+    if _heard(x) > x.msg.serial:
+        return "GetS/late"
+    others = len(x.sharers) - (_heard(x) >= 0)
+    return "GetS" if others else "GetS/sole"
+
+
+def _get_m(x: X) -> str:
+    if _heard(x) > x.msg.serial:
+        return "GetM/late"
+    if x.at is HomeAt.M and x.owner == x.src:
+        return "GetM/owner"
+    if any(waiter.cache == x.src for waiter in x.queue):
+        return "GetM/queued"
+    return "GetM"
+
+
+def _put_m(x: X) -> str:
+    msg: PutM = x.msg
+    for verdict in x.verdicts:
+        if verdict.cache == x.src and msg.serial <= verdict.serial:
+            if msg.serial < verdict.serial:
+                return "PutM/late"
+            pending = x.writer == x.src and x.writer_serial == msg.serial
+            return "PutM/pending" if pending else "PutM/again"
+    owns = x.at is HomeAt.M and x.owner == x.src
+    if msg.epoch and not (owns and msg.epoch == x.epoch):
+        return "PutM/fenced"
+    if msg.base != x.version:
+        return "PutM/stale"
+    return "PutM/owner" if owns else "PutM"
+
+
+def _put_e(x: X) -> str:
+    msg: PutE = x.msg
+    this_grant = msg.epoch == x.epoch or (not msg.epoch and msg.serial == x.owner_serial)
+    if x.at is HomeAt.M and x.owner == x.src and this_grant:
+        return "PutE/owner"
+    if msg.epoch:
+        return "PutE/late"
+    if any(waiter.cache == x.src and waiter.serial == msg.serial for waiter in x.queue):
+        return "PutE/queued"
+    return "PutE" if 0 <= _heard(x) <= msg.serial else "PutE/late"
+
+
+def _put_s(x: X) -> str:
+    return "PutS" if 0 <= _heard(x) <= x.msg.serial else "PutS/late"
+
+
+def _leave(x: X) -> str:
+    if _heard(x) > x.msg.serial:
+        return "Leave/late"
+    return "Leave/owner" if x.at is HomeAt.M and x.owner == x.src else "Leave"
+
+
+def _inv_ack(x: X) -> str:
+    return "InvAck" if x.src in x.unacked and x.msg.version >= x.version else "InvAck/late"
+
+
+_GUARDED: dict[Any, Callable[[X], str]] = {
+    GetS: _get_s,
+    GetM: _get_m,
+    PutM: _put_m,
+    PutE: _put_e,
+    PutS: _put_s,
+    Leave: _leave,
+    InvAck: _inv_ack,
+}
+
+
+class Home(Automaton[HomeState, HomeScratch]):
+    """The process that holds one artifact's committed content and who has which copy.
+
+    `version` and `content` are what it starts with; version 0 means that nothing was ever written.
+
+    Promises: versions grow by one; a commit is derived from its predecessor; at most one grant
+    lives; a commit under an ended grant is refused; waiters are served in order of asking.
+    """
+
+    table = HOME
+
+    def __init__(self, policy: Policy, version: Version = 0, content: Content = None) -> None:
+        self.policy = policy
+        self.version = version
+        self.content = content
+
+    def initial(self) -> HomeState:
+        """No copies, no grant.  Step `Restart` once where the policy has a periodic push."""
+        return HomeState(version=self.version, content=self.content)
+
+    def durable(self, state: HomeState) -> HomeState:
+        """All of it: this is the side that must not forget."""
+        return state
+
+    def scratch(self, state: HomeState, event: Event[Any, Message], now: Time) -> HomeScratch:
+        return HomeScratch(state, self.policy, now)
+
+    def classify(self, x: HomeScratch, event: Event[Any, Message]) -> str:
+        if type(event) is Receive:
+            x.src = event.src
+            x.msg = event.message
+            return _GUARDED[type(x.msg)](x)
+        if type(event) is Timeout:
+            return event.name
+        assert type(event) is Restart
+        return "Restart"
+
+    def follows(self, x: HomeScratch) -> str | None:
+        at = x.at
+        if at is HomeAt.S_A:
+            if not x.unacked:
+                sole = len(x.sharers) == 1 and x.sharers[0].cache == x.writer and not x.queue
+                return "LastAck/sole" if sole else "LastAck"
+            return "Lazy" if x.policy.visibility is Visibility.LAZY else None
+        if at is HomeAt.M:
+            return None
+        if x.queue:
+            return "Queued"
+        return "Empty" if not x.sharers and at is not HomeAt.I else None

@@ -1,0 +1,257 @@
+"""What caches and homes say to each other, and what an application asks of its cache.
+
+Message names are the Primer's (Nagarajan, Sorin, Hill, Wood, "A Primer on Memory Consistency and
+Cache Coherence", 2nd ed., chapter 8); where ours means something else, its docstring says so.
+
+Two numbers make every message safe to lose, repeat or overtake:
+
+* `serial` counts a cache's requests.  An answer names the serial it answers, so an old answer is
+  never taken for a new one, and a repeated request is recognised.
+* `version` counts an artifact's commits, from 1; 0 is "never written".  An invalidation names the
+  version it kills, so it can never kill a newer copy.
+
+Content is opaque to the protocol: text and bytes in production, anything hashable in a model.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta
+
+from messaging.process import Value
+
+Version: TypeAlias = Annotated[int, Meta(ge=0)]
+Serial: TypeAlias = Annotated[int, Meta(ge=0)]
+Epoch: TypeAlias = Annotated[int, Meta(ge=0)]
+Content: TypeAlias = Any
+
+
+class Grant(StrEnum):
+    """The state in which a cache may hold what `Data` or `PutAck` brings."""
+
+    S = "S"
+    E = "E"
+    M = "M"
+
+
+class Refusal(StrEnum):
+    """Why a request was refused."""
+
+    #: The write was derived from a version that is no longer the current one.
+    STALE = "stale"
+    #: The write came under a grant that has ended; its epoch is over.
+    FENCED = "fenced"
+    #: Another agent's grant lives, or another commit is becoming visible: ask for a grant and wait.
+    BUSY = "busy"
+    #: The wait for a grant reached its deadline.
+    DEADLINE = "deadline"
+
+
+# Requests: the processor side.
+
+
+class Load(Value, frozen=True, gc=False, tag=True):
+    """Read the artifact.  Answered by `Loaded`."""
+
+
+class Store(Value, frozen=True, gc=False, tag=True):
+    """Begin an exclusive draft, or renew the grant of one.  Answered by `Granted` or `Refused`.
+
+    `wait` bounds the wait for the grant, in the driver's unit of time; None waits without end.
+    """
+
+    wait: float | None = None
+
+
+class Commit(Value, frozen=True, gc=False, tag=True):
+    """Publish `content`, derived from version `base`.  Answered by `Committed` or `Refused`.
+
+    `epoch` is that of the grant under which the draft was made; 0 makes it an optimistic write,
+    legal from every state and judged by `base` alone.
+    """
+
+    content: Content
+    base: Version
+    epoch: Epoch = 0
+
+
+class Abandon(Value, frozen=True, gc=False, tag=True):
+    """Give the grant of `epoch` back without a commit.  Answered by `Done`."""
+
+    epoch: Epoch
+
+
+class Replacement(Value, frozen=True, gc=False, tag=True):
+    """Drop the copy to make room.  Answered by `Done`."""
+
+
+class Leave(Value, frozen=True, gc=False, tag=True):
+    """The agent departs: as a request answered by `Done`, as a message to home a farewell."""
+
+    serial: Serial = 0
+
+
+Request: TypeAlias = Load | Store | Commit | Abandon | Replacement | Leave
+
+
+# Results.
+
+
+class Loaded(Value, frozen=True, gc=False, tag=True):
+    """What a read returns.  `content` is None where `version` is 0: nothing was ever written."""
+
+    version: Version
+    content: Content
+
+
+class Granted(Value, frozen=True, gc=False, tag=True):
+    """An exclusive draft may begin, from this version.  `Commit` it under this epoch."""
+
+    version: Version
+    content: Content
+    epoch: Epoch
+
+
+class Committed(Value, frozen=True, gc=False, tag=True):
+    """The write is version `version`; in strict visibility no cache serves an older one."""
+
+    version: Version
+
+
+class Refused(Value, frozen=True, gc=False, tag=True):
+    """Nothing was changed.  `version` is the current one as far as the cache was told."""
+
+    reason: Refusal
+    version: Version
+
+
+class Done(Value, frozen=True, gc=False, tag=True):
+    """The request needed no answer beyond having been carried out."""
+
+
+Result: TypeAlias = Loaded | Granted | Committed | Refused | Done
+
+
+# Cache to home.
+
+
+class GetS(Value, frozen=True, gc=False, tag=True):
+    """Asks for a readable copy.  `have` is the version whose content the cache holds, or 0."""
+
+    serial: Serial
+    have: Version
+
+
+class GetM(Value, frozen=True, gc=False, tag=True):
+    """Asks for the exclusive grant; from its owner, renews it."""
+
+    serial: Serial
+    have: Version
+
+
+class PutM(Value, frozen=True, gc=False, tag=True):
+    """Commits content derived from `base`; `epoch` 0 claims no grant.
+
+    The Primer's PutM writes a dirty block back when it is evicted.  Ours is how a draft, which is
+    private until then, becomes the next version.
+    """
+
+    serial: Serial
+    base: Version
+    epoch: Epoch
+    content: Content
+
+
+class PutE(Value, frozen=True, gc=False, tag=True):
+    """Puts something clean and exclusive back.
+
+    With an epoch: the grant of that epoch, unused.  With epoch 0: the wait for a grant asked under
+    `serial`, or an evicted E copy.
+    """
+
+    serial: Serial
+    epoch: Epoch
+
+
+class PutS(Value, frozen=True, gc=False, tag=True):
+    """Says that a shared copy was dropped.  Not acknowledged: home may hear of it late or never."""
+
+    serial: Serial
+
+
+class InvAck(Value, frozen=True, gc=False, tag=True):
+    """This cache serves nothing older than `version` any more, but for a read under way."""
+
+    version: Version
+
+
+# Home to cache.
+
+
+class Data(Value, frozen=True, gc=False, tag=True):
+    """Answers GetS and GetM with the committed content.
+
+    `base` says how the content may travel: equal to `version`, the receiver holds it already and
+    `content` is None (*unchanged*); greater than 0, the receiver holds that version and the wire
+    may send a *delta* against it; 0, *full*.
+    """
+
+    serial: Serial
+    version: Version
+    grant: Grant
+    epoch: Epoch
+    base: Version
+    content: Content
+
+
+class Inv(Value, frozen=True, gc=False, tag=True):
+    """Every copy of version `stale` or older is dead.  `ack` says whether home waits to hear."""
+
+    stale: Version
+    ack: bool
+
+
+class Update(Value, frozen=True, gc=False, tag=True):
+    """Pushes a new version; content None is a pointer: it exists, fetch it when needed.
+
+    `base` is the version that a delta on the wire may assume.  Always acknowledged.
+    """
+
+    version: Version
+    base: Version
+    content: Content
+
+
+class FwdGetS(Value, frozen=True, gc=False, tag=True):
+    """Another cache reads: an E copy is now one of several.
+
+    In the Primer the owner must supply the data.  Here home always has the committed content, so
+    nothing is asked and nobody waits.
+    """
+
+
+class FwdGetM(Value, frozen=True, gc=False, tag=True):
+    """Another agent waits for the grant: a request to finish, handed to the application."""
+
+
+class PutAck(Value, frozen=True, gc=False, tag=True):
+    """The commit of `serial` is version `version`; its writer may hold it in state `grant`."""
+
+    serial: Serial
+    version: Version
+    grant: Grant
+
+
+class Nack(Value, frozen=True, gc=False, tag=True):
+    """The commit of `serial` was refused and changed nothing; `version` is the current one."""
+
+    serial: Serial
+    reason: Refusal
+    version: Version
+
+
+ToHome: TypeAlias = GetS | GetM | PutM | PutE | PutS | Leave | InvAck
+ToCache: TypeAlias = Data | Inv | Update | FwdGetS | FwdGetM | PutAck | Nack
+Message: TypeAlias = ToHome | ToCache

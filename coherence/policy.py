@@ -1,0 +1,178 @@
+"""Policies: what both automata may choose, artifact by artifact, without touching the tables.
+
+A policy cannot break coherence.  It decides how a commit is announced, when a cached copy has been
+used enough, and how long things may take; which answers are right is the tables' business.  To add
+one, subclass `Policy` and override what differs::
+
+    class PushSmall(Policy, frozen=True):
+        '''Push short artifacts, invalidate long ones.'''
+        def announce(self, home):
+            return Announce.UPDATE if len(home.content) < 200 else Announce.INV
+
+The five of the paper (arXiv 2603.15183, strategies of its evaluation) are below.  All durations are
+in the driver's unit of time.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+from coherence.states import CacheState, HomeState
+from messaging.errors import CallerError
+from messaging.process import Address, Time
+
+
+class Visibility(Enum):
+    """When a commit returns to its writer."""
+
+    #: At once; invalidations follow.  A reader may lag by the staleness bound.
+    LAZY = "lazy"
+    #: When no cache can serve an older version: each has acknowledged, or its copy has lapsed.
+    STRICT = "strict"
+
+
+class Announce(Enum):
+    """How the other holders of a copy hear of a commit."""
+
+    #: Their copy is dead: they ask again when they need it.
+    INV = "Inv"
+    #: Here is the new version.
+    UPDATE = "Update"
+    #: There is a new version: they fetch it when they need it.
+    POINTER = "pointer"
+
+
+class Use(Enum):
+    """What one more read of a live copy means to the policy."""
+
+    #: Nothing: serve it.
+    FREE = "free"
+    #: Serve it, and count it.
+    COUNTED = "counted"
+    #: The copy is used up: ask home again.
+    REFRESH = "refresh"
+
+
+class InvalidPolicy(CallerError):
+    """A policy's settings contradict each other or lie outside their range."""
+
+    code = "invalid_policy"
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """Lazy invalidation, the default; base of all policies.
+
+    Raises `InvalidPolicy` where a duration is not positive, or where `strict` visibility has no
+    `validity` to fall back on when a reader never answers.
+    """
+
+    visibility: Visibility = Visibility.LAZY
+    #: How long a copy may be served after it was asked for: the staleness bound T.  None: no bound,
+    #: for drivers that validate every hit.
+    validity: Time | None = None
+    #: How long a grant lives unless renewed.  None: until given back.
+    grant_lease: Time | None = None
+    #: When to repeat a request that got no answer.  None: never, for networks that lose nothing.
+    retry_after: Time | None = None
+    #: The most versions that a delta may span.  0: no deltas.
+    delta_window: int = 0
+    #: How many recent writers' last commits home remembers, so that a repeated one is recognised.
+    memory: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("validity", "grant_lease", "retry_after"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InvalidPolicy(
+                    f"{name} is {value!r}", remedy="give a positive duration, or None for no bound"
+                )
+        if self.delta_window < 0 or self.memory < 1:
+            raise InvalidPolicy(
+                f"delta_window is {self.delta_window}, memory is {self.memory}",
+                remedy="delta_window must be at least 0 and memory at least 1",
+            )
+        if self.visibility is Visibility.STRICT and self.validity is None:
+            raise InvalidPolicy(
+                "strict visibility without a validity",
+                remedy="set validity: it is how long a writer waits for a reader that has vanished",
+            )
+
+    def announce(self, home: HomeState) -> Announce:
+        """How to tell the holders of older copies of the commit that `home` has just made."""
+        return Announce.INV
+
+    def use(self, cache: CacheState) -> Use:
+        """What serving `cache`'s live copy once more means."""
+        return Use.FREE
+
+    @property
+    def push_every(self) -> Time | None:
+        """How often home pushes to every member whatever happened; None for never."""
+        return None
+
+    @property
+    def members(self) -> tuple[Address, ...]:
+        """Whom a periodic push reaches."""
+        return ()
+
+
+class Lazy(Policy, frozen=True, kw_only=True):
+    """Invalidate at commit; readers ask again when they next need the artifact."""
+
+
+class Eager(Policy, frozen=True, kw_only=True):
+    """Push the new content to every holder at commit; with `pointer`, only word that it exists."""
+
+    pointer: bool = False
+
+    def announce(self, home: HomeState) -> Announce:
+        return Announce.POINTER if self.pointer else Announce.UPDATE
+
+
+class Lease(Policy, frozen=True, kw_only=True):
+    """Invalidate at commit, and let no copy outlive its lease: `validity` is required.
+
+    The bound that contract 3 puts on every policy *is* a lease, so this differs from `Lazy` only in
+    that it cannot be left out.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.validity is None:
+            raise InvalidPolicy("a lease without a length", remedy="set validity")
+
+
+class AccessCount(Policy, frozen=True, kw_only=True):
+    """Invalidate at commit, and ask again after `max_accesses` reads of one copy."""
+
+    max_accesses: int = 6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_accesses < 1:
+            raise InvalidPolicy(
+                f"max_accesses is {self.max_accesses}", remedy="set it to 1 or more"
+            )
+
+    def use(self, cache: CacheState) -> Use:
+        return Use.REFRESH if cache.uses >= self.max_accesses else Use.COUNTED
+
+
+class Broadcast(Policy, frozen=True, kw_only=True):
+    """Push the content to every member every `period`, whether or not anything changed.
+
+    The paper's baseline, not a recommendation.  Commits are not announced otherwise.
+    """
+
+    period: Time = 1
+    everyone: tuple[Address, ...] = ()
+
+    @property
+    def push_every(self) -> Time | None:
+        return self.period
+
+    @property
+    def members(self) -> tuple[Address, ...]:
+        return self.everyone

@@ -1,0 +1,126 @@
+"""The states of the two automata: where a cache or a home stands, and what it remembers there."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from coherence.messages import Content, Epoch, GetM, GetS, PutM, Refusal, Serial, Version
+from messaging.process import Address, Value
+
+
+class CacheAt(StrEnum):
+    """Where a cache stands.  Transient states read *from-to-awaiting*, as in the Primer."""
+
+    #: No readable copy.  Dead content may be kept as the base of a cheap answer.
+    I = "I"  # noqa: E741 - the state's name for forty years
+    #: A readable copy of a committed version; others may have one.
+    S = "S"
+    #: As S, and home knew of no other copy when it said so.  A hint: it confers no right.
+    E = "E"
+    #: As S, and a grant to draft the next version was given and has not been given back.
+    M = "M"
+    #: Read under way, awaiting Data.
+    IS_D = "IS_D"
+    #: As IS_D, but asked longer ago than a copy may live: serve what comes once, keep nothing.
+    IS_D_I = "IS_D_I"
+    #: Grant asked for, no readable copy beneath, awaiting Data.
+    IM_D = "IM_D"
+    #: As IM_D, but asked longer ago than a copy may live: take the grant, not the copy.
+    IM_D_I = "IM_D_I"
+    #: Grant asked for (or renewed) over a live copy, awaiting Data.
+    SM_D = "SM_D"
+    #: Commit sent, no readable copy beneath, awaiting PutAck or Nack.
+    IS_A = "IS_A"
+    #: As IS_A, but sent longer ago than a copy may live.
+    IS_A_I = "IS_A_I"
+    #: Commit sent over a live copy, awaiting PutAck or Nack.
+    MS_A = "MS_A"
+
+
+class HomeAt(StrEnum):
+    """Where a home stands."""
+
+    #: No cache is known to hold a copy.
+    I = "I"  # noqa: E741
+    #: Caches may hold copies of the current version.
+    S = "S"
+    #: One cache holds a copy and was told so.
+    E = "E"
+    #: One cache holds the grant to draft the next version; others may read this one.
+    M = "M"
+    #: A commit has been made and its writer awaits its acknowledgement.
+    S_A = "S_A"
+
+
+class CacheState(Value, frozen=True, gc=False, tag=True):
+    """One agent's side of one artifact.
+
+    Invariants: `version` > `killed` wherever the copy is readable (S, E, M, SM_D, MS_A); `asked` is
+    set exactly in the transient states.
+    """
+
+    at: CacheAt = CacheAt.I
+    #: Of the content below; 0 where there is none.  In I a dead copy, kept as a base for answers.
+    version: Version = 0
+    content: Content = None
+    #: The newest version known to be dead: nothing this old may become a readable copy again.
+    killed: Version = 0
+    #: Of the last request sent.  Must survive a crash, or answers could be confused.
+    serial: Serial = 0
+    #: Of the last grant received and not given back; 0 where there is none.
+    epoch: Epoch = 0
+    #: Reads served from this copy since it was fetched, where the policy counts them.
+    uses: int = 0
+    #: The request under way, kept to be sent again when no answer comes.
+    asked: GetS | GetM | PutM | None = None
+
+
+class Sharer(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """A cache that may hold a copy, and the serial of the last request that home answered it."""
+
+    cache: Address
+    serial: Serial
+
+
+class Waiter(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """A cache in the queue for the grant."""
+
+    cache: Address
+    serial: Serial
+    have: Version
+
+
+class Verdict(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """How a commit was judged, so that a repeated request is answered and not judged again."""
+
+    cache: Address
+    serial: Serial
+    version: Version
+    refusal: Refusal | None
+
+
+class HomeState(Value, frozen=True, gc=False, tag=True):
+    """The directory entry and current content of one artifact.
+
+    Invariants: `owner` is set exactly in M; `queue` is empty in I, S and E; `writer` is set only in
+    S_A.  Home is never stale: `content` is the last committed one.
+    """
+
+    at: HomeAt = HomeAt.I
+    version: Version = 0
+    content: Content = None
+    #: Caches that may hold a copy, sorted by address.
+    sharers: tuple[Sharer, ...] = ()
+    owner: Address = ""
+    #: Of the owner's newest request for the grant.
+    owner_serial: Serial = 0
+    #: Of the last grant given: a new number for each, so that a late writer is recognised.
+    epoch: Epoch = 0
+    queue: tuple[Waiter, ...] = ()
+    #: Caches that have not acknowledged the last announcement, sorted.
+    unacked: tuple[Address, ...] = ()
+    #: Whose commit awaits its acknowledgement, and under which serial.
+    writer: Address = ""
+    writer_serial: Serial = 0
+    #: The last commit of each recent writer and how it was judged, oldest first.
+    verdicts: tuple[Verdict, ...] = ()

@@ -1,0 +1,168 @@
+"""What a protocol table is, and the one loop that runs it.
+
+An automaton is a literal table ``(state, event) -> row``.  A row names what is done, in small named
+operations, the next state, the TLA+ action that it is, and its source.  `Automaton.step` finds the
+row, runs its operations on a scratch copy of the state and freezes the result.  Nothing else ever
+changes protocol state.  Three kinds of cell:
+
+* a *row*: as above; an empty list of operations and ``=`` for the state mean "ignored";
+* a *stall*: the event must wait; the driver keeps it and offers it again.  Nothing changes;
+* *nothing*: the event cannot happen in this state.  It raises `Impossible`.
+
+After a row has run, an automaton may find that something follows by itself, such as "the last
+acknowledgement is in" or "somebody waits and the artifact is free".  That is an internal event with
+rows of its own, run in the same step.
+
+``python -m coherence.table`` prints both tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from messaging.errors import CallerError, Impossible
+from messaging.process import Command, Event, Step, Time
+
+S = TypeVar("S")
+X = TypeVar("X", bound="Scratch[Any]")
+
+SAME = "="
+Runs: TypeAlias = tuple[Callable[[X], None], ...]
+
+
+class Stalled(CallerError):
+    """The process is busy with an earlier request of the same caller."""
+
+    code = "stalled"
+    remedy = "wait for the answer to the request under way; a driver queues requests"
+
+
+@dataclass(frozen=True)
+class Op(Generic[X]):
+    """One named operation of a row: what the printed table says, and the function that does it."""
+
+    text: str
+    run: Callable[[X], None]
+    #: What the operation costs in tokens, in the words of `coherence.tokens`; empty for nothing.
+    tokens: str = ""
+
+
+@dataclass(frozen=True)
+class Row(Generic[X]):
+    """In any of the states `at`, when any of the events `on` happens: run `do`, go to `to`.
+
+    `at` and `on` are lists separated by spaces; ``=`` for `to` is the state itself.
+    """
+
+    at: str
+    on: str
+    do: tuple[Op[X], ...]
+    to: str
+    action: str
+    source: str
+    stall: bool = False
+
+    @property
+    def tokens(self) -> str:
+        """The token effect of the row."""
+        return ", ".join(op.tokens for op in self.do if op.tokens)
+
+
+def Stall(at: str, on: str, source: str) -> Row[Any]:
+    """A row that makes its events wait."""
+    return Row(at, on, (), SAME, "Stall", source, stall=True)
+
+
+class Scratch(Generic[S]):
+    """A state being rewritten by one step, with the commands so far."""
+
+    __slots__ = ("at", "now", "out")
+
+    at: Any
+    now: Time
+    out: list[Command[Any, Any]]
+
+    def freeze(self) -> S:
+        """The state after the step."""
+        raise NotImplementedError
+
+
+class Table(Generic[X]):
+    """A named automaton as data: states in order, events in order of first appearance, cells.
+
+    Raises `ValueError` for a cell given twice or a state that is not among `states`.
+    """
+
+    def __init__(self, name: str, states: Iterable[str], rows: Iterable[Row[X]]) -> None:
+        self.name = name
+        self.states = tuple(states)
+        member = {str(state): state for state in self.states}
+        self.rows = tuple(rows)
+        self.cells: dict[tuple[str, str], Row[X]] = {}
+        for row in self.rows:
+            for at, on in product(row.at.split(), row.on.split()):
+                if at not in member or row.to not in (*member, SAME):
+                    raise ValueError(f"{name}: unknown state in {row.at} -> {row.to}")
+                if (at, on) in self.cells:
+                    raise ValueError(f"{name}: cell ({at}, {on}) is given twice")
+                self.cells[at, on] = replace(row, at=at, on=on)
+        self.events = tuple(dict.fromkeys(on for row in self.rows for on in row.on.split()))
+        #: state -> event -> (what to run, the next state or None for the same, the row)
+        self.compiled: dict[str, dict[str, tuple[Runs[X], Any, Row[X]]]] = {
+            at: {} for at in self.states
+        }
+        for (at, on), row in self.cells.items():
+            runs = tuple(op.run for op in row.do)
+            self.compiled[at][on] = (runs, member.get(row.to), row)
+
+    def changed(self, at: str, on: str, row: Row[X] | None) -> Table[X]:
+        """A copy with one cell replaced, or removed where `row` is None: a mutant."""
+        cells = {**self.cells, (at, on): row}
+        return Table(self.name, self.states, [cell for cell in cells.values() if cell is not None])
+
+
+class Automaton(Generic[S, X]):
+    """A process whose every transition is a row of its table."""
+
+    table: Table[X]
+
+    def scratch(self, state: S, event: Event[Any, Any], now: Time) -> X:
+        """A scratch copy of `state`, holding the event's particulars."""
+        raise NotImplementedError
+
+    def classify(self, x: X, event: Event[Any, Any]) -> str:
+        """The table's name for `event` in the state that `x` holds: its kind and its guards."""
+        raise NotImplementedError
+
+    def follows(self, x: X) -> str | None:
+        """The internal event that follows by itself, or None where the step is complete."""
+        return None
+
+    def step(self, state: S, event: Event[Any, Any], now: Time) -> Step[S]:
+        """One transition; see `messaging.process.Process.step`.
+
+        Raises `Impossible` for a cell that cannot be reached and `Stalled` for one that must wait.
+        """
+        x = self.scratch(state, event, now)
+        on: str | None = self.classify(x, event)
+        action = None
+        compiled = self.table.compiled
+        while on is not None:
+            cell = compiled[x.at].get(on)
+            if cell is None:
+                raise Impossible(f"{self.table.name}: {on} cannot happen in {x.at}")
+            runs, to, row = cell
+            if row.stall:
+                raise Stalled(f"{self.table.name}: {on} must wait in {x.at}")
+            for run in runs:
+                run(x)
+            if to is not None:
+                x.at = to
+            if action is None:
+                action = row.action
+            on = self.follows(x)
+        assert action is not None
+        return Step(x.freeze(), tuple(x.out), action)
