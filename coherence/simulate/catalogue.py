@@ -7,7 +7,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from coherence.simulate.errors import UnknownScenario, nearest
+from coherence.simulate.errors import InvalidScenario, UnknownScenario, nearest
 from coherence.simulate.scenario import Scenario, parse
 
 CANONICAL = ("planning", "analysis", "development", "churn")
@@ -52,8 +52,9 @@ def _text(name_or_file: str) -> tuple[str, str]:
             content = stream.read(FILE_BYTES_MAX + 1)
         if len(content) > FILE_BYTES_MAX:
             raise UnknownScenario(f"{name_or_file}: larger than {FILE_BYTES_MAX:,} bytes")
-        # An undecodable byte becomes one that TOML refuses, with the line and column.
-        return content.decode("utf-8", errors="surrogateescape"), name_or_file
+        return content.decode("utf-8"), name_or_file
+    except UnicodeDecodeError as error:
+        raise InvalidScenario(f"{name_or_file}: not a TOML file: {error}") from None
     except FileNotFoundError:
         names = shipped()
         hint = nearest(name_or_file, names)

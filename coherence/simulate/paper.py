@@ -10,14 +10,14 @@ protocol must not do, because the published figures contain it:
 * a directory entry still marked as awaiting a signal's arrival after `transient_timeout_steps` is
   dropped although its agent lives and holds the text: no later signal reaches that agent.
 
-The directory is a set of holders for each artifact.  The labels E, S and M that it also keeps in the
-paper decide nothing here: only whether an agent is in state I does.
+The directory is a set of holders for each artifact.  The labels E, S and M that it also keeps in
+the paper decide nothing here: only whether an agent is in state I does.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from coherence.simulate.result import RunResult
@@ -66,7 +66,7 @@ class _Stream:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self._scenario, self._seed = scenario, seed
 
-    def __iter__(self) -> Iterable[Action]:
+    def __iter__(self) -> Iterator[Action]:
         return draw(self._scenario, self._seed)
 
 
@@ -226,9 +226,7 @@ class _Model:
             self._awaiting[artifact].pop(agent, None)
             self._stale[artifact].pop(agent, None)
 
-    def _deliver_update(
-        self, artifact: int, version: int, writer: int, agents: list[int]
-    ) -> None:
+    def _deliver_update(self, artifact: int, version: int, writer: int, agents: list[int]) -> None:
         for agent in agents:
             self._copies[artifact][agent] = _Copy(version, _NEVER)
             self._holders[artifact].update((agent, writer))

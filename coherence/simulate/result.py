@@ -8,6 +8,12 @@ import msgspec
 
 from coherence.simulate.stream import Action
 
+STRATEGIES = ("broadcast", "eager", "lazy", "lease", "access_count")
+"""The paper's five, in the order of its tables."""
+
+RULES = ("paper", "engine")
+"""The paper's rules, defects included, and ours."""
+
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of one run of one strategy under one set of rules."""
@@ -39,9 +45,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sync_tokens(self) -> int:
         """All that was charged."""
-        return (
-            self.fetch_tokens + self.push_tokens + self.invalidation_tokens + self.other_tokens
-        )
+        return self.fetch_tokens + self.push_tokens + self.invalidation_tokens + self.other_tokens
 
     @property
     def hit_rate(self) -> float | None:

@@ -67,7 +67,7 @@ class Scenario(BaseModel):
     transient_timeout_steps: Count = 5
     #: Run k, counted from 0, uses the seed `first_seed + k`.
     first_seed: Annotated[int, Field(ge=0, le=2**63)] = 1
-    runs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    runs: Annotated[int, Field(ge=1, le=100_000)] = 10
     artifacts: Annotated[tuple[Artifact, ...], Field(min_length=1, max_length=ARTIFACTS_MAX)]
 
     @model_validator(mode="after")

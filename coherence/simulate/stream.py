@@ -71,8 +71,9 @@ class Totals(msgspec.Struct, frozen=True):
 
     reads_per_artifact: tuple[int, ...]
     writes_per_artifact: tuple[int, ...]
-    #: Accesses in step 0, the first of each agent: all are misses under any protocol.
-    opening_per_artifact: tuple[int, ...]
+    #: Reads and writes of step 0: every agent's first access, so all are misses.
+    opening_reads_per_artifact: tuple[int, ...]
+    opening_writes_per_artifact: tuple[int, ...]
     #: Accesses whose agent's copy is missing, or was outdated by another agent's write.
     needed_per_artifact: tuple[int, ...]
 
@@ -80,7 +81,8 @@ class Totals(msgspec.Struct, frozen=True):
 def totals(scenario: Scenario, actions: Iterable[Action]) -> Totals:
     """Count `actions` by artifact, in one pass."""
     m = len(scenario.artifacts)
-    reads, writes, opening, needed = [0] * m, [0] * m, [0] * m, [0] * m
+    reads, writes, needed = [0] * m, [0] * m, [0] * m
+    opening: tuple[list[int], list[int]] = [0] * m, [0] * m
     current: list[set[int]] = [set() for _ in range(m)]
     for step, agent, artifact, is_write in actions:
         holders = current[artifact]
@@ -94,5 +96,5 @@ def totals(scenario: Scenario, actions: Iterable[Action]) -> Totals:
         else:
             reads[artifact] += 1
         if step == 0:
-            opening[artifact] += 1
-    return Totals(tuple(reads), tuple(writes), tuple(opening), tuple(needed))
+            opening[is_write][artifact] += 1
+    return Totals(tuple(reads), tuple(writes), tuple(opening[0]), tuple(opening[1]), tuple(needed))

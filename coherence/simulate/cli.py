@@ -1,0 +1,242 @@
+"""The command line of ``python -m coherence.simulate``.
+
+Exit codes: 0 all is well; 1 a comparison failed, or the simulation itself; 2 the request was wrong;
+130 interrupted, as shells have it, with what was complete by then on standard output.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+
+from coherence.simulate import catalogue, jobs, published, report
+from coherence.simulate.errors import UnknownChoice, nearest
+from coherence.simulate.measures import Record
+from coherence.simulate.progress import Runs
+from coherence.simulate.result import RULES, STRATEGIES
+from coherence.simulate.scenario import Scenario
+from messaging.errors import CallerError, ToolkitError
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of tables.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of tables.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no explanations.")]
+Check = Annotated[
+    bool, typer.Option("--check", help="Check all invariants at every step of the engine's runs.")
+]
+MEANING = """\
+[bold]Saved[/bold]: tokens not sent, against sending every artifact to everybody in every step \
+(the paper's broadcast) and against the full text at every access (refetch).
+[bold]Stale[/bold]: reads of an outdated copy, mean of a run; longest: such reads in a row. \
+Lost updates in all runs: {lost}.
+Next: python -m coherence.simulate run churn --set loss_probability=0.2"""
+
+
+@app.callback(invoke_without_command=True)
+def compare(
+    context: typer.Context,
+    json: Json = False,
+    csv: Csv = False,
+    quiet: Quiet = False,
+    check: Check = False,
+) -> None:
+    """What coherence saves on the Token Coherence paper's scenarios, and what it costs.
+
+    Without a command: the four canonical scenarios under five strategies, ten seeds each, our
+    engine beside the paper's own rules on the same actions.
+
+    Exit codes: 0 fine, 1 a comparison failed, 2 wrong usage, 130 interrupted (partial results).
+    """
+    if context.invoked_subcommand is not None:
+        if json or csv or quiet or check:
+            raise typer.BadParameter(f"options belong after {context.invoked_subcommand!r}")
+        return
+    with _told(json, csv):
+        scenarios = [catalogue.find(name) for name in catalogue.CANONICAL]
+        outcome = _simulated(scenarios, STRATEGIES, RULES, check=check, quiet=quiet)
+        tables: list[RenderableType] = [report.comparison(outcome.records, RULES)]
+        if not quiet:
+            tables.append(MEANING.format(lost=_lost(outcome.records)))
+        _show(outcome, tables, json=json, csv=csv)
+
+
+@app.command()
+def run(
+    scenarios: Annotated[
+        list[str], typer.Argument(metavar="NAME|FILE...", help="Shipped names, or TOML files.")
+    ],
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option("--strategy", "-s", help=f"One of {', '.join(STRATEGIES)}; repeatable."),
+    ] = None,
+    rules: Annotated[
+        list[str] | None,
+        typer.Option("--rules", help="paper or engine; repeatable. Both if not given."),
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option("--runs", min=1, help="Runs, each with the next seed.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of the first run.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a key of the scenarios; artifacts=10 makes ten of the first one's size.",
+        ),
+    ] = None,
+    json: Json = False,
+    csv: Csv = False,
+    quiet: Quiet = False,
+    check: Check = False,
+) -> None:
+    """Run scenarios, shipped or your own, under chosen strategies and rules."""
+    with _told(json, csv):
+        strategies = _chosen("strategy", strategy, STRATEGIES)
+        chosen_rules = _chosen("rules", rules, RULES)
+        changes = list(set_ or ())
+        changes += [f"runs={runs}"] if runs is not None else []
+        changes += [f"first_seed={seed}"] if seed is not None else []
+        found = [catalogue.find(name, changes) for name in scenarios]
+        outcome = _simulated(found, strategies, chosen_rules, check=check, quiet=quiet)
+        _show(outcome, [report.details(outcome.records)], json=json, csv=csv)
+
+
+@app.command()
+def reproduce(json: Json = False, csv: Csv = False, quiet: Quiet = False) -> None:
+    """Hold the paper's rules against the published figures, each cell; exit 1 if one differs."""
+    with _told(json, csv):
+        scenarios = [catalogue.find(name) for name in catalogue.CANONICAL]
+        outcome = _simulated(scenarios, STRATEGIES, ("paper",), check=False, quiet=quiet)
+        if outcome.partial:
+            _interrupted(outcome)
+        cells = report.cells(published.FIGURES, outcome.records)
+        agreeing = sum(cell.agrees for cell in cells)
+        if json or csv:
+            _write(report.as_json(cells) if json else report.as_csv(cells, report.Cell))
+        else:
+            tables: list[RenderableType] = [report.reproduction(cells)]
+            if not quiet:
+                tables.append(f"Sources: {published.PAPER}; {published.REFERENCE}.")
+            tables.append(f"{agreeing} of {len(cells)} published figures agree.")
+            _print(tables)
+        if agreeing < len(cells):
+            raise typer.Exit(1)
+
+
+@app.command("list")
+def list_(json: Json = False, quiet: Quiet = False) -> None:
+    """List the shipped scenarios, their parameters and what each stands for."""
+    with _told(False, False):
+        names = catalogue.shipped()
+        found = {name: catalogue.find(name) for name in names}
+        if json:
+            values = [
+                scenario.model_dump() | {"description": catalogue.description(name)}
+                for name, scenario in found.items()
+            ]
+            _write(report.as_json(values))
+            return
+        for name, scenario in found.items():
+            if quiet:
+                _write(f"{name}\n")
+                continue
+            text = f"{catalogue.description(name)}\n{report.parameters(scenario)}"
+            indented = text.replace("\n", "\n  ")
+            _print([f"[bold]{name}[/bold]: {indented}"])
+
+
+def _chosen(what: str, given: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+    """Return `given` without repetitions, in its order; all of `known` if nothing was given."""
+    for word in given or ():
+        if word not in known:
+            allowed = ", ".join(known)
+            hint = nearest(word, known)
+            raise UnknownChoice(f"{what} {word!r}: unknown{hint}; allowed are {allowed}")
+    return tuple(dict.fromkeys(given or known))
+
+
+def _simulated(
+    scenarios: Sequence[Scenario],
+    strategies: Sequence[str],
+    rules: Sequence[str],
+    *,
+    check: bool,
+    quiet: bool,
+) -> jobs.Outcome:
+    with Runs(quiet=quiet) as progress:
+        return jobs.simulate(scenarios, strategies, rules, check=check, advance=progress.advance)
+
+
+def _show(
+    outcome: jobs.Outcome, tables: Sequence[RenderableType], *, json: bool, csv: bool
+) -> None:
+    if json:
+        _write(report.as_json(outcome.records))
+    elif csv:
+        _write(report.as_csv(outcome.records, Record))
+    elif outcome.records:
+        _print(tables)
+    if outcome.partial:
+        _interrupted(outcome)
+
+
+def _interrupted(outcome: jobs.Outcome) -> None:
+    done = f"{outcome.runs_done:,} of {outcome.runs_asked:,} runs"
+    typer.echo(f"interrupted: PARTIAL results, {done}", err=True)
+    raise typer.Exit(130)
+
+
+def _lost(records: Sequence[Record]) -> str:
+    sums = {
+        rules: sum(record.lost_updates for record in records if record.rules == rules)
+        for rules in RULES
+    }
+    return ", ".join(f"{count:,} under the {rules} rules" for rules, count in sums.items())
+
+
+@contextmanager
+def _told(json: bool, csv: bool) -> Iterator[None]:
+    """Turn an error of the toolkit into its message and an exit code."""
+    if json and csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
+    try:
+        yield
+    except ToolkitError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, CallerError) else 1) from None
+
+
+def _print(parts: Sequence[RenderableType]) -> None:
+    terminal = sys.stdout.isatty()
+    _write(report.rendered(*parts, terminal=terminal, width=shutil.get_terminal_size().columns))
+
+
+def _write(text: str) -> None:
+    """Write to standard output; a reader who has gone away has read enough."""
+    out = sys.stdout
+    encoding = out.encoding or "utf-8"
+    try:
+        out.write(text.encode(encoding, errors="replace").decode(encoding))
+        out.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EINVAL):
+            raise
+        # What is still buffered would fail again when the interpreter closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())

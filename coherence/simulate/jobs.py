@@ -1,0 +1,167 @@
+"""The runs of a simulation: what they are, and how they are spread over the machine's cores.
+
+Results come in the order of the jobs whatever finishes first, so an output depends on its input
+only.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+
+import msgspec
+
+from coherence.simulate import paper
+from coherence.simulate.measures import Record, RunMeasures, broadcast_tokens, measured, record
+from coherence.simulate.result import RunResult
+from coherence.simulate.scenario import Scenario
+from coherence.simulate.stream import Action, Totals, draw, totals
+
+PARALLEL_ACTIONS_MIN = 400_000
+"""Below this many actions, starting workers takes longer than they save."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One seed of one strategy, under one or more sets of rules on the same actions."""
+
+    scenario: Scenario
+    strategy: str
+    seed: int
+    rules: tuple[str, ...]
+    #: Have the engine check its invariants at every step.
+    check: bool = False
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What the jobs gave, complete or as far as they came."""
+
+    records: list[Record]
+    runs_done: int
+    runs_asked: int
+
+    @property
+    def partial(self) -> bool:
+        """Whether the jobs were interrupted."""
+        return self.runs_done < self.runs_asked
+
+
+def simulate(
+    scenarios: Sequence[Scenario],
+    strategies: Sequence[str],
+    rules: Sequence[str],
+    *,
+    check: bool = False,
+    advance: Callable[[int, int], None] = lambda done, asked: None,
+) -> Outcome:
+    """Run every scenario under every strategy and set of rules, and summarise.
+
+    `advance` hears the number of runs done and asked for, first before any is done.  An interrupt
+    ends the simulation, not the caller: what is complete by then is returned.
+    """
+    jobs = [
+        Job(scenario, strategy, scenario.first_seed + run, tuple(rules), check)
+        for scenario in scenarios
+        for run in range(scenario.runs)
+        for strategy in strategies
+    ]
+    done: list[tuple[RunMeasures, ...]] = []
+    try:
+        advance(0, len(jobs))
+        for runs in _performed(jobs):
+            done.append(runs)
+            advance(len(done), len(jobs))
+    except KeyboardInterrupt:
+        pass
+    return Outcome(_records(jobs, done, scenarios, strategies, rules), len(done), len(jobs))
+
+
+def perform(job: Job) -> tuple[RunMeasures, ...]:
+    """Play one job, once under each of its rules."""
+    scenario, strategy, seed = job.scenario, job.strategy, job.seed
+    base = _drawn_totals(scenario, seed)
+    broadcast = broadcast_tokens(scenario, base)
+    actions = paper.actions(scenario, strategy, seed)
+    # Where the network loses messages, what is done depends on the strategy: see `stream.draw`.
+    own = totals(scenario, actions) if scenario.loss_probability else base
+    return tuple(
+        measured(scenario, _play(job, rules, actions), own, broadcast) for rules in job.rules
+    )
+
+
+def _play(job: Job, rules: str, actions: Iterable[Action]) -> RunResult:
+    if rules == "paper":
+        return paper.run(job.scenario, job.strategy, job.seed)
+    from coherence.simulate import engine
+
+    result = engine.run(job.scenario, job.strategy, job.seed, actions, check=job.check)
+    return msgspec.structs.replace(result, actions=())
+
+
+@lru_cache(maxsize=1)
+def _drawn_totals(scenario: Scenario, seed: int) -> Totals:
+    return totals(scenario, draw(scenario, seed))
+
+
+def _records(
+    jobs: Sequence[Job],
+    done: Sequence[tuple[RunMeasures, ...]],
+    scenarios: Sequence[Scenario],
+    strategies: Sequence[str],
+    rules: Sequence[str],
+) -> list[Record]:
+    partial = len(done) < len(jobs)
+    records, first = [], 0
+    for scenario in scenarios:
+        count = scenario.runs * len(strategies)
+        mine = done[first : first + count]
+        first += count
+        for index, strategy in enumerate(strategies):
+            runs = mine[index :: len(strategies)]
+            records += [
+                record(scenario.name, strategy, name, [run[k] for run in runs], partial=partial)
+                for k, name in enumerate(rules)
+                if runs
+            ]
+    return records
+
+
+def _performed(jobs: Sequence[Job]) -> Iterator[tuple[RunMeasures, ...]]:
+    actions = sum(
+        job.scenario.agents * job.scenario.steps * job.scenario.action_probability * len(job.rules)
+        for job in jobs
+    )
+    workers = min(len(jobs), os.cpu_count() or 1)
+    if workers == 1 or actions < PARALLEL_ACTIONS_MIN:
+        yield from map(perform, jobs)
+        return
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        with _interrupts_ignored():  # and so by the workers, which inherit it
+            futures = [pool.submit(perform, job) for job in jobs]
+        for future in futures:
+            yield future.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        raise
+    pool.shutdown()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
