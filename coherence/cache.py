@@ -98,7 +98,7 @@ class CacheScratch(Scratch[CacheState]):
         self.at = state.at
         self.version: Version = state.version
         self.content: Content = state.content
-        self.killed: Version = state.killed
+        self.killed: int = state.killed
         self.serial: Serial = state.serial
         self.epoch: Epoch = state.epoch
         self.uses = state.uses

@@ -443,7 +443,8 @@ HOME = Table(
         Row(EVERY, "GetS/late GetM/late PutM/late", (), "=", "Late", NET),
         Row(EVERY, "PutS/late PutE/late InvAck/late Leave/late", (), "=", "Late", NET),
         # Home's own timer and crash.
-        Row(EVERY, "push", (push,), "=", "Push", PAPER),
+        Row(FREE, "push", (push,), "S", "Push", PAPER),
+        Row(BUSY, "push", (push,), "=", "Push", PAPER),
         Row("I S E S_A", "Restart", (arm_push, arm_acks), "=", "HomeRestart", AGAIN),
         Row("M", "Restart", (arm_push, arm_acks, arm_grant), "=", "HomeRestart", AGAIN),
     ],

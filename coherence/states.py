@@ -64,7 +64,7 @@ class CacheState(Value, frozen=True, gc=False, tag=True):
     version: Version = 0
     content: Content = None
     #: The newest version known to be dead: nothing this old may become a readable copy again.
-    killed: Version = 0
+    killed: int = -1
     #: Of the last request sent.  Must survive a crash, or answers could be confused.
     serial: Serial = 0
     #: Of the last grant received and not given back; 0 where there is none.
