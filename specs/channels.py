@@ -1,0 +1,59 @@
+"""What is on its way between two processes, as one hashable value a channel.
+
+A queue is a tuple; a bag is a set of (message, how often); a set is a set.  Iteration over either
+set follows the text of messages, so that a run does not depend on hash seeds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from messaging.network import Guarantee
+
+
+class Channels:
+    """The operations on channels of one guarantee."""
+
+    def __init__(self, guarantee: Guarantee) -> None:
+        self._ordered = guarantee.ordered
+        #: Whether delivering leaves the message where it is.
+        self.keeps = guarantee.duplicating and not guarantee.ordered
+        self.empty: Any = () if guarantee.ordered else frozenset()
+
+    def with_message(self, channel: Any, message: Any) -> Any:
+        """The channel after one more message was sent."""
+        if self._ordered:
+            return (*channel, message)
+        if self.keeps:
+            return channel | {message}
+        counts = dict(channel)
+        counts[message] = counts.get(message, 0) + 1
+        return frozenset(counts.items())
+
+    def without(self, channel: Any, message: Any) -> Any:
+        """The channel after one copy of `message`, which is next to come, was taken away."""
+        if self._ordered:
+            return channel[1:]
+        if self.keeps:
+            return channel - {message}
+        counts = dict(channel)
+        counts[message] -= 1
+        if not counts[message]:
+            del counts[message]
+        return frozenset(counts.items())
+
+    def next_messages(self, channel: Any) -> list[Any]:
+        """The different messages that may come next."""
+        if self._ordered:
+            return list(channel[:1])
+        if self.keeps:
+            return sorted(channel, key=repr)
+        return sorted((message for message, _ in channel), key=repr)
+
+    def messages(self, channel: Any) -> tuple[Any, ...]:
+        """All messages, copies included."""
+        if self._ordered:
+            return tuple(channel)
+        if self.keeps:
+            return tuple(sorted(channel, key=repr))
+        return tuple(message for message, count in sorted(channel, key=repr) for _ in range(count))

@@ -1,0 +1,58 @@
+"""An explicit-state model checker for Python: any hashable state, or processes as they ship.
+
+It imports nothing else of this distribution.  Start at :class:`Model` and :func:`check`.
+"""
+
+from __future__ import annotations
+
+from specs.checker.check import check
+from specs.checker.composite import Change, Composite, Symmetry
+from specs.checker.errors import (
+    CheckerError,
+    ImpureStep,
+    ModelError,
+    PropertyError,
+    UsageError,
+)
+from specs.checker.model import (
+    Action,
+    Fairness,
+    Model,
+    Property,
+    always,
+    eventually,
+    leads_to,
+    reachable,
+    strong,
+    weak,
+)
+from specs.checker.result import Budget, Finding, Moment, Path, Progress, Result, Verdict
+
+__all__ = [
+    "Action",
+    "Budget",
+    "Change",
+    "CheckerError",
+    "Composite",
+    "Fairness",
+    "Finding",
+    "ImpureStep",
+    "Model",
+    "ModelError",
+    "Moment",
+    "Path",
+    "Progress",
+    "Property",
+    "PropertyError",
+    "Result",
+    "Symmetry",
+    "UsageError",
+    "Verdict",
+    "always",
+    "check",
+    "eventually",
+    "leads_to",
+    "reachable",
+    "strong",
+    "weak",
+]

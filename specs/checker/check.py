@@ -1,0 +1,163 @@
+"""`check`: choose an engine, search, judge every property, and say it with paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+from specs.checker.composite import Composite
+from specs.checker.errors import UsageError
+from specs.checker.liveness import FairGraph, Lasso
+from specs.checker.model import Model, Property
+from specs.checker.reference import explore as explore_plainly
+from specs.checker.result import Budget, Finding, Moment, OnProgress, Path, Result, Verdict
+from specs.checker.search import Exploration, StateGraph, Watch
+
+Engine: TypeAlias = Literal["auto", "reference", "table", "numba"]
+
+ENGINES: tuple[Engine, ...] = ("auto", "reference", "table", "numba")
+
+#: From so many states on the compiled kernel repays its start-up, and `auto` changes over.
+STATES_FOR_KERNEL = 200_000
+
+
+def check(
+    model: Model[Any, Any] | Composite[Any],
+    *,
+    engine: Engine = "auto",
+    budget: Budget | None = None,
+    symmetry: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Result:
+    """Check every property of `model`.
+
+    Raises `ModelError` for a model that cannot be explored, `PropertyError` where a predicate gives
+    no answer, and `UsageError` for a request that makes no sense (symmetry with liveness, say).
+    Running out of budget and Ctrl-C raise nothing: the verdict is UNDETERMINED.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"no engine {engine!r}", remedy="one of " + ", ".join(ENGINES))
+    if symmetry and any(prop.is_liveness for prop in model.properties):
+        raise UsageError(
+            f"symmetry with a liveness property ({model.name!r})",
+            remedy="a reduced graph merges behaviours that fairness tells apart; check without",
+        )
+    watch = Watch(budget or Budget(), on_progress)
+    found = _explore(model, engine, symmetry, watch)
+    search_s = watch.elapsed_s - found.compile_s
+    plain = model.model() if isinstance(model, Composite) else model
+    findings = _findings(plain, found, watch)
+    deadlock = None
+    if found.deadlock is not None:
+        deadlock = Path(tuple(found.path(found.deadlock)))
+    return Result(
+        model=model.name,
+        engine=found.engine,
+        verdict=_overall(findings, found),
+        distinct=found.distinct,
+        generated=found.generated,
+        depth=found.depth,
+        actions=frozenset(found.actions),
+        never_taken=model.alphabet - found.actions,
+        findings=tuple(findings),
+        deadlock=deadlock,
+        stopped=found.stopped,
+        seconds=max(search_s, watch.elapsed_s - found.compile_s),
+        compile_s=found.compile_s,
+        step_calls=found.step_calls,
+        notes=tuple(found.notes),
+    )
+
+
+def _explore(
+    model: Model[Any, Any] | Composite[Any], engine: Engine, symmetry: bool, watch: Watch
+) -> Exploration:
+    if isinstance(model, Model):
+        if engine in ("table", "numba") or symmetry:
+            raise UsageError(
+                f"{model.name!r} is a plain model: no tables and no symmetry",
+                remedy="give the model as a Composite or a System",
+            )
+        found: Exploration = explore_plainly(model, watch)
+        if engine == "auto":
+            found.notes.append("engine: reference, for a model that is not made of components")
+        return found
+    if engine == "reference":
+        if symmetry:
+            raise UsageError("the reference engine does not reduce", remedy="engine='table'")
+        found = explore_plainly(model.model(), watch)
+        found.step_calls = model.step_calls() if model.step_calls is not None else 0
+        return found
+    from specs.checker.table import explore as explore_tables
+
+    return explore_tables(model, watch, engine=engine, symmetry=symmetry)
+
+
+def _overall(findings: Sequence[Finding], found: Exploration) -> Verdict:
+    verdicts = {finding.verdict for finding in findings}
+    if found.deadlock is not None or Verdict.VIOLATED in verdicts:
+        return Verdict.VIOLATED
+    if found.stopped or Verdict.UNDETERMINED in verdicts:
+        return Verdict.UNDETERMINED
+    return Verdict.HOLDS
+
+
+def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[Finding]:
+    """One finding a property.  What a search that ended early did not decide stays open."""
+    fair: FairGraph | None = None
+    findings = []
+    for prop in model.properties:
+        vacuous = prop.when is not None and found.complete and prop.name not in found.met
+        if prop.is_liveness:
+            if not found.complete:
+                findings.append(Finding(prop, Verdict.UNDETERMINED))
+                continue
+            try:
+                if fair is None:
+                    fair = FairGraph(found.graph(), model.fairness)
+                path = _lasso_of(prop, found, fair)
+            except KeyboardInterrupt:
+                found.stopped = "interrupted"
+                findings.append(Finding(prop, Verdict.UNDETERMINED))
+                continue
+            verdict = Verdict.HOLDS if path is None else Verdict.VIOLATED
+            findings.append(Finding(prop, verdict, path, vacuous))
+            continue
+        decided = found.decided.get(prop.name)
+        path = None if decided is None else Path(tuple(found.path(decided)))
+        if prop.kind == "always":
+            verdict = Verdict.VIOLATED if path is not None else _if_complete(found, Verdict.HOLDS)
+        else:
+            verdict = Verdict.HOLDS if path is not None else _if_complete(found, Verdict.VIOLATED)
+        findings.append(Finding(prop, verdict, path, vacuous))
+    return findings
+
+
+def _if_complete(found: Exploration, verdict: Verdict) -> Verdict:
+    return verdict if found.complete else Verdict.UNDETERMINED
+
+
+def _lasso_of(prop: Property[Any], found: Exploration, fair: FairGraph) -> Path | None:
+    what = f"property {prop.name!r}"
+    good = found.evaluate(prop.predicate, what)
+    if prop.kind == "eventually":
+        lasso = fair.eventually(good)
+        return None if lasso is None else _as_path(lasso, found, fair.graph, [])
+    assert prop.when is not None
+    lasso = fair.leads_to(found.evaluate(prop.when, what), good)
+    if lasso is None:
+        return None
+    return _as_path(lasso, found, fair.graph, found.path(lasso.states[0])[:-1])
+
+
+def _as_path(lasso: Lasso, found: Exploration, graph: StateGraph, stem: Sequence[Moment]) -> Path:
+    """The lasso as a path: how it is reached, then its states and the loop back."""
+    states = [found.state(number) for number in lasso.states]
+    first = found.path(lasso.states[0])[-1]
+    moments = [*stem, first]
+    for label, state in zip(lasso.labels, states[1:], strict=False):
+        moments.append(Moment(graph.actions[label], state))
+    if len(lasso.labels) == len(lasso.states):
+        closing = graph.actions[lasso.labels[-1]]
+        moments.append(Moment(closing, states[lasso.loop]))
+    return Path(tuple(moments), loop=len(stem) + lasso.loop)

@@ -1,0 +1,105 @@
+"""A model made of components: the form that the table engines take.
+
+A state is a tuple with one value a component (*slot*).  A rule looks at some slots and says what
+may happen; which slots it looked at is observed, not declared, so a rule is evaluated once for
+each combination of values it depends on, however many states share it.
+
+A change may *write* slots that its rule decided on, and *update* others without looking at them:
+appending to a channel is an update, and costs no dependence on what the channel holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+from specs.checker.errors import ModelError
+from specs.checker.model import Action, Fairness, Model, Property, check_parts
+
+V = TypeVar("V")
+
+
+class Change(NamedTuple):
+    """One thing that may happen in a state."""
+
+    action: Action
+    #: (slot, new value)
+    writes: tuple[tuple[int, Hashable], ...] = ()
+    #: (slot, operation), applied in order, after the writes
+    updates: tuple[tuple[int, Hashable], ...] = ()
+
+
+#: From the slots' values to all that may happen.  Pure; it sees only what it indexes.
+Rule: TypeAlias = Callable[[Sequence[Any]], Iterable[Change]]
+
+
+@dataclass(frozen=True, slots=True)
+class Symmetry:
+    """Which components are interchangeable.
+
+    Replicas are named; ``names_of(slot)`` are the replicas that the slot belongs to, in order, and
+    slots of one kind correspond.  ``rename(value, mapping)`` puts other names into a value.
+    """
+
+    replicas: tuple[str, ...]
+    names_of: Callable[[int], tuple[str, ...]]
+    rename: Callable[[Hashable, dict[str, str]], Hashable]
+
+
+@dataclass(frozen=True, slots=True)
+class Composite(Generic[V]):
+    """Components, rules over them, and what is claimed of them.  See `Model` for the rest."""
+
+    name: str
+    slots: Sequence[str]
+    initial: Sequence[tuple[Hashable, ...]]
+    rules: Sequence[Rule]
+    #: ``apply(slot, value, operation)``: what an update makes of a slot's value.  Pure.
+    apply: Callable[[int, Any, Any], Hashable]
+    view: Callable[[Sequence[Any]], V]
+    properties: Sequence[Property[V]] = ()
+    fairness: Sequence[Fairness] = ()
+    terminal: Callable[[V], bool] | None = None
+    within: Callable[[V], bool] | None = None
+    alphabet: frozenset[str] = frozenset()
+    #: Slots of one kind draw from the same values; symmetry needs that.  By default all differ.
+    kinds: Sequence[Hashable] = ()
+    symmetry: Symmetry | None = None
+    #: How often the real steps were called so far.
+    step_calls: Callable[[], int] | None = None
+
+    def __post_init__(self) -> None:
+        check_parts(self.name, self.initial, self.properties)
+        for state in self.initial:
+            if len(state) != len(self.slots):
+                raise ModelError(
+                    f"an initial state of {self.name!r} has {len(state)} values "
+                    f"for {len(self.slots)} slots"
+                )
+
+    def model(self) -> Model[tuple[Hashable, ...], V]:
+        """The same as a plain model, for the reference engine and for paths."""
+        return Model(
+            name=self.name,
+            initial=self.initial,
+            actions=self._actions,
+            properties=self.properties,
+            fairness=self.fairness,
+            terminal=self.terminal,
+            within=self.within,
+            view=self.view,
+            alphabet=self.alphabet,
+        )
+
+    def _actions(
+        self, state: tuple[Hashable, ...]
+    ) -> Iterator[tuple[Action, tuple[Hashable, ...]]]:
+        for rule in self.rules:
+            for change in rule(state):
+                values = list(state)
+                for slot, value in change.writes:
+                    values[slot] = value
+                for slot, operation in change.updates:
+                    values[slot] = self.apply(slot, values[slot], operation)
+                yield change.action, tuple(values)

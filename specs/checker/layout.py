@@ -1,0 +1,127 @@
+"""How a state of components becomes one integer, and how it grows without being packed again.
+
+Values are interned: each slot holds a small number.  A slot's bits need not lie together.  When
+its values outgrow its bits, the slot is given one more at the top of the integer: every state
+packed so far stays what it was, with a zero there.  So do masks that were used as keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from specs.checker.errors import ModelError
+from specs.checker.model import require_hashable
+
+
+class Layout:
+    """Interned values and their places in the packed integer."""
+
+    def __init__(self, kinds: Sequence[Hashable]) -> None:
+        self.slots = len(kinds)
+        domains: dict[Hashable, int] = {}
+        self._domain_of = [domains.setdefault(kind, len(domains)) for kind in kinds]
+        self.values: list[list[Any]] = [[] for _ in domains]
+        self._numbers: list[dict[Any, int]] = [{} for _ in domains]
+        self._slots_of: list[list[int]] = [[] for _ in domains]
+        for slot, domain in enumerate(self._domain_of):
+            self._slots_of[domain].append(slot)
+        #: All bits of each slot.
+        self.masks: list[int] = [0] * self.slots
+        #: Runs of neighbouring bits of each slot: (position, mask of the run, position in number).
+        self._runs: list[list[tuple[int, int, int]]] = [[] for _ in kinds]
+        self._codes: list[list[int]] = [[] for _ in kinds]
+        self.width = 0
+
+    def domain(self, slot: int) -> int:
+        """Slots of equal domain share their numbering."""
+        return self._domain_of[slot]
+
+    def number(self, slot: int, value: Any) -> int:
+        """The number of `value` in `slot`, a new one where it was never seen there."""
+        domain = self._domain_of[slot]
+        numbers = self._numbers[domain]
+        try:
+            number = numbers.get(value)
+        except TypeError:
+            require_hashable(value)
+            raise
+        if number is None:
+            number = numbers[value] = len(numbers)
+            self.values[domain].append(value)
+            for each in self._slots_of[domain]:
+                self._make_room(each, number)
+        return number
+
+    def _make_room(self, slot: int, number: int) -> None:
+        runs = self._runs[slot]
+        have = self.masks[slot].bit_count()
+        if number >> have:
+            if runs and runs[-1][0] + runs[-1][1].bit_length() == self.width:
+                position, run, at = runs[-1]
+                runs[-1] = (position, run << 1 | 1, at)
+            else:
+                runs.append((self.width, 1, have))
+            self.masks[slot] |= 1 << self.width
+            self.width += 1
+        self._codes[slot].append(
+            sum((number >> at & run) << position for position, run, at in runs)
+        )
+
+    def code(self, slot: int, number: int) -> int:
+        """The bits that say that `slot` holds value `number`."""
+        return self._codes[slot][number]
+
+    def number_in(self, packed: int, slot: int) -> int:
+        """Which number `slot` holds in a packed state."""
+        number = 0
+        for position, run, at in self._runs[slot]:
+            number |= (packed >> position & run) << at
+        return number
+
+    def value_in(self, packed: int, slot: int) -> Any:
+        """Which value `slot` holds in a packed state."""
+        return self.values[self._domain_of[slot]][self.number_in(packed, slot)]
+
+    def pack(self, state: Sequence[Any]) -> int:
+        """The state as one integer."""
+        if len(state) != self.slots:
+            raise ModelError(f"a state of {len(state)} values for {self.slots} slots")
+        # Numbers first: interning may move no bit, but a code must know all of its bits.
+        numbers = [self.number(slot, value) for slot, value in enumerate(state)]
+        return sum(self.code(slot, number) for slot, number in enumerate(numbers))
+
+    def unpack(self, packed: int) -> tuple[Any, ...]:
+        """The values of all slots."""
+        return tuple(self.value_in(packed, slot) for slot in range(self.slots))
+
+    def mask_of(self, slots: Sequence[int] | frozenset[int] | set[int]) -> int:
+        """All bits of some slots."""
+        mask = 0
+        for slot in slots:
+            mask |= self.masks[slot]
+        return mask
+
+
+class Observed(Sequence[Any]):
+    """A packed state as a sequence of values that notes which slots were looked at."""
+
+    __slots__ = ("_layout", "_packed", "looked_at")
+
+    def __init__(self, layout: Layout, packed: int) -> None:
+        self._layout = layout
+        self._packed = packed
+        self.looked_at: set[int] = set()
+
+    def __len__(self) -> int:
+        return self._layout.slots
+
+    def __getitem__(self, slot: Any) -> Any:
+        if not isinstance(slot, int):
+            raise ModelError("a rule or predicate must index one slot at a time")
+        if slot < 0:
+            slot += self._layout.slots
+        if not 0 <= slot < self._layout.slots:
+            raise IndexError(slot)
+        self.looked_at.add(slot)
+        return self._layout.value_in(self._packed, slot)

@@ -1,0 +1,224 @@
+"""What is checked: a model is its initial states, its actions and its properties.
+
+The whole of a first model::
+
+    def actions(hour):
+        yield "tick", hour % 12 + 1
+
+    clock = Model("hour clock", initial=[1], actions=actions,
+                  properties=[always("in range", lambda hour: 1 <= hour <= 12)])
+
+States may be anything hashable.  An action is a name, or an :class:`Action` where charts, fairness
+by process and context switches are wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+
+from specs.checker.errors import ModelError, UsageError
+
+S = TypeVar("S")
+V = TypeVar("V")
+
+
+class Action(NamedTuple):
+    """The label of one transition: the action's name, who took it and what it was about."""
+
+    name: str
+    #: The process that stepped; a context switch is a change of this.
+    process: str = ""
+    #: What happened to it: one word, such as "deliver" or "timeout".
+    kind: str = ""
+    #: The other side of a "deliver".
+    peer: str = ""
+    #: The message, request or timer name.
+    subject: Hashable = None
+    #: What the step sent, as (destination, message) pairs in order.
+    sent: tuple[tuple[str, Hashable], ...] = ()
+
+    def __str__(self) -> str:
+        about = [self.process] if self.process else []
+        if self.kind:
+            about.append(self.kind + (f" from {self.peer}" if self.peer else ""))
+        if self.subject is not None:
+            about.append(str(self.subject))
+        return f"{self.name}({', '.join(about)})" if about else self.name
+
+
+Transition: TypeAlias = tuple[str | Action, S]
+Kind: TypeAlias = Literal["always", "reachable", "eventually", "leads_to"]
+
+
+@dataclass(frozen=True, slots=True)
+class Property(Generic[V]):
+    """A claim about all behaviours of a model.  Use the four functions below to make one.
+
+    `predicate` is the claim of `always`, `reachable` and `eventually`, the consequence of
+    `leads_to`.  `when` is an antecedent: where no reachable state satisfies it, the property holds
+    vacuously, and the result says so.
+    """
+
+    kind: Kind
+    name: str
+    predicate: Callable[[V], bool]
+    when: Callable[[V], bool] | None = None
+
+    @property
+    def is_liveness(self) -> bool:
+        """Whether only an infinite behaviour can violate it."""
+        return self.kind in ("eventually", "leads_to")
+
+
+def always(
+    name: str, predicate: Callable[[V], bool], *, when: Callable[[V], bool] | None = None
+) -> Property[V]:
+    """An invariant: `predicate` holds in every reachable state (that satisfies `when`)."""
+    return Property("always", name, predicate, when)
+
+
+def reachable(name: str, predicate: Callable[[V], bool]) -> Property[V]:
+    """Some reachable state satisfies `predicate`: guards against models that do nothing."""
+    return Property("reachable", name, predicate)
+
+
+def eventually(name: str, predicate: Callable[[V], bool]) -> Property[V]:
+    """Every fair behaviour comes to a state that satisfies `predicate`."""
+    return Property("eventually", name, predicate)
+
+
+def leads_to(name: str, when: Callable[[V], bool], then: Callable[[V], bool]) -> Property[V]:
+    """In every fair behaviour each state that satisfies `when` is followed by one of `then`."""
+    return Property("leads_to", name, then, when)
+
+
+@dataclass(frozen=True, slots=True)
+class Fairness:
+    """Actions that may not be neglected for ever.  `weak` and `strong` below make one.
+
+    `key` sorts actions into classes, each fair on its own; None leaves an action out.
+    """
+
+    strong: bool
+    name: str
+    key: Callable[[Action], Hashable | None]
+
+
+Selector: TypeAlias = str | Callable[[Action], Hashable | None]
+
+
+def weak(actions: Selector, *, each: str = "") -> Fairness:
+    """An action that stays enabled is taken: ``WF_vars(A)``.
+
+    `actions` is an action's name, or a function from an action to the class it is fair in (None:
+    no class).  ``each="process"`` makes one class of each value of that field.
+    """
+    return _fairness(False, actions, each)
+
+
+def strong(actions: Selector, *, each: str = "") -> Fairness:
+    """An action that is enabled again and again is taken: ``SF_vars(A)``.  See :func:`weak`."""
+    return _fairness(True, actions, each)
+
+
+def _fairness(is_strong: bool, actions: Selector, each: str) -> Fairness:
+    kind = "SF" if is_strong else "WF"
+    if each and each not in Action._fields:
+        raise UsageError(
+            f"fairness for each {each!r}: an action has no such field",
+            remedy=f"one of {', '.join(Action._fields)}",
+        )
+    if callable(actions):
+        if each:
+            raise UsageError("`each` goes with an action's name; a function gives its own classes")
+        return Fairness(is_strong, f"{kind}({getattr(actions, '__name__', 'actions')})", actions)
+    wanted: str = actions
+
+    def key(action: Action) -> Hashable | None:
+        if action.name != wanted:
+            return None
+        return (wanted, getattr(action, each)) if each else wanted
+
+    return Fairness(is_strong, f"{kind}({wanted}{', each ' + each if each else ''})", key)
+
+
+@dataclass(frozen=True, slots=True)
+class Model(Generic[S, V]):
+    """A state graph given by rules, and what is claimed of it.
+
+    Without `terminal`, a state in which nothing is enabled is a deadlock; with it, only where
+    `terminal` is false.  States outside `within` are checked but not left: that bounds a model.
+    Predicates are given ``view(state)``, by default the state itself.
+    """
+
+    name: str
+    initial: Sequence[S]
+    actions: Callable[[S], Iterable[Transition[S]]]
+    properties: Sequence[Property[V]] = ()
+    fairness: Sequence[Fairness] = ()
+    terminal: Callable[[V], bool] | None = None
+    within: Callable[[V], bool] | None = None
+    view: Callable[[S], V] | None = None
+    #: All action names that the model has, so that those never taken can be told.
+    alphabet: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        check_parts(self.name, self.initial, self.properties)
+
+    def seen(self, state: S) -> V:
+        """What predicates are given for `state`."""
+        return self.view(state) if self.view is not None else state  # type: ignore[return-value]
+
+    def successors(self, state: S) -> list[tuple[Action, S]]:
+        """All transitions from `state`, labels made whole.
+
+        Raises `ModelError` where the model's own code raises or yields something else.
+        """
+        try:
+            return [
+                (label if type(label) is Action else as_action(label), following)
+                for label, following in self.actions(state)
+            ]
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"actions of {self.name!r} raised {type(error).__name__}: {error}; in {state!r}",
+                remedy="an action must yield (name, next state) pairs and raise nothing",
+            ) from error
+
+
+def as_action(label: Any) -> Action:
+    """The label as an `Action`; a plain string is an action's name."""
+    if isinstance(label, Action):
+        return label
+    if isinstance(label, str):
+        return Action(label)
+    raise ModelError(f"a label must be a string or an Action, not {label!r}")
+
+
+def check_parts(name: str, initial: Sequence[Any], properties: Sequence[Property[Any]]) -> None:
+    """Refuse what no engine could explore: no initial state, unhashable states, twin names."""
+    if not initial:
+        raise ModelError(f"model {name!r} has no initial state", remedy="give at least one")
+    for state in initial:
+        require_hashable(state)
+    names = [prop.name for prop in properties]
+    for prop in properties:
+        if not callable(prop.predicate):
+            raise ModelError(f"property {prop.name!r} of {name!r} has no predicate to evaluate")
+        if names.count(prop.name) > 1:
+            raise ModelError(f"model {name!r} has two properties named {prop.name!r}")
+
+
+def require_hashable(state: Any) -> None:
+    """Raise `ModelError` where `state` cannot be remembered."""
+    try:
+        hash(state)
+    except TypeError as error:
+        raise ModelError(
+            f"a state cannot be hashed: {error}; in {state!r}",
+            remedy="build states from tuples, frozensets and frozen classes",
+        ) from error

@@ -1,0 +1,172 @@
+"""What a check says: three verdicts, what was seen, and a path for every claim that fails."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from specs.checker.errors import UsageError
+from specs.checker.model import Action, Property
+
+
+class Verdict(enum.Enum):
+    """HOLDS and VIOLATED are proofs; UNDETERMINED is what a search that was cut short says."""
+
+    HOLDS = "HOLDS"
+    VIOLATED = "VIOLATED"
+    UNDETERMINED = "UNDETERMINED"
+
+    @property
+    def exit_code(self) -> int:
+        """For a shell: 0, 1 and 3.  UNDETERMINED is never a pass."""
+        return {"HOLDS": 0, "VIOLATED": 1, "UNDETERMINED": 3}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Where a search gives up.  None is no limit; a limit of zero is refused."""
+
+    states: int | None = None
+    seconds: float | None = None
+    #: Resident size of the process, in mebibytes.
+    memory_mib: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("states", "seconds", "memory_mib"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(
+                    f"a budget of {value} {name} decides nothing", remedy="above zero, or None"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A search in flight."""
+
+    distinct: int
+    generated: int
+    depth: int
+    queue: int
+    seconds: float
+    memory_mib: float
+
+    @property
+    def rate(self) -> float:
+        """Transitions a second since the start."""
+        return self.generated / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One state of a path and the action that led to it (None: an initial state)."""
+
+    action: Action | None
+    state: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A behaviour.  With `loop`, the states from that index on repeat for ever: a lasso.
+
+    A loop that starts at the last state is stuttering: nothing happens any more.
+    """
+
+    moments: tuple[Moment, ...]
+    loop: int | None = None
+
+    def __len__(self) -> int:
+        """The number of steps."""
+        return len(self.moments) - 1
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """The steps in order."""
+        return tuple(m.action for m in self.moments if m.action is not None)
+
+    @property
+    def last(self) -> Any:
+        """The state it ends in."""
+        return self.moments[-1].state
+
+    @property
+    def switches(self) -> int:
+        """How often the next step is another process's."""
+        who = [action.process for action in self.actions]
+        return sum(a != b for a, b in itertools.pairwise(who))
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The verdict on one property."""
+
+    claim: Property[Any]
+    verdict: Verdict
+    #: The counterexample of a violated property; the witness of a `reachable` one that holds.
+    path: Path | None = None
+    #: The antecedent was never true, so that nothing was tested.
+    vacuous: bool = False
+
+    @property
+    def name(self) -> str:
+        """The property's name."""
+        return self.claim.name
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All that one check found out.
+
+    `generated` counts transitions, those to known states included: TLC adds the initial states.
+    `depth` is the longest of all shortest paths, in steps: TLC prints one more.
+    """
+
+    model: str
+    engine: str
+    verdict: Verdict
+    distinct: int
+    generated: int
+    depth: int
+    #: Names of the actions that were taken.
+    actions: frozenset[str]
+    #: Names that the model lists and that were never taken.
+    never_taken: frozenset[str]
+    findings: tuple[Finding, ...]
+    deadlock: Path | None = None
+    #: Why the search ended early, or "".
+    stopped: str = ""
+    seconds: float = 0.0
+    #: Spent in compiling the kernel; not part of `seconds`.
+    compile_s: float = 0.0
+    step_calls: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def counterexample(self) -> Path | None:
+        """The first path that shows the verdict, where it is VIOLATED and a path can show it."""
+        if self.deadlock is not None:
+            return self.deadlock
+        return next(
+            (f.path for f in self.findings if f.verdict is Verdict.VIOLATED and f.path), None
+        )
+
+    @property
+    def vacuous(self) -> tuple[str, ...]:
+        """Names of the properties that were never put to the test."""
+        return tuple(f.name for f in self.findings if f.vacuous)
+
+    def finding(self, name: str) -> Finding:
+        """The finding on the property `name`; raises `UsageError` where there is none."""
+        for finding in self.findings:
+            if finding.name == name:
+                return finding
+        raise UsageError(
+            f"{self.model!r} has no property {name!r}",
+            remedy="one of " + ", ".join(f.name for f in self.findings),
+        )
+
+
+OnProgress = Callable[[Progress], None]

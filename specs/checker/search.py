@@ -1,0 +1,157 @@
+"""What the engines have in common: the shape of an exploration, budgets, and what is looked for.
+
+All engines search breadth first, one level at a time, and stop between levels.  So what they count
+does not depend on the order of states within a level, and every engine gives the same figures for
+a violated model as well.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from specs.checker.errors import PropertyError
+from specs.checker.model import Action, Property
+from specs.checker.result import Budget, Moment, OnProgress, Progress
+
+#: What a property says of one state: nothing, that its antecedent is true, that it is decided.
+NOTHING, MET, DECIDED = 0, 1, 2
+
+#: A search looks at the clock after this many states at the latest.
+STATES_BETWEEN_CHECKS = 4096
+
+
+@dataclass(slots=True)
+class StateGraph:
+    """A stored state graph in three integer arrays: edges of state i are offsets[i:i+1]."""
+
+    initial: Sequence[int]
+    offsets: array[int]
+    targets: array[int]
+    labels: array[int]
+    actions: list[Action]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+@dataclass
+class Exploration(ABC):
+    """A finished search.  States are named by their number in the order of discovery."""
+
+    engine: str
+    distinct: int = 0
+    generated: int = 0
+    depth: int = 0
+    actions: set[str] = field(default_factory=set)
+    #: Why it ended before everything was seen; "" also where a violation ended it.
+    stopped: str = ""
+    #: First state that decides each property (violates an `always`, witnesses a `reachable`).
+    decided: dict[str, int] = field(default_factory=dict)
+    #: Properties whose antecedent was true somewhere.
+    met: set[str] = field(default_factory=set)
+    deadlock: int | None = None
+    #: Whether every reachable state was expanded.
+    complete: bool = False
+    step_calls: int = 0
+    compile_s: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    @abstractmethod
+    def path(self, state: int) -> list[Moment]:
+        """A shortest path from an initial state to `state`."""
+
+    @abstractmethod
+    def graph(self) -> StateGraph:
+        """The whole graph; only of a complete search."""
+
+    @abstractmethod
+    def evaluate(self, predicate: Callable[[Any], bool], what: str) -> bytearray:
+        """`predicate` in every state, as 0 and 1.  `what` names it in an error."""
+
+    @abstractmethod
+    def state(self, state: int) -> Any:
+        """The plain state with this number."""
+
+
+class Watch:
+    """Holds a search to its budget and reports on it, about once a second."""
+
+    def __init__(self, budget: Budget, on_progress: OnProgress | None = None) -> None:
+        self._budget = budget
+        self._on_progress = on_progress
+        self._start = time.perf_counter()
+        self._reported = self._start
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the search began."""
+        return time.perf_counter() - self._start
+
+    def exceeded(self, distinct: int, generated: int, depth: int, queue: int) -> str:
+        """Which limit has been passed, in words, or ""."""
+        now = time.perf_counter()
+        budget = self._budget
+        if budget.states is not None and distinct > budget.states:
+            return f"budget of {budget.states} states"
+        if budget.seconds is not None and now - self._start > budget.seconds:
+            return f"budget of {budget.seconds:g} s"
+        if budget.memory_mib is not None and memory_mib() > budget.memory_mib:
+            return f"budget of {budget.memory_mib:g} MiB"
+        if self._on_progress is not None and now - self._reported >= 1.0:
+            self._reported = now
+            self._on_progress(
+                Progress(distinct, generated, depth, queue, now - self._start, memory_mib())
+            )
+        return ""
+
+
+def memory_mib() -> float:
+    """Resident size of this process in mebibytes; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * 4096 / 2**20
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def truth(predicate: Callable[[Any], bool], view: Any, what: str) -> bool:
+    """`predicate(view)`, or `PropertyError` where it raises or gives no answer."""
+    try:
+        answer = predicate(view)
+    except Exception as error:
+        raise PropertyError(
+            f"{what} raised {type(error).__name__}: {error}; in state {view!r}",
+            remedy="a predicate must answer in every reachable state, and name what exists there",
+        ) from error
+    if answer is True or answer is False:
+        return answer
+    raise PropertyError(
+        f"{what} answered {answer!r} in state {view!r}",
+        remedy="a predicate must answer True or False",
+    )
+
+
+def judge(prop: Property[Any], view: Any) -> int:
+    """What one state says about a property: `NOTHING`, `MET` or `DECIDED`."""
+    what = f"property {prop.name!r}"
+    if prop.kind == "reachable":
+        return DECIDED if truth(prop.predicate, view, what) else NOTHING
+    if prop.kind == "always":
+        if prop.when is not None and not truth(prop.when, view, what):
+            return NOTHING
+        if not truth(prop.predicate, view, what):
+            return DECIDED
+        return MET if prop.when is not None else NOTHING
+    if prop.kind == "leads_to" and prop.when is not None:
+        return MET if truth(prop.when, view, what) else NOTHING
+    return NOTHING
+
+
+def judged_in_states(properties: Sequence[Property[Any]]) -> list[Property[Any]]:
+    """The properties that single states say something about: all but `eventually`."""
+    return [prop for prop in properties if prop.kind != "eventually"]

@@ -1,0 +1,257 @@
+"""The table engine: breadth-first search over packed integers, in pure Python.
+
+The visited set is one dict from state to parent, in the order of discovery: it is at once the set,
+the parent links and the numbering of states.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+from specs.checker.composite import Composite
+from specs.checker.model import Property
+from specs.checker.result import Moment
+from specs.checker.search import (
+    DECIDED,
+    STATES_BETWEEN_CHECKS,
+    Exploration,
+    StateGraph,
+    Watch,
+    judge,
+    judged_in_states,
+    truth,
+)
+from specs.checker.tables import PredicateTable, Tables
+
+#: Rules are fused anew when so many states are known, on a sample of the latest level.
+FUSE_AT = (1_000, 20_000, 400_000)
+FUSE_SAMPLE = 4096
+FUSE_KEYS_MAX = 256
+
+
+@dataclass
+class TableExploration(Exploration):
+    """A search over the tables of one composite."""
+
+    tables: Tables | None = None
+    #: Each known state and the one it was first reached from (an initial state: itself).
+    parents: dict[int, int] = field(default_factory=dict)
+    outside: set[int] = field(default_factory=set)
+    _order: list[int] = field(default_factory=list)
+    _numbers: dict[int, int] = field(default_factory=dict)
+
+    def order(self) -> list[int]:
+        """All states in the order of discovery."""
+        if len(self._order) != len(self.parents):
+            self._order = list(self.parents)
+            self._numbers = {packed: number for number, packed in enumerate(self._order)}
+        return self._order
+
+    def number(self, packed: int) -> int:
+        """The place of a state in the order of discovery."""
+        self.order()
+        return self._numbers[packed]
+
+    def path(self, state: int) -> list[Moment]:
+        """A shortest path from an initial state to `state`."""
+        assert self.tables is not None
+        chain = [self.order()[state]]
+        while self.parents[chain[-1]] != chain[-1]:
+            chain.append(self.parents[chain[-1]])
+        chain.reverse()
+        return path_of(self.tables, chain)
+
+    def graph(self) -> StateGraph:
+        """The whole graph, from a second pass over the states."""
+        assert self.tables is not None
+        tables, order = self.tables, self.order()
+        numbers = self._numbers
+        initial = [numbers[packed] for packed in dict.fromkeys(tables.initial)]
+        offsets, targets, labels = array("I", [0]), array("I"), array("I")
+        for packed in order:
+            if packed not in self.outside:
+                for bundle in tables.bundles:
+                    deltas, sends, names = bundle.entry(packed)
+                    labels.extend(names)
+                    targets.extend([numbers[packed + delta] for delta in deltas])
+                    for delta, updates in sends:
+                        target = packed + delta
+                        for update in updates:
+                            target += update.fill(packed)
+                        targets.append(numbers[target])
+            offsets.append(len(targets))
+        return StateGraph(initial, offsets, targets, labels, list(tables.labels))
+
+    def evaluate(self, predicate: Callable[[Any], bool], what: str) -> bytearray:
+        """`predicate` in every state, as 0 and 1."""
+        assert self.tables is not None
+        table = self.tables.predicate(lambda view: int(truth(predicate, view, what)))
+        answers = bytearray()
+        for packed in self.order():
+            answer = table.answers.get(packed & table.mask)
+            answers.append(table.fill(packed) if answer is None else answer)
+        return answers
+
+    def state(self, state: int) -> Any:
+        """The plain state with this number."""
+        assert self.tables is not None
+        return self.tables.layout.unpack(self.order()[state])
+
+
+def path_of(tables: Tables, chain: Sequence[int]) -> list[Moment]:
+    """The labels along a chain of packed states, found by walking it again."""
+    unpack = tables.layout.unpack
+    moments = [Moment(None, unpack(chain[0]))]
+    for before, after in pairwise(chain):
+        label = next(name for name, packed in tables.successors(before) if packed == after)
+        moments.append(Moment(tables.labels[label], unpack(after)))
+    return moments
+
+
+def explore(composite: Composite[Any], watch: Watch, *, engine: str, symmetry: bool) -> Exploration:
+    """Search with the table engine, or with the compiled kernel where asked and able."""
+    return TableSearch(composite, watch).run()
+
+
+class TableSearch:
+    """One run of the table engine."""
+
+    def __init__(self, composite: Composite[Any], watch: Watch) -> None:
+        self.tables = Tables(composite)
+        self.found = TableExploration("table", tables=self.tables)
+        self._watch = watch
+        self._composite = composite
+        self._judges: list[tuple[Property[Any], PredicateTable]] = [
+            (prop, self.tables.predicate(partial(judge, prop)))
+            for prop in judged_in_states(composite.properties)
+            if prop.kind != "leads_to" or prop.when is not None
+        ]
+        self._within = composite.within and self.tables.predicate(
+            lambda view: int(truth(composite.within, view, "`within`"))  # type: ignore[arg-type]
+        )
+        self._fuse_at = list(FUSE_AT)
+
+    def run(self, states_max: int | None = None) -> TableExploration:
+        """Search to the end, to a violation or to a budget, or give up beyond `states_max`."""
+        found, tables = self.found, self.tables
+        found.parents.update((packed, packed) for packed in tables.initial)
+        level = list(found.parents)
+        try:
+            while level:
+                if self._judge(level):
+                    break
+                if self._within:
+                    level = self._inside(level)
+                following = self._expand(level)
+                if found.stopped or found.deadlock is not None:
+                    break
+                level = following
+                found.depth += bool(level)
+                if states_max is not None and len(found.parents) > states_max:
+                    found.stopped = "handed over"
+                    break
+            else:
+                found.complete = True
+        except KeyboardInterrupt:
+            found.stopped = "interrupted"
+        found.distinct = len(found.parents) - len(found.outside)
+        found.actions = {tables.labels[label].name for label in range(len(tables.labels))}
+        calls = self._composite.step_calls
+        found.step_calls = calls() if calls is not None else 0
+        return found
+
+    def _judge(self, level: Sequence[int]) -> bool:
+        """Ask every property about the states of a level; True where an invariant is violated."""
+        found, violated = self.found, False
+        for prop, table in self._judges:
+            said, first = table.first_nonzero(level)
+            if said:
+                found.met.add(prop.name)
+            if DECIDED in said and prop.name not in found.decided:
+                found.decided[prop.name] = found.number(first[DECIDED])
+                violated |= prop.kind == "always"
+        return violated
+
+    def _inside(self, level: Sequence[int]) -> list[int]:
+        """The states of a level that `within` lets the search leave."""
+        assert self._within
+        inside = []
+        for packed in level:
+            answer = self._within.answers.get(packed & self._within.mask)
+            if self._within.fill(packed) if answer is None else answer:
+                inside.append(packed)
+            else:
+                self.found.outside.add(packed)
+        return inside
+
+    def _expand(self, level: Sequence[int]) -> list[int]:
+        """Add the successors of all states of a level; the new ones are the next level."""
+        found, tables = self.found, self.tables
+        if self._fuse_at and len(found.parents) >= self._fuse_at[0]:
+            while self._fuse_at and len(found.parents) >= self._fuse_at[0]:
+                del self._fuse_at[0]
+            tables.rebundle(level[:: len(level) // FUSE_SAMPLE + 1], FUSE_KEYS_MAX)
+        tables.begin_level()
+        following: list[int] = []
+        for start in range(0, len(level), STATES_BETWEEN_CHECKS):
+            self._expand_some(level[start : start + STATES_BETWEEN_CHECKS], following)
+            queue = len(level) - start + len(following)
+            known = len(found.parents)
+            found.stopped = self._watch.exceeded(known, found.generated, found.depth, queue)
+            if found.stopped:
+                break
+        return following
+
+    def _expand_some(self, states: Sequence[int], following: list[int]) -> None:
+        """The inner loop.  Every line of it runs millions of times."""
+        found, tables = self.found, self.tables
+        parents, generated, add = found.parents, found.generated, following.append
+        plan = self._plan()
+        for packed in states:
+            before = generated
+            while True:
+                for mask, entry_of in plan:
+                    entry = entry_of(packed & mask)
+                    if entry is None:
+                        break
+                    deltas, sends, labels = entry
+                    generated += len(labels)
+                    for delta in deltas:
+                        target = packed + delta
+                        if target not in parents:
+                            parents[target] = packed
+                            add(target)
+                    if sends:
+                        for target, updates in sends:
+                            target += packed
+                            for update in updates:
+                                addend = update.deltas.get(packed & update.mask)
+                                target += update.fill(packed) if addend is None else addend
+                            if target not in parents:
+                                parents[target] = packed
+                                add(target)
+                else:
+                    break
+                # A combination not met before: fill the tables, then take this state again.
+                generated = before
+                tables.prepare(packed)
+                plan = self._plan()
+            if generated == before and found.deadlock is None:
+                self._note_deadlock(packed)
+        found.generated = generated
+
+    def _plan(self) -> list[tuple[int, Callable[[int], Any]]]:
+        return [(bundle.mask, bundle.entries.get) for bundle in self.tables.bundles]
+
+    def _note_deadlock(self, packed: int) -> None:
+        terminal = self._composite.terminal
+        if terminal is not None:
+            view = self._composite.view(self.tables.layout.unpack(packed))
+            if truth(terminal, view, "`terminal`"):
+                return
+        self.found.deadlock = self.found.number(packed)

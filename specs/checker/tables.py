@@ -1,0 +1,316 @@
+"""Rules and predicates as tables, filled as the search meets new combinations.
+
+A rule's table maps the slots that the rule looked at to its *moves*.  Adding an integer to a packed
+state makes a move; where a move updates slots that the rule did not look at, the addends come from
+update tables of their own.  Rules whose combinations are few are fused into *bundles*, so that one
+look-up serves several rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+from specs.checker.composite import Change, Composite, Rule
+from specs.checker.errors import ModelError
+from specs.checker.layout import Layout, Observed
+from specs.checker.model import Action
+from specs.checker.search import NOTHING
+
+#: A predicate's table is given up where it does not repeat itself.
+PREDICATE_TABLE_MAX = 1 << 20
+
+
+class Move(NamedTuple):
+    """A transition relative to its state: the label, what to add, which updates to look up."""
+
+    label: int
+    delta: int
+    updates: tuple[int, ...]
+
+
+class UpdateTable:
+    """What operations on one slot add to a packed state, by the value that the slot holds."""
+
+    __slots__ = ("_tables", "deltas", "mask", "operations", "slot")
+
+    def __init__(self, tables: Tables, slot: int, operations: tuple[Hashable, ...]) -> None:
+        self._tables = tables
+        self.slot = slot
+        self.operations = operations
+        self.deltas: dict[int, int] = {}
+        #: The slot's bits when the current level began: an attribute, for the inner loop.
+        self.mask = tables.layout.masks[slot]
+
+    def fill(self, packed: int) -> int:
+        """Look up the addend for `packed`, working it out where it is new."""
+        layout = self._tables.layout
+        key = packed & layout.masks[self.slot]
+        delta = self.deltas.get(key)
+        if delta is None:
+            value = layout.value_in(packed, self.slot)
+            for operation in self.operations:
+                value = self._tables.apply(self.slot, value, operation)
+            number = layout.number(self.slot, value)
+            delta = self.deltas[key] = layout.code(self.slot, number) - key
+        return delta
+
+
+class RuleTable:
+    """One rule, by the slots it looks at."""
+
+    def __init__(self, tables: Tables, rule: Rule) -> None:
+        self._tables = tables
+        self._rule = rule
+        self.slots: set[int] = set()
+        self.updated: set[int] = set()
+        self._moves: dict[int, tuple[Move, ...]] = {}
+
+    def moves(self, packed: int) -> tuple[Move, ...]:
+        """All moves of this rule in a state."""
+        layout = self._tables.layout
+        key = packed & layout.mask_of(self.slots)
+        moves = self._moves.get(key)
+        if moves is None:
+            observed = Observed(layout, packed)
+            changes = self._tables.changes(self._rule, observed)
+            looked_at = observed.looked_at.union(
+                slot for change in changes for slot, _ in change.writes
+            )
+            if not looked_at <= self.slots:
+                # Entries under the old, smaller key may have hidden a dependence: start afresh.
+                self.slots |= looked_at
+                self._moves.clear()
+            moves = tuple(self._move(change, packed) for change in changes)
+            self._moves[packed & layout.mask_of(self.slots)] = moves
+        return moves
+
+    def _move(self, change: Change, packed: int) -> Move:
+        tables, layout = self._tables, self._tables.layout
+        written = dict(change.writes)
+        later: dict[int, list[Hashable]] = {}
+        for slot, operation in change.updates:
+            if slot in written:
+                written[slot] = tables.apply(slot, written[slot], operation)
+            elif slot in self.slots:
+                value = layout.value_in(packed, slot)
+                written[slot] = tables.apply(slot, value, operation)
+            else:
+                later.setdefault(slot, []).append(operation)
+        numbers = [(slot, layout.number(slot, value)) for slot, value in written.items()]
+        delta = sum(
+            layout.code(slot, number) - (packed & layout.masks[slot]) for slot, number in numbers
+        )
+        self.updated.update(later)
+        updates = tuple(tables.update(slot, tuple(ops)) for slot, ops in later.items())
+        return Move(tables.label(change.action), delta, updates)
+
+
+class Entry(NamedTuple):
+    """All moves of a bundle under one key: those that only add, and those with updates."""
+
+    deltas: tuple[int, ...]
+    sends: tuple[tuple[int, tuple[UpdateTable, ...]], ...]
+    labels: tuple[int, ...]
+
+
+class Bundle:
+    """Several rules under one key."""
+
+    def __init__(self, tables: Tables, rules: Sequence[RuleTable], extra: set[int]) -> None:
+        self._tables = tables
+        self.rules = list(rules)
+        self.slots: set[int] = set(extra).union(*(rule.slots for rule in rules))
+        self.entries: dict[int, Entry] = {}
+
+    @property
+    def mask(self) -> int:
+        """The bits of its key."""
+        return self._tables.layout.mask_of(self.slots)
+
+    def entry(self, packed: int) -> Entry:
+        """The entry for a state."""
+        entry = self.entries.get(packed & self.mask)
+        return self.fill(packed) if entry is None else entry
+
+    def fill(self, packed: int) -> Entry:
+        """The entry for a state, made where it is new.  May widen the key and drop the rest."""
+        moves = [move for rule in self.rules for move in rule.moves(packed)]
+        slots = self.slots.union(*(rule.slots for rule in self.rules))
+        if len(slots) > len(self.slots):
+            self.slots = slots
+            self.entries.clear()
+            self._tables.version += 1
+        key = packed & self.mask
+        entry = self.entries.get(key)
+        if entry is None:
+            entry = self.entries[key] = self._entry(moves, packed)
+        for _, updates in entry.sends:
+            for update in updates:
+                update.fill(packed)
+        return entry
+
+    def _entry(self, moves: Sequence[Move], packed: int) -> Entry:
+        deltas, labels, sends, send_labels = [], [], [], []
+        for label, delta, numbers in moves:
+            open_updates = []
+            for number in numbers:
+                update = self._tables.updates[number]
+                if update.slot in self.slots:
+                    delta += update.fill(packed)
+                else:
+                    open_updates.append(update)
+            if open_updates:
+                sends.append((delta, tuple(open_updates)))
+                send_labels.append(label)
+            else:
+                deltas.append(delta)
+                labels.append(label)
+        return Entry(tuple(deltas), tuple(sends), tuple(labels + send_labels))
+
+
+class PredicateTable:
+    """A function of the view, by the slots that it looked at so far."""
+
+    def __init__(self, tables: Tables, function: Callable[[Any], int]) -> None:
+        self._tables = tables
+        self._function = function
+        self.slots: set[int] = set()
+        self.answers: dict[int, int] = {}
+
+    @property
+    def mask(self) -> int:
+        """The bits of its key."""
+        return self._tables.layout.mask_of(self.slots)
+
+    def fill(self, packed: int) -> int:
+        """The answer for a state.  May widen the key and drop the rest."""
+        observed = Observed(self._tables.layout, packed)
+        answer = self._function(self._tables.composite.view(observed))
+        if not observed.looked_at <= self.slots:
+            self.slots |= observed.looked_at
+            self.answers.clear()
+        elif len(self.answers) >= PREDICATE_TABLE_MAX:
+            self.answers.clear()
+        self.answers[packed & self.mask] = answer
+        return answer
+
+    def first_nonzero(self, states: Sequence[int]) -> tuple[set[int], dict[int, int]]:
+        """All answers given over some states, and the first state of each but `NOTHING`."""
+        said: set[int] = set()
+        first: dict[int, int] = {}
+        mask, get = self.mask, self.answers.get
+        for packed in states:
+            answer = get(packed & mask)
+            if answer is None:
+                answer = self.fill(packed)
+                mask = self.mask
+            if answer != NOTHING and answer not in said:
+                said.add(answer)
+                first[answer] = packed
+        return said, first
+
+
+class Tables:
+    """Everything that was worked out about a composite so far; engines share and fill it."""
+
+    def __init__(self, composite: Composite[Any]) -> None:
+        self.composite = composite
+        kinds = composite.kinds or range(len(composite.slots))
+        self.layout = Layout(kinds)
+        self.labels: list[Action] = []
+        self._label_numbers: dict[Action, int] = {}
+        self.updates: list[UpdateTable] = []
+        self._update_numbers: dict[tuple[int, tuple[Hashable, ...]], int] = {}
+        #: Counts the times that a key was widened: plans made before are void.
+        self.version = 0
+        self.initial = [self.layout.pack(state) for state in composite.initial]
+        self.rules = [RuleTable(self, rule) for rule in composite.rules]
+        self.bundles = [Bundle(self, [rule], set()) for rule in self.rules]
+
+    def changes(self, rule: Rule, observed: Observed) -> list[Change]:
+        """What a rule says about a state; raises `ModelError` where it cannot say."""
+        try:
+            return list(rule(observed))
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"a rule of {self.composite.name!r} raised {type(error).__name__}: {error}",
+                remedy="a step must answer every event that its guarantee allows",
+            ) from error
+
+    def apply(self, slot: int, value: Any, operation: Any) -> Hashable:
+        """What an update makes of a value."""
+        return self.composite.apply(slot, value, operation)
+
+    def label(self, action: Action) -> int:
+        """The number of a label."""
+        number = self._label_numbers.get(action)
+        if number is None:
+            number = self._label_numbers[action] = len(self.labels)
+            self.labels.append(action)
+        return number
+
+    def update(self, slot: int, operations: tuple[Hashable, ...]) -> int:
+        """The number of an update table."""
+        number = self._update_numbers.get((slot, operations))
+        if number is None:
+            number = self._update_numbers[slot, operations] = len(self.updates)
+            self.updates.append(UpdateTable(self, slot, operations))
+        return number
+
+    def predicate(self, function: Callable[[Any], int]) -> PredicateTable:
+        """A table for a function of the view."""
+        return PredicateTable(self, function)
+
+    def begin_level(self) -> None:
+        """Let the keys of update tables take in bits that their slots gained meanwhile."""
+        for update in self.updates:
+            update.mask = self.layout.masks[update.slot]
+
+    def prepare(self, packed: int) -> None:
+        """Fill every table that expanding this state needs."""
+        for bundle in self.bundles:
+            bundle.fill(packed)
+
+    def successors(self, packed: int) -> list[tuple[int, int]]:
+        """(label, packed successor) of every move, by way of the single rules."""
+        found = []
+        for rule in self.rules:
+            for label, delta, updates in rule.moves(packed):
+                following = packed + delta
+                for number in updates:
+                    following += self.updates[number].fill(packed)
+                found.append((label, following))
+        return found
+
+    def rebundle(self, sample: Sequence[int], keys_max: int) -> None:
+        """Fuse rules so that each bundle has at most `keys_max` keys among `sample`.
+
+        Rules go into the first bundle that takes them; wide ones first.  A bundle then takes in the
+        slots that its moves update, on the same condition, which saves the look-up of the update.
+        """
+        mask_of = self.layout.mask_of
+
+        def few(slots: set[int]) -> bool:
+            mask = mask_of(slots)
+            return len({packed & mask for packed in sample}) <= keys_max
+
+        groups: list[tuple[set[int], list[RuleTable]]] = []
+        for rule in sorted(self.rules, key=lambda r: -mask_of(r.slots).bit_count()):
+            for slots, rules in groups:
+                both = slots | rule.slots
+                if mask_of(both) == mask_of(slots) or few(both):
+                    slots |= rule.slots
+                    rules.append(rule)
+                    break
+            else:
+                groups.append((set(rule.slots), [rule]))
+        self.bundles = []
+        for slots, rules in groups:
+            for slot in sorted(set().union(*(rule.updated for rule in rules)) - slots):
+                if few(slots | {slot}):
+                    slots.add(slot)
+            self.bundles.append(Bundle(self, rules, slots))
+        self.version += 1

@@ -1,0 +1,502 @@
+"""Processes, a network and an environment as a model: the step that ships is what is checked.
+
+The closed list of what may happen: a process is *invoked* with a request that its environment may
+still make; a message is *delivered*, *dropped* or *duplicated*, as the network's guarantee allows;
+an armed timer *times out*; a process *crashes* and *restarts*.  Nothing else.
+
+Networks, per ordered pair of processes:
+
+==================================  ============================================================
+ORDERED                             a queue; deliver takes its head
+ORDERED_LOSSY                       drop takes the head away (a loss further back shows no sooner)
+ORDERED_DUPLICATING                 duplicate delivers the head and leaves it there
+ORDERED_LOSSY_DUPLICATING           both
+UNORDERED                           a bag; deliver takes any message
+UNORDERED_LOSSY                     drop takes any message away
+UNORDERED_DUPLICATING               a set; deliver takes nothing away, so any message may come again
+UNORDERED_LOSSY_DUPLICATING         a set; deliver takes nothing away, drop does
+==================================  ============================================================
+
+Time is abstract: ``now`` is 0 in every step, and an armed timer may be due at any moment, unless
+`timer_guard` says that by the clock assumption it cannot be yet.  A process that is down receives
+nothing; what is under way to it waits, or is dropped where the network may lose it.
+
+A step whose action is "" answers an event that the specification has no action for.  Where it
+changes nothing and the network keeps the message, it is no transition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+from messaging.network import Guarantee
+from messaging.process import (
+    Address,
+    CancelTimer,
+    Event,
+    Invoke,
+    Process,
+    Receive,
+    Respond,
+    Restart,
+    Send,
+    SetTimer,
+    Step,
+    Timeout,
+)
+from specs.channels import Channels
+from specs.checker.composite import Change, Composite, Rule, Symmetry
+from specs.checker.errors import CheckerError, ModelError
+from specs.checker.model import Action, Fairness, Property, always, weak
+from specs.checker.purity import Repeater
+
+DISCARDED = "Discard"
+
+
+class Local(NamedTuple):
+    """A process as the model sees it: its state and what its driver knows about it."""
+
+    state: Any
+    armed: frozenset[str] = frozenset()
+    up: bool = True
+    #: Requests made so far, where the environment counts them.
+    invoked: int = 0
+    #: Whether a request is waiting for its response.
+    waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What the environment may still ask of a process.
+
+    `choose` is given the process's state and the number of requests made so far (always 0 where
+    they are not counted).  A sequential environment waits for each response.
+    """
+
+    choose: Callable[[Any, int], Iterable[Hashable]]
+    counted: bool = True
+    sequential: bool = True
+
+
+def any_of(*requests: Hashable, times: int, sequential: bool = True) -> Requests:
+    """Any of `requests`, up to `times` in all."""
+    return Requests(lambda _, made: requests if made < times else (), sequential=sequential)
+
+
+def script(*requests: Hashable, sequential: bool = True) -> Requests:
+    """These requests, in this order."""
+    return Requests(lambda _, made: requests[made : made + 1], sequential=sequential)
+
+
+def whenever(choose: Callable[[Any], Iterable[Hashable]]) -> Requests:
+    """Whatever `choose` offers in the process's state, any number of times."""
+    return Requests(lambda state, _: choose(state), counted=False, sequential=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Limits on the faults, so that a model stays finite.  None is no limit."""
+
+    #: Crashes in all, of the processes in `crashable` (None: of any).
+    crashes: int = 0
+    crashable: frozenset[Address] | None = None
+    drops: int | None = None
+    duplicates: int | None = None
+    #: Messages that one pair's channel holds; beyond it the sender's step is not taken.
+    in_flight: int | None = None
+
+
+Ghost: TypeAlias = Hashable
+Observe: TypeAlias = Callable[[Any, Address, Event[Any, Any], Step[Any]], Ghost]
+
+
+class View:
+    """A global state as properties see it."""
+
+    __slots__ = ("_system", "_values")
+
+    def __init__(self, system: System, values: Sequence[Any]) -> None:
+        self._system = system
+        self._values = values
+
+    def local(self, address: Address) -> Local:
+        """A process with its timers and its standing."""
+        local: Local = self._values[self._system.slot_of(address)]
+        return local
+
+    def __getitem__(self, address: Address) -> Any:
+        """The state of a process."""
+        return self.local(address).state
+
+    def channel(self, src: Address, dst: Address) -> tuple[Any, ...]:
+        """The messages on their way from `src` to `dst`; in order where the network keeps it."""
+        return self._system.messages(self._values[self._system.channel_slot(src, dst)])
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All processes."""
+        return self._system.addresses
+
+    @property
+    def in_flight(self) -> Iterator[tuple[Address, Address, Any]]:
+        """Every message on its way, as (src, dst, message)."""
+        for src in self.addresses:
+            for dst in self.addresses:
+                for message in self.channel(src, dst):
+                    yield src, dst, message
+
+    @property
+    def ghost(self) -> Any:
+        """What `observe` has made of the history."""
+        return self._values[self._system.extra_slot("ghost")]
+
+    @property
+    def raised(self) -> str | None:
+        """What a step raised, if one did."""
+        raised: str | None = self._values[self._system.extra_slot("raised")]
+        return raised
+
+    def __repr__(self) -> str:
+        parts = [f"{address}={self.local(address)}" for address in self.addresses]
+        parts += [f"{src}->{dst}: {message}" for src, dst, message in self.in_flight]
+        return "; ".join(parts)
+
+
+TimerGuard: TypeAlias = Callable[[View, Address, str], bool]
+
+
+class System:
+    """Processes, their network, their environment and the bounds of the model.
+
+    `observe` folds history into a ghost that properties may read: it is given the ghost so far, the
+    address, the event and the step, and must be pure.
+    """
+
+    def __init__(
+        self,
+        processes: Mapping[Address, Process[Any, Any, Any]],
+        guarantee: Guarantee,
+        *,
+        environment: Mapping[Address, Requests] | None = None,
+        bounds: Bounds | None = None,
+        timer_guard: TimerGuard | None = None,
+        observe: Observe | None = None,
+        ghost: Ghost = None,
+    ) -> None:
+        self.processes = dict(processes)
+        self.guarantee = guarantee
+        self.environment = dict(environment or {})
+        self.bounds = bounds or Bounds()
+        self.addresses = tuple(self.processes)
+        if not self.processes:
+            raise ModelError("a system of zero processes", remedy="give at least one")
+        unknown = {*self.environment, *(self.bounds.crashable or ())} - set(self.addresses)
+        if unknown:
+            raise ModelError(f"no such process: {', '.join(sorted(unknown))}")
+        self._timer_guard = timer_guard
+        self._observe = observe
+        self._index = {address: i for i, address in enumerate(self.addresses)}
+        count = len(self.addresses)
+        self._extras: dict[str, tuple[int, Hashable]] = {}
+        extras: dict[str, Hashable] = {"raised": None}
+        if self.bounds.crashes:
+            extras["crashes"] = self.bounds.crashes
+        if self.bounds.drops is not None and guarantee.lossy:
+            extras["drops"] = self.bounds.drops
+        if self.bounds.duplicates is not None and guarantee.duplicating:
+            extras["duplicates"] = self.bounds.duplicates
+        if observe is not None:
+            extras["ghost"] = ghost
+        for name, value in extras.items():
+            self._extras[name] = (count + count * count + len(self._extras), value)
+        self._channels = Channels(guarantee)
+        self._steps: dict[tuple[Address, Any, Any], Step[Any] | str] = {}
+        self._repeat = Repeater()
+        self.step_calls = 0
+
+    # Where the global state holds what.
+
+    def slot_of(self, address: Address) -> int:
+        """The slot of a process; raises `KeyError` where there is none."""
+        return self._index[address]
+
+    def channel_slot(self, src: Address, dst: Address) -> int:
+        """The slot of the channel from `src` to `dst`."""
+        count = len(self.addresses)
+        return count + self._index[src] * count + self._index[dst]
+
+    def extra_slot(self, name: str) -> int:
+        """The slot of a budget or of the ghost; raises `KeyError` where the system has none."""
+        return self._extras[name][0]
+
+    def messages(self, channel: Any) -> tuple[Any, ...]:
+        """The messages that a channel's value holds."""
+        return self._channels.messages(channel)
+
+    # The model.
+
+    def model(
+        self,
+        name: str,
+        properties: Sequence[Property[View]] = (),
+        *,
+        fairness: Sequence[Fairness] = (),
+        terminal: Callable[[View], bool] | None = None,
+        within: Callable[[View], bool] | None = None,
+        alphabet: Iterable[str] = (),
+        symmetric: Sequence[Address] = (),
+    ) -> Composite[View]:
+        """The system as a model.  `symmetric` names processes that are interchangeable.
+
+        One property comes unasked: no step raises.
+        """
+        addresses = self.addresses
+        slots = [*addresses, *(f"{src}->{dst}" for src in addresses for dst in addresses)]
+        initial: list[Hashable] = [Local(p.initial()) for p in self.processes.values()]
+        initial += [self._channels.empty] * len(addresses) ** 2
+        for extra, (_, value) in self._extras.items():
+            slots.append(extra)
+            initial.append(value)
+        rules: list[Rule] = []
+        for address in addresses:
+            rules.append(partial(self._own_events, address))
+            if self._timer_guard is not None:
+                rules.append(partial(self._timeouts, address))
+            crashable = self.bounds.crashable
+            if self.bounds.crashes and (crashable is None or address in crashable):
+                rules.append(partial(self._crash, address))
+            rules += [partial(self._arrivals, src, address) for src in addresses]
+        return Composite(
+            name=name,
+            slots=slots,
+            initial=[tuple(initial)],
+            rules=rules,
+            apply=self._apply,
+            view=partial(View, self),
+            properties=[NO_STEP_RAISES, *properties],
+            fairness=fairness,
+            terminal=terminal,
+            within=within,
+            alphabet=frozenset(alphabet),
+            kinds=self._kinds(symmetric),
+            symmetry=self._symmetry(symmetric),
+            step_calls=lambda: self.step_calls,
+        )
+
+    def _kinds(self, symmetric: Sequence[Address]) -> Sequence[Hashable]:
+        of = {address: "*" if address in symmetric else address for address in self.addresses}
+        kinds: list[Hashable] = list(of.values())
+        kinds += [(of[src], of[dst]) for src in self.addresses for dst in self.addresses]
+        return [*kinds, *(("extra", name) for name in self._extras)]
+
+    def _symmetry(self, symmetric: Sequence[Address]) -> Symmetry | None:
+        if not symmetric:
+            return None
+        unknown = set(symmetric) - set(self.addresses)
+        if unknown:
+            raise ModelError(f"no such process: {', '.join(sorted(unknown))}")
+        places = [(address,) for address in self.addresses]
+        pairs = [(src, dst) for src in self.addresses for dst in self.addresses]
+        owners: list[tuple[str, ...]] = [*places, *pairs, *(() for _ in self._extras)]
+        return Symmetry(tuple(symmetric), owners.__getitem__, renamed)
+
+    def _apply(self, slot: int, value: Any, operation: Any) -> Hashable:
+        if self._observe is not None and slot == self.extra_slot("ghost"):
+            return self._observe(value, *operation)
+        changed: Hashable = self._channels.with_message(value, operation)
+        return changed
+
+    # The rules: the closed list of what may happen.
+
+    def _own_events(self, address: Address, values: Sequence[Any]) -> Iterator[Change]:
+        """Invoke, timeout and restart: what depends on one process alone."""
+        local: Local = values[self._index[address]]
+        if not local.up:
+            back = local._replace(up=True)
+            yield from self._step(values, address, back, Restart(), "restart")
+            return
+        requests = self.environment.get(address)
+        if requests is not None and not (requests.sequential and local.waiting):
+            for request in requests.choose(local.state, local.invoked):
+                asked = local._replace(
+                    invoked=local.invoked + requests.counted, waiting=requests.sequential
+                )
+                yield from self._step(
+                    values, address, asked, Invoke(request), "invoke", subject=request
+                )
+        if self._timer_guard is None:
+            yield from self._timeouts(address, values)
+
+    def _timeouts(self, address: Address, values: Sequence[Any]) -> Iterator[Change]:
+        local: Local = values[self._index[address]]
+        guard = self._timer_guard
+        for timer in sorted(local.armed):
+            if guard is None or guard(View(self, values), address, timer):
+                fired = local._replace(armed=local.armed - {timer})
+                yield from self._step(
+                    values, address, fired, Timeout(timer), "timeout", subject=timer
+                )
+
+    def _crash(self, address: Address, values: Sequence[Any]) -> Iterator[Change]:
+        slot, budget = self._index[address], self.extra_slot("crashes")
+        local: Local = values[slot]
+        if local.up and values[budget]:
+            durable = self.processes[address].durable(local.state)
+            down = Local(durable, up=False, invoked=local.invoked)
+            action = Action("Crash", address, "crash")
+            yield Change(action, ((slot, down), (budget, values[budget] - 1)))
+
+    def _arrivals(self, src: Address, dst: Address, values: Sequence[Any]) -> Iterator[Change]:
+        """Deliver, duplicate and drop on one channel."""
+        slot, channels = self.channel_slot(src, dst), self._channels
+        channel = values[slot]
+        if not channel:
+            return
+        for message in channels.next_messages(channel):
+            rest = channels.without(channel, message)
+            if self.guarantee.lossy and self._allowed("drops", values):
+                yield Change(
+                    Action("Drop", dst, "drop", src, message),
+                    ((slot, rest), *self._spent("drops", values)),
+                )
+            local: Local = values[self._index[dst]]
+            if not local.up:
+                continue
+            event = Receive(src, message)
+            if channels.keeps:
+                yield from self._step(values, dst, local, event, "deliver", src, message)
+                continue
+            took = ((slot, rest),)
+            yield from self._step(values, dst, local, event, "deliver", src, message, took)
+            if self.guarantee.duplicating and self._allowed("duplicates", values):
+                spent = self._spent("duplicates", values)
+                kept = ((slot, channel), *spent)
+                yield from self._step(values, dst, local, event, "duplicate", src, message, kept)
+
+    def _allowed(self, budget: str, values: Sequence[Any]) -> bool:
+        return budget not in self._extras or bool(values[self.extra_slot(budget)])
+
+    def _spent(self, budget: str, values: Sequence[Any]) -> tuple[tuple[int, Hashable], ...]:
+        if budget not in self._extras:
+            return ()
+        slot = self.extra_slot(budget)
+        return ((slot, values[slot] - 1),)
+
+    # One step.
+
+    def _step(
+        self,
+        values: Sequence[Any],
+        address: Address,
+        local: Local,
+        event: Event[Any, Any],
+        kind: str,
+        peer: Address = "",
+        subject: Hashable = None,
+        writes: tuple[tuple[int, Hashable], ...] = (),
+    ) -> Iterator[Change]:
+        """Step a process with an event, `writes` being what the event does to the network."""
+        step = self._stepped(address, local.state, event)
+        if isinstance(step, str):
+            raised = (self.extra_slot("raised"), f"{address}: {step}")
+            yield Change(Action("Raise", address, kind, peer, subject), (*writes, raised))
+            return
+        armed, waiting = set(local.armed), local.waiting
+        sent: list[tuple[Address, Hashable]] = []
+        updates: list[tuple[int, Hashable]] = []
+        for command in step.commands:
+            match command:
+                case Send(dst, message):
+                    if dst not in self._index:
+                        raise ModelError(f"{address} sends to {dst!r}, which is no process")
+                    sent.append((dst, message))
+                    updates.append((self.channel_slot(address, dst), message))
+                case SetTimer(name):
+                    armed.add(name)
+                case CancelTimer(name):
+                    armed.discard(name)
+                case Respond():
+                    waiting = False
+        if not step.action:
+            if step.state != local.state or step.commands:
+                raise ModelError(
+                    f"{address} acted on {event!r} without naming the action",
+                    remedy='only a step that changes nothing may have the action ""',
+                )
+            if kind == "deliver" and not writes:
+                return
+        if not self._fits(values, writes, updates):
+            return
+        after = Local(step.state, frozenset(armed), True, local.invoked, waiting)
+        action = Action(step.action or DISCARDED, address, kind, peer, subject, tuple(sent))
+        if "ghost" in self._extras:
+            updates.append((self.extra_slot("ghost"), (address, event, step)))
+        writes = ((self._index[address], after), *writes)
+        yield Change(action, writes, tuple(updates))
+
+    def _fits(
+        self,
+        values: Sequence[Any],
+        writes: Iterable[tuple[int, Hashable]],
+        updates: Iterable[tuple[int, Hashable]],
+    ) -> bool:
+        """Whether the channels hold what a step sends; looks at them only where bounded."""
+        limit = self.bounds.in_flight
+        if limit is None:
+            return True
+        channels: dict[int, Any] = dict(writes)
+        for slot, message in updates:
+            channel = channels.get(slot, values[slot] if slot not in channels else None)
+            channels[slot] = self._channels.with_message(channel, message)
+            if len(self._channels.messages(channels[slot])) > limit:
+                return False
+        return True
+
+    def _stepped(self, address: Address, state: Any, event: Event[Any, Any]) -> Step[Any] | str:
+        """The real step, called once for each (process, state, event), or what it raised."""
+        key = (address, state, event)
+        known = self._steps.get(key)
+        if known is None:
+            self.step_calls += 1
+            process = self.processes[address]
+            try:
+                known = self._repeat(f"step of {address}", process.step, state, event, 0.0)
+            except CheckerError:
+                raise
+            except Exception as error:
+                known = f"{type(error).__name__}: {error}"
+            self._steps[key] = known
+        return known
+
+
+#: Part of every system's model: an event that the table rules out is found, with the way to it.
+NO_STEP_RAISES: Property[View] = always("no step raises", lambda view: view.raised is None)
+
+
+def fair_delivery() -> Fairness:
+    """Each channel goes on delivering: weak fairness of "deliver" for each pair."""
+    return weak(_delivered)
+
+
+def _delivered(action: Action) -> Hashable | None:
+    return (action.peer, action.process) if action.kind == "deliver" else None
+
+
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """`value` with the names in it replaced; looks into structs, tuples, sets and dataclasses."""
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, tuple):
+        parts = [renamed(part, names) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    if isinstance(value, frozenset):
+        return frozenset(renamed(part, names) for part in value)
+    fields = getattr(value, "__struct_fields__", None)
+    if fields is None:
+        fields = getattr(value, "__dataclass_fields__", None)
+    if fields is None:
+        return value
+    return type(value)(**{name: renamed(getattr(value, name), names) for name in fields})

@@ -1,0 +1,35 @@
+"""Two-phase commit: the counts that the field pins, by every engine."""
+
+import pytest
+
+from specs.checker import Verdict, check
+from specs.models.twophase import twophase
+
+# Distinct states, transitions, depth: TLC prints transitions and depth one higher.
+COUNTS = {3: (288, 1_145, 10), 5: (8_832, 58_145, 16)}
+
+
+@pytest.mark.parametrize("engine", ["reference", "table"])
+@pytest.mark.parametrize("rms", COUNTS)
+def test_counts(rms, engine):
+    result = check(twophase(rms), engine=engine)
+    assert result.verdict is Verdict.HOLDS
+    assert (result.distinct, result.generated, result.depth) == COUNTS[rms]
+    assert not result.never_taken
+    assert result.step_calls < 500
+
+
+@pytest.mark.parametrize("engine", ["reference", "table"])
+def test_a_hasty_coordinator_is_caught(engine):
+    result = check(twophase(4, hasty=True), engine=engine)
+    assert result.verdict is Verdict.VIOLATED
+    assert result.finding("consistent").verdict is Verdict.VIOLATED
+    assert len(result.counterexample) == 9
+    assert (result.distinct, result.generated, result.depth) == (1_508, 7_153, 9)
+    last = result.counterexample.last
+    assert {"committed", "aborted"} <= {local.state for local in last[:4]}
+
+
+def test_seven():
+    result = check(twophase(7), engine="table")
+    assert (result.distinct, result.generated, result.depth) == (296_448, 2_744_705, 22)
