@@ -1,4 +1,4 @@
-"""The shared core: what a process is, and what drives one.
+"""The shared core: what a process is, and what drives one.  It imports nothing else of ours.
 
 Read in this order; each module imports only those above it::
 
@@ -6,7 +6,141 @@ Read in this order; each module imports only those above it::
     network     what a network promises, by name
     errors      one tree: whose fault, and what to do
     ports       what a driver asks of the outside, and the errors that drivers share
+    canonical   one value, one sequence of bytes
+    wire        envelopes as bytes, checked before any step
     netmodel    a network that can be simulated: latency, loss, copies, reordering
     oracle      a view of a simulation, for those who watch
-    simulator   seeded queue, virtual time
+    simulator   the driver for tests and studies: seeded queue, virtual time
+    faults      plans of crashes, pauses and partitions for it
+    turn        the runtime's turn without its I/O: what is durable before what is sent
+    runtime     the driver for use, in the thread that calls;  aio: on an event loop
+    memory      ports in memory
+    chart       message-sequence charts as text
+    trace       a line of JSON a step;  python -m messaging.trace FILE  draws it
+
+The names below are those of the modules up to `simulator`.  The others are imported by module, so
+that nobody pays for an event loop or a command line that they do not use.
 """
+
+from messaging.canonical import Unencodable, canonical, digest
+from messaging.errors import (
+    CallerError,
+    Defect,
+    EnvironmentFault,
+    Impossible,
+    PeerError,
+    ToolkitError,
+)
+from messaging.netmodel import (
+    BadNetwork,
+    Constant,
+    Exponential,
+    LogNormal,
+    NetworkModel,
+    PerMessage,
+    Uniform,
+)
+from messaging.network import Guarantee
+from messaging.oracle import Observer, View
+from messaging.ports import (
+    AsyncJournal,
+    AsyncTransport,
+    BrokenContract,
+    Busy,
+    Clock,
+    Journal,
+    NoSuchProcess,
+    Reentrant,
+    Saved,
+    Trace,
+    Transport,
+    Unavailable,
+)
+from messaging.process import (
+    Address,
+    CancelTimer,
+    Command,
+    Deliver,
+    Envelope,
+    Event,
+    Invoke,
+    Process,
+    Receive,
+    Respond,
+    Restart,
+    Send,
+    SetTimer,
+    Step,
+    Time,
+    Timeout,
+    Value,
+)
+from messaging.simulator import Simulator
+from messaging.wire import (
+    BadCodec,
+    Codec,
+    Damaged,
+    Malformed,
+    Oversized,
+    TooLarge,
+    UnknownVersion,
+)
+
+__all__ = [
+    "Address",
+    "AsyncJournal",
+    "AsyncTransport",
+    "BadCodec",
+    "BadNetwork",
+    "BrokenContract",
+    "Busy",
+    "CallerError",
+    "CancelTimer",
+    "Clock",
+    "Codec",
+    "Command",
+    "Constant",
+    "Damaged",
+    "Defect",
+    "Deliver",
+    "Envelope",
+    "EnvironmentFault",
+    "Event",
+    "Exponential",
+    "Guarantee",
+    "Impossible",
+    "Invoke",
+    "Journal",
+    "LogNormal",
+    "Malformed",
+    "NetworkModel",
+    "NoSuchProcess",
+    "Observer",
+    "Oversized",
+    "PeerError",
+    "PerMessage",
+    "Process",
+    "Receive",
+    "Reentrant",
+    "Respond",
+    "Restart",
+    "Saved",
+    "Send",
+    "SetTimer",
+    "Simulator",
+    "Step",
+    "Time",
+    "Timeout",
+    "TooLarge",
+    "ToolkitError",
+    "Trace",
+    "Transport",
+    "Unavailable",
+    "Unencodable",
+    "Uniform",
+    "UnknownVersion",
+    "Value",
+    "View",
+    "canonical",
+    "digest",
+]

@@ -1,0 +1,174 @@
+"""The driver on an event loop: the twin of `messaging.runtime`, and its ports in memory.
+
+The same turn in the same order; calls wait for their turn instead of being refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from messaging.memory import MemoryJournal
+from messaging.ports import AsyncJournal, AsyncTransport, Clock, Saved, Trace
+from messaging.process import Address, Envelope, Event, Invoke, Process, Restart, Time
+from messaging.turn import Core, Ready
+
+
+class AsyncRuntime:
+    """Runs a process on the running event loop.  A turn that has begun is never cut short."""
+
+    def __init__(
+        self,
+        address: Address,
+        process: Process[Any, Any, Any],
+        transport: AsyncTransport,
+        clock: Clock | None,
+        journal: AsyncJournal,
+        *,
+        on_deliver: Callable[[Address, Any], None] | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        self.core = Core(address, process)
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock or self._loop.time
+        self._transport, self._journal = transport, journal
+        self._on_deliver, self._trace = on_deliver or _ignore, trace
+        self._outbox: deque[Envelope[Any]] = deque()
+        self._calls, self._turns = asyncio.Lock(), asyncio.Lock()
+        self._answer: asyncio.Future[Any] = self._loop.create_future()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Go on after a crash: send what may not have left, step `Restart`.  Else do nothing."""
+        saved = await self._journal.load()
+        if saved is not None:
+            self.core.restore(saved)
+            self._outbox.extend(saved.unsent)
+            await self._whole(self._turn(Restart()))
+
+    async def call(self, request: Any) -> Any:
+        """Ask the process and await its answer; a second call waits for its turn.
+
+        Cancelling it gives up the answer, not the request, which the process still works on.
+        """
+        return await self._whole(self._ask(request))
+
+    async def receive(self, envelope: Envelope[Any]) -> None:
+        """Take in a message.  On return it is durable, so a transport may acknowledge it."""
+        await self._whole(self._turn(self.core.accept(envelope)))
+
+    async def close(self) -> None:
+        """Stop the timers, and give up the calls that are waiting."""
+        async with self._turns:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            tasks = self._tasks - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, request: Any) -> Any:
+        async with self._calls:
+            if self.core.outstanding:  # of a call that failed when its request was on its way
+                await self._answer
+            self._answer = self._loop.create_future()
+            await self._turn(Invoke(request))
+            return await self._answer
+
+    async def _turn(self, event: Event[Any, Any] | None) -> None:
+        async with self._turns:
+            now = self._clock()
+            for timeout in self.core.overdue(now):
+                await self._carry_out(self.core.step(timeout, now), now)
+            if event is not None:
+                await self._carry_out(self.core.step(event, now), now)
+
+    async def _carry_out(self, ready: Ready, now: Time) -> None:
+        if self.core.must_save(ready):
+            await self._journal.save(ready.durable, ready.outgoing)
+        self.core.adopt(ready)
+        self._set_alarm()
+        self._outbox.extend(ready.outgoing)
+        for answer in ready.answers:
+            if not self._answer.done():  # cancelled by close
+                self._answer.set_result(answer)
+        if self._trace is not None:
+            self._trace(now, self.core.address, ready.event, ready.step)
+        for delivery in ready.deliveries:
+            self._on_deliver(delivery.src, delivery.message)
+        while self._outbox:
+            await self._transport.send(self._outbox[0])
+            await self._journal.sent(self._outbox.popleft())
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        deadline = self.core.deadline
+        if deadline is not None:
+            when = self._loop.time() + max(0.0, deadline - self._clock())
+            self._alarm = self._loop.call_at(when, lambda: self._spawn(self._turn(None)))
+
+    def _whole(self, work: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
+        return asyncio.shield(self._spawn(work))
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+class AsyncMemoryJournal:
+    """A `MemoryJournal` that is awaited."""
+
+    def __init__(self, journal: MemoryJournal | None = None) -> None:
+        self._journal = journal or MemoryJournal()
+
+    async def load(self) -> Saved | None:
+        """What was saved last."""
+        return self._journal.load()
+
+    async def save(self, state: Any, outgoing: Sequence[Envelope[Any]]) -> None:
+        """Keep both."""
+        self._journal.save(state, outgoing)
+
+    async def sent(self, envelope: Envelope[Any]) -> None:
+        """Forget it."""
+        self._journal.sent(envelope)
+
+
+class AsyncMemoryNetwork:
+    """Runtimes of one event loop, each with its queue of mail and a task that hands it over."""
+
+    def __init__(self) -> None:
+        self._queues: dict[Address, asyncio.Queue[Envelope[Any]]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def attach(self, runtime: AsyncRuntime) -> None:
+        """Start handing mail to `runtime`."""
+        queue = self._queues.setdefault(runtime.core.address, asyncio.Queue())
+        self._tasks.append(asyncio.create_task(self._hand_over(queue, runtime)))
+
+    async def send(self, envelope: Envelope[Any]) -> None:
+        """Put it behind the others for the same destination."""
+        self._queues.setdefault(envelope.dst, asyncio.Queue()).put_nowait(envelope)
+
+    async def close(self) -> None:
+        """Stop handing over.  Raises what a runtime raised on a message, if any did."""
+        for task in self._tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    @staticmethod
+    async def _hand_over(queue: asyncio.Queue[Envelope[Any]], runtime: AsyncRuntime) -> None:
+        while True:
+            await runtime.receive(await queue.get())
+
+
+def _ignore(src: Address, message: Any) -> None:
+    pass

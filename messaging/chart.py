@@ -1,0 +1,115 @@
+"""Message-sequence charts as text: in the terminal, or for Mermaid.  Pure: arrows in, text out.
+
+Time runs down.  Each process has a lifeline; an arrow is drawn when its message arrives::
+
+     time  home              a
+     0.00  │                 ● Load
+     1.50  │◀─────GetS───────┤
+     3.00  ├─────Data───────▶│
+     3.00  ├──────Inv───────✗│
+
+Where the lifelines would not fit the width, each arrow is a line of text instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+_LANE_MIN = 9
+_TIME = 9
+
+
+class Arrow(NamedTuple):
+    """A message from `src` to `dst` at its arrival; with `src` equal to `dst`, a local event.
+
+    `lost` marks a message that was sent, at this time, and never received.
+    """
+
+    time: float
+    src: str
+    dst: str
+    label: str
+    lost: bool = False
+
+
+def participants(arrows: Iterable[Arrow]) -> list[str]:
+    """The processes in order of appearance."""
+    return list(dict.fromkeys(end for arrow in arrows for end in (arrow.src, arrow.dst)))
+
+
+def text(arrows: Sequence[Arrow], *, width: int = 100, order: Sequence[str] = ()) -> str:
+    """The chart in at most `width` columns, from left to right `order`, then the others."""
+    names = list(dict.fromkeys([*order, *participants(arrows)]))
+    if not names:
+        return ""
+    lane = (width - _TIME) // len(names)
+    if lane < _LANE_MIN:
+        return "\n".join(_line(arrow, width) for arrow in arrows)
+    lane = min(lane, max([18, *(len(arrow.label) + 6 for arrow in arrows)]))
+    column = {name: index * lane for index, name in enumerate(names)}
+    heads = "".join(_cut(name, lane - 1).ljust(lane) for name in names)
+    rows = [f"{'time':>{_TIME - 2}}  {heads.rstrip()}"]
+    rows += [f"{_clock(arrow.time)}  {_row(arrow, column, lane)}" for arrow in arrows]
+    return "\n".join(rows)
+
+
+def mermaid(arrows: Sequence[Arrow], *, order: Sequence[str] = ()) -> str:
+    """The chart as the source of a Mermaid `sequenceDiagram`."""
+    names = list(dict.fromkeys([*order, *participants(arrows)]))
+    ids = {name: f"p{index}" for index, name in enumerate(names)}
+    rows = ["sequenceDiagram"]
+    rows += [f"    participant {ids[name]} as {_escaped(name)}" for name in names]
+    for arrow in arrows:
+        src, dst, label = ids[arrow.src], ids[arrow.dst], _escaped(arrow.label)
+        if arrow.src == arrow.dst and not arrow.lost:
+            rows.append(f"    Note over {src}: {label}")
+        else:
+            rows.append(f"    {src}{'-x' if arrow.lost else '->>'}{dst}: {label}")
+    return "\n".join(rows)
+
+
+def _row(arrow: Arrow, column: dict[str, int], lane: int) -> str:
+    cells = [" "] * (max(column.values()) + lane)
+    for position in column.values():
+        cells[position] = "│"
+    start, end = column[arrow.src], column[arrow.dst]
+    if start == end:
+        mark = "✗" if arrow.lost else "●"
+        label = f"{mark} {_cut(arrow.label, lane - 3)}"
+        cells[start : start + len(label)] = label
+        return "".join(cells).rstrip()
+    left, right = min(start, end), max(start, end)
+    label = _cut(arrow.label, right - left - 3)
+    shaft = list(label.center(right - left - 1, "─"))
+    if arrow.lost:
+        shaft[-1 if end > start else 0] = "✗"
+        cells[start] = "├" if end > start else "┤"
+    elif end > start:
+        cells[start], shaft[-1] = "├", "▶"
+    else:
+        cells[start], shaft[0] = "┤", "◀"
+    cells[left + 1 : right] = shaft
+    return "".join(cells).rstrip()
+
+
+def _line(arrow: Arrow, width: int) -> str:
+    if arrow.src == arrow.dst:
+        what = f"{arrow.src} {'✗' if arrow.lost else '●'} {arrow.label}"
+    else:
+        what = f"{arrow.src} ──{arrow.label}──{'✗' if arrow.lost else '▶'} {arrow.dst}"
+    return f"{_clock(arrow.time)}  {_cut(what, width - _TIME)}"
+
+
+def _clock(time: float) -> str:
+    return f"{time:>{_TIME - 2}.2f}"
+
+
+def _cut(label: str, width: int) -> str:
+    label = " ".join(label.split())
+    return label if len(label) <= width else label[: max(width - 1, 0)] + "…"
+
+
+def _escaped(label: str) -> str:
+    # Mermaid ends a statement at a semicolon, and reads `#...;` as a character's number.
+    return " ".join(label.split()).translate({ord("#"): "#35;", ord(";"): "#59;"})

@@ -1,0 +1,161 @@
+"""Traces: one line of JSON a step, as the drivers write them and as people read them.
+
+    python -m messaging.trace FILE
+
+prints a message-sequence chart.  A line holds the time, the process, the action's name in the
+TLA+ module, the event, the commands, and a digest of the state after the step.  Equal runs give
+equal bytes, whatever `PYTHONHASHSEED` is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from messaging.canonical import Unencodable, digest, plain
+from messaging.chart import Arrow
+from messaging.errors import CallerError, EnvironmentFault
+from messaging.process import Address, Event, Step, Time
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One step.  `event` and `commands` as in `messaging.process`, with their tags as `type`."""
+
+    time: Time
+    process: Address
+    action: str
+    event: dict[str, Any]
+    commands: list[dict[str, Any]]
+    #: Sixteen hexadecimal digits, as `messaging.canonical.digest` makes them.
+    state: str
+
+
+class BadTrace(CallerError):
+    """A line of the file is not a line of a trace."""
+
+    code = "bad-trace"
+    remedy = "give a file that TraceWriter wrote; the last line of a killed run may be cut short"
+
+
+class NoTrace(EnvironmentFault):
+    """The file cannot be read."""
+
+    code = "no-trace"
+
+
+class TraceWriter:
+    """Writes a line for each step; hand it to a driver as `trace=`.
+
+    `file` is opened for binary writing and stays the caller's, who closes it.  Raises `Unencodable`
+    for a state or message that has no canonical form.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._write = file.write
+        self._encode = msgspec.json.Encoder().encode
+
+    def __call__(
+        self, now: Time, address: Address, event: Event[Any, Any], step: Step[Any]
+    ) -> None:
+        """Write the line of one step."""
+        try:
+            line = Line(
+                now, address, step.action, plain(event), plain(step.commands), digest(step.state)
+            )
+            self._write(self._encode(line) + b"\n")
+        except (TypeError, ValueError, OverflowError) as error:
+            raise Unencodable(f"step {step.action} of {address!r}: {error}") from error
+
+
+def read(path: str | Path) -> Iterator[Line]:
+    """The steps in a file, one by one.  Raises `NoTrace`, or `BadTrace` naming the line."""
+    decode = msgspec.json.Decoder(Line).decode
+    try:
+        with open(path, "rb") as file:
+            for number, row in enumerate(file, start=1):
+                try:
+                    yield decode(row)
+                except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                    raise BadTrace(f"{path}, line {number}: {error}") from error
+    except OSError as error:
+        raise NoTrace(f"{path}: {error.strerror or error}") from error
+
+
+def arrows(lines: Sequence[Line], *, fields: bool = False) -> list[Arrow]:
+    """What a chart shows of a trace: messages where they arrive, other events where they happen.
+
+    A message that was sent and, by the end of the trace, not received is an arrow marked lost.
+    """
+    arrived: Counter[tuple[str, str, bytes]] = Counter()
+    for line in lines:
+        if line.event.get("type") == "Receive":
+            arrived[_identity(line.event.get("src"), line.process, line.event)] += 1
+    drawn: list[Arrow] = []
+    for line in lines:
+        kind = str(line.event.get("type"))
+        if kind == "Receive":
+            label = _label(line.event.get("message"), fields)
+            drawn.append(Arrow(line.time, str(line.event.get("src")), line.process, label))
+        else:
+            content = line.event.get("name", line.event.get("request"))
+            label = kind if content is None else f"{kind} {_label(content, fields)}"
+            drawn.append(Arrow(line.time, line.process, line.process, label))
+        for command in line.commands:
+            if command.get("type") == "Send":
+                identity = _identity(line.process, command.get("dst"), command)
+                arrived[identity] -= 1
+                if arrived[identity] < 0:
+                    label = _label(command.get("message"), fields)
+                    drawn.append(Arrow(line.time, line.process, identity[1], label, lost=True))
+    return drawn
+
+
+def summary(lines: Iterable[Line]) -> dict[str, Any]:
+    """Counts of a trace: steps, the time of the last, actions, messages by kind, processes."""
+    steps, end = 0, 0.0
+    actions: Counter[str] = Counter()
+    sent: Counter[str] = Counter()
+    processes: dict[Address, None] = {}
+    for line in lines:
+        steps, end = steps + 1, line.time
+        actions[line.action] += 1
+        processes.setdefault(line.process)
+        for command in line.commands:
+            if command.get("type") == "Send":
+                sent[_label(command.get("message"), False)] += 1
+    return {
+        "steps": steps,
+        "end": end,
+        "processes": sorted(processes),
+        "actions": dict(sorted(actions.items())),
+        "messages_sent": dict(sorted(sent.items())),
+    }
+
+
+def _identity(src: Any, dst: Any, holder: dict[str, Any]) -> tuple[str, str, bytes]:
+    return str(src), str(dst), msgspec.json.encode(holder.get("message"))
+
+
+def _label(value: Any, fields: bool) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    name = str(value.get("type", "?"))
+    if not fields:
+        return name
+    shown = [
+        f"{key}={item}"
+        for key, item in value.items()
+        if key != "type" and isinstance(item, str | int | float) and len(str(item)) <= 24
+    ]
+    return f"{name}({', '.join(shown)})" if shown else name
+
+
+if __name__ == "__main__":
+    # Here and not above: a driver that writes traces needs no command line.
+    from messaging.show import main
+
+    main()
