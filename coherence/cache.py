@@ -53,7 +53,7 @@ from coherence.messages import (
     Version,
 )
 from coherence.policy import Policy, Use
-from coherence.states import CacheAt, CacheState
+from coherence.states import READABLE, CacheAt, CacheState
 from coherence.table import Automaton, Op, Row, Scratch, Stall, Table
 from messaging.process import (
     Address,
@@ -396,11 +396,10 @@ CACHE = Table(
 )
 
 _USE = {Use.FREE: "Load", Use.COUNTED: "Load/counted", Use.REFRESH: "Load/refresh"}
-_READABLE = frozenset({CacheAt.S, CacheAt.E, CacheAt.M})
 
 
 def _load(x: X) -> str:
-    if x.at in _READABLE:
+    if x.at in READABLE:
         return _USE[x.policy.use(x.before)]
     return "Load"
 
@@ -481,7 +480,7 @@ class Cache(Automaton[CacheState, CacheScratch]):
         The short way for a driver whose `validity` timer is not due: equal, by test, to the rows
         ``(S E M, Load)``.
         """
-        if state.at in _READABLE and self.policy.use(state) is Use.FREE:
+        if state.at in READABLE and self.policy.use(state) is Use.FREE:
             return Loaded(state.version, state.content)
         return None
 

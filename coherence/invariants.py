@@ -57,7 +57,7 @@ from coherence.messages import (
     Version,
 )
 from coherence.policy import Policy, Visibility
-from coherence.states import CacheAt, CacheState, HomeAt, HomeState
+from coherence.states import READABLE, CacheAt, CacheState, HomeAt, HomeState
 from messaging.process import Address, Event, Invoke, Receive, Respond, Send, Step, Timeout, Value
 
 NAMES = (
@@ -250,9 +250,8 @@ def _judge_refusal(
 
 # Predicates that need no memory.
 
-STABLE_AT = frozenset({CacheAt.I, CacheAt.S, CacheAt.E, CacheAt.M})
-READABLE_AT = STABLE_AT - {CacheAt.I}
-LIVE_AT = READABLE_AT | {CacheAt.SM_D, CacheAt.MS_A}
+_STABLE = READABLE | {CacheAt.I}
+_LIVE = READABLE | {CacheAt.SM_D, CacheAt.MS_A}
 
 
 def well_formed(home: HomeState, caches: Iterable[CacheState]) -> bool:
@@ -267,8 +266,8 @@ def well_formed(home: HomeState, caches: Iterable[CacheState]) -> bool:
         and (home.at is not HomeAt.I or not sharers)
         and (home.at is not HomeAt.E or len(sharers) == 1)
         and all(
-            (cache.asked is None) == (cache.at in STABLE_AT)
-            and (cache.at not in LIVE_AT or cache.version > cache.killed)
+            (cache.asked is None) == (cache.at in _STABLE)
+            and (cache.at not in _LIVE or cache.version > cache.killed)
             for cache in caches
         )
     )
@@ -294,5 +293,5 @@ def directory_agrees(
         told.get(address, -1) >= cache.version
         or (address in listed and cache.version == home.version)
         for address, cache in caches.items()
-        if cache.at in READABLE_AT
+        if cache.at in READABLE
     )

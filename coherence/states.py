@@ -37,6 +37,10 @@ class CacheAt(StrEnum):
     MS_A = "MS_A"
 
 
+#: The states in which a cache serves its copy.
+READABLE = frozenset({CacheAt.S, CacheAt.E, CacheAt.M})
+
+
 class HomeAt(StrEnum):
     """Where a home stands."""
 
