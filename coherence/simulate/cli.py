@@ -68,7 +68,7 @@ def compare(
     with _told(json, csv):
         scenarios = [catalogue.find(name) for name in catalogue.CANONICAL]
         outcome = _simulated(scenarios, STRATEGIES, RULES, check=check, quiet=quiet)
-        tables: list[RenderableType] = [report.comparison(outcome.records, RULES)]
+        tables: list[RenderableType] = [report.comparison(outcome.records, RULES, _width())]
         if not quiet:
             tables.append(MEANING.format(lost=_lost(outcome.records)))
         _show(outcome, tables, json=json, csv=csv)
@@ -224,8 +224,12 @@ def _told(json: bool, csv: bool) -> Iterator[None]:
 
 
 def _print(parts: Sequence[RenderableType]) -> None:
-    terminal = sys.stdout.isatty()
-    _write(report.rendered(*parts, terminal=terminal, width=shutil.get_terminal_size().columns))
+    _write(report.rendered(*parts, terminal=sys.stdout.isatty(), width=_width()))
+
+
+def _width() -> int:
+    """Columns to fill: the terminal's, or as many as it takes where output goes to a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else report.FILE_WIDTH
 
 
 def _write(text: str) -> None:

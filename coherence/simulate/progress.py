@@ -45,7 +45,8 @@ class Runs:
         trace: TracebackType | None,
     ) -> None:
         self._timer.cancel()
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
     def advance(self, done: int, asked: int) -> None:
         """Show that `done` of `asked` runs are over."""

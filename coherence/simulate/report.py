@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -21,6 +21,12 @@ from coherence.simulate import published
 from coherence.simulate.measures import Record
 from coherence.simulate.published import Figure
 from coherence.simulate.scenario import Scenario
+
+SIDE_BY_SIDE_MIN = 113
+"""Columns that the comparison takes with both sets of rules on one line."""
+
+FILE_WIDTH = 10_000
+"""Where no terminal limits it, a table takes what it needs; nothing is cut or folded."""
 
 # Columns set apart by blanks, a rule under the head: reads well in a file, and awk can take it.
 _PLAIN = box.Box(
@@ -63,52 +69,79 @@ def as_csv(rows: Sequence[msgspec.Struct], kind: type[msgspec.Struct]) -> str:
     return text.getvalue()
 
 
-def comparison(records: Sequence[Record], rules: Sequence[str]) -> Table:
-    """Savings by scenario and strategy, the sets of rules side by side, with what was published."""
-    table = _table()
-    table.add_column("scenario\n  strategy", no_wrap=True)
-    for name in rules:
-        _figures(table, f"saved %\n{name}")
-    _figures(table, "saved %\npublished", "theorem\nbound %")
-    for title in ("vs refetch\n{} %", "hits\n{} %", "stale\n{}", "longest\n{}"):
-        _figures(table, *(title.format(name) for name in rules))
-    by_scenario = groupby(records, key=lambda record: record.scenario)
-    for scenario, of_scenario in by_scenario:
-        table.add_section()
-        table.add_row(f"[bold]{escape(scenario)}[/bold]")
-        for strategy, group in groupby(of_scenario, key=lambda record: record.strategy):
-            rows = {record.rules: record for record in group}
-            mine = [rows.get(name) for name in rules]
-            bound = next(record.lower_bound for record in mine if record)
+def comparison(records: Sequence[Record], rules: Sequence[str], width: int) -> Table:
+    """Savings by scenario and strategy, with what was published.
+
+    The sets of rules stand side by side where `width` allows it, else one under the other.
+    """
+    return _side_by_side(records, rules) if width >= SIDE_BY_SIDE_MIN else _stacked(records)
+
+
+def _side_by_side(records: Sequence[Record], rules: Sequence[str]) -> Table:
+    table = _table("scenario\n  strategy")
+    (saved, show_saved), *others = _COMPARED
+    _figures(table, *(f"{saved}\n{name}" for name in rules), "published\nsaved %", "bound\n%")
+    for title, _ in others:
+        _figures(table, *(f"{title}\n{name}" for name in rules))
+    for strategy, group in _by_strategy(table, records):
+        found = {record.rules: record for record in group}
+        rows = [found.get(name) for name in rules]
+        table.add_row(
+            f"  {strategy}",
+            *(show_saved(row) if row else "" for row in rows),
+            *_promised(group[0]),
+            *(show(row) if row else "" for _, show in others for row in rows),
+        )
+    return table
+
+
+def _stacked(records: Sequence[Record]) -> Table:
+    table = _table("scenario\n  strategy", "\nrules")
+    (saved, show_saved), *others = _COMPARED
+    _figures(table, f"{saved}\n", "published\nsaved %", "bound\n%")
+    _figures(table, *(f"{title}\n" for title, _ in others))
+    for strategy, group in _by_strategy(table, records):
+        for row in group:
+            first = row is group[0]
             table.add_row(
-                f"  {strategy}",
-                *_each(mine, lambda r: _spread(r.savings_mean, r.savings_sd)),
-                _published(scenario, strategy),
-                "-" if strategy == "broadcast" else _percent(bound),
-                *_each(mine, lambda r: _percent(r.savings_vs_refetch_mean)),
-                *_each(mine, lambda r: _percent(r.hit_rate_mean)),
-                *_each(mine, lambda r: f"{r.stale_reads_mean:.1f}"),
-                *_each(mine, lambda r: str(r.max_stale_steps)),
+                f"  {strategy}" if first else "",
+                row.rules,
+                show_saved(row),
+                *(_promised(row) if first else ("", "")),
+                *(show(row) for _, show in others),
             )
     return table
 
 
+def _by_strategy(table: Table, records: Sequence[Record]) -> Iterator[tuple[str, Sequence[Record]]]:
+    """Yield the records of each strategy, and give `table` a heading for each scenario."""
+    for scenario, of_scenario in groupby(records, key=lambda record: record.scenario):
+        table.add_section()
+        table.add_row(f"[bold]{escape(scenario)}[/bold]")
+        for strategy, group in groupby(of_scenario, key=lambda record: record.strategy):
+            yield strategy, list(group)
+
+
+def _promised(record: Record) -> tuple[str, str]:
+    found = published.savings(record.scenario, record.strategy)
+    if found is None:
+        return "-", "-"
+    mean, sd = (float(figure.text) for figure in found)
+    return _spread(mean, sd), _percent(record.lower_bound)
+
+
 def details(records: Sequence[Record]) -> Table:
     """Tokens by kind and the other measures, a line for each record."""
-    table = _table()
-    table.add_column("scenario\n  strategy", no_wrap=True)
-    table.add_column("\nrules", no_wrap=True)
+    table = _table("scenario\n  strategy", "\nrules")
     _figures(table, "\nruns", "tokens\nmean", "tokens\nsd", "fetched\nmean", "pushed\nmean")
     other = any(record.other_tokens_mean for record in records)
     _figures(table, "signals\nmean", *(("other\nmean",) if other else ()), "saved %\nbroadcast")
     _figures(table, "saved %\nrefetch", "bound\n%", "hits\n%", "stale\nreads", "longest\nstale")
     _figures(table, "lost\nwrites")
-    for scenario, group in groupby(records, key=lambda record: record.scenario):
-        table.add_section()
-        table.add_row(f"[bold]{escape(scenario)}[/bold]")
+    for strategy, group in _by_strategy(table, records):
         for record in group:
             table.add_row(
-                f"  {record.strategy}",
+                f"  {strategy}",
                 record.rules,
                 f"{record.runs:,}",
                 f"{record.sync_tokens_mean:,.1f}",
@@ -130,9 +163,7 @@ def details(records: Sequence[Record]) -> Table:
 
 def reproduction(cells: Sequence[Cell]) -> Table:
     """Every published figure beside ours, by scenario and strategy."""
-    table = _table()
-    for title in ("scenario", "strategy", "figure"):
-        table.add_column(title, no_wrap=True)
+    table = _table("scenario", "strategy", "figure")
     _figures(table, "published", "ours")
     table.add_column("agrees", no_wrap=True)
     for _, group in groupby(cells, key=lambda cell: (cell.scenario, cell.strategy)):
@@ -190,22 +221,29 @@ def parameters(scenario: Scenario) -> str:
 
 
 def rendered(*parts: RenderableType, terminal: bool, width: int) -> str:
-    """Return `parts` as text: styled and fitted to `width` on a terminal, else plain and whole."""
+    """Return `parts` as text of `width` columns: styled for a terminal, else plain."""
     text = io.StringIO()
     if terminal:
         console = Console(file=text, force_terminal=True, width=width, highlight=False)
     else:
-        console = Console(file=text, width=10_000, no_color=True, highlight=False)
+        console = Console(file=text, width=width, no_color=True, highlight=False)
     for part in parts:
         if isinstance(part, Table):
             part.box = box.SIMPLE_HEAD if terminal else _PLAIN
-        console.print(part, soft_wrap=isinstance(part, str))
+            # Better that the terminal wraps a line than that figures are broken within cells.
+            needed = console.measure(part, options=console.options.update(width=FILE_WIDTH)).maximum
+            console.width = max(width, needed)
+        console.print(part, soft_wrap=not terminal and isinstance(part, str))
+        console.width = width
     lines = text.getvalue().splitlines()
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def _table() -> Table:
-    return Table(padding=(0, 0), pad_edge=False)
+def _table(*titles: str) -> Table:
+    table = Table(padding=(0, 0), pad_edge=False)
+    for title in titles:
+        table.add_column(title, no_wrap=True)
+    return table
 
 
 def _figures(table: Table, *titles: str) -> None:
@@ -213,22 +251,18 @@ def _figures(table: Table, *titles: str) -> None:
         table.add_column(title, justify="right", overflow="fold")
 
 
-def _each(records: Sequence[Record | None], text: Callable[[Record], str]) -> list[str]:
-    return [text(record) if record else "" for record in records]
-
-
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
 
 
 def _spread(mean: float | None, sd: float | None) -> str:
-    return "-" if mean is None or sd is None else f"{100 * mean:.2f} ±{100 * sd:.2f}"
+    return "-" if mean is None or sd is None else f"{100 * mean:.1f}±{100 * sd:.1f}"
 
 
-def _published(scenario: str, strategy: str) -> str:
-    found = published.savings(scenario, strategy)
-    if found is None:
-        return "-"
-    mean, sd = found
-    digits = mean.decimals - 2
-    return f"{100 * float(mean.text):.{digits}f} ±{100 * float(sd.text):.{digits}f}"
+_COMPARED: tuple[tuple[str, Callable[[Record], str]], ...] = (
+    ("saved %", lambda record: _spread(record.savings_mean, record.savings_sd)),
+    ("refetch %", lambda record: _percent(record.savings_vs_refetch_mean)),
+    ("hits %", lambda record: _percent(record.hit_rate_mean)),
+    ("stale", lambda record: f"{record.stale_reads_mean:.1f}"),
+    ("longest", lambda record: str(record.max_stale_steps)),
+)

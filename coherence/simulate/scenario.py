@@ -131,7 +131,7 @@ def _change(change: str) -> tuple[str, Any]:
 
 
 def _is_count(key: str, value: object) -> bool:
-    return key == "artifacts" and isinstance(value, int)
+    return key == "artifacts" and type(value) is int
 
 
 def _copies(table: Mapping[str, Any], count: int, change: str) -> list[dict[str, Any]]:
@@ -167,6 +167,7 @@ def _line(detail: ErrorDetails, source: str, origins: Mapping[str, str]) -> str:
     given = repr(detail["input"])
     given = given if len(given) <= 60 else f"{given[:57]}..."
     what = detail["msg"].replace("Input should be", "should be", 1)
+    what = what.replace("a valid tuple", "an array of tables")
     return f"{where}: {key}: {what}, not {given}"
 
 

@@ -1,0 +1,227 @@
+"""The command line, as a stranger and as a script would use it."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from coherence.simulate import catalogue, cli, jobs, published
+from coherence.simulate.published import Figure
+
+COMMAND = [sys.executable, "-m", "coherence.simulate"]
+
+
+def call(*arguments: str, code: int = 0):
+    result = CliRunner().invoke(cli.app, list(arguments))
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_run_gives_records_as_json():
+    result = call("run", "planning", "--rules", "paper", "--runs", "2", "--json")
+    records = json.loads(result.stdout)
+    assert [made["strategy"] for made in records] == [
+        "broadcast",
+        "eager",
+        "lazy",
+        "lease",
+        "access_count",
+    ]
+    assert {made["rules"] for made in records} == {"paper"}
+    assert {made["runs"] for made in records} == {2}
+    assert records[0]["savings_mean"] is None
+    assert 0.9 < records[2]["savings_mean"] < 1
+    assert not any(made["partial"] for made in records)
+
+
+def test_csv_holds_the_same_as_json():
+    arguments = ["run", "churn", "--rules", "paper", "--runs", "2"]
+    rows = list(csv.DictReader(io.StringIO(call(*arguments, "--csv").stdout)))
+    records = json.loads(call(*arguments, "--json").stdout)
+    assert [list(row) for row in rows] == [list(made) for made in records]
+    for row, made in zip(rows, records, strict=True):
+        savings = made["savings_mean"]
+        assert row["savings_mean"] == ("" if savings is None else str(savings))
+
+
+def test_a_table_in_a_file_is_plain_and_whole():
+    text = call("run", "planning", "--rules", "paper", "--runs", "2").stdout
+    assert "\x1b" not in text
+    assert "…" not in text
+    assert "access_count" in text
+
+
+def test_options_choose_strategies_seed_and_changes():
+    which = ["--strategy", "lazy", "-s", "eager", "--rules", "paper"]
+    how = ["--seed", "7", "--set", "runs=3", "--set", "agents=9"]
+    records = json.loads(call("run", "planning", *which, *how, "--json").stdout)
+    assert [made["strategy"] for made in records] == ["lazy", "eager"]
+    scenario = catalogue.find("planning", ["agents=9", "runs=3", "first_seed=7"])
+    expected = jobs.simulate([scenario], ["lazy", "eager"], ["paper"]).records
+    assert [made["sync_tokens_mean"] for made in records] == [
+        made.sync_tokens_mean for made in expected
+    ]
+
+
+def test_a_file_of_ones_own_runs_with_any_name(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'name = "[/bold] ünïcode"\nagents = 2\nsteps = 5\naction_probability = 1\n'
+        'write_probability = 0\nartifacts = [{name = "a", size_tokens = 5}]\n',
+        encoding="utf-8",
+    )
+    result = call("run", str(file), "--rules", "paper", "--strategy", "lazy")
+    assert "[/bold] ünïcode" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "planing"], "did you mean 'planning'"),
+        (["run", "missing.toml"], "missing.toml: no such scenario or file"),
+        (["run", "planning", "--strategy", "lasy"], "'lasy': unknown, did you mean 'lazy'?"),
+        (["run", "planning", "--rules", "ours"], "allowed are paper, engine"),
+        (["run", "planning", "--set", "agent=3"], "unknown key, did you mean 'agents'?"),
+        (["run", "planning", "--set", "agents=0"], "should be greater than or equal to 1"),
+        (["run", "planning", "--set", "write_probability=1.5"], "should be less than or equal"),
+        (["run", "planning", "--set", f"steps={2**53}"], "more than the 9007199254740992"),
+        (["run", "planning", "--runs", "0"], "--runs"),
+        (["run", "planning", "--seed", "-1"], "--seed"),
+        (["run", "planning", "--json", "--csv"], "exclude each other"),
+        (["run"], "NAME|FILE"),
+        (["--json", "list"], "options belong after 'list'"),
+        (["swim"], "swim"),
+    ],
+)
+def test_a_wrong_request_is_told_on_stderr_with_code_2(arguments, told):
+    result = call(*arguments, code=2)
+    assert told in result.stderr.replace("\n", " ")
+    assert result.stdout == ""
+
+
+def test_a_file_that_is_not_toml_is_told_with_its_name(tmp_path):
+    file = tmp_path / "notes.toml"
+    file.write_text("Dear diary,\n", encoding="utf-8")
+    assert f"error: {file}: not a TOML file" in call("run", str(file), code=2).stderr
+
+
+def test_list_tells_every_scenario_with_its_parameters():
+    text = call("list").stdout
+    for name in catalogue.shipped():
+        assert f"{name}: {catalogue.description(name)}" in text
+    assert "4 agents, 40 steps; artifacts: 3 of 4,096 tokens" in text
+    listed = json.loads(call("list", "--json").stdout)
+    assert [entry["name"] for entry in listed] == list(catalogue.shipped())
+    assert listed[0]["artifacts"][0] == {"name": "plan.md", "size_tokens": 4096, "mutable": True}
+    assert call("list", "--quiet").stdout.split() == list(catalogue.shipped())
+
+
+def test_reproduce_shows_every_cell_and_agrees():
+    text = call("reproduce").stdout
+    count = len(published.FIGURES)
+    assert f"{count} of {count} published figures agree." in text
+    assert text.count(" yes\n") == count
+    cells = json.loads(call("reproduce", "--json").stdout)
+    assert len(cells) == count
+    assert all(cell["agrees"] for cell in cells)
+
+
+def test_reproduce_fails_if_one_cell_differs(monkeypatch):
+    wrong = Figure("a wrong source", "churn", "lazy", "savings_mean", ".8424")
+    monkeypatch.setattr(published, "FIGURES", (*published.FIGURES, wrong))
+    result = call("reproduce", code=1)
+    count = len(published.FIGURES)
+    assert f"{count - 1} of {count} published figures agree." in result.stdout
+    assert ".8423 NO" in result.stdout
+
+
+def test_an_interrupted_reproduction_proves_nothing(monkeypatch):
+    monkeypatch.setattr(cli.Runs, "advance", interrupt_after(7))
+    result = call("reproduce", code=130)
+    assert "interrupted: PARTIAL results, 7 of 200 runs" in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_interrupt_shows_partial_results_and_says_so(monkeypatch):
+    monkeypatch.setattr(cli.Runs, "advance", interrupt_after(3))
+    arguments = ["run", "planning", "--rules", "paper", "-s", "lazy", "--json"]
+    result = call(*arguments, code=130)
+    (made,) = json.loads(result.stdout)
+    assert (made["runs"], made["partial"]) == (3, True)
+    assert "interrupted: PARTIAL results, 3 of 10 runs" in result.stderr
+
+
+def interrupt_after(count: int):
+    def advance(self: cli.Runs, done: int, asked: int) -> None:
+        if done == count:
+            raise KeyboardInterrupt
+
+    return advance
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"], ["reproduce"], ["list"]])
+def test_help_is_there(arguments):
+    assert "Usage: " in call(*arguments, "--help").stdout
+
+
+def test_the_module_runs_from_any_folder(tmp_path):
+    done = subprocess.run(
+        [*COMMAND, "run", "planning", "--rules", "paper", "--runs", "1", "--csv"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("scenario,strategy,rules,runs,sync_tokens_mean,")
+    assert done.stdout.count("\n") == 6
+    assert done.stderr == ""
+
+
+def test_a_reader_who_leaves_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.Popen(
+        [*COMMAND, "reproduce"], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    _, told = process.communicate()
+    assert (process.returncode, told) == (0, "")
+
+
+def test_ctrl_c_ends_a_long_run_of_all_cores_with_partial_results():
+    request = "run planning --rules paper -s lazy --set steps=4000 --runs 20000 --json"
+    process = subprocess.Popen(
+        [*COMMAND, *request.split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C reaches the workers too
+    )
+    assert process.stderr is not None
+    progress = process.stderr.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    out, told = process.communicate()
+    assert progress.startswith("simulated ")
+    assert process.returncode == 130
+    assert "interrupted: PARTIAL results" in told
+    assert "Traceback" not in told
+    (made,) = json.loads(out)
+    assert made["partial"]
+    assert 0 < made["runs"] < 20_000
+
+
+def test_without_a_command_the_engine_stands_beside_the_paper():
+    pytest.importorskip("coherence.simulate.engine")
+    text = call().stdout
+    assert "95.0±1.3" in text
+    assert "Next: python -m coherence.simulate run" in text
+    records = json.loads(call("--json").stdout)
+    assert len(records) == 4 * 5 * 2
+    assert [made["rules"] for made in records[:2]] == ["paper", "engine"]
