@@ -201,8 +201,8 @@ def _enqueue(x: X) -> None:
 
 def _requeue(x: X) -> None:
     x.queue = tuple(
-        Waiter(x.src, max(x.msg.serial, w.serial), x.msg.have) if w.cache == x.src else w
-        for w in x.queue
+        Waiter(x.src, x.msg.serial, x.msg.have) if waiter.cache == x.src else waiter
+        for waiter in x.queue
     )
 
 
@@ -256,6 +256,11 @@ def _announce(x: X) -> None:
         if not stay and x.policy.visibility is Visibility.LAZY:
             awaited = []
     x.sharers = _with(stay, x.src, x.msg.serial)
+    if not stay and x.unacked and x.policy.visibility is Visibility.LAZY:
+        # Told of an earlier commit by Update, of this one by a word that asks for no answer.
+        x.unacked = ()
+        if x.policy.validity is not None:
+            x.out.append(CancelTimer(ACKS))
     if awaited:
         if not x.unacked:
             x.unacked = tuple(awaited)
@@ -459,12 +464,15 @@ def _get_s(x: X) -> str:
 
 
 def _get_m(x: X) -> str:
-    if _heard(x) > x.msg.serial:
+    serial = x.msg.serial
+    if _heard(x) > serial:
         return "GetM/late"
     if x.at is HomeAt.M and x.owner == x.src:
-        return "GetM/owner"
-    if any(waiter.cache == x.src for waiter in x.queue):
-        return "GetM/queued"
+        return "GetM/owner" if serial >= x.owner_serial else "GetM/late"
+    for waiter in x.queue:
+        if waiter.cache == x.src:
+            # An older ask may claim a base that its cache has forgotten since.
+            return "GetM/queued" if serial >= waiter.serial else "GetM/late"
     return "GetM"
 
 

@@ -64,8 +64,9 @@ class InvalidPolicy(CallerError):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Lazy invalidation, the default; base of all policies.
 
-    Raises `InvalidPolicy` where a duration is not positive, or where `strict` visibility has no
-    `validity` to fall back on when a reader never answers.
+    Raises `InvalidPolicy` where a setting is out of its range, where `strict` visibility has no
+    `validity` to fall back on when a reader never answers, or where it meets a periodic push, which
+    tells readers of a commit only later.
     """
 
     visibility: Visibility = Visibility.LAZY
@@ -82,9 +83,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     memory: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("validity", "grant_lease", "retry_after"):
+        if not isinstance(self.visibility, Visibility):
+            raise InvalidPolicy(
+                f"visibility is {self.visibility!r}", remedy="give a member of Visibility"
+            )
+        for name in ("validity", "grant_lease", "retry_after", "push_every"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (isinstance(value, int | float) and value > 0):
                 raise InvalidPolicy(
                     f"{name} is {value!r}", remedy="give a positive duration, or None for no bound"
                 )
@@ -97,6 +102,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidPolicy(
                 "strict visibility without a validity",
                 remedy="set validity: it is how long a writer waits for a reader that has vanished",
+            )
+        if self.visibility is Visibility.STRICT and self.push_every is not None:
+            raise InvalidPolicy(
+                "strict visibility with a periodic push",
+                remedy="choose one: a periodic push announces no commit when it is made",
             )
 
     def announce(self, home: HomeState) -> Announce:
