@@ -1,0 +1,60 @@
+"""Causal delivery: no process acts on a message before what caused it.
+
+Layout, each line importing only from lines above it and from :mod:`messaging`:
+
+* `messages`, `machine`: requests, packets, refusals; the one interface of all protocols
+* `sender_side`, then `mf95`, `cykas`, `csps`, `hybrid_plain`, `named`: secrets, stated plainly
+* `window`, `front`, `hybrid_state`, then `hybrid`: the default, in constant work an event
+* `rst91`, `bss91`: the classical receiver-side baselines
+* `specimens`: variants that are wrong in one way each, for checks to catch
+* `invariants`, `history`: what must hold, as a pure ghost and as a graph; neither takes part
+
+All of these but `history` are pure.  `simulate` drives them: ``python -m causal.simulate``.
+"""
+
+from causal.bss91 import Bss91
+from causal.csps import Csps
+from causal.cykas import Cykas, CykasRefined
+from causal.hybrid import Hybrid
+from causal.hybrid_plain import HybridPlain
+from causal.machine import Machine
+from causal.messages import (
+    Broadcast,
+    Context,
+    DepartedPeer,
+    ForgedPacket,
+    Held,
+    Message,
+    PeerDown,
+    Secret,
+    Unicast,
+    UnknownPeer,
+    Unsupported,
+)
+from causal.mf95 import Mf95
+from causal.named import Named
+from causal.rst91 import Rst91
+
+__all__ = [
+    "Broadcast",
+    "Bss91",
+    "Context",
+    "Csps",
+    "Cykas",
+    "CykasRefined",
+    "DepartedPeer",
+    "ForgedPacket",
+    "Held",
+    "Hybrid",
+    "HybridPlain",
+    "Machine",
+    "Message",
+    "Mf95",
+    "Named",
+    "PeerDown",
+    "Rst91",
+    "Secret",
+    "Unicast",
+    "UnknownPeer",
+    "Unsupported",
+]

@@ -1,0 +1,88 @@
+"""What is outstanding, in the order in which it began, and whose the two oldest entries are.
+
+The hybrid asks two questions.  May this message be told to everybody, or is an earlier one *to
+another process* undelivered?  May this message go, or was a secret *of another process* acquired
+before it?  Both are "is anything open that is older and belongs to another party", which the
+oldest entry of all answers for every party but its own, and the oldest of any other party for
+that one.  Two cursors, which only move forward; each passes every entry once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from causal.window import Window
+from messaging.process import Value
+
+
+class Entry(Protocol):
+    """Anything that belongs to a party, given by its place in the team."""
+
+    @property
+    def party(self) -> int:
+        """Whose it is."""
+        ...
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class Front(Value, Generic[E], frozen=True, gc=False, tag=True):
+    """Entries by count from 1; `next` is the count to come and stands for "none" in the cursors.
+
+    Invariant: `first` is the oldest open entry and `party` its party; `second` is the oldest open
+    entry of any other party.
+    """
+
+    window: Window[E] = Window()
+    next: int = 1
+    first: int = 1
+    party: int = -1
+    second: int = 1
+
+    def older(self, party: int) -> int:
+        """The oldest open entry that does not belong to `party`, else `next`."""
+        return self.second if party == self.party else self.first
+
+    def append(self, entry: E) -> Front[E]:
+        """With `entry` as the newest."""
+        key, first, party, second = self.next, self.first, self.party, self.second
+        if first == key:
+            party, second = entry.party, key + 1
+        elif second == key and entry.party == party:
+            second = key + 1
+        return Front(self.window.put(key, entry), key + 1, first, party, second)
+
+    def skip(self) -> Front[E]:
+        """With one count used up for nothing."""
+        key = self.next
+        first = self.first + (self.first == key)
+        return Front(self.window, key + 1, first, self.party, self.second + (self.second == key))
+
+    def advance(self, closed: Callable[[int, E], bool]) -> tuple[Front[E], list[tuple[int, E]]]:
+        """With the cursors moved on to open entries, and the entries that nothing stands before.
+
+        Those are the entries that `first` passed, which leave the window, and the entries of the
+        new `first`'s party that `second` passed, which stay in it.
+        """
+        window, passed = self.window, []
+        found = window.first(self.first)
+        while found is not None and closed(*found):
+            passed.append(found)
+            window = window.drop(found[0])
+            found = window.first(found[0] + 1)
+        if found is None:
+            return Front(window, self.next, self.next, -1, self.next), passed
+        first, party = found[0], found[1].party
+        # All that is open before the old `second` belongs to the old `first`'s party.  So a new
+        # party begins at or behind `second`, and no entry is passed twice by one cursor.
+        found = window.first(max(first, self.second))
+        while found is not None:
+            if found[1].party == party:
+                passed.append(found)
+            elif not closed(*found):
+                break
+            found = window.first(found[0] + 1)
+        second = self.next if found is None else found[0]
+        return Front(window, self.next, first, party, second), passed

@@ -1,0 +1,389 @@
+"""The default: secrets bound to messages, in constant metadata and constant work for each event.
+
+Sources: Almeida, "Sender Permission to Send" (arXiv 2601.11487), for a permit bound to each message
+and a chain of ids for each pair; Cykas (arXiv 2603.14690) for eager messages and their release.
+The paper's optimal Algorithm 2 was not at hand; these relaxations are our reading of its aims:
+
+1. a message is eager only if an earlier one *to another process* is undelivered: the chain already
+   orders messages of one pair;
+2. a message to the owner of a secret does not wait for that secret: the owner holds what its own
+   earlier messages require;
+3. a message that may go passes queued ones to other processes.
+
+Both rules ask one question, of one's own undelivered messages and of the secrets one keeps: is
+there anything older than this that belongs to another process?  A :class:`causal.front.Front`
+answers it from two cursors that only move forward.  :class:`HybridPlain` says the same in the
+words of :mod:`causal.sender_side`, reading all of its state at every step; the tests hold the one
+to the other, command by command.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from causal.front import Front
+from causal.hybrid_state import FRESH, Kept, Link, Own, State
+from causal.machine import RESEND, Machine
+from causal.messages import (
+    Ack,
+    Context,
+    Data,
+    ForgedPacket,
+    Held,
+    Message,
+    PeerDown,
+    Release,
+    Secret,
+    Unicast,
+    Unsupported,
+)
+from messaging.process import (
+    Address,
+    Command,
+    Deliver,
+    Respond,
+    Send,
+    SetTimer,
+    Step,
+    Time,
+)
+
+Commands = list[Command[Any, Any]]
+
+
+class Hybrid(Machine[State]):
+    """Constant metadata, eager starts, per-message secrets, constant work an event."""
+
+    name = "hybrid"
+
+    def initial(self) -> State:
+        """Nothing sent, nothing kept."""
+        return State()
+
+    # The application.
+
+    def invoke(self, state: State, request: Any, now: Time) -> Step[State]:
+        """Accept a message, or install a view."""
+        if type(request) is not Unicast:
+            return self.down(state, request, now)
+        dst = request.dst
+        party = self.place.get(dst)
+        if party is None or state.gone:
+            self.known(dst, state.gone)
+            party = self.place[dst]
+        own, kept = state.own, state.kept
+        id = own.next
+        if dst == self.me:
+            # Whatever is in our causal past and addressed to us has been delivered to us.
+            waiting, ahead = (
+                state.waiting + (state.waiting == id),
+                state.ahead + (state.ahead == id),
+            )
+            state = replace(state, own=own.skip(), waiting=waiting, ahead=ahead)
+            message = Message(id, request.payload)
+            return Step(state, (Respond(id), Deliver(dst, message)), "SendToSelf")
+        if kept.older(party) < kept.next:
+            # A secret of somebody else is among what this message may have been caused by.
+            own = own.append(Own(party, kept.next, request.payload))
+            state = State(
+                own, kept, state.links, state.waiting, state.ahead, state.gone, state.ticking
+            )
+            return self.timed(state, [Respond(id)], "Send", now)
+        link = state.links.get(party) or FRESH
+        secret = own.older(party) < id
+        own = own.append(Own(party, kept.next, request.payload, link.out, True, secret))
+        links = state.links.put(
+            party, Link(id, link.acked, link.let, link.got, link.told, link.filed)
+        )
+        waiting = state.waiting + (state.waiting == id)
+        ahead = state.ahead + (state.ahead == id)
+        state = State(own, kept, links, waiting, ahead, state.gone, state.ticking)
+        prev = link.out if self.chained else 0
+        packet = Data(id, prev, secret, request.payload, state.gone)
+        return self.timed(state, [Respond(id), Send(dst, packet)], "Send", now)
+
+    def down(self, state: State, request: Any, now: Time) -> Step[State]:
+        """Install the view that the membership service reports."""
+        if type(request) is not PeerDown:
+            raise Unsupported(f"{self.name} has no {type(request).__name__}")
+        self.known(request.peer)
+        commands: Commands = [Respond(None)]
+        if request.peer != self.me and request.peer not in state.gone:
+            state = self.exclude(state, (request.peer,), commands)
+        return self.timed(state, commands, "PeerDown", now)
+
+    # The network.
+
+    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+        """Refuse, fence, install the sender's view, then take the packet."""
+        party = self.place.get(src)
+        if party is None or src == self.me:
+            raise ForgedPacket(f"{self.me!r} has no peer {src!r}")
+        commands: Commands = []
+        if packet.gone or state.gone:
+            if not self.place.keys() >= {*packet.gone}:
+                raise ForgedPacket(f"{src!r} excludes processes that {self.me!r} does not know")
+            if src in state.gone or self.me in packet.gone:
+                # Either side has excluded the other: what comes late must not count any more.
+                return Step(state, (), "Fence")
+            news = tuple(peer for peer in packet.gone if peer not in state.gone)
+            if news:
+                state = self.exclude(state, news, commands)
+        kind = type(packet)
+        link = state.links.get(party) or FRESH
+        if kind is Data:
+            if packet.id <= link.got:
+                commands.append(Send(src, Ack(link.got, state.gone)))
+                return self.timed(state, commands, "Duplicate", now)
+            return self.data(state, src, party, link, packet, commands, now)
+        if kind is Ack:
+            return self.acked(state, src, party, link, packet.id, commands, now)
+        if kind is Release:
+            return self.told(state, party, link, packet.id, commands, now)
+        raise ForgedPacket(f"{self.name} has no packet {kind.__name__}")
+
+    def data(
+        self,
+        state: State,
+        src: Address,
+        party: int,
+        link: Link,
+        packet: Data[Any],
+        commands: Commands,
+        now: Time,
+    ) -> Step[State]:
+        """Deliver at once, also while keeping secrets; deliver in order what a gap held back."""
+        filed = link.filed
+        if self.chained and packet.prev != link.got:
+            if filed.get(packet.prev) is None:
+                filed = filed.put(packet.prev, packet)
+                links = state.links.put(party, replace(link, filed=filed))
+                state = replace(state, links=links)
+            return self.timed(state, commands, "File", now)
+        kept = state.kept
+        at = len(commands)
+        ready: Data[Any] | None = packet
+        while ready is not None:
+            got = ready.id
+            if ready.eager and got > link.told:
+                kept = kept.append(Kept(party, got))
+            commands.append(Deliver(src, Message(got, ready.payload)))
+            ready = filed.get(got)
+            if ready is not None:
+                filed = filed.drop(got)
+        commands.insert(at, Send(src, Ack(got, state.gone)))
+        links = state.links.put(party, Link(link.out, link.acked, link.let, got, link.told, filed))
+        state = State(state.own, kept, links, state.waiting, state.ahead, state.gone, state.ticking)
+        return self.timed(state, commands, "ReceiveData", now)
+
+    def acked(
+        self,
+        state: State,
+        src: Address,
+        party: int,
+        link: Link,
+        id: int,
+        commands: Commands,
+        now: Time,
+    ) -> Step[State]:
+        """Close every message up to `id` of this pair; release what waited for them."""
+        if not 0 < id <= link.out:
+            raise ForgedPacket(f"{src!r} acknowledges {id}, which it was not sent")
+        if id <= link.acked:
+            # Repeated: its sender may be asking for a release that was lost.
+            if link.let:
+                commands.append(Send(src, Release(link.let, state.gone)))
+            return self.timed(state, commands, "Duplicate", now)
+        own = state.own
+        window = own.window
+        key = id
+        while key > link.acked:
+            entry = window.get(key)
+            if entry is None or entry.party != party:
+                raise ForgedPacket(f"{src!r} acknowledges {key}, which it was not sent")
+            if entry.secret:
+                window = window.put(key, replace(entry, acked=True, payload=None))
+            else:
+                window = window.drop(key)
+            key = entry.prev
+        link = Link(link.out, id, link.let, link.got, link.told, link.filed)
+        own = Front(window, own.next, own.first, own.party, own.second)
+        state = State(
+            own,
+            state.kept,
+            state.links.put(party, link),
+            state.waiting,
+            state.ahead,
+            state.gone,
+            state.ticking,
+        )
+        return self.timed(self.release(state, commands), commands, "ReceiveAck", now)
+
+    def told(
+        self, state: State, party: int, link: Link, id: int, commands: Commands, now: Time
+    ) -> Step[State]:
+        """Forget the secrets that may be told; remember a release that overtook its message."""
+        if id > link.told:
+            links = state.links.put(party, replace(link, told=id))
+            state = self.free(replace(state, links=links), commands)
+        return self.timed(state, commands, "ReceiveRelease", now)
+
+    # The two fronts.
+
+    def release(self, state: State, commands: Commands) -> State:
+        """Move on over delivered messages; let the recipients of later ones tell."""
+        own, passed = state.own.advance(lambda _, entry: entry.acked)
+        let: dict[int, int] = {}
+        window, links = own.window, state.links
+        for key, entry in passed:
+            if not entry.secret:
+                continue
+            let[entry.party] = max(key, let.get(entry.party, 0))
+            if key >= own.first:
+                window = window.drop(key) if entry.acked else window.put(key, _released(entry))
+        for party, key in let.items():
+            links = links.put(party, replace(links.get(party) or FRESH, let=key))
+            commands.append(Send(self.team[party], Release(key, state.gone)))
+        return replace(state, own=replace(own, window=window), links=links)
+
+    def free(self, state: State, commands: Commands) -> State:
+        """Move on over secrets that may be told; put on the wire what waited for them."""
+        links = state.links
+
+        def told(_: int, kept: Kept) -> bool:
+            return kept.id <= (links.get(kept.party) or FRESH).told
+
+        kept, _ = state.kept.advance(told)
+        state = replace(state, kept=kept)
+        waiting, end = state.waiting, state.own.next
+        # What was sent before the oldest secret came waits for nothing.
+        while (found := state.own.window.first(waiting)) and found[1].need <= kept.first:
+            state = self.transmit(state, *found, commands)
+            waiting = found[0] + 1
+        waiting = found[0] if found else end
+        # Its owner may be sent what was sent before the oldest secret of anybody else came.
+        ahead = max(waiting, state.ahead)
+        while (found := state.own.window.first(ahead)) and found[1].need <= kept.second:
+            if found[1].party == kept.party:
+                state = self.transmit(state, *found, commands)
+            ahead = found[0] + 1
+        ahead = found[0] if found else end
+        return replace(state, waiting=waiting, ahead=ahead)
+
+    def transmit(self, state: State, id: int, entry: Own, commands: Commands) -> State:
+        """Put a queued message on the wire; one that is there already stays as it is."""
+        if entry.sent:
+            return state
+        own, party = state.own, entry.party
+        link = state.links.get(party) or FRESH
+        secret = own.older(party) < id
+        entry = Own(party, entry.need, entry.payload, link.out, True, secret)
+        commands.append(Send(self.team[party], self.packet(state, id, entry)))
+        return replace(
+            state,
+            own=replace(own, window=own.window.put(id, entry)),
+            links=state.links.put(party, replace(link, out=id)),
+        )
+
+    # Views.
+
+    def exclude(self, state: State, peers: tuple[Address, ...], commands: Commands) -> State:
+        """A crashed process acknowledges and releases nothing, so nobody waits for it any more."""
+        parties = {self.place[peer] for peer in peers}
+        links, own, kept = state.links, state.own.window, state.kept.window
+        for party in parties:
+            if links.get(party) is not None:
+                links = links.drop(party)
+        for key, entry in state.own.window.items():
+            if entry.party in parties:
+                own = own.drop(key)
+        for key, secret in state.kept.window.items():
+            if secret.party in parties:
+                kept = kept.drop(key)
+        state = replace(
+            state,
+            own=replace(state.own, window=own),
+            kept=replace(state.kept, window=kept),
+            links=links,
+            gone=tuple(sorted({*state.gone, *peers})),
+        )
+        return self.free(self.release(state, commands), commands)
+
+    # Lossy links.
+
+    def resend(self, state: State, action: str, now: Time) -> Step[State]:
+        """Repeat what is unacknowledged; a repeated acknowledgement asks for a lost release."""
+        if not self.links.lossy and action != "Restart":
+            return Step(state, (), action)
+        commands: Commands = [
+            Send(self.team[own.party], self.packet(state, id, own))
+            for id, own in state.own.window.items()
+            if own.sent and not own.acked
+        ]
+        for owner in dict.fromkeys(s.owner for s in self.secrets(state)):
+            link = state.links.get(self.place[owner]) or FRESH
+            commands.append(Send(owner, Ack(link.got, state.gone)))
+        return self.timed(replace(state, ticking=False), commands, action, now)
+
+    def timed(self, state: State, commands: Commands, action: str, now: Time) -> Step[State]:
+        """The step, with the timer armed where something outstanding may have been lost."""
+        if self.links.lossy and not state.ticking:
+            own, kept = state.own, state.kept
+            if own.window.root is not None or kept.first < kept.next:
+                state = replace(state, ticking=True)
+                commands.append(SetTimer(RESEND, now + self.resend_after))
+        return Step(state, tuple(commands), action)
+
+    def packet(self, state: State, id: int, own: Own) -> Data[Any]:
+        """`own` as it goes on the wire."""
+        return Data(id, own.prev if self.chained else 0, own.secret, own.payload, state.gone)
+
+    # Inspection.
+
+    def secrets(self, state: State) -> tuple[Secret, ...]:
+        """The secrets that this process keeps, by owner and id."""
+        kept = (secret for _, secret in self.live(state))
+        return tuple(sorted(Secret(self.team[k.party], k.id) for k in kept))
+
+    def live(self, state: State) -> list[tuple[int, Kept]]:
+        """The secrets in the order in which they were acquired."""
+        told = {party: link.told for party, link in state.links.items()}
+        return [(n, kept) for n, kept in state.kept.window.items() if kept.id > told[kept.party]]
+
+    def held(self, state: State) -> tuple[Held, ...]:
+        """The queued messages, with the secrets and own messages that each waits for."""
+        live = self.live(state)
+        waiting, queued = [], dict[int, list[int]]()
+        for id, own in state.own.window.items():
+            before = queued.setdefault(own.party, [])
+            if not own.sent:
+                secrets = sorted(
+                    Secret(self.team[kept.party], kept.id)
+                    for n, kept in live
+                    if n < own.need and kept.party != own.party
+                )
+                dst = self.team[own.party]
+                waiting.append(Held(id, dst, tuple(secrets), tuple(before)))
+                before.append(id)
+        return tuple(waiting)
+
+    def idle(self, state: State) -> bool:
+        """Whether nothing is held, unacknowledged, unreleased, kept or filed."""
+        if state.own.window.root is not None or state.kept.first < state.kept.next:
+            return False
+        return all(link.filed.root is None for _, link in state.links.items())
+
+    def context(self, state: State) -> Context:
+        """All that was sent and told so far."""
+        return Context(state.own.next, state.kept.next)
+
+    def effects_allowed(self, state: State, context: Context) -> bool:
+        """Whether all that precedes `context` has been delivered."""
+        assert isinstance(context.kept, int)
+        return state.own.first >= context.sent and state.kept.first >= context.kept
+
+
+def _released(own: Own) -> Own:
+    return replace(own, secret=False)

@@ -1,0 +1,62 @@
+"""What the hybrid keeps: its own messages, the secrets of others, and one link to each peer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from causal.front import Front
+from causal.messages import Data
+from causal.window import Window
+from messaging.process import Address, Value
+
+
+class Own(Value, frozen=True, gc=False, tag=True):
+    """A message of this process that is undelivered, or a secret still to be released.
+
+    `need` counts the secrets acquired before the application sent it.
+    """
+
+    party: int
+    need: int
+    payload: Any
+    prev: int = 0
+    sent: bool = False
+    secret: bool = False
+    acked: bool = False
+
+
+class Kept(Value, frozen=True, gc=False, tag=True):
+    """A secret of the process at place `party`: its message `id`."""
+
+    party: int
+    id: int
+
+
+class Link(Value, frozen=True, gc=False, tag=True):
+    """What has passed between this process and one other, as highest ids."""
+
+    out: int = 0  # put on the wire by us
+    acked: int = 0  # delivered to them
+    let: int = 0  # released by us
+    got: int = 0  # delivered from them
+    told: int = 0  # released by them
+    filed: Window[Data[Any]] = Window()  # arrived before their turn, by `prev`
+
+
+FRESH = Link()
+
+
+class State(Value, frozen=True, gc=False, tag=True):
+    """The state of the hybrid.
+
+    Queued are the entries of `own` that are not `sent`.  None is older than `waiting`; none
+    between `waiting` and `ahead` could pass the queue to the owner of the oldest secret.
+    """
+
+    own: Front[Own] = Front()
+    kept: Front[Kept] = Front()
+    links: Window[Link] = Window()
+    waiting: int = 1
+    ahead: int = 1
+    gone: tuple[Address, ...] = ()
+    ticking: bool = False

@@ -1,0 +1,146 @@
+"""The one interface of all delivery protocols, and what they share before their rules begin.
+
+A machine is a :class:`messaging.process.Process`.  Its events are `Invoke` of a request, `Receive`
+of a packet, `Timeout` and `Restart`; its commands are `Send`, `Deliver` of a
+:class:`causal.messages.Message`, `Respond`, and timers on links that lose.
+
+*Delivered* means handed to the application's queue, in order.  A process that takes from that
+queue later still acts on messages in the order of delivery, so every guarantee carries over; and
+an acknowledgement never waits for the end of a job.
+
+A machine instance holds configuration only.  It survives crashes by keeping all of its state
+(`durable`); a process that loses its state is a crash-stop process, and comes back by a new name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar, Generic, TypeVar
+
+from causal.messages import Context, DepartedPeer, Held, Secret, UnknownPeer, Unsupported
+from messaging.errors import Impossible
+from messaging.network import Guarantee
+from messaging.process import (
+    Address,
+    Command,
+    Event,
+    Invoke,
+    Receive,
+    Restart,
+    Step,
+    Time,
+    Timeout,
+)
+
+S = TypeVar("S")
+Commands = tuple[Command[Any, Any], ...]
+
+RESEND = "resend"
+"""The one timer, used on lossy links only: repeat what is unacknowledged, ask for releases."""
+
+
+class Machine(ABC, Generic[S]):
+    """A delivery protocol at one process, `me`, of a `team`.
+
+    `links` is what the network promises; `resend_after` is the period of repetition on lossy
+    links, in the driver's unit of time, and without meaning on others.
+    """
+
+    name: ClassVar[str]
+    survives_loss: ClassVar[bool] = True
+    stop_and_wait: ClassVar[bool] = False
+    """Whether at most one message to each process is on the wire."""
+
+    def __init__(
+        self,
+        me: Address,
+        team: Iterable[Address],
+        *,
+        links: Guarantee = Guarantee.UNORDERED,
+        resend_after: Time = 1.0,
+    ) -> None:
+        members = tuple(dict.fromkeys(team))
+        if me not in members:
+            raise UnknownPeer(f"{me!r} is not in its own team")
+        if not self.survives_loss and (links.lossy or links.duplicating):
+            raise Unsupported(f"{self.name} needs links that neither lose nor repeat messages")
+        if not resend_after > 0:
+            raise Unsupported(f"resend_after must be positive, not {resend_after!r}")
+        self.me = me
+        self.team = members
+        self.links = links
+        self.resend_after = resend_after
+        # Whether the protocol itself must keep the messages of one pair in order.
+        self.chained = not self.stop_and_wait and (links.lossy or not links.ordered)
+        self.place = {address: index for index, address in enumerate(members)}
+
+    @abstractmethod
+    def initial(self) -> S:
+        """The state before the first event."""
+
+    def durable(self, state: S) -> S:
+        """All of it: see the module's text on crashes."""
+        return state
+
+    def step(self, state: S, event: Event[Any, Any], now: Time) -> Step[S]:
+        """One transition; refusals are raised before anything has changed."""
+        kind = type(event)
+        if kind is Receive:
+            return self.receive(state, event.src, event.message, now)  # type: ignore[union-attr]
+        if kind is Invoke:
+            return self.invoke(state, event.request, now)  # type: ignore[union-attr]
+        if kind is Timeout and event.name == RESEND:  # type: ignore[union-attr]
+            return self.resend(state, "Resend", now)
+        if kind is Restart:
+            return self.resend(state, "Restart", now)
+        raise Impossible(f"{self.name} has no row for {event!r}")
+
+    @abstractmethod
+    def invoke(self, state: S, request: Any, now: Time) -> Step[S]:
+        """The application's request."""
+
+    @abstractmethod
+    def receive(self, state: S, src: Address, packet: Any, now: Time) -> Step[S]:
+        """A packet from another process."""
+
+    def resend(self, state: S, action: str, now: Time) -> Step[S]:
+        """The timer is due, or the process is back: nothing to repeat on reliable links."""
+        return Step(state, (), action)
+
+    # Inspection: what the application may ask.  It never changes a state.
+
+    def secrets(self, state: S) -> tuple[Secret, ...]:
+        """The secrets that this process keeps, by owner and id."""
+        return ()
+
+    def held(self, state: S) -> tuple[Held, ...]:
+        """The messages that wait in this process, oldest first, and what each waits for."""
+        return ()
+
+    @abstractmethod
+    def idle(self, state: S) -> bool:
+        """Whether nothing is held, unacknowledged, kept or buffered."""
+
+    def context(self, state: S) -> Context:
+        """A handle on all that this process has sent and been told so far."""
+        raise Unsupported(f"{self.name} keeps no account of undelivered messages")
+
+    def effects_allowed(self, state: S, context: Context) -> bool:
+        """Whether all that precedes `context` has been delivered.
+
+        An effect outside the system (a file, a mail, a call of a tool) is a message to somebody
+        who keeps no secrets.  Let it out when this holds, else queue it: output commit (Elnozahy
+        et al., "A Survey of Rollback-Recovery Protocols", section 2.4).
+        """
+        raise Unsupported(f"{self.name} keeps no account of undelivered messages")
+
+    # Shared checks.
+
+    def known(self, dst: Address, gone: tuple[Address, ...] = ()) -> Address:
+        """`dst`, if the application may send to it."""
+        if dst not in self.place:
+            raise UnknownPeer(f"{dst!r} is not in the team of {self.me!r}")
+        if dst in gone:
+            raise DepartedPeer(f"{dst!r} has left the view of {self.me!r}")
+        return dst

@@ -1,0 +1,169 @@
+"""What an application asks of a delivery protocol, what goes over the wire, what is refused.
+
+Ids count the messages of one process from 1, in the order in which the application sent them;
+0 means "none".  A packet to another process carries `gone`, the processes that its sender's view
+has excluded: a receiver installs that view before it looks at anything else in the packet.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from messaging.errors import CallerError, PeerError
+from messaging.process import Address, Value
+
+P = TypeVar("P")
+
+# Requests.
+
+
+class Unicast(Value, Generic[P], frozen=True, gc=False, tag=True):
+    """Send `payload` to `dst`.  Answered at once with the message's id; never blocks."""
+
+    dst: Address
+    payload: P
+
+
+class Broadcast(Value, Generic[P], frozen=True, gc=False, tag=True):
+    """Send `payload` to the whole team, the sender included.  Answered with the message's id."""
+
+    payload: P
+
+
+class PeerDown(Value, frozen=True, gc=False, tag=True):
+    """The membership service says that `peer` has crashed and will not come back by that name."""
+
+    peer: Address
+
+
+Request: TypeAlias = Unicast[Any] | Broadcast[Any] | PeerDown
+
+# What the application gets.
+
+
+class Message(Value, Generic[P], frozen=True, gc=False, tag=True):
+    """A delivered message: `id` is its sender's count, so (sender, id) names it."""
+
+    id: int
+    payload: P
+
+
+# Packets of the sender-side protocols.  `array_like` keeps field names off the wire.
+
+
+class Data(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=True):
+    """One message of the application.
+
+    `prev` is the id of the sender's previous message to the same process; it is 0 where the
+    links keep the order themselves.  `eager` makes the message a secret of its recipient.
+    """
+
+    id: int
+    prev: int
+    eager: bool
+    payload: P
+    gone: tuple[Address, ...] = ()
+
+
+class NamedData(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=True):
+    """As `Data`, but eager towards named processes: those in `avoid` must not learn of it yet."""
+
+    id: int
+    prev: int
+    avoid: tuple[Address, ...]
+    payload: P
+    gone: tuple[Address, ...] = ()
+
+
+class Ack(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """Every message of yours to me up to `id` has been delivered."""
+
+    id: int
+    gone: tuple[Address, ...] = ()
+
+
+class Release(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """You can tell: every eager message of mine to you up to `id` is no secret any more."""
+
+    id: int
+    gone: tuple[Address, ...] = ()
+
+
+# Packets of the receiver-side protocols.
+
+
+class MatrixData(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=True):
+    """A message with its sender's knowledge of who sent how many messages to whom."""
+
+    id: int
+    sent: tuple[tuple[int, ...], ...]
+    payload: P
+
+
+class VectorData(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=True):
+    """A broadcast with its sender's vector of deliveries, this broadcast counted."""
+
+    clock: tuple[int, ...]
+    payload: P
+
+
+# Inspection.
+
+
+class Secret(Value, frozen=True, gc=False, tag=True, order=True):
+    """An eager message that its sender, `owner`, has not released yet.
+
+    It was sent while an earlier message of the owner to somebody else was undelivered; whoever
+    keeps the secret must not tell anybody who could act on it before that message.  `avoid` names
+    those who must not be told, where the protocol says who they are; empty means everybody.
+    """
+
+    owner: Address
+    id: int
+    avoid: tuple[Address, ...] = ()
+
+
+class Held(Value, frozen=True, gc=False, tag=True):
+    """A message that was sent by the application and is not on the wire yet, and why."""
+
+    id: int
+    dst: Address
+    secrets: tuple[Secret, ...]
+    unacked: tuple[int, ...]
+
+
+class Context(Value, frozen=True, gc=False, tag=True):
+    """What a process knew at one moment: opaque, to be read by the process that captured it."""
+
+    sent: int
+    kept: int | frozenset[Secret]
+
+
+# Refusals.
+
+
+class UnknownPeer(CallerError):
+    """The destination is not in this process's team."""
+
+    code = "unknown-peer"
+    remedy = "send to a member of the team, or build the process with the member added"
+
+
+class DepartedPeer(CallerError):
+    """The destination has been excluded from the view."""
+
+    code = "departed-peer"
+    remedy = "a process that comes back joins under a new name"
+
+
+class Unsupported(CallerError):
+    """The protocol does not offer this request or does not run on these links."""
+
+    code = "unsupported"
+
+
+class ForgedPacket(PeerError):
+    """The packet cannot come from a correct peer: nothing of it was used."""
+
+    code = "forged-packet"
+    remedy = "look at who can write to this process's links"

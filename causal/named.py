@@ -1,0 +1,59 @@
+"""Named secrets: an eager message says who must not learn of it yet, so the rest may be told.
+
+Ours, experimental: checked, not proved.  In Cykas and its relatives an eagerly started process is
+mute towards everybody.  Here an eager message carries `avoid`, the destinations of its sender's
+earlier undelivered messages and those that the sender itself must avoid because of secrets it
+depends on.  Its recipient may send to anybody else, eagerly again, so a chain of short jobs never
+waits.  Metadata grows with the number of destinations that are outstanding, usually one to three.
+
+There are no views: a secret that was passed on is lost with whoever passed it on, although the
+message that it protects is on its way from a third process.  In the other protocols a secret
+protects messages of its owner only, which a view without the owner fences off.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from causal.messages import ForgedPacket, NamedData, PeerDown, Secret, Unsupported
+from causal.sender_side import Own, SenderSide, State
+from messaging.process import Address, Step, Time
+
+
+class Named(SenderSide):
+    """Secrets are kept from those whom they name, and from nobody else."""
+
+    name = "named"
+    scans = True
+
+    def invoke(self, state: State, request: Any, now: Time) -> Step[State]:
+        """Accept a message; there are no views."""
+        if type(request) is PeerDown:
+            raise Unsupported("a secret that was passed on does not survive a crash")
+        return super().invoke(state, request, now)
+
+    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+        """Take a packet; there are no views."""
+        if packet.gone:
+            raise ForgedPacket(f"{src!r} has excluded {packet.gone}, but {self.name} has no views")
+        return super().receive(state, src, packet, now)
+
+    def waits_for(self, state: State, own: Own) -> frozenset[Secret]:
+        """Secrets that name the destination."""
+        return frozenset(s for s in own.deps if own.dst in s.avoid)
+
+    def eager(self, state: State, own: Own) -> tuple[bool, tuple[Address, ...]]:
+        """Whoever waits for an earlier message of ours, or of those whose secrets we pass on."""
+        ahead = {o.dst for o in state.own if o.id < own.id and not o.acked} - {own.dst}
+        avoid = ahead.union(*(s.avoid for s in own.deps))
+        return bool(avoid), tuple(sorted(avoid))
+
+    def releasable(self, state: State, own: Own) -> bool:
+        """Our own earlier messages are delivered, and so are those behind our secrets."""
+        ahead = any(o.id < own.id and not o.acked and o.dst != own.dst for o in state.own)
+        return not ahead and not own.deps
+
+    def packet(self, state: State, own: Own) -> NamedData[object]:
+        """The names travel with the message."""
+        avoid = () if own.released else own.avoid
+        return NamedData(own.id, own.prev, avoid, own.payload, state.gone)

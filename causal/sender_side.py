@@ -1,0 +1,364 @@
+"""The rules that all secret-keeping protocols share, written plainly: a protocol adds four answers.
+
+Packets are `Data`, `Ack` and `Release`.  A message sent while an earlier one is undelivered may go
+*eagerly*; its recipient delivers it and keeps it a *secret* until its sender releases it.  The
+protocols differ in what they answer to four questions: which secrets a queued message waits for
+(`waits_for`), whether it may go now (`may_go`), whom it must be kept from (`eager`), and when it
+is released (`releasable`).
+
+Everything here is a tuple or a frozenset, and every step reads all of it: n and the queue cost
+time.  :mod:`causal.hybrid` is the one to run; these are the ones to read, check and compare.
+
+Sources: Tong, Liittschwager and Kuper, "Cykas" (arXiv 2603.14690), for the packets and for acting
+on secrets; Almeida, "Sender Permission to Send" (arXiv 2601.11487), for chaining messages of one
+pair by `prev`.  Acknowledgements and releases are cumulative, which is ours: messages of one pair
+are delivered and released in order, so the highest id says all, and what was lost or overtaken
+needs no memory of its own.  Views and lossy links are ours too; neither paper covers them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+
+from causal.machine import RESEND, Commands, Machine
+from causal.messages import (
+    Ack,
+    Context,
+    Data,
+    ForgedPacket,
+    Held,
+    Message,
+    NamedData,
+    PeerDown,
+    Release,
+    Secret,
+    Unicast,
+    Unsupported,
+)
+from messaging.process import Address, Deliver, Respond, Send, SetTimer, Step, Time, Value
+
+Packet = Data[Any] | NamedData[Any]
+
+
+class Own(Value, frozen=True, gc=False, tag=True):
+    """A message of this process, from the application's send until nobody waits for it."""
+
+    id: int
+    dst: Address
+    payload: Any
+    deps: frozenset[Secret] = frozenset()
+    prev: int = 0
+    sent: bool = False
+    acked: bool = False
+    eager: bool = False
+    avoid: tuple[Address, ...] = ()
+    released: bool = False
+
+
+class Link(Value, frozen=True, gc=False, tag=True):
+    """What has passed between this process and one other, as highest ids."""
+
+    out: int = 0  # put on the wire by us
+    got: int = 0  # delivered from them
+    told: int = 0  # released by them ahead of delivery, else 0
+    let: int = 0  # released by us
+
+
+class State(Value, frozen=True, gc=False, tag=True):
+    """The state of a secret-keeping process.  `links` follows the team's order."""
+
+    links: tuple[Link, ...]
+    next: int = 1
+    own: tuple[Own, ...] = ()
+    secrets: frozenset[Secret] = frozenset()
+    filed: frozenset[tuple[Address, Packet]] = frozenset()
+    gone: tuple[Address, ...] = ()
+    ticking: bool = False
+
+
+class SenderSide(Machine[State]):
+    """What Cykas and its relatives have in common."""
+
+    scans: ClassVar[bool] = False
+    """Whether a message may pass queued ones to other processes."""
+    coalesces: ClassVar[bool] = False
+    """Whether one release stands for several to the same process at the same moment."""
+
+    def initial(self) -> State:
+        """Nothing sent, nothing kept."""
+        return State(links=(Link(),) * len(self.team))
+
+    # The four questions.
+
+    def waits_for(self, state: State, own: Own) -> frozenset[Secret]:
+        """The live secrets that stand in the way of a queued message."""
+        raise NotImplementedError
+
+    def may_go(self, state: State, own: Own) -> bool:
+        """Whether the rules about this process's own earlier messages let a queued one out."""
+        return True
+
+    def eager(self, state: State, own: Own) -> tuple[bool, tuple[Address, ...]]:
+        """Whether `own` is a secret of its recipient, and whom it must be kept from if named."""
+        return self.precedes(state, own), ()
+
+    def releasable(self, state: State, own: Own) -> bool:
+        """Whether the recipient of an eager message may be told."""
+        return not self.precedes(state, own)
+
+    def precedes(self, state: State, own: Own) -> bool:
+        """Whether an earlier message of this process, queued or on the wire, is undelivered."""
+        return any(o.id < own.id and not o.acked for o in state.own)
+
+    # The application.
+
+    def invoke(self, state: State, request: Any, now: Time) -> Step[State]:
+        """Accept a message, or install a view."""
+        if type(request) is PeerDown:
+            self.known(request.peer)
+            if request.peer == self.me or request.peer in state.gone:
+                return Step(state, (Respond(None),), "PeerDown")
+            state = self.exclude(state, request.peer)
+            return self.settle(state, (Respond(None),), "PeerDown", now)
+        if type(request) is not Unicast:
+            raise Unsupported(f"{self.name} has no {type(request).__name__}")
+        dst = self.known(request.dst, state.gone)
+        id = state.next
+        state = replace(state, next=id + 1)
+        if dst == self.me:
+            # Whatever is in our causal past and addressed to us has been delivered to us.
+            message = Message(id, request.payload)
+            return Step(state, (Respond(id), Deliver(dst, message)), "SendToSelf")
+        own = Own(id, dst, request.payload, deps=self.binds(state, dst))
+        state = replace(state, own=(*state.own, own))
+        return self.settle(state, (Respond(id),), "Send", now)
+
+    def binds(self, state: State, dst: Address) -> frozenset[Secret]:
+        """The secrets that a message sent now depends on; none where the mode is global."""
+        return state.secrets
+
+    # The network.
+
+    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+        """Refuse, fence, install the sender's view, then take the packet."""
+        if src not in self.place or src == self.me or not self.place.keys() >= {*packet.gone}:
+            raise ForgedPacket(f"{self.me!r} has no peer that could have sent {packet!r}")
+        if src in state.gone or self.me in packet.gone:
+            # Either side has excluded the other: what comes late must not count any more.
+            return Step(state, (), "Fence")
+        handlers: dict[type, Callable[[State, Address, Any, Time], Step[State]]]
+        handlers = {Ack: self.acked, Release: self.told}
+        take = handlers.get(type(packet), self.data)
+        news = [peer for peer in packet.gone if peer not in state.gone]
+        if not news:
+            return take(state, src, packet, now)
+        for peer in news:
+            state = self.exclude(state, peer)
+        view = self.settle(state, (), "PeerDown", now)
+        step = take(view.state, src, packet, now)
+        return Step(step.state, view.commands + step.commands, step.action)
+
+    def data(self, state: State, src: Address, packet: Packet, now: Time) -> Step[State]:
+        """Deliver at once, also while keeping secrets; deliver in order what a gap held back."""
+        link = self.link(state, src)
+        if packet.id <= link.got:
+            return self.settle(state, (self.ack(state, src, link.got),), "Duplicate", now)
+        filed = state.filed
+        if self.chained and packet.prev != link.got:
+            # A copy may differ: it is no secret any more if it was repeated after the release.
+            if all((s, p.id) != (src, packet.id) for s, p in filed):
+                state = replace(state, filed=filed | {(src, packet)})
+            return self.settle(state, (), "File", now)
+        delivered: Commands = ()
+        secrets = state.secrets
+        ready: Packet | None = packet
+        while ready is not None:
+            filed -= {(src, ready)}
+            if self.keeps(ready, link):
+                avoid = ready.avoid if type(ready) is NamedData else ()
+                secrets |= {Secret(src, ready.id, avoid)}
+            delivered = (*delivered, Deliver(src, Message(ready.id, ready.payload)))
+            told = link.told if link.told > ready.id else 0
+            link = replace(link, got=ready.id, told=told)
+            ready = next((p for s, p in filed if s == src and p.prev == link.got), None)
+        state = replace(self.with_link(state, src, link), secrets=secrets, filed=filed)
+        commands = (self.ack(state, src, link.got), *delivered)
+        return self.settle(state, commands, "ReceiveData", now)
+
+    def keeps(self, packet: Packet, link: Link) -> bool:
+        """Whether an arriving message is a secret: eager, and not released ahead of its arrival."""
+        eager = bool(packet.avoid) if type(packet) is NamedData else packet.eager  # type: ignore[union-attr]
+        return eager and packet.id > link.told
+
+    def acked(self, state: State, src: Address, ack: Ack, now: Time) -> Step[State]:
+        """Take note; release what waited for it."""
+        link = self.link(state, src)
+        if not 0 < ack.id <= link.out:
+            raise ForgedPacket(f"{src!r} acknowledges {ack.id}, which it was not sent")
+        own = tuple(
+            replace(o, acked=True) if o.dst == src and o.id <= ack.id and not o.acked else o
+            for o in state.own
+        )
+        if own == state.own:
+            # Repeated: its sender may be asking for a release that was lost.
+            again = (Send(src, Release(link.let, state.gone)),) if link.let else ()
+            return self.settle(state, again, "Duplicate", now)
+        return self.settle(replace(state, own=own), (), "ReceiveAck", now)
+
+    def told(self, state: State, src: Address, release: Release, now: Time) -> Step[State]:
+        """Forget the secrets that may be told; remember a release that overtook its message."""
+        link = self.link(state, src)
+        if release.id > max(link.got, link.told):
+            state = self.with_link(state, src, replace(link, told=release.id))
+        told = {s for s in state.secrets if s.owner == src and s.id <= release.id}
+        state = self.forget(state, told)
+        return self.settle(state, (), "ReceiveRelease", now)
+
+    # Views.
+
+    def exclude(self, state: State, peer: Address) -> State:
+        """A crashed process acknowledges and releases nothing, so nobody waits for it any more."""
+        state = self.with_link(state, peer, Link())
+        state = self.forget(state, {s for s in state.secrets if s.owner == peer})
+        return replace(
+            state,
+            own=tuple(o for o in state.own if o.dst != peer),
+            filed=frozenset(f for f in state.filed if f[0] != peer),
+            gone=tuple(sorted({*state.gone, peer})),
+        )
+
+    # Lossy links.
+
+    def resend(self, state: State, action: str, now: Time) -> Step[State]:
+        """Repeat what is unacknowledged; a repeated acknowledgement asks for a lost release."""
+        if not self.links.lossy and action != "Restart":
+            return Step(state, (), action)
+        again: Commands = tuple(
+            Send(o.dst, self.packet(state, o)) for o in state.own if o.sent and not o.acked
+        )
+        owners = sorted({s.owner for s in state.secrets})
+        asks = tuple(self.ack(state, o, self.link(state, o).got) for o in owners)
+        return self.settle(replace(state, ticking=False), again + asks, action, now)
+
+    # After every event.
+
+    def settle(self, state: State, done: Commands, action: str, now: Time) -> Step[State]:
+        """Release what can be released, then put on the wire what may go, oldest first."""
+        commands = list(done)
+        own, links = list(state.own), list(state.links)
+        releases: dict[Address, list[Send[Release]]] = {}
+        for i, o in enumerate(own):
+            if o.eager and not o.released and o.sent and self.releasable(state, o):
+                own[i] = replace(o, released=True)
+                place = self.place[o.dst]
+                links[place] = replace(links[place], let=o.id)
+                sends = releases.setdefault(o.dst, [])
+                if self.coalesces:
+                    sends.clear()
+                sends.append(Send(o.dst, Release(o.id, state.gone)))
+        for sends in releases.values():
+            commands += sends
+        state = replace(
+            state,
+            links=tuple(links),
+            own=tuple(o for o in own if not (o.acked and (o.released or not o.eager))),
+        )
+        behind: set[Address] = set()
+        for o in state.own:
+            if o.sent:
+                continue
+            if o.dst in behind or not self.may_go(state, o) or self.waits_for(state, o):
+                behind.add(o.dst)
+                if not self.scans:
+                    break
+                continue
+            state, send = self.transmit(state, o)
+            commands.append(send)
+        outstanding = bool(state.own or state.secrets)
+        if self.links.lossy and not state.ticking and outstanding:
+            state = replace(state, ticking=True)
+            commands.append(SetTimer(RESEND, now + self.resend_after))
+        return Step(state, tuple(commands), action)
+
+    def transmit(self, state: State, own: Own) -> tuple[State, Send[Packet]]:
+        """Put `own` on the wire, as a secret where an earlier message is undelivered."""
+        eager, avoid = self.eager(state, own)
+        link = self.link(state, own.dst)
+        out = replace(
+            own,
+            sent=True,
+            prev=link.out if self.chained else 0,
+            eager=eager,
+            avoid=avoid,
+            deps=own.deps if avoid else frozenset(),
+        )
+        state = self.with_link(state, own.dst, replace(link, out=own.id))
+        state = replace(state, own=tuple(out if o is own else o for o in state.own))
+        return state, Send(own.dst, self.packet(state, out))
+
+    # Small things.
+
+    def packet(self, state: State, own: Own) -> Packet:
+        """`own` as it goes on the wire."""
+        eager = own.eager and not own.released
+        return Data(own.id, own.prev, eager, own.payload, state.gone)
+
+    def ack(self, state: State, dst: Address, id: int) -> Send[Ack]:
+        """An acknowledgement, never delayed by secrets."""
+        return Send(dst, Ack(id, state.gone))
+
+    def link(self, state: State, peer: Address) -> Link:
+        """What has passed between this process and `peer`."""
+        return state.links[self.place[peer]]
+
+    def with_link(self, state: State, peer: Address, link: Link) -> State:
+        """`state` with one link replaced."""
+        place = self.place[peer]
+        return replace(state, links=(*state.links[:place], link, *state.links[place + 1 :]))
+
+    def forget(self, state: State, secrets: set[Secret]) -> State:
+        """`state` without these secrets, also as dependencies of messages."""
+        if not secrets:
+            return state
+        own = tuple(replace(o, deps=o.deps - secrets) if o.deps & secrets else o for o in state.own)
+        return replace(state, own=own, secrets=state.secrets - secrets)
+
+    # Inspection.
+
+    def secrets(self, state: State) -> tuple[Secret, ...]:
+        """The secrets that this process keeps, by owner and id."""
+        return tuple(sorted(state.secrets))
+
+    def held(self, state: State) -> tuple[Held, ...]:
+        """The queued messages, with the secrets and own messages that each waits for."""
+        return tuple(
+            Held(
+                o.id,
+                o.dst,
+                tuple(sorted(self.waits_for(state, o))),
+                tuple(
+                    p.id
+                    for p in state.own
+                    if p.id < o.id and not p.acked and (p.dst == o.dst or not self.scans)
+                ),
+            )
+            for o in state.own
+            if not o.sent
+        )
+
+    def idle(self, state: State) -> bool:
+        """Whether nothing is held, unacknowledged, unreleased, kept or filed."""
+        return not (state.own or state.secrets or state.filed)
+
+    def context(self, state: State) -> Context:
+        """All that was sent and told so far."""
+        return Context(state.next, state.secrets)
+
+    def effects_allowed(self, state: State, context: Context) -> bool:
+        """Whether all that precedes `context` has been delivered."""
+        assert isinstance(context.kept, frozenset)
+        own = any(o.id < context.sent and not o.acked for o in state.own)
+        return not own and not context.kept & state.secrets

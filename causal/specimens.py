@@ -1,0 +1,182 @@
+"""Variants that are wrong in one way each: whatever claims to check delivery must catch them.
+
+Each names the rule that it breaks.  They are never offered to an application.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from causal.bss91 import Bss91
+from causal.cykas import Cykas, CykasRefined
+from causal.hybrid_plain import HybridPlain
+from causal.messages import MatrixData, PeerDown, Release, VectorData
+from causal.mf95 import Mf95
+from causal.named import Named
+from causal.rst91 import Rst91
+from causal.sender_side import Link, Own, Packet, SenderSide, State
+from messaging.network import Guarantee
+from messaging.process import Address, Send, Step, Time
+
+
+class Raw(Mf95):
+    """Bare links: everything goes at once."""
+
+    name = "raw"
+
+    def may_go(self, state: State, own: Own) -> bool:
+        return True
+
+
+class Window2(Mf95):
+    """Two unacknowledged messages a process instead of one."""
+
+    name = "mf95-window-2"
+
+    def may_go(self, state: State, own: Own) -> bool:
+        return sum(o.sent and not o.acked for o in state.own) < 2
+
+
+class NoSecrets(Cykas):
+    """Recipients of eager messages tell everybody."""
+
+    name = "cykas-no-secrets"
+
+    def keeps(self, packet: Packet, link: Link) -> bool:
+        return False
+
+
+class BooleanMode(Cykas):
+    """One flag in place of the set of secrets: any release ends the secret mode."""
+
+    name = "cykas-boolean-mode"
+
+    def told(self, state: State, src: Address, release: Release, now: Time) -> Step[State]:
+        return super().told(replace(state, secrets=frozenset()), src, release, now)
+
+
+class Deaf(Cykas):
+    """A process in secret mode does not deliver either."""
+
+    name = "cykas-deaf"
+
+    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+        if type(packet) is not Release:
+            if state.secrets and hasattr(packet, "payload"):
+                return Step(replace(state, filed=state.filed | {(src, packet)}), (), "File")
+            return super().receive(state, src, packet, now)
+        step = super().receive(state, src, packet, now)
+        for waiting in sorted(step.state.filed, key=lambda f: (f[0], f[1].id)):
+            if not step.state.secrets:
+                state = replace(step.state, filed=step.state.filed - {waiting})
+                more = super().receive(state, *waiting, now)
+                step = Step(more.state, step.commands + more.commands, step.action)
+        return step
+
+
+class FirstAck(Cykas):
+    """A release after the first of the earlier messages instead of all."""
+
+    name = "cykas-first-ack"
+
+    def eager(self, state: State, own: Own) -> tuple[bool, tuple[Address, ...]]:
+        # Which one it is is noted in a field that Cykas does not use.
+        first = [str(o.id) for o in state.own if o.id < own.id and not o.acked][:1]
+        return bool(first), tuple(first)
+
+    def releasable(self, state: State, own: Own) -> bool:
+        return not any(str(o.id) in own.avoid and not o.acked for o in state.own)
+
+
+class Forgetful(Cykas):
+    """A release that overtakes its message is forgotten, so the secret is kept for ever."""
+
+    name = "cykas-forgetful"
+
+    def keeps(self, packet: Packet, link: Link) -> bool:
+        return super().keeps(packet, replace(link, told=0))
+
+
+class Unchained(HybridPlain):
+    """Several messages of one pair on reordering links, and nothing that keeps their order."""
+
+    name = "hybrid-unchained"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.chained = False
+
+    def data(self, state: State, src: Address, packet: Packet, now: Time) -> Step[State]:
+        link = replace(self.link(state, src), got=0)
+        return super().data(self.with_link(state, src, link), src, packet, now)
+
+
+class QueuedUncounted(CykasRefined):
+    """The owner is exempted, but eagerness looks only at what is on the wire."""
+
+    name = "cykas-refined-queued-uncounted"
+
+    def precedes(self, state: State, own: Own) -> bool:
+        return any(o.id < own.id and o.sent and not o.acked for o in state.own)
+
+
+class NotPassedOn(Named):
+    """Named secrets that end with their first keeper."""
+
+    name = "named-not-passed-on"
+
+    def eager(self, state: State, own: Own) -> tuple[bool, tuple[Address, ...]]:
+        return super().eager(state, replace(own, deps=frozenset()))
+
+
+class NamedWithViews(Named):
+    """Named secrets with the others' rule for views: what a crashed process passed on is told."""
+
+    name = "named-with-views"
+
+    def invoke(self, state: State, request: Any, now: Time) -> Step[State]:
+        if type(request) is PeerDown:
+            return SenderSide.invoke(self, state, request, now)
+        return super().invoke(state, request, now)
+
+    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+        return SenderSide.receive(self, state, src, packet, now)
+
+
+class ViewsKeptBack(HybridPlain):
+    """Packets do not carry their sender's view."""
+
+    name = "hybrid-views-kept-back"
+
+    def settle(self, state: State, done: Any, action: str, now: Time) -> Step[State]:
+        step = super().settle(state, done, action, now)
+        bare = tuple(
+            Send(c.dst, replace(c.message, gone=())) if type(c) is Send else c
+            for c in step.commands
+        )
+        return Step(step.state, bare, step.action)
+
+
+class OwnEntryRst(Rst91):
+    """Looks only at the sender's own messages to us, not at everybody's."""
+
+    name = "rst91-own-entry"
+
+    def deliverable(self, i: int, data: MatrixData[Any], delivered: list[int]) -> bool:
+        return delivered[i] >= data.sent[i][self.place[self.me]]
+
+
+class OwnEntryBss(Bss91):
+    """Looks only at the sender's own broadcasts, not at everybody's."""
+
+    name = "bss91-own-entry"
+
+    def deliverable(self, i: int, data: VectorData[Any], clock: list[int]) -> bool:
+        return data.clock[i] == clock[i] + 1
+
+
+def cykas_scan(me: Address, team: Any, *, links: Guarantee = Guarantee.UNORDERED) -> Cykas:
+    """The literal reading of the 2022 note: deadlocks."""
+    return Cykas(me, team, scan=True, links=links)
