@@ -166,3 +166,10 @@ class Automaton(Generic[S, X]):
             on = self.follows(x)
         assert action is not None
         return Step(x.freeze(), tuple(x.out), action)
+
+
+if __name__ == "__main__":
+    # Here and not above: what runs the tables needs no command line.
+    from coherence.printing import main
+
+    main()
