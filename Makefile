@@ -6,7 +6,7 @@ VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 # What the tests use beyond the base.  The agent frameworks take minutes and serve the adapters only.
-TEST_EXTRAS ?= dev,numba,report
+TEST_EXTRAS ?= dev,numba,report,tokens
 
 # An environment that happens to be active, or its variables, must not leak into ours.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV CONDA_PREFIX
