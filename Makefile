@@ -53,12 +53,12 @@ clean: ## remove caches and builds; the environment stays
 	@rm -rf dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage
 	@find . -path './.?*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
-# Stamps: an environment is set up again when pyproject.toml changes, and only then.
+# Stamps: an environment is set up again when what it holds has changed, and only then.
 
 $(VENV)/.base: pyproject.toml | $(PY)
 	@$(call install,.)
 
-$(VENV)/.dev: pyproject.toml | $(PY)
+$(VENV)/.dev: pyproject.toml Makefile | $(PY)
 	@$(call install,.[$(TEST_EXTRAS)])
 	@touch $(VENV)/.base
 
