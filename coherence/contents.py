@@ -1,0 +1,92 @@
+"""What an artifact can hold, and the small handle that stands for it in the protocol.
+
+Directories and messages carry a `Handle`; the text itself is stored once and moves once.  Nothing
+that cannot be stored and hashed ever becomes a handle, so nothing bad can reach a step.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from hashlib import blake2b
+from typing import TypeAlias
+
+from coherence.errors import BadArgument, ContentTooLarge, InvalidContent
+from messaging.process import Value
+
+Content: TypeAlias = str | bytes
+
+DIGEST_BYTES = 16
+
+
+class Kind(StrEnum):
+    """What an artifact's content is."""
+
+    TEXT = "text"
+    BYTES = "bytes"
+    #: The artifact is deleted as of this version.
+    TOMBSTONE = "tombstone"
+
+
+class Handle(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """Stands for content: what it is, how long, and its hash.  Its `len` is the size in bytes."""
+
+    kind: Kind
+    size_bytes: int
+    #: blake2b of kind and bytes.
+    digest: bytes
+
+    def __len__(self) -> int:
+        return self.size_bytes
+
+
+def digest(kind: Kind, data: bytes) -> bytes:
+    """The hash that a handle of `data` bears."""
+    return blake2b(data, digest_size=DIGEST_BYTES, person=kind.encode()).digest()
+
+
+TOMBSTONE = Handle(Kind.TOMBSTONE, 0, digest(Kind.TOMBSTONE, b""))
+
+
+class Limits(Value, frozen=True, gc=False):
+    """What a workspace refuses as too much.  Raises `BadArgument` where a limit is not positive."""
+
+    content_bytes: int = 16 << 20
+    artifacts: int = 100_000
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise BadArgument(f"{name} is {value!r}", remedy="give a positive whole number")
+
+
+def check_content(content: object, limits: Limits) -> tuple[Handle, bytes]:
+    """The handle of `content` and its bytes.  Raises `InvalidContent` or `ContentTooLarge`."""
+    if isinstance(content, str):
+        # Never fewer bytes than characters: what is hopeless is refused before it is copied.
+        if len(content) > limits.content_bytes:
+            raise _too_large(f"{len(content)} characters", limits)
+        kind = Kind.TEXT
+        try:
+            data = content.encode()
+        except UnicodeEncodeError as error:
+            where = f"character {error.start} is a lone surrogate"
+            raise InvalidContent(f"the text has no UTF-8 form: {where}") from error
+    elif isinstance(content, bytes):
+        kind, data = Kind.BYTES, content
+    else:
+        raise InvalidContent(f"content is {type(content).__name__}, neither str nor bytes")
+    if len(data) > limits.content_bytes:
+        raise _too_large(f"{len(data)} bytes", limits)
+    return Handle(kind, len(data), digest(kind, data)), data
+
+
+def restore(handle: Handle, data: bytes) -> Content:
+    """The content that `data` holds.  Raises `ValueError` where it is not what the handle says."""
+    if len(data) != handle.size_bytes or digest(handle.kind, data) != handle.digest:
+        raise ValueError("the bytes are not those of the handle")
+    return data.decode() if handle.kind is Kind.TEXT else data
+
+
+def _too_large(size: str, limits: Limits) -> ContentTooLarge:
+    return ContentTooLarge(f"{size}, the limit is {limits.content_bytes} bytes")

@@ -1,0 +1,100 @@
+"""Names of artifacts and of agents, and refs such as ``plan.md@3``: what may be called what.
+
+A name is a relative path in a single notation, so it can stand in a prompt, in a file system and in
+a store's key without ever meaning something else there.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+
+from coherence.errors import BadRef, InvalidName
+
+NAME_CHARS_MAX = 200
+AGENT_CHARS_MAX = 100
+#: The largest version that every store can hold.
+VERSION_MAX = 2**63 - 1
+
+# Letters, digits, marks, spaces and most punctuation are fine; these are not.  ``@`` would make
+# refs ambiguous, a backslash or a colon is a path or a drive on some machine.
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f@\\:*?"<>|\u2028\u2029]')
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*\Z")
+_REF = re.compile(r"(?P<name>.+)@(?P<version>[1-9][0-9]{0,18})", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One version of one artifact; prints as ``name@version``.
+
+    `workspace` is the workspace that handed the ref out, empty for one that was parsed; refs are
+    equal where name and version are.
+    """
+
+    name: str
+    version: int
+    workspace: str = field(default="", compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @classmethod
+    def parse(cls, text: object) -> Ref:
+        """The ref that `text` prints.  Raises `BadRef`."""
+        found = _REF.fullmatch(text) if isinstance(text, str) else None
+        if found is None or int(found["version"]) > VERSION_MAX:
+            raise BadRef(f"{text!r} is no ref")
+        try:
+            return cls(check_name(found["name"]), int(found["version"]))
+        except InvalidName as error:
+            raise BadRef(f"{text!r} is no ref: {error}") from error
+
+
+def check_name(name: object) -> str:
+    """`name`, where it may name an artifact.  Raises `InvalidName`, which says what is wrong."""
+    if not isinstance(name, str):
+        raise InvalidName(f"an artifact's name is text, not {type(name).__name__}")
+    if len(name) <= NAME_CHARS_MAX and _PLAIN.match(name):
+        return name
+    wrong = _fault(name)
+    if wrong:
+        raise InvalidName(f"{_show(name)} {wrong}")
+    return name
+
+
+def check_agent(name: object) -> str:
+    """`name`, where it may name an agent.  Raises `InvalidName`."""
+    if not isinstance(name, str):
+        raise InvalidName(f"an agent's name is text, not {type(name).__name__}")
+    wrong = _fault(name)
+    if not wrong and len(name) > AGENT_CHARS_MAX:
+        wrong = f"is longer than {AGENT_CHARS_MAX} characters"
+    if wrong:
+        raise InvalidName(f"{_show(name)} {wrong}", remedy="name an agent as you would a file")
+    return name
+
+
+def _fault(name: str) -> str:
+    if not name:
+        return "is empty"
+    if len(name) > NAME_CHARS_MAX:
+        return f"is longer than {NAME_CHARS_MAX} characters"
+    if (bad := _FORBIDDEN.search(name)) is not None:
+        return f"holds {bad.group()!r}"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "holds a lone surrogate"
+    if unicodedata.normalize("NFC", name) != name:
+        return "is not in Unicode's composed form (NFC)"
+    for part in name.split("/"):
+        if part in ("", ".", ".."):
+            return f"has {part!r} as a part of its path"
+        if part != part.strip() or part.endswith("."):
+            return "has a part that begins or ends with a space, or ends with a dot"
+    return ""
+
+
+def _show(name: str) -> str:
+    return ascii(name) if len(name) <= 80 else ascii(name[:77]) + "..."

@@ -1,0 +1,1 @@
+"""Where homes live.  `port` says what a store is and promises; the others are stores."""

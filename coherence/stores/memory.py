@@ -1,0 +1,241 @@
+"""A store in memory: threads and tasks of one process, gone with it.
+
+One lock serialises transactions.  A transaction collects what it saves and applies it at its end,
+so that one that fails has changed nothing.  Values are immutable and kept as they come: an
+artifact's content is the very object that was written.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_right, insort
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import count
+from operator import attrgetter
+from typing import Any
+
+from coherence.contents import Content
+from coherence.errors import StoreFault
+from coherence.messages import Version
+from coherence.stores.port import (
+    Change,
+    Changes,
+    Entry,
+    Member,
+    Moved,
+    Post,
+    Retention,
+    Row,
+    Stored,
+)
+from messaging.process import Address
+
+LOG_LINES = 10_000
+_ORIGINS = count(1)
+_seq = attrgetter("seq")
+
+
+class _Transaction:
+    """Holds the store's lock from `__enter__` to `__exit__`."""
+
+    __slots__ = ("_log", "_rows", "_store", "_versions", "now")
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def __enter__(self) -> _Transaction:
+        store = self._store
+        store._lock.acquire()
+        if store._closed:
+            store._lock.release()
+            raise StoreFault("the store is closed")
+        self.now = store._clock()
+        self._rows: dict[str, Stored] = {}
+        self._versions: list[tuple[str, Entry, Content]] = []
+        self._log: list[tuple[str, Version, Address, Sequence[Post]]] = []
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            if kind is None:
+                self._store._apply(self._rows, self._versions, self._log, self.now)
+        finally:
+            self._store._lock.release()
+
+    def load(self, artifact: str) -> Stored | None:
+        return self._rows.get(artifact) or self._store._rows.get(artifact)
+
+    def save(self, artifact: str, row: Row, expected: int) -> None:
+        stored = self.load(artifact)
+        if (stored.revision if stored is not None else 0) != expected:
+            raise Moved(f"{artifact!r} is not at revision {expected}")
+        self._rows[artifact] = Stored(row, expected + 1)
+
+    def publish(
+        self, artifact: str, entry: Entry, content: Content, previous: Content | None = None
+    ) -> None:
+        self._versions.append((artifact, entry, content))
+
+    def append(
+        self, artifact: str, version: Version, author: Address, posts: Sequence[Post]
+    ) -> None:
+        self._log.append((artifact, version, author, posts))
+
+    def content(self, artifact: str, version: Version) -> Content | None:
+        for name, entry, content in self._versions:
+            if name == artifact and entry.version == version:
+                return content
+        kept = self._store._history.get(artifact, {}).get(version)
+        return kept[1] if kept is not None else None
+
+
+class MemoryStore:
+    """Homes in this process's memory.  `clock` is the store's clock, for tests that own time."""
+
+    validates = True
+    shared = False
+
+    def __init__(self, retention: Retention | None = None, *, clock: Any = time.monotonic) -> None:
+        self.origin = next(_ORIGINS)
+        self.identity = f"memory-{self.origin}"
+        self._clock = clock
+        self._retention = retention or Retention()
+        self._lock = threading.Lock()
+        self._woken = threading.Condition(threading.Lock())
+        self._wakes = 0
+        self._rows: dict[str, Stored] = {}
+        self._names: list[str] = []
+        self._history: dict[str, dict[Version, tuple[Entry, Content]]] = {}
+        self._log: deque[Change] = deque(maxlen=LOG_LINES)
+        self._members: dict[Address, Member] = {}
+        self._sessions = count(1)
+        self._closed = False
+
+    def transaction(self) -> _Transaction:
+        return _Transaction(self)
+
+    def _apply(
+        self,
+        rows: dict[str, Stored],
+        versions: list[tuple[str, Entry, Content]],
+        log: list[tuple[str, Version, Address, Sequence[Post]]],
+        now: float,
+    ) -> None:
+        for artifact, stored in rows.items():
+            if artifact not in self._rows:
+                insort(self._names, artifact)
+            self._rows[artifact] = stored
+        for artifact, entry, content in versions:
+            kept = self._history.setdefault(artifact, {})
+            kept[entry.version] = (entry, content)
+            self._prune(kept, now)
+        for artifact, version, author, posts in log:
+            seq = self._log[-1].seq + 1 if self._log else 1
+            self._log.append(Change(seq, self.origin, artifact, version, author, now, tuple(posts)))
+        if log:
+            self.wake()
+
+    def _prune(self, kept: dict[Version, tuple[Entry, Content]], now: float) -> int:
+        current = max(kept)
+        rule = self._retention
+        gone = [
+            version
+            for version, (entry, _) in kept.items()
+            if version != current
+            and not entry.pinned
+            and (
+                (rule.versions is not None and version <= current - rule.versions)
+                or (rule.age_s is not None and entry.at < now - rule.age_s)
+            )
+        ]
+        for version in gone:
+            del kept[version]
+        return len(gone)
+
+    def mark(self) -> Any:
+        return None
+
+    def since(self, seq: int) -> Changes:
+        with self._lock:
+            if not self._log or self._log[-1].seq <= seq:
+                return Changes((), seq, False)
+            gap = self._log[0].seq > seq + 1
+            after = bisect_right(self._log, seq, key=_seq)
+            entries = [self._log[i] for i in range(after, len(self._log))]
+            return Changes(entries, entries[-1].seq, gap)
+
+    def head(self) -> int:
+        with self._lock:
+            return self._log[-1].seq if self._log else 0
+
+    def wait(self, seq: int, timeout_s: float) -> None:
+        with self._woken:
+            wakes = self._wakes
+            self._woken.wait_for(
+                lambda: self._wakes != wakes or (bool(self._log) and self._log[-1].seq > seq),
+                timeout_s,
+            )
+
+    def wake(self) -> None:
+        with self._woken:
+            self._wakes += 1
+            self._woken.notify_all()
+
+    def join(self, agent: Address) -> int:
+        with self._lock:
+            session = next(self._sessions)
+            self._members[agent] = Member(agent, session, self._clock())
+            return session
+
+    def leave(self, agent: Address, session: int) -> None:
+        with self._lock:
+            member = self._members.get(agent)
+            if member is not None and member.session == session:
+                del self._members[agent]
+
+    def members(self) -> list[Member]:
+        with self._lock:
+            return [self._members[agent] for agent in sorted(self._members)]
+
+    def names(self, prefix: str = "") -> list[str]:
+        with self._lock:
+            return [name for name in self._names if name.startswith(prefix)]
+
+    def row(self, artifact: str) -> Stored | None:
+        return self._rows.get(artifact)
+
+    def history(self, artifact: str) -> list[Entry]:
+        with self._lock:
+            kept = self._history.get(artifact, {})
+            return [kept[version][0] for version in sorted(kept)]
+
+    def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
+        with self._lock:
+            return self._history.get(artifact, {}).get(version)
+
+    def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
+        with self._lock:
+            kept = self._history.get(artifact, {})
+            if version not in kept:
+                return False
+            entry, content = kept[version]
+            kept[version] = (
+                Entry(entry.version, entry.handle, entry.author, entry.at, pinned),
+                content,
+            )
+            return True
+
+    def tidy(self) -> int:
+        with self._lock:
+            now = self._clock()
+            return sum(self._prune(kept, now) for kept in self._history.values() if kept)
+
+    def check(self) -> Iterable[str]:
+        return ()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+        self.wake()

@@ -1,0 +1,248 @@
+"""The store port: where homes live, and what a store promises.
+
+A *home* (directory entry, current content and history of one artifact) is a `Row` in a store that
+can compare and set.  Whoever needs a home transition opens a `Transaction`, loads the row, steps
+the pure directory, and saves the new row, a new version's content and the outgoing messages.
+
+What a store promises
+---------------------
+
+atomic
+    All that one transaction saved becomes visible together, or nothing does.
+isolated
+    What a transaction loaded is still current when it takes effect: `save` names the revision that
+    was loaded, and a row that has moved since makes the transaction raise `Moved` and do nothing.
+    A store that locks never raises it; whoever runs a transaction must be ready to run it again.
+durable
+    A transaction that published a version has survived a crash of the machine once `__exit__`
+    returned; any other has survived a crash of the process.  (Memory keeps neither.)
+ordered
+    The change log is in the order in which transactions took effect; `since` misses none, or says
+    that it does (`Changes.gap`).
+definite
+    `StoreFault` out of a transaction means that nothing was saved, `OutcomeUnknown` that it cannot
+    be known.
+awake
+    `wait` returns soon after another process has appended to the log.  It may return early, and it
+    may be late: a missed wake-up costs time, never coherence.
+
+`coherence.stores.conformance` proves all of it for any store by one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+from coherence.contents import Content, Handle
+from coherence.errors import StoreFault
+from coherence.messages import ToCache, Version
+from coherence.states import HomeState
+from messaging.process import Address, Time, Value
+
+
+class Moved(StoreFault):
+    """The row has moved since it was loaded: run the transaction again."""
+
+    code = "moved"
+    remedy = "run the transaction again; the workspace does so by itself"
+
+
+class Row(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """One home as it is stored.  `state.content` is a `Handle`, or None where nothing was written.
+
+    `timers` are those that the home has armed: name and deadline, on the store's clock.
+    """
+
+    state: HomeState
+    timers: tuple[tuple[str, Time], ...] = ()
+
+
+class Stored(NamedTuple):
+    """A row and the revision under which it was found; 0 for one that is not there yet."""
+
+    row: Row
+    revision: int
+
+
+class Entry(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """One version in an artifact's history."""
+
+    version: Version
+    handle: Handle
+    author: Address
+    #: On the store's clock.
+    at: Time
+    #: Kept whatever the retention rule says.
+    pinned: bool = False
+
+
+class Post(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """A message from a home to a cache of some process."""
+
+    dst: Address
+    message: ToCache
+
+
+class Change(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """One line of the change log."""
+
+    #: Counts from 1 without a hole.
+    seq: int
+    #: The workspace whose transaction it was, by `Store.origin`.
+    origin: int
+    artifact: str
+    #: The version that was published, or 0 where messages were sent and nothing was published.
+    version: Version
+    author: Address
+    at: Time
+    #: Messages to caches outside the workspace of origin, in the order sent.
+    posts: tuple[Post, ...] = ()
+
+
+class Changes(NamedTuple):
+    """What the log holds after a given place."""
+
+    entries: Sequence[Change]
+    #: Where to go on from.
+    seq: int
+    #: Some of what came after the given place is no longer kept.
+    gap: bool
+
+
+class Member(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """An agent that has joined and not left."""
+
+    agent: Address
+    session: int
+    since: Time
+
+
+class Retention(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """How much history is kept: the newest `versions`, and of those none older than `age_s`.
+
+    The current version and pinned ones are kept always.  None is no limit.
+    """
+
+    versions: int | None = 64
+    age_s: float | None = None
+
+
+class Transaction(Protocol):
+    """One atomic unit, from `__enter__` to `__exit__`; an exception in between rolls it back."""
+
+    #: The store's clock: one for all processes, and not known to go back within a transaction.
+    now: Time
+
+    def load(self, artifact: str) -> Stored | None:
+        """The row of `artifact` as of now, or None where there is none."""
+        ...
+
+    def save(self, artifact: str, row: Row, expected: int) -> None:
+        """Replace the row that was loaded under the revision `expected`; 0 makes a new one.
+
+        Raises `Moved`, here or when the transaction ends, where that is not its revision.
+        """
+        ...
+
+    def publish(
+        self, artifact: str, entry: Entry, content: Content, previous: Content | None = None
+    ) -> None:
+        """Add a version to the history, and let go of what `Retention` no longer keeps.
+
+        `previous` is the content of the version before, where the caller has it at hand: a store
+        may then keep that one as a difference.
+        """
+        ...
+
+    def append(
+        self, artifact: str, version: Version, author: Address, posts: Sequence[Post]
+    ) -> None:
+        """Add a line to the change log."""
+        ...
+
+    def content(self, artifact: str, version: Version) -> Content | None:
+        """The content of a version that is kept, or None; this transaction's own included."""
+        ...
+
+
+class Store(Protocol):
+    """Where homes live.  All calls are safe from any thread of one process."""
+
+    #: Names the store: equal for all who open the same one, different for any other.
+    identity: str
+    #: Of this opening of the store, unlike any other's.
+    origin: int
+    #: Whether `mark` is so cheap that every cached read can ask it.
+    validates: bool
+    #: Whether other processes can change this store.
+    shared: bool
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """A transaction on any number of artifacts."""
+        ...
+
+    def mark(self) -> Any:
+        """A token; as long as it is equal, nobody else has committed anything to the store."""
+        ...
+
+    def since(self, seq: int) -> Changes:
+        """The change log after place `seq`, oldest first; at most some thousand lines at once."""
+        ...
+
+    def head(self) -> int:
+        """The place of the newest line of the change log; 0 for an empty one."""
+        ...
+
+    def wait(self, seq: int, timeout_s: float) -> None:
+        """Block until the log has grown past `seq`, `wake` is called, or the time is over."""
+        ...
+
+    def wake(self) -> None:
+        """Make a `wait` of this process return."""
+        ...
+
+    def join(self, agent: Address) -> int:
+        """A session number for `agent`, larger than any that the store ever gave."""
+        ...
+
+    def leave(self, agent: Address, session: int) -> None:
+        """Forget that session of `agent`."""
+        ...
+
+    def members(self) -> list[Member]:
+        """The agents that joined and did not leave, by name."""
+        ...
+
+    def names(self, prefix: str = "") -> list[str]:
+        """The artifacts whose name begins with `prefix`, deleted ones included, sorted."""
+        ...
+
+    def row(self, artifact: str) -> Stored | None:
+        """The row as last committed, without a transaction: for those who only look."""
+        ...
+
+    def history(self, artifact: str) -> list[Entry]:
+        """The versions that are kept, oldest first."""
+        ...
+
+    def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
+        """One version, or None where it is not kept.  Raises `StoreCorrupt`."""
+        ...
+
+    def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
+        """Keep a version whatever the retention rule says, or no longer; False if not there."""
+        ...
+
+    def tidy(self) -> int:
+        """Apply the retention rule everywhere and give back room; the number of versions let go."""
+        ...
+
+    def check(self) -> Iterable[str]:
+        """What is damaged, in words; nothing where all is well."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything.  Later calls raise `StoreFault`."""
+        ...
