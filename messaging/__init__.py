@@ -16,7 +16,7 @@ Read in this order; each module imports only those above it::
     runtime     the driver for use, in the thread that calls;  aio: on an event loop
     memory      ports in memory
     chart       message-sequence charts as text
-    trace       a line of JSON a step;  python -m messaging.trace FILE  draws it
+    trace       a line of JSON a step;  python -m messaging.trace FILE  draws it, by  show
 
 The names below are those of the modules up to `simulator`.  The others are imported by module, so
 that nobody pays for an event loop or a command line that they do not use.

@@ -2,11 +2,11 @@
 
 Time runs down.  Each process has a lifeline; an arrow is drawn when its message arrives::
 
-     time  home              a
-     0.00  │                 ● Load
-     1.50  │◀─────GetS───────┤
-     3.00  ├─────Data───────▶│
-     3.00  ├──────Inv───────✗│
+    time  home              a                 b
+    0.00  │                 ● Load            │
+    1.50  │◀──────GetS──────┤                 │
+    3.00  ├──────Data──────▶│                 │
+    3.00  ├───────────────Inv────────────────✗│
 
 Where the lifelines would not fit the width, each arrow is a line of text instead.
 """
@@ -80,15 +80,11 @@ def _row(arrow: Arrow, column: dict[str, int], lane: int) -> str:
         cells[start : start + len(label)] = label
         return "".join(cells).rstrip()
     left, right = min(start, end), max(start, end)
-    label = _cut(arrow.label, right - left - 3)
-    shaft = list(label.center(right - left - 1, "─"))
-    if arrow.lost:
-        shaft[-1 if end > start else 0] = "✗"
-        cells[start] = "├" if end > start else "┤"
-    elif end > start:
-        cells[start], shaft[-1] = "├", "▶"
+    shaft = _cut(arrow.label, right - left - 3).center(right - left - 2, "─")
+    if start < end:
+        cells[start], shaft = "├", shaft + ("✗" if arrow.lost else "▶")
     else:
-        cells[start], shaft[0] = "┤", "◀"
+        cells[start], shaft = "┤", ("✗" if arrow.lost else "◀") + shaft
     cells[left + 1 : right] = shaft
     return "".join(cells).rstrip()
 

@@ -25,14 +25,7 @@ from typing import Any, TypeAlias
 from messaging.errors import CallerError
 from messaging.netmodel import NetworkModel
 from messaging.oracle import Observer, View
-from messaging.ports import (
-    BrokenContract,
-    Busy,
-    NoSuchProcess,
-    Reentrant,
-    Trace,
-    Unavailable,
-)
+from messaging.ports import BrokenContract, Busy, NoSuchProcess, Reentrant, Trace, Unavailable
 from messaging.process import (
     Address,
     CancelTimer,
@@ -96,6 +89,7 @@ class Simulator:
         self._queue: list[_Entry] = []
         # Messages of no latency: sorted as they come, so they need no heap.
         self._at_once: deque[_Entry] = deque()
+        self._armed: dict[Address, dict[str, int]] = {a: {} for a in processes}  # keys of timers
         self._timer_keys = count()
         self._receive_keys = count(_RECEIVE)
         self._invoke_keys = count(_INVOKE)
@@ -153,7 +147,7 @@ class Simulator:
             raise CallerError(f"max_events is {max_events!r}", remedy="give a count")
         budget = inf if max_events is None else max_events
         queue, at_once = self._queue, self._at_once
-        timers, held, outstanding = self.timers, self._held, self._outstanding
+        armed, held, outstanding = self._armed, self._held, self._outstanding
         step = self._step
         steps = 0
         while steps < budget:
@@ -167,11 +161,10 @@ class Simulator:
                 break
             time, key, address, event = entry
             if key < _RECEIVE:
-                armed = timers[address]
-                if armed.get(event.name) != time:
-                    continue  # replaced, cancelled, or fired already
+                if armed[address].get(event.name) != key:
+                    continue  # replaced or cancelled
                 if address not in held:
-                    del armed[event.name]
+                    self._disarm(address, event.name)
             if time > self.now:
                 self.now = time
             if address in held:
@@ -201,6 +194,7 @@ class Simulator:
         held = self._held.pop(address, [])
         self.states[address] = state
         self.timers[address].clear()
+        self._armed[address].clear()
         self._outstanding.discard(address)
         self._waiting.pop(address, None)
         self._down.add(address)
@@ -232,10 +226,9 @@ class Simulator:
             raise Unavailable(f"{address!r} is not paused")
         held = sorted(self._held.pop(address), key=lambda entry: entry[:2])
         self._requeue(entry for entry in held if entry[1] >= _RECEIVE)
-        armed = self.timers[address]
-        for time, key, _, event in held:
-            if key < _RECEIVE and armed.get(event.name) == time:
-                del armed[event.name]
+        for _, key, _, event in held:
+            if key < _RECEIVE and self._armed[address].get(event.name) == key:
+                self._disarm(address, event.name)
                 self._step(address, event)
 
     def partition(self, groups: Iterable[Iterable[Address]]) -> None:
@@ -309,14 +302,15 @@ class Simulator:
                     else:
                         self._at_once.append((self.now, next(self._receive_keys), dst, arrival))
                 elif kind is SetTimer:
-                    name, at = command.name, command.at
+                    name, at, key = command.name, command.at, next(self._timer_keys)
                     if at < inf:
-                        heappush(self._queue, (at, next(self._timer_keys), address, Timeout(name)))
+                        heappush(self._queue, (at, key, address, Timeout(name)))
                     elif at != at:
                         raise BrokenContract(f"{address!r} set timer {name!r} to NaN")
                     self.timers[address][name] = at
+                    self._armed[address][name] = key
                 elif kind is CancelTimer:
-                    self.timers[address].pop(command.name, None)
+                    self._disarm(address, command.name)
                 elif kind is Respond:
                     self._answer(address, command.result)
                 elif kind is Deliver:
@@ -342,6 +336,10 @@ class Simulator:
                 heappush(self._queue, entry)
             else:
                 self._at_once.append(entry)
+
+    def _disarm(self, address: Address, name: str) -> None:
+        self.timers[address].pop(name, None)
+        self._armed[address].pop(name, None)
 
     def _answer(self, address: Address, result: Any) -> None:
         if address not in self._outstanding:

@@ -9,7 +9,7 @@ equal bytes, whatever `PYTHONHASHSEED` is.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -88,30 +88,29 @@ def read(path: str | Path) -> Iterator[Line]:
 def arrows(lines: Sequence[Line], *, fields: bool = False) -> list[Arrow]:
     """What a chart shows of a trace: messages where they arrive, other events where they happen.
 
-    A message that was sent and, by the end of the trace, not received is an arrow marked lost.
+    A message that was sent and, by the end of the trace, not received is an arrow marked lost.  Of
+    equal messages between the same two, the earlier ones are taken to be those that were lost.
     """
-    arrived: Counter[tuple[str, str, bytes]] = Counter()
-    for line in lines:
-        if line.event.get("type") == "Receive":
-            arrived[_identity(line.event.get("src"), line.process, line.event)] += 1
     drawn: list[Arrow] = []
+    open_sends: defaultdict[tuple[str, str, bytes], list[int]] = defaultdict(list)
     for line in lines:
         kind = str(line.event.get("type"))
         if kind == "Receive":
-            label = _label(line.event.get("message"), fields)
-            drawn.append(Arrow(line.time, str(line.event.get("src")), line.process, label))
+            src, label = str(line.event.get("src")), _label(line.event.get("message"), fields)
+            drawn.append(Arrow(line.time, src, line.process, label))
+            if sends := open_sends[_identity(src, line.process, line.event)]:
+                sends.pop()
         else:
             content = line.event.get("name", line.event.get("request"))
             label = kind if content is None else f"{kind} {_label(content, fields)}"
             drawn.append(Arrow(line.time, line.process, line.process, label))
         for command in line.commands:
             if command.get("type") == "Send":
-                identity = _identity(line.process, command.get("dst"), command)
-                arrived[identity] -= 1
-                if arrived[identity] < 0:
-                    label = _label(command.get("message"), fields)
-                    drawn.append(Arrow(line.time, line.process, identity[1], label, lost=True))
-    return drawn
+                dst, label = str(command.get("dst")), _label(command.get("message"), fields)
+                open_sends[_identity(line.process, dst, command)].append(len(drawn))
+                drawn.append(Arrow(line.time, line.process, dst, label, lost=True))
+    lost = {index for sends in open_sends.values() for index in sends}
+    return [arrow for index, arrow in enumerate(drawn) if not arrow.lost or index in lost]
 
 
 def summary(lines: Iterable[Line]) -> dict[str, Any]:
@@ -136,8 +135,8 @@ def summary(lines: Iterable[Line]) -> dict[str, Any]:
     }
 
 
-def _identity(src: Any, dst: Any, holder: dict[str, Any]) -> tuple[str, str, bytes]:
-    return str(src), str(dst), msgspec.json.encode(holder.get("message"))
+def _identity(src: str, dst: str, holder: dict[str, Any]) -> tuple[str, str, bytes]:
+    return src, dst, msgspec.json.encode(holder.get("message"))
 
 
 def _label(value: Any, fields: bool) -> str:

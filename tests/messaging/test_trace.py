@@ -1,0 +1,269 @@
+"""Traces: written by the drivers, read back, summed up, drawn, and refused by line."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from messaging import (
+    Guarantee,
+    Invoke,
+    NetworkModel,
+    Receive,
+    Respond,
+    Send,
+    SetTimer,
+    Simulator,
+    Step,
+    Timeout,
+    Unencodable,
+    Value,
+    digest,
+)
+from messaging.chart import Arrow
+from messaging.memory import MemoryJournal, MemoryNetwork
+from messaging.runtime import Runtime
+from messaging.trace import BadTrace, NoTrace, TraceWriter, arrows, read, summary
+
+
+class GetS(Value, frozen=True, gc=False, tag=True):
+    """A request."""
+
+    artifact: str
+    held: frozenset[str] = frozenset()
+
+
+class Data(Value, frozen=True, gc=False, tag=True):
+    """Its answer."""
+
+    raw: bytes
+    version: int
+
+
+class Cache:
+    """Asks home, and again after two seconds."""
+
+    def initial(self) -> frozenset[str]:
+        return frozenset()
+
+    def step(self, state: frozenset[str], event: Any, now: float) -> Step[frozenset[str]]:
+        ask = Send("home", GetS("plan.md", state))
+        if type(event) is Receive:
+            return Step(state | {"plan.md"}, (Respond("ok"),), "ReceiveData")
+        return Step(state, (ask, SetTimer("retry", now + 2.0)), type(event).__name__)
+
+    def durable(self, state: frozenset[str]) -> frozenset[str]:
+        return state
+
+
+class Home:
+    """Answers."""
+
+    def initial(self) -> None:
+        return None
+
+    def step(self, state: None, event: Any, now: float) -> Step[None]:
+        return Step(None, (Send(event.src, Data(b"\xff", 3)),), "ReceiveGetS")
+
+    def durable(self, state: None) -> None:
+        return None
+
+
+def loses_the_first(rng: Any, src: str, dst: str, message: Any) -> float:
+    return 1.0 if type(message) is GetS and not message.held and rng.random() < 0.5 else 0.0
+
+
+def recorded(path: Path, seed: int = 1) -> Path:
+    """A run in which the first request is lost and the second answered."""
+    network = NetworkModel(
+        guarantee=Guarantee.ORDERED_LOSSY, latency=0.5, loss_probability=loses_the_first
+    )
+    with path.open("wb") as file:
+        sim = Simulator(
+            {"home": Home(), "cache": Cache()},
+            network=network,
+            seed=seed,
+            trace=TraceWriter(file),
+        )
+        sim.invoke("cache", "read")
+        sim.run(until=3.5)
+    return path
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    return recorded(tmp_path / "run.ndjson")
+
+
+def test_a_line_holds_all_that_a_step_was(trace: Path) -> None:
+    lines = list(read(trace))
+    assert [(line.time, line.process, line.action) for line in lines] == [
+        (0.0, "cache", "Invoke"),
+        (2.0, "cache", "Timeout"),
+        (2.5, "home", "ReceiveGetS"),
+        (3.0, "cache", "ReceiveData"),
+    ]
+    assert lines[1].event == {"type": "Timeout", "name": "retry"}
+    assert lines[2].event["message"] == {"type": "GetS", "artifact": "plan.md", "held": []}
+    assert lines[2].commands == [
+        {
+            "type": "Send",
+            "dst": "cache",
+            "message": {"type": "Data", "raw": "/w==", "version": 3},
+        }
+    ]
+    assert lines[3].state == digest(frozenset({"plan.md"}))
+
+
+def test_the_drivers_write_the_same_trace(tmp_path: Path) -> None:
+    simulated, run = io.BytesIO(), io.BytesIO()
+    sim = Simulator({"home": Home(), "cache": Cache()}, trace=TraceWriter(simulated))
+    sim.invoke("cache", "read")
+    sim.run(until=1)
+    network = MemoryNetwork()
+    for address, process in (("home", Home()), ("cache", Cache())):
+        network.runtimes[address] = Runtime(
+            address,
+            process,
+            network.port(address),
+            network.clock,
+            MemoryJournal(),
+            trace=TraceWriter(run),
+        )
+    assert network.runtimes["cache"].call("read") == "ok"
+    assert run.getvalue() == simulated.getvalue()
+    assert run.getvalue().count(b"\n") == 3
+
+
+def test_arrows_are_arrivals_events_and_losses(trace: Path) -> None:
+    assert arrows(list(read(trace))) == [
+        Arrow(0.0, "cache", "cache", "Invoke read"),
+        Arrow(0.0, "cache", "home", "GetS", lost=True),
+        Arrow(2.0, "cache", "cache", "Timeout retry"),
+        Arrow(2.5, "cache", "home", "GetS"),
+        Arrow(3.0, "home", "cache", "Data"),
+    ]
+    labels = [arrow.label for arrow in arrows(list(read(trace)), fields=True)]
+    assert labels[-1] == "Data(raw=/w==, version=3)"
+
+
+def test_a_summary_counts(trace: Path) -> None:
+    assert summary(read(trace)) == {
+        "steps": 4,
+        "end": 3.0,
+        "processes": ["cache", "home"],
+        "actions": {"Invoke": 1, "ReceiveData": 1, "ReceiveGetS": 1, "Timeout": 1},
+        "messages_sent": {"Data": 1, "GetS": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "bad"),
+    [
+        (1, b"not json\n"),
+        (2, b"{}\n"),
+        (3, b'{"time": "now"}\n'),
+        (4, b"\xff\xfe\n"),
+        (5, b'{"time":1.0,"process":"a","act'),
+    ],
+)
+def test_a_bad_line_is_named(trace: Path, number: int, bad: bytes) -> None:
+    rows = trace.read_bytes().splitlines(keepends=True)
+    trace.write_bytes(b"".join([*rows[: number - 1], bad, *rows[number - 1 :]]))
+    lines = read(trace)
+    assert len([next(lines) for _ in range(number - 1)]) == number - 1
+    with pytest.raises(BadTrace, match=f"line {number}") as caught:
+        next(lines)
+    assert caught.value.remedy
+
+
+def test_a_file_that_is_not_there_is_the_environments_fault(tmp_path: Path) -> None:
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(NoTrace):
+            next(read(path))
+
+
+@pytest.mark.parametrize(
+    ("event", "state"),
+    [
+        (Invoke(object()), None),
+        (Invoke("\ud800"), None),
+        (Timeout("t"), object()),
+        (Timeout("t"), "\ud800"),
+        (Timeout("t"), 2**70),
+    ],
+)
+def test_what_cannot_be_written_is_refused_and_nothing_is_written(event: Any, state: Any) -> None:
+    file = io.BytesIO()
+    with pytest.raises(Unencodable):
+        TraceWriter(file)(0.0, "a", event, Step(state, (), "Act"))
+    assert file.getvalue() == b""
+
+
+# The command line
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "messaging.trace", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"},
+    )
+
+
+def test_it_prints_a_chart(trace: Path) -> None:
+    done = command(str(trace))
+    assert done.returncode == 0
+    assert done.stderr == ""
+    rows = done.stdout.splitlines()
+    assert rows[0].split() == ["time", "cache", "home"]
+    assert "├───────GetS──────▶│" in rows[4]
+    assert len(rows) == 6
+
+
+def test_it_prints_mermaid_counts_and_parts(trace: Path) -> None:
+    assert command(str(trace), "--mermaid").stdout.startswith("sequenceDiagram\n")
+    assert msgspec.json.decode(command(str(trace), "--json").stdout)["steps"] == 4
+    part = command(str(trace), "--limit", "2")
+    assert len(part.stdout.splitlines()) == 3
+    assert "3 more" in part.stderr
+    assert len(command(str(trace), "--process", "home").stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize("arguments", [(), ("--nonsense",), ("/nowhere/at/all",), (__file__,)])
+def test_a_wrong_call_exits_with_two_and_no_traceback(arguments: tuple[str, ...]) -> None:
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_says_what_the_marks_mean() -> None:
+    done = command("--help")
+    assert done.returncode == 0
+    assert "✗" in done.stdout
+    assert "--mermaid" in done.stdout
+
+
+def test_a_reader_that_leaves_early_is_not_an_error(tmp_path: Path) -> None:
+    row = recorded(tmp_path / "run.ndjson").read_bytes()
+    (tmp_path / "long.ndjson").write_bytes(row * 5000)
+    program = [sys.executable, "-m", "messaging.trace", str(tmp_path / "long.ndjson")]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"}
+    with subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
