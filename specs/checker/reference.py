@@ -14,7 +14,7 @@ from specs.checker.purity import Repeater
 from specs.checker.result import Moment
 from specs.checker.search import (
     DECIDED,
-    MET,
+    NOTHING,
     STATES_BETWEEN_CHECKS,
     Exploration,
     StateGraph,
@@ -119,21 +119,20 @@ def explore(model: Model[Any, Any], watch: Watch) -> ReferenceExploration:
 
 def _judge_level(model: Model[Any, Any], found: ReferenceExploration, level: range) -> bool:
     """Ask every property about the states of a level; True where an invariant is violated."""
-    violated = False
-    for prop in judged_in_states(model.properties):
-        for number in level:
-            said = judge(prop, model.seen(found.states[number]))
-            if said == MET:
-                found.met.add(prop.name)
-            elif said == DECIDED:
-                found.met.add(prop.name)
-                found.decided.setdefault(prop.name, number)
-                violated |= prop.kind == "always"
     if model.within is not None:
         for number in level:
             if not truth(model.within, model.seen(found.states[number]), "`within`"):
                 found.outside.add(number)
-    return violated
+    for prop in judged_in_states(model.properties):
+        for number in level:
+            said = judge(prop, model.seen(found.states[number]))
+            if said != NOTHING:
+                found.met.add(prop.name)
+            if said == DECIDED and prop.name not in found.decided:
+                found.decided[prop.name] = number
+        if prop.kind == "always" and prop.name in found.decided:
+            return True
+    return False
 
 
 def _expand_level(

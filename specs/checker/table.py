@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -32,6 +33,11 @@ from specs.checker.tables import PredicateTable, Tables
 FUSE_AT = (1_000, 20_000, 400_000)
 FUSE_SAMPLE = 4096
 FUSE_KEYS_MAX = 256
+
+#: Look-ups cost the kernel little and missing entries much: fuse less.
+KERNEL_FUSE_KEYS_MAX = 96
+
+HANDED_OVER = "handed over to the kernel"
 
 
 @dataclass
@@ -113,9 +119,52 @@ def path_of(tables: Tables, chain: Sequence[int]) -> list[Moment]:
     return moments
 
 
+#: From so many states on the kernel repays its start-up, and `auto` changes over to it.
+KERNEL_FROM = 150_000
+#: So many states are searched here first when the kernel is asked for: it needs filled tables.
+WARM_UP = 8_000
+
+
 def explore(composite: Composite[Any], watch: Watch, *, engine: str, symmetry: bool) -> Exploration:
     """Search with the table engine, or with the compiled kernel where asked and able."""
-    return TableSearch(composite, watch).run()
+    search = TableSearch(composite, watch)
+    if engine == "table":
+        return search.run()
+    reason = why_no_kernel(composite, symmetry)
+    if reason:
+        found = search.run()
+        found.notes.append(f"engine: table; the kernel was not used: {reason}")
+        return found
+    found = search.run(states_max=KERNEL_FROM if engine == "auto" else WARM_UP)
+    if found.stopped != HANDED_OVER:
+        if engine == "auto":
+            found.notes.append(f"engine: table, for fewer than {KERNEL_FROM:,} states")
+            return found
+        if found.stopped:
+            return found
+    from specs.checker.compiled import WORDS_MAX, CompiledSearch
+
+    if search.tables.layout.width > 64 * WORDS_MAX:
+        again = TableSearch(composite, watch).run()
+        again.notes.append(f"engine: table; a state takes {search.tables.layout.width} bits")
+        return again
+    known = found.order()
+    latest = known[len(known) // 2 :: len(known) // (2 * FUSE_SAMPLE) + 1]
+    search.tables.rebundle(latest, KERNEL_FUSE_KEYS_MAX)
+    compiled = CompiledSearch(composite, search.tables, watch).run()
+    compiled.notes.append(f"engine: numba, exact states of {search.tables.layout.width} bits")
+    return compiled
+
+
+def why_no_kernel(composite: Composite[Any], symmetry: bool) -> str:
+    """Why the compiled kernel cannot take this search, or ""."""
+    if symmetry:
+        return "it does not reduce by symmetry"
+    if composite.within is not None:
+        return "it does not take `within`"
+    if find_spec("numba") is None:
+        return "numba is not installed (pip install 'artifact-coherence[numba]')"
+    return ""
 
 
 class TableSearch:
@@ -129,10 +178,13 @@ class TableSearch:
         self._judges: list[tuple[Property[Any], PredicateTable]] = [
             (prop, self.tables.predicate(partial(judge, prop)))
             for prop in judged_in_states(composite.properties)
-            if prop.kind != "leads_to" or prop.when is not None
         ]
-        self._within = composite.within and self.tables.predicate(
-            lambda view: int(truth(composite.within, view, "`within`"))  # type: ignore[arg-type]
+        within, terminal = composite.within, composite.terminal
+        self._within = within and self.tables.predicate(
+            lambda view: int(truth(within, view, "`within`"))
+        )
+        self._terminal = terminal and self.tables.predicate(
+            lambda view: int(truth(terminal, view, "`terminal`"))
         )
         self._fuse_at = list(FUSE_AT)
 
@@ -153,7 +205,7 @@ class TableSearch:
                 level = following
                 found.depth += bool(level)
                 if states_max is not None and len(found.parents) > states_max:
-                    found.stopped = "handed over"
+                    found.stopped = HANDED_OVER
                     break
             else:
                 found.complete = True
@@ -167,15 +219,18 @@ class TableSearch:
 
     def _judge(self, level: Sequence[int]) -> bool:
         """Ask every property about the states of a level; True where an invariant is violated."""
-        found, violated = self.found, False
+        found = self.found
         for prop, table in self._judges:
+            if prop.kind == "reachable" and prop.name in found.decided:
+                continue
             said, first = table.first_nonzero(level)
             if said:
                 found.met.add(prop.name)
-            if DECIDED in said and prop.name not in found.decided:
+            if DECIDED in said:
                 found.decided[prop.name] = found.number(first[DECIDED])
-                violated |= prop.kind == "always"
-        return violated
+                if prop.kind == "always":
+                    return True
+        return False
 
     def _inside(self, level: Sequence[int]) -> list[int]:
         """The states of a level that `within` lets the search leave."""
@@ -241,17 +296,15 @@ class TableSearch:
                 generated = before
                 tables.prepare(packed)
                 plan = self._plan()
-            if generated == before and found.deadlock is None:
-                self._note_deadlock(packed)
+            if generated == before and found.deadlock is None and not self._may_end(packed):
+                found.deadlock = found.number(packed)
         found.generated = generated
 
     def _plan(self) -> list[tuple[int, Callable[[int], Any]]]:
         return [(bundle.mask, bundle.entries.get) for bundle in self.tables.bundles]
 
-    def _note_deadlock(self, packed: int) -> None:
-        terminal = self._composite.terminal
-        if terminal is not None:
-            view = self._composite.view(self.tables.layout.unpack(packed))
-            if truth(terminal, view, "`terminal`"):
-                return
-        self.found.deadlock = self.found.number(packed)
+    def _may_end(self, packed: int) -> bool:
+        if not self._terminal:
+            return False
+        answer = self._terminal.answers.get(packed & self._terminal.mask)
+        return bool(self._terminal.fill(packed) if answer is None else answer)

@@ -65,11 +65,22 @@ class RuleTable:
         self.slots: set[int] = set()
         self.updated: set[int] = set()
         self._moves: dict[int, tuple[Move, ...]] = {}
+        self._mask = 0
+        self._mask_at = (0, 0)
+
+    @property
+    def mask(self) -> int:
+        """The bits of its key."""
+        layout = self._tables.layout
+        if self._mask_at != (layout.width, len(self.slots)):
+            self._mask_at = (layout.width, len(self.slots))
+            self._mask = layout.mask_of(self.slots)
+        return self._mask
 
     def moves(self, packed: int) -> tuple[Move, ...]:
         """All moves of this rule in a state."""
         layout = self._tables.layout
-        key = packed & layout.mask_of(self.slots)
+        key = packed & self.mask
         moves = self._moves.get(key)
         if moves is None:
             observed = Observed(layout, packed)
@@ -82,7 +93,7 @@ class RuleTable:
                 self.slots |= looked_at
                 self._moves.clear()
             moves = tuple(self._move(change, packed) for change in changes)
-            self._moves[packed & layout.mask_of(self.slots)] = moves
+            self._moves[packed & self.mask] = moves
         return moves
 
     def _move(self, change: Change, packed: int) -> Move:
@@ -200,6 +211,11 @@ class PredicateTable:
         said: set[int] = set()
         first: dict[int, int] = {}
         mask, get = self.mask, self.answers.get
+        if not mask and states:
+            # Nothing it looked at has ever varied; ask once, and see whether that is all it reads.
+            self.fill(states[0])
+            mask = self.mask
+            states = states if mask else states[:1]
         for packed in states:
             answer = get(packed & mask)
             if answer is None:

@@ -1,0 +1,373 @@
+"""The compiled engine: the tables of `specs.checker.tables`, searched by the kernel.
+
+States are rows of 64-bit words in the order of discovery, which is the queue, with one 32-bit
+parent each and an open-addressing table of row numbers: exact, nothing is fingerprinted.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from specs.checker import kernel
+from specs.checker.composite import Composite
+from specs.checker.maps import WORD, Maps, TooNarrow
+from specs.checker.model import Property
+from specs.checker.result import Moment
+from specs.checker.search import (
+    DECIDED,
+    MET,
+    Exploration,
+    StateGraph,
+    Watch,
+    judge,
+    judged_in_states,
+    truth,
+)
+from specs.checker.table import path_of
+from specs.checker.tables import PredicateTable, Tables
+
+#: States between two looks at the clock: about a tenth of a second.
+CHUNK = 1 << 17
+MISSING_MAX = 1 << 12
+WORDS_MAX = 8
+
+
+class States:
+    """All states, their parents and the table that finds them again."""
+
+    def __init__(self, words: int, capacity: int = 1 << 16) -> None:
+        self.rows = np.zeros((capacity, words), np.uint64)
+        self.parents = np.zeros(capacity, np.int32)
+        self.table = np.full(2 * capacity, kernel.EMPTY, np.int32)
+        self.known = 0
+
+    def make_room(self, more: int, dims: Any) -> bool:
+        """Grow what `more` states would not fit into; False where all of it has room."""
+        grown = False
+        if self.known + more > len(self.rows):
+            capacity = 2 * len(self.rows)
+            rows = np.empty((capacity, self.rows.shape[1]), np.uint64)
+            parents = np.empty(capacity, np.int32)
+            rows[: self.known] = self.rows[: self.known]
+            parents[: self.known] = self.parents[: self.known]
+            self.rows, self.parents, grown = rows, parents, True
+        if 3 * (self.known + more) > 2 * len(self.table):
+            self.rehash(2 * len(self.table), dims)
+            grown = True
+        return grown
+
+    def rehash(self, size: int, dims: Any) -> None:
+        """A table of another size over the same states."""
+        self.table = np.full(size, kernel.EMPTY, np.int32)
+        kernel.rehash(self.rows, self.known, self.table, dims)
+
+    def widen(self, words: int) -> None:
+        """Give every state more words, all zero."""
+        more = words - self.rows.shape[1]
+        self.rows = np.pad(self.rows, ((0, 0), (0, more)))
+        self.rehash(len(self.table), (0,) * words)
+
+
+@dataclass
+class CompiledExploration(Exploration):
+    """A search by the kernel."""
+
+    search: CompiledSearch | None = None
+
+    def path(self, state: int) -> list[Moment]:
+        """A shortest path from an initial state to `state`."""
+        assert self.search is not None
+        states = self.search.states
+        rows = [state]
+        while states.parents[rows[-1]] >= 0:
+            rows.append(int(states.parents[rows[-1]]))
+        return path_of(self.search.tables, [self.search.packed(row) for row in reversed(rows)])
+
+    def graph(self) -> StateGraph:
+        """The whole graph, from a second pass of the kernel."""
+        assert self.search is not None
+        return self.search.graph()
+
+    def evaluate(self, predicate: Callable[[Any], bool], what: str) -> bytearray:
+        """`predicate` in every state, as 0 and 1."""
+        assert self.search is not None
+        return self.search.evaluate(lambda view: int(truth(predicate, view, what)))
+
+    def state(self, state: int) -> Any:
+        """The plain state with this number."""
+        assert self.search is not None
+        return self.search.tables.layout.unpack(self.search.packed(state))
+
+
+class CompiledSearch:
+    """One run of the kernel over tables that another engine may have begun to fill."""
+
+    def __init__(self, composite: Composite[Any], tables: Tables, watch: Watch) -> None:
+        self.tables = tables
+        self._composite = composite
+        self._watch = watch
+        self.found = CompiledExploration("numba", search=self)
+        # A few bits to spare save a change of width half-way.
+        words = (tables.layout.width + 6) // WORD + 1
+        started = time.perf_counter()
+        warm_up(words)
+        self.found.compile_s = time.perf_counter() - started
+        self.states = States(words)
+        self._maps = Maps(tables, words)
+        self._out = np.zeros((1 << 8, words), np.uint64)
+        self._names = np.zeros(1 << 8, np.int32)
+        self._dead = np.zeros(CHUNK, np.int64)
+        self._later = np.zeros(CHUNK, np.int64)
+        self._missing = np.zeros((MISSING_MAX, 2), np.int64)
+        self._judges: list[tuple[Property[Any], PredicateTable]] = [
+            (prop, tables.predicate(partial(judge, prop)))
+            for prop in judged_in_states(composite.properties)
+        ]
+        terminal = composite.terminal
+        self._terminal = terminal and tables.predicate(
+            lambda view: int(truth(terminal, view, "`terminal`"))
+        )
+
+    def run(self) -> CompiledExploration:
+        """Search to the end, to a violation or to a budget."""
+        found, states = self.found, self.states
+        for packed in dict.fromkeys(self.tables.initial):
+            states.rows[states.known] = self._maps.as_words(packed)
+            states.parents[states.known] = -1
+            states.known += 1
+        states.rehash(len(states.table), self._maps.dims)
+        low, high = 0, states.known
+        try:
+            while low < high:
+                self._maps.refresh_masks()
+                if self._judge(low, high):
+                    break
+                self._expand(low, high)
+                if found.stopped or found.deadlock is not None:
+                    break
+                low, high = high, states.known
+                found.depth += low < high
+            else:
+                found.complete = True
+        except KeyboardInterrupt:
+            found.stopped = "interrupted"
+        found.distinct = states.known
+        found.actions = {action.name for action in self.tables.labels}
+        calls = self._composite.step_calls
+        found.step_calls = calls() if calls is not None else 0
+        return found
+
+    def packed(self, row: int) -> int:
+        """A state as one integer."""
+        return self._maps.as_packed(self.states.rows[row])
+
+    def _judge(self, low: int, high: int) -> bool:
+        """Ask every property about the states of a level; True where an invariant is violated."""
+        for prop, table in self._judges:
+            if prop.kind == "reachable" and prop.name in self.found.decided:
+                continue
+            # Where nothing it looked at has ever varied, one state speaks for all, unless asking
+            # it shows that it reads more by now.
+            unvaried = not table.mask and table.fill(self.packed(low)) >= 0 and not table.mask
+            first = self._ask(table, low, low + 1 if unvaried else high)
+            if first[MET] >= 0 or first[DECIDED] >= 0:
+                self.found.met.add(prop.name)
+            if first[DECIDED] >= 0:
+                self.found.decided[prop.name] = int(first[DECIDED])
+                if prop.kind == "always":
+                    return True
+        return False
+
+    def _ask(self, table: PredicateTable, low: int, high: int) -> Any:
+        """The first state of each answer of a predicate over some states, or -1."""
+        first = np.full(DECIDED + 1, -1, np.int64)
+        while True:
+            maps = self._maps
+            number = maps.number(table)
+            count, listed = kernel.ask(
+                maps.view,
+                maps.used,
+                number,
+                self.states.rows,
+                low,
+                high,
+                maps.dims,
+                self._missing,
+                first,
+            )
+            if not count and listed:
+                return first
+            first[:] = -1
+            self._fill(count)
+
+    def _fill(self, count: int) -> None:
+        """Work out what the kernel listed as missing."""
+        try:
+            for number, row in self._missing[:count].tolist():
+                self._maps.fill(number, self.packed(row))
+            self._maps.make_room()
+        except TooNarrow:
+            self._widen()
+
+    def _widen(self) -> None:
+        """Go on with as many words a state as the layout has come to need."""
+        words = self.tables.layout.width // WORD + 1
+        started = time.perf_counter()
+        warm_up(words)
+        self.found.compile_s += time.perf_counter() - started
+        self.states.widen(words)
+        self._maps = Maps(self.tables, words)
+        self._out = np.zeros((len(self._out), words), np.uint64)
+
+    def _expand(self, low: int, high: int) -> None:
+        """Add the successors of a level, chunk by chunk."""
+        for start in range(low, high, CHUNK):
+            todo = np.arange(start, min(high, start + CHUNK))
+            while len(todo):
+                todo = self._expand_some(todo)
+                self.found.stopped = self._watch.exceeded(
+                    self.states.known,
+                    self.found.generated,
+                    self.found.depth,
+                    self.states.known - start,
+                )
+                if self.found.stopped:
+                    return
+
+    def _expand_some(self, todo: Any) -> Any:
+        """Add the successors of some states; the rows that remain to be done."""
+        found, states, maps = self.found, self.states, self._maps
+        done, states.known, generated, ends, misses, put_off = kernel.expand(
+            maps.view,
+            maps.used,
+            maps.bundles,
+            maps.entries,
+            states.rows,
+            states.parents,
+            states.table,
+            states.known,
+            todo,
+            maps.dims,
+            self._out,
+            self._names,
+            self._dead,
+            self._missing,
+            self._later,
+        )
+        found.generated += generated
+        for row in self._dead[:ends].tolist():
+            if found.deadlock is None and not self._may_end(row):
+                found.deadlock = row
+        self._fill(misses)
+        if done < len(todo) and not states.make_room(len(self._out), self._maps.dims):
+            self._out = np.zeros((2 * len(self._out), self._maps.words), np.uint64)
+            self._names = np.zeros(len(self._out), np.int32)
+        return np.concatenate([self._later[:put_off], todo[done:]])
+
+    def _may_end(self, row: int) -> bool:
+        if not self._terminal:
+            return False
+        packed = self.packed(row)
+        answer = self._terminal.answers.get(packed & self._terminal.mask)
+        return bool(self._terminal.fill(packed) if answer is None else answer)
+
+    def graph(self) -> StateGraph:
+        """The whole graph; every state has been expanded."""
+        states = self.states
+        self._maps.refresh_masks()
+        # Keys may have been widened after a state was expanded: ask again what is missing.
+        todo = np.arange(states.known)
+        while len(todo):
+            todo = self._missing_of(todo)
+        maps = self._maps
+        offsets = np.zeros(states.known + 1, np.uint32)
+        targets = np.zeros(self.found.generated, np.uint32)
+        labels = np.zeros(self.found.generated, np.uint32)
+        kernel.link(
+            maps.view,
+            maps.bundles,
+            maps.entries,
+            states.rows,
+            states.table,
+            states.known,
+            maps.dims,
+            self._out,
+            self._names,
+            offsets,
+            targets,
+            labels,
+        )
+        initial = [row for row in range(states.known) if states.parents[row] < 0]
+        starts, ends, names = (array("I", c.tobytes()) for c in (offsets, targets, labels))
+        return StateGraph(initial, starts, ends, names, list(self.tables.labels))
+
+    def _missing_of(self, todo: Any) -> Any:
+        """Fill what expanding some states would miss; the rows to look at once more."""
+        maps, later = self._maps, np.zeros(len(todo), np.int64)
+        misses, put_off = kernel.lacking(
+            maps.view,
+            maps.used,
+            maps.bundles,
+            maps.entries,
+            self.states.rows,
+            todo,
+            maps.dims,
+            self._missing,
+            later,
+        )
+        self._fill(misses)
+        return later[:put_off]
+
+    def evaluate(self, function: Callable[[Any], int]) -> bytearray:
+        """A predicate in every state."""
+        table = self.tables.predicate(function)
+        self._maps.refresh_masks()
+        self._ask(table, 0, self.states.known)
+        answers = np.zeros(self.states.known, np.uint8)
+        maps = self._maps
+        kernel.answers_of(
+            maps.view, maps.number(table), self.states.rows, len(answers), maps.dims, answers
+        )
+        return bytearray(answers.tobytes())
+
+
+_warm: set[int] = set()
+
+
+def warm_up(words: int) -> None:
+    """Compile the kernel for states of so many words, or load what was compiled before."""
+    if words in _warm:
+        return
+    _warm.add(words)
+    dims = (0,) * words
+    maps = (
+        np.zeros((1, words), np.uint64),
+        np.zeros(1, np.int64),
+        np.full(1, 4, np.int64),
+        np.zeros((16, words), np.uint64),
+        np.full(16, kernel.EMPTY, np.int32),
+    )
+    counts, rows = np.zeros(1, np.int64), np.zeros((1, words), np.uint64)
+    names, small = np.zeros(1, np.int32), np.zeros((1, 2), np.int64)
+    entries = (counts, counts, counts, rows, names, counts, counts, rows)
+    table = np.full(2, kernel.EMPTY, np.int32)
+    flags = np.zeros(1, np.uint32)
+    kernel.put(maps, 0, rows, 0, dims, 0)
+    kernel.put(maps, 0, rows, np.int64(0), dims, 0)
+    todo = counts[:0]
+    kernel.expand(
+        *(maps, counts, 1, entries, rows, names, table, 0, todo, dims, rows, names, counts),
+        *(small, counts),
+    )
+    kernel.rehash(rows, 0, table, dims)
+    kernel.lacking(maps, counts, 1, entries, rows, todo, dims, small, counts)
+    kernel.ask(maps, counts, 0, rows, 0, 0, dims, small, counts)
+    kernel.answers_of(maps, 0, rows, 0, dims, np.zeros(1, np.uint8))
+    kernel.link(maps, 1, entries, rows, table, 0, dims, rows, names, flags, flags, flags)

@@ -1,0 +1,205 @@
+"""The tables of `specs.checker.tables` as arrays that the kernel reads and Python fills."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from specs.checker import kernel
+from specs.checker.tables import Bundle, Entry, PredicateTable, Tables, UpdateTable
+
+WORD = 64
+WORD_MASK = (1 << WORD) - 1
+FIRST_BITS = 4
+
+Source: TypeAlias = Bundle | UpdateTable | PredicateTable
+
+
+class TooNarrow(Exception):
+    """The layout has outgrown the words of a state: widen them and go on."""
+
+
+class Growing:
+    """An array with room at its end.  `data` may be replaced whenever something is added."""
+
+    def __init__(self, kind: Any, width: int = 0) -> None:
+        self.size = 0
+        self._shape = (width,) if width else ()
+        self.data: Any = np.zeros((64, *self._shape), kind)
+
+    def extend(self, count: int, fill: Any) -> int:
+        """Append `count` rows of `fill`; the place of the first."""
+        start, self.size = self.size, self.size + count
+        if self.size > len(self.data):
+            larger = np.zeros((2 * self.size, *self._shape), self.data.dtype)
+            larger[:start] = self.data[:start]
+            self.data = larger
+        self.data[start : self.size] = fill
+        return start
+
+
+class Maps:
+    """One map for each bundle, in order, then for whatever is added."""
+
+    def __init__(self, tables: Tables, words: int) -> None:
+        self._tables = tables
+        self.words = words
+        self.dims = (0,) * words
+        self._shifts = range(0, WORD * words, WORD)
+        self.sources: list[Source] = []
+        self._number_of: dict[int, int] = {}
+        self._masks = Growing(np.uint64, words)
+        self._at = Growing(np.int64)
+        self._bits = Growing(np.int64)
+        self._used = Growing(np.int64)
+        self._keys = Growing(np.uint64, words)
+        self._values = Growing(np.int32)
+        # Entries: where the moves of each begin, how many only add, how many have updates.
+        self._first = Growing(np.int64)
+        self._plain = Growing(np.int64)
+        self._sends = Growing(np.int64)
+        # Moves: addend, label, where their updates begin.  One more than there are.
+        self._deltas = Growing(np.uint64, words)
+        self._labels = Growing(np.int32)
+        self._first_update = Growing(np.int64)
+        self._first_update.extend(1, 0)
+        self._updates = Growing(np.int64)
+        self._addends = Growing(np.uint64, words)
+        self._row = np.zeros((1, words), np.uint64)
+        self.bundles = len(tables.bundles)
+        for bundle in tables.bundles:
+            self.number(bundle)
+
+    @property
+    def view(self) -> Any:
+        """The maps, as the kernel takes them."""
+        parts = (self._masks, self._at, self._bits, self._keys, self._values)
+        return tuple(part.data for part in parts)
+
+    @property
+    def entries(self) -> Any:
+        """What the values of bundles and updates stand for, as the kernel takes it."""
+        parts = (
+            self._first,
+            self._plain,
+            self._sends,
+            self._deltas,
+            self._labels,
+            self._first_update,
+            self._updates,
+            self._addends,
+        )
+        return tuple(part.data for part in parts)
+
+    @property
+    def used(self) -> Any:
+        """How many keys each map holds."""
+        return self._used.data
+
+    def number(self, source: Source) -> int:
+        """The number of a source's map, a new one where it has none."""
+        number = self._number_of.get(id(source))
+        if number is None:
+            number = self._number_of[id(source)] = len(self.sources)
+            self.sources.append(source)
+            self._masks.extend(1, self.as_words(self._mask_of(source)))
+            self._used.extend(1, 0)
+            self._bits.extend(1, FIRST_BITS)
+            self._at.extend(1, self._region(FIRST_BITS))
+        return number
+
+    def as_words(self, packed: int) -> Any:
+        """A packed state as words, lowest first."""
+        return np.array([packed >> shift & WORD_MASK for shift in self._shifts], np.uint64)
+
+    def as_packed(self, words: Any) -> int:
+        """Words as a packed state."""
+        return sum(int(word) << shift for word, shift in zip(words, self._shifts, strict=True))
+
+    def refresh_masks(self) -> None:
+        """Let keys take in the bits that slots gained during the last level."""
+        for number, source in enumerate(self.sources):
+            self._masks.data[number] = self.as_words(self._mask_of(source))
+
+    def fill(self, number: int, packed: int) -> None:
+        """Work out what a map says about a state; raises `TooNarrow`."""
+        source = self.sources[number]
+        value: int
+        if isinstance(source, UpdateTable):
+            value = self._addends.extend(1, self._addend(packed, source.fill(packed)))
+        else:
+            slots = len(source.slots)
+            if isinstance(source, PredicateTable):
+                value = source.fill(packed)
+            else:
+                value = self._entry(source.fill(packed), packed)
+            if len(source.slots) != slots:
+                self.clear(number)
+        if self._tables.layout.width > WORD * self.words:
+            raise TooNarrow
+        self._row[0] = self.as_words(packed)
+        self._put(number, self._row, 0, value)
+        self._make_room(number)
+
+    def make_room(self) -> None:
+        """Double the regions that are half full."""
+        for number in range(len(self.sources)):
+            self._make_room(number)
+
+    def clear(self, number: int) -> None:
+        """Forget a map's keys, and take over its source's mask."""
+        self._masks.data[number] = self.as_words(self._mask_of(self.sources[number]))
+        start, bits = int(self._at.data[number]), int(self._bits.data[number])
+        self._values.data[start : start + (1 << bits)] = kernel.EMPTY
+        self.used[number] = 0
+
+    def _mask_of(self, source: Source) -> int:
+        if isinstance(source, UpdateTable):
+            return self._tables.layout.masks[source.slot]
+        return source.mask
+
+    def _region(self, bits: int) -> int:
+        self._keys.extend(1 << bits, 0)
+        return self._values.extend(1 << bits, kernel.EMPTY)
+
+    def _make_room(self, number: int) -> None:
+        bits = int(self._bits.data[number])
+        if 2 * self.used[number] < 1 << bits:
+            return
+        start = int(self._at.data[number])
+        keys = self._keys.data[start : start + (1 << bits)].copy()
+        values = self._values.data[start : start + (1 << bits)].copy()
+        self._bits.data[number] = bits + 2
+        self._at.data[number] = self._region(bits + 2)
+        self.used[number] = 0
+        for row in np.flatnonzero(values >= 0):
+            self._put(number, keys, row, int(values[row]))
+
+    def _put(self, number: int, words: Any, row: Any, value: int) -> None:
+        self.used[number] += kernel.put(self.view, number, words, row, self.dims, value)
+
+    def _entry(self, entry: Entry, packed: int) -> int:
+        """Append an entry's moves; the entry's number."""
+        first = self._deltas.size
+        for delta in entry.deltas:
+            self._deltas.extend(1, self._addend(packed, delta))
+            self._first_update.extend(1, self._updates.size)
+        for delta, updates in entry.sends:
+            self._deltas.extend(1, self._addend(packed, delta))
+            for update in updates:
+                self._updates.extend(1, self.number(update))
+            self._first_update.extend(1, self._updates.size)
+        for label in entry.labels:
+            self._labels.extend(1, label)
+        self._plain.extend(1, len(entry.deltas))
+        self._sends.extend(1, len(entry.sends))
+        return self._first.extend(1, first)
+
+    def _addend(self, packed: int, delta: int) -> Any:
+        """What to add to each word of a state; never the carry of a lower word.
+
+        Adding replaces the bits of whole slots, and does so in each word by itself.  In the integer
+        as a whole a lower word may borrow from a higher one: so take the words of two states.
+        """
+        return self.as_words(packed + delta) - self.as_words(packed)
