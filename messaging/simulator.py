@@ -93,7 +93,8 @@ class Simulator:
         self._timer_keys = count()
         self._receive_keys = count(_RECEIVE)
         self._invoke_keys = count(_INVOKE)
-        self._outstanding: set[Address] = set()
+        #: The live set of processes that were asked something and have not answered, to be read.
+        self.outstanding: set[Address] = set()
         self._waiting: dict[Address, list[_Entry]] = {}
         self._held: dict[Address, list[_Entry]] = {}  # of each process that is down or paused
         self._down: set[Address] = set()
@@ -127,7 +128,7 @@ class Simulator:
             raise Reentrant("invoke without at= within a step")
         if address in self._down:
             raise Unavailable(f"{address!r} is down", remedy="restart it first")
-        if address in self._outstanding:
+        if address in self.outstanding:
             raise Busy(f"{address!r} has a request outstanding")
         if address in self._held:
             self._hold((self.now, next(self._invoke_keys), address, Invoke(request)))
@@ -147,7 +148,7 @@ class Simulator:
             raise CallerError(f"max_events is {max_events!r}", remedy="give a count")
         budget = inf if max_events is None else max_events
         queue, at_once = self._queue, self._at_once
-        armed, held, outstanding = self._armed, self._held, self._outstanding
+        armed, held, outstanding = self._armed, self._held, self.outstanding
         step = self._step
         steps = 0
         while steps < budget:
@@ -195,7 +196,7 @@ class Simulator:
         self.states[address] = state
         self.timers[address].clear()
         self._armed[address].clear()
-        self._outstanding.discard(address)
+        self.outstanding.discard(address)
         self._waiting.pop(address, None)
         self._down.add(address)
         self._held[address] = []
@@ -259,11 +260,6 @@ class Simulator:
         """The processes that have crashed and are not back."""
         return frozenset(self._down)
 
-    @property
-    def outstanding(self) -> frozenset[Address]:
-        """The processes that have been asked something and have not answered yet."""
-        return frozenset(self._outstanding)
-
     def in_flight(self) -> Iterator[tuple[Address, Address, Any]]:
         """Every message sent and neither received nor lost, as (src, dst, message).
 
@@ -284,7 +280,7 @@ class Simulator:
             step = self._steps[address](self.states[address], event, self.now)
             self.states[address] = step.state
             if type(event) is Invoke:
-                self._outstanding.add(address)
+                self.outstanding.add(address)
             command: Any
             for command in step.commands:
                 kind = type(command)
@@ -342,9 +338,9 @@ class Simulator:
         self._armed[address].pop(name, None)
 
     def _answer(self, address: Address, result: Any) -> None:
-        if address not in self._outstanding:
+        if address not in self.outstanding:
             raise BrokenContract(f"{address!r} answered {result!r} with no request outstanding")
-        self._outstanding.remove(address)
+        self.outstanding.remove(address)
         waiting = self._waiting.pop(address, None)
         if waiting:
             self._requeue(waiting)

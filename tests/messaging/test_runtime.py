@@ -275,6 +275,20 @@ def test_timers_that_are_due_come_before_what_arrives() -> None:
     assert rig.runtime.due() is None
 
 
+def test_a_timer_that_an_earlier_overdue_one_cancels_or_moves_does_not_fire() -> None:
+    def react(event: Any) -> tuple[Any, ...]:
+        if event == Timeout("first"):
+            return (CancelTimer("second"), SetTimer("third", 9.0))
+        return doing(event)
+
+    rig = Rig(react)
+    armed = (SetTimer("first", 1.0), SetTimer("second", 2.0), SetTimer("third", 3.0))
+    rig.runtime.call(armed)
+    rig.now = 5.0
+    assert rig.runtime.due() == 9.0
+    assert rig.runtime.core.state[0] == 2
+
+
 def test_a_timer_set_again_for_the_past_does_not_hang_the_driver() -> None:
     rig = Rig(lambda e: (SetTimer("t", 0.0), *((Respond(1),) if type(e) is Invoke else ())))
     rig.runtime.call(())
@@ -319,6 +333,20 @@ def test_a_request_that_nothing_can_answer_is_said_to_be_open() -> None:
     rig.runtime.receive(Envelope("b", "a", 1, "m"))
     with pytest.raises(Unanswered):
         rig.runtime.call("ask again")  # and not the late answer to the first
+
+
+def test_a_second_request_is_refused_before_timers_that_could_answer_the_first() -> None:
+    rig = Rig(lambda event: (Respond("late"),) if type(event) is Timeout else ())
+    with pytest.raises(Unanswered):
+        rig.runtime.call("ask")
+    rig.runtime.core.timers["t"] = 1.0
+    rig.now = 5.0
+    before = rig.runtime.core.state
+    with pytest.raises(Busy):
+        rig.runtime.call("ask again")
+    assert rig.runtime.core.state == before
+    rig.runtime.due()
+    assert not rig.runtime.core.outstanding
 
 
 def test_a_call_from_within_a_step_is_refused() -> None:

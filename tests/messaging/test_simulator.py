@@ -198,7 +198,7 @@ def test_a_second_request_is_refused_now_and_waits_when_scheduled() -> None:
     times = [(now, e.request) for now, e in sim.states["a"] if type(e) is Invoke]
     assert times == [(0.0, 5.0), (5.0, 7.0), (7.0, 8.0)]
     assert len(replies) == 3
-    assert sim.outstanding == frozenset()
+    assert not sim.outstanding
 
 
 def test_an_answer_without_a_request_is_a_defect_of_the_process() -> None:
@@ -218,7 +218,7 @@ def test_a_step_that_raises_leaves_its_process_as_it_was() -> None:
     with pytest.raises(ZeroDivisionError):
         sim.invoke("a", "bad")
     assert sim.states["a"] == ()
-    assert sim.outstanding == frozenset()
+    assert not sim.outstanding
     sim.invoke("a", "good")
 
 
