@@ -324,7 +324,7 @@ LEASE = "ours: grants are queued, leased, fenced"
 GOODBYE = "ours: who leaves or crashes says so"
 ONE = "ours: one request at a time"
 
-CACHE = Table(
+CACHE: Table[CacheScratch] = Table(
     "cache",
     CacheAt,
     [

@@ -130,8 +130,12 @@ def _heard(x: X) -> Serial:
     return x.sharers[i].serial if i < len(x.sharers) and x.sharers[i].cache == x.src else -1
 
 
+def _awaited(x: X) -> bool:
+    return any(sharer.cache == x.src for sharer in x.unacked)
+
+
 def _with(sharers: tuple[Sharer, ...], cache: Address, serial: Serial) -> tuple[Sharer, ...]:
-    """The directory with `cache` in it, answered up to `serial`.  O(log n) and one copy."""
+    """`sharers` with `cache` among them, answered up to `serial`.  O(log n) and one copy."""
     i = bisect_left(sharers, cache, key=_cache)
     known = i < len(sharers) and sharers[i].cache == cache
     if known and sharers[i].serial >= serial:
@@ -237,11 +241,11 @@ def _commit(x: X) -> None:
 
 def _announce(x: X) -> None:
     """Tell the other holders of the commit; await those who must be heard from."""
-    others = [sharer.cache for sharer in x.sharers if sharer.cache != x.src]
+    others = tuple(sharer for sharer in x.sharers if sharer.cache != x.src)
     stay: tuple[Sharer, ...] = ()
     awaited = others
     if x.policy.push_every is not None:
-        stay, awaited = x.sharers, []  # the next periodic push tells them
+        stay, awaited = x.sharers, ()  # the next periodic push tells them
     else:
         message: Inv | Update
         match x.policy.announce(x.freeze()):
@@ -252,9 +256,9 @@ def _announce(x: X) -> None:
                 message = Update(x.version, 0, None)
             case Announce.INV:
                 message = Inv(x.version - 1, x.policy.visibility is Visibility.STRICT)
-        x.out.extend([Send(cache, message) for cache in others])
+        x.out.extend([Send(sharer.cache, message) for sharer in others])
         if not stay and x.policy.visibility is Visibility.LAZY:
-            awaited = []
+            awaited = ()
     x.sharers = _with(stay, x.src, x.msg.serial)
     if not stay and x.unacked and x.policy.visibility is Visibility.LAZY:
         # Told of an earlier commit by Update, of this one by a word that asks for no answer.
@@ -263,10 +267,11 @@ def _announce(x: X) -> None:
             x.out.append(CancelTimer(ACKS))
     if awaited:
         if not x.unacked:
-            x.unacked = tuple(awaited)
+            x.unacked = awaited
             _arm_acks(x)
         else:
-            x.unacked = tuple(sorted({*x.unacked, *awaited}))
+            for sharer in awaited:
+                x.unacked = _with(x.unacked, sharer.cache, sharer.serial)
 
 
 def _finish(x: X, grant: Grant) -> None:
@@ -310,8 +315,8 @@ def _nack_busy(x: X) -> None:
 
 
 def _acked(x: X) -> None:
-    if x.src in x.unacked:
-        x.unacked = tuple(cache for cache in x.unacked if cache != x.src)
+    if _awaited(x):
+        x.unacked = tuple(sharer for sharer in x.unacked if sharer.cache != x.src)
         if not x.unacked and x.policy.validity is not None:
             x.out.append(CancelTimer(ACKS))
 
@@ -330,8 +335,8 @@ def _forget(x: X) -> None:
 
 
 def _give_up_acks(x: X) -> None:
-    silent = set(x.unacked)
-    x.sharers = tuple(sharer for sharer in x.sharers if sharer.cache not in silent)
+    # Who asked anew since it was told has a newer copy, which lives: its serial is another.
+    x.sharers = tuple(sharer for sharer in x.sharers if sharer not in x.unacked)
     x.unacked = ()
 
 
@@ -405,7 +410,7 @@ LAPSED = "ours: a copy that must have lapsed is as good as an ack"
 GOODBYE = "ours: who leaves or crashes says so"
 AGAIN = "ours: timers start over"
 
-HOME = Table(
+HOME: Table[HomeScratch] = Table(
     "home",
     HomeAt,
     [
@@ -515,7 +520,7 @@ def _leave(x: X) -> str:
 
 
 def _inv_ack(x: X) -> str:
-    return "InvAck" if x.src in x.unacked and x.msg.version >= x.version else "InvAck/late"
+    return "InvAck" if _awaited(x) and x.msg.version >= x.version else "InvAck/late"
 
 
 _GUARDED: dict[Any, Callable[[X], str]] = {

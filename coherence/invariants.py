@@ -257,9 +257,10 @@ _LIVE = READABLE | {CacheAt.SM_D, CacheAt.MS_A}
 def well_formed(home: HomeState, caches: Iterable[CacheState]) -> bool:
     """Whether every state keeps what its own docstring promises."""
     sharers = [sharer.cache for sharer in home.sharers]
+    unacked = [sharer.cache for sharer in home.unacked]
     return (
         sharers == sorted(set(sharers))
-        and list(home.unacked) == sorted(set(home.unacked))
+        and unacked == sorted(set(unacked))
         and (home.owner != "") == (home.at is HomeAt.M)
         and (not home.queue or home.at in (HomeAt.M, HomeAt.S_A))
         and (not home.writer or home.at is HomeAt.S_A)

@@ -121,8 +121,8 @@ class HomeState(Value, frozen=True, gc=False, tag=True):
     #: Of the last grant given: a new number for each, so that a late writer is recognised.
     epoch: Epoch = 0
     queue: tuple[Waiter, ...] = ()
-    #: Caches that have not acknowledged the last announcement, sorted.
-    unacked: tuple[Address, ...] = ()
+    #: Caches that have not acknowledged an announcement, sorted, as they were known when told.
+    unacked: tuple[Sharer, ...] = ()
     #: Whose commit awaits its acknowledgement, and under which serial.
     writer: Address = ""
     writer_serial: Serial = 0
