@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import msgspec
 
-from coherence.simulate import paper
+from coherence.simulate import engine, paper
 from coherence.simulate.measures import Record, RunMeasures, broadcast_tokens, measured, record
 from coherence.simulate.result import RunResult
 from coherence.simulate.scenario import Scenario
@@ -97,8 +97,6 @@ def perform(job: Job) -> tuple[RunMeasures, ...]:
 def _play(job: Job, rules: str, actions: Iterable[Action]) -> RunResult:
     if rules == "paper":
         return paper.run(job.scenario, job.strategy, job.seed)
-    from coherence.simulate import engine
-
     result = engine.run(job.scenario, job.strategy, job.seed, actions, check=job.check)
     return msgspec.structs.replace(result, actions=())
 

@@ -110,7 +110,7 @@ class _Model:
         #: What a broadcast left with everybody who has not written since.
         self._everybody: list[_Copy | None] = [None] * m
         self._stale: list[dict[int, int]] = [{} for _ in range(m)]
-        #: Step in which a holder was set to I, until its signal arrives or the mark times out.
+        #: Step in which a holder was last set to I; forgotten when it fetches or writes again.
         self._awaiting: list[dict[int, int]] = [{} for _ in range(m)]
         self._timeouts: deque[tuple[int, int, list[int]]] = deque()
         self._network: deque[tuple[int, int, int, int, list[int]]] = deque()
@@ -162,7 +162,6 @@ class _Model:
             entered, artifact, agents = self._timeouts.popleft()
             for agent in agents:
                 if self._awaiting[artifact].get(agent) == entered:
-                    del self._awaiting[artifact][agent]
                     self._holders[artifact].discard(agent)
         while self._network and self._network[0][0] <= step + 1:
             _, artifact, version, writer, agents = self._network.popleft()
@@ -223,7 +222,6 @@ class _Model:
         for agent in agents:
             self._copies[artifact].pop(agent, None)
             self._holders[artifact].discard(agent)
-            self._awaiting[artifact].pop(agent, None)
             self._stale[artifact].pop(agent, None)
 
     def _deliver_update(self, artifact: int, version: int, writer: int, agents: list[int]) -> None:

@@ -218,7 +218,6 @@ def test_ctrl_c_ends_a_long_run_of_all_cores_with_partial_results():
 
 
 def test_without_a_command_the_engine_stands_beside_the_paper():
-    pytest.importorskip("coherence.simulate.engine")
     text = call().stdout
     assert "95.0±1.3" in text
     assert "Next: python -m coherence.simulate run" in text
