@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from messaging.errors import EnvironmentFault
 from messaging.memory import MemoryJournal
 from messaging.ports import AsyncJournal, AsyncTransport, Clock, Saved, Trace
 from messaging.process import Address, Envelope, Event, Invoke, Process, Restart, Time
@@ -17,7 +18,11 @@ from messaging.turn import Core, Ready
 
 
 class AsyncRuntime:
-    """Runs a process on the running event loop.  A turn that has begun is never cut short."""
+    """Runs a process on the running event loop.  A turn that has begun is never cut short.
+
+    What goes wrong in a timer's turn has no caller to go to: the loop's exception handler gets it,
+    and an `EnvironmentFault` is followed by another try after `retry_s`.
+    """
 
     def __init__(
         self,
@@ -29,6 +34,7 @@ class AsyncRuntime:
         *,
         on_deliver: Callable[[Address, Any], None] | None = None,
         trace: Trace | None = None,
+        retry_s: float = 1.0,
     ) -> None:
         self.core = Core(address, process)
         self._loop = asyncio.get_running_loop()
@@ -38,6 +44,7 @@ class AsyncRuntime:
         self._outbox: deque[Envelope[Any]] = deque()
         self._calls, self._turns = asyncio.Lock(), asyncio.Lock()
         self._answer: asyncio.Future[Any] = self._loop.create_future()
+        self._retry_s = retry_s
         self._alarm: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -80,17 +87,19 @@ class AsyncRuntime:
 
     async def _turn(self, event: Event[Any, Any] | None) -> None:
         async with self._turns:
-            now = self._clock()
-            for timeout in self.core.overdue(now):
-                await self._carry_out(self.core.step(timeout, now), now)
-            if event is not None:
-                await self._carry_out(self.core.step(event, now), now)
+            try:
+                now = self._clock()
+                for timeout in self.core.overdue(now):
+                    await self._carry_out(self.core.step(timeout, now), now)
+                if event is not None:
+                    await self._carry_out(self.core.step(event, now), now)
+            finally:
+                self._set_alarm()  # after any turn: an alarm may ring a little early, by our clock
 
     async def _carry_out(self, ready: Ready, now: Time) -> None:
         if self.core.must_save(ready):
             await self._journal.save(ready.durable, ready.outgoing)
         self.core.adopt(ready)
-        self._set_alarm()
         self._outbox.extend(ready.outgoing)
         for answer in ready.answers:
             if not self._answer.done():  # cancelled by close
@@ -103,13 +112,24 @@ class AsyncRuntime:
             await self._transport.send(self._outbox[0])
             await self._journal.sent(self._outbox.popleft())
 
-    def _set_alarm(self) -> None:
+    def _set_alarm(self, at_least_s: float = 0.0) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
         deadline = self.core.deadline
         if deadline is not None:
-            when = self._loop.time() + max(0.0, deadline - self._clock())
-            self._alarm = self._loop.call_at(when, lambda: self._spawn(self._turn(None)))
+            delay_s = max(at_least_s, deadline - self._clock())
+            self._alarm = self._loop.call_later(delay_s, self._ring)
+
+    def _ring(self) -> None:
+        self._spawn(self._turn(None)).add_done_callback(self._rung)
+
+    def _rung(self, task: asyncio.Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            said = f"a timer of {self.core.address!r}"
+            self._loop.call_exception_handler({"message": said, "exception": error, "task": task})
+        if isinstance(error, EnvironmentFault):
+            self._set_alarm(at_least_s=self._retry_s)
 
     def _whole(self, work: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
         return asyncio.shield(self._spawn(work))

@@ -156,6 +156,46 @@ def test_a_timer_fires_by_itself() -> None:
     run(work())
 
 
+def test_an_alarm_that_rings_too_early_by_the_drivers_clock_rings_again() -> None:
+    class Later(Echo):
+        def step(self, state: int, event: Any, now: float) -> Step[int]:
+            if type(event) is Invoke:
+                return Step(state, (SetTimer("t", now + 0.001),), "Ask")
+            return Step(state, (Respond("fired"),), "Answer")
+
+    readings = iter(0.0004 * n for n in range(1, 1000))
+
+    async def work() -> None:
+        journal = AsyncMemoryJournal()
+        runtime = AsyncRuntime("a", Later(), Wire([]), lambda: next(readings), journal)
+        assert await runtime.call("timer") == "fired"
+        await runtime.close()
+
+    run(work())
+
+
+def test_a_timer_whose_turn_cannot_be_saved_is_reported_and_tried_again() -> None:
+    async def work() -> None:
+        diary: list[Any] = []
+        journal, reported = Diary(diary), []
+
+        def report(loop: Any, context: dict[str, Any]) -> None:
+            reported.append(context["exception"])
+            journal.fails = False
+
+        asyncio.get_running_loop().set_exception_handler(report)
+        runtime = AsyncRuntime("a", Echo(), Wire(diary), None, journal, retry_s=0.0)
+        call = asyncio.create_task(runtime.call("timer"))
+        while not diary:
+            await asyncio.sleep(0)
+        journal.fails = True
+        assert await call == "fired"
+        assert [type(error) for error in reported] == [EnvironmentFault]
+        await runtime.close()
+
+    run(work())
+
+
 def test_a_cancelled_call_gives_up_the_answer_and_not_the_request() -> None:
     async def work() -> None:
         diary: list[Any] = []
