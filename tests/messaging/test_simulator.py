@@ -242,13 +242,17 @@ def test_the_application_may_schedule_the_next_request_from_an_answer() -> None:
     assert [now for now, _ in sim.states["a"]] == [0.0, 1.0, 2.0, 3.0]
 
 
-@pytest.mark.parametrize("call", ["invoke", "run", "crash", "pause", "partition", "heal"])
+@pytest.mark.parametrize(
+    "call", ["invoke", "run", "crash", "restart", "pause", "resume", "partition", "heal"]
+)
 def test_the_application_may_call_nothing_else_within_a_step(call: str) -> None:
     sim: Simulator
     arguments: dict[str, tuple[Any, ...]] = {
         "invoke": ("b", ()),
         "crash": ("b",),
+        "restart": ("b",),
         "pause": ("b",),
+        "resume": ("b",),
         "partition": ([["a"]],),
     }
 
@@ -267,7 +271,7 @@ def test_the_application_may_call_nothing_else_within_a_step(call: str) -> None:
 
 def test_a_crash_keeps_the_durable_state_and_drops_timers_and_requests() -> None:
     sim = Simulator({"a": Logging(commands)})
-    sim.invoke("a", (SetTimer("t", 5.0),))
+    sim.invoke("a", (SetTimer("t", 5.0), Send("a", "forgotten")))
     sim.invoke("a", (), at=1)  # waits behind the first, which is never answered
     sim.run(until=2)
     sim.crash("a")
@@ -280,6 +284,23 @@ def test_a_crash_keeps_the_durable_state_and_drops_timers_and_requests() -> None
     assert [type(event) for event in events(sim, "a")] == [Invoke, Restart]
     assert sim.states["a"][1] == (6.0, Restart())
     sim.invoke("a", ())  # nothing outstanding is left
+
+
+def test_nothing_of_before_a_quick_crash_and_restart_comes_back() -> None:
+    def answers_after_a_restart(event: Any) -> tuple[Any, ...]:
+        if event == Invoke("after"):
+            return (Respond(None),)
+        return (SetTimer("t", 5.0),) if type(event) is Invoke else ()
+
+    sim = Simulator({"a": Logging(answers_after_a_restart)})
+    sim.invoke("a", "before")
+    sim.invoke("a", "waiting behind it", at=1)
+    sim.run(until=2)
+    sim.crash("a")
+    sim.restart("a")
+    sim.invoke("a", "after")
+    sim.run()
+    assert events(sim, "a") == [Invoke("before"), Restart(), Invoke("after")]
 
 
 @pytest.mark.parametrize("lossy", [False, True])

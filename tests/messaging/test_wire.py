@@ -273,8 +273,12 @@ class Bare(msgspec.Struct):
     """A struct without a tag."""
 
 
+class Impostor(msgspec.Struct, tag="Data"):
+    """A struct with the tag of another."""
+
+
 @pytest.mark.parametrize(
-    "types", [int, Data | None, Data | int, list[Data], Bare, Data | Bare, "D"]
+    "types", [int, Data | None, Data | int, list[Data], Bare, Data | Bare, Data | Impostor, "D"]
 )
 def test_messages_must_be_tagged_structs(types: Any) -> None:
     with pytest.raises(BadCodec):
