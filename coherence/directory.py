@@ -124,14 +124,19 @@ X = HomeScratch
 _cache = attrgetter("cache")
 
 
+def _known(sharers: tuple[Sharer, ...], cache: Address) -> Serial:
+    """The serial under which `cache` is among `sharers`, or -1."""
+    i = bisect_left(sharers, cache, key=_cache)
+    return sharers[i].serial if i < len(sharers) and sharers[i].cache == cache else -1
+
+
 def _heard(x: X) -> Serial:
-    """The serial of the last request of `src` that home answered and remembers, or -1."""
-    i = bisect_left(x.sharers, x.src, key=_cache)
-    return x.sharers[i].serial if i < len(x.sharers) and x.sharers[i].cache == x.src else -1
-
-
-def _awaited(x: X) -> bool:
-    return any(sharer.cache == x.src for sharer in x.unacked)
+    """The newest serial of `src` that home remembers, wherever it stands, or -1."""
+    serials = [_known(x.sharers, x.src), _known(x.unacked, x.src)]
+    serials += [waiter.serial for waiter in x.queue if waiter.cache == x.src]
+    if x.owner == x.src:
+        serials.append(x.owner_serial)
+    return max(serials)
 
 
 def _with(sharers: tuple[Sharer, ...], cache: Address, serial: Serial) -> tuple[Sharer, ...]:
@@ -315,7 +320,7 @@ def _nack_busy(x: X) -> None:
 
 
 def _acked(x: X) -> None:
-    if _awaited(x):
+    if _known(x.unacked, x.src) >= 0:
         x.unacked = tuple(sharer for sharer in x.unacked if sharer.cache != x.src)
         if not x.unacked and x.policy.validity is not None:
             x.out.append(CancelTimer(ACKS))
@@ -464,20 +469,18 @@ HOME: Table[HomeScratch] = Table(
 def _get_s(x: X) -> str:
     if _heard(x) > x.msg.serial:
         return "GetS/late"
-    others = len(x.sharers) - (_heard(x) >= 0)
+    others = len(x.sharers) - (_known(x.sharers, x.src) >= 0)
     return "GetS" if others else "GetS/sole"
 
 
 def _get_m(x: X) -> str:
-    serial = x.msg.serial
-    if _heard(x) > serial:
+    # An older ask may claim a base that its cache has forgotten since.
+    if _heard(x) > x.msg.serial:
         return "GetM/late"
     if x.at is HomeAt.M and x.owner == x.src:
-        return "GetM/owner" if serial >= x.owner_serial else "GetM/late"
-    for waiter in x.queue:
-        if waiter.cache == x.src:
-            # An older ask may claim a base that its cache has forgotten since.
-            return "GetM/queued" if serial >= waiter.serial else "GetM/late"
+        return "GetM/owner"
+    if any(waiter.cache == x.src for waiter in x.queue):
+        return "GetM/queued"
     return "GetM"
 
 
@@ -520,7 +523,9 @@ def _leave(x: X) -> str:
 
 
 def _inv_ack(x: X) -> str:
-    return "InvAck" if _awaited(x) and x.msg.version >= x.version else "InvAck/late"
+    return (
+        "InvAck" if _known(x.unacked, x.src) >= 0 and x.msg.version >= x.version else "InvAck/late"
+    )
 
 
 _GUARDED: dict[Any, Callable[[X], str]] = {
