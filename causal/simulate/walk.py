@@ -106,15 +106,31 @@ class Bench:
 
     def find(self, src: Address, dst: Address, kind: str) -> int:
         """The oldest packet of this kind on its way from `src` to `dst`."""
-        return next(
-            index
-            for index, (s, d, packet) in enumerate(self.flying)
-            if s == src and d == dst and type(packet).__name__ == kind
-        )
+        for index, (s, d, packet) in enumerate(self.flying):
+            if s == src and d == dst and type(packet).__name__.endswith(kind):
+                return index
+        raise LookupError(f"no {kind} is on its way from {src} to {dst}")
 
     def pass_on(self, src: Address, dst: Address, kind: str = "Data") -> Step[Any] | None:
         """Let the oldest packet of this kind from `src` to `dst` arrive."""
         return self.arrive(self.find(src, dst, kind))
+
+    def play(self, script: str) -> None:
+        """Events in shorthand: `a>b` a sends to b; at b, from a, arrives the oldest message `b<a`,
+        acknowledgement `b?a` or release `b!a`; `a*` a broadcasts; `a+` a crashes; `b-a` b hears so.
+        """
+        for word in script.split():
+            address, sign, peer = word[0], word[1], word[2:]
+            if sign == ">":
+                self.send(address, peer)
+            elif sign == "*":
+                self.do(address, Invoke(Broadcast(None)))
+            elif sign == "+":
+                self.crash(address)
+            elif sign == "-":
+                self.do(address, Invoke(PeerDown(peer)))
+            else:
+                self.pass_on(peer, address, {"<": "Data", "?": "Ack", "!": "Release"}[sign])
 
     def crash(self, address: Address) -> None:
         """Stop the process; what it has sent may still arrive."""
