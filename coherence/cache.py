@@ -369,10 +369,9 @@ CACHE: Table[CacheScratch] = Table(
         Row("IS_A MS_A", "PutAck/E", WROTE, "E", "PutAckE", DRAFT),
         Row("IS_A", "PutAck/killed", (*WROTE, lapse), "I", "PutAckDead", NET),
         Row("IS_A_I", "PutAck/S PutAck/E PutAck/killed", WROTE, "I", "PutAckDead", BOUND),
-        Row("MS_A", "Nack", (answered, refused), "S", "NackLive", CAS),
-        Row("MS_A", "Nack/behind", (answered, refused, lapse), "I", "NackDead", CAS),
-        Row("IS_A", "Nack Nack/behind", (answered, refused, lapse), "I", "NackDead", CAS),
-        Row("IS_A_I", "Nack Nack/behind", (answered, refused), "I", "NackDead", CAS),
+        # The timer was set anew, and home lists no copy for a refusal: what was beneath is a base.
+        Row("IS_A MS_A", "Nack", (answered, refused, lapse), "I", "Nacked", CAS),
+        Row("IS_A_I", "Nack", (answered, refused), "I", "Nacked", CAS),
         # An answer that nobody awaits.  A newer ask for the grant renews the one that came late.
         Row(EVERY, "Data/late PutAck/late Nack/late", (), "=", "Late", NET),
         Row(f"{STABLE} {READING} {WRITING}", "Data/M-late", (return_grant,), "=", "Return", NET),
@@ -422,9 +421,7 @@ def _put_ack(x: X) -> str:
 
 def _nack(x: X) -> str:
     msg: Nack = x.msg
-    if x.asked is None or msg.serial != x.asked.serial:
-        return "Nack/late"
-    return "Nack" if msg.version == x.version else "Nack/behind"
+    return "Nack/late" if x.asked is None or msg.serial != x.asked.serial else "Nack"
 
 
 def _inv(x: X) -> str:
