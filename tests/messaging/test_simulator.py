@@ -340,6 +340,7 @@ def test_events_of_a_paused_process_wait_with_overdue_timers_first() -> None:
     assert set(sim.timers["b"]) == {"first", "second", "later"}
     sim.resume("b")
     assert sim.states["b"][1:] == ((5.0, Timeout("first")), (5.0, Timeout("second")))
+    assert sim.timers["b"] == {"later": 9.0}
     sim.run()
     rest = [(now, type(event)) for now, event in sim.states["b"][3:]]
     assert rest == [(5.0, Receive), (5.0, Receive), (5.0, Invoke), (9.0, Timeout)]
