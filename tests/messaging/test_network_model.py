@@ -175,6 +175,7 @@ def test_an_option_that_the_guarantee_forbids_is_refused(
         {"guarantee": Guarantee.ORDERED_LOSSY, "loss_probability": "often"},
         {"guarantee": Guarantee.ORDERED_DUPLICATING, "duplicate_probability": 2},
         {"guarantee": Guarantee.ORDERED_DUPLICATING, "copies_max": 0},
+        {"guarantee": Guarantee.UNORDERED, "reorder_probability": 2},
         {"guarantee": Guarantee.UNORDERED, "reorder_probability": 0.5, "reorder_delay": -1},
     ],
 )
