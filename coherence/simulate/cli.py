@@ -39,10 +39,10 @@ Check = Annotated[
     bool, typer.Option("--check", help="Check all invariants at every step of the engine's runs.")
 ]
 MEANING = """\
-[bold]Saved[/bold]: tokens not sent, against sending every artifact to everybody in every step \
-(the paper's broadcast) and against the full text at every access (refetch).
-[bold]Stale[/bold]: reads of an outdated copy, mean of a run; longest: such reads in a row. \
-Lost updates in all runs: {lost}.
+[bold]Saved[/bold]: tokens not sent, against the paper's broadcast (every artifact to everybody in \
+every step) and against refetch (the full text at every access).
+[bold]Stale[/bold]: reads of an outdated copy; longest: in a row (paper), in steps since it was \
+replaced (engine). Lost updates: {lost}; refusing them costs the refetch.
 Next: python -m coherence.simulate run churn --set loss_probability=0.2"""
 
 

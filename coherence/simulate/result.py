@@ -31,7 +31,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     hits: int
     #: Hits on a copy that was not the current version.
     stale_reads: int
-    #: Longest row of stale reads of one agent on one artifact.
+    #: Under the paper's rules the longest row of stale reads of one agent on one artifact; under
+    #: the engine's the most steps, the first included, after which a replaced version was read.
     max_stale_steps: int
     #: Stale reads beyond the strategy's bound; None where a strategy promises none.
     bound_violations: int | None
