@@ -235,6 +235,8 @@ class Hybrid(Machine[State]):
     def release(self, state: State, commands: Commands) -> State:
         """Move on over delivered messages; let the recipients of later ones tell."""
         own, passed = state.own.advance(lambda _, entry: entry.acked)
+        if not passed:
+            return replace(state, own=own)
         let: dict[int, int] = {}
         window, links = own.window, state.links
         for key, entry in passed:
@@ -246,7 +248,8 @@ class Hybrid(Machine[State]):
         for party, key in let.items():
             links = links.put(party, replace(links.get(party) or FRESH, let=key))
             commands.append(Send(self.team[party], Release(key, state.gone)))
-        return replace(state, own=replace(own, window=window), links=links)
+        own = Front(window, own.next, own.first, own.party, own.second)
+        return replace(state, own=own, links=links)
 
     def free(self, state: State, commands: Commands) -> State:
         """Move on over secrets that may be told; put on the wire what waited for them."""
@@ -256,36 +259,33 @@ class Hybrid(Machine[State]):
             return kept.id <= (links.get(kept.party) or FRESH).told
 
         kept, _ = state.kept.advance(told)
-        state = replace(state, kept=kept)
-        waiting, end = state.waiting, state.own.next
+        own, window, waiting, ahead = state.own, state.own.window, state.waiting, state.ahead
+        freed: list[tuple[int, Own]] = []
         # What was sent before the oldest secret came waits for nothing.
-        while (found := state.own.window.first(waiting)) and found[1].need <= kept.first:
-            state = self.transmit(state, *found, commands)
+        while (found := window.first(waiting)) is not None and found[1].need <= kept.first:
+            freed.append(found)
             waiting = found[0] + 1
-        waiting = found[0] if found else end
+        waiting = own.next if found is None else found[0]
         # Its owner may be sent what was sent before the oldest secret of anybody else came.
-        ahead = max(waiting, state.ahead)
-        while (found := state.own.window.first(ahead)) and found[1].need <= kept.second:
+        ahead = max(waiting, ahead)
+        while (found := window.first(ahead)) is not None and found[1].need <= kept.second:
             if found[1].party == kept.party:
-                state = self.transmit(state, *found, commands)
+                freed.append(found)
             ahead = found[0] + 1
-        ahead = found[0] if found else end
-        return replace(state, waiting=waiting, ahead=ahead)
-
-    def transmit(self, state: State, id: int, entry: Own, commands: Commands) -> State:
-        """Put a queued message on the wire; one that is there already stays as it is."""
-        if entry.sent:
-            return state
-        own, party = state.own, entry.party
-        link = state.links.get(party) or FRESH
-        secret = own.older(party) < id
-        entry = Own(party, entry.need, entry.payload, link.out, True, secret)
-        commands.append(Send(self.team[party], self.packet(state, id, entry)))
-        return replace(
-            state,
-            own=replace(own, window=own.window.put(id, entry)),
-            links=state.links.put(party, replace(link, out=id)),
-        )
+        ahead = own.next if found is None else found[0]
+        for id, entry in freed:
+            if entry.sent:
+                continue
+            party = entry.party
+            link = links.get(party) or FRESH
+            secret = own.older(party) < id
+            entry = Own(party, entry.need, entry.payload, link.out, True, secret)
+            commands.append(Send(self.team[party], self.packet(state, id, entry)))
+            window = window.put(id, entry)
+            link = Link(id, link.acked, link.let, link.got, link.told, link.filed)
+            links = links.put(party, link)
+        own = Front(window, own.next, own.first, own.party, own.second)
+        return State(own, kept, links, waiting, ahead, state.gone, state.ticking)
 
     # Views.
 

@@ -20,7 +20,7 @@ V = TypeVar("V")
 BITS = 5
 WIDTH = 1 << BITS
 MASK = WIDTH - 1
-_EMPTY: tuple[Any, ...] = (None,) * WIDTH
+_BARE: tuple[Any, ...] = (None,) * WIDTH
 
 
 class Window(Value, Generic[V], frozen=True, gc=False, tag=True):
@@ -47,21 +47,20 @@ class Window(Value, Generic[V], frozen=True, gc=False, tag=True):
         """With `value`, which is not None, at `key`."""
         prefix, shift, root = self.prefix, self.shift, self.root
         if root is None:
-            prefix, shift, root = key >> BITS, 0, _EMPTY
+            prefix, shift, root = key >> BITS, 0, _BARE
         while key >> shift + BITS != prefix:
-            root = _with(_EMPTY, prefix & MASK, root)
+            root = _with(_BARE, prefix & MASK, root)
             prefix >>= BITS
             shift += BITS
         return Window(prefix, shift, _put(root, shift, key, value))
 
     def drop(self, key: int) -> Window[V]:
         """Without `key`, which is present."""
-        shift, root = self.shift, self.root
+        prefix, shift, root = self.prefix, self.shift, self.root
         assert root is not None
         node = _drop(root, shift, key)
         if node is None:
-            return Window()
-        prefix = self.prefix
+            return EMPTY
         while shift and node.count(None) == MASK:
             place, node = next((i, n) for i, n in enumerate(node) if n is not None)
             prefix = prefix << BITS | place
@@ -70,12 +69,16 @@ class Window(Value, Generic[V], frozen=True, gc=False, tag=True):
 
     def first(self, start: int) -> tuple[int, V] | None:
         """The smallest key not below `start`, with its value."""
-        if self.root is None:
+        prefix, shift, root = self.prefix, self.shift, self.root
+        block = start >> shift + BITS
+        if root is None or block > prefix:
             return None
-        lowest = self.prefix << self.shift + BITS
-        if start >> self.shift + BITS > self.prefix:
-            return None
-        return _first(self.root, self.shift, max(start, lowest), lowest)
+        if not shift and block == prefix:
+            value = root[start & MASK]
+            if value is not None:
+                return start, value
+        lowest = prefix << shift + BITS
+        return _first(root, shift, max(start, lowest), lowest)
 
     def items(self) -> Iterator[tuple[int, V]]:
         """All entries, in the order of the keys."""
@@ -87,6 +90,9 @@ class Window(Value, Generic[V], frozen=True, gc=False, tag=True):
     def __repr__(self) -> str:
         """The contents, not the tree."""
         return f"Window({dict(self.items())!r})"
+
+
+EMPTY: Window[Any] = Window()
 
 
 def _with(node: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:
@@ -101,7 +107,7 @@ def _put(node: tuple[Any, ...], shift: int, key: int, value: Any) -> tuple[Any, 
         copy[key & MASK] = value
     else:
         place = key >> shift & MASK
-        copy[place] = _put(node[place] or _EMPTY, shift - BITS, key, value)
+        copy[place] = _put(node[place] or _BARE, shift - BITS, key, value)
     return tuple(copy)
 
 
