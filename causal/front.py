@@ -66,23 +66,23 @@ class Front(Value, Generic[E], frozen=True, gc=False, tag=True):
         Those are the entries that `first` passed, which leave the window, and the entries of the
         new `first`'s party that `second` passed, which stay in it.
         """
-        window, passed = self.window, []
-        found = window.first(self.first)
+        window, stop, passed = self.window, self.next, []
+        found = window.first(self.first, stop)
         while found is not None and closed(*found):
             passed.append(found)
             window = window.drop(found[0])
-            found = window.first(found[0] + 1)
+            found = window.first(found[0] + 1, stop)
         if found is None:
-            return Front(window, self.next, self.next, -1, self.next), passed
+            return Front(window, stop, stop, -1, stop), passed
         first, party = found[0], found[1].party
         # All that is open before the old `second` belongs to the old `first`'s party.  So a new
         # party begins at or behind `second`, and no entry is passed twice by one cursor.
-        found = window.first(max(first, self.second))
+        found = window.first(max(first, self.second), stop)
         while found is not None:
             if found[1].party == party:
                 passed.append(found)
             elif not closed(*found):
                 break
-            found = window.first(found[0] + 1)
-        second = self.next if found is None else found[0]
-        return Front(window, self.next, first, party, second), passed
+            found = window.first(found[0] + 1, stop)
+        second = stop if found is None else found[0]
+        return Front(window, stop, first, party, second), passed

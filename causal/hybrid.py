@@ -259,20 +259,21 @@ class Hybrid(Machine[State]):
             return kept.id <= (links.get(kept.party) or FRESH).told
 
         kept, _ = state.kept.advance(told)
-        own, window, waiting, ahead = state.own, state.own.window, state.waiting, state.ahead
+        own, waiting, ahead = state.own, state.waiting, state.ahead
+        window, stop = own.window, own.next
         freed: list[tuple[int, Own]] = []
         # What was sent before the oldest secret came waits for nothing.
-        while (found := window.first(waiting)) is not None and found[1].need <= kept.first:
+        while (found := window.first(waiting, stop)) is not None and found[1].need <= kept.first:
             freed.append(found)
             waiting = found[0] + 1
-        waiting = own.next if found is None else found[0]
+        waiting = stop if found is None else found[0]
         # Its owner may be sent what was sent before the oldest secret of anybody else came.
         ahead = max(waiting, ahead)
-        while (found := window.first(ahead)) is not None and found[1].need <= kept.second:
+        while (found := window.first(ahead, stop)) is not None and found[1].need <= kept.second:
             if found[1].party == kept.party:
                 freed.append(found)
             ahead = found[0] + 1
-        ahead = own.next if found is None else found[0]
+        ahead = stop if found is None else found[0]
         for id, entry in freed:
             if entry.sent:
                 continue

@@ -61,23 +61,25 @@ class Window(Value, Generic[V], frozen=True, gc=False, tag=True):
         node = _drop(root, shift, key)
         if node is None:
             return EMPTY
-        while shift and node.count(None) == MASK:
+        # Only a block that has lost a child may have become larger than its contents need.
+        lost = shift and node[key >> shift & MASK] is None
+        while lost and shift and node.count(None) == MASK:
             place, node = next((i, n) for i, n in enumerate(node) if n is not None)
             prefix = prefix << BITS | place
             shift -= BITS
         return Window(prefix, shift, node)
 
-    def first(self, start: int) -> tuple[int, V] | None:
-        """The smallest key not below `start`, with its value."""
-        prefix, shift, root = self.prefix, self.shift, self.root
-        block = start >> shift + BITS
-        if root is None or block > prefix:
+    def first(self, start: int, stop: int | None = None) -> tuple[int, V] | None:
+        """The smallest key not below `start`, with its value; no key is `stop` or above."""
+        if start == stop:
             return None
-        if not shift and block == prefix:
-            value = root[start & MASK]
-            if value is not None:
-                return start, value
-        lowest = prefix << shift + BITS
+        value = self.get(start)
+        if value is not None:
+            return start, value
+        shift, root = self.shift, self.root
+        if root is None or start >> shift + BITS > self.prefix:
+            return None
+        lowest = self.prefix << shift + BITS
         return _first(root, shift, max(start, lowest), lowest)
 
     def items(self) -> Iterator[tuple[int, V]]:
