@@ -452,15 +452,17 @@ HOME: Table[HomeScratch] = Table(
         # Departures.
         Row(HELD, "PutS PutE", (forget_copy,), "=", "PutS", PRIMER),
         Row("S E", "Empty", (), "I", "Empty", LAST),
-        Row(EVERY, "Leave", (forget,), "=", "Leave", GOODBYE),
+        Row("I", "Leave", (), "=", "Leave", GOODBYE),
+        Row(HELD, "Leave", (forget,), "=", "Leave", GOODBYE),
         Row("M", "Leave/owner", (forget, end_grant), "S", "LeaveOwner", GOODBYE),
         # What comes late is ignored.
-        Row(EVERY, "GetS/late GetM/late PutM/late", (), "=", "Late", NET),
-        Row(EVERY, "PutS/late PutE/late InvAck/late Leave/late", (), "=", "Late", NET),
+        Row(EVERY, "PutM/late PutS/late PutE/late InvAck/late", (), "=", "Late", NET),
+        Row(HELD, "GetS/late GetM/late Leave/late", (), "=", "Late", NET),
         # Home's own timer and crash.
         Row(FREE, "push", (push,), "S", "Push", PAPER),
         Row(BUSY, "push", (push,), "=", "Push", PAPER),
-        Row("I S E S_A", "Restart", (arm_push, arm_acks), "=", "HomeRestart", AGAIN),
+        Row("I", "Restart", (arm_push,), "=", "HomeRestart", AGAIN),
+        Row("S E S_A", "Restart", (arm_push, arm_acks), "=", "HomeRestart", AGAIN),
         Row("M", "Restart", (arm_push, arm_acks, arm_grant), "=", "HomeRestart", AGAIN),
     ],
 )
