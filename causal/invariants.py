@@ -1,0 +1,99 @@
+"""What must hold, as a pure ghost: what each process knows of messages that are undelivered.
+
+A checker folds `observe` over every step of every path; a simulation over its one path.  Only
+undelivered messages are kept, so the ghost stays as small as the network.  It judges as
+:mod:`causal.history` does, and names the first breach instead of all of them.
+
+Invariants: `Knowledge.broken` stays empty (causal delivery, and no message twice or out of thin
+air); once nothing is on its way, `Knowledge.pending` is empty (nothing is lost) and every process
+is idle (no secret is kept for ever).
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from causal.front import Front
+from causal.hybrid_state import State
+from causal.messages import Broadcast, Unicast
+from messaging.process import Address, Deliver, Event, Invoke, Respond, Step, Value
+
+Name: TypeAlias = tuple[Address, int, Address]
+"""A message to one process: its sender, the sender's count, its destination."""
+
+
+class Knowledge(Value, frozen=True, gc=False, tag=True):
+    """The ghost.
+
+    `pending` are the messages sent and not delivered, each with the undelivered ones in its causal
+    past; `known` gives for each process the undelivered ones in its own.
+    """
+
+    known: tuple[tuple[Address, frozenset[Name]], ...]
+    pending: frozenset[tuple[Name, frozenset[Name]]] = frozenset()
+    broken: str = ""
+
+
+def nothing(team: tuple[Address, ...]) -> Knowledge:
+    """Before the first event."""
+    return Knowledge(tuple((address, frozenset()) for address in sorted(team)))
+
+
+def observe(
+    knowledge: Knowledge, address: Address, event: Event[Any, Any], step: Step[Any]
+) -> Knowledge:
+    """What is known after one step of the process at `address`."""
+    known, pending, broken = dict(knowledge.known), dict(knowledge.pending), knowledge.broken
+    if type(event) is Invoke and type(event.request) in (Unicast, Broadcast):
+        id = next(c.result for c in step.commands if type(c) is Respond)
+        dsts = [event.request.dst] if type(event.request) is Unicast else list(known)
+        names = {(address, id, dst) for dst in dsts}
+        pending.update(dict.fromkeys(names, known[address]))
+        known[address] |= names
+    gone = getattr(step.state, "gone", ())
+    for command in step.commands:
+        if type(command) is not Deliver:
+            continue
+        name = (command.src, command.message.id, address)
+        past = pending.pop(name, None)
+        if past is None:
+            broken = broken or f"{address} delivers {name[0]}{name[1]} twice, or from nowhere"
+            continue
+        early = sorted(p for p in past if p in pending and p[2] == address and p[0] not in gone)
+        if early:
+            broken = broken or (
+                f"{address} delivers {name[0]}{name[1]} before {early[0][0]}{early[0][1]}"
+            )
+        known[address] |= past
+    # What is delivered, or fenced off for ever, can be left out of everybody's knowledge.
+    if gone or any(type(command) is Deliver for command in step.commands):
+        live = frozenset(name for name in pending if name[2] != address or name[0] not in gone)
+        known = {a: names & live for a, names in known.items()}
+        pending = {name: past & live for name, past in pending.items() if name in live}
+    return Knowledge(tuple(sorted(known.items())), frozenset(pending.items()), broken)
+
+
+def front_holds(front: Front[Any], closed: Any) -> bool:
+    """The invariant of a front: its cursors stand where a reading of everything puts them.
+
+    Holds after every step for a process's own messages, `closed` being acknowledged.
+    """
+    still = [(key, entry.party) for key, entry in front.window.items() if not closed(entry)]
+    first = min(still, default=(front.next, -1))
+    second = min((key for key, party in still if party != first[1]), default=front.next)
+    return (front.first, front.second) == (first[0], second) and (
+        not still or front.party == first[1]
+    )
+
+
+def hybrid_holds(state: State) -> bool:
+    """Both fronts of a hybrid's state, and no queued message that nothing holds back."""
+
+    def told(kept: Any) -> bool:
+        link = state.links.get(kept.party)
+        return link is not None and kept.id <= link.told
+
+    fronts = front_holds(state.own, lambda own: own.acked) and front_holds(state.kept, told)
+    return fronts and all(
+        own.sent or state.kept.older(own.party) < own.need for _, own in state.own.window.items()
+    )
