@@ -110,7 +110,10 @@ class Bounds:
 
 
 Ghost: TypeAlias = Hashable
-Observe: TypeAlias = Callable[[Any, Address, Event[Any, Any], Step[Any]], Ghost]
+#: From the ghost and what the witness saw to the next ghost.
+Observe: TypeAlias = Callable[..., Ghost]
+Seen: TypeAlias = tuple[Hashable, ...]
+Witness: TypeAlias = Callable[[Address, Any, Event[Any, Any], Step[Any]], Seen | None]
 
 
 class View:
@@ -172,7 +175,9 @@ class System:
     """Processes, their network, their environment and the bounds of the model.
 
     `observe` folds history into a ghost that properties may read: it is given the ghost so far, the
-    address, the event and the step, and must be pure.
+    address, the event and the step, and must be pure.  A `witness` may replace those three by what
+    `observe` reads of them, or by None where the ghost cannot change: it is given the address, the
+    state before, the event and the step.  The less it keeps, the fewer calls of `observe`.
     """
 
     def __init__(
@@ -184,6 +189,7 @@ class System:
         bounds: Bounds | None = None,
         timer_guard: TimerGuard | None = None,
         observe: Observe | None = None,
+        witness: Witness | None = None,
         ghost: Ghost = None,
     ) -> None:
         self.processes = dict(processes)
@@ -198,6 +204,7 @@ class System:
             raise ModelError(f"no such process: {', '.join(sorted(unknown))}")
         self._timer_guard = timer_guard
         self._observe = observe
+        self._witness = witness
         self._index = {address: i for i, address in enumerate(self.addresses)}
         count = len(self.addresses)
         self._extras: dict[str, tuple[int, Hashable]] = {}
@@ -433,7 +440,11 @@ class System:
         after = Local(step.state, frozenset(armed), True, local.invoked, waiting)
         action = Action(step.action or DISCARDED, address, kind, peer, subject, tuple(sent))
         if "ghost" in self._extras:
-            updates.append((self.extra_slot("ghost"), (address, event, step)))
+            seen: Seen | None = (address, event, step)
+            if self._witness is not None:
+                seen = self._witness(address, local.state, event, step)
+            if seen is not None:
+                updates.append((self.extra_slot("ghost"), seen))
         writes = ((self._index[address], after), *writes)
         yield Change(action, writes, tuple(updates))
 

@@ -1,0 +1,127 @@
+"""What the mesi model remembers of the past: `coherence.invariants.observe`, on a short memory.
+
+A ghost multiplies states, so this one holds only what a later judgement can read:
+
+* whose grant lives and who waits is taken from the home's state before each step, not remembered;
+* a refused commit is remembered where its request may arrive a second time;
+* what had returned when a read began matters under strict visibility, until the read is answered;
+* what was current at the last ask matters while there is a copy or a request.
+
+The one judgement that this takes away from `observe`, that a grant begins from the current version,
+is asked of states instead: `draft_is_current`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from coherence.invariants import Ghost, Watched, observe
+from coherence.messages import GetM, GetS, PutM
+from coherence.policy import Policy, Visibility
+from coherence.states import CacheAt, CacheState, HomeState, Waiter
+from messaging.process import Address, Event, Invoke, Respond, Send, Step, Timeout
+
+READS = frozenset({CacheAt.IS_D, CacheAt.IS_D_I})
+
+
+class Directory(NamedTuple):
+    """Whose grant lives and who waits for one, before a step."""
+
+    owner: Address = ""
+    epoch: int = 0
+    queue: tuple[Address, ...] = ()
+
+
+NOBODY = Directory()
+
+
+def witness(
+    address: Address, before: Any, event: Event[Any, Any], step: Step[Any]
+) -> tuple[Any, ...] | None:
+    """What `observe` reads of a step, or None where it would remember nothing new."""
+    if isinstance(step.state, HomeState):
+        return _of_home(address, before, event, step)
+    return _of_cache(address, before, event, step)
+
+
+def _of_home(
+    address: Address, before: HomeState, event: Event[Any, Any], step: Step[HomeState]
+) -> tuple[Any, ...] | None:
+    after = step.state
+    then, now = _directory(before), _directory(after)
+    if (before.version, then) == (after.version, now):
+        return None
+    queue = tuple(Waiter(cache, 0, 0) for cache in now.queue)
+    seen = HomeState(
+        after.at, after.version, after.content, owner=now.owner, epoch=now.epoch, queue=queue
+    )
+    return address, event, Step(seen, (), step.action), then
+
+
+def _directory(home: HomeState) -> Directory:
+    return Directory(home.owner, home.epoch, tuple(waiter.cache for waiter in home.queue))
+
+
+def _of_cache(
+    address: Address, before: CacheState, event: Event[Any, Any], step: Step[CacheState]
+) -> tuple[Any, ...] | None:
+    after = step.state
+    commands: list[Any] = []
+    for command in step.commands:
+        if isinstance(command, Respond):
+            commands.append(command)
+        elif isinstance(command, Send) and isinstance(command.message, GetS | GetM | PutM):
+            commands.append(Send("", GetS(0, 0)))
+    if not commands and before.at is after.at:
+        return None
+    if not isinstance(event, Invoke):
+        event = Timeout("")
+    action = step.action if step.action == "Retry" else ""
+    seen = CacheState(after.at, serial=after.serial if commands else 0)
+    return address, event, Step(seen, tuple(commands), action), NOBODY
+
+
+def remember(
+    policy: Policy,
+    repeats: bool,
+    ghost: Ghost,
+    address: Address,
+    event: Event[Any, Any],
+    step: Step[Any],
+    then: Directory,
+) -> Ghost:
+    """The ghost after a step.  `repeats`: a request may arrive more than once."""
+    known = msgspec.structs.replace(ghost, owner=then.owner, epoch=then.epoch, queue=then.queue)
+    after = observe(known, address, event, step, policy)
+    strict = policy.visibility is Visibility.STRICT
+    caches = after.caches
+    if isinstance(step.state, CacheState):
+        at = step.state.at
+        caches = tuple(
+            Watched(
+                watched.cache,
+                0 if at is CacheAt.I else watched.asked,
+                watched.begun if strict and at in READS else 0,
+                watched.served,
+            )
+            if watched.cache == address
+            else watched
+            for watched in caches
+        )
+    return msgspec.structs.replace(
+        after,
+        owner="",
+        epoch=0,
+        queue=(),
+        caches=caches,
+        refused=after.refused if repeats else (),
+        returned=after.returned if strict else 0,
+    )
+
+
+def draft_is_current(home: HomeState, address: Address, cache: CacheState) -> bool:
+    """While a grant lives, what its owner drafts from is the current version."""
+    owns = cache.at is CacheAt.M and (home.owner, home.epoch) == (address, cache.epoch)
+    return not owns or cache.version == home.version
