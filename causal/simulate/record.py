@@ -1,0 +1,77 @@
+"""What one run shows, as one record; and the protocols by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from causal.csps import Csps
+from causal.cykas import Cykas, CykasRefined
+from causal.hybrid import Hybrid
+from causal.machine import Machine
+from causal.messages import Data, MatrixData, NamedData, VectorData
+from causal.mf95 import Mf95
+from causal.named import Named
+from causal.rst91 import Rst91
+from messaging.errors import CallerError
+
+Builder = Callable[..., Machine[Any]]
+
+PROTOCOLS: Final[dict[str, Builder]] = {
+    machine.name: machine for machine in (Mf95, Cykas, CykasRefined, Csps, Hybrid, Named, Rst91)
+}
+
+
+class UnknownProtocol(CallerError):
+    """No delivery protocol has that name."""
+
+    code = "unknown-protocol"
+    remedy = "one of " + ", ".join(PROTOCOLS)
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One protocol in one experiment.  Times are in round trips; None has no meaning there.
+
+    `wait` is what a message spends in a buffer, the sender's or the receiver's, beyond its time on
+    the wire.  Metadata takes ids and counts as 64-bit numbers, a flag as one byte.
+    """
+
+    experiment: str
+    protocol: str
+    parameters: dict[str, float | int | str]
+    start_rtt: float | None = None
+    report_rtt: float | None = None
+    makespan_rtt: float | None = None
+    latency_mean_rtt: float | None = None
+    latency_p99_rtt: float | None = None
+    wait_mean_rtt: float | None = None
+    wait_max_rtt: float | None = None
+    control_per_message: float | None = None
+    metadata_bytes_mean: float | None = None
+    violations: int = 0
+
+
+def builder(protocol: str) -> Builder:
+    """The protocol of that name.  Raises `UnknownProtocol`."""
+    try:
+        return PROTOCOLS[protocol]
+    except KeyError:
+        raise UnknownProtocol(f"no protocol {protocol!r}") from None
+
+
+def metadata_bytes(machine: Machine[Any], packet: Any) -> int:
+    """Bytes on one message that are there for its order."""
+    chain = 8 if machine.chained else 0
+    kind = type(packet)
+    if kind is Data:
+        # Stop and wait needs the id only to tell repetitions apart; it has no flag.
+        return 8 if machine.name == "mf95" else 8 + chain + 1
+    if kind is NamedData:
+        return 8 + chain + 8 * len(packet.avoid)
+    if kind is MatrixData:
+        return 8 * len(packet.sent) ** 2
+    if kind is VectorData:
+        return 8 * len(packet.clock)
+    return 0

@@ -1,0 +1,61 @@
+"""Agents that look at their inbox only between turns: any machine, deaf while its agent works.
+
+With a sidecar, packets are taken and acknowledged at any time; that is a machine as it is.  Where
+the agent's own loop takes the mail, everything waits for the end of the turn, acknowledgements
+included: that is this wrapper.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from causal.machine import Machine
+from messaging.process import Command, Event, Invoke, Receive, Respond, Step, Time, Value
+
+
+class BeginTurn(Value, frozen=True, gc=False, tag=True):
+    """The agent starts to work and reads no mail."""
+
+
+class EndTurn(Value, frozen=True, gc=False, tag=True):
+    """The agent's turn is over: it takes all of its mail."""
+
+
+class State(Value, frozen=True, gc=False, tag=True):
+    """The machine's state, and what lies in the inbox."""
+
+    inner: Any
+    busy: bool = False
+    inbox: tuple[Receive[Any], ...] = ()
+
+
+class BetweenTurns:
+    """A process that passes everything on to `machine`, mail only between turns."""
+
+    def __init__(self, machine: Machine[Any]) -> None:
+        self.machine = machine
+
+    def initial(self) -> State:
+        """Idle, with an empty inbox."""
+        return State(self.machine.initial())
+
+    def durable(self, state: State) -> State:
+        """All of it, as the machine does."""
+        return state
+
+    def step(self, state: State, event: Event[Any, Any], now: Time) -> Step[State]:
+        """Put mail aside during a turn, take it at the end, pass on the rest."""
+        if type(event) is Invoke and type(event.request) is BeginTurn:
+            return Step(State(state.inner, True, state.inbox), (Respond(None),), "BeginTurn")
+        if type(event) is Invoke and type(event.request) is EndTurn:
+            inner, commands = state.inner, list[Command[Any, Any]]([Respond(None)])
+            for mail in state.inbox:
+                step = self.machine.step(inner, mail, now)
+                inner = step.state
+                commands += step.commands
+            return Step(State(inner), tuple(commands), "EndTurn")
+        if type(event) is Receive and state.busy:
+            inbox = (*state.inbox, event)
+            return Step(State(state.inner, True, inbox), (), "Inbox")
+        step = self.machine.step(state.inner, event, now)
+        return Step(State(step.state, state.busy, state.inbox), step.commands, step.action)
