@@ -1,1 +1,97 @@
-"""Coherence of artifacts that a team of agents shares."""
+"""Coherence of artifacts that a team of agents shares.
+
+::
+
+    from coherence import Workspace
+
+    ws = Workspace("sqlite:///team.db")
+    planner, coder = ws.agent("planner"), ws.agent("coder")
+    planner.write("plan.md", "# Plan")
+    view = coder.read("plan.md")
+
+The protocol is two pure tables, `coherence.cache` and `coherence.directory`; `coherence.workspace`
+runs them over a store, ``python -m coherence.simulate`` over a simulated team.
+"""
+
+from __future__ import annotations
+
+from coherence.contents import Limits
+from coherence.errors import (
+    AgentBusy,
+    AgentLeft,
+    AgentSuperseded,
+    BadArgument,
+    BadRef,
+    BadUrl,
+    ContentTooLarge,
+    ForeignRef,
+    GrantTimeout,
+    InvalidContent,
+    InvalidName,
+    OutcomeUnknown,
+    QuotaExceeded,
+    StoreBusy,
+    StoreCorrupt,
+    StoreFault,
+    StoreFull,
+    StoreMissing,
+    StoreNewer,
+    StoreReadOnly,
+    UnknownArtifact,
+    UnknownVersion,
+    UsedAfterFork,
+    WorkspaceClosed,
+)
+from coherence.policy import AccessCount, Eager, InvalidPolicy, Lazy, Lease, Policy, Visibility
+from coherence.refs import Ref
+from coherence.stores.port import Retention
+from coherence.workspace.agent import Agent, Draft
+from coherence.workspace.changes import Published
+from coherence.workspace.conflict import Conflict, Fenced
+from coherence.workspace.view import Served, View
+from coherence.workspace.workspace import Workspace
+
+__all__ = [
+    "AccessCount",
+    "Agent",
+    "AgentBusy",
+    "AgentLeft",
+    "AgentSuperseded",
+    "BadArgument",
+    "BadRef",
+    "BadUrl",
+    "Conflict",
+    "ContentTooLarge",
+    "Draft",
+    "Eager",
+    "Fenced",
+    "ForeignRef",
+    "GrantTimeout",
+    "InvalidContent",
+    "InvalidName",
+    "InvalidPolicy",
+    "Lazy",
+    "Lease",
+    "Limits",
+    "OutcomeUnknown",
+    "Policy",
+    "Published",
+    "QuotaExceeded",
+    "Ref",
+    "Retention",
+    "Served",
+    "StoreBusy",
+    "StoreCorrupt",
+    "StoreFault",
+    "StoreFull",
+    "StoreMissing",
+    "StoreNewer",
+    "StoreReadOnly",
+    "UnknownArtifact",
+    "UnknownVersion",
+    "UsedAfterFork",
+    "View",
+    "Visibility",
+    "Workspace",
+    "WorkspaceClosed",
+]

@@ -135,7 +135,7 @@ def _ask(x: X, message: GetS | GetM | PutM) -> None:
         x.out.append(SetTimer(RETRY, x.now + x.policy.retry_after))
     if x.policy.validity is not None:
         x.out.append(SetTimer(VALIDITY, x.now + x.policy.validity))
-    x.serial += 1
+    x.serial = message.serial
 
 
 def _ask_gets(x: X) -> None:

@@ -90,6 +90,9 @@ class _Transaction:
         kept = self._store._history.get(artifact, {}).get(version)
         return kept[1] if kept is not None else None
 
+    def count(self) -> int:
+        return len(self._store._rows) + len(self._rows)
+
 
 class MemoryStore:
     """Homes in this process's memory.  `clock` is the store's clock, for tests that own time."""
@@ -113,7 +116,7 @@ class MemoryStore:
         self._sessions = count(1)
         self._closed = False
 
-    def transaction(self) -> _Transaction:
+    def transaction(self, *, publishes: bool) -> _Transaction:
         return _Transaction(self)
 
     def _apply(
@@ -186,7 +189,9 @@ class MemoryStore:
     def join(self, agent: Address) -> int:
         with self._lock:
             session = next(self._sessions)
-            self._members[agent] = Member(agent, session, self._clock())
+            now = self._clock()
+            self._members[agent] = Member(agent, session, now)
+            self._apply({}, [], [("", 0, agent, ())], now)
             return session
 
     def leave(self, agent: Address, session: int) -> None:
@@ -199,9 +204,14 @@ class MemoryStore:
         with self._lock:
             return [self._members[agent] for agent in sorted(self._members)]
 
-    def names(self, prefix: str = "") -> list[str]:
+    def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
         with self._lock:
-            return [name for name in self._names if name.startswith(prefix)]
+            return [
+                name
+                for name in self._names
+                if name.startswith(prefix)
+                and ((row := self._rows[name].row).exists or (deleted and row.state.version))
+            ]
 
     def row(self, artifact: str) -> Stored | None:
         return self._rows.get(artifact)

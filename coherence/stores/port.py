@@ -35,7 +35,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
-from coherence.contents import Content, Handle
+from coherence.contents import Content, Handle, Kind
 from coherence.errors import StoreFault
 from coherence.messages import ToCache, Version
 from coherence.states import HomeState
@@ -57,6 +57,12 @@ class Row(Value, frozen=True, gc=False, tag=True, array_like=True):
 
     state: HomeState
     timers: tuple[tuple[str, Time], ...] = ()
+
+    @property
+    def exists(self) -> bool:
+        """Whether the artifact was written and is not deleted."""
+        content = self.state.content
+        return content is not None and content.kind is not Kind.TOMBSTONE
 
 
 class Stored(NamedTuple):
@@ -92,6 +98,7 @@ class Change(Value, frozen=True, gc=False, tag=True, array_like=True):
     seq: int
     #: The workspace whose transaction it was, by `Store.origin`.
     origin: int
+    #: Empty where `author` has joined: who went by that name before is superseded.
     artifact: str
     #: The version that was published, or 0 where messages were sent and nothing was published.
     version: Version
@@ -151,8 +158,8 @@ class Transaction(Protocol):
     ) -> None:
         """Add a version to the history, and let go of what `Retention` no longer keeps.
 
-        `previous` is the content of the version before, where the caller has it at hand: a store
-        may then keep that one as a difference.
+        The row was saved before.  `previous` is the content of the version before, where the
+        caller has it at hand: a store may then keep that one as a difference.
         """
         ...
 
@@ -164,6 +171,10 @@ class Transaction(Protocol):
 
     def content(self, artifact: str, version: Version) -> Content | None:
         """The content of a version that is kept, or None; this transaction's own included."""
+        ...
+
+    def count(self) -> int:
+        """How many artifacts have a row, about: never too few."""
         ...
 
 
@@ -179,8 +190,8 @@ class Store(Protocol):
     #: Whether other processes can change this store.
     shared: bool
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
-        """A transaction on any number of artifacts."""
+    def transaction(self, *, publishes: bool) -> AbstractContextManager[Transaction]:
+        """A transaction on any number of artifacts; only one that `publishes` may `publish`."""
         ...
 
     def mark(self) -> Any:
@@ -204,7 +215,7 @@ class Store(Protocol):
         ...
 
     def join(self, agent: Address) -> int:
-        """A session number for `agent`, larger than any that the store ever gave."""
+        """A session number for `agent`, larger than any that the store ever gave; it is logged."""
         ...
 
     def leave(self, agent: Address, session: int) -> None:
@@ -215,8 +226,10 @@ class Store(Protocol):
         """The agents that joined and did not leave, by name."""
         ...
 
-    def names(self, prefix: str = "") -> list[str]:
-        """The artifacts whose name begins with `prefix`, deleted ones included, sorted."""
+    def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
+        """The artifacts whose name begins with `prefix`, sorted; with `deleted`, those that were
+        deleted too.
+        """
         ...
 
     def row(self, artifact: str) -> Stored | None:

@@ -13,7 +13,7 @@ from coherence.stores.port import Entry, Moved, Retention, Row
 
 def publish(store, name, text, author="ann"):
     handle, _ = check_content(text, Limits())
-    with store.transaction() as tx:
+    with store.transaction(publishes=True) as tx:
         stored = tx.load(name)
         version = 1 if stored is None else stored.row.state.version + 1
         state = HomeState(version=version, content=handle)
@@ -36,7 +36,7 @@ def test_a_transaction_that_fails_has_changed_nothing():
     store = MemoryStore()
 
     def half_done():
-        with store.transaction() as tx:
+        with store.transaction(publishes=True) as tx:
             tx.save("plan.md", Row(HomeState()), 0)
             tx.append("plan.md", 1, "ann", ())
             raise KeyError
@@ -50,7 +50,7 @@ def test_a_transaction_that_fails_has_changed_nothing():
 def test_a_revision_that_has_moved_is_refused():
     store = MemoryStore()
     publish(store, "plan.md", "a")
-    with pytest.raises(Moved), store.transaction() as tx:
+    with pytest.raises(Moved), store.transaction(publishes=True) as tx:
         tx.save("plan.md", Row(HomeState()), 0)
     assert store.row("plan.md").revision == 1
 
@@ -97,5 +97,5 @@ def test_a_wait_ends_when_the_log_grows():
 def test_a_closed_store_refuses():
     store = MemoryStore()
     store.close()
-    with pytest.raises(StoreFault), store.transaction():
+    with pytest.raises(StoreFault), store.transaction(publishes=True):
         pass

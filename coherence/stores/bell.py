@@ -1,0 +1,67 @@
+"""A bell between processes of one host: an empty datagram on the loopback interface.
+
+Whoever waits owns a port; whoever appended to a log rings those that are registered with it.  A
+ring carries nothing and proves nothing: it only ends a wait early, so one that is lost costs time
+and one from a stranger costs a look at the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+
+log = logging.getLogger("coherence.stores")
+
+#: Where no socket can be had, how long a wait is before the log is looked at.
+FALLBACK_S = 0.05
+
+
+class Bell:
+    """The port on which this process waits.  One thread waits; any may wake it."""
+
+    def __init__(self) -> None:
+        self._woken = threading.Event()
+        self._socket: socket.socket | None = None
+        #: 0 where no socket could be had.
+        self.port = 0
+        try:
+            ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            ear.bind(("127.0.0.1", 0))
+            self._socket, self.port = ear, ear.getsockname()[1]
+        except OSError as error:
+            log.warning("no loopback socket, other processes are heard of late: %s", error)
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when rung, or when the time is over."""
+        if self._socket is None:
+            self._woken.wait(min(timeout_s, FALLBACK_S))
+            self._woken.clear()
+            return
+        self._socket.settimeout(max(timeout_s, 0.001))
+        with suppress(OSError):
+            self._socket.recv(1)
+            # Rings that have piled up say no more than one.
+            self._socket.settimeout(0)
+            while True:
+                self._socket.recv(1)
+
+    def wake(self) -> None:
+        """End the wait of this process."""
+        self._woken.set()
+        if self._socket is not None:
+            self.ring([self.port])
+
+    def ring(self, ports: Iterable[int]) -> None:
+        """End the waits on those ports."""
+        with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
+            for port in ports:
+                with suppress(OSError):
+                    mouth.sendto(b"", ("127.0.0.1", port))
+
+    def close(self) -> None:
+        """Let go of the port."""
+        if self._socket is not None:
+            self._socket.close()

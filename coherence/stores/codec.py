@@ -1,0 +1,115 @@
+"""How rows, messages and old versions look as bytes in a store's file or database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from coherence.contents import Content, Handle, Kind, restore
+from coherence.errors import StoreCorrupt
+from coherence.messages import Data, Update
+from coherence.stores.port import Post, Row
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_row = msgspec.msgpack.Decoder(Row).decode
+_decode_posts = msgspec.msgpack.Decoder(tuple[Post, ...]).decode
+_decode_splice = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
+
+#: A difference must be this much smaller than what it stands for to be worth having.
+WORTH = 0.5
+
+
+def pack_row(row: Row) -> bytes:
+    """A row as bytes."""
+    return _encode(row)
+
+
+def unpack_row(data: bytes) -> Row:
+    """The row that `data` is.  Raises `StoreCorrupt`."""
+    try:
+        row = _decode_row(data)
+        content = row.state.content
+        if content is None:
+            return row
+        return Row(replace(row.state, content=_handle(content)), row.timers)
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise StoreCorrupt(f"a row is damaged: {error}") from error
+
+
+def pack_posts(posts: tuple[Post, ...]) -> bytes:
+    """Messages as bytes."""
+    return _encode(posts) if posts else b""
+
+
+def unpack_posts(data: bytes) -> tuple[Post, ...]:
+    """The messages that `data` is.  Raises `StoreCorrupt`."""
+    if not data:
+        return ()
+    try:
+        return tuple(_whole(post) for post in _decode_posts(data))
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise StoreCorrupt(f"a line of the change log is damaged: {error}") from error
+
+
+def to_bytes(content: Content) -> bytes:
+    """Content as it is stored."""
+    return content.encode() if isinstance(content, str) else content
+
+
+def to_content(handle: Handle, data: bytes, name: object) -> Content:
+    """Content from what is stored.  Raises `StoreCorrupt` where it is not what the hash says."""
+    try:
+        return restore(handle, data)
+    except ValueError as error:
+        raise StoreCorrupt(f"{name} is damaged: {error}") from error
+
+
+def splice(old: bytes, new: bytes) -> bytes | None:
+    """`old` as a difference to `new`: what lies between their common ends.  None if not worth it.
+
+    Exact and fast whatever the size; `unsplice` takes it back.
+    """
+    head = _common(old, new)
+    rest = min(len(old), len(new)) - head
+    tail = _common(old[len(old) - rest :][::-1], new[len(new) - rest :][::-1]) if rest else 0
+    middle = old[head : len(old) - tail]
+    if len(middle) + 32 > WORTH * len(old):
+        return None
+    return _encode((head, tail, middle))
+
+
+def unsplice(data: bytes, new: bytes) -> bytes:
+    """The old content, from `new` and the difference.  Raises `StoreCorrupt`."""
+    try:
+        head, tail, middle = _decode_splice(data)
+    except msgspec.MsgspecError as error:
+        raise StoreCorrupt(f"an old version is damaged: {error}") from error
+    return new[:head] + middle + new[len(new) - tail :]
+
+
+def _common(a: bytes, b: bytes) -> int:
+    """How many bytes `a` and `b` share at the start, by halving: comparing is memcmp's work."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _whole(post: Post) -> Post:
+    message = post.message
+    if isinstance(message, Data | Update) and message.content is not None:
+        return Post(post.dst, replace(message, content=_handle(message.content)))
+    return post
+
+
+def _handle(plain: Any) -> Handle:
+    tag, kind, size_bytes, digest = plain
+    if tag != "Handle" or type(size_bytes) is not int or type(digest) is not bytes:
+        raise ValueError("no handle where one should be")
+    return Handle(Kind(kind), size_bytes, digest)

@@ -1,0 +1,347 @@
+"""A store in one SQLite file: any number of processes of one host, no daemon, nobody special.
+
+`BEGIN IMMEDIATE` serialises transactions.  A transaction that publishes a version is synced to the
+disk before it returns; others are safe against a crash of the process, and after a crash of the
+machine there is no cache left whose directory entry could be missed.
+
+Three connections: one writes, one reads, and one only ever asks ``PRAGMA data_version``, which
+changes when another connection commits.  It must be asked outside of any transaction, or it would
+answer for the moment at which that one began.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from coherence.contents import Content, Handle, Kind
+from coherence.errors import BadUrl, StoreCorrupt, StoreFault, StoreMissing
+from coherence.messages import Version
+from coherence.stores.bell import Bell
+from coherence.stores.codec import unpack_posts, unpack_row
+from coherence.stores.port import Change, Changes, Entry, Member, Retention, Stored
+from coherence.stores.schema import prepare
+from coherence.stores.sqlite_transaction import (
+    ENTRY,
+    LOAD,
+    VERSION_BITS,
+    SqliteTransaction,
+    fault,
+    faults,
+    fetch,
+    increment,
+    prune,
+)
+from messaging.process import Address
+
+T = TypeVar("T")
+
+#: How long to wait for another process's transaction.
+BUSY_S = 30.0
+#: How much of the change log is fetched at once.
+LINES = 1_000
+#: The write-ahead log is cut back to this.
+WAL_BYTES = 16 << 20
+_LOW = (1 << VERSION_BITS) - 1
+
+
+class SqliteStore:
+    """Homes in the file at `path`.
+
+    With `create` false a file that is not there is `StoreMissing`; with `readonly` nothing is
+    written, and only what looks may be called.
+    """
+
+    validates = True
+    shared = True
+
+    def __init__(
+        self,
+        path: str | Path,
+        retention: Retention | None = None,
+        *,
+        create: bool = True,
+        readonly: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.retention = retention or Retention()
+        self._readonly = readonly
+        if readonly or not create:
+            if not self.path.is_file():
+                raise StoreMissing(f"there is no file {self.path}", remedy="check the path")
+        elif not self.path.absolute().parent.is_dir():
+            raise StoreMissing(
+                f"there is no folder {self.path.absolute().parent}", remedy="make the folder first"
+            )
+        self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self._glancing = threading.Lock()
+        self._ids: dict[str, int] = {}
+        self._durable = True
+        self._bell: Bell | None = None
+        self._bell_until = 0.0
+        self._closed = False
+        self._open: list[sqlite3.Connection] = []
+        try:
+            with faults():
+                self._write = self._connect()
+                if not readonly:
+                    self._write.execute("PRAGMA journal_mode = WAL")
+                    self._write.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+                    self._write.execute("PRAGMA synchronous = FULL")
+                    prepare(self._write)
+                self._read = self._connect()
+                self._glass = self._connect()
+                self.identity = self._meta("identity")
+                self.origin = 0 if readonly else self._next("origin")
+        except BaseException:
+            self._disconnect()
+            raise
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        retention: Retention | None = None,
+        *,
+        create: bool = True,
+        readonly: bool = False,
+    ) -> SqliteStore:
+        """The store at ``sqlite:///relative/path`` or ``sqlite:////absolute/path``."""
+        path = unquote(url.removeprefix("sqlite:///"))
+        if not url.startswith("sqlite:///") or not path or "\0" in path or path == ":memory:":
+            raise BadUrl(f"{url!r} names no file")
+        return cls(path, retention, create=create, readonly=readonly)
+
+    def _connect(self) -> sqlite3.Connection:
+        mode = "ro" if self._readonly else "rwc"
+        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+        db = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        )
+        self._open.append(db)
+        return db
+
+    def _disconnect(self) -> None:
+        for db in self._open:
+            db.close()
+
+    # Transactions.
+
+    def transaction(self, *, publishes: bool) -> SqliteTransaction:
+        return SqliteTransaction(self, publishes)
+
+    def _writer(self, *, durable: bool) -> sqlite3.Connection:
+        """The writing connection, for whoever holds the lock."""
+        self._require()
+        if durable != self._durable:
+            self._write.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+        return self._write
+
+    def _require(self) -> None:
+        if self._closed:
+            raise StoreFault("the store is closed")
+
+    # The change log.
+
+    def mark(self) -> int:
+        with self._glancing:
+            try:
+                version: int = self._glass.execute("PRAGMA data_version").fetchone()[0]
+            except sqlite3.Error as error:
+                self._require()
+                raise fault(error) from error
+            return version
+
+    def since(self, seq: int) -> Changes:
+        rows = self._query("SELECT * FROM log WHERE seq > ? ORDER BY seq LIMIT ?", seq, LINES)
+        if not rows:
+            return Changes((), seq, False)
+        entries = [
+            Change(place, origin, artifact, version, author, at, unpack_posts(posts))
+            for place, origin, artifact, version, author, at, posts in rows
+        ]
+        return Changes(entries, entries[-1].seq, entries[0].seq > seq + 1)
+
+    def head(self) -> int:
+        return int(self._query("SELECT ifnull(max(seq), 0) FROM log")[0][0])
+
+    def wait(self, seq: int, timeout_s: float) -> None:
+        now = time.time()  # noqa: TID251 - bells are registered on the store's clock
+        if self._bell is None:
+            self._bell = Bell()
+        if self._bell.port and self._bell_until < now + timeout_s:
+            self._bell_until = now + 2 * timeout_s + 60
+            values = (self._bell.port, self._bell_until)
+            self._change("INSERT OR REPLACE INTO bell VALUES (?, ?)", *values)
+            self._change("DELETE FROM bell WHERE until < ?", now)
+        if self.head() <= seq:
+            self._bell.wait(timeout_s)
+
+    def wake(self) -> None:
+        if self._bell is not None:
+            self._bell.wake()
+
+    def _ring(self, ports: list[int]) -> None:
+        mine = self._bell.port if self._bell is not None else 0
+        others = [port for port in ports if port != mine]
+        if others:
+            if self._bell is None:
+                self._bell = Bell()
+            self._bell.ring(others)
+
+    # Agents.
+
+    def join(self, agent: Address) -> int:
+        with self.transaction(publishes=False) as tx:
+            return tx.join(agent)
+
+    def leave(self, agent: Address, session: int) -> None:
+        self._change("DELETE FROM member WHERE agent = ? AND session = ?", agent, session)
+
+    def members(self) -> list[Member]:
+        return [Member(*row) for row in self._query("SELECT * FROM member ORDER BY agent")]
+
+    # Those who only look.
+
+    def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
+        # Names hold no characters beyond U+10FFFF: this is the end of the range of the prefix.
+        rows = self._query(
+            "SELECT name FROM artifact WHERE name >= ? AND name < ? AND (alive OR (? AND version))"
+            " ORDER BY name",
+            prefix,
+            prefix + "\U0010ffff",
+            deleted,
+        )
+        return [name for (name,) in rows]
+
+    def row(self, artifact: str) -> Stored | None:
+        rows = self._query(LOAD, artifact)
+        return Stored(unpack_row(rows[0][2]), rows[0][1]) if rows else None
+
+    def history(self, artifact: str) -> list[Entry]:
+        base = self._base(artifact)
+        rows = self._query(f"{ENTRY} WHERE slot > ? AND slot <= ? ORDER BY slot", base, base | _LOW)
+        return [_entry(row) for row in rows]
+
+    def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
+        if not 0 < version <= _LOW:
+            return None
+        base = self._base(artifact)
+        rows = self._query(f"{ENTRY} WHERE slot = ?", base | version)
+        if not rows:
+            return None
+        entry = _entry(rows[0])
+        with self._reading, faults():
+            self._require()
+            content = fetch(self._read, base, artifact, version)
+        return (entry, content) if content is not None else None
+
+    # Upkeep.
+
+    def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
+        slot = self._base(artifact) | version
+
+        def set_pin(db: sqlite3.Connection) -> bool:
+            # Whole while it is pinned, since what it would be a difference to may be let go.
+            content = fetch(db, slot - version, artifact, version)
+            if content is None:
+                return False
+            body = content.encode() if isinstance(content, str) else content
+            db.execute(
+                "UPDATE history SET pinned = ?, whole = 1, body = ? WHERE slot = ?",
+                (pinned, body, slot),
+            )
+            return True
+
+        return self._atomically(set_pin)
+
+    def tidy(self) -> int:
+        def sweep(db: sqlite3.Connection) -> int:
+            now = time.time()  # noqa: TID251 - the store's own clock
+            rows = db.execute("SELECT id, version FROM artifact WHERE version").fetchall()
+            return sum(
+                prune(db, key << VERSION_BITS, version, self.retention, now)
+                for key, version in rows
+            )
+
+        gone = self._atomically(sweep)
+        with self._lock, faults():
+            self._writer(durable=False).execute("PRAGMA incremental_vacuum")
+            self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return gone
+
+    def check(self) -> Iterable[str]:
+        from coherence.stores.audit import audit
+
+        with faults():
+            wrong = self._query("PRAGMA quick_check")
+        if wrong != [("ok",)]:
+            return [f"SQLite: {line}" for (line,) in wrong]
+        return audit(self)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        if self._bell is not None and self._bell.port and not self._readonly:
+            with suppress(StoreFault):  # it expires by itself
+                self._change("DELETE FROM bell WHERE port = ?", self._bell.port)
+        with self._lock, self._reading, self._glancing:
+            self._closed = True
+            self._disconnect()
+        if self._bell is not None:
+            self._bell.wake()
+            self._bell.close()
+
+    # SQL.
+
+    def _query(self, sql: str, *values: object) -> list[Any]:
+        with self._reading, faults():
+            self._require()
+            return self._read.execute(sql, values).fetchall()
+
+    def _change(self, sql: str, *values: object) -> None:
+        self._atomically(lambda db: db.execute(sql, values))
+
+    def _atomically(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with self._lock, faults():
+            db = self._writer(durable=False)
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                done = work(db)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            return done
+
+    def _next(self, key: str) -> int:
+        return self._atomically(lambda db: increment(db, key))
+
+    def _meta(self, key: str) -> str:
+        rows = self._query("SELECT value FROM meta WHERE key = ?", key)
+        if not rows:
+            raise StoreCorrupt(f"the file has no {key}")
+        return str(rows[0][0])
+
+    def _base(self, artifact: str) -> int:
+        key = self._ids.get(artifact)
+        if key is None:
+            rows = self._query("SELECT id FROM artifact WHERE name = ?", artifact)
+            if not rows:
+                return 0
+            key = self._ids[artifact] = int(rows[0][0])
+        return key << VERSION_BITS
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    slot, kind, size_bytes, digest, author, at, pinned = row
+    return Entry(slot & _LOW, Handle(Kind(kind), size_bytes, digest), author, at, bool(pinned))

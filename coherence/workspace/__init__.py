@@ -1,0 +1,11 @@
+"""The workspace: homes in a store, caches in this process, and what an agent can call.
+
+Read in this order::
+
+    view       what a read returns            delta     exact differences of texts
+    homes      home steps in a transaction    caches    one agent's cache steps
+    exchange   messages between the two       requester asks, and waits for the answer
+    effects, reading, writing                 each operation once, as a generator
+    agent, aio                                that drive them: by blocking, by awaiting
+    workspace, keeper, changes                the front door, leases, watching
+"""

@@ -1,0 +1,305 @@
+"""An agent, for threads: every call blocks until it is done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+from coherence.contents import Content, check_content
+from coherence.errors import AgentBusy, InvalidContent
+from coherence.refs import Ref, check_name
+from coherence.stores.port import Entry
+from coherence.workspace.caches import READABLE
+from coherence.workspace.changes import Watch
+from coherence.workspace.effects import (
+    Apply,
+    Ask,
+    AskBoth,
+    Effect,
+    Fetch,
+    Grant,
+    Hold,
+    LetGo,
+    Operation,
+)
+from coherence.workspace.requester import Requester
+from coherence.workspace.view import View
+from coherence.workspace.writing import HOLD_S, WAIT_S, Writing
+from messaging.errors import ToolkitError
+
+if TYPE_CHECKING:
+    from coherence.workspace.workspace import Workspace
+
+T = TypeVar("T")
+
+
+class Agent:
+    """One agent of a workspace.  It does one thing at a time: each thread has an agent of its own.
+
+    Every call raises `WorkspaceClosed`, `AgentLeft`, `AgentSuperseded`, `UsedAfterFork` or
+    `AgentBusy` where it cannot be made, `InvalidName` for a name that is none, and `StoreFault`
+    where the store fails.  A call that raises has changed nothing, save `OutcomeUnknown`.
+    """
+
+    def __init__(self, workspace: Workspace, requester: Requester, operations: Writing) -> None:
+        self._workspace = workspace
+        self._requester = requester
+        self._operations = operations
+        self._exchange = requester.exchange
+        self._caches = requester.caches
+        self._states = requester.caches.states
+        self._shared = requester.exchange.store.shared
+        self._quick = workspace.quick
+        self._turn = threading.RLock()
+
+    @property
+    def name(self) -> str:
+        """Under which others know this agent's work."""
+        return self._caches.address
+
+    def read(self, name: str, have: Ref | str | None = None, *, version: int | None = None) -> View:
+        """The current version of an artifact, or the one that `version` says.
+
+        `have` is the version that is in the model's context still: the answer may then be
+        *unchanged*, or only what has changed since.  Raises `UnknownArtifact`, `UnknownVersion`,
+        `ForeignRef`, `BadRef`.
+        """
+        if have is None and version is None and self._quick:
+            # The short way for the rows (S E M, Load): no transition, no message.  A test holds it
+            # against the table.  Where others can change the store, it is asked whether they did.
+            try:
+                state = self._states.get(name)
+            except TypeError:
+                state = None
+            if (
+                state is not None
+                and state.at in READABLE
+                and type(state.content) is View
+                and (not self._shared or self._exchange.fresh)
+            ):
+                self._operations.hit(name)
+                return state.content
+        if version is not None:
+            return self._run(self._operations.read_version(name, version))
+        return self._run(self._operations.read(name, have))
+
+    def forget(self, name: str | None = None) -> None:
+        """Say that what was read is no longer in the model's context, of one artifact or of all.
+
+        The next read is full, whatever `have` it names.
+        """
+        self._requester.require()
+        self._operations.forget(name)
+
+    def write(
+        self,
+        name: str,
+        content: Content,
+        *,
+        expect: Ref | str | int | None = None,
+        overwrite: bool = False,
+        wait_s: float | None = WAIT_S,
+    ) -> Ref:
+        """Publish `content`, derived from the version that this agent last read or wrote.
+
+        `expect` names another version that it was derived from, 0 for none; `overwrite` says that
+        whatever is there may be lost.  Where somebody else is drafting, the write waits its turn
+        for at most `wait_s`.  Raises `Conflict` where the version it was derived from is not
+        current, `GrantTimeout`, `InvalidContent`, `ContentTooLarge`, `QuotaExceeded`.
+        """
+        return self._run(self._operations.write(name, content, expect, overwrite, wait_s))
+
+    def update(
+        self,
+        name: str,
+        function: Callable[[str], Content],
+        *,
+        initial: Content = "",
+        wait_s: float | None = WAIT_S,
+    ) -> View:
+        """Replace the content by ``function(content)``, again where somebody else was faster.
+
+        `function` may be called several times; from the second on under a grant, so it is called a
+        bounded number of times however many others write.  A new artifact starts from `initial`.
+        Raises as `write` does, and what `function` raises.
+        """
+        return self._run(self._operations.update(name, function, initial, wait_s))
+
+    def edit(self, name: str, *, wait_s: float | None = WAIT_S, hold_s: float = HOLD_S) -> Edit:
+        """An exclusive draft: ``with agent.edit("plan.md") as draft: draft.text += "..."``.
+
+        Waits its turn for at most `wait_s`, then nobody else publishes while the block runs, for at
+        most `hold_s` and as long as this process lives.  The draft is published at the end of the
+        block, unless it was not changed or the block raised.  Raises `GrantTimeout` at the start
+        and `Fenced` at the end.
+        """
+        return Edit(self, name, wait_s, hold_s)
+
+    def delete(
+        self,
+        name: str,
+        *,
+        expect: Ref | str | int | None = None,
+        overwrite: bool = False,
+        wait_s: float | None = WAIT_S,
+    ) -> Ref:
+        """Delete an artifact; its history stays.  Raises as `write` does, and `UnknownArtifact`."""
+        return self._run(self._operations.delete(name, expect, overwrite, wait_s))
+
+    def rename(self, name: str, to: str) -> Ref:
+        """Give an artifact another name, both steps or neither; its history stays under the old.
+
+        Raises `Conflict` where `to` is there or either has just changed, and `UnknownArtifact`.
+        """
+        return self._run(self._operations.rename(name, to))
+
+    def list(self, prefix: str = "") -> Sequence[str]:
+        """The names of the artifacts that exist, sorted."""
+        self._requester.require()
+        return self._workspace.names(prefix)
+
+    def history(self, name: str) -> Sequence[Entry]:
+        """The versions that are kept, oldest first.  Raises `UnknownArtifact`."""
+        self._requester.require()
+        return self._workspace.history(check_name(name))
+
+    def watch(
+        self, pattern: str = "*", *, since: int | None = None, timeout_s: float | None = None
+    ) -> Watch:
+        """The changes to artifacts that match `pattern`, from now or from `since` on, as they come.
+
+        Ends when nothing has come for `timeout_s`.  A watcher that is too slow for the log that is
+        kept is told so by a change that says `missed`.
+        """
+        self._requester.require()
+        return Watch(self._exchange, self._requester.require, pattern, since, timeout_s)
+
+    def leave(self) -> None:
+        """Depart: give up every copy and grant.  Leaving again is fine."""
+        self._workspace._leave(self._requester)
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
+
+    def __repr__(self) -> str:
+        return f"<Agent {self.name!r} of {self._workspace.identity}>"
+
+    # Carries out what operations ask for.
+
+    def _run(self, operation: Operation[T]) -> T:
+        requester = self._requester
+        requester.require()
+        if not self._turn.acquire(blocking=False):
+            raise AgentBusy(f"{self.name!r} is in a call of another thread")
+        try:
+            effect = next(operation)
+            while True:
+                try:
+                    outcome = self._perform(effect)
+                except BaseException as error:
+                    effect = operation.throw(error)
+                else:
+                    effect = operation.send(outcome)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        finally:
+            self._turn.release()
+
+    def _perform(self, effect: Effect) -> object:
+        requester = self._requester
+        if type(effect) is Ask:
+            answer = requester.ask(effect.artifact, effect.request)
+            return answer if answer is not None else requester.wait(effect.artifact)
+        if type(effect) is Fetch:
+            return self._exchange.store.read(effect.artifact, effect.version)
+        if type(effect) is Apply:
+            return effect.function(effect.argument)
+        if type(effect) is AskBoth:
+            refused = requester.ask_both(effect.first, effect.second)
+            if refused is None:
+                for ask in effect:
+                    if requester.take(ask.artifact) is None:
+                        requester.wait(ask.artifact)
+            return refused
+        if type(effect) is Hold:
+            self._workspace._hold(requester, effect)
+        elif type(effect) is LetGo:
+            self._workspace._let_go(requester, effect.artifact)
+        return None
+
+
+class Draft:
+    """An artifact's next version while it is being written.  Nobody else sees it."""
+
+    def __init__(self, name: str, base: View | None) -> None:
+        self.name = name
+        #: The version it starts from, None for a new artifact.
+        self.base = base.ref if base is not None else None
+        self.content: Content = base.content if base is not None else ""
+        #: The version that it became, once it is published.
+        self.ref: Ref | None = None
+        self._start = self.content
+        self._discarded = False
+
+    @property
+    def text(self) -> str:
+        """The text so far; assign to change it.  Raises `InvalidContent` for bytes."""
+        if isinstance(self.content, str):
+            return self.content
+        raise InvalidContent(f"{self.name!r} holds bytes", remedy="use draft.content")
+
+    @text.setter
+    def text(self, text: str) -> None:
+        self.content = text
+
+    def discard(self) -> None:
+        """Publish nothing at the end of the block."""
+        self._discarded = True
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to publish."""
+        same = type(self.content) is type(self._start) and self.content == self._start
+        return not (self._discarded or (same and self.base is not None))
+
+
+class Edit:
+    """The context manager that `Agent.edit` gives."""
+
+    def __init__(self, agent: Agent, name: str, wait_s: float | None, hold_s: float) -> None:
+        self._agent, self._name, self._wait_s, self._hold_s = agent, name, wait_s, hold_s
+        self._held: tuple[Grant, Draft] | None = None
+
+    def __enter__(self) -> Draft:
+        operations = self._agent._operations
+        grant = self._agent._run(operations.acquire(self._name, self._wait_s, self._hold_s))
+        draft = Draft(self._name, grant.held if isinstance(grant.held, View) else None)
+        self._held = (grant, draft)
+        return draft
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._held is not None
+        grant, draft = self._held
+        agent, operations = self._agent, self._agent._operations
+        if kind is not None or not draft.changed:
+            with suppress(ToolkitError):  # what the block raised is what the caller must see
+                agent._run(operations.abandon(grant))
+            return
+        try:
+            handle, _ = check_content(draft.content, operations.limits)
+        except BaseException:
+            agent._run(operations.abandon(grant))
+            raise
+        draft.ref = agent._run(operations.publish(grant, draft.content, handle))

@@ -1,0 +1,193 @@
+"""The caches of one agent: one `CacheState` for each artifact it has touched, and their timers.
+
+Whoever calls holds the workspace's lock; nothing here blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from coherence.cache import DEADLINE, VALIDITY, Cache
+from coherence.messages import Request, Result, ToCache, ToHome, Update, Version
+from coherence.states import CacheAt, CacheState
+from coherence.workspace.homes import HOME
+from messaging.process import (
+    Address,
+    CancelTimer,
+    Deliver,
+    Event,
+    Invoke,
+    Receive,
+    Respond,
+    Restart,
+    Send,
+    SetTimer,
+    Step,
+    Timeout,
+)
+
+READABLE = frozenset({CacheAt.S, CacheAt.E, CacheAt.M})
+STABLE = READABLE | {CacheAt.I}
+ASKING = frozenset({CacheAt.IM_D, CacheAt.IM_D_I, CacheAt.SM_D})
+
+
+class Caches:
+    """All that one agent caches.  `session` makes its serials larger than any it used before."""
+
+    __slots__ = (
+        "_cache",
+        "_first",
+        "address",
+        "answers",
+        "asked_to_finish",
+        "bases",
+        "sent",
+        "session",
+        "states",
+        "superseded",
+        "timers",
+        "waiters",
+    )
+
+    def __init__(self, address: Address, session: int, cache: Callable[[str], Cache]) -> None:
+        self.address = address
+        self.session = session
+        self._cache = cache
+        self._first = CacheState(serial=session << 32)
+        self.states: dict[str, CacheState] = {}
+        #: (artifact, timer) -> deadline, on this process's monotonic clock.
+        self.timers: dict[tuple[str, str], float] = {}
+        #: Answers that have come and were not fetched yet.
+        self.answers: dict[str, Result] = {}
+        #: Whom to tell that an answer has come.
+        self.waiters: dict[str, Callable[[], None]] = {}
+        #: Another process has joined under this name since.
+        self.superseded = False
+        #: Messages sent to homes.
+        self.sent = 0
+        #: The version last given to the application, where the cached one is another.
+        self.bases: dict[str, Version] = {}
+        #: Artifacts for whose grant somebody waits while this agent holds it.
+        self.asked_to_finish: set[str] = set()
+
+    def state(self, artifact: str) -> CacheState:
+        """Where the cache of `artifact` stands."""
+        return self.states.get(artifact, self._first)
+
+    def base(self, artifact: str) -> Version:
+        """The version of `artifact` that this agent was last given, or 0."""
+        version = self.bases.get(artifact)
+        return self.state(artifact).version if version is None else version
+
+    def invoke(self, artifact: str, request: Request) -> list[ToHome]:
+        """Ask the cache; what it sends to home.  An answer is in `answers`, now or later.
+
+        Raises `Stalled` where a request is under way.
+        """
+        now = monotonic()
+        sent = self._overdue(artifact, now) if self.timers else []
+        return sent + self._step(artifact, Invoke(request), now)
+
+    def receive(self, artifact: str, message: ToCache) -> list[ToHome]:
+        """Take in what home sent; what the cache replies."""
+        now = monotonic()
+        sent = self._overdue(artifact, now) if self.timers else []
+        if type(message) is Update and artifact not in self.bases:
+            # It may replace what the application was given by what it has not seen yet.
+            self.bases[artifact] = self.state(artifact).version
+        return sent + self._step(artifact, Receive(HOME, message), now)
+
+    def overdue(self, artifact: str) -> list[ToHome]:
+        """Step the timers of `artifact` that are due."""
+        return self._overdue(artifact, monotonic()) if self.timers else []
+
+    def deadline(self, artifact: str) -> float | None:
+        """When the wait for a grant ends."""
+        return self.timers.get((artifact, DEADLINE))
+
+    def lapse(self) -> None:
+        """Something that home sent was missed: no copy is served before home has confirmed it."""
+        for artifact in self.states:
+            self.timers.pop((artifact, VALIDITY), None)
+            self._step(artifact, Timeout(VALIDITY), monotonic())
+
+    def revert(self, artifact: str, left: CacheState, before: CacheState | None) -> None:
+        """Take back a request of which home has not heard: `left` is where it left the cache.
+
+        Where something has arrived since, the cache starts anew, as after a crash.
+        """
+        if self.states.get(artifact) is left:
+            if before is None:
+                del self.states[artifact]
+            else:
+                self.states[artifact] = before
+        else:
+            self.abort(artifact)
+
+    def unknown(self, artifact: str) -> None:
+        """There is no home of that name: keep nothing, so that nobody need ever tell us of one."""
+        self.states.pop(artifact, None)
+        for key in [key for key in self.timers if key[0] == artifact]:
+            del self.timers[key]
+
+    def supersede(self) -> None:
+        """Another process has this name now: homes tell it, not us, what becomes stale."""
+        self.superseded = True
+        self.states.clear()
+        self.timers.clear()
+        for waiter in self.waiters.values():
+            waiter()
+
+    def abort(self, artifact: str) -> None:
+        """Leave no request under way."""
+        if self.state(artifact).at not in STABLE:
+            self.restart(artifact)
+
+    def quit(self, artifact: str) -> list[ToHome]:
+        """Wait no longer for a grant; what home must hear of it."""
+        if self.state(artifact).at not in ASKING:
+            return []
+        self.timers.pop((artifact, DEADLINE), None)
+        return self._step(artifact, Timeout(DEADLINE), monotonic())
+
+    def restart(self, artifact: str) -> list[ToHome]:
+        """Give up on a request whose answer may never come; the farewell that home should get."""
+        self.bases[artifact] = self.base(artifact)
+        for key in [key for key in self.timers if key[0] == artifact]:
+            del self.timers[key]
+        cache = self._cache(artifact)
+        self.states[artifact] = cache.durable(self.state(artifact))
+        return self._step(artifact, Restart(), monotonic())
+
+    def _overdue(self, artifact: str, now: float) -> list[ToHome]:
+        sent: list[ToHome] = []
+        due = sorted(
+            (at, name) for (name_of, name), at in self.timers.items() if name_of == artifact
+        )
+        for at, name in due:
+            if at <= now and self.timers.pop((artifact, name), None) is not None:
+                sent += self._step(artifact, Timeout(name), now)
+        return sent
+
+    def _step(self, artifact: str, event: Event[Any, Any], now: float) -> list[ToHome]:
+        step: Step[CacheState] = self._cache(artifact).step(self.state(artifact), event, now)
+        self.states[artifact] = step.state
+        sent: list[ToHome] = []
+        for command in step.commands:
+            if type(command) is Send:
+                sent.append(command.message)
+                self.sent += 1
+            elif type(command) is Respond:
+                self.answers[artifact] = command.result
+                waiter = self.waiters.get(artifact)
+                if waiter is not None:
+                    waiter()
+            elif type(command) is SetTimer:
+                self.timers[artifact, command.name] = command.at
+            elif type(command) is CancelTimer:
+                self.timers.pop((artifact, command.name), None)
+            elif type(command) is Deliver:
+                self.asked_to_finish.add(artifact)
+        return sent

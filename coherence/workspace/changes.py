@@ -1,0 +1,95 @@
+"""Watching: the published versions, as they come."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from coherence.refs import Ref
+from coherence.workspace.exchange import Exchange
+from messaging.process import Address, Time
+
+
+class Published(NamedTuple):
+    """A version was published."""
+
+    ref: Ref
+    author: Address
+    #: On the store's clock.
+    at: Time
+    #: Its place in the store's log: where `watch(since=...)` goes on from.
+    seq: int
+    #: The log no longer holds all that came before this: look at the artifacts themselves.
+    missed: bool = False
+
+
+class Feed:
+    """Reads the store's log from a place on, for one watcher."""
+
+    def __init__(self, exchange: Exchange, pattern: str, since: int | None) -> None:
+        self._exchange = exchange
+        self._pattern = pattern
+        self.seq = exchange.store.head() if since is None else since
+
+    def more(self) -> list[Published]:
+        """What has come since the last call."""
+        found: list[Published] = []
+        missed = False
+        while True:
+            changes = self._exchange.store.since(self.seq)
+            missed = missed or changes.gap
+            self.seq = changes.seq
+            if not changes.entries:
+                return found
+            for change in changes.entries:
+                if change.version and fnmatchcase(change.artifact, self._pattern):
+                    ref = Ref(change.artifact, change.version, self._exchange.store.identity)
+                    found.append(Published(ref, change.author, change.at, change.seq, missed))
+                    missed = False
+
+
+class Watch(Iterator[Published]):
+    """Changes as they come, for a thread; ``close`` or ``with`` ends it, from any thread."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        require: Callable[[], None],
+        pattern: str,
+        since: int | None,
+        timeout_s: float | None,
+    ) -> None:
+        self._feed = Feed(exchange, pattern, since)
+        self._require, self._timeout_s = require, timeout_s
+        self._ready: deque[Published] = deque()
+        self._grown = threading.Event()
+        self._closed = False
+        self._stop = (exchange.on_growth(self._grown.set), exchange.listen())
+
+    def __next__(self) -> Published:
+        while not self._ready:
+            if self._closed:
+                raise StopIteration
+            self._require()
+            self._grown.clear()
+            self._ready.extend(self._feed.more())
+            if not self._ready and not self._grown.wait(self._timeout_s):
+                self.close()
+        return self._ready.popleft()
+
+    def close(self) -> None:
+        """End it: whoever waits for the next change gets none."""
+        if not self._closed:
+            self._closed = True
+            for stop in self._stop:
+                stop()
+            self._grown.set()
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

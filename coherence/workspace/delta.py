@@ -1,0 +1,142 @@
+"""Differences between two texts: exact, guarded by the base's hash, readable in a prompt.
+
+A `Delta` replaces ranges of lines.  It applies to the very text it was made against or not at all,
+so it can never produce a text that nobody wrote.  Edits of two deltas against one base can be
+merged where they do not overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+
+from coherence.contents import Kind, digest
+from messaging.errors import PeerError
+from messaging.process import Value
+
+#: Beyond this many lines on a side, what lies between the first and the last difference counts as
+#: one edit: matching lines takes quadratic time at worst.
+MATCHED_LINES_MAX = 4_000
+
+
+class WrongBase(PeerError):
+    """A delta was applied to a text that it was not made against."""
+
+    code = "wrong_base"
+    remedy = "read the artifact in full"
+
+
+class Edit(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """Lines `start` to `stop` of the base, `stop` not included, give way to `lines`."""
+
+    start: int
+    stop: int
+    lines: tuple[str, ...]
+
+
+class Delta(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """How to make a text from the one whose hash is `base`: edits in order, none overlapping."""
+
+    base: bytes
+    edits: tuple[Edit, ...]
+
+    def apply(self, text: str) -> str:
+        """The new text.  Raises `WrongBase` where `text` is not what the delta was made against."""
+        if _digest(text) != self.base:
+            raise WrongBase("the text is not the delta's base")
+        return _splice(split(text), self.edits)
+
+    def render(self, text: str) -> str:
+        """The delta as the hunks of a unified diff without context; `text` is its base."""
+        lines = split(text)
+        shown: list[str] = []
+        shift = 0
+        for edit in self.edits:
+            old, new = edit.stop - edit.start, len(edit.lines)
+            first_new = edit.start + shift + 1
+            shown.append(f"@@ -{_range(edit.start + 1, old)} +{_range(first_new, new)} @@\n")
+            shown.extend(_marked("-", lines[edit.start : edit.stop]))
+            shown.extend(_marked("+", edit.lines))
+            shift += new - old
+        return "".join(shown)
+
+
+def split(text: str) -> list[str]:
+    """The lines of `text`, ends included; joined they are `text` again."""
+    parts = text.split("\n")
+    last = parts.pop()
+    lines = [part + "\n" for part in parts]
+    return [*lines, last] if last else lines
+
+
+def diff(old: str, new: str) -> Delta:
+    """The delta that makes `new` from `old`."""
+    return Delta(_digest(old), tuple(edits(split(old), split(new))))
+
+
+def edits(old: Sequence[str], new: Sequence[str]) -> Iterator[Edit]:
+    """The edits that make the lines `new` from the lines `old`."""
+    head = 0
+    shortest = min(len(old), len(new))
+    while head < shortest and old[head] == new[head]:
+        head += 1
+    tail = 0
+    while tail < shortest - head and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    before = old[head : len(old) - tail]
+    after = new[head : len(new) - tail]
+    if max(len(before), len(after)) > MATCHED_LINES_MAX:
+        yield Edit(head, head + len(before), tuple(after))
+        return
+    matcher = SequenceMatcher(None, before, after, autojunk=False)
+    for tag, i, j, k, m in matcher.get_opcodes():
+        if tag != "equal":
+            yield Edit(head + i, head + j, tuple(after[k:m]))
+
+
+def merge(base: str, ours: str, theirs: str) -> str | None:
+    """`base` with the changes of both sides, or None where they touch the same or adjacent lines.
+
+    Changes that both sides made alike count once.
+    """
+    lines = split(base)
+    mine, others = list(edits(lines, split(ours))), list(edits(lines, split(theirs)))
+    if overlap(mine, others):
+        return None
+    every = sorted({*mine, *others}, key=lambda edit: (edit.start, edit.stop))
+    return _splice(lines, every)
+
+
+def overlap(ours: Sequence[Edit], theirs: Sequence[Edit]) -> bool:
+    """Whether two sets of edits of one base touch: equal edits do not, adjacent ones do."""
+    return any(
+        mine != other and mine.start <= other.stop and other.start <= mine.stop
+        for mine in ours
+        for other in theirs
+    )
+
+
+def _splice(lines: Sequence[str], changes: Sequence[Edit]) -> str:
+    made: list[str] = []
+    at = 0
+    for edit in changes:
+        made.extend(lines[at : edit.start])
+        made.extend(edit.lines)
+        at = edit.stop
+    made.extend(lines[at:])
+    return "".join(made)
+
+
+def _digest(text: str) -> bytes:
+    return digest(Kind.TEXT, text.encode())
+
+
+def _range(first: int, count: int) -> str:
+    # As diff does: an empty range is named by the line before it.
+    first -= count == 0
+    return str(first) if count == 1 else f"{first},{count}"
+
+
+def _marked(mark: str, lines: Sequence[str]) -> Iterator[str]:
+    for line in lines:
+        yield mark + line if line.endswith("\n") else f"{mark}{line}\n\\ no newline at the end\n"

@@ -1,0 +1,72 @@
+"""What an operation asks of its driver.
+
+Each operation of an agent is a generator, written once for threads and for tasks.  It yields
+effects and is sent their outcome, or has an error thrown in; `coherence.workspace.agent` carries
+them out by blocking, `coherence.workspace.aio` by awaiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from coherence.messages import Epoch, Request, Version
+from coherence.workspace.view import Held
+
+
+class Ask(NamedTuple):
+    """Ask this agent's cache; is sent the `Result`, after however long a wait."""
+
+    artifact: str
+    request: Request
+
+
+class AskBoth(NamedTuple):
+    """Ask two caches in one transaction, both or neither.
+
+    Is sent the name of the artifact that refused and its `Refused`, or None where both were made.
+    """
+
+    first: Ask
+    second: Ask
+
+
+class Fetch(NamedTuple):
+    """One version from the history; is sent (entry, content), or None where it is not kept."""
+
+    artifact: str
+    version: Version
+
+
+class Apply(NamedTuple):
+    """Call a function of the application's; is sent what it returns."""
+
+    function: Callable[[Any], Any]
+    argument: Any
+
+
+class Grant(NamedTuple):
+    """An exclusive grant that this agent holds, and the version its draft starts from."""
+
+    artifact: str
+    epoch: Epoch
+    base: Version
+    held: Held | None
+
+
+class Hold(NamedTuple):
+    """Renew the grant's lease from now on, until it is let go or `hold_s` are over."""
+
+    grant: Grant
+    hold_s: float
+
+
+class LetGo(NamedTuple):
+    """Renew the lease of this artifact's grant no longer."""
+
+    artifact: str
+
+
+Effect: TypeAlias = Ask | AskBoth | Fetch | Apply | Hold | LetGo
+T = TypeVar("T")
+Operation: TypeAlias = Generator[Effect, Any, T]

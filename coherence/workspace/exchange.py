@@ -1,0 +1,308 @@
+"""Carries messages between the caches of this process and the homes in a store.
+
+What a cache sends is taken to its home in one transaction.  What homes send to caches of this
+process is handed over at once; what they send to others is in the change log, and what others'
+transactions sent here is fetched from it.  The tables bear messages that come late, twice or in
+another order, so no lock orders hand-overs; one that was missed makes every copy lapse.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
+
+from coherence.cache import Cache
+from coherence.contents import Content, Handle
+from coherence.directory import Home
+from coherence.errors import OutcomeUnknown, StoreFault
+from coherence.messages import Data, PutM, ToCache, ToHome, Update, Version
+from coherence.policy import Policy
+from coherence.refs import Ref
+from coherence.stores.port import Moved, Store
+from coherence.workspace.caches import Caches
+from coherence.workspace.homes import HOME, Outcome, turn
+from coherence.workspace.view import Held, held
+from messaging.process import Address
+
+log = logging.getLogger("coherence.workspace")
+
+Inbox: TypeAlias = Sequence[tuple[Address, ToHome]]
+Batch: TypeAlias = Mapping[str, Inbox]
+"""Messages for homes, artifact by artifact; an empty inbox only lets a due timer fire."""
+
+#: How often a transaction is run again when its rows moved, or when its outcome is unknown.  A
+#: request that is sent again is recognised by its serial and answered, not judged a second time.
+MOVES = 100
+RESENDS = 3
+WATCH_S = 60.0
+
+
+class Vetoed(Exception):
+    """A transaction was given up on purpose: what it had led to."""
+
+    def __init__(self, outcomes: list[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = outcomes
+
+
+class Exchange:
+    """The caches of this process, the store, and what goes between them."""
+
+    def __init__(self, store: Store, policy: Callable[[str], Policy], artifacts_max: int) -> None:
+        self.store = store
+        #: Guards the caches of every agent.  Never held while the store is asked.
+        self.lock = threading.Lock()
+        self.agents: dict[Address, Caches] = {}
+        #: What this process holds of each version: one content, however many agents.
+        self.held: WeakValueDictionary[tuple[str, Version], Held] = WeakValueDictionary()
+        self._policy = policy
+        self._artifacts_max = artifacts_max
+        self._processes: dict[str, tuple[Cache, Home]] = {}
+        self._by_policy: dict[int, tuple[Cache, Home]] = {}
+        #: When the next timer of a home is due, on this process's monotonic clock.
+        self._due: dict[str, float] = {}
+        self._fetching = threading.Lock()
+        self._seen = store.mark()
+        self._seq = store.head()
+        self._ear = threading.Lock()
+        self._listeners = 0
+        self._growth: list[Callable[[], None]] = []
+
+    def cache(self, artifact: str) -> Cache:
+        """The process that every agent's cache of `artifact` is."""
+        return self._pair(artifact)[0]
+
+    def _pair(self, artifact: str) -> tuple[Cache, Home]:
+        pair = self._processes.get(artifact)
+        if pair is None:
+            policy = self._policy(artifact)
+            pair = self._by_policy.get(id(policy))
+            if pair is None:
+                pair = self._by_policy[id(policy)] = (Cache(policy, HOME), Home(policy))
+            self._processes[artifact] = pair
+        return pair
+
+    # To homes.
+
+    def send(
+        self, batch: Batch, veto: Callable[[list[Outcome]], bool] | None = None
+    ) -> list[Outcome]:
+        """Take `batch` to its homes, all or nothing.  What follows is for `hand_over`.
+
+        Raises `StoreFault`, and `Vetoed` where `veto` found what it was waiting for.
+        """
+        for attempt in range(RESENDS):
+            try:
+                return self._transact(batch, veto)
+            except OutcomeUnknown:
+                if attempt == RESENDS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _transact(
+        self, batch: Batch, veto: Callable[[list[Outcome]], bool] | None
+    ) -> list[Outcome]:
+        publishes = any(type(m) is PutM for inbox in batch.values() for _, m in inbox)
+        for _ in range(MOVES):
+            try:
+                with self.store.transaction(publishes=publishes) as tx:
+                    outcomes = [
+                        turn(
+                            tx,
+                            self._pair(artifact)[1],
+                            artifact,
+                            inbox,
+                            local=self.agents,
+                            have=self.held,
+                            artifacts_max=self._artifacts_max,
+                        )
+                        for artifact, inbox in batch.items()
+                    ]
+                    if veto is not None and veto(outcomes):
+                        raise Vetoed(outcomes)
+                return outcomes
+            except Moved:
+                continue
+        raise StoreFault(f"the rows moved {MOVES} times", remedy="try again when less is going on")
+
+    def hand_over(self, outcomes: Sequence[Outcome]) -> None:
+        """Give the caches what homes sent them, and carry back and forth what follows from it."""
+        while True:
+            replies = self._deliver(outcomes)
+            if not replies:
+                return
+            try:
+                outcomes = self.send(replies)
+            except StoreFault as error:
+                # A lost acknowledgement costs a writer time, until this copy's lease is over.
+                log.warning("replies to homes were lost: %s", error)
+                return
+
+    def _deliver(self, outcomes: Sequence[Outcome]) -> dict[str, list[tuple[Address, ToHome]]]:
+        replies: dict[str, list[tuple[Address, ToHome]]] = {}
+        try:
+            with self.lock:
+                now = monotonic()
+                for outcome in outcomes:
+                    artifact = outcome.artifact
+                    if outcome.due_s is None:
+                        self._due.pop(artifact, None)
+                    else:
+                        self._due[artifact] = now + outcome.due_s
+                    if outcome.made is not None:
+                        self.held[artifact, outcome.published] = outcome.made
+                    for post in outcome.posts:
+                        caches = self.agents.get(post.dst)
+                        if caches is not None:
+                            whole = self._whole(artifact, post.message, outcome.contents)
+                            for reply in caches.receive(artifact, whole):
+                                replies.setdefault(artifact, []).append((post.dst, reply))
+        except BaseException:
+            self.lapse()
+            raise
+        if any(outcome.published for outcome in outcomes):
+            for grown in tuple(self._growth):
+                grown()
+        return replies
+
+    def _whole(
+        self, artifact: str, message: ToCache, contents: dict[Version, tuple[Handle, Content]]
+    ) -> ToCache:
+        """`message` with what this process holds in place of the handle."""
+        if not isinstance(message, Data | Update) or message.content is None:
+            return message
+        version = message.version
+        got = self.held.get((artifact, version))
+        if got is None:
+            handle, content = contents[version]
+            ref = Ref(artifact, version, self.store.identity)
+            got = self.held[artifact, version] = held(ref, content, handle)
+        if type(message) is Update:
+            return Update(version, message.base, got)
+        assert type(message) is Data
+        return Data(message.serial, version, message.grant, message.epoch, message.base, got)
+
+    # From the change log.
+
+    def refresh(self) -> None:
+        """Take in what other processes have done, where there is anything."""
+        if self.store.shared and self.store.validates and self.store.mark() != self._seen:
+            self.fetch()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nobody else has changed the store since this process last looked."""
+        return bool(self.store.mark() == self._seen)
+
+    def fetch(self) -> None:
+        """Hand over what the change log brings for caches of this process."""
+        replies: dict[str, list[tuple[Address, ToHome]]] = {}
+        published = False
+        with self._fetching:
+            more = True
+            while more:
+                mark = self.store.mark()
+                changes = self.store.since(self._seq)
+                if changes.gap:
+                    log.info("the change log has a gap after %d: every copy is checked", self._seq)
+                    self.lapse()
+                for change in changes.entries:
+                    if change.origin == self.store.origin:
+                        continue
+                    published = published or change.version > 0
+                    if not change.artifact:
+                        self._joined(change.author)
+                    for post in change.posts:
+                        if post.dst in self.agents:
+                            self._receive(change.artifact, post.dst, post.message, replies)
+                self._seq, self._seen = changes.seq, mark
+                more = bool(changes.entries)
+        if published:
+            for grown in tuple(self._growth):
+                grown()
+        if replies:
+            try:
+                self.hand_over(self.send(replies))
+            except StoreFault as error:
+                log.warning("replies to homes were lost: %s", error)
+
+    def _joined(self, agent: Address) -> None:
+        with self.lock:
+            caches = self.agents.pop(agent, None)
+            if caches is not None:
+                caches.supersede()
+
+    def _receive(
+        self,
+        artifact: str,
+        dst: Address,
+        message: ToCache,
+        replies: dict[str, list[tuple[Address, ToHome]]],
+    ) -> None:
+        contents: dict[Version, tuple[Handle, Content]] = {}
+        if isinstance(message, Data | Update) and message.content is not None:
+            found = self.store.read(artifact, message.version)
+            if found is not None:
+                contents[message.version] = (found[0].handle, found[1])
+            elif type(message) is Update:
+                message = Update(message.version, 0, None)  # gone already: a pointer is as good
+            else:
+                return  # the grant or copy it brought is long over; home's lease ends it
+        with self.lock:
+            caches = self.agents.get(dst)
+            if caches is not None:
+                whole = self._whole(artifact, message, contents)
+                for reply in caches.receive(artifact, whole):
+                    replies.setdefault(artifact, []).append((dst, reply))
+
+    def lapse(self) -> None:
+        """Something may have been missed: every copy of this process must be confirmed by home."""
+        with self.lock:
+            for caches in self.agents.values():
+                caches.lapse()
+
+    # Waiting.
+
+    def due(self, artifact: str) -> float | None:
+        """When a timer of `artifact`'s home is due, as far as is known here."""
+        return self._due.get(artifact)
+
+    def on_growth(self, grown: Callable[[], None]) -> Callable[[], None]:
+        """Call `grown` whenever a version was published; returns how to end that."""
+        self._growth.append(grown)
+        return lambda: self._growth.remove(grown)
+
+    def listen(self) -> Callable[[], None]:
+        """Fetch what other processes do as it happens, until the returned function is called."""
+        if not self.store.shared:
+            return lambda: None
+        with self._ear:
+            self._listeners += 1
+            if self._listeners == 1:
+                threading.Thread(target=self._listening, name="coherence-ear", daemon=True).start()
+        return self._stop_listening
+
+    def _stop_listening(self) -> None:
+        with self._ear:
+            self._listeners -= 1
+            if not self._listeners:
+                self.store.wake()
+
+    def _listening(self) -> None:
+        me = threading.get_ident()
+        self._ear_thread = me
+        while self._listeners and self._ear_thread == me:
+            try:
+                self.store.wait(self._seq, WATCH_S)
+                self.fetch()
+            except StoreFault as error:
+                log.warning("the change log cannot be read: %s", error)
+                self.lapse()
+                self._pause.wait(1.0)
+
+    _ear_thread: Any = None
+    _pause = threading.Event()

@@ -1,0 +1,161 @@
+"""Runs home transitions inside a store's transaction.
+
+There is no coordinator: whoever has a message for a home loads its row, steps the pure directory
+and saves what follows.  A timer that is due is an event that comes first, so a lease that has run
+out is noticed by whoever comes next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from coherence.contents import Content, Handle
+from coherence.directory import Home
+from coherence.errors import QuotaExceeded
+from coherence.messages import Data, GetM, PutM, ToHome, Update, Version
+from coherence.states import HomeState
+from coherence.stores.port import Entry, Post, Row, Transaction
+from coherence.workspace.view import Held
+from messaging.errors import Defect
+from messaging.process import Address, CancelTimer, Event, Receive, Restart, Send, SetTimer, Timeout
+
+HOME = "home"
+"""What caches call their home; each artifact has its own."""
+
+
+class Outcome(NamedTuple):
+    """What the home of one artifact did with what it was sent."""
+
+    artifact: str
+    #: To caches of this process, in order.
+    posts: list[Post]
+    #: The contents that those posts bring, as far as the transaction had to fetch them.
+    contents: dict[Version, tuple[Handle, Content]]
+    #: The action of each message that was handed in.
+    actions: list[str]
+    #: The version that was published, or 0, and what its writer holds of it.
+    published: Version
+    made: Held | None
+    #: Seconds from the transaction until the home's next timer is due; None where none is armed.
+    due_s: float | None
+    #: There is no such home: what was answered holds for this moment only.
+    absent: bool
+
+
+def turn(
+    tx: Transaction,
+    home: Home,
+    artifact: str,
+    inbox: Sequence[tuple[Address, ToHome]],
+    *,
+    local: Container[Address],
+    have: Mapping[tuple[str, Version], Held],
+    artifacts_max: int,
+) -> Outcome:
+    """Step the timers of `artifact`'s home that are due, then `inbox`; save and log what follows.
+
+    A read alone makes no home: nobody is entered in a directory that is not there.  Raises
+    `QuotaExceeded` where a home would be one too many.
+
+    `local` are the agents of this process, `have` the contents that it holds.  `PutM` comes in with
+    the content itself; home keeps its handle.
+    """
+    now = tx.now
+    stored = tx.load(artifact)
+    if stored is not None:
+        before, timers, revision = stored.row.state, stored.row.timers, stored.revision
+        armed = dict(timers)
+    else:
+        before, timers, revision = HomeState(), (), 0
+        armed = {}
+    run = _Run(home, before, armed, now)
+    absent = stored is None and not any(isinstance(m, GetM | PutM) for _, m in inbox)
+    if stored is None and not absent:
+        if tx.count() >= artifacts_max:
+            raise QuotaExceeded(f"there are {artifacts_max} artifacts already")
+        if home.policy.push_every is not None:
+            run.step(Restart())
+    for _, name in sorted((at, name) for name, at in timers if at <= now):
+        if armed.get(name, now + 1) <= now:
+            del armed[name]
+            run.step(Timeout(name))
+    actions = []
+    versions: list[tuple[Entry, Held]] = []
+    published: Version = 0
+    made: Held | None = None
+    author = ""
+    for src, message in inbox:
+        version = run.state.version
+        if type(message) is PutM:
+            content = message.content
+            run.step(Receive(src, replace(message, content=content.handle)))
+            if run.state.version > version:
+                published, made, author = run.state.version, content, src
+                versions.append((Entry(published, content.handle, src, now), content))
+        else:
+            run.step(Receive(src, message))
+        actions.append(run.action)
+    after = Row(run.state, tuple(armed.items()) if armed else ())
+    if not absent and (run.state is not before or after.timers != timers):
+        tx.save(artifact, after, revision)
+    for entry, content in versions:
+        previous = have.get((artifact, entry.version - 1))
+        before_it = previous.content if previous is not None else None
+        tx.publish(artifact, entry, content.content, before_it)
+    here, away = run.sorted_posts(local)
+    if away or published:
+        tx.append(artifact, published, author, away)
+    contents = {
+        version: (handle, _content(tx, artifact, version))
+        for version, handle in _wanted(here)
+        if version != published and (artifact, version) not in have
+    }
+    due_s = min(armed.values()) - now if armed else None
+    return Outcome(artifact, here, contents, actions, published, made, due_s, absent)
+
+
+class _Run:
+    """A home's state and timers as a transaction goes on."""
+
+    __slots__ = ("action", "armed", "home", "now", "posts", "state")
+
+    def __init__(self, home: Home, state: HomeState, armed: dict[str, float], now: float) -> None:
+        self.home, self.state, self.armed, self.now = home, state, armed, now
+        self.posts: list[Post] = []
+        self.action = ""
+
+    def step(self, event: Event[Any, Any]) -> None:
+        step = self.home.step(self.state, event, self.now)
+        self.state, self.action = step.state, step.action
+        for command in step.commands:
+            if type(command) is Send:
+                self.posts.append(Post(command.dst, command.message))
+            elif type(command) is SetTimer:
+                self.armed[command.name] = command.at
+            elif type(command) is CancelTimer:
+                self.armed.pop(command.name, None)
+
+    def sorted_posts(self, local: Container[Address]) -> tuple[list[Post], list[Post]]:
+        here: list[Post] = []
+        away: list[Post] = []
+        for post in self.posts:
+            (here if post.dst in local else away).append(post)
+        return here, away
+
+
+def _wanted(posts: list[Post]) -> set[tuple[Version, Handle]]:
+    return {
+        (post.message.version, post.message.content)
+        for post in posts
+        if isinstance(post.message, Data | Update) and post.message.content is not None
+    }
+
+
+def _content(tx: Transaction, artifact: str, version: Version) -> Content:
+    content = tx.content(artifact, version)
+    if content is None:
+        raise Defect(f"the current version {version} of {artifact!r} is not in its history")
+    return content

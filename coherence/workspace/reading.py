@@ -1,0 +1,153 @@
+"""Reads: how little has to be said for the caller to have the current version."""
+
+from __future__ import annotations
+
+from coherence.contents import Kind, Limits
+from coherence.errors import BadRef, ForeignRef, UnknownArtifact, UnknownVersion
+from coherence.messages import Load, Loaded, Version
+from coherence.refs import VERSION_MAX, Ref, check_name
+from coherence.workspace.caches import Caches
+from coherence.workspace.delta import diff
+from coherence.workspace.effects import Ask, Fetch, Operation
+from coherence.workspace.view import Served, View, as_served
+from messaging.process import Address
+
+
+class Metrics:
+    """Plain counters of what one agent did."""
+
+    __slots__ = ("conflicts", "deltas", "fulls", "hits", "unchanged", "writes")
+
+    def __init__(self) -> None:
+        #: Reads answered from the cache, whole.
+        self.hits = 0
+        #: Reads answered by home, whole.
+        self.fulls = 0
+        #: Reads answered by "unchanged" and by a difference.
+        self.unchanged = 0
+        self.deltas = 0
+        #: Versions published, and writes refused with `Conflict`.
+        self.writes = 0
+        self.conflicts = 0
+
+
+class Reading:
+    """What one agent reads, and what it was given so far."""
+
+    def __init__(self, caches: Caches, limits: Limits, identity: str) -> None:
+        self.caches = caches
+        self.limits = limits
+        self.identity = identity
+        self.metrics = Metrics()
+        self._forgotten: set[str] = set()
+        self._forgot_all = False
+        self._remembered: set[str] = set()
+
+    @property
+    def address(self) -> Address:
+        """The agent's name."""
+        return self.caches.address
+
+    # Reads.
+
+    def read(self, name: str, have: Ref | str | None) -> Operation[View]:
+        """The current version, in the shortest form that the caller can make sense of."""
+        check_name(name)
+        known = self._known(name, have)
+        sent = self.caches.sent
+        view, version = self._alive(name, (yield Ask(name, Load())))
+        if known is None or self._is_forgotten(name):
+            if self.caches.sent == sent:
+                self.hit(name)
+                return view
+            self._remember(name)
+            self.metrics.fulls += 1
+            return as_served(view, Served.FULL)
+        if known.version > version:
+            raise UnknownVersion(f"{known} has not been made yet, current is {view.ref}")
+        if known.version == version:
+            self.metrics.unchanged += 1
+            return as_served(view, Served.UNCHANGED, view.ref)
+        changes = yield from self._changes(known, view)
+        if changes is None:
+            self.metrics.fulls += 1
+            return as_served(view, Served.FULL)
+        self.metrics.deltas += 1
+        return as_served(view, Served.DELTA, known, changes)
+
+    def hit(self, name: str) -> None:
+        """Note that the cached copy was given, whole."""
+        self.metrics.hits += 1
+        if self.caches.bases:
+            self.caches.bases.pop(name, None)
+        if self._forgot_all or self._forgotten:
+            self._remember(name)
+
+    def read_version(self, name: str, version: Version) -> Operation[View]:
+        """A version from the history.  A write that follows is taken to derive from it."""
+        check_name(name)
+        if type(version) is not int or not 1 <= version <= VERSION_MAX:
+            raise UnknownVersion(f"there is no version {version!r}")
+        found = yield Fetch(name, version)
+        if found is None:
+            current = self._version((yield Ask(name, Load())))
+            if not current:
+                raise UnknownArtifact(f"there is no artifact {name!r}")
+            raise UnknownVersion(f"{name}@{version} is not kept; current is {name}@{current}")
+        entry, content = found
+        ref = Ref(name, version, self.identity)
+        if entry.handle.kind is Kind.TOMBSTONE:
+            raise UnknownArtifact(f"{ref} is a deletion, by {entry.author}")
+        self.caches.bases[name] = version
+        return View(ref, content, entry.handle, Served.FULL)
+
+    def forget(self, name: str | None) -> None:
+        """What was read is no longer in the model's context: the next read is full."""
+        if name is None:
+            self._forgot_all = True
+            self._remembered.clear()
+            self._forgotten.clear()
+        else:
+            self._forgotten.add(check_name(name))
+            self._remembered.discard(name)
+
+    def _is_forgotten(self, name: str) -> bool:
+        return name in self._forgotten or (self._forgot_all and name not in self._remembered)
+
+    def _remember(self, name: str) -> None:
+        self._forgotten.discard(name)
+        if self._forgot_all:
+            self._remembered.add(name)
+
+    def _changes(self, known: Ref, view: View) -> Operation[str | None]:
+        """The difference in words, where there is one that is shorter than the text."""
+        if not isinstance(view.content, str):
+            return None
+        found = yield Fetch(known.name, known.version)
+        if found is None or not isinstance(found[1], str):
+            return None
+        changes = diff(found[1], view.content).render(found[1])
+        shown = as_served(view, Served.DELTA, known, changes)
+        return changes if len(shown.for_prompt()) < len(view.content) else None
+
+    def _alive(self, name: str, loaded: Loaded) -> tuple[View, Version]:
+        self.caches.bases.pop(name, None)
+        if isinstance(loaded.content, View):
+            return loaded.content, loaded.version
+        if loaded.content is not None:
+            raise UnknownArtifact(f"{name!r} was deleted: {loaded.content.ref} says so")
+        raise UnknownArtifact(f"there is no artifact {name!r}")
+
+    @staticmethod
+    def _version(loaded: Loaded) -> Version:
+        return loaded.version
+
+    def _known(self, name: str, have: Ref | str | None) -> Ref | None:
+        if have is None:
+            return None
+        ref = have if isinstance(have, Ref) else Ref.parse(have)
+        if ref.workspace and ref.workspace != self.identity:
+            raise ForeignRef(f"{ref} is a ref of another workspace")
+        if ref.name != name:
+            raise BadRef(f"{ref} is no version of {name!r}")
+        return ref

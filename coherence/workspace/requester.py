@@ -1,0 +1,261 @@
+"""The requesting side of one agent: asks its caches, and sees to it that an answer comes.
+
+Nothing here polls.  Who waits for a grant sleeps until the answer is handed over, its own deadline
+has come, or a timer of the home is due that nobody else may notice.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from coherence.cache import DEADLINE
+from coherence.errors import AgentSuperseded, OutcomeUnknown, StoreFault
+from coherence.messages import (
+    Abandon,
+    GetM,
+    GetS,
+    Granted,
+    Leave,
+    Nack,
+    PutM,
+    Refused,
+    Request,
+    Result,
+    Store,
+)
+from coherence.policy import Visibility
+from coherence.workspace.caches import ASKING, Caches
+from coherence.workspace.effects import Ask, Grant
+from coherence.workspace.exchange import Exchange, Vetoed
+from coherence.workspace.homes import Outcome
+from messaging.errors import ToolkitError
+
+log = logging.getLogger("coherence.workspace")
+
+
+class Requester:
+    """Carries out one agent's requests.  `fault` is raised by every call once it is set."""
+
+    def __init__(self, exchange: Exchange, caches: Caches) -> None:
+        self.exchange = exchange
+        self.caches = caches
+        self.fault: ToolkitError | None = None
+        #: One request at a time: the agent's own, or a renewal of its lease.
+        self._asking = threading.Lock()
+
+    def require(self) -> None:
+        """Raise what makes this agent unusable."""
+        if self.fault is None and self.caches.superseded:
+            name = self.caches.address
+            self.fault = AgentSuperseded(f"another process has joined as {name!r}")
+        if self.fault is not None:
+            raise self.fault.with_traceback(None)
+
+    def ask(self, artifact: str, request: Request) -> Result | None:
+        """The answer, or None where it comes later: see `take`.
+
+        Raises `StoreFault` with nothing changed, and `OutcomeUnknown`.
+        """
+        with self._asking:
+            self.require()
+            exchange, caches = self.exchange, self.caches
+            exchange.refresh()
+            self.require()
+            with exchange.lock:
+                before = caches.states.get(artifact)
+                caches.answers.pop(artifact, None)
+                sent = caches.invoke(artifact, request)
+                left = caches.states[artifact]
+                if not sent:
+                    return caches.answers.pop(artifact, None)
+                # The wait begins when home has been asked: one of 0 s takes what is free.
+                wait = caches.timers.pop((artifact, DEADLINE), None)
+            try:
+                outcomes = exchange.send({artifact: [(caches.address, m) for m in sent]})
+            except OutcomeUnknown:
+                with exchange.lock:
+                    caches.restart(artifact)
+                raise
+            except BaseException:
+                with exchange.lock:
+                    caches.revert(artifact, left, before)
+                raise
+            if outcomes[0].actions[-1] == "Late" and self._is_superseded(artifact, sent[-1]):
+                self._supersede()
+            self._hand_over(outcomes, artifact)
+            with exchange.lock:
+                if outcomes[0].absent:
+                    caches.unknown(artifact)
+                if wait is not None and caches.state(artifact).at in ASKING:
+                    caches.timers[artifact, DEADLINE] = wait
+                return caches.answers.pop(artifact, None)
+
+    def ask_both(self, first: Ask, second: Ask) -> tuple[str, Refused] | None:
+        """Two commits in one transaction: which was refused, and neither is made; or None.
+
+        The answers to two that were made are to be taken or waited for, as after `ask`.
+        """
+        with self._asking:
+            self.require()
+            exchange, caches = self.exchange, self.caches
+            exchange.refresh()
+            self.require()
+            asks = (first, second)
+            with exchange.lock:
+                before = [caches.states.get(ask.artifact) for ask in asks]
+                batch = {
+                    ask.artifact: [
+                        (caches.address, m) for m in caches.invoke(ask.artifact, ask.request)
+                    ]
+                    for ask in asks
+                }
+                left = [caches.states[ask.artifact] for ask in asks]
+
+            def revert() -> None:
+                with exchange.lock:
+                    for ask, was, now in zip(asks, before, left, strict=True):
+                        caches.revert(ask.artifact, now, was)
+
+            try:
+                outcomes = exchange.send(batch, _refused)
+            except Vetoed as veto:
+                revert()
+                outcome = next(o for o in veto.outcomes if not o.published)
+                nack = outcome.posts[-1].message
+                assert isinstance(nack, Nack)
+                return outcome.artifact, Refused(nack.reason, nack.version)
+            except OutcomeUnknown:
+                with exchange.lock:
+                    for ask in asks:
+                        caches.restart(ask.artifact)
+                raise
+            except BaseException:
+                revert()
+                raise
+            self._hand_over(outcomes, *batch)
+            return None
+
+    def take(self, artifact: str) -> Result | None:
+        """The answer, where it has come."""
+        with self.exchange.lock:
+            return self.caches.answers.pop(artifact, None)
+
+    def deadline(self, artifact: str) -> float | None:
+        """When who waits must `nudge`, on this process's monotonic clock."""
+        due = [
+            at
+            for at in (self.caches.deadline(artifact), self.exchange.due(artifact))
+            if at is not None
+        ]
+        return min(due, default=None)
+
+    def nudge(self, artifact: str) -> None:
+        """Let the timers fire that are due, here and at home."""
+        self.require()
+        with self.exchange.lock:
+            sent = self.caches.overdue(artifact)
+        self.exchange.hand_over(
+            self.exchange.send({artifact: [(self.caches.address, m) for m in sent]})
+        )
+
+    def wait(self, artifact: str) -> Result:
+        """Block until the answer has come."""
+        come = threading.Event()
+        stop = self.await_answer(artifact, come.set)
+        try:
+            while (result := self.take(artifact)) is None:
+                self.require()
+                until = self.deadline(artifact)
+                if not come.wait(None if until is None else max(0.0, until - monotonic())):
+                    self.nudge(artifact)
+                come.clear()
+            return result
+        except BaseException:
+            self.give_up(artifact)
+            raise
+        finally:
+            stop()
+
+    def await_answer(self, artifact: str, come: Callable[[], None]) -> Callable[[], None]:
+        """Have `come` called when the answer comes; returns how to end that."""
+        with self.exchange.lock:
+            self.caches.waiters[artifact] = come
+        stop_listening = self.exchange.listen()
+
+        def stop() -> None:
+            stop_listening()
+            with self.exchange.lock:
+                self.caches.waiters.pop(artifact, None)
+
+        return stop
+
+    def give_up(self, artifact: str) -> None:
+        """Wait no longer for the grant of `artifact`; give it back if it has come."""
+        with self.exchange.lock:
+            sent = self.caches.quit(artifact)
+            answer = self.caches.answers.pop(artifact, None)
+        if sent:
+            try:
+                outcomes = self.exchange.send({artifact: [(self.caches.address, m) for m in sent]})
+                self.exchange.hand_over(outcomes)
+            except StoreFault as error:
+                log.warning("%r keeps its place in a queue until its turn: %s", artifact, error)
+        if isinstance(answer, Granted):
+            self.ask(artifact, Abandon(answer.epoch))
+
+    def renew(self, grant: Grant) -> bool:
+        """Prolong the lease; False where the grant is over."""
+        state = self.caches.state(grant.artifact)
+        if state.epoch != grant.epoch:
+            return False
+        answer = self.ask(grant.artifact, Store())
+        if answer is None:
+            self.give_up(grant.artifact)
+            return False
+        if isinstance(answer, Granted) and answer.epoch == grant.epoch:
+            return True
+        if isinstance(answer, Granted):
+            self.ask(grant.artifact, Abandon(answer.epoch))
+        return False
+
+    def leave(self) -> None:
+        """Say farewell to every home, in one transaction."""
+        exchange, caches = self.exchange, self.caches
+        with self._asking, exchange.lock:
+            batch = {}
+            for artifact, state in list(caches.states.items()):
+                if state.at in ASKING:
+                    caches.quit(artifact)
+                if state.serial > caches.session << 32:
+                    sent = caches.invoke(artifact, Leave())
+                    batch[artifact] = [(caches.address, message) for message in sent]
+        if batch:
+            exchange.hand_over(exchange.send(batch))
+
+    def _hand_over(self, outcomes: Sequence[Outcome], *artifacts: str) -> None:
+        try:
+            self.exchange.hand_over(outcomes)
+        except BaseException:
+            # Interrupted: the answer may be lost, and the request with it.
+            with self.exchange.lock:
+                for artifact in artifacts:
+                    self.caches.abort(artifact)
+            raise
+
+    def _is_superseded(self, artifact: str, message: object) -> bool:
+        if isinstance(message, PutM):
+            policy = self.exchange.cache(artifact).policy
+            return policy.visibility is Visibility.LAZY  # else it may be pending
+        return isinstance(message, GetS | GetM)
+
+    def _supersede(self) -> None:
+        with self.exchange.lock:
+            self.caches.supersede()
+        self.require()
+
+
+def _refused(outcomes: list[Outcome]) -> bool:
+    return not all(outcome.published for outcome in outcomes)

@@ -1,0 +1,274 @@
+"""A workspace: a store, and the agents of this process that share what is in it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from msgspec.structs import replace
+
+from coherence.contents import Limits
+from coherence.errors import (
+    AgentLeft,
+    BadArgument,
+    StoreFault,
+    UnknownArtifact,
+    UsedAfterFork,
+    WorkspaceClosed,
+)
+from coherence.policy import Lazy, Lease, Policy, Visibility
+from coherence.refs import Ref, check_agent, check_name
+from coherence.stores.opening import open_store
+from coherence.stores.port import Entry, Member, Retention, Store, Stored
+from coherence.workspace.caches import Caches
+from coherence.workspace.effects import Hold
+from coherence.workspace.exchange import Exchange
+from coherence.workspace.keeper import Keeper
+from coherence.workspace.requester import Requester
+from coherence.workspace.writing import Writing
+from messaging.errors import ToolkitError
+
+if TYPE_CHECKING:
+    from coherence.workspace.agent import Agent
+
+#: How long a grant lives unless renewed, in seconds, where the policy does not say.
+GRANT_LEASE_S = 30.0
+#: How long a copy may be served unconfirmed, in seconds, where a store cannot validate every hit
+#: and the policy does not say.
+VALIDITY_S = 5.0
+#: How long a holder of a copy may take to acknowledge what was pushed to it.
+PUSH_VALIDITY_S = 60.0
+
+log = logging.getLogger("coherence.workspace")
+
+_ALL: WeakSet[Workspace] = WeakSet()
+_FORKED: list[Any] = []  # what a child process must neither use nor finalise
+
+
+class Workspace:
+    """Artifacts that agents share.
+
+    `url` is ``memory://``, ``sqlite:///path``, ``postgresql://...``, or a store.  `policy` is for
+    every artifact, `policies` for those that match a pattern such as ``"notes/*"``: the first match
+    counts.  All who open one store should name the same policies; whatever they name, no update is
+    lost and no grant is broken.
+
+    Raises `BadUrl`, `StoreFault`.
+    """
+
+    def __init__(
+        self,
+        url: str | Store = "memory://",
+        *,
+        policy: Policy | None = None,
+        policies: Mapping[str, Policy] | None = None,
+        limits: Limits | None = None,
+        retention: Retention | None = None,
+    ) -> None:
+        for given in (policy, *(policies or {}).values()):
+            if given is not None and not isinstance(given, Policy):
+                raise BadArgument(f"{given!r} is no policy", remedy="such as coherence.Lazy()")
+        self.limits = limits or Limits()
+        self._store = open_store(url, retention or Retention()) if isinstance(url, str) else url
+        self._policy = self._complete(policy or Lazy())
+        self._policies = {glob: self._complete(p) for glob, p in (policies or {}).items()}
+        self._exchange = Exchange(self._store, self.policy_of, self.limits.artifacts)
+        self._keeper = Keeper()
+        self._agents: dict[str, tuple[Requester, Writing]] = {}
+        self._fronts: dict[str, Agent] = {}
+        self._joining = threading.Lock()
+        self._fault: ToolkitError | None = None
+        _ALL.add(self)
+
+    @property
+    def identity(self) -> str:
+        """Names the store: what refs are refs of."""
+        return self._store.identity
+
+    def agent(self, name: str) -> Agent:
+        """The agent of that name in this process; joins where it has not.
+
+        An agent does one thing at a time: each thread has its own.  Raises `InvalidName`.
+        """
+        from coherence.workspace.agent import Agent
+
+        requester, operations = self._join(check_agent(name))
+        with self._joining:
+            front = self._fronts.get(name)
+            if front is None or front._requester is not requester:
+                front = self._fronts[name] = Agent(self, requester, operations)
+            return front
+
+    def _join(self, name: str) -> tuple[Requester, Writing]:
+        with self._joining:
+            self._require()
+            there = self._agents.get(name)
+            if there is not None and there[0].fault is None:
+                return there
+            caches = Caches(name, self._store.join(name), self._exchange.cache)
+            requester = Requester(self._exchange, caches)
+            operations = Writing(caches, self.limits, self.identity)
+            with self._exchange.lock:
+                self._exchange.agents[name] = caches
+            self._agents[name] = (requester, operations)
+            return requester, operations
+
+    def _leave(self, requester: Requester) -> None:
+        caches = requester.caches
+        if requester.fault is not None:
+            return
+        try:
+            requester.leave()
+            self._store.leave(caches.address, caches.session)
+        except StoreFault as error:
+            # Who says no farewell is forgotten all the same, at the next write or with its lease.
+            log.warning("%r left without a farewell: %s", caches.address, error)
+        finally:
+            requester.fault = AgentLeft(f"{caches.address!r} has left")
+            with self._exchange.lock:
+                if self._exchange.agents.get(caches.address) is caches:
+                    del self._exchange.agents[caches.address]
+                caches.states.clear()
+                caches.timers.clear()
+            with self._joining:
+                self._agents.pop(caches.address, None)
+                self._fronts.pop(caches.address, None)
+
+    def policy_of(self, artifact: str) -> Policy:
+        """The policy that is in force for `artifact`."""
+        for glob, policy in self._policies.items():
+            if fnmatchcase(artifact, glob):
+                return policy
+        return self._policy
+
+    def _complete(self, policy: Policy) -> Policy:
+        """`policy` with the bounds it leaves open, and without those that this store makes idle.
+
+        Where every hit is validated no copy is ever stale, so a strict commit need not wait.
+        """
+        changed: dict[str, Any] = {}
+        if policy.grant_lease is None:
+            changed["grant_lease"] = GRANT_LEASE_S
+        pushes = type(policy).announce is not Policy.announce or policy.push_every is not None
+        if self._store.validates:
+            changed["visibility"] = Visibility.LAZY
+            if pushes:
+                changed["validity"] = policy.validity or PUSH_VALIDITY_S
+            elif not isinstance(policy, Lease):
+                changed["validity"] = None
+        elif policy.validity is None:
+            changed["validity"] = VALIDITY_S
+        return replace(policy, **changed)
+
+    @property
+    def quick(self) -> bool:
+        """Whether every copy that is there may be served without asking its policy."""
+        return self._store.validates and all(
+            policy.validity is None and type(policy).use is Policy.use
+            for policy in (self._policy, *self._policies.values())
+        )
+
+    def _hold(self, requester: Requester, hold: Hold) -> None:
+        lease_s = self.policy_of(hold.grant.artifact).grant_lease
+        assert lease_s is not None
+        self._keeper.hold(requester, hold.grant, lease_s, hold.hold_s)
+
+    def _let_go(self, requester: Requester, artifact: str) -> None:
+        self._keeper.let_go(requester, artifact)
+
+    # Those who only look.
+
+    def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
+        """Every artifact whose name begins with `prefix`; with `deleted`, those that once were."""
+        self._require()
+        return self._store.names(prefix, deleted=deleted)
+
+    def history(self, name: str) -> list[Entry]:
+        """The versions that are kept, oldest first.  Raises `UnknownArtifact`."""
+        self._require()
+        entries = self._store.history(check_name(name))
+        if not entries:
+            raise UnknownArtifact(f"there is no artifact {name!r}")
+        return entries
+
+    def row(self, name: str) -> Stored | None:
+        """The directory's row of `name`: who holds what, who waits."""
+        self._require()
+        return self._store.row(check_name(name))
+
+    def members(self) -> list[Member]:
+        """The agents that have joined, of whatever process, and have not left."""
+        self._require()
+        return self._store.members()
+
+    def metrics(self) -> dict[str, int]:
+        """Counters of this process, summed over the agents that are there."""
+        totals: dict[str, int] = {}
+        for requester, operations in list(self._agents.values()):
+            for name in operations.metrics.__slots__:
+                totals[name] = totals.get(name, 0) + getattr(operations.metrics, name)
+            totals["messages"] = totals.get("messages", 0) + requester.caches.sent
+        return totals
+
+    def pin(self, ref: Ref | str, pinned: bool = True) -> bool:
+        """Keep that version whatever the retention rule says; False where it is not there."""
+        self._require()
+        ref = ref if isinstance(ref, Ref) else Ref.parse(ref)
+        return self._store.pin(ref.name, ref.version, pinned)
+
+    def gc(self) -> int:
+        """Apply the retention rule everywhere; the number of versions let go."""
+        self._require()
+        return self._store.tidy()
+
+    def check(self) -> list[str]:
+        """What is damaged in the store, in words."""
+        self._require()
+        return list(self._store.check())
+
+    def close(self) -> None:
+        """Every agent of this process leaves, and the store is let go.  Closing again is fine."""
+        if self._fault is not None:
+            return
+        try:
+            for requester, _ in list(self._agents.values()):
+                self._leave(requester)
+        finally:
+            self._fault = WorkspaceClosed("the workspace is closed")
+            self._keeper.close()
+            self._store.close()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _require(self) -> None:
+        if self._fault is not None:
+            raise self._fault.with_traceback(None)
+
+    def _disown(self) -> None:
+        """This is a child process: connections and locks are the parent's."""
+        fault = UsedAfterFork("the workspace belongs to the parent process")
+        self._fault = fault
+        for requester, _ in self._agents.values():
+            requester.fault = fault
+            requester.caches.states.clear()
+            requester._asking = threading.Lock()
+        self._joining = threading.Lock()
+        _FORKED.append((self._store, self._exchange, self._keeper))
+
+
+def _after_fork() -> None:
+    for workspace in list(_ALL):
+        workspace._disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,323 @@
+"""Writes: how an operation composes requests so that nobody's work is lost.
+
+It adds no rule to the protocol: whether a write stands is home's word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from coherence.contents import TOMBSTONE, Content, Handle, Kind, Limits, check_content
+from coherence.errors import BadArgument, GrantTimeout, StoreFault
+from coherence.messages import (
+    Abandon,
+    Commit,
+    Committed,
+    Granted,
+    Load,
+    Loaded,
+    Refusal,
+    Refused,
+    Store,
+    Version,
+)
+from coherence.refs import VERSION_MAX, Ref, check_name
+from coherence.stores.port import Entry
+from coherence.workspace.caches import Caches
+from coherence.workspace.conflict import Conflict, Fenced
+from coherence.workspace.effects import (
+    Apply,
+    Ask,
+    AskBoth,
+    Fetch,
+    Grant,
+    Hold,
+    LetGo,
+    Operation,
+)
+from coherence.workspace.reading import Reading
+from coherence.workspace.view import Gone, Held, View
+
+#: How long a call waits for its turn where the caller does not say, in seconds.
+WAIT_S = 60.0
+#: How often an operation starts over when others keep getting in between, before it asks for the
+#: grant, under which nobody can.
+ATTEMPTS = 3
+#: How long a draft's lease is renewed where the caller does not say, in seconds.
+HOLD_S = 900.0
+
+
+class Writing(Reading):
+    """What one agent writes."""
+
+    def __init__(self, caches: Caches, limits: Limits, identity: str) -> None:
+        super().__init__(caches, limits, identity)
+        #: Artifacts of which a draft is live.
+        self.drafting: set[str] = set()
+
+    # Writes.
+
+    def write(
+        self,
+        name: str,
+        content: Content,
+        expect: Ref | str | int | None,
+        overwrite: bool,
+        wait_s: float | None,
+    ) -> Operation[Ref]:
+        """Publish `content` as the version after the one it was derived from."""
+        self._check_free(name)
+        handle, _ = check_content(content, self.limits)
+        if overwrite and expect is not None:
+            raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
+        base = self.caches.base(name) if expect is None else self._expected(name, expect)
+        return (
+            yield from self._publish(name, content, handle, base, overwrite, check_wait(wait_s))
+        )
+
+    def delete(
+        self, name: str, expect: Ref | str | int | None, overwrite: bool, wait_s: float | None
+    ) -> Operation[Ref]:
+        """Publish a version that says that the artifact is gone."""
+        self._check_free(name)
+        if overwrite and expect is not None:
+            raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
+        base = self.caches.base(name) if expect is None else self._expected(name, expect)
+        if not base or overwrite:
+            _, current = self._alive(name, (yield Ask(name, Load())))
+            base = current if overwrite else base
+        return (yield from self._publish(name, b"", TOMBSTONE, base, overwrite, check_wait(wait_s)))
+
+    def rename(self, name: str, to: str) -> Operation[Ref]:
+        """Publish the current content under a new name and delete the old one, both or neither."""
+        self._check_free(name)
+        self._check_free(to)
+        if name == to:
+            raise BadArgument(f"{name!r} is its name already")
+        view, version = self._alive(name, (yield Ask(name, Load())))
+        there = (yield Ask(to, Load())).content
+        if isinstance(there, View):
+            raise Conflict(
+                f"{there.ref} is there already",
+                yours=view.content,
+                base=None,
+                base_version=0,
+                theirs=there.content,
+                current=there.ref,
+            )
+        base = there.ref.version if there is not None else 0
+        new = View(Ref(to, base + 1, self.identity), view.content, view.handle)
+        gone = Gone(Ref(name, version + 1, self.identity), TOMBSTONE)
+        refused: tuple[str, Refused] | None = yield AskBoth(
+            Ask(name, Commit(gone, version)), Ask(to, Commit(new, base))
+        )
+        if refused is not None:
+            hit, result = refused
+            derived = version if hit == name else base
+            yield from self._conflict(hit, view.content, derived, result.version)
+        self.metrics.writes += 2
+        return new.ref
+
+    def update(
+        self, name: str, function: Callable[[Any], Any], initial: Content, wait_s: float | None
+    ) -> Operation[View]:
+        """Apply `function` to the current content until the outcome derives from what is current.
+
+        The second attempt is made under a grant: whoever asked first goes first.
+        """
+        self._check_free(name)
+        wait_s = check_wait(wait_s)
+        check_content(initial, self.limits)
+        loaded: Loaded = yield Ask(name, Load())
+        made: View = yield from self._apply(name, function, initial, loaded)
+        result = yield Ask(name, Commit(made, loaded.version))
+        if self._count(name, result):
+            return made
+        for _ in range(ATTEMPTS):
+            grant = yield from self.acquire(name, wait_s)
+            try:
+                made = yield from self._apply(name, function, initial, grant)
+            except BaseException:
+                yield from self.abandon(grant)
+                raise
+            result = yield from self._commit(made, grant)
+            if isinstance(result, Committed):
+                return made
+        return (yield from self._fenced(name, made.content, grant.base, result.version))
+
+    def _apply(
+        self, name: str, function: Callable[[Any], Any], initial: Content, of: Loaded | Grant
+    ) -> Operation[View]:
+        held = of.content if isinstance(of, Loaded) else of.held
+        version = of.version if isinstance(of, Loaded) else of.base
+        current = held.content if isinstance(held, View) else initial
+        content = yield Apply(function, current)
+        handle, _ = check_content(content, self.limits)
+        return View(Ref(name, version + 1, self.identity), content, handle)
+
+    def _publish(
+        self,
+        name: str,
+        content: Content,
+        handle: Handle,
+        base: Version,
+        overwrite: bool,
+        wait_s: float | None,
+    ) -> Operation[Ref]:
+        for _ in range(ATTEMPTS):
+            made = self._made(name, content, handle, base)
+            result = yield Ask(name, Commit(made, base))
+            if self._count(name, result):
+                return made.ref
+            if result.reason is Refusal.BUSY:
+                break
+            if overwrite or (not base and (yield from self._is_gone(name, result.version))):
+                base = result.version
+            else:
+                yield from self._conflict(name, content, base, result.version)
+        return (yield from self._publish_in_turn(name, content, handle, base, overwrite, wait_s))
+
+    def _publish_in_turn(
+        self,
+        name: str,
+        content: Content,
+        handle: Handle,
+        base: Version,
+        overwrite: bool,
+        wait_s: float | None,
+    ) -> Operation[Ref]:
+        """Somebody drafts under a grant: wait for our own, then see what is current."""
+        grant = yield from self.acquire(name, wait_s, keep_base=True)
+        fresh = not base and not isinstance(grant.held, View)
+        if grant.base != base and not overwrite and not fresh:
+            yield from self.abandon(grant)
+            yield from self._conflict(name, content, base, grant.base)
+        return (yield from self.publish(grant, content, handle))
+
+    def _is_gone(self, name: str, version: Version) -> Operation[bool]:
+        """Whether that version says that the artifact is deleted, so that it can be made anew."""
+        found: tuple[Entry, Content] | None = yield Fetch(name, version)
+        return found is not None and found[0].handle.kind is Kind.TOMBSTONE
+
+    # Grants.
+
+    def acquire(
+        self,
+        name: str,
+        wait_s: float | None,
+        hold_s: float = HOLD_S,
+        *,
+        keep_base: bool = False,
+    ) -> Operation[Grant]:
+        """Wait for the exclusive grant.  Raises `GrantTimeout` at the deadline."""
+        self._check_free(name)
+        wait_s = check_wait(wait_s)
+        base = self.caches.base(name)
+        result: Granted | Refused = yield Ask(name, Store(wait_s))
+        if isinstance(result, Refused):
+            raise GrantTimeout(f"{name!r} did not become free within {wait_s} s")
+        if keep_base:
+            self.caches.bases[name] = base
+        else:
+            self.caches.bases.pop(name, None)
+        grant = Grant(name, result.epoch, result.version, result.content)
+        self.drafting.add(name)
+        yield Hold(grant, hold_s)
+        return grant
+
+    def publish(self, grant: Grant, content: Content, handle: Handle) -> Operation[Ref]:
+        """Publish under a grant, which ends with it.  Raises `Fenced` where it had ended before."""
+        made = self._made(grant.artifact, content, handle, grant.base)
+        result = yield from self._commit(made, grant)
+        if isinstance(result, Refused):
+            yield from self._fenced(grant.artifact, content, grant.base, result.version)
+        return made.ref
+
+    def _commit(self, made: Held, grant: Grant) -> Operation[Committed | Refused]:
+        self.drafting.discard(grant.artifact)
+        yield LetGo(grant.artifact)
+        result: Committed | Refused = yield Ask(
+            grant.artifact, Commit(made, grant.base, grant.epoch)
+        )
+        self._count(grant.artifact, result)
+        return result
+
+    def abandon(self, grant: Grant) -> Operation[None]:
+        """Give a grant back.  Where the store is away, the lease does so."""
+        self.drafting.discard(grant.artifact)
+        yield LetGo(grant.artifact)
+        with suppress(StoreFault):
+            yield Ask(grant.artifact, Abandon(grant.epoch))
+
+    # Checks and errors.
+
+    def _made(self, name: str, content: Content, handle: Handle, base: Version) -> Held:
+        ref = Ref(name, base + 1, self.identity)
+        return Gone(ref, handle) if handle.kind is Kind.TOMBSTONE else View(ref, content, handle)
+
+    def _check_free(self, name: str) -> None:
+        if check_name(name) in self.drafting:
+            raise BadArgument(
+                f"this agent is drafting {name!r}", remedy="change the draft, and leave it first"
+            )
+
+    def _count(self, name: str, result: Committed | Refused) -> bool:
+        """Whether it was published; this agent's next write then derives from it."""
+        if isinstance(result, Refused):
+            return False
+        self.caches.bases.pop(name, None)
+        self.metrics.writes += 1
+        return True
+
+    def _expected(self, name: str, expect: Ref | str | int) -> Version:
+        if type(expect) is int:
+            if not 0 <= expect < VERSION_MAX:
+                raise BadArgument(
+                    f"expect is {expect}", remedy="a version, or 0 for a new artifact"
+                )
+            return expect
+        if isinstance(expect, Ref) or type(expect) is str:
+            ref = self._known(name, expect)
+            assert ref is not None
+            return ref.version
+        raise BadArgument(f"expect is {expect!r}", remedy="a ref, or 0 for a new artifact")
+
+    def _conflict(
+        self, name: str, content: Content, base: Version, current: Version
+    ) -> Operation[NoReturn]:
+        raise (yield from self._refusal(Conflict, name, content, base, current))
+
+    def _fenced(
+        self, name: str, content: Content, base: Version, current: Version
+    ) -> Operation[NoReturn]:
+        raise (yield from self._refusal(Fenced, name, content, base, current))
+
+    def _refusal(
+        self, kind: type[Conflict], name: str, content: Content, base: Version, current: Version
+    ) -> Operation[Conflict]:
+        self.metrics.conflicts += 1
+        before: tuple[Entry, Content] | None = (yield Fetch(name, base)) if base else None
+        after: tuple[Entry, Content] | None = (yield Fetch(name, current)) if current else None
+        entry, theirs = after if after is not None else (None, None)
+        derived = f"{name}@{base}" if base else "nothing"
+        what = "the draft's grant ended" if kind is Fenced else f"the write derives from {derived}"
+        author = entry.author if entry is not None else ""
+        return kind(
+            f"{what}, current is {name}@{current}" + (f" by {author}" if author else ""),
+            yours=content,
+            base=before[1] if before is not None else None,
+            base_version=base,
+            theirs=theirs,
+            current=Ref(name, current, self.identity),
+            author=author,
+            at=entry.at if entry is not None else 0.0,
+        )
+
+
+def check_wait(wait_s: float | None) -> float | None:
+    """`wait_s`, where it is a time to wait.  Raises `BadArgument`."""
+    if wait_s is None or (type(wait_s) in (int, float) and 0 <= wait_s < 1e9):
+        return wait_s
+    raise BadArgument(f"wait_s is {wait_s!r}", remedy="seconds, or None to wait without end")

@@ -1,0 +1,432 @@
+"""Every bad call gets a typed error, and neither the store nor the agent has moved."""
+
+import os
+import sqlite3
+import threading
+
+import pytest
+
+import coherence
+from coherence import (
+    AgentBusy,
+    AgentLeft,
+    AgentSuperseded,
+    BadArgument,
+    BadRef,
+    BadUrl,
+    ContentTooLarge,
+    ForeignRef,
+    InvalidContent,
+    InvalidName,
+    Lazy,
+    Limits,
+    QuotaExceeded,
+    Ref,
+    StoreCorrupt,
+    StoreFault,
+    StoreMissing,
+    StoreNewer,
+    StoreReadOnly,
+    UnknownArtifact,
+    UnknownVersion,
+    UsedAfterFork,
+    Workspace,
+    WorkspaceClosed,
+)
+from messaging.errors import ToolkitError
+
+NAMES = {
+    "none": None,
+    "number": 7,
+    "list": [],
+    "bytes": b"plan.md",
+    "empty": "",
+    "parent": "../x",
+    "inner parent": "a/../x",
+    "root": "/etc/passwd",
+    "windows": "a\\b",
+    "drive": "c:x",
+    "nul": "a\0b",
+    "newline": "a\nb",
+    "surrogate": "a\ud800",
+    "ref": "plan.md@3",
+    "long": "a" * 201,
+    "decomposed": "e\u0301",
+    "dot": ".",
+    "double slash": "a//b",
+    "blank": " ",
+    "wildcard": "a*",
+}
+CALLS = {
+    "read": lambda agent, name: agent.read(name),
+    "read have": lambda agent, name: agent.read(name, have="plan.md@1"),
+    "read version": lambda agent, name: agent.read(name, version=1),
+    "write": lambda agent, name: agent.write(name, "text"),
+    "overwrite": lambda agent, name: agent.write(name, "text", overwrite=True),
+    "update": lambda agent, name: agent.update(name, str.upper),
+    "edit": lambda agent, name: agent.edit(name).__enter__(),
+    "delete": lambda agent, name: agent.delete(name),
+    "rename": lambda agent, name: agent.rename(name, "there.md"),
+    "rename to": lambda agent, name: agent.rename("plan.md", name),
+    "history": lambda agent, name: agent.history(name),
+}
+
+
+@pytest.fixture
+def room(rooms, snapshot):
+    """A workspace with one artifact of two versions, an agent, and a check that nothing moved."""
+    rooms.settings["limits"] = Limits(content_bytes=1000, artifacts=3)
+    (agent,) = rooms.agents("ann")
+    agent.write("plan.md", "one")
+    agent.write("plan.md", "two")
+    workspace = rooms.opened[0]
+    before = snapshot(workspace), dict(agent._states)
+    yield agent
+    if workspace._fault is None:
+        assert (snapshot(workspace), dict(agent._states)) == before
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bad_name(room, call, name):
+    with pytest.raises(InvalidName):
+        CALLS[call](room, NAMES[name])
+
+
+@pytest.mark.parametrize(
+    "name", ["a.md", "a b/c d.md", "Ünïcode/计划", "a-b_c.1", ".hidden", "a'b;--"]
+)
+def test_a_good_name(rooms, name):
+    (agent,) = rooms.agents("ann")
+    agent.write(name, "text")
+    assert agent.read(name).text == "text"
+    assert agent.list() == [name]
+
+
+@pytest.mark.parametrize("content", [None, 5, "\ud800", ["text"], 1.5, bytearray(b"x")])
+def test_content_that_is_none(room, content):
+    for call in (
+        lambda: room.write("plan.md", content),
+        lambda: room.write("plan.md", content, overwrite=True),
+        lambda: room.update("new.md", lambda text: content),
+        lambda: room.update("new.md", str.upper, initial=content),
+    ):
+        with pytest.raises(InvalidContent):
+            call()
+
+
+@pytest.mark.parametrize("content", ["x" * 1001, b"x" * 1001, "ü" * 501, "x" * 100_000_000])
+def test_content_that_is_too_large(room, content):
+    with pytest.raises(ContentTooLarge):
+        room.write("plan.md", content)
+
+
+def test_one_artifact_too_many(rooms):
+    rooms.settings["limits"] = Limits(artifacts=2)
+    (agent,) = rooms.agents("ann")
+    agent.write("a", "1")
+    agent.write("b", "1")
+    with pytest.raises(QuotaExceeded):
+        agent.write("c", "1")
+    assert agent.list() == ["a", "b"]
+    agent.write("a", "2")
+
+
+def test_an_unknown_artifact(room):
+    for call in (
+        lambda: room.read("nothing.md"),
+        lambda: room.read("nothing.md", have="nothing.md@1"),
+        lambda: room.read("nothing.md", version=1),
+        lambda: room.delete("nothing.md"),
+        lambda: room.rename("nothing.md", "there.md"),
+        lambda: room.history("nothing.md"),
+    ):
+        with pytest.raises(UnknownArtifact):
+            call()
+
+
+@pytest.mark.parametrize("version", [0, -1, 3, 2**40, 2**70, 1.0, "1", True])
+def test_an_unknown_version(room, version):
+    with pytest.raises(UnknownVersion):
+        room.read("plan.md", version=version)
+
+
+def test_a_version_of_the_future(room):
+    with pytest.raises(UnknownVersion):
+        room.read("plan.md", have="plan.md@3")
+
+
+@pytest.mark.parametrize(
+    "have", ["plan.md", "plan.md@", "@3", "plan.md@0", "plan.md@x", 3, "other.md@1"]
+)
+def test_a_ref_that_is_none(room, have):
+    with pytest.raises(BadRef):
+        room.read("plan.md", have=have)
+
+
+def test_a_ref_of_another_workspace(room):
+    with Workspace() as other:
+        ref = other.agent("eve").write("plan.md", "one")
+    for call in (
+        lambda: room.read("plan.md", have=ref),
+        lambda: room.write("plan.md", "three", expect=ref),
+    ):
+        with pytest.raises(ForeignRef):
+            call()
+
+
+@pytest.mark.parametrize("expect", [-1, 2**70, 1.5, [], True])
+def test_an_expectation_that_is_none(room, expect):
+    with pytest.raises(BadArgument):
+        room.write("plan.md", "three", expect=expect)
+
+
+def test_overwriting_and_expecting_contradict(room):
+    with pytest.raises(BadArgument):
+        room.write("plan.md", "three", expect=Ref("plan.md", 2), overwrite=True)
+
+
+@pytest.mark.parametrize("wait_s", [-1, float("nan"), float("inf"), "1", True])
+def test_a_wait_that_is_none(room, wait_s):
+    with pytest.raises(BadArgument):
+        room.edit("plan.md", wait_s=wait_s).__enter__()
+
+
+def test_a_function_that_raises(room):
+    with pytest.raises(ZeroDivisionError):
+        room.update("plan.md", lambda text: 1 / 0)
+
+
+def test_a_closed_workspace(rooms):
+    (agent,) = rooms.agents("ann")
+    agent.write("plan.md", "one")
+    workspace = rooms.opened[0]
+    workspace.close()
+    for call in CALLS.values():
+        with pytest.raises((WorkspaceClosed, AgentLeft)):
+            call(agent, "plan.md")
+    with pytest.raises(WorkspaceClosed):
+        workspace.agent("bob")
+    with pytest.raises(WorkspaceClosed):
+        workspace.names()
+    workspace.close()
+
+
+def test_use_after_leaving(rooms):
+    (agent,) = rooms.agents("ann")
+    agent.write("plan.md", "one")
+    agent.leave()
+    for call in CALLS.values():
+        with pytest.raises(AgentLeft):
+            call(agent, "plan.md")
+    agent.leave()
+    assert rooms.opened[0].row("plan.md").row.state.sharers == ()
+    again = rooms.opened[0].agent("ann")
+    assert again.read("plan.md").text == "one"
+
+
+def test_one_agent_in_two_threads(rooms):
+    (agent,) = rooms.agents("ann")
+    agent.write("plan.md", "one")
+    errors = []
+
+    def meanwhile(text):
+        def call():
+            try:
+                agent.write("plan.md", "from the other thread")
+            except ToolkitError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join(60)
+        return text + " two"
+
+    agent.update("plan.md", meanwhile)
+    assert [type(error) for error in errors] == [AgentBusy]
+    assert agent.read("plan.md").text == "one two"
+
+
+def test_an_agent_whose_name_was_taken_over(rooms):
+    if not rooms.apart:
+        pytest.skip("one workspace has one agent of a name")
+    first = rooms.open().agent("ann")
+    first.write("plan.md", "one")
+    assert first.read("plan.md").served is coherence.Served.HIT
+    second = rooms.open().agent("ann")
+    assert second.read("plan.md").text == "one"
+    second.write("plan.md", "two")
+    with pytest.raises(AgentSuperseded):
+        first.read("plan.md")
+    with pytest.raises(AgentSuperseded):
+        first.write("other.md", "three")
+    assert second.read("plan.md").text == "two"
+
+
+def test_drafting_twice(rooms):
+    (agent,) = rooms.agents("ann")
+    with agent.edit("plan.md") as draft:
+        for call in (
+            lambda: agent.write("plan.md", "two"),
+            lambda: agent.edit("plan.md").__enter__(),
+            lambda: agent.update("plan.md", str.upper),
+            lambda: agent.delete("plan.md"),
+        ):
+            with pytest.raises(BadArgument):
+                call()
+        draft.text = "one"
+    assert agent.read("plan.md").text == "one"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_use_after_a_fork(rooms):
+    (agent,) = rooms.agents("ann")
+    agent.write("plan.md", "one")
+    agent.read("plan.md")
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            agent.read("plan.md")
+        except UsedAfterFork:
+            try:
+                rooms.opened[0].agent("bob")
+            except UsedAfterFork:
+                code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert agent.read("plan.md").text == "one"
+    agent.write("plan.md", "two")
+
+
+URLS = [
+    "",
+    "team.db",
+    "http://host/x",
+    "memory://x",
+    "sqlite://",
+    "sqlite://team.db",
+    "sqlite:///:memory:",
+    "sqlite:///a\0b",
+    "//[",
+    "postgres",
+]
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_bad_url(url):
+    with pytest.raises(BadUrl):
+        Workspace(url)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(StoreMissing):
+        Workspace(f"sqlite:///{tmp_path}/no/team.db")
+    with pytest.raises(StoreFault):
+        Workspace(f"sqlite:///{tmp_path}")
+
+
+def test_a_file_that_is_no_database(tmp_path):
+    file = tmp_path / "team.db"
+    file.write_bytes(b"not a database at all, but long enough to be looked at" * 10)
+    with pytest.raises(StoreCorrupt):
+        Workspace(f"sqlite:///{file}")
+    assert file.read_bytes().startswith(b"not a database")
+
+
+def test_a_database_of_another_program(tmp_path):
+    file = tmp_path / "team.db"
+    with sqlite3.connect(file) as db:
+        db.execute("CREATE TABLE mine (x)")
+    db.close()
+    with pytest.raises(StoreCorrupt):
+        Workspace(f"sqlite:///{file}")
+
+
+def test_a_newer_schema(tmp_path):
+    file = tmp_path / "team.db"
+    Workspace(f"sqlite:///{file}").close()
+    with sqlite3.connect(file) as db:
+        db.execute("PRAGMA user_version = 999")
+    db.close()
+    with pytest.raises(StoreNewer, match="999"):
+        Workspace(f"sqlite:///{file}")
+
+
+def test_a_file_that_cannot_be_written(tmp_path, snapshot):
+    file = tmp_path / "team.db"
+    with Workspace(f"sqlite:///{file}") as workspace:
+        workspace.agent("ann").write("plan.md", "one")
+        agent = workspace.agent("bob")
+        agent.read("plan.md")
+        before = snapshot(workspace), dict(agent._states)
+        workspace._store._write.execute("PRAGMA query_only = ON")
+        for call in (
+            lambda: agent.write("plan.md", "two"),
+            lambda: agent.edit("plan.md").__enter__(),
+            lambda: agent.delete("plan.md"),
+            lambda: agent.write("new.md", "two"),
+        ):
+            with pytest.raises(StoreReadOnly):
+                call()
+        assert (snapshot(workspace), dict(agent._states)) == before
+        workspace._store._write.execute("PRAGMA query_only = OFF")
+        agent.write("plan.md", "two")
+
+
+def test_a_full_disk(tmp_path, snapshot):
+    file = tmp_path / "team.db"
+    with Workspace(f"sqlite:///{file}") as workspace:
+        agent = workspace.agent("ann")
+        agent.write("plan.md", "one")
+        before = snapshot(workspace), dict(agent._states)
+        pages = workspace._store._write.execute("PRAGMA page_count").fetchone()[0]
+        workspace._store._write.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(coherence.StoreFull):
+            agent.write("plan.md", "x" * 100_000)
+        assert (snapshot(workspace), dict(agent._states)) == before
+        workspace._store._write.execute("PRAGMA max_page_count = 1000000")
+        assert str(agent.write("plan.md", "x" * 100_000)) == "plan.md@2"
+
+
+def test_a_damaged_content(tmp_path):
+    file = tmp_path / "team.db"
+    with Workspace(f"sqlite:///{file}") as workspace:
+        workspace.agent("ann").write("plan.md", "one")
+        workspace.agent("ann").write("good.md", "one")
+    with sqlite3.connect(file) as db:
+        db.execute("UPDATE history SET body = x'414141' WHERE author = 'ann' AND slot < (2 << 32)")
+    db.close()
+    with Workspace(f"sqlite:///{file}") as workspace:
+        with pytest.raises(StoreCorrupt):
+            workspace.agent("bob").read("plan.md")
+        assert workspace.agent("bob").read("good.md").text == "one"
+        assert [line for line in workspace.check() if "plan.md@1" in line]
+
+
+def test_a_damaged_row(tmp_path):
+    file = tmp_path / "team.db"
+    with Workspace(f"sqlite:///{file}") as workspace:
+        workspace.agent("ann").write("plan.md", "one")
+    with sqlite3.connect(file) as db:
+        db.execute("UPDATE artifact SET home = x'00'")
+    db.close()
+    with Workspace(f"sqlite:///{file}") as workspace:
+        with pytest.raises(StoreCorrupt):
+            workspace.agent("bob").read("plan.md")
+        assert workspace.check()
+
+
+@pytest.mark.parametrize("bad", [{"content_bytes": 0}, {"artifacts": -1}, {"artifacts": 1.5}])
+def test_bad_limits(bad):
+    with pytest.raises(BadArgument):
+        Limits(**bad)
+
+
+def test_a_policy_that_is_none():
+    with pytest.raises(BadArgument):
+        Workspace(policy="lazy")
+    with pytest.raises(coherence.InvalidPolicy):
+        Workspace(policy=Lazy(grant_lease=-1))
