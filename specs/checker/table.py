@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from specs.checker.composite import Composite
+from specs.checker.errors import UsageError
 from specs.checker.model import Property
 from specs.checker.result import Moment
 from specs.checker.search import (
@@ -27,6 +28,7 @@ from specs.checker.search import (
     judged_in_states,
     truth,
 )
+from specs.checker.symmetry import Representatives
 from specs.checker.tables import PredicateTable, Tables
 
 #: Rules are fused anew when so many states are known, on a sample of the latest level.
@@ -36,6 +38,10 @@ FUSE_KEYS_MAX = 256
 
 #: Look-ups cost the kernel little and missing entries much: fuse less.
 KERNEL_FUSE_KEYS_MAX = 96
+
+#: Under symmetry so many states are tested for it, then one in so many.
+EQUIVARIANCE_FIRST = 16
+EQUIVARIANCE_ONE_IN = 4096
 
 HANDED_OVER = "handed over to the kernel"
 
@@ -48,6 +54,7 @@ class TableExploration(Exploration):
     #: Each known state and the one it was first reached from (an initial state: itself).
     parents: dict[int, int] = field(default_factory=dict)
     outside: set[int] = field(default_factory=set)
+    representatives: Representatives | None = None
     _order: list[int] = field(default_factory=list)
     _numbers: dict[int, int] = field(default_factory=dict)
 
@@ -70,6 +77,10 @@ class TableExploration(Exploration):
         while self.parents[chain[-1]] != chain[-1]:
             chain.append(self.parents[chain[-1]])
         chain.reverse()
+        if self.representatives is not None:
+            by = self.representatives
+            start = next(packed for packed in self.tables.initial if by(packed) == chain[0])
+            chain = by.walk(start, chain)
         return path_of(self.tables, chain)
 
     def graph(self) -> StateGraph:
@@ -127,7 +138,7 @@ WARM_UP = 8_000
 
 def explore(composite: Composite[Any], watch: Watch, *, engine: str, symmetry: bool) -> Exploration:
     """Search with the table engine, or with the compiled kernel where asked and able."""
-    search = TableSearch(composite, watch)
+    search = TableSearch(composite, watch, symmetry=symmetry)
     if engine == "table":
         return search.run()
     reason = why_no_kernel(composite, symmetry)
@@ -170,9 +181,18 @@ def why_no_kernel(composite: Composite[Any], symmetry: bool) -> str:
 class TableSearch:
     """One run of the table engine."""
 
-    def __init__(self, composite: Composite[Any], watch: Watch) -> None:
+    def __init__(self, composite: Composite[Any], watch: Watch, *, symmetry: bool = False) -> None:
         self.tables = Tables(composite)
         self.found = TableExploration("table", tables=self.tables)
+        self._representative: Representatives | None = None
+        if symmetry:
+            if composite.symmetry is None:
+                raise UsageError(
+                    f"{composite.name!r} names no interchangeable components",
+                    remedy="System.model(..., symmetric=[...])",
+                )
+            self._representative = Representatives(self.tables, composite.symmetry)
+            self.found.representatives = self._representative
         self._watch = watch
         self._composite = composite
         self._judges: list[tuple[Property[Any], PredicateTable]] = [
@@ -186,12 +206,16 @@ class TableSearch:
         self._terminal = terminal and self.tables.predicate(
             lambda view: int(truth(terminal, view, "`terminal`"))
         )
+        self._expanded = 0
         self._fuse_at = list(FUSE_AT)
 
     def run(self, states_max: int | None = None) -> TableExploration:
         """Search to the end, to a violation or to a budget, or give up beyond `states_max`."""
         found, tables = self.found, self.tables
-        found.parents.update((packed, packed) for packed in tables.initial)
+        initial: Sequence[int] = tables.initial
+        if self._representative is not None:
+            initial = [self._representative(packed) for packed in initial]
+        found.parents.update((packed, packed) for packed in initial)
         level = list(found.parents)
         try:
             while level:
@@ -213,6 +237,12 @@ class TableSearch:
             found.stopped = "interrupted"
         found.distinct = len(found.parents) - len(found.outside)
         found.actions = {tables.labels[label].name for label in range(len(tables.labels))}
+        if self._representative is not None and found.complete:
+            size = self._representative.orbit_size
+            found.notes.append(
+                f"symmetry: {found.distinct:,} orbits stand for "
+                f"{sum(map(size, found.parents)):,} states"
+            )
         calls = self._composite.step_calls
         found.step_calls = calls() if calls is not None else 0
         return found
@@ -252,9 +282,10 @@ class TableSearch:
                 del self._fuse_at[0]
             tables.rebundle(level[:: len(level) // FUSE_SAMPLE + 1], FUSE_KEYS_MAX)
         tables.begin_level()
+        expand = self._expand_some if self._representative is None else self._expand_reduced
         following: list[int] = []
         for start in range(0, len(level), STATES_BETWEEN_CHECKS):
-            self._expand_some(level[start : start + STATES_BETWEEN_CHECKS], following)
+            expand(level[start : start + STATES_BETWEEN_CHECKS], following)
             queue = len(level) - start + len(following)
             known = len(found.parents)
             found.stopped = self._watch.exceeded(known, found.generated, found.depth, queue)
@@ -299,6 +330,39 @@ class TableSearch:
             if generated == before and found.deadlock is None and not self._may_end(packed):
                 found.deadlock = found.number(packed)
         found.generated = generated
+
+    def _expand_reduced(self, states: Sequence[int], following: list[int]) -> None:
+        """The same for representatives: each successor is reduced to its own."""
+        found, tables, representative = self.found, self.tables, self._representative
+        assert representative is not None
+        parents, plan = found.parents, self._plan()
+        for packed in states:
+            self._expanded += 1
+            if self._expanded <= EQUIVARIANCE_FIRST or not self._expanded % EQUIVARIANCE_ONE_IN:
+                representative.require_equivariant(packed)
+            before = found.generated
+            entries = [entry_of(packed & mask) for mask, entry_of in plan]
+            if None in entries:
+                tables.prepare(packed)
+                plan = self._plan()
+                entries = [entry_of(packed & mask) for mask, entry_of in plan]
+            for deltas, sends, _ in entries:
+                targets = [packed + delta for delta in deltas]
+                for delta, updates in sends:
+                    target = packed + delta
+                    for update in updates:
+                        target += update.fill(packed)
+                    targets.append(target)
+                found.generated += len(targets)
+                for target in targets:
+                    if target in parents:
+                        continue
+                    target = representative(target)
+                    if target not in parents:
+                        parents[target] = packed
+                        following.append(target)
+            if found.generated == before and found.deadlock is None and not self._may_end(packed):
+                found.deadlock = found.number(packed)
 
     def _plan(self) -> list[tuple[int, Callable[[int], Any]]]:
         return [(bundle.mask, bundle.entries.get) for bundle in self.tables.bundles]

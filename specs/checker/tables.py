@@ -133,6 +133,9 @@ class Bundle:
         self.rules = list(rules)
         self.slots: set[int] = set(extra).union(*(rule.slots for rule in rules))
         self.entries: dict[int, Entry] = {}
+        # Rules that can do something: not those that saw nothing but slots that never varied.
+        self._awake: list[RuleTable] = []
+        self._awake_at = -1
 
     @property
     def mask(self) -> int:
@@ -146,8 +149,14 @@ class Bundle:
 
     def fill(self, packed: int) -> Entry:
         """The entry for a state, made where it is new.  May widen the key and drop the rest."""
-        moves = [move for rule in self.rules for move in rule.moves(packed)]
-        slots = self.slots.union(*(rule.slots for rule in self.rules))
+        if self._awake_at != self._tables.layout.width:
+            self._awake_at = self._tables.layout.width
+            self._awake = [rule for rule in self.rules if rule.moves(packed) or rule.mask]
+            asleep = [rule.slots for rule in self.rules if not rule.mask]
+        else:
+            asleep = []
+        moves = [move for rule in self._awake for move in rule.moves(packed)]
+        slots = self.slots.union(*asleep, *(rule.slots for rule in self._awake))
         if len(slots) > len(self.slots):
             self.slots = slots
             self.entries.clear()

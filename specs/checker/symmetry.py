@@ -1,0 +1,380 @@
+"""Symmetry reduction: one representative for all states that differ only in replicas' names.
+
+Replicas are sorted by what can be told of each without naming the others: its own slots, and its
+part in everybody else's.  In most protocols that settles their order.  Where replicas tie and
+exchanging them would change the state (they point at each other, say), all orders of the tied ones
+are tried and the least result taken; where those are too many one is taken as it is, which keeps
+the search sound and makes it search more than it must.
+
+Counterexamples are concrete: a path is walked again from a real initial state, at each step along a
+transition whose representative is the recorded one (`walk`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import islice, permutations, product
+from math import factorial, prod
+from typing import NamedTuple
+
+from specs.checker.composite import Symmetry
+from specs.checker.errors import ModelError
+from specs.checker.tables import Tables
+
+#: Orders of tied replicas to try.
+ORDERS_MAX = 720
+#: Remembered renamings; forgotten all at once beyond that.
+MEMO_MAX = 1 << 20
+#: Room for the part that shared slots have in a sort key.
+SHIFT = 32
+
+SELF, OTHER = "\N{BLACK CIRCLE}", "\N{WHITE CIRCLE}"
+
+
+class Column(NamedTuple):
+    """A replica's own slots in one state."""
+
+    #: Number of what can be told of it, shifted to make room for its part in shared slots.
+    key: int
+    #: Whether it names no replica, so that `key` tells all of it.
+    plain: bool
+
+
+class Shared(NamedTuple):
+    """The slots that belong to no replica, in one state."""
+
+    #: What they say of each replica.
+    keys: tuple[int, ...]
+    #: Whether replicas of whom the same is said can be exchanged without changing anything.
+    separable: bool
+
+
+class Representatives:
+    """Maps each packed state to the representative of its orbit."""
+
+    def __init__(self, tables: Tables, symmetry: Symmetry) -> None:
+        self._tables = tables
+        self._layout = tables.layout
+        self._symmetry = symmetry
+        self.replicas = symmetry.replicas
+        self._place = {name: i for i, name in enumerate(self.replicas)}
+        self._owners = [symmetry.names_of(slot) for slot in range(self._layout.slots)]
+        self._slot_of = self._corresponding_slots()
+        ones = [slot for slot in range(self._layout.slots) if len(self._who(slot)) == 1]
+        self._shared = [slot for slot in range(self._layout.slots) if not self._who(slot)]
+        self._mutual = [slot for slot in range(self._layout.slots) if len(self._who(slot)) > 1]
+        #: For each replica its own slots; those at one index correspond.
+        first = [slot for slot in ones if self._who(slot)[0] == 0]
+        self._own = [
+            [self._image(slot, self._exchange(0, i)) for slot in first]
+            for i in range(len(self.replicas))
+        ]
+        self._signatures: dict[Hashable, int] = {}
+        self._columns: list[dict[int, Column]] = [{} for _ in self.replicas]
+        self._codes: list[dict[int, int]] = [{} for _ in self.replicas]
+        self._shares: dict[int, Shared] = {}
+        self._tells: dict[tuple[int, int, int], tuple[int, bool]] = {}
+        self._betweens: list[dict[int, int]] = [{} for _ in self.replicas]
+        self._by_order: dict[tuple[int, ...], list[tuple[int, dict[int, int], int, int]]] = {}
+        self._moved: dict[tuple[int, int, int], int] = {}
+        self._renamed: dict[tuple[int, int, tuple[int, ...]], int] = {}
+        #: States whose ties were too many to be settled.
+        self.unsettled = 0
+        self._width = -1
+        self._refresh()
+
+    # Slots and names.
+
+    def _who(self, slot: int) -> list[int]:
+        return [self._place[name] for name in self._owners[slot] if name in self._place]
+
+    def _corresponding_slots(self) -> dict[Hashable, int]:
+        found: dict[Hashable, int] = {}
+        self._rank: list[int] = []
+        counts: Counter[tuple[str, ...]] = Counter()
+        for slot, owners in enumerate(self._owners):
+            self._rank.append(counts[owners])
+            found[owners, counts[owners]] = slot
+            counts[owners] += 1
+        return found
+
+    def _exchange(self, i: int, j: int) -> tuple[int, ...]:
+        order = list(range(len(self.replicas)))
+        order[i], order[j] = order[j], order[i]
+        return tuple(order)
+
+    def _image(self, slot: int, places: Sequence[int]) -> int:
+        """Where a slot goes when replica i becomes replica ``places[i]``."""
+        if not self._who(slot):
+            return slot
+        owners = tuple(
+            self.replicas[places[self._place[name]]] if name in self._place else name
+            for name in self._owners[slot]
+        )
+        try:
+            return self._slot_of[owners, self._rank[slot]]
+        except KeyError:
+            raise ModelError(
+                f"no slot of {owners} corresponds to {self._tables.composite.slots[slot]!r}",
+                remedy="interchangeable components need the same slots",
+            ) from None
+
+    def _rename(self, slot: int, number: int, places: tuple[int, ...]) -> int:
+        """The number, in the image of `slot`, of a value after renaming."""
+        key = (self._layout.domain(slot), number, places)
+        renamed = self._renamed.get(key)
+        if renamed is None:
+            names = {name: self.replicas[places[i]] for i, name in enumerate(self.replicas)}
+            value = self._layout.values[key[0]][number]
+            value = self._symmetry.rename(value, names)
+            renamed = self._layout.number(self._image(slot, places), value)
+            if len(self._renamed) > MEMO_MAX:
+                self._renamed.clear()
+            self._renamed[key] = renamed
+        return renamed
+
+    def _refresh(self) -> None:
+        """Take in slots that have come to vary."""
+        layout = self._layout
+        self._width = layout.width
+        masks = [layout.mask_of(own) for own in self._own]
+        self._look = [(self._columns[i].get, mask) for i, mask in enumerate(masks)]
+        self._shared_mask = layout.mask_of(self._shared)
+        self._mutual_mask = layout.mask_of(self._mutual)
+        self._mutual_masks = [
+            layout.mask_of([slot for slot in self._mutual if i in self._who(slot)])
+            for i in range(len(self.replicas))
+        ]
+        self._by_order.clear()
+
+    # What can be told of a replica.
+
+    def _told(self, slot: int, number: int, replica: int) -> tuple[int, bool]:
+        """A value with one replica's name put as "self" and the others' as "other".
+
+        Returns a number for that, and whether the value names no replica at all.
+        """
+        key = (self._layout.domain(slot), number, replica)
+        told = self._tells.get(key)
+        if told is None:
+            value = self._layout.values[key[0]][number]
+            names = dict.fromkeys(self.replicas, OTHER)
+            names[self.replicas[replica]] = SELF
+            said = self._symmetry.rename(value, names)
+            told = self._tells[key] = (self._signature((key[0], said)), said == value)
+        return told
+
+    def _signature(self, told: Hashable) -> int:
+        return self._signatures.setdefault(told, len(self._signatures))
+
+    def _column(self, packed: int, replica: int) -> Column:
+        layout = self._layout
+        numbers = [layout.number_in(packed, slot) for slot in self._own[replica]]
+        told = [
+            self._told(slot, number, replica)
+            for slot, number in zip(self._own[replica], numbers, strict=True)
+        ]
+        plain = all(names_nobody for _, names_nobody in told)
+        key = self._signature(("own", *(said for said, _ in told))) << SHIFT
+        if plain and key not in self._codes[0]:
+            for i, slots in enumerate(self._own):
+                self._codes[i][key] = sum(
+                    layout.code(slot, number) for slot, number in zip(slots, numbers, strict=True)
+                )
+        column = self._columns[replica][packed & layout.mask_of(self._own[replica])] = Column(
+            key, plain
+        )
+        return column
+
+    def _share(self, packed: int) -> Shared:
+        layout = self._layout
+        numbers = [(slot, layout.number_in(packed, slot)) for slot in self._shared]
+        keys = tuple(
+            self._signature(
+                ("shared", *(self._told(slot, number, i)[0] for slot, number in numbers))
+            )
+            for i in range(len(self.replicas))
+        )
+        separable = all(
+            self._rename(slot, number, self._exchange(i, j)) == number
+            for slot, number in numbers
+            for i, j in _neighbours(keys)
+        )
+        shared = self._shares[packed & self._shared_mask] = Shared(keys, separable)
+        return shared
+
+    # The representative.
+
+    def __call__(self, packed: int) -> int:
+        """The representative of a state's orbit."""
+        if self._layout.width != self._width:
+            self._refresh()
+        shared = self._shares.get(packed & self._shared_mask) or self._share(packed)
+        keys = []
+        simple = shared.separable and not packed & self._mutual_mask
+        for i, (get, mask) in enumerate(self._look):
+            column = get(packed & mask)
+            if column is None:
+                column = self._column(packed, i)
+            simple = simple and column.plain
+            keys.append(column.key + shared.keys[i])
+        if not simple:
+            return self._least(packed, keys)
+        if keys == sorted(keys):
+            return packed
+        return self._sorted(packed & self._shared_mask, keys)
+
+    def _sorted(self, shared: int, keys: list[int]) -> int:
+        """Sort plain columns by insertion, renaming the shared slots at every move."""
+        for i in range(1, len(keys)):
+            key = keys[i]
+            if key < keys[i - 1]:
+                j = i - 1
+                while j and keys[j - 1] > key:
+                    j -= 1
+                keys.insert(j, keys.pop(i))
+                moved = self._moved.get((shared, i, j))
+                shared = self._move(shared, i, j) if moved is None else moved
+        low = (1 << SHIFT) - 1
+        for codes, key in zip(self._codes, keys, strict=True):
+            shared += codes[key & ~low]
+        return shared
+
+    def _move(self, shared: int, i: int, j: int) -> int:
+        """The shared slots after replica i has become replica j and those between moved up."""
+        places = list(range(len(self.replicas)))
+        places[i] = j
+        for k in range(j, i):
+            places[k] = k + 1
+        layout = self._layout
+        moved = 0
+        numbers = [(slot, layout.number_in(shared, slot)) for slot in self._shared]
+        for slot, number in numbers:
+            moved += layout.code(slot, self._rename(slot, number, tuple(places)))
+        if len(self._moved) > MEMO_MAX:
+            self._moved.clear()
+        self._moved[shared, i, j] = moved
+        return moved
+
+    def _least(self, packed: int, keys: Sequence[int]) -> int:
+        """The general case: all orders that agree with what is told of each replica."""
+        if packed & self._mutual_mask:
+            keys = [(key << SHIFT) + self._between(packed, i) for i, key in enumerate(keys)]
+        orders = list(_orders(keys))
+        if len(orders) > 1 and not self._ties_matter(packed, keys):
+            orders = orders[:1]
+        elif len(orders) >= ORDERS_MAX:
+            self.unsettled += 1
+            orders = orders[:1]
+        return min(self.renamed(packed, order) for order in orders)
+
+    def _between(self, packed: int, replica: int) -> int:
+        """What can be told of a replica from the slots that it shares with other replicas."""
+        layout = self._layout
+        key = packed & self._mutual_masks[replica]
+        between = self._betweens[replica].get(key)
+        if between is None:
+            told: Counter[Hashable] = Counter()
+            for slot in self._mutual:
+                who = self._who(slot)
+                if replica in who:
+                    number = layout.number_in(packed, slot)
+                    said = self._told(slot, number, replica)[0]
+                    told[self._rank[slot], tuple(i == replica for i in who), said] += 1
+            between = self._signature(("between", frozenset(told.items())))
+            self._betweens[replica][key] = between
+        return between
+
+    def _ties_matter(self, packed: int, keys: Sequence[int]) -> bool:
+        return any(
+            self.renamed(packed, self._exchange(i, j)) != packed for i, j in _neighbours(keys)
+        )
+
+    def renamed(self, packed: int, places: tuple[int, ...]) -> int:
+        """The state in which replica i has become replica ``places[i]``."""
+        layout = self._layout
+        moves = self._by_order.get(places)
+        if moves is None or self._width != layout.width:
+            if len(self._by_order) > ORDERS_MAX:
+                self._by_order.clear()
+            # Slots that never varied hold the same value everywhere, and no bits.
+            moves = self._by_order[places] = [
+                (layout.masks[slot], {}, slot, self._image(slot, places))
+                for slot in range(layout.slots)
+                if layout.masks[slot]
+            ]
+        renamed = 0
+        for mask, codes, slot, image in moves:
+            bits = packed & mask
+            code = codes.get(bits)
+            if code is None:
+                number = self._rename(slot, layout.number_in(packed, slot), places)
+                code = codes[bits] = layout.code(image, number)
+            renamed += code
+        return renamed
+
+    def orbit_size(self, packed: int) -> int:
+        """How many states a representative stands for."""
+        every = factorial(len(self.replicas))
+        shared = self._shares.get(packed & self._shared_mask) or self._share(packed)
+        columns = [
+            get(packed & mask) or self._column(packed, i)
+            for i, (get, mask) in enumerate(self._look)
+        ]
+        if (
+            shared.separable
+            and not packed & self._mutual_mask
+            and all(column.plain for column in columns)
+        ):
+            keys = Counter(c.key + k for c, k in zip(columns, shared.keys, strict=True))
+            return every // prod(factorial(count) for count in keys.values())
+        orders = permutations(range(len(self.replicas)))
+        return len({self.renamed(packed, order) for order in orders})
+
+    def walk(self, start: int, chain: Sequence[int]) -> list[int]:
+        """Concrete states along a chain of representatives, from a concrete one."""
+        states = [start]
+        for target in chain[1:]:
+            following = (packed for _, packed in self._tables.successors(states[-1]))
+            states.append(next(packed for packed in following if self(packed) == target))
+        return states
+
+    def require_equivariant(self, packed: int) -> None:
+        """Raise `ModelError` where exchanging two replicas changes what may happen next."""
+        for j in range(1, len(self.replicas)):
+            other = self.renamed(packed, self._exchange(0, j))
+            mine = Counter(self(state) for _, state in self._tables.successors(packed))
+            theirs = Counter(self(state) for _, state in self._tables.successors(other))
+            if mine != theirs:
+                raise ModelError(
+                    f"{self.replicas[0]} and {self.replicas[j]} are not interchangeable: "
+                    f"exchanged in {self._layout.unpack(packed)!r}, other states follow",
+                    remedy="check without symmetry, or name only processes that behave alike",
+                )
+
+
+def _neighbours(keys: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Pairs of places with equal keys, enough of them to link all equal ones."""
+    last: dict[int, int] = {}
+    for place, key in enumerate(keys):
+        if key in last:
+            yield last[key], place
+        last[key] = place
+
+
+def _orders(keys: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """All ways to sort `keys`, as the new place of each; at most about `ORDERS_MAX`."""
+    groups: dict[int, list[int]] = {}
+    for place, key in enumerate(keys):
+        groups.setdefault(key, []).append(place)
+    ranked = [groups[key] for key in sorted(groups)]
+    arrangements = product(*(permutations(group) for group in ranked))
+    for arrangement in islice(arrangements, ORDERS_MAX):
+        places = [0] * len(keys)
+        new = 0
+        for group in arrangement:
+            for old in group:
+                places[old] = new
+                new += 1
+        yield tuple(places)

@@ -1,0 +1,152 @@
+"""Symmetry: orbits add up to the unreduced state count, verdicts agree, paths stay concrete."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from messaging.network import Guarantee
+from messaging.process import Invoke, Receive, Send, Step
+from specs.checker import (
+    Budget,
+    ModelError,
+    UsageError,
+    Verdict,
+    always,
+    check,
+    eventually,
+)
+from specs.models.twophase import twophase
+from specs.system import System, any_of
+
+# Resource managers: orbits, transitions from them, states that they stand for.
+ORBITS = {3: (80, 317, 288), 5: (314, 2_047, 8_832), 7: (920, 8_409, 296_448)}
+
+
+@pytest.mark.parametrize("rms", ORBITS)
+def test_orbits_of_twophase_add_up(rms):
+    result = check(twophase(rms), engine="table", symmetry=True)
+    orbits, generated, states = ORBITS[rms]
+    assert result.verdict is Verdict.HOLDS
+    assert (result.distinct, result.generated) == (orbits, generated)
+    assert result.notes == (f"symmetry: {orbits:,} orbits stand for {states:,} states",)
+
+
+def test_a_counterexample_is_concrete():
+    model = twophase(4, hasty=True)
+    path = check(model, engine="table", symmetry=True).counterexample
+    assert len(path) == 9
+    plain = model.model()
+    assert path.moments[0].state in plain.initial
+    for before, after in itertools.pairwise(path.moments):
+        assert (after.action, after.state) in plain.successors(before.state)
+    assert not plain.properties[1].predicate(plain.seen(path.last))
+
+
+def test_refused_with_liveness():
+    system = System({"a": Gossip({}, ("a",))}, Guarantee.ORDERED)
+    model = system.model("live", [eventually("x", lambda view: True)], symmetric=["a"])
+    with pytest.raises(UsageError, match="symmetry with a liveness property"):
+        check(model, symmetry=True)
+
+
+def test_refused_where_nothing_is_interchangeable():
+    with pytest.raises(UsageError, match="no interchangeable"):
+        check(twophase(3, symmetric=False), symmetry=True)
+
+
+def test_processes_that_differ_are_found_out():
+    class Stubborn(Gossip):
+        def step(self, state, event, now):
+            if isinstance(event, Invoke) and event.request == 0:
+                return Step((3, None), (), "stick")
+            return super().step(state, event, now)
+
+    system = System(
+        {"a": Gossip({}, ("a", "b")), "b": Stubborn({}, ("a", "b"))},
+        Guarantee.ORDERED,
+        environment={"a": any_of(0, times=1), "b": any_of(0, times=1)},
+    )
+    model = system.model("unlike", symmetric=["a", "b"], terminal=lambda view: True)
+    with pytest.raises(ModelError, match="not interchangeable"):
+        check(model, symmetry=True)
+
+
+class Gossip:
+    """Symmetric processes that remember and mention each other; the state is (number, peer)."""
+
+    def __init__(self, table, names):
+        self.table = table
+        self.names = names
+
+    def initial(self):
+        return (0, None)
+
+    def step(self, state, event, now):
+        number, peer = state
+        match event:
+            case Invoke(request):
+                key, src, about = ("invoke", request), None, None
+            case Receive(src, (message, about)):
+                key = ("receive", message)
+        row = self.table.get((number, *key))
+        if row is None:
+            return Step(state, (), "")
+        after, remember, message, whom = row
+        peer = {"src": src, "about": about, "keep": peer, "forget": None}[remember]
+        to = {"src": [src], "peer": [peer], "all": self.names, "none": []}[whom]
+        sends = tuple(Send(name, (message, peer)) for name in to if name is not None)
+        return Step((after, peer), sends, key[0])
+
+    def durable(self, state):
+        return state
+
+
+ROWS = st.dictionaries(
+    st.sampled_from(
+        [(n, kind, m) for n in range(3) for kind in ("invoke", "receive") for m in (0, 1)]
+    ),
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(["src", "about", "keep", "forget"]),
+        st.integers(0, 1),
+        st.sampled_from(["src", "peer", "all", "none"]),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=60)
+@given(
+    table=ROWS,
+    replicas=st.integers(2, 3),
+    hub=st.one_of(st.none(), ROWS),
+    ordered=st.booleans(),
+)
+def test_orbits_add_up(table, replicas, hub, ordered):
+    names = ("a", "b", "c")[:replicas]
+    table = {(0, "invoke", 0): (1, "keep", 0, "all"), **table}
+    everyone = (*names, "hub") if hub is not None else names
+    processes = {name: Gossip(table, everyone) for name in names}
+    if hub is not None:
+        processes["hub"] = Gossip(hub, everyone)
+    system = System(
+        processes,
+        Guarantee.ORDERED if ordered else Guarantee.UNORDERED_DUPLICATING,
+        environment={name: any_of(0, times=1, sequential=False) for name in names},
+    )
+    claims = [always("not all two", lambda view: any(view[name][0] != 2 for name in names))]
+    model = system.model("gossip", claims, symmetric=names, terminal=lambda view: True)
+    full = check(model, engine="table", budget=Budget(states=5_000))
+    if full.stopped:
+        return
+    reduced = check(model, symmetry=True, budget=Budget(states=5_000))
+    assert reduced.stopped == ""
+    assert reduced.verdict is full.verdict
+    assert reduced.depth == full.depth
+    if full.verdict is Verdict.HOLDS:
+        stand_for = reduced.notes[0].split()[-2]
+        assert stand_for == f"{full.distinct:,}"
+    else:
+        assert len(reduced.counterexample) == len(full.counterexample)
