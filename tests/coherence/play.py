@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from fuzzing import put_on
 
 from coherence import messages
 from coherence.invariants import begin, observe, well_formed
@@ -130,7 +131,7 @@ class Team:
         self.policy = POLICIES[policy](**options)
         self.processes = system(self.policy, names, version=version, content=content)
         for process in self.processes.values():
-            process.table = self.tables.get(process.table.name, process.table)
+            put_on(process, self.tables)
         self.states = {name: process.initial() for name, process in self.processes.items()}
         self.timers: dict[str, dict[str, float]] = {name: {} for name in self.processes}
         self.network: list[Envelope[Any]] = []

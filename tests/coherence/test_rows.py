@@ -1,0 +1,96 @@
+"""Every cell of both tables: what it does is pinned in rows/*.txt; the others cannot happen.
+
+After a change, `pytest tests/coherence --rewrite` writes the files; the diff is what changed.
+"""
+
+from itertools import product
+
+import cells
+import pytest
+
+from coherence.table import SAME, Row, Stall, Stalled, Table
+from messaging.errors import Impossible
+from messaging.process import Restart
+
+ALL = [
+    (name, str(at), on)
+    for name, table in cells.TABLES.items()
+    for at, on in product(table.states, table.events)
+]
+POSSIBLE = [cell for cell in ALL if cell[1:] in cells.TABLES[cell[0]].cells]
+IMPOSSIBLE = [cell for cell in ALL if cell not in POSSIBLE]
+NAMED = [cell for cell in POSSIBLE if cell[2] not in cells.INTERNAL]
+STALLS = [cell for cell in POSSIBLE if cells.TABLES[cell[0]].cells[cell[1:]].stall]
+
+
+@pytest.fixture(scope="module")
+def pinned(request):
+    if request.config.getoption("--rewrite", default=False):
+        for name in cells.TABLES:
+            cells.write(name)
+    return {name: cells.pinned(name) for name in cells.TABLES}
+
+
+def test_the_files_hold_the_cells_that_can_happen(pinned):
+    for name in cells.TABLES:
+        assert list(pinned[name]) == list(cells.cells(name))
+
+
+@pytest.mark.parametrize(("name", "at", "on"), POSSIBLE)
+def test_a_cell_does_what_is_pinned(name, at, on, pinned):
+    assert cells.outcome(name, at, on) == pinned[name][at, on]
+
+
+@pytest.mark.parametrize(("name", "at", "on"), NAMED)
+def test_the_guards_name_the_cell(name, at, on):
+    policy, state, event = cells.example(name, at, on)
+    process = cells.automaton(name, cells.TABLES[name], policy)
+    assert process.classify(process.scratch(state, event, cells.NOW), event) == on
+
+
+@pytest.mark.parametrize(("name", "at", "on"), IMPOSSIBLE)
+def test_what_cannot_happen_raises(name, at, on):
+    policy, state, event = cells.example(name, at, on)
+    process = cells.automaton(name, cells.TABLES[name], policy, forced=on)
+    with pytest.raises(Impossible, match=f"{on} cannot happen in {at}"):
+        process.step(state, event, cells.NOW)
+
+
+@pytest.mark.parametrize(("name", "at", "on"), STALLS)
+def test_a_stall_raises_and_changes_nothing(name, at, on):
+    policy, state, event = cells.example(name, at, on)
+    process = cells.automaton(name, cells.TABLES[name], policy)
+    _, untouched, _ = cells.example(name, at, on)
+    with pytest.raises(Stalled):
+        process.step(state, event, cells.NOW)
+    assert state == untouched
+
+
+@pytest.mark.parametrize("on", ["LastAck", "LastAck/sole", "Lazy", "Queued", "Empty"])
+def test_what_follows_by_itself_is_found(on):
+    """From a state in which it is due, a restart, which changes no state, runs it."""
+    at = next(str(at) for at in cells.HOME.states if (at, on) in cells.HOME.cells and at != "I")
+    _, state, _ = cells.example("home", at, on)
+    policy = cells.LAZY if on == "Lazy" else cells.STRICT
+    if on == "Lazy":
+        state = cells.replace(state, unacked=(cells.BOB,))
+    process = cells.automaton("home", cells.HOME, policy)
+    x = process.scratch(state, Restart(), cells.NOW)
+    assert process.follows(x) == on
+
+
+def test_a_table_refuses_a_cell_given_twice_and_an_unknown_state():
+    row = Row("A", "go", (), SAME, "Go", "here")
+    with pytest.raises(ValueError, match="given twice"):
+        Table("t", ["A"], [row, row])
+    with pytest.raises(ValueError, match="unknown state"):
+        Table("t", ["A"], [Row("A", "go", (), "B", "Go", "here")])
+    with pytest.raises(ValueError, match="unknown state"):
+        Table("t", ["B"], [row])
+
+
+def test_changed_leaves_the_table_as_it_was():
+    table = Table("t", ["A"], [Row("A", "go", (), SAME, "Go", "here"), Stall("A", "halt", "here")])
+    assert table.changed("A", "go", None).cells.keys() == {("A", "halt")}
+    assert table.cells.keys() == {("A", "go"), ("A", "halt")}
+    assert table.events == ("go", "halt")
