@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from specs.checker.composite import Composite
@@ -11,14 +12,12 @@ from specs.checker.liveness import FairGraph, Lasso
 from specs.checker.model import Model, Property
 from specs.checker.reference import explore as explore_plainly
 from specs.checker.result import Budget, Finding, Moment, OnProgress, Path, Result, Verdict
-from specs.checker.search import Exploration, StateGraph, Watch
+from specs.checker.search import DECIDED, Exploration, StateGraph, Watch, judge
+from specs.checker.switches import fewest_switches
 
 Engine: TypeAlias = Literal["auto", "reference", "table", "numba"]
 
 ENGINES: tuple[Engine, ...] = ("auto", "reference", "table", "numba")
-
-#: From so many states on the compiled kernel repays its start-up, and `auto` changes over.
-STATES_FOR_KERNEL = 200_000
 
 
 def check(
@@ -44,12 +43,12 @@ def check(
         )
     watch = Watch(budget or Budget(), on_progress)
     found = _explore(model, engine, symmetry, watch)
-    search_s = watch.elapsed_s - found.compile_s
     plain = model.model() if isinstance(model, Composite) else model
     findings = _findings(plain, found, watch)
     deadlock = None
     if found.deadlock is not None:
         deadlock = Path(tuple(found.path(found.deadlock)))
+        deadlock = fewest_switches(plain, deadlock, lambda state: not plain.successors(state))
     return Result(
         model=model.name,
         engine=found.engine,
@@ -62,7 +61,7 @@ def check(
         findings=tuple(findings),
         deadlock=deadlock,
         stopped=found.stopped,
-        seconds=max(search_s, watch.elapsed_s - found.compile_s),
+        seconds=watch.elapsed_s - found.compile_s,
         compile_s=found.compile_s,
         step_calls=found.step_calls,
         notes=tuple(found.notes),
@@ -116,6 +115,8 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
                 if fair is None:
                     fair = FairGraph(found.graph(), model.fairness)
                 path = _lasso_of(prop, found, fair)
+                if path is not None:
+                    path = fewest_switches(model, path, lambda state: True)
             except KeyboardInterrupt:
                 found.stopped = "interrupted"
                 findings.append(Finding(prop, Verdict.UNDETERMINED))
@@ -125,12 +126,18 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
             continue
         decided = found.decided.get(prop.name)
         path = None if decided is None else Path(tuple(found.path(decided)))
+        if path is not None:
+            path = fewest_switches(model, path, partial(_decides, model, prop))
         if prop.kind == "always":
             verdict = Verdict.VIOLATED if path is not None else _if_complete(found, Verdict.HOLDS)
         else:
             verdict = Verdict.HOLDS if path is not None else _if_complete(found, Verdict.VIOLATED)
         findings.append(Finding(prop, verdict, path, vacuous))
     return findings
+
+
+def _decides(model: Model[Any, Any], prop: Property[Any], state: Any) -> bool:
+    return judge(prop, model.seen(state)) == DECIDED
 
 
 def _if_complete(found: Exploration, verdict: Verdict) -> Verdict:

@@ -131,7 +131,7 @@ def path_of(tables: Tables, chain: Sequence[int]) -> list[Moment]:
 
 
 #: From so many states on the kernel repays its start-up, and `auto` changes over to it.
-KERNEL_FROM = 150_000
+KERNEL_FROM = 300_000
 #: So many states are searched here first when the kernel is asked for: it needs filled tables.
 WARM_UP = 8_000
 
@@ -153,8 +153,10 @@ def explore(composite: Composite[Any], watch: Watch, *, engine: str, symmetry: b
             return found
         if found.stopped:
             return found
+    started = watch.elapsed_s
     from specs.checker.compiled import WORDS_MAX, CompiledSearch
 
+    loading_s = watch.elapsed_s - started
     if search.tables.layout.width > 64 * WORDS_MAX:
         again = TableSearch(composite, watch).run()
         again.notes.append(f"engine: table; a state takes {search.tables.layout.width} bits")
@@ -163,6 +165,7 @@ def explore(composite: Composite[Any], watch: Watch, *, engine: str, symmetry: b
     latest = known[len(known) // 2 :: len(known) // (2 * FUSE_SAMPLE) + 1]
     search.tables.rebundle(latest, KERNEL_FUSE_KEYS_MAX)
     compiled = CompiledSearch(composite, search.tables, watch).run()
+    compiled.compile_s += loading_s
     compiled.notes.append(f"engine: numba, exact states of {search.tables.layout.width} bits")
     return compiled
 

@@ -1,0 +1,132 @@
+"""The manifest: which models ship, with what constants, and what each must come to.
+
+A case pins the verdict and the counts.  A changed count is a changed protocol: it fails until
+somebody has understood it and written the new one down.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from specs.checker.composite import Composite
+from specs.checker.errors import UsageError
+from specs.checker.model import Model
+from specs.checker.result import Result, Verdict
+
+MANIFEST = Path(__file__).with_name("manifest.toml")
+PINNED = ("distinct", "generated", "depth")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One model with its constants, and what is known of it."""
+
+    name: str
+    constants: Mapping[str, Any]
+    expect: Verdict
+    #: The property that is violated, or "deadlock".
+    violates: str = ""
+    #: Length of the shortest counterexample.
+    steps: int | None = None
+    distinct: int | None = None
+    generated: int | None = None
+    depth: int | None = None
+    #: States left by symmetry reduction.
+    orbits: int | None = None
+    #: "fast" (seconds at most, run by every test run), "medium" or "slow" (minutes).
+    time: str = "fast"
+
+    def __str__(self) -> str:
+        constants = ", ".join(f"{key}={value}" for key, value in self.constants.items())
+        return f"{self.name}({constants})"
+
+    def differences(self, result: Result, *, symmetry: bool = False) -> list[str]:
+        """How a result departs from what is pinned; empty where it does not."""
+        found = []
+        if result.verdict is not self.expect:
+            found.append(f"verdict: {result.verdict.value}, pinned {self.expect.value}")
+        if self.violates and self.violates not in violated(result):
+            found.append(f"violated: {violated(result) or 'nothing'}, pinned {self.violates!r}")
+        path = result.counterexample
+        if self.steps is not None and path is not None and len(path) != self.steps:
+            found.append(f"counterexample: {len(path)} steps, pinned {self.steps}")
+        if symmetry:
+            if self.orbits is not None and result.distinct != self.orbits:
+                found.append(f"orbits: {result.distinct:,}, pinned {self.orbits:,}")
+            return found
+        for key in PINNED:
+            pinned, got = getattr(self, key), getattr(result, key)
+            if pinned is not None and got != pinned:
+                found.append(f"{key}: {got:,}, pinned {pinned:,}")
+        return found
+
+
+def violated(result: Result) -> list[str]:
+    """Names of what a result found violated."""
+    names = [f.name for f in result.findings if f.verdict is Verdict.VIOLATED]
+    return [*names, "deadlock"] if result.deadlock is not None else names
+
+
+@cache
+def manifest() -> dict[str, Any]:
+    """The parsed manifest."""
+    return tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
+
+
+def names() -> list[str]:
+    """All models, in the order of the manifest."""
+    return list(manifest())
+
+
+def about(name: str) -> str:
+    """What a model is, in a line."""
+    text: str = _entry(name)["about"]
+    return text
+
+
+def cases(name: str | None = None) -> Iterator[Case]:
+    """The cases of one model, or of all."""
+    for each in [name] if name is not None else names():
+        for case in _entry(each).get("case", ()):
+            known = {key: value for key, value in case.items() if key not in ("with", "expect")}
+            yield Case(each, case.get("with", {}), Verdict[case.get("expect", "HOLDS")], **known)
+
+
+def factory(name: str) -> Callable[..., Model[Any, Any] | Composite[Any]]:
+    """The function that makes a model from constants."""
+    module, _, function = _entry(name)["factory"].partition(":")
+    made: Callable[..., Model[Any, Any] | Composite[Any]]
+    made = getattr(import_module(module), function)
+    return made
+
+
+def constants(name: str) -> dict[str, Any]:
+    """The constants of a model with their defaults."""
+    return {
+        key: parameter.default
+        for key, parameter in inspect.signature(factory(name)).parameters.items()
+    }
+
+
+def case_of(name: str, chosen: Mapping[str, Any]) -> Case | None:
+    """The case with these constants, defaults filled in, where the manifest has one."""
+    defaults = constants(name)
+    for case in cases(name):
+        if {**defaults, **case.constants} == {**defaults, **chosen}:
+            return case
+    return None
+
+
+def _entry(name: str) -> dict[str, Any]:
+    try:
+        entry: dict[str, Any] = manifest()[name]
+    except KeyError:
+        raise UsageError(f"no model {name!r}", remedy="one of " + ", ".join(names())) from None
+    return entry

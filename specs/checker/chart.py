@@ -1,0 +1,192 @@
+"""Paths to look at: a message-sequence chart for the terminal, for Mermaid and as SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import NamedTuple
+
+from specs.checker.model import Action
+from specs.checker.result import Path
+
+ARRIVALS = ("deliver", "duplicate", "drop")
+
+
+def processes_of(path: Path) -> list[str]:
+    """All processes of a path, in the order in which they appear."""
+    names: dict[str, None] = {}
+    for action in path.actions:
+        if action.kind in ARRIVALS:
+            names[action.peer] = None
+        names[action.process] = None
+    return list(names)
+
+
+def text_chart(path: Path) -> str:
+    """One line a step: who stepped, what arrived from whom, what was sent.
+
+    A path whose actions name no process comes as a list of its actions and states.
+    """
+    names = processes_of(path)
+    if names in ([], [""]):
+        return "\n".join(_plain_lines(path))
+    widths = [max(len(name), 3) for name in names]
+    for action in path.actions:
+        if action.kind in ARRIVALS and action.peer != action.process:
+            _make_room(widths, names.index(action.peer), names.index(action.process), action)
+    starts = [sum(widths[:i]) + i * 2 for i in range(len(names))]
+    header = "  ".join(name.ljust(width) for name, width in zip(names, widths, strict=True))
+    lines = [f"step  {header}  action"]
+    for number, action in enumerate(path.actions, 1):
+        cells = _cells(action, names, starts, len(header))
+        sends = "".join(f"  → {dst}: {message}" for dst, message in action.sent)
+        lines.append(f"{number:4}  {cells}  {_did(action)}{sends}".rstrip())
+        if path.loop == number:
+            lines.append("      " + "─" * len(header) + "  from here on it repeats for ever")
+    if path.loop is not None and path.loop == len(path):
+        lines[-1] = "      " + "─" * len(header) + "  here nothing happens any more"
+    return "\n".join(lines)
+
+
+def _plain_lines(path: Path) -> Iterator[str]:
+    for number, moment in enumerate(path.moments):
+        yield f"{number:4}  {moment.action or 'initially'}: {moment.state!r}"
+        if path.loop == number:
+            rest = "it repeats for ever" if number < len(path) else "nothing happens any more"
+            yield f"      ── from here on {rest}"
+
+
+def _make_room(widths: list[int], one: int, other: int, action: Action) -> None:
+    low, high = sorted((one, other))
+    need = len(str(action.subject)) + 4
+    have = sum(widths[low:high]) + 2 * (high - low)
+    widths[high - 1] += max(0, need - have)
+
+
+def _did(action: Action) -> str:
+    about = "" if action.subject is None or action.kind in ARRIVALS else f" {action.subject}"
+    kind = "" if action.kind in ("", "deliver") else f" ({action.kind}{about})"
+    return action.name + kind
+
+
+def _cells(action: Action, names: Sequence[str], starts: Sequence[int], width: int) -> str:
+    row = [" "] * width
+    for start in starts:
+        row[start] = "│"
+    here = starts[names.index(action.process)]
+    if action.kind in ARRIVALS and action.peer != action.process:
+        there = starts[names.index(action.peer)]
+        low, high = sorted((here, there))
+        row[low + 1 : high] = "─" * (high - low - 1)
+        label = str(action.subject)[: high - low - 3]
+        at = low + 1 + (high - low - 1 - len(label)) // 2
+        row[at : at + len(label)] = label
+        if action.kind == "drop":
+            row[high - 1 if here > there else low + 1] = "╳"
+        else:
+            row[high - 1 if here > there else low + 1] = "▶" if here > there else "◀"
+            row[here] = "●"
+    else:
+        row[here] = "●"
+    return "".join(row)
+
+
+def mermaid_chart(path: Path) -> str:
+    """The path as a Mermaid sequence diagram."""
+    names = processes_of(path)
+    alias = {name: f"p{i}" for i, name in enumerate(names)}
+    lines = ["sequenceDiagram"]
+    lines += [f"    participant {alias[name]} as {name or 'model'}" for name in names]
+    for number, action in enumerate(path.actions, 1):
+        if action.kind in ARRIVALS:
+            arrow = "-x" if action.kind == "drop" else "->>"
+            message = _one_line(str(action.subject))
+            lines.append(f"    {alias[action.peer]}{arrow}{alias[action.process]}: {message}")
+        lines.append(f"    Note over {alias[action.process]}: {number} {_one_line(_did(action))}")
+        if path.loop == number:
+            over = f"{alias[names[0]]},{alias[names[-1]]}"
+            lines.append(f"    Note over {over}: from here on it repeats for ever")
+    return "\n".join(lines) + "\n"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.replace(";", ",").replace("#", "no. ").split())
+
+
+class Arrow(NamedTuple):
+    """A message in the picture: sent in one step, taken in a later one."""
+
+    src: str
+    dst: str
+    sent: int
+    taken: int
+    text: str
+    lost: bool
+
+
+def arrows_of(path: Path) -> list[Arrow]:
+    """Every arrival with the step that sent it: the earliest that was not matched, or the last."""
+    sent: dict[tuple[str, str, object], list[int]] = {}
+    arrows = []
+    for step, action in enumerate(path.actions, 1):
+        if action.kind in ARRIVALS:
+            steps = sent.get((action.peer, action.process, action.subject), [step])
+            start = steps.pop(0) if len(steps) > 1 else steps[0]
+            lost = action.kind == "drop"
+            text = str(action.subject)
+            arrows.append(Arrow(action.peer, action.process, start, step, text, lost))
+        for dst, message in action.sent:
+            sent.setdefault((action.process, dst, message), []).append(step)
+    return arrows
+
+
+LANE, ROW, TOP = 190, 34, 60
+
+
+def svg_chart(path: Path) -> str:
+    """The path as a self-contained SVG: lifelines, steps, and messages from send to arrival."""
+    names = processes_of(path)
+    x = {name: 90 + LANE * i for i, name in enumerate(names)}
+    height = TOP + ROW * (len(path) + 1)
+    width = LANE * len(names) + 120
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
+        '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" '
+        'markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="#246"/></marker></defs>',
+        '<rect width="100%" height="100%" fill="#fff"/>',
+    ]
+    for name in names:
+        parts.append(
+            f'<text x="{x[name]}" y="24" text-anchor="middle" font-weight="bold">'
+            f"{escape(name or 'model')}</text>"
+            f'<line x1="{x[name]}" y1="34" x2="{x[name]}" y2="{height - 10}" stroke="#bbb"/>'
+        )
+    for arrow in arrows_of(path):
+        parts.append(_svg_arrow(arrow, x))
+    for step, action in enumerate(path.actions, 1):
+        at, y = x[action.process], TOP + ROW * step
+        parts.append(
+            f'<circle cx="{at}" cy="{y}" r="4" fill="#246"/>'
+            f'<text x="{at + 8}" y="{y + 4}">{step} {escape(_did(action))}</text>'
+        )
+    if path.loop is not None:
+        y = TOP + ROW * path.loop + ROW // 2
+        what = "repeats for ever" if path.loop < len(path) else "nothing happens any more"
+        parts.append(
+            f'<line x1="10" y1="{y}" x2="{width - 10}" y2="{y}" stroke="#a33" '
+            f'stroke-dasharray="4"/><text x="12" y="{y - 4}" fill="#a33">{what}</text>'
+        )
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _svg_arrow(arrow: Arrow, x: dict[str, int]) -> str:
+    x1, x2 = x[arrow.src], x[arrow.dst]
+    y1, y2 = TOP + ROW * arrow.sent, TOP + ROW * arrow.taken
+    colour = "#a33" if arrow.lost else "#246"
+    end = "" if arrow.lost else ' marker-end="url(#head)"'
+    return (
+        f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{colour}"{end}/>'
+        f'<text x="{(x1 + x2) // 2}" y="{(y1 + y2) // 2 - 5}" text-anchor="middle" '
+        f'fill="{colour}">{"✕ " if arrow.lost else ""}{escape(arrow.text)}</text>'
+    )

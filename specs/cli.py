@@ -1,0 +1,170 @@
+"""The command line of ``python -m specs``.
+
+Exit codes: 0 HOLDS, 1 VIOLATED or not as pinned, 2 a wrong call, 3 UNDETERMINED.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from specs import catalogue, report
+from specs.checker.check import ENGINES, check
+from specs.checker.composite import Composite
+from specs.checker.errors import CheckerError
+from specs.checker.model import Model
+from specs.checker.result import Budget, Progress, Result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    try:
+        code: int = options.run(options, rest)
+    except CheckerError as error:
+        _complain(f"{type(error).__name__}: {error}")
+        return 2
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m specs", description="Check the protocols of this distribution as models."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    listing = commands.add_parser("list", help="the models and what is pinned of them")
+    listing.set_defaults(run=_list)
+    checking = commands.add_parser(
+        "check",
+        help="check one model, or all that are pinned",
+        description="Constants of the model are options: check twophase --rms 5",
+    )
+    checking.add_argument("name", help="a model, or `all`: every pinned case")
+    checking.add_argument("--engine", choices=ENGINES, default="auto")
+    checking.add_argument("--symmetry", action="store_true", help="one state for each orbit")
+    checking.add_argument("--budget-states", type=int, metavar="N")
+    checking.add_argument("--budget-seconds", type=float, metavar="S")
+    checking.add_argument("--budget-memory", type=float, metavar="MiB")
+    checking.add_argument("--json", action="store_true")
+    checking.add_argument("--slow", action="store_true", help="with `all`: slow cases too")
+    for form in ("mermaid", "svg", "itf"):
+        checking.add_argument(f"--{form}", type=Path, metavar="FILE", help="the path, to a file")
+    checking.set_defaults(run=_check)
+    return parser
+
+
+def _list(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    _refuse(rest)
+    for name in catalogue.names():
+        _say(f"{name:12} {catalogue.about(name)}")
+        for case in catalogue.cases(name):
+            counts = f"{case.distinct:,} states" if case.distinct is not None else ""
+            what = f"{case.expect.value} {case.violates!r}" if case.violates else case.expect.value
+            _say(f"    {case!s:34} {what:36} {counts:>18}  {case.time}")
+    return 0
+
+
+def _check(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    if options.name == "all":
+        _refuse(rest)
+        return _check_all(options)
+    constants = _constants(options.name, rest)
+    model = catalogue.factory(options.name)(**constants)
+    result = _run(model, options)
+    case = catalogue.case_of(options.name, constants)
+    differences: list[str] = []
+    if case is not None and not result.stopped:
+        differences = case.differences(result, symmetry=options.symmetry)
+    if options.json:
+        sys.stdout.buffer.write(report.as_json(result, differences) + b"\n")
+    else:
+        _say("\n".join(report.lines(result)))
+        for difference in differences:
+            _say(f"  NOT AS PINNED: {difference}")
+    _write_paths(model, result, options)
+    return 1 if differences else result.verdict.exit_code
+
+
+def _check_all(options: argparse.Namespace) -> int:
+    failed = 0
+    for case in catalogue.cases():
+        if case.time == "slow" and not options.slow:
+            continue
+        result = _run(catalogue.factory(case.name)(**case.constants), options)
+        differences = case.differences(result)
+        failed += bool(differences)
+        _say(
+            f"{'as pinned' if not differences else 'DIFFERS':10} {case!s:36} "
+            f"{result.verdict.value:13} {result.distinct:>12,} states {result.seconds:8.2f} s"
+        )
+        for difference in differences:
+            _say(f"           {difference}")
+    return 1 if failed else 0
+
+
+def _run(model: Model[Any, Any] | Composite[Any], options: argparse.Namespace) -> Result:
+    budget = Budget(options.budget_states, options.budget_seconds, options.budget_memory)
+    return check(
+        model,
+        engine=options.engine,
+        budget=budget,
+        symmetry=options.symmetry,
+        on_progress=_show_progress if sys.stderr.isatty() else None,
+    )
+
+
+def _show_progress(progress: Progress) -> None:
+    sys.stderr.write(f"\r\x1b[K{report.progress_line(progress)}")
+    sys.stderr.flush()
+
+
+def _constants(name: str, rest: Sequence[str]) -> dict[str, Any]:
+    """The model's own options, which are the parameters of its factory."""
+    parser = argparse.ArgumentParser(prog=f"python -m specs check {name}", add_help=False)
+    for key, default in catalogue.constants(name).items():
+        flag = f"--{key.replace('_', '-')}"
+        if isinstance(default, bool):
+            parser.add_argument(flag, dest=key, action=argparse.BooleanOptionalAction)
+        else:
+            parser.add_argument(flag, dest=key, type=type(default))
+    chosen = parser.parse_args(rest)
+    return {key: value for key, value in vars(chosen).items() if value is not None}
+
+
+def _write_paths(
+    model: Model[Any, Any] | Composite[Any], result: Result, options: argparse.Namespace
+) -> None:
+    if not (options.mermaid or options.svg or options.itf):
+        return
+    path = result.counterexample or next((f.path for f in result.findings if f.path), None)
+    if path is None:
+        _complain("no path to write: nothing is violated and nothing has a witness")
+        return
+    from specs.checker.chart import mermaid_chart, svg_chart
+    from specs.checker.itf import itf
+
+    if options.mermaid:
+        options.mermaid.write_text(mermaid_chart(path), encoding="utf-8")
+    if options.svg:
+        options.svg.write_text(svg_chart(path), encoding="utf-8")
+    if options.itf:
+        variables = model.slots if isinstance(model, Composite) else ("state",)
+        options.itf.write_bytes(itf(path, variables))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _refuse(rest: Sequence[str]) -> None:
+    if rest:
+        _complain(f"unknown arguments: {' '.join(rest)}")
+        raise SystemExit(2)

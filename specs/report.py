@@ -1,0 +1,92 @@
+"""Results in words, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from specs.checker.chart import text_chart
+from specs.checker.result import Finding, Path, Progress, Result, Verdict
+
+
+def lines(result: Result) -> Iterator[str]:
+    """The result for a reader, counterexamples charted."""
+    rate = result.generated / result.seconds if result.seconds > 0 else 0.0
+    yield f"{result.model}: {result.verdict.value}" + (
+        f" (stopped: {result.stopped})" if result.stopped else ""
+    )
+    yield (
+        f"  {result.distinct:,} distinct states, {result.generated:,} transitions, "
+        f"depth {result.depth}"
+    )
+    compiled = f" + {result.compile_s:.2f} s compiling" if result.compile_s else ""
+    calls = f", {result.step_calls:,} step calls" if result.step_calls else ""
+    yield f"  {result.engine}: {result.seconds:.2f} s{compiled}, {rate / 1e6:.2f} M/s{calls}"
+    for note in result.notes:
+        yield f"  {note}"
+    for finding in result.findings:
+        yield "  " + _finding(finding)
+    if result.deadlock is not None:
+        yield f"  deadlock      after {len(result.deadlock)} steps"
+    if result.never_taken and not result.stopped:
+        yield "  never taken:  " + ", ".join(sorted(result.never_taken))
+    path = result.counterexample
+    if path is not None:
+        yield ""
+        yield from text_chart(path).splitlines()
+
+
+def _finding(finding: Finding) -> str:
+    text = f"{finding.verdict.value:13} {finding.claim.kind} {finding.name!r}"
+    if finding.vacuous:
+        text += ", but vacuously: its antecedent was never true"
+    if finding.path is not None:
+        what = "counterexample" if finding.verdict is Verdict.VIOLATED else "witness"
+        text += f" ({what}: {len(finding.path)} steps)"
+    return text
+
+
+def progress_line(progress: Progress) -> str:
+    """A search in flight."""
+    return (
+        f"{progress.distinct:,} states, {progress.generated:,} transitions "
+        f"({progress.rate / 1e6:.2f} M/s), queue {progress.queue:,}, depth {progress.depth}, "
+        f"{progress.memory_mib:,.0f} MiB, {progress.seconds:.0f} s"
+    )
+
+
+def as_json(result: Result, differences: list[str]) -> bytes:
+    """The result for a program."""
+    document: dict[str, Any] = {
+        name: getattr(result, name)
+        for name in (
+            *("model", "engine", "distinct", "generated", "depth", "stopped", "seconds"),
+            *("compile_s", "step_calls", "notes"),
+        )
+    }
+    document |= {
+        "verdict": result.verdict.value,
+        "actions": sorted(result.actions),
+        "never_taken": sorted(result.never_taken),
+        "differences": differences,
+        "deadlock": _path(result.deadlock),
+        "findings": [
+            {
+                "name": finding.name,
+                "kind": finding.claim.kind,
+                "verdict": finding.verdict.value,
+                "vacuous": finding.vacuous,
+                "path": _path(finding.path),
+            }
+            for finding in result.findings
+        ],
+    }
+    return msgspec.json.encode(document)
+
+
+def _path(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    return {"actions": [str(action) for action in path.actions], "loop": path.loop}

@@ -1,0 +1,74 @@
+"""The command line as a stranger meets it."""
+
+import json
+
+import pytest
+
+from specs.cli import main
+
+
+def test_list(capsys):
+    assert main(["list"]) == 0
+    assert "twophase(rms=3)" in capsys.readouterr().out
+
+
+def test_check_holds(capsys):
+    assert main(["check", "twophase", "--rms", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "twophase-3: HOLDS" in out
+    assert "288 distinct states" in out
+
+
+def test_check_violated_draws_the_path(capsys, tmp_path):
+    files = {form: tmp_path / form for form in ("mermaid", "svg", "itf")}
+    options = [part for form, file in files.items() for part in (f"--{form}", str(file))]
+    assert main(["check", "twophase", "--rms", "4", "--hasty", *options]) == 1
+    out = capsys.readouterr().out
+    assert "VIOLATED      always 'consistent' (counterexample: 9 steps)" in out
+    assert "TMCommit (invoke Commit)" in out
+    assert files["mermaid"].read_text().startswith("sequenceDiagram")
+    assert files["svg"].read_text().count("<circle") == 9
+    itf = json.loads(files["itf"].read_text())
+    assert itf["#meta"]["format"] == "ITF"
+    assert len(itf["states"]) == 10
+    assert itf["states"][0]["tm"]["state"]["prepared"] == {"#set": []}
+
+
+def test_check_undetermined(capsys):
+    assert main(["check", "twophase", "--rms", "5", "--budget-states", "100"]) == 3
+    assert "stopped: budget of 100 states" in capsys.readouterr().out
+
+
+def test_check_all_as_pinned(capsys):
+    assert main(["check", "all", "--budget-seconds", "60"]) == 0
+    assert "DIFFERS" not in capsys.readouterr().out
+
+
+def test_json(capsys):
+    assert main(["check", "ping", "--no-retries", "--json"]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["verdict"] == "VIOLATED"
+    assert result["findings"][1]["path"] == {
+        "actions": ["Ask(client, invoke, ping)", "Drop(server, drop from client, ping)"],
+        "loop": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["check", "nothing"], "no model 'nothing'"),
+        (["check", "twophase", "--budget-states", "0"], "decides nothing"),
+        (["check", "die-hard", "--symmetry"], "plain model"),
+        (["check", "peterson", "--engine", "numba"], "plain model"),
+    ],
+)
+def test_a_wrong_call_is_refused(arguments, says, capsys):
+    assert main(arguments) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_an_unknown_constant_is_refused(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", "twophase", "--colour", "red"])
+    assert stopped.value.code == 2

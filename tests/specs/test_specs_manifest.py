@@ -1,0 +1,62 @@
+"""Every pinned case comes to what is pinned, by every engine that takes it."""
+
+import pytest
+
+from specs import catalogue
+from specs.checker import Composite, check
+
+FAST = [case for case in catalogue.cases() if case.time == "fast"]
+LATER = [case for case in catalogue.cases() if case.time != "fast"]
+
+
+def make(case):
+    return catalogue.factory(case.name)(**case.constants)
+
+
+def facts(result):
+    return (
+        *(result.verdict, result.distinct, result.generated, result.depth, result.actions),
+        *[(f.name, f.verdict, f.vacuous, f.path is None or len(f.path)) for f in result.findings],
+    )
+
+
+@pytest.mark.parametrize("case", FAST, ids=str)
+def test_pinned(case):
+    result = check(make(case))
+    assert case.differences(result) == []
+
+
+@pytest.mark.parametrize("case", FAST, ids=str)
+def test_engines_agree(case):
+    if not isinstance(make(case), Composite):
+        pytest.skip("a plain model has one engine")
+    reference, *others = (check(make(case), engine=e) for e in ("reference", "table", "numba"))
+    for other in others:
+        assert facts(other) == facts(reference)
+
+
+@pytest.mark.parametrize("case", [c for c in FAST if c.orbits], ids=str)
+def test_orbits(case):
+    result = check(make(case), symmetry=True)
+    assert case.differences(result, symmetry=True) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["table", "numba"])
+@pytest.mark.parametrize("case", LATER, ids=str)
+def test_pinned_at_size(case, engine):
+    assert case.differences(check(make(case), engine=engine)) == []
+
+
+def test_a_changed_count_fails():
+    case = FAST[0]
+    result = check(make(case))
+    other = type(case)(case.name, case.constants, case.expect, distinct=case.distinct + 1)
+    assert other.differences(result) == ["distinct: 288, pinned 289"]
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_every_model_has_a_case_and_a_line(name):
+    assert list(catalogue.cases(name))
+    assert catalogue.about(name)
+    assert catalogue.constants(name) is not None
