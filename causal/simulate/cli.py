@@ -1,0 +1,313 @@
+"""The command line of ``python -m causal.simulate``.
+
+Exit codes: 0 all is well; 1 a figure disagrees, or delivery was not causal; 2 the request was
+wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import track
+
+from causal.simulate import jobs as job_shapes
+from causal.simulate import loads, report
+from causal.simulate import reproduce as expectations
+from causal.simulate.record import PROTOCOLS, Record, builder
+from messaging.errors import CallerError, ToolkitError
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Protocols = Annotated[
+    list[str] | None,
+    typer.Option("--protocol", "-p", help=f"One of {', '.join(PROTOCOLS)}; repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")]
+Runs = Annotated[int, typer.Option(help="Runs, with consecutive seeds.", min=1)]
+Seed = Annotated[int, typer.Option(help="The first seed.")]
+
+MEANING = """\
+Times in round trips. Job: eight notices, then a job that works for one round trip; fan-out: eight
+such jobs at once. Traffic: eight processes, each sending once a round trip, delays exponential.
+Fan-in: secrets reach one agent at one a round trip. Bytes: ordering metadata on a message.
+Next: python -m causal.simulate fan-in --rate 2"""
+
+
+@app.callback(invoke_without_command=True)
+def compare(context: typer.Context, json: Json = False) -> None:
+    """Causal delivery protocols in virtual time: what they cost and what they make wait.
+
+    Without a command: every protocol in four experiments, in one table.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with told():
+        records = [
+            record
+            for protocol in listed(PROTOCOLS, "protocols")
+            for record in (
+                job_shapes.run(protocol, "notices", 8, 1.0),
+                job_shapes.run(protocol, "fan-out", 8, 1.0),
+                loads.traffic(protocol, latency="exponential"),
+                loads.fan_in(protocol, rate=1.0, duration=500.0),
+                loads.starvation(protocol, rounds=100),
+            )
+        ]
+        if json:
+            write(report.as_json(records))
+            return
+        show(overview(records), MEANING)
+        judge(records)
+
+
+def overview(records: list[Record]) -> RenderableType:
+    """One row for each protocol, the experiments side by side."""
+    made = report.table("", [])
+    made.columns.clear()
+    headings = ("job starts", "reported", "fan-out", "traffic", "p99", "fan-in wait", "starves")
+    for heading in ("protocol", *headings, "control", "bytes"):
+        made.add_column(heading, justify="left" if heading == "protocol" else "right")
+    for protocol in dict.fromkeys(record.protocol for record in records):
+        job, fan_out, traffic, fan_in, starved = (r for r in records if r.protocol == protocol)
+        figures = (
+            job.start_rtt,
+            job.report_rtt,
+            fan_out.makespan_rtt,
+            traffic.latency_mean_rtt,
+            traffic.latency_p99_rtt,
+            fan_in.wait_mean_rtt,
+        )
+        made.add_row(
+            protocol,
+            *(f"{figure:.2f}" for figure in figures if figure is not None),
+            "yes" if (starved.wait_max_rtt or 0.0) > 90 else "no",
+            f"{traffic.control_per_message:.2f}",
+            f"{traffic.metadata_bytes_mean:.0f}",
+        )
+    return made
+
+
+@app.command()
+def jobs(
+    protocol: Protocols = None,
+    shape: Annotated[str, typer.Option(help=", ".join(job_shapes.SHAPES))] = "notices",
+    k: Annotated[int, typer.Option(help="Notices, jobs or stages.", min=1, max=200)] = 8,
+    job: Annotated[list[float] | None, typer.Option(help="Length in RTT; repeatable.")] = None,
+    json: Json = False,
+) -> None:
+    """The long-running job: when it starts, when it is reported, when all is done."""
+    with told():
+        picked = next((known for known in job_shapes.SHAPES if known == shape), None)
+        if picked is None:
+            raise typer.BadParameter(f"shape {shape!r}: one of {', '.join(job_shapes.SHAPES)}")
+        lengths = job or list(expectations.JOBS_RTT)
+        if not all(0 <= length < 1e9 for length in lengths):
+            raise typer.BadParameter("a job takes 0 to 1e9 round trips")
+        records = [
+            job_shapes.run(name, picked, k, length)
+            for length in lengths
+            for name in chosen(protocol)
+        ]
+        deliver(f"{shape}, k={k}", records, json, ["job_rtt"])
+
+
+@app.command()
+def traffic(
+    protocol: Protocols = None,
+    n: Annotated[int, typer.Option(help="Processes.", min=2, max=1000)] = 8,
+    rate: Annotated[list[float] | None, typer.Option(help="Sends a process an RTT.")] = None,
+    latency: Annotated[str, typer.Option(help=", ".join(loads.LATENCIES))] = "constant",
+    reorder: Annotated[bool, typer.Option(help="Links that do not keep the order.")] = False,
+    duration: Annotated[float, typer.Option(help="In RTT.", min=1)] = 60.0,
+    runs: Runs = 3,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Random traffic: latency, waits, control packets and metadata."""
+    with told():
+        if latency not in loads.LATENCIES:
+            raise typer.BadParameter(f"latency {latency!r}: one of {', '.join(loads.LATENCIES)}")
+        plan = [
+            (name, each, seed + run)
+            for each in positive(rate or [0.5, 1.0, 2.0])
+            for name in chosen(protocol)
+            for run in range(runs)
+        ]
+        records = [
+            loads.traffic(
+                name,
+                n=n,
+                rate=each,
+                latency=latency,
+                ordered=not reorder,
+                duration=duration,
+                seed=number,
+            )
+            for name, each, number in listed(plan, "runs")
+        ]
+        deliver(f"random traffic, n={n}, {latency} delay", records, json, ["rate"])
+
+
+@app.command(name="fan-in")
+def fan_in(
+    protocol: Protocols = None,
+    rate: Annotated[list[float] | None, typer.Option(help="Secrets an RTT.")] = None,
+    duration: Annotated[float, typer.Option(help="In RTT.", min=50)] = 1_000.0,
+    runs: Runs = 3,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """A popular agent: how long its own messages wait for the secrets it is told."""
+    with told():
+        plan = [
+            (name, each, seed + run)
+            for each in positive(rate or list(expectations.RATES))
+            for name in chosen(protocol)
+            for run in range(runs)
+        ]
+        records = [
+            loads.fan_in(name, rate=each, duration=duration, seed=number)
+            for name, each, number in listed(plan, "runs")
+        ]
+        deliver("a popular agent", records, json, ["rate"])
+
+
+@app.command()
+def starvation(
+    protocol: Protocols = None,
+    rounds: Annotated[int, typer.Option(help="Rounds of secrets.", min=4)] = 500,
+    json: Json = False,
+) -> None:
+    """Two agents that never stop telling secrets, and a third that wants to send once."""
+    with told():
+        records = [loads.starvation(name, rounds=rounds) for name in chosen(protocol)]
+        deliver(f"{rounds} rounds of secrets", records, json)
+
+
+@app.command()
+def acks(
+    protocol: Protocols = None,
+    k: Annotated[int, typer.Option(help="Agents that get a notice.", min=1, max=100)] = 4,
+    turn: Annotated[float, typer.Option(help="A turn, in RTT.", min=0.001)] = 600.0,
+    runs: Runs = 3,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Mail taken by a sidecar at any time, against mail taken between an agent's turns."""
+    with told():
+        records = [
+            loads.acks(name, policy, k=k, turn_rtt=turn, seed=seed + run)
+            for policy in ("sidecar", "turns")
+            for name in chosen(protocol)
+            for run in range(runs)
+        ]
+        deliver(f"{k} notices, then a job; turns of {turn:g} RTT", records, json, ["policy"])
+
+
+@app.command()
+def reproduce(json: Json = False) -> None:
+    """Closed forms and counted figures beside what comes out; exit code 1 where they differ."""
+    with told():
+        found = list(listed(expectations.rows(), "figures"))
+        if json:
+            write(report.as_json(found))
+        else:
+            exact = {"notices, k=8, J=1", "fan-out, k=8, J=1", "pipeline, k=8, J=1"}
+            made, count, wrong = report.comparison(
+                found,
+                keep=lambda r: (
+                    not r.what.startswith(("start:", "end:")) or r.what.split(": ")[1] in exact
+                ),
+            )
+            show(made, f"{count - wrong} of {count} figures agree; the rest of the job's is alike.")
+        if not all(row.agrees for row in found):
+            raise typer.Exit(1)
+
+
+def chosen(given: list[str] | None) -> list[str]:
+    """The protocols asked for, each once; all of them if none was."""
+    for name in given or ():
+        builder(name)
+    return list(dict.fromkeys(given or PROTOCOLS))
+
+
+def positive(rates: list[float]) -> list[float]:
+    """Rates that make sense."""
+    if not all(0 < rate <= 100 for rate in rates):
+        raise typer.BadParameter("a rate is more than 0 and at most 100")
+    return rates
+
+
+def listed(steps: Iterable[T], what: str) -> Iterator[T]:
+    """`steps`, with a bar on standard error where somebody is looking at it."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return iter(steps)
+    return iter(track(steps, description=what, console=console, transient=True))
+
+
+def deliver(
+    title: str, records: list[Record], json: bool, varying: list[str] | None = None
+) -> None:
+    """Print the records, and fail where delivery was not causal."""
+    if json:
+        write(report.as_json(records))
+    else:
+        show(report.table(title, records, varying=varying or []))
+    judge(records)
+
+
+def judge(records: Iterable[Record]) -> None:
+    """Exit 1 where the oracle saw a message before its cause."""
+    if any(record.violations for record in records):
+        typer.echo("delivery was not causal: see `violations`", err=True)
+        raise typer.Exit(1)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn an error of the toolkit into its message and an exit code."""
+    try:
+        yield
+    except ToolkitError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, CallerError) else 1) from None
+    except KeyboardInterrupt:
+        typer.echo("interrupted: nothing was printed that is not complete", err=True)
+        raise typer.Exit(130) from None
+
+
+def show(*parts: RenderableType) -> None:
+    """Print for people; as wide as the terminal, or as it takes in a file."""
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else 160
+    console = Console(width=width, force_terminal=terminal, highlight=False)
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    write(captured.get())
+
+
+def write(text: str) -> None:
+    """Write to standard output; a reader who has gone away has read enough."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EINVAL):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

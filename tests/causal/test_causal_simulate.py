@@ -1,0 +1,168 @@
+"""The experiments: closed forms, what separates the protocols, and the command line."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from causal.simulate import jobs, loads, reproduce
+from causal.simulate.cli import app
+from causal.simulate.record import PROTOCOLS, Record, UnknownProtocol, builder
+
+RUN = CliRunner()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_job_keeps_its_closed_form(protocol: str) -> None:
+    assert [row for row in reproduce.job_rows(protocol) if not row.agrees] == []
+
+
+def test_cykas_starts_the_job_k_round_trips_before_mf95() -> None:
+    # arXiv 2603.14690, abstract: long-running jobs start and end earlier.
+    for k in range(9):
+        slow, fast = jobs.run("mf95", "notices", k, 10.0), jobs.run("cykas", "notices", k, 10.0)
+        assert slow.start_rtt is not None
+        assert fast.start_rtt is not None
+        assert slow.start_rtt - fast.start_rtt == pytest.approx(k, abs=1e-9)
+
+
+@pytest.mark.parametrize("rate", reproduce.RATES)
+def test_a_popular_agent_falls_silent_under_cykas_but_not_under_the_hybrid(rate: float) -> None:
+    cykas = [loads.fan_in("cykas", rate=rate, duration=3_000, seed=s) for s in range(3)]
+    mean = sum(run.wait_mean_rtt or 0 for run in cykas) / 3
+    assert mean == pytest.approx(loads.fan_in_formula(rate), rel=0.15)
+    hybrid = loads.fan_in("hybrid", rate=rate, duration=1_000)
+    assert hybrid.wait_max_rtt is not None
+    assert hybrid.wait_max_rtt <= 1.0 + 1e-9
+
+
+def test_cykas_starves() -> None:
+    waits = {p: loads.starvation(p, rounds=60).wait_max_rtt for p in PROTOCOLS}
+    assert waits.pop("cykas") == 58.0
+    assert all(wait is not None and wait <= 1.0 for wait in waits.values())
+
+
+def test_the_hybrid_stays_within_twice_the_optimum_under_load() -> None:
+    for rate in (0.5, 2.0, 4.0):
+        ours = loads.traffic("hybrid", rate=rate, duration=30)
+        best = loads.traffic("rst91", rate=rate, duration=30)
+        assert ours.latency_mean_rtt is not None
+        assert best.latency_mean_rtt is not None
+        assert ours.latency_mean_rtt <= 2 * best.latency_mean_rtt
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("latency", loads.LATENCIES)
+def test_random_traffic_is_causal(protocol: str, latency: str) -> None:
+    for ordered in (True, False):
+        run = loads.traffic(protocol, n=5, duration=10, latency=latency, ordered=ordered, seed=3)
+        assert run.violations == 0
+        assert run.latency_mean_rtt is not None
+
+
+def test_metadata_is_constant_but_for_the_matrix() -> None:
+    def size(protocol: str, n: int, ordered: bool) -> float | None:
+        run = loads.traffic(protocol, n=n, duration=3, ordered=ordered)
+        return run.metadata_bytes_mean
+
+    for n in (3, 20):
+        assert size("hybrid", n, True) == 9
+        assert size("hybrid", n, False) == 17
+        assert size("rst91", n, True) == 8 * n * n
+
+
+def test_between_turns_only_the_traditional_protocol_waits_for_the_notified() -> None:
+    turns = {p: loads.acks(p, "turns", seed=1) for p in ("mf95", "cykas", "hybrid")}
+    assert turns["mf95"].start_rtt is not None
+    assert turns["mf95"].start_rtt > 100
+    assert turns["cykas"].start_rtt == turns["hybrid"].start_rtt == 0.5
+    assert loads.acks("mf95", "sidecar").start_rtt == 4.5
+
+
+def test_one_seed_is_one_run() -> None:
+    runs = {repr(loads.traffic("hybrid", latency="exponential", duration=20)) for _ in range(3)}
+    assert len(runs) == 1
+
+
+# The command line.
+
+
+def test_records_have_the_promised_fields() -> None:
+    done = RUN.invoke(app, ["jobs", "-p", "cykas", "--job", "1", "--json"])
+    assert done.exit_code == 0
+    (record,) = json.loads(done.stdout)
+    assert list(record) == list(Record.__struct_fields__)
+    assert record["report_rtt"] == pytest.approx(2.0)
+    assert record["parameters"] == {"shape": "notices", "k": 8, "job_rtt": 1.0}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["jobs", "--shape", "fan-out", "-p", "mf95"],
+        ["traffic", "--n", "3", "--duration", "3", "--runs", "1"],
+        ["fan-in", "--duration", "60", "--runs", "1", "-p", "hybrid"],
+        ["starvation", "--rounds", "10"],
+        ["acks", "--runs", "1", "--k", "2"],
+        [],
+    ],
+)
+def test_every_experiment_prints_a_table(command: list[str]) -> None:
+    done = RUN.invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "protocol" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["jobs", "-p", "paxos"], "no protocol 'paxos' (one of mf95"),
+        (["jobs", "--shape", "star"], "one of notices, fan-out, pipeline"),
+        (["jobs", "--job", "-1"], "0 to 1e9"),
+        (["jobs", "--k", "0"], "--k"),
+        (["traffic", "--rate", "0"], "more than 0"),
+        (["traffic", "--latency", "weibull"], "constant, uniform"),
+        (["traffic", "--n", "1"], "--n"),
+        (["acks", "--turn", "0"], "--turn"),
+        (["jobs", "--bogus"], "No such option"),
+    ],
+)
+def test_wrong_usage_is_said_and_exits_2(command: list[str], said: str) -> None:
+    done = RUN.invoke(app, command, env={"COLUMNS": "200", "TERM": "dumb"})
+    assert done.exit_code == 2
+    assert said in done.output
+    assert "Traceback" not in done.output
+
+
+def test_unknown_protocols_are_named() -> None:
+    with pytest.raises(UnknownProtocol):
+        builder("paxos")
+
+
+def test_a_reader_who_leaves_early_is_no_error() -> None:
+    script = [sys.executable, "-m", "causal.simulate", "traffic", "--json", "--duration", "2"]
+    writer = subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert writer.stdout is not None
+    assert writer.stderr is not None
+    writer.stdout.close()
+    errors = writer.stderr.read()
+    writer.stderr.close()
+    assert (writer.wait(), errors) == (0, b"")
+
+
+def test_a_figure_that_differs_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = reproduce.row("wait", "cykas", 1.0, 2.0)
+    monkeypatch.setattr(reproduce, "rows", lambda: iter([wrong]))
+    done = RUN.invoke(app, ["reproduce"])
+    assert done.exit_code == 1
+    assert "DIFFERS" in done.stdout
+    assert RUN.invoke(app, ["reproduce", "--json"]).exit_code == 1
+
+
+@pytest.mark.slow
+def test_everything_reproduces() -> None:
+    done = RUN.invoke(app, ["reproduce", "--json"])
+    assert done.exit_code == 0
+    assert len(json.loads(done.stdout)) == 1_423
