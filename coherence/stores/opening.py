@@ -23,4 +23,8 @@ def open_store(url: str, retention: Retention | None = None) -> Store:
         from coherence.stores.sqlite import SqliteStore
 
         return SqliteStore.open(url, retention)
+    if scheme in ("postgresql", "postgres"):
+        from coherence.stores.postgres import PostgresStore
+
+        return PostgresStore.open(url, retention)
     raise BadUrl(f"{url!r} has no scheme that a store understands")

@@ -139,8 +139,14 @@ class Retention(Value, frozen=True, gc=False, tag=True, array_like=True):
 class Transaction(Protocol):
     """One atomic unit, from `__enter__` to `__exit__`; an exception in between rolls it back."""
 
-    #: The store's clock: one for all processes, and not known to go back within a transaction.
-    now: Time
+    @property
+    def now(self) -> Time:
+        """The store's clock: one for all processes.  Never goes back within a transaction.
+
+        What is decided about a row goes by the time after it was loaded: it may have been waited
+        for.
+        """
+        ...
 
     def load(self, artifact: str) -> Stored | None:
         """The row of `artifact` as of now, or None where there is none."""

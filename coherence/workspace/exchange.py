@@ -19,7 +19,7 @@ from coherence.cache import Cache
 from coherence.contents import Content, Handle
 from coherence.directory import Home
 from coherence.errors import OutcomeUnknown, StoreFault
-from coherence.messages import Data, PutM, ToCache, ToHome, Update, Version
+from coherence.messages import Data, Nack, PutM, ToCache, ToHome, Update, Version
 from coherence.policy import Policy
 from coherence.refs import Ref
 from coherence.stores.port import Moved, Store
@@ -42,11 +42,23 @@ WATCH_S = 60.0
 
 
 class Vetoed(Exception):
-    """A transaction was given up on purpose: what it had led to."""
+    """A transaction was given up on purpose, since a home refused a part of it."""
 
-    def __init__(self, outcomes: list[Outcome]) -> None:
+    def __init__(self, artifact: str, nack: Nack) -> None:
         super().__init__()
-        self.outcomes = outcomes
+        self.artifact = artifact
+        self.nack = nack
+
+
+def veto_refusal(outcomes: Sequence[Outcome]) -> None:
+    """Raises `Vetoed` where a home refused: all or nothing."""
+    for outcome in outcomes:
+        for post in outcome.posts:
+            if isinstance(post.message, Nack):
+                raise Vetoed(outcome.artifact, post.message)
+
+
+Veto: TypeAlias = Callable[[Sequence[Outcome]], None]
 
 
 class Exchange:
@@ -88,24 +100,28 @@ class Exchange:
 
     # To homes.
 
-    def send(
-        self, batch: Batch, veto: Callable[[list[Outcome]], bool] | None = None
-    ) -> list[Outcome]:
+    def send(self, batch: Batch, veto: Veto | None = None) -> list[Outcome]:
         """Take `batch` to its homes, all or nothing.  What follows is for `hand_over`.
 
-        Raises `StoreFault`, and `Vetoed` where `veto` found what it was waiting for.
+        Raises `StoreFault`, and what `veto` raises before anything takes effect.
         """
-        for attempt in range(RESENDS):
+        unknown: OutcomeUnknown | None = None
+        for _ in range(RESENDS):
             try:
                 return self._transact(batch, veto)
-            except OutcomeUnknown:
-                if attempt == RESENDS - 1:
+            except OutcomeUnknown as error:
+                unknown = error
+                # If it was carried out, what homes sent to caches of this process is lost.
+                self.lapse()
+            except StoreFault as error:
+                if unknown is None:
                     raise
-        raise AssertionError("unreachable")
+                # This attempt has changed nothing; what the one before has done is as unknown.
+                raise unknown from error
+        assert unknown is not None
+        raise unknown
 
-    def _transact(
-        self, batch: Batch, veto: Callable[[list[Outcome]], bool] | None
-    ) -> list[Outcome]:
+    def _transact(self, batch: Batch, veto: Veto | None) -> list[Outcome]:
         publishes = any(type(m) is PutM for inbox in batch.values() for _, m in inbox)
         for _ in range(MOVES):
             try:
@@ -122,8 +138,8 @@ class Exchange:
                         )
                         for artifact, inbox in batch.items()
                     ]
-                    if veto is not None and veto(outcomes):
-                        raise Vetoed(outcomes)
+                    if veto is not None:
+                        veto(outcomes)
                 return outcomes
             except Moved:
                 continue
@@ -300,8 +316,12 @@ class Exchange:
                 self.store.wait(self._seq, WATCH_S)
                 self.fetch()
             except StoreFault as error:
+                if not self._listeners:
+                    return
                 log.warning("the change log cannot be read: %s", error)
-                self.lapse()
+                if self.store.validates:
+                    self.lapse()
+                # Else no copy outlives its validity, and what is in the log by then is read there.
                 self._pause.wait(1.0)
 
     _ear_thread: Any = None

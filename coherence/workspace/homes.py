@@ -63,8 +63,8 @@ def turn(
     `local` are the agents of this process, `have` the contents that it holds.  `PutM` comes in with
     the content itself; home keeps its handle.
     """
-    now = tx.now
     stored = tx.load(artifact)
+    now = tx.now
     if stored is not None:
         before, timers, revision = stored.row.state, stored.row.timers, stored.revision
         armed = dict(timers)

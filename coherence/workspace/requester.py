@@ -19,7 +19,6 @@ from coherence.messages import (
     GetS,
     Granted,
     Leave,
-    Nack,
     PutM,
     Refused,
     Request,
@@ -29,7 +28,7 @@ from coherence.messages import (
 from coherence.policy import Visibility
 from coherence.workspace.caches import ASKING, Caches
 from coherence.workspace.effects import Ask, Grant
-from coherence.workspace.exchange import Exchange, Vetoed
+from coherence.workspace.exchange import Exchange, Vetoed, veto_refusal
 from coherence.workspace.homes import Outcome
 from messaging.errors import ToolkitError
 
@@ -75,13 +74,12 @@ class Requester:
                 wait = caches.timers.pop((artifact, DEADLINE), None)
             try:
                 outcomes = exchange.send({artifact: [(caches.address, m) for m in sent]})
-            except OutcomeUnknown:
+            except BaseException as error:
                 with exchange.lock:
-                    caches.restart(artifact)
-                raise
-            except BaseException:
-                with exchange.lock:
-                    caches.revert(artifact, left, before)
+                    if _unsent(error):
+                        caches.revert(artifact, left, before)
+                    else:
+                        caches.restart(artifact)
                 raise
             if outcomes[0].actions[-1] == "Late" and self._is_superseded(artifact, sent[-1]):
                 self._supersede()
@@ -120,20 +118,17 @@ class Requester:
                         caches.revert(ask.artifact, now, was)
 
             try:
-                outcomes = exchange.send(batch, _refused)
+                outcomes = exchange.send(batch, veto_refusal)
             except Vetoed as veto:
                 revert()
-                outcome = next(o for o in veto.outcomes if not o.published)
-                nack = outcome.posts[-1].message
-                assert isinstance(nack, Nack)
-                return outcome.artifact, Refused(nack.reason, nack.version)
-            except OutcomeUnknown:
-                with exchange.lock:
-                    for ask in asks:
-                        caches.restart(ask.artifact)
-                raise
-            except BaseException:
-                revert()
+                return veto.artifact, Refused(veto.nack.reason, veto.nack.version)
+            except BaseException as error:
+                if _unsent(error):
+                    revert()
+                else:
+                    with exchange.lock:
+                        for ask in asks:
+                            caches.restart(ask.artifact)
                 raise
             self._hand_over(outcomes, *batch)
             return None
@@ -257,5 +252,9 @@ class Requester:
         self.require()
 
 
-def _refused(outcomes: list[Outcome]) -> bool:
-    return not all(outcome.published for outcome in outcomes)
+def _unsent(error: BaseException) -> bool:
+    """Whether home has certainly not heard of the request, so that its serial may be used again.
+
+    An interrupt may have come when the transaction was already made.
+    """
+    return isinstance(error, ToolkitError) and not isinstance(error, OutcomeUnknown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -82,6 +82,7 @@ class Workspace:
         self._agents: dict[str, tuple[Requester, Writing]] = {}
         self._fronts: dict[str, Agent] = {}
         self._joining = threading.Lock()
+        self._stop_listening: Callable[[], None] | None = None
         self._fault: ToolkitError | None = None
         _ALL.add(self)
 
@@ -116,6 +117,9 @@ class Workspace:
             with self._exchange.lock:
                 self._exchange.agents[name] = caches
             self._agents[name] = (requester, operations)
+            if self._stop_listening is None and not self._store.validates:
+                # No read looks whether there is news: it has to come by itself.
+                self._stop_listening = self._exchange.listen()
             return requester, operations
 
     def _leave(self, requester: Requester) -> None:
@@ -241,6 +245,8 @@ class Workspace:
         finally:
             self._fault = WorkspaceClosed("the workspace is closed")
             self._keeper.close()
+            if self._stop_listening is not None:
+                self._stop_listening()
             self._store.close()
 
     def __enter__(self) -> Workspace:
