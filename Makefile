@@ -6,7 +6,7 @@ VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 # What the tests use beyond the base.  The agent frameworks take minutes and serve the adapters only.
-TEST_EXTRAS ?= dev,numba,report,tokens
+TEST_EXTRAS ?= dev,numba,postgres,report,tokens
 
 # An environment that happens to be active, or its variables, must not leak into ours.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV CONDA_PREFIX
@@ -16,7 +16,7 @@ PY := $(VENV)/bin/python
 BENCHES := $(sort $(wildcard bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test test-slow check lint types imports format bench clean
+.PHONY: help simulate test test-slow check lint types imports format bench clean servers
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -24,10 +24,10 @@ help: ## print this list
 simulate: $(VENV)/.base ## the main job: what coherence saves on the canonical scenarios
 	@$(PY) -m coherence.simulate $(ARGS)
 
-test: $(VENV)/.dev ## the fast tests
+test: $(VENV)/.dev servers ## the fast tests
 	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
 
-test-slow: $(VENV)/.dev ## the tests marked slow: minutes of proof
+test-slow: $(VENV)/.dev servers ## the tests marked slow: minutes of proof
 	@$(PY) -m pytest -m slow $(ARGS) || { code=$$?; test $$code -eq 5; }
 
 check: lint types imports ## lint, format, types, import contracts
@@ -61,6 +61,15 @@ $(VENV)/.base: pyproject.toml | $(PY)
 $(VENV)/.dev: pyproject.toml Makefile | $(PY)
 	@$(call install,.[$(TEST_EXTRAS)])
 	@touch $(VENV)/.base
+
+# The server that tests start for themselves.  Without it they are skipped, or fail under CI.
+servers:
+	@PATH=$$PATH:$$(echo /usr/lib/postgresql/*/bin | tr ' ' :); command -v postgres >/dev/null \
+	|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	     && echo "Installing PostgreSQL for the tests of its store ..." >&2 \
+	     && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql; \
+	   } >&2 \
+	|| echo "No PostgreSQL server: the tests of its store need one (apt install postgresql)." >&2
 
 # Installs the checkout, editable, with the extras of $(1); pip steps in where uv cannot.
 define install

@@ -1,8 +1,14 @@
 """Settings that every test shares."""
 
 import os
+import sys
+from pathlib import Path
 
 from hypothesis import settings
+
+# Support beside this file is imported by name: tests form no package.
+sys.path.insert(0, str(Path(__file__).parent))
+pytest_plugins = ["postgres_server"]
 
 # Speed is measured in bench/, so no example is ever failed for being slow.
 settings.register_profile("dev", deadline=None, print_blob=True)
