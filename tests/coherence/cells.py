@@ -206,6 +206,18 @@ def automaton(name: str, table: Table[Any], policy: Policy, forced: str = "") ->
     return process
 
 
+def _follow(process: Any, path: list[str]) -> None:
+    """Note in `path` what follows by itself, and from which state."""
+    follows = process.follows
+
+    def noted(x: Any) -> Any:
+        on = follows(x)
+        path.extend([f"    then {on} in {x.at}"] * (on is not None))
+        return on
+
+    process.follows = noted
+
+
 def _named(process: Any, x: Any, event: Any, forced: str) -> str:
     type(process).classify(process, x, event)
     return forced
@@ -215,6 +227,8 @@ def outcome(name: str, at: str, on: str, table: Table[Any] | None = None) -> str
     """What the cell does: the next state, what changed in it, the commands; as text."""
     policy, state, event = example(name, at, on)
     process = automaton(name, table or TABLES[name], policy, forced=on)
+    path: list[str] = []
+    _follow(process, path)
     head = f"{at}  {on}"
     shown = f"    on {show_event(event)}" if on not in INTERNAL else "    by itself"
     try:
@@ -232,7 +246,7 @@ def outcome(name: str, at: str, on: str, table: Table[Any] | None = None) -> str
     ]
     commands = [f"    {told(command)}" for command in step.commands]
     moved = f"{head}  -> {step.state.at}  {step.action}"
-    return "\n".join([moved, shown, *changes, *commands])
+    return "\n".join([moved, shown, *path, *changes, *commands])
 
 
 def cells(name: str) -> Iterator[tuple[str, str]]:

@@ -128,6 +128,7 @@ class Run:
         seed: int,
         tables: Mapping[str, Table[Any]] | None = None,
         observers: tuple[Callable[..., None], ...] = (),
+        trace: Callable[..., None] | None = None,
     ) -> None:
         self.case = case
         self.rng = Random(seed)
@@ -147,6 +148,7 @@ class Run:
             seed=seed,
             on_respond=self.answered,
             observers=[*observers, oracle],
+            trace=trace,
         )
 
     def answered(self, agent: str, result: Any) -> None:

@@ -1,0 +1,42 @@
+"""Every cell matters: whatever is changed in it, somebody notices."""
+
+from itertools import islice
+
+import cells
+import mutation
+import pytest
+
+STATES = [(name, str(state)) for name, table in cells.TABLES.items() for state in table.states]
+
+
+@pytest.fixture(scope="module")
+def judges():
+    return mutation.Judges(runs=6, tries=12)
+
+
+def sampled():
+    """Each 17th mutant: all kinds, all states, both tables."""
+    for name in cells.TABLES:
+        yield from islice(mutation.mutants(name), 0, None, 17)
+
+
+def test_sampled_mutants_are_caught(judges):
+    caught = {mutant.name: judges.verdict(mutant)[0] for mutant in sampled()}
+    assert [name for name, judge in caught.items() if judge == "none"] == []
+    # Row tests would catch anything: what the invariants see alone is the figure that counts.
+    alone = sum(judge == "simulation" for judge in caught.values())
+    assert alone / len(caught) > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("name", "state"), STATES)
+def test_every_mutant_is_caught(name, state, judges):
+    mutants = [mutant for mutant in mutation.mutants(name) if mutant.cell[1] == state]
+    assert [m.name for m in mutants if judges.verdict(m)[0] == "none"] == []
+
+
+def test_a_mutant_that_is_none_is_not_caught(judges):
+    """The judges do not cry wolf: the table itself passes."""
+    for (at, on), row in islice(cells.HOME.cells.items(), 0, None, 9):
+        assert judges.verdict(mutation.Mutant(("home", at, on), "same", row))[0] == "none"
