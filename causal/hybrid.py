@@ -376,6 +376,10 @@ class Hybrid(Machine[State]):
             return False
         return all(link.filed.root is None for _, link in state.links.items())
 
+    def backlog(self, state: State) -> int:
+        """From the oldest unacknowledged message to the newest."""
+        return state.own.next - state.own.first
+
     def context(self, state: State) -> Context:
         """All that was sent and told so far."""
         return Context(state.own.next, state.kept.next)

@@ -122,6 +122,10 @@ class Machine(ABC, Generic[S]):
     def idle(self, state: S) -> bool:
         """Whether nothing is held, unacknowledged, kept or buffered."""
 
+    def backlog(self, state: S) -> int:
+        """How many messages were sent from the oldest undelivered one on; 0 if there is none."""
+        raise Unsupported(f"{self.name} keeps no account of undelivered messages")
+
     def context(self, state: S) -> Context:
         """A handle on all that this process has sent and been told so far."""
         raise Unsupported(f"{self.name} keeps no account of undelivered messages")

@@ -353,6 +353,10 @@ class SenderSide(Machine[State]):
         """Whether nothing is held, unacknowledged, unreleased, kept or filed."""
         return not (state.own or state.secrets or state.filed)
 
+    def backlog(self, state: State) -> int:
+        """From the oldest unacknowledged message to the newest."""
+        return state.next - min((o.id for o in state.own if not o.acked), default=state.next)
+
     def context(self, state: State) -> Context:
         """All that was sent and told so far."""
         return Context(state.next, state.secrets)

@@ -1,0 +1,367 @@
+"""Causal delivery for a program: an endpoint sends, and hands over no message before its cause.
+
+::
+
+    async with Endpoint("planner", team, transport) as planner:
+        await planner.send("coder", b"step 1")
+        async for message in planner.deliveries():
+            ...
+
+Acknowledgements leave at once, whatever the application is doing: the endpoint is a sidecar.  Those
+to one peer within a round of the event loop are one, in the frame of whatever else goes there.
+
+Nothing here may block the protocol.  A sender waits while too many of its own messages are
+undelivered; a receiver whose inbox is full takes no more messages, as if the link had lost them,
+and goes on taking acknowledgements, so two endpoints that flood each other cannot lock up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable
+from os import urandom
+from types import TracebackType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from causal.hybrid import Hybrid
+from causal.machine import Machine
+from causal.messages import Ack, Context, Data, Held, PeerDown, Release, Secret, Unicast
+from causal.transports.port import NoRoute, OnFrame, Transport
+from messaging.errors import CallerError, EnvironmentFault, PeerError
+from messaging.network import Guarantee
+from messaging.process import (
+    Address,
+    Deliver,
+    Envelope,
+    Event,
+    Invoke,
+    Receive,
+    Respond,
+    Send,
+    SetTimer,
+    Timeout,
+    Value,
+)
+from messaging.wire import Codec
+
+_log = logging.getLogger(__name__)
+
+Packet: TypeAlias = Data[bytes] | Ack | Release
+PAYLOAD_BYTES_MAX: Final = 1 << 16
+FRAME_PACKETS_MAX: Final = 64
+
+
+class Frame(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """What one endpoint has to say to another at one time."""
+
+    packets: tuple[Packet, ...]
+
+
+class Delivery(NamedTuple):
+    """A message, in causal order.  (`src`, `id`) names it."""
+
+    src: Address
+    id: int
+    payload: bytes
+
+
+class Closed(CallerError):
+    """The endpoint is closed."""
+
+    code = "closed"
+
+
+class TooLong(CallerError):
+    """The payload is over the limit."""
+
+    code = "payload-too-long"
+    remedy = "send a reference to it, or raise payload_bytes_max at every endpoint"
+
+
+class Full(EnvironmentFault):
+    """Too many messages are undelivered, and that did not change within the time given."""
+
+    code = "full"
+    remedy = "wait longer; or a peer has died: say so with peer_down"
+
+
+class Excluded(EnvironmentFault):
+    """The others have excluded this endpoint from their view: it is alone."""
+
+    code = "excluded"
+    remedy = "join again under a new name"
+
+
+class Misdirected(PeerError):
+    """A frame names another sender than the one who sent it, or another destination."""
+
+    code = "misdirected"
+
+
+class Endpoint:
+    """One process of a team that delivers causally.  Used as an async context manager.
+
+    `team` are the names of all endpoints.  `resend_after_s` is how long an acknowledgement may take
+    before messages are repeated.  `backlog_max` bounds this endpoint's undelivered messages,
+    `inbox_max` the delivered ones that its application has not taken.
+    """
+
+    def __init__(
+        self,
+        name: Address,
+        team: Iterable[Address],
+        transport: Transport,
+        *,
+        machine: type[Machine[Any]] = Hybrid,
+        resend_after_s: float = 0.5,
+        backlog_max: int = 1024,
+        inbox_max: int = 1024,
+        payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+    ) -> None:
+        if min(backlog_max, inbox_max, payload_bytes_max) < 1:
+            raise CallerError("a limit is below 1", remedy="give positive limits")
+        self.name = name
+        # A frame may be lost with its connection, repeated by us, or dropped for lack of room.
+        self.machine = machine(
+            name,
+            team,
+            links=Guarantee.UNORDERED_LOSSY_DUPLICATING,
+            resend_after=resend_after_s,
+        )
+        self.state = self.machine.initial()
+        #: What was refused, by the code of its error.
+        self.refused: Counter[str] = Counter()
+        self.excluded = False
+        self.backlog_max, self.inbox_max = backlog_max, inbox_max
+        self.payload_bytes_max = payload_bytes_max
+        frame_bytes = FRAME_PACKETS_MAX * (payload_bytes_max + 1024)
+        self._codec = Codec(Frame, max_bytes=frame_bytes)
+        self._transport = transport
+        self._incarnation = urandom(8)
+        self._inbox: deque[Delivery] = deque()
+        self._outgoing: dict[Address, dict[Any, Packet]] = {}
+        self._frames = Counter[Address]()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._changed: set[asyncio.Future[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Endpoint:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Be reachable.  Raises what the transport raises."""
+        self._loop = asyncio.get_running_loop()
+        on_frame: OnFrame = self._on_frame
+        await self._transport.start(self.name, self._incarnation, on_frame, self._refuse)
+
+    async def close(self, *, flush_s: float = 0.0) -> None:
+        """Be unreachable, after waiting up to `flush_s` for what is undelivered.  Twice is once."""
+        if self._closed:
+            return
+        if flush_s > 0 and not self.excluded:
+            try:
+                await self.flush(timeout_s=flush_s)
+            except Full:
+                _log.warning("%s closes with messages undelivered", self.name)
+        self._closed = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._write()
+        self._wake()
+        await self._transport.close()
+
+    # Sending.
+
+    async def send(self, dst: Address, payload: bytes, *, timeout_s: float | None = None) -> int:
+        """Send, and return the message's id; waits only while too much is undelivered.
+
+        Raises `UnknownPeer`, `DepartedPeer`, `TooLong`, `Closed`, `Excluded`; `Full` when
+        `timeout_s` is over.  Whatever it raises, nothing was sent.
+        """
+        if len(payload) > self.payload_bytes_max:
+            raise TooLong(f"{len(payload)} bytes, the limit is {self.payload_bytes_max}")
+        if self.backlog() >= self.backlog_max:
+            await self._until(lambda: self.backlog() < self.backlog_max, timeout_s)
+        self._usable()
+        result = self._step(Invoke(Unicast(dst, bytes(payload))))
+        assert isinstance(result, int)
+        return result
+
+    async def flush(self, *, timeout_s: float | None = None) -> None:
+        """Wait until every message sent so far has been delivered.  Raises `Full`, `Excluded`."""
+        await self._until(lambda: self.backlog() == 0, timeout_s)
+
+    def backlog(self) -> int:
+        """How many messages were sent from the oldest undelivered one on."""
+        return self.machine.backlog(self.state)
+
+    # Receiving.
+
+    async def deliveries(self) -> AsyncIterator[Delivery]:
+        """Messages in causal order, until the endpoint is closed.  Raises `Excluded`."""
+        while True:
+            while self._inbox:
+                yield self._inbox.popleft()
+            if self._closed:
+                return
+            await self._until(lambda: bool(self._inbox) or self._closed, None)
+
+    async def receive(self, *, timeout_s: float | None = None) -> Delivery:
+        """The next message.  Raises `Closed`, `Excluded`; `TimeoutError` when the time is over."""
+        if not self._inbox:
+            try:
+                await self._until(lambda: bool(self._inbox) or self._closed, timeout_s)
+            except Full:
+                raise TimeoutError(f"nothing was delivered in {timeout_s} s") from None
+        if not self._inbox:
+            raise Closed(f"{self.name!r} is closed")
+        return self._inbox.popleft()
+
+    # What this endpoint knows and keeps.
+
+    def context(self) -> Context:
+        """A handle on what this endpoint knows now; take it when a job starts."""
+        return self.machine.context(self.state)
+
+    def effects_allowed(self, context: Context) -> bool:
+        """Whether everything before `context` is delivered, so that an effect may be let out."""
+        return self.machine.effects_allowed(self.state, context)
+
+    async def settled(self, context: Context, *, timeout_s: float | None = None) -> None:
+        """Wait until effects are allowed.  Raises `Full` when `timeout_s` is over."""
+        await self._until(lambda: self.effects_allowed(context), timeout_s)
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """Eager messages that have not been released yet."""
+        return self.machine.secrets(self.state)
+
+    def held(self) -> tuple[Held, ...]:
+        """Messages that wait in this endpoint, and what for."""
+        return self.machine.held(self.state)
+
+    def peer_down(self, peer: Address) -> None:
+        """Exclude a crashed peer: nobody waits for it any more, and it is not listened to.
+
+        To be called at every survivor, by whatever decides who is alive; survivors that have not
+        heard learn it from the first packet of one that has.
+        """
+        self._usable()
+        self._step(Invoke(PeerDown(peer)))
+
+    # The driver.
+
+    def _usable(self) -> None:
+        if self._closed or self._loop is None:
+            raise Closed(f"{self.name!r} is not open")
+        if self.excluded:
+            raise Excluded(f"the team has excluded {self.name!r}")
+
+    def _on_frame(self, src: Address, data: bytes) -> None:
+        if self._closed:
+            return
+        try:
+            envelope = self._codec.decode(data)
+            if (envelope.src, envelope.dst) != (src, self.name):
+                raise Misdirected(f"a frame of {envelope.src!r} for {envelope.dst!r} from {src!r}")
+        except PeerError as error:
+            self._refuse(error)
+            return
+        for packet in envelope.message.packets:
+            if self.name in packet.gone:
+                self.excluded = True
+                self._wake()
+            if type(packet) is Data and len(self._inbox) >= self.inbox_max:
+                self.refused["inbox-full"] += 1
+                continue
+            try:
+                self._step(Receive(src, packet))
+            except PeerError as error:
+                self._refuse(error)
+
+    def _refuse(self, error: PeerError) -> None:
+        self.refused[error.code] += 1
+        _log.warning("%s refused: %s", self.name, error)
+
+    def _step(self, event: Event[Any, Any]) -> Any:
+        assert self._loop is not None
+        now = self._loop.time()
+        step = self.machine.step(self.state, event, now)
+        self.state = step.state
+        result = None
+        command: Any
+        for command in step.commands:
+            kind = type(command)
+            if kind is Send:
+                self._post(command.dst, command.message)
+            elif kind is Deliver:
+                message = command.message
+                self._inbox.append(Delivery(command.src, message.id, message.payload))
+            elif kind is Respond:
+                result = command.result
+            elif kind is SetTimer:
+                self._alarm = self._loop.call_at(command.at, self._ring, command.name)
+        if self._changed:
+            self._wake()
+        return result
+
+    def _ring(self, name: str) -> None:
+        if not self._closed:
+            self._step(Timeout(name))
+
+    def _post(self, dst: Address, packet: Packet) -> None:
+        # Acknowledgements and releases are cumulative: of several, the last says all.
+        if not self._outgoing:
+            assert self._loop is not None
+            self._loop.call_soon(self._write)
+        box = self._outgoing.setdefault(dst, {})
+        key = packet.id if type(packet) is Data else type(packet)
+        box.pop(key, None)
+        box[key] = packet
+
+    def _write(self) -> None:
+        outgoing, self._outgoing = self._outgoing, {}
+        for dst, box in outgoing.items():
+            packets = tuple(box.values())
+            for at in range(0, len(packets), FRAME_PACKETS_MAX):
+                self._frames[dst] += 1
+                frame = Frame(packets[at : at + FRAME_PACKETS_MAX])
+                envelope = Envelope(self.name, dst, self._frames[dst], frame)
+                try:
+                    self._transport.send(dst, self._codec.encode(envelope))
+                except NoRoute as error:
+                    _log.warning("%s: %s", self.name, error)
+
+    async def _until(self, done: Any, timeout_s: float | None) -> None:
+        """Wait for something that steps bring about."""
+        deadline = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
+        while not done():
+            if self.excluded:
+                raise Excluded(f"the team has excluded {self.name!r}")
+            if self._closed:
+                raise Closed(f"{self.name!r} is closed")
+            change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._changed.add(change)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await change
+            except TimeoutError:
+                raise Full(f"{self.name!r} waited {timeout_s} s") from None
+            finally:
+                self._changed.discard(change)
+
+    def _wake(self) -> None:
+        for change in self._changed:
+            if not change.done():
+                change.set_result(None)

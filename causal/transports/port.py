@@ -1,0 +1,83 @@
+"""What an endpoint asks of a transport.
+
+A transport carries frames between named endpoints and vouches for who sent each.  It may lose,
+repeat and reorder them, since the protocol above repairs that; it may not alter or invent any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from messaging.errors import CallerError, EnvironmentFault, PeerError
+from messaging.process import Address
+
+OnFrame: TypeAlias = Callable[[Address, bytes], None]
+"""Takes a frame from an endpoint whose name has been checked.  It does not raise."""
+
+OnRefusal: TypeAlias = Callable[[PeerError], None]
+"""Is told what was refused before it became a frame."""
+
+
+class NameTaken(CallerError):
+    """Another endpoint goes by this name already."""
+
+    code = "name-taken"
+    remedy = "give every endpoint its own name; one that comes back without its journal, a new one"
+
+
+class NoRoute(CallerError):
+    """The transport knows no way to that endpoint."""
+
+    code = "no-route"
+
+
+class NoTransport(EnvironmentFault):
+    """The transport could not be opened."""
+
+    code = "no-transport"
+
+
+class BadKey(PeerError):
+    """Whoever opened the connection does not know the key."""
+
+    code = "bad-key"
+    remedy = "all endpoints of a team need the same key"
+
+
+class SecondEndpoint(PeerError):
+    """Another endpoint by the name of a known one tries to speak."""
+
+    code = "second-endpoint"
+    remedy = "one that comes back without its journal needs a new name"
+
+
+class BadFrame(PeerError):
+    """A frame is too long, or speaks before its sender has said who it is."""
+
+    code = "bad-frame"
+
+
+class Transport(Protocol):
+    """One endpoint's access to the others.
+
+    `incarnation` tells two lives of one name apart: an endpoint that restarts with its journal
+    keeps it, any other has a new one.
+    """
+
+    async def start(
+        self, name: Address, incarnation: bytes, on_frame: OnFrame, on_refusal: OnRefusal
+    ) -> None:
+        """Be reachable as `name`.  Raises `NameTaken` or `NoTransport`."""
+        ...
+
+    def send(self, dst: Address, frame: bytes) -> None:
+        """Send at once or drop: never blocks, never waits for a connection.
+
+        Raises `NoRoute` for a destination that the transport cannot ever reach.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Be unreachable; what was sent may or may not arrive.  Twice is once."""
+        ...

@@ -1,0 +1,391 @@
+"""TCP and Unix sockets: length-prefixed frames, and a check of who is speaking before any of them.
+
+Every endpoint listens, and dials those it sends to; a connection carries frames one way.  Before
+the first frame both ends prove that they know the team's key, each over a fresh number of the
+other's (challenge and response, ISO/IEC 9798-4), so that nothing recorded is worth replaying.  The
+key keeps strangers out; it does not encrypt.  Where the network is not trusted give TLS contexts.
+
+::
+
+    dialer   -> Hello(name, to, incarnation, nonce)
+    listener -> Challenge(nonce, mac of all that was said)
+    dialer   -> Proof(mac of all that was said)
+    dialer   -> frames
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ssl
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from os import unlink, urandom
+from typing import Any, Final
+
+import msgspec
+
+from causal.transports.port import (
+    BadFrame,
+    BadKey,
+    NameTaken,
+    NoRoute,
+    NoTransport,
+    OnFrame,
+    OnRefusal,
+    SecondEndpoint,
+)
+from messaging.errors import CallerError, PeerError
+from messaging.process import Address
+
+NONCE_BYTES: Final = 16
+GREETING_BYTES_MAX: Final = 1024
+REDIAL_S: Final = (0.02, 1.0)
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The dialer says who it is and whom it means."""
+
+    name: str
+    to: str
+    incarnation: bytes
+    nonce: bytes
+
+
+class Challenge(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The listener proves itself and asks for proof."""
+
+    nonce: bytes
+    mac: bytes
+
+
+class Proof(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The dialer proves itself."""
+
+    mac: bytes
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_greeting: msgspec.msgpack.Decoder[Hello | Challenge | Proof] = msgspec.msgpack.Decoder(
+    Hello | Challenge | Proof
+)
+
+
+class StreamTransport:
+    """An endpoint's sockets.
+
+    `addresses` gives for every endpoint, this one included, ``tcp://host:port`` or
+    ``unix:///path``.  `frame_bytes_max` limits a frame; `buffer_bytes_max` what waits for a slow
+    or absent peer, beyond which frames are dropped (the protocol above repeats them).
+    """
+
+    def __init__(
+        self,
+        addresses: Mapping[Address, str],
+        *,
+        key: bytes,
+        frame_bytes_max: int = 1 << 20,
+        buffer_bytes_max: int = 1 << 22,
+        server_tls: ssl.SSLContext | None = None,
+        client_tls: ssl.SSLContext | None = None,
+    ) -> None:
+        if len(key) < 16:
+            raise CallerError(f"a key of {len(key)} bytes", remedy="give 16 random bytes or more")
+        self.routes = {name: parsed(url) for name, url in addresses.items()}
+        self.key = key
+        self.frame_bytes_max = frame_bytes_max
+        self.buffer_bytes_max = buffer_bytes_max
+        self.server_tls, self.client_tls = server_tls, client_tls
+        self.name: Address = ""
+        self.incarnation = b""
+        self.lives: dict[Address, bytes] = {}
+        self.incoming: set[Incoming] = set()
+        self._out: dict[Address, Outgoing] = {}
+        self._server: asyncio.Server | None = None
+        self._path: str | None = None
+
+    async def start(
+        self, name: Address, incarnation: bytes, on_frame: OnFrame, on_refusal: OnRefusal
+    ) -> None:
+        """Listen at the address that `addresses` gives for `name`."""
+        if name not in self.routes:
+            raise NoRoute(f"no address is given for {name!r} itself")
+        self.name, self.incarnation = name, incarnation
+        self.on_frame, self.on_refusal = on_frame, on_refusal
+        loop = asyncio.get_running_loop()
+        route = self.routes[name]
+        try:
+            if isinstance(route, str):
+                if await answers(route):
+                    raise NameTaken(f"somebody listens at {route} already")
+                self._server = await loop.create_unix_server(
+                    lambda: Incoming(self), route, ssl=self.server_tls
+                )
+                self._path = route
+            else:
+                self._server = await loop.create_server(
+                    lambda: Incoming(self), *route, ssl=self.server_tls
+                )
+        except OSError as error:
+            raise NoTransport(f"{name!r} cannot listen at {route}: {error}") from error
+
+    def send(self, dst: Address, frame: bytes) -> None:
+        """Write to the connection, or keep for the next one as far as the buffer goes."""
+        out = self._out.get(dst)
+        if out is None:
+            if dst not in self.routes:
+                raise NoRoute(f"no address is given for {dst!r}")
+            if self.closed:
+                raise NoRoute("the transport is not open")
+            out = self._out[dst] = Outgoing(self, dst)
+        out.send(frame)
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is no server, not yet or not any more."""
+        return self._server is None
+
+    async def close(self) -> None:
+        """Close the server and every connection."""
+        server, self._server = self._server, None
+        outs, self._out = list(self._out.values()), {}
+        for out in outs:
+            out.close()
+        for connection in list(self.incoming):
+            connection.close()
+        if server is not None:
+            server.close()
+            await server.wait_closed()
+            # Connections say that they are lost in the loop's next round.
+            await asyncio.sleep(0)
+            if self._path is not None:
+                with suppress(FileNotFoundError):
+                    unlink(self._path)
+
+    def mac(self, role: str, hello: Hello, nonce: bytes) -> bytes:
+        """Proof of the key by one side over everything that was said."""
+        return hmac.digest(self.key, _encode((role, hello, nonce)), "sha256")
+
+
+def parsed(url: str) -> tuple[str, int] | str:
+    """A host and port, or the path of a Unix socket.  Raises `NoRoute`."""
+    kind, _, rest = url.partition("://")
+    host, _, port = rest.rpartition(":")
+    if kind == "unix" and rest:
+        return rest
+    if kind == "tcp" and host and port.isdecimal() and int(port) < 1 << 16:
+        return host.strip("[]"), int(port)
+    raise NoRoute(f"{url!r} is no address", remedy="tcp://host:port or unix:///path")
+
+
+async def answers(path: str) -> bool:
+    """Whether somebody listens at a Unix socket; a file left behind by a crash answers nobody."""
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except OSError:
+        with suppress(FileNotFoundError):
+            unlink(path)
+        return False
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
+class Framed(asyncio.Protocol):
+    """Cuts a stream of bytes into frames, and writes them."""
+
+    wire: asyncio.Transport | None = None
+    bytes_max = GREETING_BYTES_MAX
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.wire = transport
+        self.rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        data = self.rest + data if self.rest else data
+        at, end = 0, len(data)
+        while end - at >= 4:
+            size = int.from_bytes(data[at : at + 4], "big")
+            if size > self.bytes_max:
+                self.refuse(BadFrame(f"{size} bytes, the limit is {self.bytes_max}"))
+                return
+            if end - at < 4 + size:
+                break
+            self.frame(data[at + 4 : at + 4 + size])
+            at += 4 + size
+            if self.wire is None:
+                return
+        self.rest = data[at:]
+
+    def frame(self, frame: bytes) -> None:
+        """One whole frame."""
+        raise NotImplementedError
+
+    def refuse(self, error: PeerError) -> None:
+        """Say why, and close."""
+        raise NotImplementedError
+
+    def write(self, frame: bytes) -> None:
+        """Put one frame on the wire."""
+        if self.wire is not None:
+            self.wire.write(len(frame).to_bytes(4, "big") + frame)
+
+    def close(self) -> None:
+        """Close the connection."""
+        wire, self.wire = self.wire, None
+        if wire is not None:
+            wire.close()
+
+
+class Incoming(Framed):
+    """A connection that somebody opened to us: greetings only, until it has proved itself."""
+
+    hello: Hello | None = None
+    proved = False
+
+    def __init__(self, owner: StreamTransport) -> None:
+        self.owner = owner
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.owner.incoming.add(self)
+        if self.owner.closed:
+            self.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.wire = None
+        self.owner.incoming.discard(self)
+
+    def refuse(self, error: PeerError) -> None:
+        self.close()
+        self.owner.on_refusal(error)
+
+    def frame(self, frame: bytes) -> None:
+        if self.proved and self.hello is not None:
+            self.owner.on_frame(self.hello.name, frame)
+            return
+        try:
+            said: Any = _greeting.decode(frame)
+        except msgspec.MsgspecError:
+            said = None
+        owner = self.owner
+        if type(said) is Hello and self.hello is None:
+            if said.to != owner.name or said.name not in owner.routes:
+                self.refuse(BadFrame(f"{said.name!r} asks for {said.to!r}, here is {owner.name!r}"))
+                return
+            self.hello, self.nonce = said, urandom(NONCE_BYTES)
+            self.write(_encode(Challenge(self.nonce, owner.mac("listener", said, self.nonce))))
+        elif type(said) is Proof and self.hello is not None:
+            if not hmac.compare_digest(said.mac, owner.mac("dialer", self.hello, self.nonce)):
+                self.refuse(BadKey(f"whoever claims to be {self.hello.name!r} lacks the key"))
+                return
+            name, life = self.hello.name, self.hello.incarnation
+            if owner.lives.setdefault(name, life) != life:
+                self.refuse(SecondEndpoint(f"there was another endpoint by the name {name!r}"))
+                return
+            self.proved, self.bytes_max = True, owner.frame_bytes_max
+        else:
+            self.refuse(BadFrame("a frame before its sender has said who it is"))
+
+
+class Outgoing:
+    """The way to one peer: dials, dials again, and keeps frames as far as the buffer goes."""
+
+    def __init__(self, owner: StreamTransport, dst: Address) -> None:
+        self.owner, self.dst = owner, dst
+        self.waiting: deque[bytes] = deque()
+        self.waiting_bytes = 0
+        self.line: Line | None = None
+        self.dialling = asyncio.get_running_loop().create_task(self.dial())
+
+    def send(self, frame: bytes) -> None:
+        """Write, keep or drop."""
+        line = self.line
+        if line is not None and line.wire is not None:
+            if line.wire.get_write_buffer_size() <= self.owner.buffer_bytes_max:
+                line.write(frame)
+            return
+        self.waiting.append(frame)
+        self.waiting_bytes += len(frame)
+        while self.waiting_bytes > self.owner.buffer_bytes_max:
+            self.waiting_bytes -= len(self.waiting.popleft())
+        if self.dialling.done():
+            self.dialling = asyncio.get_running_loop().create_task(self.dial())
+
+    async def dial(self) -> None:
+        """Connect and prove ourselves, for as long as there is something to send."""
+        owner, loop = self.owner, asyncio.get_running_loop()
+        pause_s, pause_max_s = REDIAL_S
+        route = owner.routes[self.dst]
+        while True:
+            opened: asyncio.Future[None] = loop.create_future()
+            line = Line(self, opened)
+            try:
+                if isinstance(route, str):
+                    await loop.create_unix_connection(line.itself, route, ssl=owner.client_tls)
+                else:
+                    await loop.create_connection(line.itself, *route, ssl=owner.client_tls)
+                await opened
+            except (OSError, PeerError) as error:
+                if isinstance(error, PeerError):
+                    owner.on_refusal(error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, pause_max_s)
+                continue
+            self.line = line
+            while self.waiting:
+                line.write(self.waiting.popleft())
+            self.waiting_bytes = 0
+            return
+
+    def close(self) -> None:
+        """Stop dialling, hang up."""
+        self.dialling.cancel()
+        if self.line is not None:
+            self.line.close()
+
+
+class Line(Framed):
+    """A connection that we opened: it listens for the challenge, and to nothing after that."""
+
+    def __init__(self, way: Outgoing, opened: asyncio.Future[None]) -> None:
+        self.way, self.opened = way, opened
+        owner = way.owner
+        self.hello = Hello(owner.name, way.dst, owner.incarnation, urandom(NONCE_BYTES))
+
+    def itself(self) -> Line:
+        """The factory that asyncio asks for."""
+        return self
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.write(_encode(self.hello))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.wire = None
+        if not self.opened.done():
+            self.opened.set_exception(OSError("hung up before it proved itself"))
+
+    def refuse(self, error: PeerError) -> None:
+        self.close()
+        if not self.opened.done():
+            self.opened.set_exception(error)
+
+    def frame(self, frame: bytes) -> None:
+        owner = self.way.owner
+        try:
+            said: Any = _greeting.decode(frame)
+        except msgspec.MsgspecError:
+            said = None
+        if type(said) is not Challenge or self.opened.done():
+            self.refuse(BadFrame(f"{self.way.dst!r} answers what nobody asked"))
+            return
+        expected = owner.mac("listener", self.hello, said.nonce)
+        if not hmac.compare_digest(said.mac, expected):
+            self.refuse(BadKey(f"whoever answers for {self.way.dst!r} lacks the key"))
+            return
+        self.write(_encode(Proof(owner.mac("dialer", self.hello, said.nonce))))
+        self.opened.set_result(None)
