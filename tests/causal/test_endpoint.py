@@ -1,0 +1,444 @@
+"""The endpoint: causal order over real transports, back-pressure, effects, refusals, crashes."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from causal.blocking import BlockingEndpoint
+from causal.endpoint import (
+    Closed,
+    Delivery,
+    Endpoint,
+    Excluded,
+    Frame,
+    Full,
+    TooLong,
+)
+from causal.messages import Ack, Data, DepartedPeer, UnknownPeer
+from causal.transports.memory import MemoryHub, MemoryTransport
+from causal.transports.port import NameTaken
+from causal.transports.stream import StreamTransport
+from messaging.process import Envelope
+from messaging.wire import Codec
+
+KEY = b"0123456789abcdef"
+
+
+class Delayed:
+    """A memory transport whose frames to some destinations wait until they are let through."""
+
+    def __init__(self, inner: MemoryTransport) -> None:
+        self.inner = inner
+        self.kept: dict[str, list[bytes]] = {}
+        self.start, self.close = inner.start, inner.close
+
+    def hold(self, dst: str) -> None:
+        self.kept[dst] = []
+
+    def send(self, dst: str, frame: bytes) -> None:
+        if dst in self.kept:
+            self.kept[dst].append(frame)
+        else:
+            self.inner.send(dst, frame)
+
+    def let(self, dst: str) -> None:
+        for frame in self.kept.pop(dst):
+            self.inner.send(dst, frame)
+
+
+@asynccontextmanager
+async def team(names: str, **options: Any) -> AsyncIterator[list[tuple[Endpoint, Delayed]]]:
+    hub = MemoryHub()
+    async with AsyncExitStack() as stack:
+        members = []
+        for name in names:
+            transport = Delayed(hub.transport())
+            endpoint = Endpoint(name, names, transport, **options)
+            members.append((await stack.enter_async_context(endpoint), transport))
+        yield members
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await main()
+
+    asyncio.run(bounded())
+
+
+async def rounds(count: int = 5) -> None:
+    """Let what is on its way within the loop arrive."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_no_message_before_its_cause() -> None:
+    async def main() -> None:
+        async with team("abc") as [(a, wire), (b, _), (c, _)]:
+            wire.hold("b")
+            await a.send("b", b"plan B")
+            await a.send("c", b"the plan has changed")
+            told = await c.receive()
+            assert told == Delivery("a", 2, b"the plan has changed")
+            assert [(s.owner, s.id) for s in c.secrets()] == [("a", 2)]
+            await c.send("b", b"step 1 of plan B is approved")
+            await rounds()
+            # c may not tell b; it may answer a.
+            assert [h.dst for h in c.held()] == ["b"]
+            await c.send("a", b"seen")
+            assert (await a.receive()).payload == b"seen"
+            wire.let("b")
+            assert [(await b.receive()).src for _ in range(2)] == ["a", "c"]
+            await c.flush(timeout_s=5)
+            assert c.secrets() == ()
+
+    run(main)
+
+
+def test_deliveries_end_when_the_endpoint_closes() -> None:
+    async def main() -> None:
+        async with team("ab") as [(a, _), (b, _)]:
+            seen: list[bytes] = []
+
+            async def consume() -> None:
+                async for message in b.deliveries():
+                    seen.append(message.payload)
+
+            task = asyncio.create_task(consume())
+            for number in range(300):
+                await a.send("b", b"%d" % number)
+            await a.flush()
+            await b.close()
+            await task
+            assert seen == [b"%d" % number for number in range(300)]
+
+    run(main)
+
+
+def test_a_message_to_oneself() -> None:
+    async def main() -> None:
+        async with team("ab") as [(a, _), _]:
+            await a.send("a", b"note")
+            assert await a.receive() == Delivery("a", 1, b"note")
+
+    run(main)
+
+
+def test_an_effect_waits_for_everything_before_it() -> None:
+    async def main() -> None:
+        async with team("abc") as [(a, wire), (b, _), (c, _)]:
+            wire.hold("b")
+            await a.send("b", b"first")
+            await a.send("c", b"job")
+            await c.receive()
+            job = c.context()
+            assert not c.effects_allowed(job)
+            with pytest.raises(Full):
+                await c.settled(job, timeout_s=0.01)
+            wire.let("b")
+            await c.settled(job, timeout_s=5)
+            assert c.effects_allowed(job)
+            assert (await b.receive()).payload == b"first"
+
+    run(main)
+
+
+# Back-pressure.
+
+
+def test_a_sender_waits_while_too_much_is_undelivered() -> None:
+    async def main() -> None:
+        async with team("ab", backlog_max=4) as [(a, wire), (b, _)]:
+            wire.hold("b")
+            for _ in range(4):
+                await a.send("b", b"")
+            with pytest.raises(Full):
+                await a.send("b", b"", timeout_s=0.01)
+            assert a.backlog() == 4
+            wire.let("b")
+            assert await a.send("b", b"", timeout_s=5) == 5
+            for number in range(5):
+                assert (await b.receive()).id == number + 1
+
+    run(main)
+
+
+def test_a_full_inbox_is_a_link_that_loses_and_nothing_is_lost() -> None:
+    async def main() -> None:
+        async with team("ab", inbox_max=8, resend_after_s=0.02) as [(a, _), (b, _)]:
+            for _ in range(100):
+                await a.send("b", b"")
+            await rounds()
+            assert b.refused["inbox-full"] > 0
+            for number in range(100):
+                assert (await b.receive(timeout_s=10)).id == number + 1
+            await a.flush(timeout_s=10)
+
+    run(main)
+
+
+def test_two_that_flood_each_other_do_not_lock_up() -> None:
+    async def main() -> None:
+        limits = {"backlog_max": 4, "inbox_max": 4, "resend_after_s": 0.02}
+        async with team("ab", **limits) as [(a, _), (b, _)]:
+
+            async def flood(here: Endpoint, there: str) -> None:
+                # Sends everything first: nobody takes anything until the inboxes are full.
+                for _ in range(8):
+                    await here.send(there, b"")
+
+            async def take(here: Endpoint) -> None:
+                for _ in range(8):
+                    await here.receive()
+
+            floods = [asyncio.create_task(flood(a, "b")), asyncio.create_task(flood(b, "a"))]
+            await rounds(20)
+            await asyncio.gather(*floods, take(a), take(b))
+
+    run(main)
+
+
+# Refusals.
+
+
+def test_bad_calls() -> None:
+    async def main() -> None:
+        async with team("ab", payload_bytes_max=10) as [(a, _), _]:
+            with pytest.raises(UnknownPeer):
+                await a.send("z", b"")
+            with pytest.raises(TooLong):
+                await a.send("b", b"x" * 11)
+            with pytest.raises(TimeoutError):
+                await a.receive(timeout_s=0.01)
+            a.peer_down("b")
+            with pytest.raises(DepartedPeer):
+                await a.send("b", b"")
+            await a.close()
+            await a.close()
+            with pytest.raises(Closed):
+                await a.send("b", b"")
+            with pytest.raises(Closed):
+                await a.receive()
+            with pytest.raises(Closed):
+                a.peer_down("b")
+
+    run(main)
+
+
+def test_two_endpoints_with_one_name() -> None:
+    async def main() -> None:
+        hub = MemoryHub()
+        async with Endpoint("a", "ab", hub.transport()):
+            with pytest.raises(NameTaken):
+                await Endpoint("a", "ab", hub.transport()).open()
+        # Without its journal it is another life, and needs another name.
+        with pytest.raises(NameTaken):
+            await Endpoint("a", "ab", hub.transport()).open()
+
+    run(main)
+
+
+def envelope(src: str, dst: str, *packets: Any) -> bytes:
+    return Codec(Frame, max_bytes=1 << 24).encode(Envelope(src, dst, 1, Frame(packets)))
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"", "damaged"),
+        (b"noise" * 100, "damaged"),
+        (b"x" * (1 << 27), "oversized"),
+        (envelope("b", "a", Ack(1))[:-1] + b"\x00", "damaged"),
+        (envelope("c", "a", Ack(1)), "misdirected"),  # b speaks as c
+        (envelope("b", "c", Ack(1)), "misdirected"),
+        (envelope("b", "a", Ack(7)), "forged-packet"),  # an id from the future
+        (envelope("b", "a", Ack(1, ("z",))), "forged-packet"),  # a view from nowhere
+    ],
+)
+def test_what_is_refused_is_counted_and_moves_no_state(
+    frame: bytes, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with team("abc") as [(a, _), (_, theirs), _]:
+            await a.send("b", b"")
+            await rounds()
+            before = a.state
+            theirs.inner.send("a", frame)
+            await rounds()
+            assert a.refused == {code: 1}
+            assert a.state == before
+
+    run(main)
+    assert "refused" in caplog.text
+
+
+def test_a_replayed_message_is_acknowledged_again_and_not_delivered() -> None:
+    async def main() -> None:
+        async with team("ab") as [(a, wire), (b, _)]:
+            wire.hold("b")
+            await a.send("b", b"once")
+            await rounds()
+            (frame,) = wire.kept["b"]
+            wire.let("b")
+            assert (await b.receive()).payload == b"once"
+            wire.inner.send("b", frame)
+            await rounds()
+            with pytest.raises(TimeoutError):
+                await b.receive(timeout_s=0.01)
+
+    run(main)
+
+
+def test_whoever_was_excluded_is_told() -> None:
+    async def main() -> None:
+        async with team("abc") as [(a, _), (b, _), _]:
+            b.peer_down("a")
+            theirs = Codec(Frame, max_bytes=1 << 24)
+            packet = Data(1, 0, False, b"", ("a",))
+            a._on_frame("b", theirs.encode(Envelope("b", "a", 1, Frame((packet,)))))
+            with pytest.raises(Excluded):
+                await a.send("b", b"")
+            with pytest.raises(Excluded):
+                await a.receive()
+
+    run(main)
+
+
+# The blocking twin.
+
+
+def test_the_blocking_twin(tmp_path: Path) -> None:
+    addresses = {name: f"unix://{tmp_path}/{name}" for name in "ab"}
+
+    def opened(name: str) -> BlockingEndpoint:
+        return BlockingEndpoint(name, "ab", StreamTransport(addresses, key=KEY))
+
+    with opened("a") as a, opened("b") as b:
+        assert a.send("b", b"hello") == 1
+        assert b.receive(timeout_s=10) == Delivery("a", 1, b"hello")
+        a.flush(timeout_s=10)
+        context = a.context()
+        a.settled(context, timeout_s=10)
+        assert a.effects_allowed(context)
+        assert (a.secrets(), a.held()) == ((), ())
+        with pytest.raises(TimeoutError):
+            b.receive(timeout_s=0.01)
+        a.peer_down("b")
+        with pytest.raises(DepartedPeer):
+            a.send("b", b"")
+    with pytest.raises(Closed):
+        a.send("b", b"")
+    assert list(a.deliveries()) == []
+
+
+# Processes that die.
+
+MEMBER = """
+import asyncio, sys
+from causal.endpoint import Endpoint
+from causal.transports.stream import StreamTransport
+
+name, names, *urls = sys.argv[1:]
+addresses = dict(zip(names, urls, strict=True))
+
+async def main():
+    transport = StreamTransport(addresses, key=b"0123456789abcdef")
+    loop = asyncio.get_running_loop()
+    async with Endpoint(name, names, transport, resend_after_s=0.1) as me:
+        print("up", flush=True)
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            verb, *rest = line.split()
+            answer = "ok"
+            if verb == "send":
+                await me.send(rest[0], rest[1].encode())
+            elif verb == "down":
+                me.peer_down(rest[0])
+            elif verb == "take":
+                got = await me.receive(timeout_s=20)
+                answer = f"{got.src} {got.payload.decode()}"
+            elif verb == "held":
+                answer = str(len(me.held()))
+            elif verb == "secrets":
+                answer = str(len(me.secrets()))
+            elif verb == "flush":
+                await me.flush(timeout_s=20)
+            print(answer, flush=True)
+
+asyncio.run(main())
+"""
+
+
+class Member:
+    """An endpoint in an operating-system process of its own, told what to do line by line."""
+
+    def __init__(self, name: str, names: str, urls: list[str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", MEMBER, name, names, *urls],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "up\n"
+
+    def __call__(self, line: str) -> str:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        os.kill(self.process.pid, how)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+def test_kill_9_in_a_group_of_five_on_tcp() -> None:
+    names = "abcde"
+    sockets = [socket.socket() for _ in names]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    urls = [f"tcp://127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    # d is never started: a's message to it stays undelivered, so all that follows is eager.
+    for each in sockets:
+        each.close()
+    members = {name: Member(name, names, urls) for name in "abce"}
+    a, b, c, e = (members[name] for name in "abce")
+    try:
+        a("send d first")
+        a("send b task")
+        assert b("take") == "a task"
+        b("send c relayed")
+        assert b("held") == "1"  # it may not be told before a's message to d is in
+        a("send e bye")
+        assert e("take") == "a bye"
+        a.stop(signal.SIGKILL)
+        # The news reaches one of three survivors; the others learn it from its packets.
+        assert b("down a") == "ok"
+        assert b("held") == "0"
+        assert c("take") == "b relayed"
+        assert b("down d") == "ok"
+        # Nobody is mute: everybody can still tell everybody, and in order.
+        for one, two in ("bc", "ce", "eb"):
+            for number in range(3):
+                members[one](f"send {two} {one}{number}")
+            for number in range(3):
+                assert members[two]("take") == f"{one} {one}{number}"
+        assert [members[name]("flush") for name in "bce"] == ["ok"] * 3
+        assert [members[name]("secrets") for name in "bc"] == ["0"] * 2
+    finally:
+        for member in members.values():
+            if member.process.returncode is None:
+                member.stop()
