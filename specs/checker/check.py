@@ -126,9 +126,9 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
             continue
         decided = found.decided.get(prop.name)
         path = None if decided is None else Path(tuple(found.path(decided)))
-        if path is not None:
-            path = fewest_switches(model, path, partial(_decides, model, prop))
         if prop.kind == "always":
+            if path is not None:
+                path = fewest_switches(model, path, partial(_decides, model, prop))
             verdict = Verdict.VIOLATED if path is not None else _if_complete(found, Verdict.HOLDS)
         else:
             verdict = Verdict.HOLDS if path is not None else _if_complete(found, Verdict.VIOLATED)

@@ -20,7 +20,7 @@ SECOND = np.uint64(0xD6E8FEB86659FD93)
 HALF = np.uint64(32)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def hash_words(words: Any, row: Any, dims: Any) -> Any:
     """A hash of one row."""
     mixed = np.uint64(0)
@@ -30,7 +30,7 @@ def hash_words(words: Any, row: Any, dims: Any) -> Any:
     return mixed ^ (mixed >> HALF)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def locate(maps: Any, which: Any, words: Any, row: Any, dims: Any) -> Any:
     """Where the key of a row is in a map, or the empty place where it belongs."""
     masks, at, bits, keys, values = maps
@@ -77,7 +77,7 @@ def report(
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def targets_of(
     maps: Any, bundles: Any, entries: Any, states: Any, row: Any, dims: Any, out: Any, names: Any
 ) -> Any:

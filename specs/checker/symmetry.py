@@ -12,11 +12,13 @@ transition whose representative is the recorded one (`walk`).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import islice, permutations, product
 from math import factorial, prod
-from typing import NamedTuple
+from operator import add, getitem
+from typing import NamedTuple, cast
 
 from specs.checker.composite import Symmetry
 from specs.checker.errors import ModelError
@@ -30,15 +32,6 @@ MEMO_MAX = 1 << 20
 SHIFT = 32
 
 SELF, OTHER = "\N{BLACK CIRCLE}", "\N{WHITE CIRCLE}"
-
-
-class Column(NamedTuple):
-    """A replica's own slots in one state."""
-
-    #: Number of what can be told of it, shifted to make room for its part in shared slots.
-    key: int
-    #: Whether it names no replica, so that `key` tells all of it.
-    plain: bool
 
 
 class Shared(NamedTuple):
@@ -71,7 +64,7 @@ class Representatives:
             for i in range(len(self.replicas))
         ]
         self._signatures: dict[Hashable, int] = {}
-        self._columns: list[dict[int, Column]] = [{} for _ in self.replicas]
+        self._columns: list[dict[int, int]] = [{} for _ in self.replicas]
         self._codes: list[dict[int, int]] = [{} for _ in self.replicas]
         self._shares: dict[int, Shared] = {}
         self._tells: dict[tuple[int, int, int], tuple[int, bool]] = {}
@@ -168,24 +161,27 @@ class Representatives:
     def _signature(self, told: Hashable) -> int:
         return self._signatures.setdefault(told, len(self._signatures))
 
-    def _column(self, packed: int, replica: int) -> Column:
+    def _column(self, packed: int, replica: int) -> int:
+        """A replica's own slots as a number, shifted to make room for its part in shared slots.
+
+        Negative where they name a replica; otherwise the number tells all of them.
+        """
         layout = self._layout
         numbers = [layout.number_in(packed, slot) for slot in self._own[replica]]
         told = [
             self._told(slot, number, replica)
             for slot, number in zip(self._own[replica], numbers, strict=True)
         ]
-        plain = all(names_nobody for _, names_nobody in told)
-        key = self._signature(("own", *(said for said, _ in told))) << SHIFT
-        if plain and key not in self._codes[0]:
+        key = self._signature(("own", *(said for said, _ in told))) + 1 << SHIFT
+        if not all(names_nobody for _, names_nobody in told):
+            key = -key
+        elif key not in self._codes[0]:
             for i, slots in enumerate(self._own):
                 self._codes[i][key] = sum(
                     layout.code(slot, number) for slot, number in zip(slots, numbers, strict=True)
                 )
-        column = self._columns[replica][packed & layout.mask_of(self._own[replica])] = Column(
-            key, plain
-        )
-        return column
+        self._columns[replica][packed & layout.mask_of(self._own[replica])] = key
+        return key
 
     def _share(self, packed: int) -> Shared:
         layout = self._layout
@@ -211,35 +207,30 @@ class Representatives:
         if self._layout.width != self._width:
             self._refresh()
         shared = self._shares.get(packed & self._shared_mask) or self._share(packed)
-        keys = []
-        simple = shared.separable and not packed & self._mutual_mask
-        for i, (get, mask) in enumerate(self._look):
-            column = get(packed & mask)
-            if column is None:
-                column = self._column(packed, i)
-            simple = simple and column.plain
-            keys.append(column.key + shared.keys[i])
-        if not simple:
+        columns = [get(packed & mask) for get, mask in self._look]
+        if None in columns:
+            columns = [self._column(packed, i) for i in range(len(columns))]
+        own = cast(list[int], columns)
+        keys = list(map(add, own, shared.keys))
+        if packed & self._mutual_mask or not shared.separable or min(own) < 0:
             return self._least(packed, keys)
         if keys == sorted(keys):
             return packed
-        return self._sorted(packed & self._shared_mask, keys)
+        return self._sorted(packed & self._shared_mask, own, keys)
 
-    def _sorted(self, shared: int, keys: list[int]) -> int:
+    def _sorted(self, shared: int, columns: list[int], keys: list[int]) -> int:
         """Sort plain columns by insertion, renaming the shared slots at every move."""
-        for i in range(1, len(keys)):
-            key = keys[i]
-            if key < keys[i - 1]:
-                j = i - 1
-                while j and keys[j - 1] > key:
-                    j -= 1
+        before = keys[0]
+        for i, key in enumerate(keys):
+            if key < before:
+                j = bisect_right(keys, key, 0, i)
                 keys.insert(j, keys.pop(i))
+                columns.insert(j, columns.pop(i))
                 moved = self._moved.get((shared, i, j))
                 shared = self._move(shared, i, j) if moved is None else moved
-        low = (1 << SHIFT) - 1
-        for codes, key in zip(self._codes, keys, strict=True):
-            shared += codes[key & ~low]
-        return shared
+            else:
+                before = key
+        return sum(map(getitem, self._codes, columns), shared)
 
     def _move(self, shared: int, i: int, j: int) -> int:
         """The shared slots after replica i has become replica j and those between moved up."""
@@ -322,12 +313,8 @@ class Representatives:
             get(packed & mask) or self._column(packed, i)
             for i, (get, mask) in enumerate(self._look)
         ]
-        if (
-            shared.separable
-            and not packed & self._mutual_mask
-            and all(column.plain for column in columns)
-        ):
-            keys = Counter(c.key + k for c, k in zip(columns, shared.keys, strict=True))
+        if shared.separable and not packed & self._mutual_mask and min(columns) > 0:
+            keys = Counter(map(add, columns, shared.keys))
             return every // prod(factorial(count) for count in keys.values())
         orders = permutations(range(len(self.replicas)))
         return len({self.renamed(packed, order) for order in orders})

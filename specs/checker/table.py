@@ -37,7 +37,7 @@ FUSE_SAMPLE = 4096
 FUSE_KEYS_MAX = 256
 
 #: Look-ups cost the kernel little and missing entries much: fuse less.
-KERNEL_FUSE_KEYS_MAX = 96
+KERNEL_FUSE_KEYS_MAX = 256
 
 #: Under symmetry so many states are tested for it, then one in so many.
 EQUIVARIANCE_FIRST = 16
