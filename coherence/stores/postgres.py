@@ -39,10 +39,10 @@ from coherence.stores.postgres_transaction import (
     BODY,
     ENTRY,
     LOG_LINES,
-    NOW,
     PRUNE,
     PRUNE_EVERY,
     ROW,
+    SESSION,
     PostgresTransaction,
     entry,
     fault,
@@ -60,7 +60,8 @@ CONNECTIONS: Final = 8
 #: How long to wait for a connection.
 CONNECT_S: Final = 5.0
 #: How long to wait for another's lock, and how long a process that has stopped may hold one.
-LOCK_S: Final = 10.0
+LOCK_S: Final = 15.0
+STOPPED_S: Final = 5.0
 #: What an address may say otherwise.  A link that is silently cut is noticed within half a minute.
 _DEFAULTS: Final = {
     "connect_timeout": int(CONNECT_S),
@@ -72,12 +73,11 @@ _DEFAULTS: Final = {
 }
 _SETTINGS: LiteralString = """
     SELECT set_config('lock_timeout', %(lock)s, false),
-           set_config('idle_in_transaction_session_timeout', %(lock)s, false),
+           set_config('idle_in_transaction_session_timeout', %(stopped)s, false),
            set_config('default_transaction_read_only', %(readonly)s, false),
            set_config('synchronous_commit', coalesce(
                nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)
 """
-_SESSION: LiteralString = "UPDATE coherence_meta SET sessions = sessions + 1 RETURNING sessions"
 _LEAVE: LiteralString = """
     DELETE FROM coherence_member WHERE agent = %s AND session = %s RETURNING 1
 """
@@ -91,12 +91,6 @@ _NAMES: LiteralString = """
     WHERE name >= %s AND starts_with(name, %s) AND (alive OR (%s AND version > 0)) ORDER BY name
 """
 _TIDY: LiteralString = f"WITH gone AS ({PRUNE} RETURNING 1) SELECT count(*) FROM gone"
-_JOIN: LiteralString = f"""
-    WITH next AS ({_SESSION})
-    INSERT INTO coherence_member SELECT %s, sessions, {NOW} FROM next
-    ON CONFLICT (agent) DO UPDATE SET session = excluded.session, since = excluded.since
-    RETURNING session
-"""
 
 
 class PostgresStore:
@@ -133,7 +127,7 @@ class PostgresStore:
                 prepare(conn, create=create and not readonly)
                 [(identity,)] = conn.execute("SELECT identity FROM coherence_meta").fetchall()
                 self.identity = str(identity)
-                self.origin = 0 if readonly else int(conn.execute(_SESSION).fetchall()[0][0])
+                self.origin = 0 if readonly else int(conn.execute(SESSION).fetchall()[0][0])
         except psycopg.Error as error:
             raise fault(error) from error
         self.channel = f"coherence_{self.identity}"
@@ -174,8 +168,12 @@ class PostgresStore:
         return conn
 
     def _configure(self, conn: psycopg.Connection[Any]) -> None:
-        readonly = "on" if self._readonly else "off"
-        conn.execute(_SETTINGS, {"lock": f"{LOCK_S:.0f}s", "readonly": readonly})
+        settings = {
+            "lock": f"{LOCK_S * 1000:.0f}ms",
+            "stopped": f"{STOPPED_S * 1000:.0f}ms",
+            "readonly": "on" if self._readonly else "off",
+        }
+        conn.execute(_SETTINGS, settings)
 
     def require(self) -> None:
         """Raise where the store is closed."""
@@ -281,7 +279,8 @@ class PostgresStore:
     # Agents.
 
     def join(self, agent: Address) -> int:
-        return int(self._ask(_JOIN, agent)[0][0])
+        with self.transaction(publishes=False) as tx:
+            return tx.join(agent)
 
     def leave(self, agent: Address, session: int) -> None:
         self._ask(_LEAVE, agent, session)

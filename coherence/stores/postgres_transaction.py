@@ -86,6 +86,13 @@ APPEND: LiteralString = """
     WITH next AS (UPDATE coherence_meta SET head = head + 1 RETURNING head)
     INSERT INTO coherence_log SELECT head, %s, %s, %s, %s, %s, %s FROM next RETURNING seq
 """
+SESSION: LiteralString = "UPDATE coherence_meta SET sessions = sessions + 1 RETURNING sessions"
+JOIN: LiteralString = f"""
+    WITH next AS ({SESSION})
+    INSERT INTO coherence_member SELECT %s, sessions, {NOW} FROM next
+    ON CONFLICT (agent) DO UPDATE SET session = excluded.session, since = excluded.since
+    RETURNING session
+"""
 ENTRY: LiteralString = """
     SELECT version, kind, size_bytes, digest, author, at, pinned FROM coherence_history
 """
@@ -218,6 +225,12 @@ class PostgresTransaction:
             return own
         kept = restore(self._ask(BODY, {"artifact": artifact, "version": version}), artifact)
         return kept[1] if kept is not None else None
+
+    def join(self, agent: Address) -> int:
+        """As `Store.join`."""
+        [(session,)] = self._ask(JOIN, (agent,))
+        self.append("", 0, agent, ())
+        return int(session)
 
     def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
         """As `Store.pin`."""

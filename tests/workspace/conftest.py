@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pytest
+from postgres_server import Server
 
-from coherence import Lazy, Workspace
+from coherence import Lazy, Visibility, Workspace
 
 # name: (the store, whether the second agent is in another Workspace on the same store)
-KINDS = {"memory": ("memory", False), "sqlite": ("sqlite", False), "sqlite-2": ("sqlite", True)}
+KINDS = {
+    "memory": ("memory", False),
+    "sqlite": ("sqlite", False),
+    "sqlite-2": ("sqlite", True),
+    "postgres": ("postgres", False),
+    "postgres-2": ("postgres", True),
+}
 
 
 class Rooms:
     """Workspaces on one store, and agents spread over them in turn."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(self, kind: str, folder: Path, server: Callable[[], Server]) -> None:
         self.store, self.apart = KINDS[kind]
         self.folder = folder
         self.opened: list[Workspace] = []
-        self.settings: dict[str, object] = {"policy": Lazy(grant_lease=5.0)}
+        policy = Lazy(grant_lease=5.0)
+        if self.store == "postgres" and self.apart:
+            # Where no hit is validated, others see a write when it returns only if it waits.
+            policy = Lazy(grant_lease=5.0, visibility=Visibility.STRICT, validity=1.0)
+        self.settings: dict[str, object] = {"policy": policy}
+        self._server = server
 
-    @property
+    @cached_property
     def url(self) -> str:
+        """Where the store is, that of these rooms alone."""
+        if self.store == "postgres":
+            return self._server().fresh()
         return "memory://" if self.store == "memory" else f"sqlite:///{self.folder}/team.db"
 
     def open(self, **settings: object) -> Workspace:
@@ -42,6 +58,16 @@ class Rooms:
             return [workspace.agent(name) for name in names]
         return [self.open().agent(name) for name in names]
 
+    @property
+    def validates(self) -> bool:
+        """Whether a hit is never stale, whoever wrote."""
+        return self.store != "postgres" or not self.apart
+
+    def settle(self) -> None:
+        """Take in now what others have done; where no hit is validated it comes by itself."""
+        for workspace in self.opened:
+            workspace._exchange.fetch()
+
     def close(self) -> None:
         for workspace in self.opened:
             workspace.close()
@@ -49,7 +75,7 @@ class Rooms:
 
 @pytest.fixture(params=KINDS)
 def rooms(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rooms]:
-    made = Rooms(request.param, tmp_path)
+    made = Rooms(request.param, tmp_path, lambda: request.getfixturevalue("postgres"))
     yield made
     made.close()
     shutil.rmtree(tmp_path, ignore_errors=True)

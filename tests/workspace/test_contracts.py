@@ -114,6 +114,8 @@ def test_contract_2_what_was_forgotten_is_read_in_full(rooms):
 
 @pytest.mark.parametrize("visibility", list(Visibility))
 def test_contract_3_a_reader_is_never_stale_where_hits_are_validated(rooms, visibility):
+    if not rooms.validates and visibility is Visibility.LAZY:
+        pytest.skip("no hit is validated, and no writer waits: stale, within the bound")
     rooms.settings["policy"] = Lazy(visibility=visibility, validity=60.0)
     ann, bob = rooms.agents("ann", "bob")
     for version in range(1, 20):
