@@ -38,7 +38,7 @@ from coherence.stores.sqlite_transaction import (
     increment,
     prune,
 )
-from messaging.process import Address
+from messaging.process import Address, Time
 
 T = TypeVar("T")
 
@@ -51,8 +51,13 @@ WAL_BYTES = 16 << 20
 _LOW = (1 << VERSION_BITS) - 1
 
 
+def _wall_clock() -> Time:
+    """Seconds since the epoch: one clock for all processes of the host, and for those after it."""
+    return time.time()  # noqa: TID251 - this is the store's own clock
+
+
 class SqliteStore:
-    """Homes in the file at `path`.
+    """Homes in the file at `path`.  `clock` is for tests that own time.
 
     With `create` false a file that is not there is `StoreMissing`; with `readonly` nothing is
     written, and only what looks may be called.
@@ -68,8 +73,10 @@ class SqliteStore:
         *,
         create: bool = True,
         readonly: bool = False,
+        clock: Callable[[], Time] = _wall_clock,
     ) -> None:
         self.path = Path(path)
+        self.clock = clock
         self.retention = retention or Retention()
         self._readonly = readonly
         if readonly or not create:
@@ -174,7 +181,7 @@ class SqliteStore:
         return int(self._query("SELECT ifnull(max(seq), 0) FROM log")[0][0])
 
     def wait(self, seq: int, timeout_s: float) -> None:
-        now = time.time()  # noqa: TID251 - bells are registered on the store's clock
+        now = self.clock()
         if self._bell is None:
             self._bell = Bell()
         if self._bell.port and self._bell_until < now + timeout_s:
@@ -265,7 +272,7 @@ class SqliteStore:
 
     def tidy(self) -> int:
         def sweep(db: sqlite3.Connection) -> int:
-            now = time.time()  # noqa: TID251 - the store's own clock
+            now = self.clock()
             rows = db.execute("SELECT id, version FROM artifact WHERE version").fetchall()
             return sum(
                 prune(db, key << VERSION_BITS, version, self.retention, now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -97,8 +96,7 @@ class SqliteTransaction:
             raise
         self._appended = False
         self._new: dict[str, int] = {}
-        # One clock for all processes of the host, and the only one that outlives a restart.
-        self.now = time.time()  # noqa: TID251 - this is the store's own clock
+        self.now = store.clock()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:

@@ -100,13 +100,15 @@ class Exchange:
 
     # To homes.
 
-    def send(self, batch: Batch, veto: Veto | None = None) -> list[Outcome]:
+    def send(
+        self, batch: Batch, veto: Veto | None = None, *, resends: int = RESENDS
+    ) -> list[Outcome]:
         """Take `batch` to its homes, all or nothing.  What follows is for `hand_over`.
 
         Raises `StoreFault`, and what `veto` raises before anything takes effect.
         """
         unknown: OutcomeUnknown | None = None
-        for _ in range(RESENDS):
+        for _ in range(resends):
             try:
                 return self._transact(batch, veto)
             except OutcomeUnknown as error:

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import TypeAlias
 
 from coherence.cache import DEADLINE
 from coherence.errors import AgentSuperseded, OutcomeUnknown, StoreFault
@@ -26,11 +27,15 @@ from coherence.messages import (
     Store,
 )
 from coherence.policy import Visibility
+from coherence.states import CacheState
 from coherence.workspace.caches import ASKING, Caches
 from coherence.workspace.effects import Ask, Grant
-from coherence.workspace.exchange import Exchange, Vetoed, veto_refusal
+from coherence.workspace.exchange import Batch, Exchange, Vetoed, veto_refusal
 from coherence.workspace.homes import Outcome
 from messaging.errors import ToolkitError
+
+Mark: TypeAlias = tuple[str, CacheState, CacheState | None]
+"""An artifact, where a request left its cache, and where it was before, if anywhere."""
 
 log = logging.getLogger("coherence.workspace")
 
@@ -75,11 +80,7 @@ class Requester:
             try:
                 outcomes = exchange.send({artifact: [(caches.address, m) for m in sent]})
             except BaseException as error:
-                with exchange.lock:
-                    if _unsent(error):
-                        caches.revert(artifact, left, before)
-                    else:
-                        caches.restart(artifact)
+                self._failed(error, [(artifact, left, before)])
                 raise
             if outcomes[0].actions[-1] == "Late" and self._is_superseded(artifact, sent[-1]):
                 self._supersede()
@@ -110,25 +111,18 @@ class Requester:
                     ]
                     for ask in asks
                 }
-                left = [caches.states[ask.artifact] for ask in asks]
-
-            def revert() -> None:
-                with exchange.lock:
-                    for ask, was, now in zip(asks, before, left, strict=True):
-                        caches.revert(ask.artifact, now, was)
+                marks = [
+                    (ask.artifact, caches.states[ask.artifact], was)
+                    for ask, was in zip(asks, before, strict=True)
+                ]
 
             try:
                 outcomes = exchange.send(batch, veto_refusal)
             except Vetoed as veto:
-                revert()
+                self._revert(marks)
                 return veto.artifact, Refused(veto.nack.reason, veto.nack.version)
             except BaseException as error:
-                if _unsent(error):
-                    revert()
-                else:
-                    with exchange.lock:
-                        for ask in asks:
-                            caches.restart(ask.artifact)
+                self._failed(error, marks)
                 raise
             self._hand_over(outcomes, *batch)
             return None
@@ -193,11 +187,7 @@ class Requester:
             sent = self.caches.quit(artifact)
             answer = self.caches.answers.pop(artifact, None)
         if sent:
-            try:
-                outcomes = self.exchange.send({artifact: [(self.caches.address, m) for m in sent]})
-                self.exchange.hand_over(outcomes)
-            except StoreFault as error:
-                log.warning("%r keeps its place in a queue until its turn: %s", artifact, error)
+            self._say({artifact: [(self.caches.address, m) for m in sent]})
         if isinstance(answer, Granted):
             self.ask(artifact, Abandon(answer.epoch))
 
@@ -229,6 +219,31 @@ class Requester:
                     batch[artifact] = [(caches.address, message) for message in sent]
         if batch:
             exchange.hand_over(exchange.send(batch))
+
+    def _revert(self, marks: Sequence[Mark]) -> None:
+        with self.exchange.lock:
+            for artifact, left, before in marks:
+                self.caches.revert(artifact, left, before)
+
+    def _failed(self, error: BaseException, marks: Sequence[Mark]) -> None:
+        """Take the requests back, or where home may have heard of them give them up."""
+        if _unsent(error):
+            self._revert(marks)
+            return
+        farewells = {}
+        with self.exchange.lock:
+            for artifact, _, _ in marks:
+                sent = self.caches.restart(artifact)
+                farewells[artifact] = [(self.caches.address, message) for message in sent]
+        if isinstance(error, OutcomeUnknown):
+            self._say(farewells)
+
+    def _say(self, batch: Batch) -> None:
+        """Tell homes what they will find out by themselves where this does not reach them."""
+        try:
+            self.exchange.hand_over(self.exchange.send(batch, resends=1))
+        except StoreFault as error:
+            log.warning("%s will be noticed when its lease is over: %s", ", ".join(batch), error)
 
     def _hand_over(self, outcomes: Sequence[Outcome], *artifacts: str) -> None:
         try:

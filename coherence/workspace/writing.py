@@ -238,9 +238,13 @@ class Writing(Reading):
     def _commit(self, made: Held, grant: Grant) -> Operation[Committed | Refused]:
         self.drafting.discard(grant.artifact)
         yield LetGo(grant.artifact)
-        result: Committed | Refused = yield Ask(
-            grant.artifact, Commit(made, grant.base, grant.epoch)
-        )
+        try:
+            result: Committed | Refused = yield Ask(
+                grant.artifact, Commit(made, grant.base, grant.epoch)
+            )
+        except StoreFault:
+            yield from self.abandon(grant)
+            raise
         self._count(grant.artifact, result)
         return result
 

@@ -1,0 +1,94 @@
+"""A store that fails on purpose, for tests: of this package, and of yours.
+
+Wraps any store and counts the moments at which something can go wrong: before each call, and
+within each transaction before and after each of its steps and on both sides of taking effect.  At
+the moment asked for it raises what it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from coherence.stores.port import Store
+
+#: Calls of a transaction, each with a moment before it and one after.
+STEPS = ("load", "save", "publish", "append", "content", "count")
+
+
+class Crash(BaseException):
+    """The process ends here.  No handler of ours may catch it and go on as if nothing was."""
+
+
+class Faulty:
+    """`store`, failing at moment `at` by what `make` returns.  `moments` counts those so far.
+
+    At a moment after a transaction has taken effect, what is raised should be an `OutcomeUnknown`
+    or a `Crash`: any other would be a lie that no store may tell.
+    """
+
+    def __init__(
+        self, store: Store, at: int = 0, make: Callable[[], BaseException] = Crash
+    ) -> None:
+        self.store = store
+        self.at = at
+        self.make = make
+        self.moments = 0
+        #: The moments that lie between a transaction's taking effect and its return.
+        self.effected: list[int] = []
+
+    def moment(self) -> None:
+        """Something can go wrong here."""
+        self.moments += 1
+        if self.moments == self.at:
+            raise self.make()
+
+    def transaction(self, *, publishes: bool) -> _Faulty:
+        self.moment()
+        return _Faulty(self, self.store.transaction(publishes=publishes))
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.store, name)
+        if not callable(value) or name in ("mark", "wait", "wake", "close"):
+            return value
+
+        def call(*args: Any, **options: Any) -> Any:
+            self.moment()
+            return value(*args, **options)
+
+        return call
+
+
+class _Faulty:
+    def __init__(self, outer: Faulty, inner: Any) -> None:
+        self._outer, self._inner = outer, inner
+
+    def __enter__(self) -> Any:
+        self._tx = self._inner.__enter__()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        if kind is None:
+            try:
+                self._outer.moment()
+            except BaseException as fault:
+                self._inner.__exit__(type(fault), fault, None)
+                raise
+        done = self._inner.__exit__(kind, error, trace)
+        if kind is None:
+            self._outer.effected.append(self._outer.moments + 1)
+            self._outer.moment()
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._tx, name)
+        if name not in STEPS:
+            return value
+
+        def step(*args: Any, **options: Any) -> Any:
+            self._outer.moment()
+            done = value(*args, **options)
+            self._outer.moment()
+            return done
+
+        return step
