@@ -1,6 +1,6 @@
 """Policies: what both automata may choose, artifact by artifact, without touching the tables.
 
-A policy cannot break coherence.  It decides how a commit is announced, when a cached copy has been
+A policy cannot break coherence, given a `memory` of its writers.  It decides how a commit is announced, when a cached copy has been
 used enough, and how long things may take; which answers are right is the tables' business.  To add
 one, subclass `Policy` and override what differs::
 
@@ -80,6 +80,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     #: The most versions that a delta may span.  0: no deltas.
     delta_window: int = 0
     #: How many recent writers' last commits home remembers, so that a repeated one is recognised.
+    #: On a network that makes writers repeat themselves, no fewer than may be writing at a time:
+    #: a commit that home has forgotten is judged anew, and may be refused although it was made.
     memory: int = 64
 
     def __post_init__(self) -> None:
