@@ -48,7 +48,8 @@ def observe(
         id = next(c.result for c in step.commands if type(c) is Respond)
         dsts = [event.request.dst] if type(event.request) is Unicast else list(known)
         names = {(address, id, dst) for dst in dsts}
-        pending.update(dict.fromkeys(names, known[address]))
+        # The copies of a broadcast are one message: whoever has one knows of the others.
+        pending.update({name: known[address] | names - {name} for name in names})
         known[address] |= names
     gone = getattr(step.state, "gone", ())
     for command in step.commands:

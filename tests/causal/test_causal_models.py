@@ -1,0 +1,161 @@
+"""Every protocol under every application of a few messages; every specimen by its shortest path.
+
+An independent prototype of the same rules came to the same verdicts.  Its counts are higher: its
+ghost kept delivered messages and the numbers of all sends, where ours forgets what is settled.
+"""
+
+import pytest
+
+from specs.checker import Verdict, check
+from specs.checker.errors import ModelError
+from specs.models.causal import causal, scripted
+from specs.models.causal_endless import endless
+
+#: (protocol, processes, sends, links): distinct states, transitions, longest shortest path.
+FAST = {
+    ("mf95", 3, 4, "Ordered"): (2_676, 6_951, 12),
+    ("cykas", 3, 4, "Ordered"): (7_353, 18_677, 15),
+    ("csps", 3, 4, "Ordered"): (11_831, 29_313, 14),
+    ("hybrid", 3, 4, "Ordered"): (9_466, 23_937, 15),
+    ("rst91", 3, 4, "Unordered"): (2_899, 6_933, 8),
+    ("bss91", 3, 4, "Ordered"): (5_474, 16_645, 12),
+}
+SLOW = {
+    ("cykas-scan", 3, 4, "Ordered"): (7_506, 19_053, 15),
+    ("cykas-refined", 3, 4, "Ordered"): (7_580, 19_301, 15),
+    ("hybrid-plain", 3, 4, "Ordered"): (8_893, 22_813, 14),
+    ("named", 3, 4, "Ordered"): (9_537, 23_992, 15),
+    ("mf95", 3, 4, "Unordered"): (2_622, 7_203, 12),
+    ("cykas", 3, 4, "Unordered"): (8_072, 22_383, 15),
+    ("cykas-refined", 3, 4, "Unordered"): (8_131, 22_664, 15),
+    ("csps", 3, 4, "Unordered"): (21_622, 62_386, 15),
+    ("hybrid-plain", 3, 4, "Unordered"): (13_361, 38_313, 14),
+    ("hybrid", 3, 4, "Unordered"): (17_713, 47_731, 14),
+    ("named", 3, 4, "Unordered"): (16_132, 46_611, 15),
+    ("bss91", 3, 4, "Unordered"): (11_492, 42_542, 12),
+}
+
+Case = tuple[str, int, int, str]
+
+
+def agrees(case: Case, counts: tuple[int, int, int], crashes: int = 0) -> None:
+    result = check(causal(*case, crashes=crashes))
+    assert result.verdict is Verdict.HOLDS
+    assert result.vacuous == ()
+    assert (result.distinct, result.generated, result.depth) == counts
+
+
+@pytest.mark.parametrize("case", FAST, ids=str)
+def test_delivery_is_causal_and_nothing_is_stuck(case: Case) -> None:
+    agrees(case, FAST[case])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SLOW, ids=str)
+def test_delivery_is_causal_and_nothing_is_stuck_elsewhere(case: Case) -> None:
+    agrees(case, SLOW[case])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "counts"), [("hybrid", (15_689, 36_387, 14)), ("cykas", (13_824, 32_113, 14))]
+)
+def test_a_crash_leaves_nobody_mute_or_out_of_order(
+    protocol: str, counts: tuple[int, int, int]
+) -> None:
+    agrees((protocol, 3, 3, "Ordered"), counts, crashes=1)
+
+
+@pytest.mark.parametrize(
+    ("specimen", "processes", "sends", "crashes", "steps"),
+    [
+        ("raw", 3, 3, 0, 5),
+        ("mf95-window-2", 3, 3, 0, 5),
+        ("cykas-no-secrets", 3, 3, 0, 5),
+        ("rst91-own-entry", 3, 3, 0, 5),
+        ("bss91-own-entry", 3, 2, 0, 4),
+        ("cykas-first-ack", 4, 4, 0, 9),
+        ("cykas-refined-queued-uncounted", 3, 5, 0, 9),
+        ("named-not-passed-on", 4, 4, 0, 7),
+        ("hybrid-views-kept-back", 3, 3, 1, 7),
+        pytest.param("cykas-boolean-mode", 3, 5, 0, 12, marks=pytest.mark.slow),
+    ],
+)
+def test_unsafe_specimens_have_a_shortest_path(
+    specimen: str, processes: int, sends: int, crashes: int, steps: int
+) -> None:
+    result = check(causal(specimen, processes, sends, crashes=crashes))
+    assert result.verdict is Verdict.VIOLATED
+    assert [f.name for f in result.findings if f.path] == ["causal delivery"]
+    assert result.counterexample is not None
+    assert len(result.counterexample) == steps
+
+
+@pytest.mark.parametrize(
+    ("specimen", "processes", "sends", "links", "steps"),
+    [
+        ("cykas-forgetful", 3, 2, "Unordered", 7),
+        ("hybrid-unchained", 2, 2, "Unordered", 3),
+        pytest.param("cykas-deaf", 4, 4, "Ordered", 10, marks=pytest.mark.slow),
+    ],
+)
+def test_others_are_stuck_or_overtake(
+    specimen: str, processes: int, sends: int, links: str, steps: int
+) -> None:
+    result = check(causal(specimen, processes, sends, links))
+    assert result.verdict is Verdict.VIOLATED
+    assert result.counterexample is not None
+    assert len(result.counterexample) == steps
+
+
+#: Two processes, each with two messages for c and one for the other.
+SIX = "a>c a>c a>b b>c b>c b>a"
+
+
+def test_the_scan_reading_of_cykas_deadlocks_with_six_messages() -> None:
+    result = check(scripted("cykas-scan", SIX))
+    assert result.verdict is Verdict.VIOLATED
+    assert [f.name for f in result.findings if f.path] == ["nothing is stuck"]
+    assert result.counterexample is not None
+    assert len(result.counterexample) == 14
+
+
+@pytest.mark.parametrize(
+    ("protocol", "distinct"),
+    [
+        ("cykas", 780),
+        ("cykas-refined", 1_236),
+        ("csps", 5_024),
+        ("hybrid-plain", 1_570),
+        ("hybrid", 1_872),
+        ("named", 1_702),
+    ],
+)
+def test_the_others_pass_the_same_script(protocol: str, distinct: int) -> None:
+    result = check(scripted(protocol, SIX))
+    assert (result.verdict, result.distinct) == (Verdict.HOLDS, distinct)
+
+
+def test_cykas_starves_although_the_network_is_fair() -> None:
+    result = check(endless("cykas"))
+    assert result.verdict is Verdict.VIOLATED
+    lasso = result.counterexample
+    assert lasso is not None
+    assert lasso.loop is not None
+    again = lasso.actions[lasso.loop :]
+    # In the loop every message is delivered, and b is released again and again: to no avail.
+    assert sum(a.name == "ReceiveRelease" and a.process == "b" for a in again) >= 2
+    assert not any(
+        action.sent for action in again if action.process == "b" and "Data" in str(action.sent)
+    )
+
+
+@pytest.mark.parametrize("protocol", ["cykas-refined", "hybrid-plain"])
+def test_secrets_bound_to_messages_starve_nobody(protocol: str) -> None:
+    result = check(endless(protocol))
+    assert (result.verdict, result.distinct) == (Verdict.HOLDS, 1_813)
+
+
+def test_bad_models_are_refused() -> None:
+    for bad in (lambda: causal("paxos"), lambda: causal(processes=1), lambda: endless("mf95")):
+        with pytest.raises(ModelError):
+            bad()
