@@ -15,6 +15,8 @@ runs them over a store, ``python -m coherence.simulate`` over a simulated team.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from coherence.contents import Limits
 from coherence.errors import (
     AgentBusy,
@@ -45,11 +47,15 @@ from coherence.errors import (
 from coherence.policy import AccessCount, Eager, InvalidPolicy, Lazy, Lease, Policy, Visibility
 from coherence.refs import Ref
 from coherence.stores.port import Retention
-from coherence.workspace.agent import Agent, Draft
+from coherence.workspace.agent import Agent
 from coherence.workspace.changes import Published
 from coherence.workspace.conflict import Conflict, Fenced
+from coherence.workspace.draft import Draft
 from coherence.workspace.view import Served, View
 from coherence.workspace.workspace import Workspace
+
+if _TYPE_CHECKING:
+    from coherence.workspace.aio import AsyncAgent, AsyncWorkspace
 
 __all__ = [
     "AccessCount",
@@ -57,6 +63,8 @@ __all__ = [
     "AgentBusy",
     "AgentLeft",
     "AgentSuperseded",
+    "AsyncAgent",
+    "AsyncWorkspace",
     "BadArgument",
     "BadRef",
     "BadUrl",
@@ -95,3 +103,12 @@ __all__ = [
     "Workspace",
     "WorkspaceClosed",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # An event loop is not loaded for those who use none.
+    if name in ("AsyncAgent", "AsyncWorkspace"):
+        from coherence.workspace import aio
+
+        return getattr(aio, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from coherence.contents import Content, check_content
-from coherence.errors import AgentBusy, InvalidContent
+from coherence.contents import Content
+from coherence.errors import AgentBusy
 from coherence.refs import Ref, check_name
 from coherence.stores.port import Entry
-from coherence.workspace.caches import READABLE
 from coherence.workspace.changes import Watch
-from coherence.workspace.effects import (
-    Apply,
-    Ask,
-    AskBoth,
-    Effect,
-    Fetch,
-    Grant,
-    Hold,
-    LetGo,
-    Operation,
-)
+from coherence.workspace.draft import Draft
+from coherence.workspace.effects import Apply, Ask, AskBoth, Effect, Fetch, Operation
+from coherence.workspace.front import Front
 from coherence.workspace.requester import Requester
 from coherence.workspace.view import View
 from coherence.workspace.writing import HOLD_S, WAIT_S, Writing
@@ -36,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Agent:
+class Agent(Front):
     """One agent of a workspace.  It does one thing at a time: each thread has an agent of its own.
 
     Every call raises `WorkspaceClosed`, `AgentLeft`, `AgentSuperseded`, `UsedAfterFork` or
@@ -45,20 +36,8 @@ class Agent:
     """
 
     def __init__(self, workspace: Workspace, requester: Requester, operations: Writing) -> None:
-        self._workspace = workspace
-        self._requester = requester
-        self._operations = operations
-        self._exchange = requester.exchange
-        self._caches = requester.caches
-        self._states = requester.caches.states
-        self._shared = requester.exchange.store.shared
-        self._quick = workspace.quick
+        super().__init__(workspace, requester, operations)
         self._turn = threading.RLock()
-
-    @property
-    def name(self) -> str:
-        """Under which others know this agent's work."""
-        return self._caches.address
 
     def read(self, name: str, have: Ref | str | None = None, *, version: int | None = None) -> View:
         """The current version of an artifact, or the one that `version` says.
@@ -67,32 +46,11 @@ class Agent:
         *unchanged*, or only what has changed since.  Raises `UnknownArtifact`, `UnknownVersion`,
         `ForeignRef`, `BadRef`.
         """
-        if have is None and version is None and self._quick:
-            # The short way for the rows (S E M, Load): no transition, no message.  A test holds it
-            # against the table.  Where others can change the store, it is asked whether they did.
-            try:
-                state = self._states.get(name)
-            except TypeError:
-                state = None
-            if (
-                state is not None
-                and state.at in READABLE
-                and type(state.content) is View
-                and (not self._shared or self._exchange.fresh)
-            ):
-                self._operations.hit(name)
-                return state.content
+        if have is None and version is None and (hit := self._hit(name)) is not None:
+            return hit
         if version is not None:
             return self._run(self._operations.read_version(name, version))
         return self._run(self._operations.read(name, have))
-
-    def forget(self, name: str | None = None) -> None:
-        """Say that what was read is no longer in the model's context, of one artifact or of all.
-
-        The next read is full, whatever `have` it names.
-        """
-        self._requester.require()
-        self._operations.forget(name)
 
     def write(
         self,
@@ -179,16 +137,13 @@ class Agent:
 
     def leave(self) -> None:
         """Depart: give up every copy and grant.  Leaving again is fine."""
-        self._workspace._leave(self._requester)
+        self._workspace.part(self._requester)
 
     def __enter__(self) -> Agent:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.leave()
-
-    def __repr__(self) -> str:
-        return f"<Agent {self.name!r} of {self._workspace.identity}>"
 
     # Carries out what operations ask for.
 
@@ -228,46 +183,8 @@ class Agent:
                     if requester.take(ask.artifact) is None:
                         requester.wait(ask.artifact)
             return refused
-        if type(effect) is Hold:
-            self._workspace._hold(requester, effect)
-        elif type(effect) is LetGo:
-            self._workspace._let_go(requester, effect.artifact)
+        self._note(effect)
         return None
-
-
-class Draft:
-    """An artifact's next version while it is being written.  Nobody else sees it."""
-
-    def __init__(self, name: str, base: View | None) -> None:
-        self.name = name
-        #: The version it starts from, None for a new artifact.
-        self.base = base.ref if base is not None else None
-        self.content: Content = base.content if base is not None else ""
-        #: The version that it became, once it is published.
-        self.ref: Ref | None = None
-        self._start = self.content
-        self._discarded = False
-
-    @property
-    def text(self) -> str:
-        """The text so far; assign to change it.  Raises `InvalidContent` for bytes."""
-        if isinstance(self.content, str):
-            return self.content
-        raise InvalidContent(f"{self.name!r} holds bytes", remedy="use draft.content")
-
-    @text.setter
-    def text(self, text: str) -> None:
-        self.content = text
-
-    def discard(self) -> None:
-        """Publish nothing at the end of the block."""
-        self._discarded = True
-
-    @property
-    def changed(self) -> bool:
-        """Whether there is anything to publish."""
-        same = type(self.content) is type(self._start) and self.content == self._start
-        return not (self._discarded or (same and self.base is not None))
 
 
 class Edit:
@@ -275,14 +192,14 @@ class Edit:
 
     def __init__(self, agent: Agent, name: str, wait_s: float | None, hold_s: float) -> None:
         self._agent, self._name, self._wait_s, self._hold_s = agent, name, wait_s, hold_s
-        self._held: tuple[Grant, Draft] | None = None
+        self._draft: Draft | None = None
 
     def __enter__(self) -> Draft:
         operations = self._agent._operations
-        grant = self._agent._run(operations.acquire(self._name, self._wait_s, self._hold_s))
-        draft = Draft(self._name, grant.held if isinstance(grant.held, View) else None)
-        self._held = (grant, draft)
-        return draft
+        self._draft = Draft(
+            self._agent._run(operations.acquire(self._name, self._wait_s, self._hold_s))
+        )
+        return self._draft
 
     def __exit__(
         self,
@@ -290,16 +207,7 @@ class Edit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._held is not None
-        grant, draft = self._held
-        agent, operations = self._agent, self._agent._operations
-        if kind is not None or not draft.changed:
-            with suppress(ToolkitError):  # what the block raised is what the caller must see
-                agent._run(operations.abandon(grant))
-            return
-        try:
-            handle, _ = check_content(draft.content, operations.limits)
-        except BaseException:
-            agent._run(operations.abandon(grant))
-            raise
-        draft.ref = agent._run(operations.publish(grant, draft.content, handle))
+        assert self._draft is not None
+        agent = self._agent
+        with suppress(ToolkitError) if error is not None else nullcontext():
+            agent._run(self._draft.finish(agent._operations, error))

@@ -13,9 +13,10 @@ from time import monotonic
 from typing import TypeAlias
 
 from coherence.cache import DEADLINE
-from coherence.errors import AgentSuperseded, OutcomeUnknown, StoreFault
+from coherence.errors import AgentBusy, AgentSuperseded, OutcomeUnknown, StoreFault
 from coherence.messages import (
     Abandon,
+    Epoch,
     GetM,
     GetS,
     Granted,
@@ -28,6 +29,7 @@ from coherence.messages import (
 )
 from coherence.policy import Visibility
 from coherence.states import CacheState
+from coherence.table import Stalled
 from coherence.workspace.caches import ASKING, Caches
 from coherence.workspace.effects import Ask, Grant
 from coherence.workspace.exchange import Batch, Exchange, Vetoed, veto_refusal
@@ -71,7 +73,10 @@ class Requester:
             with exchange.lock:
                 before = caches.states.get(artifact)
                 caches.answers.pop(artifact, None)
-                sent = caches.invoke(artifact, request)
+                try:
+                    sent = caches.invoke(artifact, request)
+                except Stalled as error:
+                    raise AgentBusy(f"{caches.address!r} has asked for {artifact!r}") from error
                 left = caches.states[artifact]
                 if not sent:
                     return caches.answers.pop(artifact, None)
@@ -189,7 +194,11 @@ class Requester:
         if sent:
             self._say({artifact: [(self.caches.address, m) for m in sent]})
         if isinstance(answer, Granted):
-            self.ask(artifact, Abandon(answer.epoch))
+            self.give_back(artifact, answer.epoch)
+
+    def give_back(self, artifact: str, epoch: Epoch) -> None:
+        """Give a grant back that nobody will use."""
+        self.ask(artifact, Abandon(epoch))
 
     def renew(self, grant: Grant) -> bool:
         """Prolong the lease; False where the grant is over."""
@@ -203,7 +212,7 @@ class Requester:
         if isinstance(answer, Granted) and answer.epoch == grant.epoch:
             return True
         if isinstance(answer, Granted):
-            self.ask(grant.artifact, Abandon(answer.epoch))
+            self.give_back(grant.artifact, answer.epoch)
         return False
 
     def leave(self) -> None:

@@ -98,14 +98,16 @@ class Workspace:
         """
         from coherence.workspace.agent import Agent
 
-        requester, operations = self._join(check_agent(name))
+        requester, operations = self.join(name)
         with self._joining:
             front = self._fronts.get(name)
             if front is None or front._requester is not requester:
                 front = self._fronts[name] = Agent(self, requester, operations)
             return front
 
-    def _join(self, name: str) -> tuple[Requester, Writing]:
+    def join(self, name: str) -> tuple[Requester, Writing]:
+        """What an agent of that name is made of, for either kind; joins where it has not."""
+        check_agent(name)
         with self._joining:
             self._require()
             there = self._agents.get(name)
@@ -122,7 +124,8 @@ class Workspace:
                 self._stop_listening = self._exchange.listen()
             return requester, operations
 
-    def _leave(self, requester: Requester) -> None:
+    def part(self, requester: Requester) -> None:
+        """The agent leaves."""
         caches = requester.caches
         if requester.fault is not None:
             return
@@ -177,12 +180,19 @@ class Workspace:
             for policy in (self._policy, *self._policies.values())
         )
 
-    def _hold(self, requester: Requester, hold: Hold) -> None:
+    @property
+    def shared(self) -> bool:
+        """Whether other processes can change the store."""
+        return self._store.shared
+
+    def hold(self, requester: Requester, hold: Hold) -> None:
+        """Renew a grant's lease from now on."""
         lease_s = self.policy_of(hold.grant.artifact).grant_lease
         assert lease_s is not None
         self._keeper.hold(requester, hold.grant, lease_s, hold.hold_s)
 
-    def _let_go(self, requester: Requester, artifact: str) -> None:
+    def let_go(self, requester: Requester, artifact: str) -> None:
+        """Renew it no longer."""
         self._keeper.let_go(requester, artifact)
 
     # Those who only look.
@@ -241,7 +251,7 @@ class Workspace:
             return
         try:
             for requester, _ in list(self._agents.values()):
-                self._leave(requester)
+                self.part(requester)
         finally:
             self._fault = WorkspaceClosed("the workspace is closed")
             self._keeper.close()
