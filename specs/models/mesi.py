@@ -27,7 +27,7 @@ from coherence.cache import CACHE, VALIDITY, Cache
 from coherence.directory import ACKS, HOME, Home
 from coherence.invariants import NAMES, begin, directory_agrees, well_formed
 from coherence.messages import Abandon, Commit, Leave, Load, Replacement, Request, Store
-from coherence.policy import Lazy, Policy
+from coherence.policy import AccessCount, Eager, Lazy, Policy, Visibility
 from coherence.states import READABLE, CacheAt, CacheState, HomeState
 from coherence.table import Table
 from messaging.network import Guarantee
@@ -42,10 +42,21 @@ ADDRESSES = "abcdefgh"
 
 #: Everything that an application can ask, by the names that `mesi` takes.
 ALL = ("Load", "Store", "Store/wait", "Commit", "Abandon", "Replacement", "Leave")
-#: Reads, drafts and optimistic writes.
-READ_WRITE = ("Load", "Store", "Commit")
 
-_ABSENT = CacheState()
+#: By name: the kind of policy, and what it cannot do without.
+POLICIES: dict[str, tuple[type[Policy], dict[str, Any]]] = {
+    "lazy": (Lazy, {}),
+    "strict": (Policy, {"visibility": Visibility.STRICT, "validity": 1.0}),
+    "eager": (Eager, {}),
+    "eager-strict": (Eager, {"visibility": Visibility.STRICT, "validity": 1.0}),
+    "pointer": (Eager, {"pointer": True}),
+    "pointer-strict": (
+        Eager,
+        {"pointer": True, "visibility": Visibility.STRICT, "validity": 1.0},
+    ),
+    "access-count": (AccessCount, {"max_accesses": 1}),
+}
+
 _LIVE = READABLE | {CacheAt.SM_D, CacheAt.MS_A}
 
 
@@ -88,26 +99,85 @@ def requests_of(
 def mesi(
     caches: int = 2,
     requests: int = 2,
-    *,
-    policy: Policy | None = None,
-    guarantee: Guarantee = Guarantee.ORDERED,
-    ask: Sequence[str] = READ_WRITE,
-    bounds: Bounds | None = None,
-    version: int = 0,
-    watched: bool = True,
+    policy: str = "lazy",
+    network: str = "Ordered",
+    ask: str = "Load Store Commit",
+    validity: bool = False,
+    lease: bool = False,
+    retry: bool = False,
+    crashes: int = 0,
+    in_flight: int = 0,
     live: bool = False,
     symmetric: bool = False,
-    cache_table: Table[Any] = CACHE,
-    home_table: Table[Any] = HOME,
+    broken: str = "",
 ) -> Composite[View]:
     """The protocol with `caches` caches, each asked `requests` times for any of `ask`.
 
-    `watched` keeps the ghost that the invariants need; without it the state graph is the
-    protocol's own.  `live` adds the liveness properties, with their fairness.
+    `policy` is one of `POLICIES`, `network` a guarantee by its name; `validity`, `lease` and
+    `retry` switch timers on; `crashes` may strike any cache.  `in_flight` bounds a channel; 0 does
+    not.  `live` adds the liveness properties, with their fairness.  `broken` takes a table with a
+    fault from `specs.models.mesi_broken`.
     """
-    policy = policy or Lazy()
-    agents = tuple(ADDRESSES[:caches])
-    home = Home(policy, version, (HOME_ADDRESS, version) if version else None)
+    chosen = policy_of(policy, validity=validity, lease=lease, retry=retry)
+    agents = agents_of(caches)
+    bounds = Bounds(
+        crashes=crashes,
+        crashable=frozenset(agents) if crashes else None,
+        in_flight=in_flight or None,
+    )
+    tables = {}
+    if broken:
+        from specs.models.mesi_broken import faulty
+
+        tables = faulty(broken)
+    model = protocol(
+        chosen,
+        Guarantee(network),
+        agents,
+        {
+            agent: Requests(partial(requests_of, agent, tuple(ask.split()), requests))
+            for agent in agents
+        },
+        bounds=bounds,
+        **tables,
+    )
+    if live:
+        properties = [*model.properties, *liveness(agents)]
+        model = replace(model, properties=properties, fairness=fair(Guarantee(network)))
+    return replace(model, name="mesi", symmetry=model.symmetry if symmetric else None)
+
+
+def agents_of(caches: int) -> tuple[Address, ...]:
+    """The addresses of so many caches."""
+    return tuple(ADDRESSES[:caches])
+
+
+def policy_of(
+    name: str, *, validity: bool = False, lease: bool = False, retry: bool = False
+) -> Policy:
+    """The policy called `name`, its durations set or not: how long they are is nothing here."""
+    kind, fixed = POLICIES[name]
+    fixed = {"validity": 1.0 if validity else None, **fixed}
+    return kind(grant_lease=1.0 if lease else None, retry_after=1.0 if retry else None, **fixed)
+
+
+def protocol(
+    policy: Policy,
+    guarantee: Guarantee,
+    agents: Sequence[Address],
+    environment: Mapping[Address, Requests],
+    *,
+    bounds: Bounds | None = None,
+    watched: bool = True,
+    cache_table: Table[Any] = CACHE,
+    home_table: Table[Any] = HOME,
+) -> Composite[View]:
+    """The shipped processes under any policy, network and environment, with every invariant.
+
+    `watched` keeps the ghost that the invariants need; without it the state graph is the
+    protocol's own.
+    """
+    home = Home(policy)
     home.table = home_table
     processes: dict[Address, Process[Any, Any, Any]] = {HOME_ADDRESS: home}
     for agent in agents:
@@ -115,51 +185,46 @@ def mesi(
         cache.table = cache_table
         processes[agent] = cache
     repeats = guarantee.duplicating or policy.retry_after is not None
+    strict = policy.visibility is Visibility.STRICT
     system = System(
         processes,
         guarantee,
-        environment={
-            agent: Requests(partial(requests_of, agent, tuple(ask), requests)) for agent in agents
-        },
-        bounds=bounds or Bounds(),
-        timer_guard=home_gives_up_last if policy.validity is not None else None,
+        environment=environment,
+        bounds=bounds,
+        timer_guard=home_gives_up_last if strict else None,
         observe=partial(remember, policy, repeats) if watched else None,
         witness=witness if watched else None,
         ghost=begin(home.initial()) if watched else None,
     )
-    lossless = guarantee is Guarantee.ORDERED and policy.validity is None and not bounds
+    faultless = bounds is None or not bounds.crashes
+    lossless = guarantee is Guarantee.ORDERED and policy.validity is None and faultless
     properties = [*shape(agents, lossless=lossless)]
     if watched:
         properties += [always(name, partial(_unbroken, name)) for name in NAMES]
-    if live:
-        properties += liveness(agents)
     model = system.model(
-        f"mesi-{caches}x{requests}",
+        "mesi",
         properties,
-        fairness=fair(guarantee) if live else (),
         terminal=partial(_at_rest, agents),
-        symmetric=agents if symmetric else (),
+        alphabet={row.action for table in (CACHE, HOME) for row in table.rows},
+        symmetric=agents,
     )
-    if model.symmetry is not None:
-        model = replace(model, symmetry=replace(model.symmetry, rename=rename))
-    return model
+    assert model.symmetry is not None
+    return replace(model, symmetry=replace(model.symmetry, rename=rename))
 
 
 def home_gives_up_last(view: View, address: Address, timer: str) -> bool:
-    """Whether `timer` may be due: the clock assumption above."""
+    """Whether `timer` may be due, by the clock assumption above; for strict visibility.
+
+    A cache whose last ask home had answered before the commit armed its validity before that, too.
+    """
     if timer != ACKS:
         return True
     home: HomeState = view[address]
-    for cache in [sharer.cache for sharer in home.unacked]:
-        local = view.local(cache)
-        if VALIDITY in local.armed and _asked_before(view, cache, home):
+    for sharer in home.unacked:
+        local = view.local(sharer.cache)
+        if VALIDITY in local.armed and local.state.serial <= sharer.serial:
             return False
     return True
-
-
-def _asked_before(view: View, cache: Address, home: HomeState) -> bool:
-    """Whether `cache` last asked before the commit that home announces."""
-    return any(w.cache == cache and w.asked < home.version for w in view.ghost.caches)
 
 
 def _at_rest(agents: Iterable[Address], view: View) -> bool:

@@ -1,0 +1,119 @@
+"""Values of TLA+ as Python values, read from what TLC prints.
+
+=====================  ==========================================================
+TLA+                   here
+=====================  ==========================================================
+number, TRUE, string   int, bool, str
+set                    frozenset
+sequence, tuple        tuple
+record, function       `Function`; the empty one is the empty sequence, ``()``
+=====================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from messaging.errors import PeerError
+
+
+class Unreadable(PeerError):
+    """Text that is no value as TLC prints them."""
+
+    code = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function or record, as its set of (argument, value)."""
+
+    items: frozenset[tuple[Any, Any]]
+
+    def __repr__(self) -> str:
+        return f"[{', '.join(f'{k}: {v}' for k, v in sorted(self.items, key=repr))}]"
+
+
+def function(of: Mapping[Any, Any]) -> Any:
+    """The function with these arguments and values."""
+    return Function(frozenset(of.items())) if of else ()
+
+
+_TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|-?\d+|<<|>>|\|->|:>|@@|[\[\](){},]|\w+)')
+
+
+@lru_cache(maxsize=1 << 18)
+def parse(text: str) -> Any:
+    """The value that `text` prints.  Raises `Unreadable`."""
+    tokens = list(_tokens(text))
+    value, end = _value(tokens, 0)
+    if end != len(tokens):
+        raise Unreadable(f"more than one value in {text!r}")
+    return value
+
+
+def _tokens(text: str) -> Iterator[str]:
+    position, end = 0, len(text.rstrip())
+    while position < end:
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise Unreadable(f"no value at {text[position : position + 30]!r}")
+        yield match[1]
+        position = match.end()
+
+
+def _value(tokens: list[str], at: int) -> tuple[Any, int]:
+    if at >= len(tokens):
+        raise Unreadable("a value breaks off")
+    token = tokens[at]
+    if token == "<<":
+        items, at = _list(tokens, at + 1, ">>")
+        return tuple(items), at
+    if token == "{":
+        items, at = _list(tokens, at + 1, "}")
+        return frozenset(items), at
+    if token == "[":
+        return _pairs(tokens, at + 1, "]", "|->", ",")
+    if token == "(":
+        return _pairs(tokens, at + 1, ")", ":>", "@@")
+    if token.startswith('"'):
+        return token[1:-1], at + 1
+    if token in ("TRUE", "FALSE"):
+        return token == "TRUE", at + 1
+    if token.lstrip("-").isdigit():
+        return int(token), at + 1
+    return token, at + 1
+
+
+def _list(tokens: list[str], at: int, close: str) -> tuple[list[Any], int]:
+    items: list[Any] = []
+    while at < len(tokens) and tokens[at] != close:
+        if tokens[at] == ",":
+            at += 1
+        value, at = _value(tokens, at)
+        items.append(value)
+    return items, at + 1
+
+
+def _pairs(tokens: list[str], at: int, close: str, arrow: str, separator: str) -> tuple[Any, int]:
+    pairs: dict[Any, Any] = {}
+    while at < len(tokens) and tokens[at] != close:
+        if tokens[at] == separator:
+            at += 1
+        key, at = _value(tokens, at)
+        if at >= len(tokens) or tokens[at] != arrow:
+            raise Unreadable(f"{arrow} expected after {key!r}")
+        pairs[key], at = _value(tokens, at + 1)
+    return function(pairs), at + 1
+
+
+_VARIABLE = re.compile(r"(?:^|\n)/\\ (\w+) = ")
+
+
+def parse_state(text: str) -> dict[str, Any]:
+    """The variables of a state as TLC prints it: a conjunction, or one equation alone."""
+    parts = _VARIABLE.split(text if text.startswith("/\\") else f"/\\ {text}")
+    return {name: parse(value) for name, value in zip(parts[1::2], parts[2::2], strict=True)}
