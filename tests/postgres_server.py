@@ -24,6 +24,8 @@ max_connections = 60
 shared_buffers = 16MB
 # No machine crashes here, and the page cache outlives the server.
 fsync = off
+# Tests tangle rows on purpose.
+deadlock_timeout = 50ms
 """
 
 
@@ -41,7 +43,17 @@ class Server:
             os.chown(self._folder, user.pw_uid, user.pw_gid)
         self._data = self._folder / "data"
         self._call(
-            "initdb", "-D", self._data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-locale"
+            "initdb",
+            "-D",
+            self._data,
+            "-U",
+            "tester",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "-N",
         )
         with (self._data / "postgresql.conf").open("a") as settings:
             settings.write(SETTINGS.format(folder=self._folder))

@@ -123,7 +123,13 @@ class PostgresStore:
         self._closed = False
         # Once without the pool, which would keep the reason of a failure to itself.
         try:
-            with self._connect() as conn:
+            conn = self._connect()
+        except psycopg.Error as error:
+            raise StoreMissing(
+                f"PostgreSQL: {error}", remedy="check the address, and that the server runs"
+            ) from error
+        try:
+            with conn:
                 prepare(conn, create=create and not readonly)
                 [(identity,)] = conn.execute("SELECT identity FROM coherence_meta").fetchall()
                 self.identity = str(identity)
@@ -202,10 +208,10 @@ class PostgresStore:
         """A connection on which a transaction has begun, and what its first query found."""
 
         def first(conn: psycopg.Connection[Any]) -> list[Any]:
-            with conn.pipeline():
-                conn.execute(BEGIN)
-                found = conn.execute(sql, values)
-            return found.fetchall()
+            # Not as a pipeline: psycopg ends one with a Flush, and a server that has had that does
+            # not count the time for which a transaction lies idle.
+            conn.execute(BEGIN)
+            return conn.execute(sql, values).fetchall()
 
         return self._live(first)
 
@@ -309,7 +315,7 @@ class PostgresStore:
         wanted = {"artifact": artifact, "version": version}
         conn, rows = self._live(lambda conn: conn.execute(BODY, wanted).fetchall())
         self.give(conn)
-        return restore(rows, artifact)
+        return restore(rows, artifact, version)
 
     # Upkeep.
 

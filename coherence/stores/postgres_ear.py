@@ -11,7 +11,6 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -37,14 +36,15 @@ class Ear:
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
         #: A byte into one end ends the thread's wait at the other.
-        self._near, self._far = socket.socketpair()
+        self._ends: tuple[socket.socket, socket.socket] | None = None
 
     def wait(self, seq: int, timeout_s: float) -> None:
         """Block until the log is known to be longer than `seq`, woken, or the time is over."""
         with self._changed:
-            if self._thread is None:
+            if self._thread is None and not self._closed.is_set():
+                self._ends = socket.socketpair()
                 self._thread = threading.Thread(
-                    target=self._run, name="coherence-notify", daemon=True
+                    target=self._run, args=self._ends[1:], name="coherence-notify", daemon=True
                 )
                 self._thread.start()
             wakes = self._wakes
@@ -69,21 +69,20 @@ class Ear:
         """Listen no longer."""
         self._closed.set()
         self.wake()
-        with suppress(OSError):
-            self._near.send(b"x")
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is not None and self._ends is not None:
+            self._ends[0].send(b"x")
             self._thread.join()
-        self._near.close()
-        self._far.close()
+            for end in self._ends:
+                end.close()
 
-    def _run(self) -> None:
+    def _run(self, far: socket.socket) -> None:
         again_s = AGAIN_S
         while not self._closed.is_set():
             try:
                 with self._connect() as conn:
                     conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
                     again_s = AGAIN_S
-                    self._listen(conn)
+                    self._listen(conn, far)
             except psycopg.Error as error:
                 # Once for an outage: nothing is lost by it but time.
                 level = logging.WARNING if again_s == AGAIN_S else logging.DEBUG
@@ -93,10 +92,10 @@ class Ear:
                 self._closed.wait(again_s)
                 again_s = min(2 * again_s, AGAIN_S_MAX)
 
-    def _listen(self, conn: psycopg.Connection[Any]) -> None:
+    def _listen(self, conn: psycopg.Connection[Any], far: socket.socket) -> None:
         with selectors.DefaultSelector() as ready:
             ready.register(conn.fileno(), selectors.EVENT_READ)
-            ready.register(self._far, selectors.EVENT_READ)
+            ready.register(far, selectors.EVENT_READ)
             while not self._closed.is_set():
                 head = conn.execute(HEAD).fetchone()
                 if head is not None:

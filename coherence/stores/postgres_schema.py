@@ -97,8 +97,12 @@ def prepare(conn: psycopg.Connection[Any], *, create: bool) -> None:
 
 
 def _version(conn: psycopg.Connection[Any]) -> int:
-    there = conn.execute("SELECT to_regclass('coherence_meta') IS NOT NULL").fetchone()
-    if there == (False,):
+    # Asked of the catalogue's rows: what resolves names may not have heard yet of a table that was
+    # made while we waited.
+    there = conn.execute(
+        "SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'coherence_meta'"
+    )
+    if there.fetchone() is None:
         return 0
     try:
         row = conn.execute("SELECT schema_version FROM coherence_meta").fetchone()

@@ -1,7 +1,7 @@
 """One transaction on PostgreSQL, and the SQL that it and the readers share.
 
 A row is locked when it is loaded, and what is saved waits until the end: an undisturbed transaction
-is two round trips, one that begins and loads, one that writes and commits.
+is three round trips, to begin, to load, and to write and commit.
 """
 
 from __future__ import annotations
@@ -223,7 +223,8 @@ class PostgresTransaction:
         own = self._published.get((artifact, version))
         if own is not None:
             return own
-        kept = restore(self._ask(BODY, {"artifact": artifact, "version": version}), artifact)
+        rows = self._ask(BODY, {"artifact": artifact, "version": version})
+        kept = restore(rows, artifact, version)
         return kept[1] if kept is not None else None
 
     def join(self, agent: Address) -> int:
@@ -304,14 +305,14 @@ def entry(row: Sequence[Any]) -> Entry:
     return Entry(version, handle, author, at, pinned)
 
 
-def restore(rows: Sequence[Any], artifact: str) -> tuple[Entry, Content] | None:
-    """The oldest version in `rows`, from `BODY`.  Raises `StoreCorrupt`."""
-    if not rows:
+def restore(rows: Sequence[Any], artifact: str, version: Version) -> tuple[Entry, Content] | None:
+    """What `BODY` has found of a version, or None where it is not kept.  Raises `StoreCorrupt`."""
+    if not rows or rows[0][0] != version:
         return None
     found = entry(rows[0])
-    name = f"{artifact}@{found.version}"
+    name = f"{artifact}@{version}"
     *differences, (*_, whole, body) = rows
-    if not whole or rows[-1][0] - found.version != len(differences):
+    if not whole or rows[-1][0] - version != len(differences):
         raise StoreCorrupt(f"{name} is a difference to a version that is not there")
     for *_, difference in reversed(differences):
         body = unsplice(difference, body)
