@@ -52,16 +52,17 @@ class Bell:
         """End the wait of this process."""
         self._woken.set()
         if self._socket is not None:
-            self.ring([self.port])
-
-    def ring(self, ports: Iterable[int]) -> None:
-        """End the waits on those ports."""
-        with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
-            for port in ports:
-                with suppress(OSError):
-                    mouth.sendto(b"", ("127.0.0.1", port))
+            ring([self.port])
 
     def close(self) -> None:
         """Let go of the port."""
         if self._socket is not None:
             self._socket.close()
+
+
+def ring(ports: Iterable[int]) -> None:
+    """End the waits on those ports."""
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
+        for port in ports:
+            with suppress(OSError):
+                mouth.sendto(b"", ("127.0.0.1", port))

@@ -23,7 +23,7 @@ from urllib.parse import unquote
 from coherence.contents import Content, Handle, Kind
 from coherence.errors import BadUrl, StoreCorrupt, StoreFault, StoreMissing
 from coherence.messages import Version
-from coherence.stores.bell import Bell
+from coherence.stores.bell import Bell, ring
 from coherence.stores.codec import unpack_posts, unpack_row
 from coherence.stores.port import Change, Changes, Entry, Member, Retention, Stored
 from coherence.stores.schema import prepare
@@ -182,15 +182,14 @@ class SqliteStore:
 
     def wait(self, seq: int, timeout_s: float) -> None:
         now = self.clock()
-        if self._bell is None:
-            self._bell = Bell()
-        if self._bell.port and self._bell_until < now + timeout_s:
+        bell = self._ready_bell()
+        if bell.port and self._bell_until < now + timeout_s:
             self._bell_until = now + 2 * timeout_s + 60
-            values = (self._bell.port, self._bell_until)
+            values = (bell.port, self._bell_until)
             self._change("INSERT OR REPLACE INTO bell VALUES (?, ?)", *values)
             self._change("DELETE FROM bell WHERE until < ?", now)
         if self.head() <= seq:
-            self._bell.wait(timeout_s)
+            bell.wait(timeout_s)
 
     def wake(self) -> None:
         if self._bell is not None:
@@ -200,9 +199,14 @@ class SqliteStore:
         mine = self._bell.port if self._bell is not None else 0
         others = [port for port in ports if port != mine]
         if others:
+            ring(others)
+
+    def _ready_bell(self) -> Bell:
+        with self._lock:
+            self._require()
             if self._bell is None:
                 self._bell = Bell()
-            self._bell.ring(others)
+            return self._bell
 
     # Agents.
 
