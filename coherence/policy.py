@@ -1,8 +1,8 @@
 """Policies: what both automata may choose, artifact by artifact, without touching the tables.
 
-A policy cannot break coherence, given a `memory` of its writers.  It decides how a commit is announced, when a cached copy has been
-used enough, and how long things may take; which answers are right is the tables' business.  To add
-one, subclass `Policy` and override what differs::
+A policy cannot break coherence, given a `memory` of its writers.  It decides how a commit is
+announced, when a cached copy has been used enough, and how long things may take; which answers are
+right is the tables' business.  To add one, subclass `Policy` and override what differs::
 
     class PushSmall(Policy, frozen=True):
         '''Push short artifacts, invalidate long ones.'''
