@@ -246,7 +246,8 @@ class Hybrid(Machine[State]):
             if key >= own.first:
                 window = window.drop(key) if entry.acked else window.put(key, _released(entry))
         for party, key in let.items():
-            links = links.put(party, replace(links.get(party) or FRESH, let=key))
+            if self.links.lossy:
+                links = links.put(party, replace(links.get(party) or FRESH, let=key))
             commands.append(Send(self.team[party], Release(key, state.gone)))
         own = Front(window, own.next, own.first, own.party, own.second)
         return replace(state, own=own, links=links)

@@ -37,7 +37,7 @@ class Link(Value, frozen=True, gc=False, tag=True):
 
     out: int = 0  # put on the wire by us
     acked: int = 0  # delivered to them
-    let: int = 0  # released by us
+    let: int = 0  # released by us, where a release may be lost
     got: int = 0  # delivered from them
     told: int = 0  # released by them
     filed: Window[Data[Any]] = Window()  # arrived before their turn, by `prev`

@@ -64,7 +64,7 @@ class Link(Value, frozen=True, gc=False, tag=True):
     out: int = 0  # put on the wire by us
     got: int = 0  # delivered from them
     told: int = 0  # released by them ahead of delivery, else 0
-    let: int = 0  # released by us
+    let: int = 0  # released by us, where a release may be lost
 
 
 class State(Value, frozen=True, gc=False, tag=True):
@@ -254,7 +254,8 @@ class SenderSide(Machine[State]):
             if o.eager and not o.released and o.sent and self.releasable(state, o):
                 own[i] = replace(o, released=True)
                 place = self.place[o.dst]
-                links[place] = replace(links[place], let=o.id)
+                if self.links.lossy:
+                    links[place] = replace(links[place], let=o.id)
                 sends = releases.setdefault(o.dst, [])
                 if self.coalesces:
                     sends.clear()

@@ -4,7 +4,8 @@ At any moment any process may send to any other, `sends` in all: that covers eve
 reaction of so many messages.  The first message goes from the first process to the second, which
 is no loss, as names mean nothing.  With `crashes`, processes stop for good at any moment, and the
 news reaches each survivor at any later one.  The ghost is :class:`causal.invariants.Knowledge`:
-it forgets what is delivered, so states that differ only in settled history are one.
+it forgets what is delivered, so states that differ only in settled history are one.  With `history`
+it forgets nothing, which is how others count.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from causal.csps import Csps
 from causal.cykas import Cykas, CykasRefined
 from causal.hybrid import Hybrid
 from causal.hybrid_plain import HybridPlain
-from causal.invariants import Knowledge, nothing, observe
+from causal.invariants import Knowledge, Name, nothing, observe
 from causal.machine import Machine
 from causal.messages import Broadcast, PeerDown, Unicast
 from causal.mf95 import Mf95
 from causal.named import Named
 from causal.rst91 import Rst91
 from messaging.network import Guarantee
-from messaging.process import Address, Deliver, Event, Invoke, Step
+from messaging.process import Address, Deliver, Event, Invoke, Step, Value
 from specs.checker.composite import Change, Composite, Rule
 from specs.checker.errors import ModelError
 from specs.checker.model import Property, always
@@ -71,6 +72,7 @@ def causal(
     sends: int = 4,
     links: str = "Ordered",
     crashes: int = 0,
+    history: bool = False,
 ) -> Composite[View]:
     """Any application of `sends` messages in all."""
     team = _team(processes)
@@ -91,7 +93,8 @@ def causal(
 
         return Requests(choose, counted=False, sequential=False)
 
-    system = _system(machines, links, {a: requests(a) for a in team}, Bounds(crashes=crashes))
+    environment = {a: requests(a) for a in team}
+    system = _system(machines, links, environment, Bounds(crashes=crashes), history=history)
     name = f"causal-{protocol}"
     composite = system.model(name, [CAUSAL, drained(machines)], terminal=lambda view: True)
     first = Broadcast(None) if broadcast else Unicast(team[1], None)
@@ -146,6 +149,44 @@ def witness(
     return (address, event, step) if _gone(state) != _gone(step.state) else None
 
 
+class Remembered(Value, frozen=True):
+    """The ghost, and every message that each process has in its past."""
+
+    ghost: Knowledge
+    past: tuple[tuple[Address, frozenset[Name]], ...] = ()
+    carried: frozenset[tuple[Name, frozenset[Name]]] = frozenset()
+
+    @property
+    def broken(self) -> str:
+        """As the ghost's."""
+        return self.ghost.broken
+
+    @property
+    def pending(self) -> frozenset[tuple[Name, frozenset[Name]]]:
+        """As the ghost's."""
+        return self.ghost.pending
+
+
+def remember(
+    seen: Remembered, address: Address, event: Event[Any, Any], step: Step[Any]
+) -> Remembered:
+    """What is known and what was ever known after one step."""
+    ghost = observe(seen.ghost, address, event, step)
+    past, carried = dict(seen.past), dict(seen.carried)
+    here = past.get(address, frozenset())
+    before = {name for name, _ in seen.ghost.pending}
+    for name in {name for name, _ in ghost.pending} - before:
+        carried[name] = here
+    sent = frozenset(carried) - frozenset(dict(seen.carried))
+    here |= sent
+    for command in step.commands:
+        if type(command) is Deliver:
+            name = (command.src, command.message.id, address)
+            here |= carried.pop(name, frozenset()) | {name}
+    past[address] = here
+    return Remembered(ghost, tuple(sorted(past.items())), frozenset(carried.items()))
+
+
 def _gone(state: Any) -> tuple[Address, ...]:
     gone: tuple[Address, ...] = getattr(state, "gone", ())
     return gone
@@ -169,15 +210,17 @@ def _system(
     links: str,
     environment: Mapping[Address, Requests],
     bounds: Bounds,
+    *,
+    history: bool = False,
 ) -> System:
     return System(
         machines,
         Guarantee(links),
         environment=environment,
         bounds=bounds,
-        observe=observe,
+        observe=remember if history else observe,
         witness=witness,
-        ghost=nothing(tuple(machines)),
+        ghost=Remembered(nothing(tuple(machines))) if history else nothing(tuple(machines)),
     )
 
 

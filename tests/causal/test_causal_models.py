@@ -1,7 +1,7 @@
 """Every protocol under every application of a few messages; every specimen by its shortest path.
 
-An independent prototype of the same rules came to the same verdicts.  Its counts are higher: its
-ghost kept delivered messages and the numbers of all sends, where ours forgets what is settled.
+An independent prototype of the same rules came to the same verdicts.  Its ghost kept what is
+settled; with `history` ours does too, and the counts are equal where the states hold the same.
 """
 
 import pytest
@@ -14,24 +14,24 @@ from specs.models.causal_endless import endless
 #: (protocol, processes, sends, links): distinct states, transitions, longest shortest path.
 FAST = {
     ("mf95", 3, 4, "Ordered"): (2_676, 6_951, 12),
-    ("cykas", 3, 4, "Ordered"): (7_353, 18_677, 15),
-    ("csps", 3, 4, "Ordered"): (11_831, 29_313, 14),
+    ("cykas", 3, 4, "Ordered"): (6_649, 17_630, 14),
+    ("csps", 3, 4, "Ordered"): (10_433, 27_204, 13),
     ("hybrid", 3, 4, "Ordered"): (9_466, 23_937, 15),
     ("rst91", 3, 4, "Unordered"): (2_899, 6_933, 8),
     ("bss91", 3, 4, "Ordered"): (5_474, 16_645, 12),
 }
 SLOW = {
-    ("cykas-scan", 3, 4, "Ordered"): (7_506, 19_053, 15),
-    ("cykas-refined", 3, 4, "Ordered"): (7_580, 19_301, 15),
-    ("hybrid-plain", 3, 4, "Ordered"): (8_893, 22_813, 14),
-    ("named", 3, 4, "Ordered"): (9_537, 23_992, 15),
+    ("cykas-scan", 3, 4, "Ordered"): (6_802, 18_006, 14),
+    ("cykas-refined", 3, 4, "Ordered"): (6_876, 18_252, 14),
+    ("hybrid-plain", 3, 4, "Ordered"): (8_160, 21_716, 12),
+    ("named", 3, 4, "Ordered"): (8_740, 22_835, 14),
     ("mf95", 3, 4, "Unordered"): (2_622, 7_203, 12),
-    ("cykas", 3, 4, "Unordered"): (8_072, 22_383, 15),
-    ("cykas-refined", 3, 4, "Unordered"): (8_131, 22_664, 15),
-    ("csps", 3, 4, "Unordered"): (21_622, 62_386, 15),
-    ("hybrid-plain", 3, 4, "Unordered"): (13_361, 38_313, 14),
-    ("hybrid", 3, 4, "Unordered"): (17_713, 47_731, 14),
-    ("named", 3, 4, "Unordered"): (16_132, 46_611, 15),
+    ("cykas", 3, 4, "Unordered"): (7_261, 21_073, 14),
+    ("cykas-refined", 3, 4, "Unordered"): (7_323, 21_358, 14),
+    ("csps", 3, 4, "Unordered"): (16_394, 50_019, 13),
+    ("hybrid-plain", 3, 4, "Unordered"): (11_806, 35_494, 13),
+    ("hybrid", 3, 4, "Unordered"): (16_739, 45_780, 14),
+    ("named", 3, 4, "Unordered"): (14_106, 42_683, 13),
     ("bss91", 3, 4, "Unordered"): (11_492, 42_542, 12),
 }
 
@@ -56,8 +56,32 @@ def test_delivery_is_causal_and_nothing_is_stuck_elsewhere(case: Case) -> None:
     agrees(case, SLOW[case])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("protocol", "counts"), [("hybrid", (15_689, 36_387, 14)), ("cykas", (13_824, 32_113, 14))]
+    ("case", "distinct"),
+    [
+        (("mf95", 3, 5, "Ordered"), 44_815),
+        (("mf95", 3, 5, "Unordered"), 52_022),
+        (("mf95", 4, 4, "Ordered"), 45_674),
+        (("mf95", 4, 4, "Unordered"), 48_800),
+        (("rst91", 3, 5, "Ordered"), 18_054),
+        (("rst91", 3, 5, "Unordered"), 25_873),
+        (("rst91", 4, 4, "Ordered"), 15_665),
+        (("rst91", 4, 4, "Unordered"), 17_650),
+        (("cykas", 3, 5, "Ordered"), 123_354),
+        (("cykas", 4, 4, "Ordered"), 98_986),
+    ],
+    ids=str,
+)
+def test_counts_equal_those_of_an_independent_prototype(case: Case, distinct: int) -> None:
+    # Elsewhere ours differ for a reason: we forget secrets that are released in the messages that
+    # depend on them, and remember releases as one number.
+    result = check(causal(*case, history=True))
+    assert (result.verdict, result.distinct) == (Verdict.HOLDS, distinct)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "counts"), [("hybrid", (15_603, 36_302, 14)), ("cykas", (13_290, 31_248, 13))]
 )
 def test_a_crash_leaves_nobody_mute_or_out_of_order(
     protocol: str, counts: tuple[int, int, int]
@@ -122,12 +146,12 @@ def test_the_scan_reading_of_cykas_deadlocks_with_six_messages() -> None:
 @pytest.mark.parametrize(
     ("protocol", "distinct"),
     [
-        ("cykas", 780),
-        ("cykas-refined", 1_236),
-        ("csps", 5_024),
-        ("hybrid-plain", 1_570),
+        ("cykas", 731),
+        ("cykas-refined", 1_179),
+        ("csps", 3_492),
+        ("hybrid-plain", 1_505),
         ("hybrid", 1_872),
-        ("named", 1_702),
+        ("named", 1_637),
     ],
 )
 def test_the_others_pass_the_same_script(protocol: str, distinct: int) -> None:
