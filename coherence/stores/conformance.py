@@ -1,0 +1,71 @@
+"""Proves that a store keeps the promises of `coherence.stores.port`, for anybody's store.
+
+::
+
+    from coherence.stores.conformance import verify
+
+    report = verify(lambda: (lambda: MyStore("fresh-name")))
+    assert report.kept, report
+
+`verify` takes a function that makes a new, empty store and returns an *opener* of it: each call of
+the opener is one more process that opens the same store.  (A store that lives in one process's
+memory returns the same object each time.)  Base promises are checked of every store, extended ones
+of a store that says it is `shared` or where the caller asks.  Each check has the name of its
+promise, and fails with what it saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from coherence.stores.promises import BASE, EXTENDED, Broken, Opener, Room
+
+__all__ = ["BASE", "EXTENDED", "Broken", "Opener", "Report", "verify"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was checked.  `broken` names each promise that was not kept and says what was seen."""
+
+    checked: tuple[str, ...]
+    broken: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> bool:
+        """Whether every promise that was checked was kept."""
+        return not self.broken
+
+    def __str__(self) -> str:
+        lines = [f"{name}: {self.broken.get(name, 'kept')}" for name in self.checked]
+        return "\n".join(lines)
+
+
+def verify(make: Callable[[], Opener], *, extended: bool | None = None) -> Report:
+    """Check a store's promises, each on a new store.
+
+    `extended` says whether those of a store that several processes share are checked too; None
+    asks the store.
+    """
+    checks = dict(BASE)
+    if extended or (extended is None and _is_shared(make)):
+        checks |= EXTENDED
+    broken: dict[str, str] = {}
+    for name, check in checks.items():
+        room = Room(make())
+        try:
+            check(room)
+        except Broken as error:
+            broken[name] = str(error)
+        except Exception as error:
+            broken[name] = f"raised {type(error).__name__}: {error}"
+        finally:
+            room.close()
+    return Report(tuple(checks), broken)
+
+
+def _is_shared(make: Callable[[], Opener]) -> bool:
+    store = make()()
+    shared = store.shared
+    store.close()
+    return shared

@@ -1,0 +1,400 @@
+"""The checks of the conformance kit: each sees to one promise of the port, and says what it saw."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeAlias
+
+from coherence.contents import Content, Limits, check_content
+from coherence.messages import Inv, Version
+from coherence.states import HomeAt, HomeState, Sharer
+from coherence.stores.port import Entry, Moved, Post, Row, Store, Transaction
+from messaging.errors import EnvironmentFault
+
+Opener: TypeAlias = Callable[[], Store]
+
+#: How long a wait may last that should end by itself, in seconds: only a broken store uses it up.
+PATIENCE_S = 10.0
+
+
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+
+class Room:
+    """One store under test, and everything that was opened on it."""
+
+    def __init__(self, opener: Opener) -> None:
+        self._opener = opener
+        self._opened: list[Store] = []
+
+    def open(self) -> Store:
+        store = self._opener()
+        self._opened.append(store)
+        return store
+
+    def close(self) -> None:
+        for store in self._opened:
+            with suppress(EnvironmentFault):
+                store.close()
+
+
+def _expect(true: bool, seen: str) -> None:
+    if not true:
+        raise Broken(seen)
+
+
+def _home(version: Version, content: Content | None, *sharers: str) -> Row:
+    handle = check_content(content, Limits())[0] if content is not None else None
+    listed = tuple(Sharer(name, 1 << 33) for name in sorted(sharers))
+    at = HomeAt.S if listed else HomeAt.I
+    return Row(HomeState(at, version, handle, listed), (("grant", 2.5),))
+
+
+def _write(tx: Transaction, name: str, content: Content, author: str = "ann") -> Version:
+    """What a workspace does to publish the next version."""
+    stored = tx.load(name)
+    version = stored.row.state.version + 1 if stored is not None else 1
+    tx.save(name, _home(version, content, author), stored.revision if stored is not None else 0)
+    tx.publish(name, Entry(version, check_content(content, Limits())[0], author, tx.now), content)
+    tx.append(name, version, author, [Post("bob", Inv(version - 1, False))])
+    return version
+
+
+def _publish(store: Store, name: str, content: Content) -> Version:
+    with store.transaction(publishes=True) as tx:
+        return _write(tx, name, content)
+
+
+def check_values(room: Room) -> None:
+    """What is saved is what is loaded: rows, contents of both kinds, history, log."""
+    store = room.open()
+    contents: list[Content] = ["text\n\0ü🙂", b"\x00\xff" * 300, "", "x" * 5000, "x" * 5001]
+    for version, content in enumerate(contents, start=1):
+        _expect(_publish(store, "a/b.md", content) == version, "a version was not the next one")
+    stored = store.row("a/b.md")
+    if stored is None:
+        raise Broken("a saved row is not there")
+    _expect(stored.row == _home(len(contents), contents[-1], "ann"), f"the row is {stored.row}")
+    _expect(stored.revision == len(contents), f"the revision is {stored.revision}")
+    for version, content in enumerate(contents, start=1):
+        found = store.read("a/b.md", version)
+        _expect(found is not None and found[1] == content, f"version {version} reads {found!r:.80}")
+        _expect(found is not None and type(found[1]) is type(content), "text became bytes")
+        _expect(found is not None and found[0].author == "ann", "the author is another")
+    entries = [entry.version for entry in store.history("a/b.md")]
+    _expect(entries == [1, 2, 3, 4, 5], f"the history has {entries}")
+    _expect(store.row("no") is None, "a row is there that nobody saved")
+    _expect(store.history("no") == [] and store.read("no", 1) is None, "history of nothing")
+    _expect(store.read("a/b.md", 6) is None, "a version is there that nobody published")
+    changes = store.since(0)
+    kept = [c for c in changes.entries if c.artifact]
+    _expect([c.version for c in kept] == [1, 2, 3, 4, 5], "the log lacks a version")
+    _expect(kept[1].posts == (Post("bob", Inv(1, False)),), f"a message reads {kept[1].posts}")
+    _expect(list(store.check()) == [], f"check() finds {list(store.check())}")
+
+
+def check_names(room: Room) -> None:
+    """Names are found by prefix, whatever is in them; what was deleted only when asked for."""
+    store = room.open()
+    for name in ("a", "a b", "b%/x", "b_/x", "b'; DROP TABLE x;--", "計画"):
+        _publish(store, name, "text")
+    _expect(store.names() == sorted(store.names()), "names are not sorted")
+    _expect(len(store.names()) == 6, f"the names are {store.names()}")
+    _expect(store.names("b%") == ["b%/x"], f"b% finds {store.names('b%')}")
+    _expect(store.names("a") == ["a", "a b"], f"a finds {store.names('a')}")
+    with store.transaction(publishes=False) as tx:
+        tx.save("never written", _home(0, None), 0)
+    _expect(len(store.names(deleted=True)) == 6, "an artifact that was never written has a name")
+
+
+def check_atomic(room: Room) -> None:
+    """A transaction that raises has saved nothing of what it saved, published and logged."""
+    store = room.open()
+    _publish(store, "kept", "text")
+    head = store.head()
+
+    def half_done() -> None:
+        with store.transaction(publishes=True) as tx:
+            _write(tx, "kept", "more")
+            _write(tx, "new", "text")
+            raise Broken("on purpose")
+
+    try:
+        half_done()
+    except Broken:
+        pass
+    else:
+        raise Broken("an exception within a transaction was swallowed")
+    _expect(store.names() == ["kept"], f"after a rollback the names are {store.names()}")
+    _expect(len(store.history("kept")) == 1, "a version of a rolled back transaction is there")
+    _expect(store.head() == head, "a line of a rolled back transaction is in the log")
+    _expect(_publish(store, "kept", "more") == 2, "a rolled back transaction moved the row")
+
+
+def check_reads_its_own(room: Room) -> None:
+    """A transaction sees what it has saved and published itself."""
+    store = room.open()
+    with store.transaction(publishes=True) as tx:
+        _write(tx, "a", "one")
+        stored = tx.load("a")
+        _expect(stored is not None and stored.row.state.version == 1, "its own row is not seen")
+        _expect(tx.content("a", 1) == "one", "its own content is not seen")
+        _expect(tx.content("a", 2) is None, "it sees a version that is not there")
+        _expect(tx.count() >= 1, "its own artifact is not counted")
+
+
+def check_isolated(room: Room) -> None:
+    """A row that has moved since it was loaded is not replaced."""
+    store = room.open()
+    _publish(store, "a", "one")
+    for wrong in (0, 2, 7):
+        try:
+            with store.transaction(publishes=False) as tx:
+                tx.save("a", _home(9, "nine"), wrong)
+        except Moved:
+            continue
+        raise Broken(f"a row at revision 1 was replaced by who expected {wrong}")
+    stored = store.row("a")
+    _expect(stored is not None and stored.row.state.version == 1, "a refused save took effect")
+    try:
+        with store.transaction(publishes=False) as tx:
+            tx.save("none", _home(1, "one"), 3)
+    except Moved:
+        return
+    raise Broken("a row that is not there was replaced")
+
+
+def check_concurrent(room: Room) -> None:
+    """Increments by several threads are all there, or were refused with `Moved` and run again."""
+    store = room.open()
+    threads, rounds = 4, 12
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(rounds):
+                while True:
+                    try:
+                        with store.transaction(publishes=True) as tx:
+                            stored = tx.load("n")
+                            before = 0
+                            if stored is not None:
+                                content = tx.content("n", stored.row.state.version)
+                                _expect(isinstance(content, str), "a current content is not there")
+                                before = int(str(content))
+                            _write(tx, "n", str(before + 1))
+                        break
+                    except Moved:
+                        continue
+        except BaseException as error:
+            failures.append(error)
+
+    _together([work] * threads)
+    if failures:
+        raise failures[0]
+    found = store.read("n", threads * rounds)
+    _expect(found is not None and found[1] == str(threads * rounds), f"the sum is {found!r:.80}")
+
+
+def check_ordered(room: Room) -> None:
+    """The log has every line once, in order, without a hole, from any place on."""
+    store = room.open()
+    start = store.head()
+    for text in "12345":
+        _publish(store, "a", text)
+    seqs = [change.seq for change in store.since(start).entries]
+    _expect(seqs == list(range(start + 1, start + 6)), f"the lines are numbered {seqs}")
+    changes = store.since(start + 3)
+    _expect([c.seq for c in changes.entries] == seqs[3:], "a later place gives other lines")
+    _expect(changes.seq == store.head() == start + 5, "the log ends elsewhere than it says")
+    _expect(not changes.gap, "a gap is announced where there is none")
+    end = store.since(start + 5)
+    _expect(not end.entries and end.seq == start + 5 and not end.gap, "there is more than the end")
+
+
+def check_sessions(room: Room) -> None:
+    """Session numbers grow, whoever joins; joining is logged; who left is forgotten."""
+    store = room.open()
+    first, second, third = store.join("ann"), store.join("bob"), store.join("ann")
+    _expect(0 < first < second < third, f"the sessions are {first}, {second}, {third}")
+    members = [(member.agent, member.session) for member in store.members()]
+    _expect(members == [("ann", third), ("bob", second)], f"the members are {members}")
+    joined = [change.author for change in store.since(0).entries if not change.artifact]
+    _expect(joined == ["ann", "bob", "ann"], f"the log says that {joined} joined")
+    store.leave("ann", first)
+    _expect(len(store.members()) == 2, "an old session's farewell ended a newer one")
+    store.leave("ann", third)
+    _expect([member.agent for member in store.members()] == ["bob"], "who left is still there")
+
+
+def check_pins(room: Room) -> None:
+    """A pinned version can be read after any number of others."""
+    store = room.open()
+    text = "".join(f"line {number}\n" for number in range(200))
+    _publish(store, "a", text)
+    _expect(store.pin("a", 1, True), "a version that is there cannot be pinned")
+    _expect(not store.pin("a", 9, True), "a version that is not there was pinned")
+    for number in range(80):
+        _publish(store, "a", text + f"more {number}\n")
+    found = store.read("a", 1)
+    _expect(found is not None and found[1] == text, "a pinned version is lost")
+    for entry in store.history("a"):
+        there = store.read("a", entry.version)
+        if there is None:
+            raise Broken(f"version {entry.version} is in the history and cannot be read")
+        _expect(check_content(there[1], Limits())[0] == entry.handle, "an old version has changed")
+
+
+def check_clock(room: Room) -> None:
+    """The store's clock does not go back from one transaction to the next."""
+    store, before = room.open(), float("-inf")
+    for _ in range(50):
+        with store.transaction(publishes=False) as tx:
+            tx.load("a")
+            _expect(tx.now >= before, f"the clock went back from {before} to {tx.now}")
+            before = tx.now
+
+
+def check_awake(room: Room) -> None:
+    """A wait ends when it is woken, and does not begin where the log has grown already."""
+    store = room.open()
+    _publish(store, "a", "one")
+    _ends(lambda: store.wait(0, 10 * PATIENCE_S), lambda: None, "a wait for what has come already")
+    place, done = store.head(), threading.Event()
+
+    def wait() -> None:
+        store.wait(place, 10 * PATIENCE_S)
+        done.set()
+
+    def wake() -> None:
+        # A wake that comes before the wait has begun is lost to it; the port promises no more.
+        while not done.wait(0.01):
+            store.wake()
+
+    waker = threading.Thread(target=wake, daemon=True)
+    waker.start()
+    try:
+        _ends(wait, lambda: None, "a wait that was woken")
+    finally:
+        done.set()
+
+
+def check_closed(room: Room) -> None:
+    """A closed store refuses, and is closed again without complaint."""
+    store = room.open()
+    store.close()
+    store.close()
+    try:
+        with store.transaction(publishes=False):
+            pass
+    except EnvironmentFault:
+        return
+    raise Broken("a closed store went on")
+
+
+def check_durable(room: Room) -> None:
+    """All of it is there for who opens the store after the last one has closed it."""
+    store = room.open()
+    _publish(store, "a", "one")
+    session, identity, head = store.join("ann"), store.identity, store.head()
+    store.close()
+    store = room.open()
+    found = store.read("a", 1)
+    _expect(found is not None and found[1] == "one", "a content is lost")
+    stored = store.row("a")
+    _expect(stored is not None and stored.row == _home(1, "one", "ann"), "a row is lost")
+    _expect(store.identity == identity, "the store has another identity")
+    _expect(store.head() == head, "the log has lost lines")
+    _expect(store.join("ann") > session, "a session number was given twice")
+
+
+def check_shared(room: Room) -> None:
+    """What one process commits, another sees at once, and its mark changes."""
+    one, two = room.open(), room.open()
+    _expect(one.origin != two.origin, "two openings have one origin")
+    _expect(one.identity == two.identity, "one store has two identities")
+    mark = two.mark()
+    _publish(one, "a", "one")
+    found = two.read("a", 1)
+    _expect(found is not None and found[1] == "one", "another process does not see a commit")
+    if two.validates:
+        _expect(two.mark() != mark, "the mark is the same after another's commit")
+    change = two.since(0).entries[-1]
+    _expect(change.origin == one.origin, "the log names another origin")
+    _expect(_publish(two, "a", "two") == 2, "two processes count apart")
+
+
+def check_marks(room: Room) -> None:
+    """The mark stays as it is while nothing happens."""
+    store = room.open()
+    room.open()
+    _expect(store.mark() == store.mark(), "the mark changes by itself")
+
+
+def check_heard(room: Room) -> None:
+    """A wait ends when another process appends to the log."""
+    one, two = room.open(), room.open()
+    place = two.head()
+    begun = threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        while two.head() <= place:
+            two.wait(place, 10 * PATIENCE_S)
+
+    def append() -> None:
+        begun.wait()
+        threading.Event().wait(
+            0.05
+        )  # or nothing is left to wait for: a store says not when it waits
+        _publish(one, "a", "one")
+
+    _ends(wait, append, "a wait for another process")
+
+
+def _together(works: list[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=work, daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(6 * PATIENCE_S)
+        _expect(not thread.is_alive(), "a transaction never ended")
+
+
+def _ends(wait: Callable[[], None], meanwhile: Callable[[], None], what: str) -> None:
+    def quietly() -> None:
+        with suppress(EnvironmentFault):  # where the wait goes on until the store is closed
+            wait()
+
+    waiter = threading.Thread(target=quietly, daemon=True)
+    waiter.start()
+    meanwhile()
+    waiter.join(PATIENCE_S)
+    _expect(not waiter.is_alive(), f"{what} did not end")
+
+
+#: The promises of every store, by name.
+BASE: dict[str, Callable[[Room], None]] = {
+    "values": check_values,
+    "names": check_names,
+    "atomic": check_atomic,
+    "reads its own": check_reads_its_own,
+    "isolated": check_isolated,
+    "concurrent": check_concurrent,
+    "ordered": check_ordered,
+    "sessions": check_sessions,
+    "pins": check_pins,
+    "clock": check_clock,
+    "awake": check_awake,
+    "closed": check_closed,
+}
+#: Those of a store that outlives its process and is shared by several.
+EXTENDED: dict[str, Callable[[Room], None]] = {
+    "durable": check_durable,
+    "shared": check_shared,
+    "marks": check_marks,
+    "heard": check_heard,
+}

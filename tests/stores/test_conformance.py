@@ -1,0 +1,172 @@
+"""Every store keeps every promise, and a store broken on purpose fails at that promise."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+
+from coherence.errors import StoreFault
+from coherence.stores import promises
+from coherence.stores.conformance import BASE, EXTENDED, verify
+from coherence.stores.memory import MemoryStore
+from coherence.stores.port import Changes, Entry, Row
+from coherence.stores.sqlite import SqliteStore
+
+
+def memory(kind=MemoryStore):
+    def make():
+        store = kind()
+        return lambda: store
+
+    return make
+
+
+def sqlite(folder, kind=SqliteStore):
+    numbers = count()
+
+    def make():
+        file = folder / f"{next(numbers)}.db"
+        return lambda: kind(file)
+
+    return make
+
+
+def test_memory_keeps_the_base_promises():
+    report = verify(memory())
+    assert report.kept, report
+    assert report.checked == tuple(BASE)
+
+
+def test_sqlite_keeps_all_promises(tmp_path):
+    report = verify(sqlite(tmp_path))
+    assert report.kept, report
+    assert report.checked == (*BASE, *EXTENDED)
+
+
+def test_postgres_keeps_all_promises(postgres):
+    from coherence.stores.postgres import PostgresStore
+
+    def make():
+        url = postgres.fresh()
+        return lambda: PostgresStore(url)
+
+    report = verify(make)
+    assert report.kept, report
+    assert report.checked == (*BASE, *EXTENDED)
+
+
+class Bent:
+    """A transaction that can be bent."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __enter__(self):
+        self.tx = self.inner.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        return self.inner.__exit__(*error)
+
+    def __getattr__(self, name):
+        return getattr(self.tx, name)
+
+
+def bent(kind, **methods):
+    """`kind`, whose transactions do something else."""
+    transaction = type("BentTransaction", (Bent,), methods)
+    return {
+        "transaction": lambda self, *, publishes: transaction(
+            kind.transaction(self, publishes=publishes)
+        )
+    }
+
+
+def lose_timers(self, artifact, row, expected):
+    self.tx.save(artifact, Row(row.state), expected)
+
+
+def keep_half(self, kind, error, trace):
+    self.inner.__exit__(None, None, None)
+    return False
+
+
+def forget_own(self, artifact, version):
+    return None
+
+
+def ignore_revision(self, artifact, row, expected):
+    stored = self.tx.load(artifact)
+    self.tx.save(artifact, row, stored.revision if stored else 0)
+
+
+def lose_update(self, artifact):
+    stored = self.tx.load(artifact)
+    if stored is not None and stored.revision > 20:
+        self.tx.save(artifact, stored.row, stored.revision)
+    return stored
+
+
+TICKS = count()
+BROKEN = {
+    "values": lambda kind: bent(kind, save=lose_timers),
+    "names": lambda kind: {"names": lambda self, prefix="", *, deleted=False: kind.names(self)},
+    "atomic": lambda kind: bent(kind, __exit__=keep_half),
+    "reads its own": lambda kind: bent(kind, content=forget_own),
+    "isolated": lambda kind: bent(kind, save=ignore_revision),
+    "concurrent": lambda kind: bent(kind, load=lose_update),
+    "ordered": lambda kind: {
+        "since": lambda self, seq: Changes(
+            tuple(reversed((found := kind.since(self, seq)).entries)), found.seq, found.gap
+        )
+    },
+    "sessions": lambda kind: {"join": lambda self, agent: kind.join(self, agent) % 2 + 1},
+    "pins": lambda kind: {"pin": lambda self, artifact, version, pinned: version == 1},
+    "clock": lambda kind: {"__init__": backwards(kind), "clock": None},
+    "awake": lambda kind: {"wake": lambda self: None},
+    "closed": lambda kind: {"close": lambda self: None},
+    "durable": lambda kind: {
+        "close": lambda self: (
+            (kind._change(self, "DELETE FROM log"), kind.close(self)) if not self._closed else None
+        )
+    },
+    "shared": lambda kind: {"mark": lambda self: 7},
+    "marks": lambda kind: {"mark": lambda self: next(TICKS)},
+    "heard": lambda kind: {"_ring": lambda self, ports: None},
+}
+
+
+def backwards(kind):
+    ticks = count(1000, -1)
+
+    def init(self, *arguments, **options):
+        kind.__init__(self, *arguments, clock=lambda: float(next(ticks)), **options)
+
+    return init
+
+
+@pytest.mark.parametrize("promise", [*BASE, *EXTENDED])
+def test_a_store_that_breaks_a_promise_fails_at_that_promise(promise, tmp_path, monkeypatch):
+    monkeypatch.setattr(promises, "PATIENCE_S", 0.3)
+    kind = SqliteStore if promise in EXTENDED else MemoryStore
+    methods = BROKEN[promise](kind)
+    methods.pop("clock", None)
+    broken = type("BrokenStore", (kind,), methods)
+    report = verify(sqlite(tmp_path, broken) if kind is SqliteStore else memory(broken))
+    assert promise in report.broken, report
+
+
+def test_a_store_that_raises_is_reported_and_not_let_through():
+    class Raising(MemoryStore):
+        def names(self, prefix="", *, deleted=False):
+            raise StoreFault("on purpose")
+
+    report = verify(memory(Raising))
+    assert "on purpose" in report.broken["names"]
+    assert not report.kept
+
+
+def test_every_broken_promise_is_tried():
+    assert set(BROKEN) == {*BASE, *EXTENDED}
+    assert Entry  # what third parties build on stays importable
