@@ -1,0 +1,41 @@
+"""Coherent artifacts for LangGraph teams: no silent lost update, no false "unchanged".
+
+::
+
+    from coherence_langgraph import ArtifactRefs, CoherentStore, artifact_tools
+
+    store = CoherentStore(InMemoryStore())            # or "sqlite:///team.db", or any other store
+    app = graph.compile(store=store)                  # nodes go on as they are
+
+`CoherentStore` makes a put compare with what the task has read.  `ArtifactRefs` keeps references in
+the state instead of texts.  `artifact_tools` are for ``ToolNode`` and ``create_agent``;
+`coherence_langgraph.middleware`, which needs the package langchain, tells a model what changed.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata as _metadata
+
+from coherence_langgraph.errors import FrameworkMissing, FrameworkUntried
+
+try:
+    _version = _metadata.version("langgraph")
+except _metadata.PackageNotFoundError as _error:
+    raise FrameworkMissing("langgraph is not installed") from _error
+if _version.split(".")[0] != "1":
+    raise FrameworkUntried(f"langgraph {_version} is not of the 1.x series")
+
+from coherence_langgraph.refs import ArtifactRefs, RefsClash, newest_refs
+from coherence_langgraph.store import CoherentItem, CoherentStore
+from coherence_langgraph.tools import artifact_tools
+
+__all__ = [
+    "ArtifactRefs",
+    "CoherentItem",
+    "CoherentStore",
+    "FrameworkMissing",
+    "FrameworkUntried",
+    "RefsClash",
+    "artifact_tools",
+    "newest_refs",
+]

@@ -1,0 +1,32 @@
+"""References in the graph's state instead of texts: small checkpoints, and no race on a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, TypeAlias
+
+from coherence import Ref
+from messaging.errors import CallerError
+
+
+class RefsClash(CallerError):
+    """Two tasks bound one key of the state to different artifacts.  The state is as it was."""
+
+    code = "refs_clash"
+    remedy = "use the artifact's name as the key, or a key of its own for each"
+
+
+def newest_refs(state: Mapping[str, str], update: Mapping[str, str]) -> dict[str, str]:
+    """Reducer: of two versions of one artifact the newer.  Raises `RefsClash`, `BadRef`."""
+    made = dict(state)
+    for key, given in update.items():
+        ref = Ref.parse(str(given))
+        there = Ref.parse(made[key]) if key in made else ref
+        if there.name != ref.name:
+            raise RefsClash(f"{key!r} is {there} and {ref}")
+        made[key] = str(max(there, ref, key=lambda each: each.version))
+    return made
+
+
+ArtifactRefs: TypeAlias = Annotated[dict[str, str], newest_refs]
+"""The type of a state's channel: ``refs: ArtifactRefs``, with values such as ``item.ref``."""
