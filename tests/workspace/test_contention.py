@@ -1,0 +1,171 @@
+"""Many at once: threads, processes, processes that are killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from coherence import Conflict, Workspace
+
+CONTENDER = Path(__file__).with_name("contenders.py")
+
+
+def together(works):
+    """Run each in a thread; raise what the first of them raised."""
+    errors = []
+
+    def guarded(work):
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(work,), daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+        assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture
+def team(rooms):
+    """Four agents, and how often each is to write: less where every write is a round trip."""
+    return rooms.agents(*[f"w{i}" for i in range(4)]), 200 if rooms.store == "memory" else 25
+
+
+def test_plain_increments_are_all_there_or_refused(rooms, team):
+    """The peer that a team would pick today loses about half of them, and says nothing."""
+    agents, rounds = team
+    agents[0].write("count", "0")
+    conflicts = []
+
+    def work(agent):
+        for _ in range(rounds):
+            try:
+                agent.write("count", str(int(agent.read("count").text) + 1))
+            except Conflict as conflict:
+                conflicts.append(conflict)
+
+    together([lambda agent=agent: work(agent) for agent in agents])
+    rooms.settle()
+    assert int(agents[0].read("count").text) == 4 * rounds - len(conflicts)
+
+
+def test_updates_are_all_there(rooms, team):
+    agents, rounds = team
+
+    def work(agent):
+        for _ in range(rounds):
+            agent.update("count", lambda text: str(int(text or 0) + 1))
+
+    together([lambda agent=agent: work(agent) for agent in agents])
+    rooms.settle()
+    assert int(agents[0].read("count").text) == 4 * rounds
+
+
+def test_alternating_writers_are_both_served(rooms):
+    """Two that acquire by turns refuse each other for ever where a grant can be robbed."""
+    ann, bob = rooms.agents("ann", "bob")
+    for round_number in range(10):
+        for agent in (ann, bob):
+            with agent.edit("log") as draft:
+                draft.text += f"{agent.name} {round_number}\n"
+    rooms.settle()
+    assert len(ann.read("log").text.splitlines()) == 20
+
+
+def test_sixteen_contending_writers_are_all_served(rooms):
+    if rooms.apart:
+        pytest.skip("sixteen workspaces are no more of a test than one")
+    agents = rooms.agents(*[f"w{i}" for i in range(16)])
+    served = []
+
+    def work(agent):
+        for _ in range(2):
+            with agent.edit("log") as draft:
+                served.append(agent.name)
+                draft.text += f"{agent.name}\n"
+
+    together([lambda agent=agent: work(agent) for agent in agents])
+    assert agents[0].read("log").text.split() == served, "the grant was exclusive"
+    assert sorted(served) == sorted([agent.name for agent in agents] * 2)
+
+
+class Contender:
+    """A process that adds lines to the ledger."""
+
+    def __init__(self, url: str, name: str, count: int, lease_s: float = 5.0) -> None:
+        self.name = name
+        self.acknowledged: list[str] = []
+        command = [sys.executable, str(CONTENDER), url, name, str(count), str(lease_s)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.acknowledged.append(line.strip())
+
+    def finish(self) -> list[str]:
+        """Wait for its end; the lines that were acknowledged."""
+        self.process.wait(100)
+        self.reader.join(10)
+        self.process.stdout.close()
+        return [f"{self.name} {number}" for number in self.acknowledged if number != "ready"]
+
+
+def ledger(url):
+    with Workspace(url) as workspace:
+        assert workspace.check() == []
+        return workspace.agent("auditor").read("ledger.txt").text.splitlines()
+
+
+@pytest.mark.parametrize(
+    "count", [20, pytest.param(200, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_processes_update_one_artifact(rooms, count):
+    if rooms.store == "memory" or rooms.apart:
+        pytest.skip("each process has its own workspace as it is")
+    contenders = [Contender(rooms.url, f"p{i}", count) for i in range(4)]
+    acknowledged = [line for contender in contenders for line in contender.finish()]
+    assert [contender.process.returncode for contender in contenders] == [0] * 4
+    assert sorted(acknowledged) == sorted(ledger(rooms.url))
+    assert len(acknowledged) == 4 * count
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+@pytest.mark.parametrize(
+    "kills", [3, pytest.param(60, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_processes_that_are_killed_lose_nothing(rooms, kills):
+    """Each is killed in the middle of its work, after some acknowledgements; others go on."""
+    if rooms.store == "memory" or rooms.apart:
+        pytest.skip("each process has its own workspace as it is")
+    steady = [Contender(rooms.url, f"steady{i}", 15 * kills, 0.5) for i in range(2)]
+    acknowledged = []
+    for number in range(kills):
+        victim = Contender(rooms.url, f"victim{number}", 1_000_000, 0.5)
+        while len(victim.acknowledged) < 3 + number % 5:
+            assert victim.process.poll() is None
+            threading.Event().wait(0.001)  # nobody else says that it has got so far
+        victim.process.send_signal(signal.SIGKILL)
+        acknowledged += victim.finish()
+    for contender in steady:
+        acknowledged += contender.finish()
+        assert contender.process.returncode == 0, "a survivor hangs or fails"
+    lines = ledger(rooms.url)
+    assert len(lines) == len(set(lines)), "a line is there twice"
+    missing = set(acknowledged) - set(lines)
+    assert not missing, f"acknowledged and lost: {missing}"
+    unacknowledged = set(lines) - set(acknowledged)
+    assert len(unacknowledged) <= kills, "at most the write under way when each was killed"
+    newcomer = Contender(rooms.url, "newcomer", 3)
+    assert len(newcomer.finish()) == 3
