@@ -1,0 +1,65 @@
+"""Flow state that parallel listeners can change without losing each other's changes.
+
+CrewAI runs the listeners of one event at the same time and leaves ``self.state`` unguarded.  What
+they share belongs in one artifact, and each changes it by a function of what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from coherence import InvalidContent, UnknownArtifact, Workspace
+from coherence.refs import check_name
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class CoherentState(Generic[S]):
+    """A `model` kept as the artifact `name`, for one Flow or for many in as many processes.
+
+    `agent` is the name under which this process changes it.  From a listener that is ``async``,
+    call through ``asyncio.to_thread`` where others may hold the artifact for long.  Raises
+    `InvalidName`, `WorkspaceClosed`.
+    """
+
+    def __init__(self, workspace: Workspace, name: str, model: type[S], *, agent: str) -> None:
+        self._agent, self._turn = workspace.agent(agent), Lock()
+        self._name, self._model = check_name(name), model
+
+    def read(self) -> S:
+        """A copy of the current state; a new ``model()`` where nothing has been written.
+
+        Raises `InvalidContent` where the artifact holds no such model.
+        """
+        with self._turn:
+            try:
+                return self._load(self._agent.read(self._name).text)
+            except UnknownArtifact:
+                return self._model()
+
+    def update(self, change: Callable[[S], object]) -> S:
+        """Let `change` alter the current state, and publish what it made; also as a decorator.
+
+        `change` is called again, on a fresh copy, where another process was faster; it should do
+        nothing else.  Where it raises, nothing is published.
+        """
+
+        def changed(text: str) -> str:
+            state = self._load(text) if text else self._model()
+            change(state)
+            return state.model_dump_json(indent=2)
+
+        with self._turn:
+            view = self._agent.update(self._name, changed)
+        return self._load(view.text)
+
+    def _load(self, text: str) -> S:
+        try:
+            return self._model.model_validate_json(text)
+        except ValidationError as error:
+            what = f"{self._name!r} holds no {self._model.__name__}: {error}"
+            raise InvalidContent(what, remedy="keep each state under a name of its own") from error

@@ -1,0 +1,34 @@
+"""What tests of all adapters share: frameworks that phone nobody, and a watch on every socket."""
+
+import os
+import sys
+
+import pytest
+
+# Frameworks read these when they are first imported.
+os.environ.update(
+    CREWAI_DISABLE_TELEMETRY="true",
+    CREWAI_DISABLE_TRACKING="true",
+    CREWAI_DISABLE_VERSION_CHECK="true",
+    CREWAI_TRACING_ENABLED="false",
+    LANGSMITH_TRACING="false",
+    OTEL_SDK_DISABLED="true",
+)
+
+_connections: list[str] = []
+
+
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        _connections.append(f"{event}{arguments[-2:]}")
+
+
+sys.addaudithook(_watch)
+
+
+@pytest.fixture(autouse=True)
+def no_connection():
+    """Fails a test in whose time anything in this process reached for the network."""
+    before = len(_connections)
+    yield
+    assert _connections[before:] == []

@@ -1,0 +1,153 @@
+"""Crews of scripted agents on one workspace."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+HERE = Path(__file__).parent
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+def pytest_collection_modifyitems(items):
+    # CrewAI reads fields of its own that it has deprecated.
+    mark = pytest.mark.filterwarnings("ignore::DeprecationWarning:crewai")
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(mark)
+
+
+def load(name: str) -> ModuleType:
+    """An example as a module, by its file's name."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+class Team:
+    """Agents that play scripts, each with artifact tools under its own name."""
+
+    def __init__(self, workspace) -> None:
+        self.workspace = workspace
+        self.crew = None
+
+    def agent(self, name, turns, *, native=True, tools=None, **settings):
+        from coherence_crewai import artifact_tools
+        from crewai import Agent
+
+        scripted = load("crewai_scripted")
+        window_tokens = settings.pop("window_tokens", 1_000_000)
+        llm = scripted.model(None, turns, native=native)
+        llm.window_tokens = window_tokens
+        tools = artifact_tools(self.workspace, name) if tools is None else tools
+        return Agent(role=name, goal="g", backstory="b", llm=llm, tools=tools, **settings)
+
+    def run(self, *agents, hooks=True, tasks=None, **settings):
+        """One task for each agent in turn; the crew's output."""
+        from coherence_crewai import coherence_hooks
+        from crewai import Crew, Task
+
+        tasks = tasks or [
+            Task(description="d", expected_output="e", agent=agent) for agent in agents
+        ]
+        self.crew = Crew(agents=list(agents), tasks=tasks, **settings)
+        if not hooks:
+            return self.crew.kickoff()
+        with coherence_hooks(self.crew, self.workspace):
+            return self.crew.kickoff()
+
+
+@pytest.fixture
+def workspace():
+    from coherence import Workspace
+
+    with Workspace("memory://") as opened:
+        yield opened
+
+
+@pytest.fixture
+def team(workspace):
+    return Team(workspace)
+
+
+@pytest.fixture(params=[True, False], ids=["functions", "text"])
+def native(request):
+    """Whether the model calls functions, or writes its calls as text."""
+    return request.param
+
+
+@pytest.fixture
+def results():
+    """What an agent's tools have answered so far, oldest first, as its last prompt has it."""
+
+    def of(agent):
+        texts = []
+        for message in agent.llm.prompts[-1]:
+            content = str(message.get("content") or "")
+            if message["role"] == "tool":
+                texts.append(content)
+            elif message["role"] == "assistant" and "\nObservation:" in content:
+                texts.append(content.partition("\nObservation:")[2].strip())
+        return texts
+
+    return of
+
+
+class Recording:
+    """Every step that caches and homes took for one artifact, in order."""
+
+    def __init__(self) -> None:
+        self.steps = []
+
+    def verdict(self) -> str:
+        """The first invariant that a step breaks, or nothing."""
+        from coherence import Lazy
+        from coherence.invariants import begin, observe
+        from coherence.states import HomeState
+
+        ghost = begin(HomeState())
+        for address, event, step in self.steps:
+            ghost = observe(ghost, address, event, step, Lazy())
+        return ghost.broken
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """A recording of what every workspace does in this test; of one artifact, as it asks no name.
+
+    Caches hold contents and homes hold handles of them; both are recorded as handles.
+    """
+    from msgspec.structs import replace
+
+    from coherence.messages import Granted, Loaded
+    from coherence.workspace.caches import Caches
+    from coherence.workspace.homes import HOME, _Run
+    from messaging.process import Respond
+
+    recording = Recording()
+    cache_step, home_step = Caches._step, _Run.step
+
+    def plain(command):
+        if isinstance(command, Respond) and isinstance(command.result, Loaded | Granted):
+            content = command.result.content
+            handle = content.handle if content is not None else None
+            return replace(command, result=replace(command.result, content=handle))
+        return command
+
+    def cache(self, artifact, event, now):
+        step = self._cache(artifact).step(self.state(artifact), event, now)
+        step = replace(step, commands=tuple(plain(command) for command in step.commands))
+        recording.steps.append((self.address, event, step))
+        return cache_step(self, artifact, event, now)
+
+    def home(self, event):
+        recording.steps.append((HOME, event, self.home.step(self.state, event, self.now)))
+        home_step(self, event)
+
+    monkeypatch.setattr(Caches, "_step", cache)
+    monkeypatch.setattr(_Run, "step", home)
+    return recording
