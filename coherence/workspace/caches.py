@@ -5,14 +5,13 @@ Whoever calls holds the workspace's lock; nothing here blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
 from coherence.cache import DEADLINE, VALIDITY, Cache
-from coherence.messages import Request, Result, ToCache, ToHome, Update, Version
+from coherence.messages import Inv, Request, Result, ToCache, ToHome, Update, Version
 from coherence.states import CacheAt, CacheState
-from coherence.workspace.homes import HOME
 from messaging.process import (
     Address,
     CancelTimer,
@@ -31,6 +30,21 @@ from messaging.process import (
 READABLE = frozenset({CacheAt.S, CacheAt.E, CacheAt.M})
 STABLE = READABLE | {CacheAt.I}
 ASKING = frozenset({CacheAt.IM_D, CacheAt.IM_D_I, CacheAt.SM_D})
+NOTHING: tuple[ToHome, ...] = ()
+
+
+def invalidated(state: CacheState, inv: Inv) -> CacheState | None:
+    """Where an invalidation leaves a cache, or None where a step must say.
+
+    The short way for the rows (I S E M, Inv) that send no acknowledgement, since a write may have
+    to go it for hundreds of agents.  A test holds it against the table.
+    """
+    if inv.ack or inv.stale < state.version or state.at not in STABLE:
+        return None
+    killed = inv.stale if inv.stale > state.killed else state.killed
+    return CacheState(
+        CacheAt.I, state.version, state.content, killed, state.serial, state.epoch, state.uses
+    )
 
 
 class Caches:
@@ -81,27 +95,35 @@ class Caches:
         version = self.bases.get(artifact)
         return self.state(artifact).version if version is None else version
 
-    def invoke(self, artifact: str, request: Request) -> list[ToHome]:
+    def invoke(self, artifact: str, request: Request) -> Sequence[ToHome]:
         """Ask the cache; what it sends to home.  An answer is in `answers`, now or later.
 
         Raises `Stalled` where a request is under way.
         """
         now = monotonic()
-        sent = self._overdue(artifact, now) if self.timers else []
-        return sent + self._step(artifact, Invoke(request), now)
+        sent = self._overdue(artifact, now) if self.timers else NOTHING
+        more = self._step(artifact, Invoke(request), now)
+        return [*sent, *more] if sent else more
 
-    def receive(self, artifact: str, message: ToCache) -> list[ToHome]:
+    def receive(self, artifact: str, received: Receive[ToCache], now: float) -> Sequence[ToHome]:
         """Take in what home sent; what the cache replies."""
-        now = monotonic()
-        sent = self._overdue(artifact, now) if self.timers else []
+        message = received.message
+        if type(message) is Inv and not self.timers:
+            state = self.states.get(artifact, self._first)
+            dead = invalidated(state, message)
+            if dead is not None:
+                self.states[artifact] = dead
+                return NOTHING
+        sent = self._overdue(artifact, now) if self.timers else NOTHING
         if type(message) is Update and artifact not in self.bases:
             # It may replace what the application was given by what it has not seen yet.
             self.bases[artifact] = self.state(artifact).version
-        return sent + self._step(artifact, Receive(HOME, message), now)
+        more = self._step(artifact, received, now)
+        return [*sent, *more] if sent else more
 
-    def overdue(self, artifact: str) -> list[ToHome]:
+    def overdue(self, artifact: str) -> Sequence[ToHome]:
         """Step the timers of `artifact` that are due."""
-        return self._overdue(artifact, monotonic()) if self.timers else []
+        return self._overdue(artifact, monotonic()) if self.timers else NOTHING
 
     def deadline(self, artifact: str) -> float | None:
         """When the wait for a grant ends."""
@@ -145,14 +167,14 @@ class Caches:
         if self.state(artifact).at not in STABLE:
             self.restart(artifact)
 
-    def quit(self, artifact: str) -> list[ToHome]:
+    def quit(self, artifact: str) -> Sequence[ToHome]:
         """Wait no longer for a grant; what home must hear of it."""
         if self.state(artifact).at not in ASKING:
-            return []
+            return NOTHING
         self.timers.pop((artifact, DEADLINE), None)
         return self._step(artifact, Timeout(DEADLINE), monotonic())
 
-    def restart(self, artifact: str) -> list[ToHome]:
+    def restart(self, artifact: str) -> Sequence[ToHome]:
         """Give up on a request whose answer may never come; the farewell that home should get."""
         self.bases[artifact] = self.base(artifact)
         for key in [key for key in self.timers if key[0] == artifact]:
@@ -161,7 +183,7 @@ class Caches:
         self.states[artifact] = cache.durable(self.state(artifact))
         return self._step(artifact, Restart(), monotonic())
 
-    def _overdue(self, artifact: str, now: float) -> list[ToHome]:
+    def _overdue(self, artifact: str, now: float) -> Sequence[ToHome]:
         sent: list[ToHome] = []
         due = sorted(
             (at, name) for (name_of, name), at in self.timers.items() if name_of == artifact
@@ -171,9 +193,12 @@ class Caches:
                 sent += self._step(artifact, Timeout(name), now)
         return sent
 
-    def _step(self, artifact: str, event: Event[Any, Any], now: float) -> list[ToHome]:
-        step: Step[CacheState] = self._cache(artifact).step(self.state(artifact), event, now)
+    def _step(self, artifact: str, event: Event[Any, Any], now: float) -> Sequence[ToHome]:
+        state = self.states.get(artifact, self._first)
+        step: Step[CacheState] = self._cache(artifact).step(state, event, now)
         self.states[artifact] = step.state
+        if not step.commands:
+            return NOTHING
         sent: list[ToHome] = []
         for command in step.commands:
             if type(command) is Send:

@@ -24,9 +24,9 @@ from coherence.policy import Policy
 from coherence.refs import Ref
 from coherence.stores.port import Moved, Store
 from coherence.workspace.caches import Caches
-from coherence.workspace.homes import HOME, Outcome, turn
+from coherence.workspace.homes import CARRIERS, HOME, Outcome, turn
 from coherence.workspace.view import Held, held
-from messaging.process import Address
+from messaging.process import Address, Receive
 
 log = logging.getLogger("coherence.workspace")
 
@@ -173,12 +173,17 @@ class Exchange:
                         self._due[artifact] = now + outcome.due_s
                     if outcome.made is not None:
                         self.held[artifact, outcome.published] = outcome.made
+                    sent: ToCache | None = None
                     for post in outcome.posts:
                         caches = self.agents.get(post.dst)
-                        if caches is not None:
-                            whole = self._whole(artifact, post.message, outcome.contents)
-                            for reply in caches.receive(artifact, whole):
-                                replies.setdefault(artifact, []).append((post.dst, reply))
+                        if caches is None:
+                            continue
+                        if post.message is not sent:  # one invalidation goes to many
+                            sent = post.message
+                            whole = self._whole(artifact, sent, outcome.contents)
+                            received: Receive[ToCache] = Receive(HOME, whole)
+                        for reply in caches.receive(artifact, received, now):
+                            replies.setdefault(artifact, []).append((post.dst, reply))
         except BaseException:
             self.lapse()
             raise
@@ -191,7 +196,7 @@ class Exchange:
         self, artifact: str, message: ToCache, contents: dict[Version, tuple[Handle, Content]]
     ) -> ToCache:
         """`message` with what this process holds in place of the handle."""
-        if not isinstance(message, Data | Update) or message.content is None:
+        if not isinstance(message, CARRIERS) or message.content is None:
             return message
         version = message.version
         got = self.held.get((artifact, version))
@@ -262,7 +267,7 @@ class Exchange:
         replies: dict[str, list[tuple[Address, ToHome]]],
     ) -> None:
         contents: dict[Version, tuple[Handle, Content]] = {}
-        if isinstance(message, Data | Update) and message.content is not None:
+        if isinstance(message, CARRIERS) and message.content is not None:
             found = self.store.read(artifact, message.version)
             if found is not None:
                 contents[message.version] = (found[0].handle, found[1])
@@ -274,7 +279,7 @@ class Exchange:
             caches = self.agents.get(dst)
             if caches is not None:
                 whole = self._whole(artifact, message, contents)
-                for reply in caches.receive(artifact, whole):
+                for reply in caches.receive(artifact, Receive(HOME, whole), monotonic()):
                     replies.setdefault(artifact, []).append((dst, reply))
 
     def lapse(self) -> None:

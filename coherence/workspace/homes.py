@@ -26,6 +26,10 @@ HOME = "home"
 """What caches call their home; each artifact has its own."""
 
 
+CARRIERS = (Data, Update)
+"""The messages that bring content."""
+
+
 class Outcome(NamedTuple):
     """What the home of one artifact did with what it was sent."""
 
@@ -67,36 +71,37 @@ def turn(
     now = tx.now
     if stored is not None:
         before, timers, revision = stored.row.state, stored.row.timers, stored.revision
-        armed = dict(timers)
+        armed = dict(timers) if timers else {}
     else:
         before, timers, revision = HomeState(), (), 0
         armed = {}
     run = _Run(home, before, armed, now)
-    absent = stored is None and not any(isinstance(m, GetM | PutM) for _, m in inbox)
+    absent = stored is None and not any(type(m) in (GetM, PutM) for _, m in inbox)
     if stored is None and not absent:
         if tx.count() >= artifacts_max:
             raise QuotaExceeded(f"there are {artifacts_max} artifacts already")
         if home.policy.push_every is not None:
             run.step(Restart())
-    for _, name in sorted((at, name) for name, at in timers if at <= now):
-        if armed.get(name, now + 1) <= now:
-            del armed[name]
-            run.step(Timeout(name))
+    if armed:
+        for _, name in sorted((at, name) for name, at in timers if at <= now):
+            if armed.get(name, now + 1) <= now:
+                del armed[name]
+                run.step(Timeout(name))
     actions = []
     versions: list[tuple[Entry, Held]] = []
     published: Version = 0
     made: Held | None = None
     author = ""
-    for src, message in inbox:
+    for src, asked in inbox:
         version = run.state.version
-        if type(message) is PutM:
-            content = message.content
-            run.step(Receive(src, replace(message, content=content.handle)))
+        if type(asked) is PutM:
+            content = asked.content
+            run.step(Receive(src, replace(asked, content=content.handle)))
             if run.state.version > version:
                 published, made, author = run.state.version, content, src
                 versions.append((Entry(published, content.handle, src, now), content))
         else:
-            run.step(Receive(src, message))
+            run.step(Receive(src, asked))
         actions.append(run.action)
     after = Row(run.state, tuple(armed.items()) if armed else ())
     if not absent and (run.state is not before or after.timers != timers):
@@ -108,11 +113,13 @@ def turn(
     here, away = run.sorted_posts(local)
     if away or published:
         tx.append(artifact, published, author, away)
-    contents = {
-        version: (handle, _content(tx, artifact, version))
-        for version, handle in _wanted(here)
-        if version != published and (artifact, version) not in have
-    }
+    contents: dict[Version, tuple[Handle, Content]] = {}
+    for post in here:
+        message = post.message
+        if isinstance(message, CARRIERS) and message.content is not None:
+            version = message.version
+            if version != published and (artifact, version) not in have:
+                contents[version] = (message.content, _content(tx, artifact, version))
     due_s = min(armed.values()) - now if armed else None
     return Outcome(artifact, here, contents, actions, published, made, due_s, absent)
 
@@ -144,14 +151,6 @@ class _Run:
         for post in self.posts:
             (here if post.dst in local else away).append(post)
         return here, away
-
-
-def _wanted(posts: list[Post]) -> set[tuple[Version, Handle]]:
-    return {
-        (post.message.version, post.message.content)
-        for post in posts
-        if isinstance(post.message, Data | Update) and post.message.content is not None
-    }
 
 
 def _content(tx: Transaction, artifact: str, version: Version) -> Content:

@@ -1,0 +1,67 @@
+"""The two ways round a step lead where the step leads."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coherence import Workspace
+from coherence.cache import Cache
+from coherence.messages import Inv, Load, Loaded
+from coherence.policy import Lazy
+from coherence.states import CacheAt, CacheState
+from coherence.workspace.caches import READABLE, STABLE, invalidated
+from messaging.process import CancelTimer, Invoke, Receive, Respond
+
+versions = st.integers(0, 4)
+states = st.builds(
+    CacheState,
+    at=st.sampled_from(sorted(CacheAt)),
+    version=versions,
+    content=st.sampled_from(["text", None]),
+    killed=st.integers(-1, 4),
+    serial=st.integers(0, 9),
+    epoch=st.integers(0, 3),
+    uses=st.integers(0, 3),
+)
+policies = st.sampled_from([Lazy(), Lazy(validity=5.0)])
+
+
+@given(states, st.builds(Inv, stale=versions, ack=st.booleans()), policies)
+def test_an_invalidation_leads_where_its_row_leads(state, inv, policy):
+    short = invalidated(state, inv)
+    if short is None:
+        return
+    step = Cache(policy).step(state, Receive("home", inv), 0.0)
+    assert short == step.state
+    # Cancelling a timer that is not armed does nothing; the short way is for when none is.
+    assert all(type(command) is CancelTimer for command in step.commands)
+
+
+@given(st.sampled_from(sorted(STABLE)), versions)
+def test_the_short_way_is_taken_where_it_matters(at, version):
+    assert invalidated(CacheState(at, version), Inv(version, False)) is not None
+
+
+@given(states.filter(lambda state: state.at in READABLE))
+def test_a_hit_is_what_the_row_answers(state):
+    step = Cache(Lazy()).step(state, Invoke(Load()), 0.0)
+    assert step.state is state or step.state == state
+    assert step.commands == (Respond(Loaded(state.version, state.content)),)
+
+
+def test_a_hit_gives_the_content_that_a_step_gives(rooms):
+    (ann,) = rooms.agents("ann")
+    ann.write("plan.md", "one")
+    served = ann.read("plan.md")
+    state = ann._requester.caches.state("plan.md")
+    assert Cache(Lazy()).hit(state) == Loaded(1, served)
+    assert ann._hit("plan.md") is (served if ann._quick else None)
+
+
+def test_two_agents_of_a_process_share_bytes_not_state():
+    with Workspace() as workspace:
+        ann, bob = workspace.agent("ann"), workspace.agent("bob")
+        ann.write("plan.md", "".join(["long ", "text"]))
+        assert ann.read("plan.md").content is bob.read("plan.md").content
+        assert ann._requester.caches.state("plan.md") != bob._requester.caches.state("plan.md")
