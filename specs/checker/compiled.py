@@ -35,7 +35,7 @@ from specs.checker.tables import PredicateTable, Tables
 
 #: States between two looks at the clock: about a tenth of a second.
 CHUNK = 1 << 17
-MISSING_MAX = 1 << 12
+MISSING_MAX = 1 << 15
 WORDS_MAX = 8
 
 
@@ -188,31 +188,30 @@ class CompiledSearch:
     def _ask(self, table: PredicateTable, low: int, high: int) -> Any:
         """The first state of each answer of a predicate over some states, or -1."""
         first = np.full(DECIDED + 1, -1, np.int64)
-        while True:
-            maps = self._maps
+        todo = np.arange(low, high)
+        while len(todo):
+            maps, later = self._maps, np.empty(len(todo), np.int64)
             number = maps.number(table)
-            count, listed = kernel.ask(
+            misses, put_off = kernel.ask(
                 maps.view,
                 maps.used,
                 number,
                 self.states.rows,
-                low,
-                high,
+                todo,
                 maps.dims,
                 self._missing,
+                later,
                 first,
             )
-            if not count and listed:
-                return first
-            first[:] = -1
-            self._fill(count)
+            self._fill(misses)
+            todo = later[:put_off]
+        return first
 
     def _fill(self, count: int) -> None:
         """Work out what the kernel listed as missing."""
         try:
-            for number, row in self._missing[:count].tolist():
-                self._maps.fill(number, self.packed(row))
-            self._maps.make_room()
+            if count:
+                self._maps.fill(self._missing[:count], self.states.rows)
         except TooNarrow:
             self._widen()
 
@@ -359,8 +358,6 @@ def warm_up(words: int) -> None:
     entries = (counts, counts, counts, rows, names, counts, counts, rows)
     table = np.full(2, kernel.EMPTY, np.int32)
     flags = np.zeros(1, np.uint32)
-    kernel.put(maps, 0, rows, 0, dims, 0)
-    kernel.put(maps, 0, rows, np.int64(0), dims, 0)
     todo = counts[:0]
     kernel.expand(
         *(maps, counts, 1, entries, rows, names, table, 0, todo, dims, rows, names, counts),
@@ -368,6 +365,7 @@ def warm_up(words: int) -> None:
     )
     kernel.rehash(rows, 0, table, dims)
     kernel.lacking(maps, counts, 1, entries, rows, todo, dims, small, counts)
-    kernel.ask(maps, counts, 0, rows, 0, 0, dims, small, counts)
+    kernel.ask(maps, counts, 0, rows, todo, dims, small, counts, counts)
+    kernel.put_all(maps, counts, small[:0], names[:0], rows, dims)
     kernel.answers_of(maps, 0, rows, 0, dims, np.zeros(1, np.uint8))
     kernel.link(maps, 1, entries, rows, table, 0, dims, rows, names, flags, flags, flags)

@@ -255,33 +255,44 @@ def lacking(
 
 
 @njit(cache=True)
+def put_all(maps: Any, used: Any, which: Any, values: Any, words: Any, dims: Any) -> Any:
+    """Set many values: rows of (map, row of `words`)."""
+    for at in range(len(values)):
+        number = which[at, 0]
+        used[number] += put(maps, number, words, which[at, 1], dims, values[at])
+
+
+@njit(cache=True)
 def ask(
     maps: Any,
     used: Any,
     which: Any,
     states: Any,
-    low: Any,
-    high: Any,
+    todo: Any,
     dims: Any,
     missing: Any,
+    later: Any,
     first: Any,
 ) -> Any:
-    """Look up a predicate in the states from `low` to `high`.
+    """Look up a predicate in the states in `todo` and note the first state of each answer.
 
-    Notes the first state of each answer; returns how many answers are missing, and whether all of
-    them are listed.
+    Where there is no answer yet, the row goes to `later` and the key to `missing`.  Returns how
+    many keys and rows those are.
     """
     values = maps[4]
-    count = 0
-    for row in range(low, high):
+    misses = 0
+    put_off = 0
+    for at in range(len(todo)):
+        row = todo[at]
         answer = values[locate(maps, which, states, row, dims)]
-        if answer == EMPTY:
-            if not report(maps, used, which, states, row, dims, missing, count):
-                return count, False
-            count += 1
-        elif answer >= 0 and first[answer] < 0:
+        if answer < 0:
+            if answer == EMPTY:
+                misses += report(maps, used, which, states, row, dims, missing, misses)
+            later[put_off] = row
+            put_off += 1
+        elif first[answer] < 0 or row < first[answer]:
             first[answer] = row
-    return count, True
+    return misses, put_off
 
 
 @njit(cache=True)

@@ -66,7 +66,6 @@ class Maps:
         self._first_update.extend(1, 0)
         self._updates = Growing(np.int64)
         self._addends = Growing(np.uint64, words)
-        self._row = np.zeros((1, words), np.uint64)
         self.bundles = len(tables.bundles)
         for bundle in tables.bundles:
             self.number(bundle)
@@ -117,40 +116,64 @@ class Maps:
         """Words as a packed state."""
         return sum(int(word) << shift for word, shift in zip(words, self._shifts, strict=True))
 
+    def all_packed(self, rows: Any) -> list[int]:
+        """Rows of words as packed states."""
+        packed: list[int] = rows[:, 0].tolist()
+        for word in range(1, self.words):
+            high = rows[:, word].tolist()
+            packed = [low | more << WORD * word for low, more in zip(packed, high, strict=True)]
+        return packed
+
     def refresh_masks(self) -> None:
         """Let keys take in the bits that slots gained during the last level."""
         for number, source in enumerate(self.sources):
             self._masks.data[number] = self.as_words(self._mask_of(source))
 
-    def fill(self, number: int, packed: int) -> None:
-        """Work out what a map says about a state; raises `TooNarrow`."""
-        source = self.sources[number]
-        value: int
-        if isinstance(source, UpdateTable):
-            value = self._addends.extend(1, self._addend(packed, source.fill(packed)))
-        else:
-            slots = len(source.slots)
-            if isinstance(source, PredicateTable):
-                value = source.fill(packed)
-            else:
-                value = self._entry(source.fill(packed), packed)
-            if len(source.slots) != slots:
-                self.clear(number)
+    def fill(self, missing: Any, states: Any) -> None:
+        """Work out what maps say about states: rows of (map, row of a state).
+
+        Raises `TooNarrow`; what was worked out until then is kept in the tables themselves.
+        """
+        widened: set[int] = set()
+        values = [
+            self._value(number, packed, widened)
+            for number, packed in zip(
+                missing[:, 0].tolist(), self.all_packed(states[missing[:, 1]]), strict=True
+            )
+        ]
         if self._tables.layout.width > WORD * self.words:
             raise TooNarrow
-        self._row[0] = self.as_words(packed)
-        self._put(number, self._row, 0, value)
-        self._make_room(number)
+        for number in widened:
+            self._clear(number, len(values))
+        kernel.put_all(self.view, self.used, missing, np.array(values, np.int32), states, self.dims)
+        self.make_room()
+
+    def _value(self, number: int, packed: int, widened: set[int]) -> int:
+        """What a map is to say about a state."""
+        source = self.sources[number]
+        if isinstance(source, UpdateTable):
+            return self._addends.extend(1, self._addend(packed, source.fill(packed)))
+        slots = len(source.slots)
+        if isinstance(source, PredicateTable):
+            value = source.fill(packed)
+        else:
+            value = self._entry(source.fill(packed), packed)
+        if len(source.slots) != slots:
+            widened.add(number)
+        return value
 
     def make_room(self) -> None:
         """Double the regions that are half full."""
         for number in range(len(self.sources)):
             self._make_room(number)
 
-    def clear(self, number: int) -> None:
-        """Forget a map's keys, and take over its source's mask."""
+    def _clear(self, number: int, room: int) -> None:
+        """Forget a map's keys, take over its source's mask, and have room for new keys."""
         self._masks.data[number] = self.as_words(self._mask_of(self.sources[number]))
         start, bits = int(self._at.data[number]), int(self._bits.data[number])
+        if 1 << bits < 4 * room:
+            self._bits.data[number] = bits = (4 * room).bit_length()
+            self._at.data[number] = start = self._region(bits)
         self._values.data[start : start + (1 << bits)] = kernel.EMPTY
         self.used[number] = 0
 
@@ -173,25 +196,22 @@ class Maps:
         self._bits.data[number] = bits + 2
         self._at.data[number] = self._region(bits + 2)
         self.used[number] = 0
-        for row in np.flatnonzero(values >= 0):
-            self._put(number, keys, row, int(values[row]))
-
-    def _put(self, number: int, words: Any, row: Any, value: int) -> None:
-        self.used[number] += kernel.put(self.view, number, words, row, self.dims, value)
+        rows = np.flatnonzero(values >= 0)
+        moved = np.stack([np.full(len(rows), number), rows], axis=1)
+        kernel.put_all(self.view, self.used, moved, values[rows], keys, self.dims)
 
     def _entry(self, entry: Entry, packed: int) -> int:
         """Append an entry's moves; the entry's number."""
         first = self._deltas.size
         for delta in entry.deltas:
             self._deltas.extend(1, self._addend(packed, delta))
-            self._first_update.extend(1, self._updates.size)
+        self._first_update.extend(len(entry.deltas), self._updates.size)
         for delta, updates in entry.sends:
             self._deltas.extend(1, self._addend(packed, delta))
             for update in updates:
                 self._updates.extend(1, self.number(update))
             self._first_update.extend(1, self._updates.size)
-        for label in entry.labels:
-            self._labels.extend(1, label)
+        self._labels.extend(len(entry.labels), entry.labels)
         self._plain.extend(1, len(entry.deltas))
         self._sends.extend(1, len(entry.sends))
         return self._first.extend(1, first)
@@ -202,4 +222,6 @@ class Maps:
         Adding replaces the bits of whole slots, and does so in each word by itself.  In the integer
         as a whole a lower word may borrow from a higher one: so take the words of two states.
         """
+        if self.words == 1:
+            return delta & WORD_MASK
         return self.as_words(packed + delta) - self.as_words(packed)
