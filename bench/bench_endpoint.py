@@ -18,7 +18,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from causal.endpoint import FRAME_PACKETS_MAX, Endpoint, Frame
+from causal.endpoint import Endpoint
+from causal.frames import FRAME_PACKETS_MAX, Frame
 from causal.messages import Data
 from causal.transports.stream import StreamTransport
 from messaging.process import Envelope

@@ -11,7 +11,8 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
-from causal.endpoint import Closed, Delivery, Endpoint
+from causal.endpoint import Endpoint
+from causal.frames import Closed, Delivery
 from causal.messages import Context, Held, Secret
 from causal.transports.port import Transport
 from messaging.process import Address

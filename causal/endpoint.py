@@ -23,81 +23,44 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable
 from os import urandom
 from types import TracebackType
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any
 
+from causal.frames import (
+    COMPACT_BYTES_MIN,
+    FRAME_PACKETS_MAX,
+    PAYLOAD_BYTES_MAX,
+    Closed,
+    Delivery,
+    Excluded,
+    Frame,
+    Full,
+    Misdirected,
+    TooLong,
+)
 from causal.hybrid import Hybrid
-from causal.machine import Machine
-from causal.messages import Ack, Context, Data, Held, PeerDown, Release, Secret, Unicast
-from causal.transports.port import NoRoute, OnFrame, Transport
+from causal.journal import Began, Dealt, Down, Entry, Got, Journal, Rested, Sent
+from causal.messages import Context, Data, Held, PeerDown, Secret, Unicast
+from causal.outbox import Outbox
+from causal.recovery import recover
+from causal.snapshot import taken
+from causal.transports.port import Transport
 from messaging.errors import CallerError, EnvironmentFault, PeerError
 from messaging.network import Guarantee
 from messaging.process import (
     Address,
     Deliver,
-    Envelope,
     Event,
     Invoke,
     Receive,
     Respond,
+    Restart,
     Send,
     SetTimer,
     Timeout,
-    Value,
 )
 from messaging.wire import Codec
 
 _log = logging.getLogger(__name__)
-
-Packet: TypeAlias = Data[bytes] | Ack | Release
-PAYLOAD_BYTES_MAX: Final = 1 << 16
-FRAME_PACKETS_MAX: Final = 64
-
-
-class Frame(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """What one endpoint has to say to another at one time."""
-
-    packets: tuple[Packet, ...]
-
-
-class Delivery(NamedTuple):
-    """A message, in causal order.  (`src`, `id`) names it."""
-
-    src: Address
-    id: int
-    payload: bytes
-
-
-class Closed(CallerError):
-    """The endpoint is closed."""
-
-    code = "closed"
-
-
-class TooLong(CallerError):
-    """The payload is over the limit."""
-
-    code = "payload-too-long"
-    remedy = "send a reference to it, or raise payload_bytes_max at every endpoint"
-
-
-class Full(EnvironmentFault):
-    """Too many messages are undelivered, and that did not change within the time given."""
-
-    code = "full"
-    remedy = "wait longer; or a peer has died: say so with peer_down"
-
-
-class Excluded(EnvironmentFault):
-    """The others have excluded this endpoint from their view: it is alone."""
-
-    code = "excluded"
-    remedy = "join again under a new name"
-
-
-class Misdirected(PeerError):
-    """A frame names another sender than the one who sent it, or another destination."""
-
-    code = "misdirected"
 
 
 class Endpoint:
@@ -105,7 +68,8 @@ class Endpoint:
 
     `team` are the names of all endpoints.  `resend_after_s` is how long an acknowledgement may take
     before messages are repeated.  `backlog_max` bounds this endpoint's undelivered messages,
-    `inbox_max` the delivered ones that its application has not taken.
+    `inbox_max` the delivered ones that its application has not taken.  With a `journal` nothing
+    that was sent or acknowledged is lost in a crash: see :mod:`causal.journal`.
     """
 
     def __init__(
@@ -114,7 +78,7 @@ class Endpoint:
         team: Iterable[Address],
         transport: Transport,
         *,
-        machine: type[Machine[Any]] = Hybrid,
+        journal: Journal | None = None,
         resend_after_s: float = 0.5,
         backlog_max: int = 1024,
         inbox_max: int = 1024,
@@ -124,12 +88,8 @@ class Endpoint:
             raise CallerError("a limit is below 1", remedy="give positive limits")
         self.name = name
         # A frame may be lost with its connection, repeated by us, or dropped for lack of room.
-        self.machine = machine(
-            name,
-            team,
-            links=Guarantee.UNORDERED_LOSSY_DUPLICATING,
-            resend_after=resend_after_s,
-        )
+        links = Guarantee.UNORDERED_LOSSY_DUPLICATING
+        self.machine = Hybrid(name, team, links=links, resend_after=resend_after_s)
         self.state = self.machine.initial()
         #: What was refused, by the code of its error.
         self.refused: Counter[str] = Counter()
@@ -139,10 +99,16 @@ class Endpoint:
         frame_bytes = FRAME_PACKETS_MAX * (payload_bytes_max + 1024)
         self._codec = Codec(Frame, max_bytes=frame_bytes)
         self._transport = transport
+        self._outbox = Outbox(name, self._codec, transport)
+        self._journal = journal
+        self._unwritten: list[Entry] = []
+        self._failure: EnvironmentFault | None = None
+        self._writes_due = False
+        self._handed = False
+        self._last: Delivery | None = None
+        self._compact_at = COMPACT_BYTES_MIN
         self._incarnation = urandom(8)
         self._inbox: deque[Delivery] = deque()
-        self._outgoing: dict[Address, dict[Any, Packet]] = {}
-        self._frames = Counter[Address]()
         self._alarm: asyncio.TimerHandle | None = None
         self._changed: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -163,14 +129,36 @@ class Endpoint:
     async def open(self) -> None:
         """Be reachable.  Raises what the transport raises."""
         self._loop = asyncio.get_running_loop()
-        on_frame: OnFrame = self._on_frame
-        await self._transport.start(self.name, self._incarnation, on_frame, self._refuse)
+        if self._journal is not None:
+            self._recover(self._journal)
+        try:
+            await self._transport.start(self.name, self._incarnation, self._on_frame, self._refuse)
+        except BaseException:
+            if self._journal is not None:
+                self._journal.close()
+            raise
+        if self._journal is not None:
+            self._step(Restart())
+
+    def _recover(self, journal: Journal) -> None:
+        """Become what the journal says this endpoint was; begin one where there is none."""
+        entries = journal.open()
+        if not entries:
+            journal.append([Began(self.name, self.machine.team, self._incarnation)])
+            return
+        try:
+            recovered = recover(self.machine, entries)
+        except CallerError:
+            journal.close()
+            raise
+        self.state, self._incarnation = recovered.state, recovered.incarnation
+        self._inbox.extend(Delivery(*message) for message in recovered.inbox)
 
     async def close(self, *, flush_s: float = 0.0) -> None:
         """Be unreachable, after waiting up to `flush_s` for what is undelivered.  Twice is once."""
         if self._closed:
             return
-        if flush_s > 0 and not self.excluded:
+        if flush_s > 0 and not self.excluded and self._failure is None:
             try:
                 await self.flush(timeout_s=flush_s)
             except Full:
@@ -181,6 +169,8 @@ class Endpoint:
         self._write()
         self._wake()
         await self._transport.close()
+        if self._journal is not None:
+            self._journal.close()
 
     # Sending.
 
@@ -195,8 +185,12 @@ class Endpoint:
         if self.backlog() >= self.backlog_max:
             await self._until(lambda: self.backlog() < self.backlog_max, timeout_s)
         self._usable()
-        result = self._step(Invoke(Unicast(dst, bytes(payload))))
+        payload = bytes(payload)
+        result = self._step(Invoke(Unicast(dst, payload)))
         assert isinstance(result, int)
+        if self._journal is not None:
+            self._note(Sent(dst, payload))
+            await self._until(lambda: not self._unwritten, None)
         return result
 
     async def flush(self, *, timeout_s: float | None = None) -> None:
@@ -212,14 +206,14 @@ class Endpoint:
     async def deliveries(self) -> AsyncIterator[Delivery]:
         """Messages in causal order, until the endpoint is closed.  Raises `Excluded`."""
         while True:
-            while self._inbox:
-                yield self._inbox.popleft()
-            if self._closed:
+            try:
+                yield await self.receive()
+            except Closed:
                 return
-            await self._until(lambda: bool(self._inbox) or self._closed, None)
 
     async def receive(self, *, timeout_s: float | None = None) -> Delivery:
         """The next message.  Raises `Closed`, `Excluded`; `TimeoutError` when the time is over."""
+        self.dealt_with()
         if not self._inbox:
             try:
                 await self._until(lambda: bool(self._inbox) or self._closed, timeout_s)
@@ -227,7 +221,17 @@ class Endpoint:
                 raise TimeoutError(f"nothing was delivered in {timeout_s} s") from None
         if not self._inbox:
             raise Closed(f"{self.name!r} is closed")
-        return self._inbox.popleft()
+        self._handed, self._last = True, self._inbox.popleft()
+        return self._last
+
+    def dealt_with(self) -> None:
+        """Say that the message received last need not be handed over again after a restart.
+
+        Asking for the next one says so too.
+        """
+        if self._handed and self._journal is not None and not self._closed:
+            self._note(Dealt())
+        self._handed = False
 
     # What this endpoint knows and keeps.
 
@@ -259,17 +263,21 @@ class Endpoint:
         """
         self._usable()
         self._step(Invoke(PeerDown(peer)))
+        if self._journal is not None:
+            self._note(Down(peer))
 
     # The driver.
 
     def _usable(self) -> None:
+        if self._failure is not None:
+            raise self._failure
         if self._closed or self._loop is None:
             raise Closed(f"{self.name!r} is not open")
         if self.excluded:
             raise Excluded(f"the team has excluded {self.name!r}")
 
     def _on_frame(self, src: Address, data: bytes) -> None:
-        if self._closed:
+        if self._closed or self._failure is not None:
             return
         try:
             envelope = self._codec.decode(data)
@@ -289,6 +297,9 @@ class Endpoint:
                 self._step(Receive(src, packet))
             except PeerError as error:
                 self._refuse(error)
+                continue
+            if self._journal is not None:
+                self._note(Got(src, packet))
 
     def _refuse(self, error: PeerError) -> None:
         self.refused[error.code] += 1
@@ -304,7 +315,8 @@ class Endpoint:
         for command in step.commands:
             kind = type(command)
             if kind is Send:
-                self._post(command.dst, command.message)
+                self._outbox.post(command.dst, command.message)
+                self._write_soon()
             elif kind is Deliver:
                 message = command.message
                 self._inbox.append(Delivery(command.src, message.id, message.payload))
@@ -320,33 +332,50 @@ class Endpoint:
         if not self._closed:
             self._step(Timeout(name))
 
-    def _post(self, dst: Address, packet: Packet) -> None:
-        # Acknowledgements and releases are cumulative: of several, the last says all.
-        if not self._outgoing:
+    def _note(self, entry: Entry) -> None:
+        self._unwritten.append(entry)
+        self._write_soon()
+
+    def _write_soon(self) -> None:
+        if not self._writes_due:
             assert self._loop is not None
+            self._writes_due = True
             self._loop.call_soon(self._write)
-        box = self._outgoing.setdefault(dst, {})
-        key = packet.id if type(packet) is Data else type(packet)
-        box.pop(key, None)
-        box[key] = packet
 
     def _write(self) -> None:
-        outgoing, self._outgoing = self._outgoing, {}
-        for dst, box in outgoing.items():
-            packets = tuple(box.values())
-            for at in range(0, len(packets), FRAME_PACKETS_MAX):
-                self._frames[dst] += 1
-                frame = Frame(packets[at : at + FRAME_PACKETS_MAX])
-                envelope = Envelope(self.name, dst, self._frames[dst], frame)
-                try:
-                    self._transport.send(dst, self._codec.encode(envelope))
-                except NoRoute as error:
-                    _log.warning("%s: %s", self.name, error)
+        """Once a round: what must be on disk first, then what goes to others."""
+        self._writes_due = False
+        if self._failure is not None:
+            return
+        if self._journal is not None and self._unwritten:
+            try:
+                self._record(self._journal)
+            except EnvironmentFault as error:
+                # Nothing that is not on disk may be heard of: from here on this endpoint is mute.
+                _log.error("%s stops: %s", self.name, error)
+                self._failure = error
+                self._wake()
+                return
+        self._outbox.write()
+
+    def _record(self, journal: Journal) -> None:
+        journal.append(self._unwritten)
+        self._unwritten.clear()
+        if journal.size > self._compact_at:
+            began = Began(self.name, self.machine.team, self._incarnation)
+            inbox = tuple(self._inbox)
+            if self._handed and self._last is not None:
+                inbox = (self._last, *inbox)
+            journal.replace([began, Rested(taken(self.state), inbox)])
+            self._compact_at = max(COMPACT_BYTES_MIN, 4 * journal.size)
+        self._wake()
 
     async def _until(self, done: Any, timeout_s: float | None) -> None:
         """Wait for something that steps bring about."""
         deadline = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
         while not done():
+            if self._failure is not None:
+                raise self._failure
             if self.excluded:
                 raise Excluded(f"the team has excluded {self.name!r}")
             if self._closed:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from causal.blocking import BlockingEndpoint
-from causal.endpoint import (
+from causal.endpoint import Endpoint
+from causal.frames import (
     Closed,
     Delivery,
-    Endpoint,
     Excluded,
     Frame,
     Full,

@@ -1,0 +1,61 @@
+"""What endpoints put into frames, hand to applications, and refuse."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, TypeAlias
+
+from causal.messages import Ack, Data, Release
+from messaging.errors import CallerError, EnvironmentFault, PeerError
+from messaging.process import Address, Value
+
+Packet: TypeAlias = Data[bytes] | Ack | Release
+PAYLOAD_BYTES_MAX: Final = 1 << 16
+FRAME_PACKETS_MAX: Final = 64
+COMPACT_BYTES_MIN: Final = 1 << 20
+
+
+class Frame(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """What one endpoint has to say to another at one time."""
+
+    packets: tuple[Packet, ...]
+
+
+class Delivery(NamedTuple):
+    """A message, in causal order.  (`src`, `id`) names it."""
+
+    src: Address
+    id: int
+    payload: bytes
+
+
+class Closed(CallerError):
+    """The endpoint is closed."""
+
+    code = "closed"
+
+
+class TooLong(CallerError):
+    """The payload is over the limit."""
+
+    code = "payload-too-long"
+    remedy = "send a reference to it, or raise payload_bytes_max at every endpoint"
+
+
+class Full(EnvironmentFault):
+    """Too many messages are undelivered, and that did not change within the time given."""
+
+    code = "full"
+    remedy = "wait longer; or a peer has died: say so with peer_down"
+
+
+class Excluded(EnvironmentFault):
+    """The others have excluded this endpoint from their view: it is alone."""
+
+    code = "excluded"
+    remedy = "join again under a new name"
+
+
+class Misdirected(PeerError):
+    """A frame names another sender than the one who sent it, or another destination."""
+
+    code = "misdirected"

@@ -1,0 +1,202 @@
+"""What an endpoint has promised, on disk before anybody hears of it.
+
+A journal holds a snapshot and the events since; replaying them through the pure step gives the
+state again.  An endpoint writes the events of one round of its loop, forces them to disk, and only
+then sends what they gave rise to.  So whoever restarts with its journal has lost nothing: not what
+its application sent, not what it acknowledged.  A message counts as dealt with once its application
+asks for the next one; those not dealt with are handed over again.
+
+A record is its length, the CRC-32 of its body, and the body.  A last record that is cut short is
+one whose effects nobody has seen, and is dropped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Final, TypeAlias
+from zlib import crc32
+
+import msgspec
+
+from causal.messages import Ack, Data, Release
+from causal.snapshot import Snapshot
+from messaging.errors import CallerError, EnvironmentFault
+from messaging.process import Address, Value
+
+
+class Began(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """Whose journal it is, and which of its lives."""
+
+    name: Address
+    team: tuple[Address, ...]
+    incarnation: bytes
+
+
+class Rested(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """The state at one moment, and what was delivered and not dealt with."""
+
+    state: Snapshot
+    inbox: tuple[tuple[Address, int, bytes], ...]
+
+
+class Sent(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """The application sent a message."""
+
+    dst: Address
+    payload: bytes
+
+
+class Got(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """A packet arrived and was taken."""
+
+    src: Address
+    packet: Data[bytes] | Ack | Release
+
+
+class Down(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """A peer was excluded."""
+
+    peer: Address
+
+
+class Dealt(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """The application is done with the oldest delivered message."""
+
+
+Entry: TypeAlias = Began | Rested | Sent | Got | Down | Dealt
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Entry).decode
+_HEAD: Final = 8
+
+
+class JournalInUse(CallerError):
+    """Another process has the journal open."""
+
+    code = "journal-in-use"
+    remedy = "one endpoint, one journal"
+
+
+class WrongJournal(CallerError):
+    """The journal is another endpoint's, or of another team."""
+
+    code = "wrong-journal"
+    remedy = "a team may grow at its end; an endpoint keeps its name"
+
+
+class DamagedJournal(EnvironmentFault):
+    """A record before the last one is damaged: what follows it cannot be trusted."""
+
+    code = "damaged-journal"
+    remedy = "restore the file, or join again under a new name"
+
+
+class Journal:
+    """A file of entries.  `sync=False` leaves it to the system when they reach the disk."""
+
+    def __init__(self, path: str | Path, *, sync: bool = True) -> None:
+        self.path = Path(path)
+        self.sync = sync
+        self.size = 0
+        self._file: IO[bytes] | None = None
+
+    def open(self) -> list[Entry]:
+        """Lock the file and read it.
+
+        Raises `JournalInUse`, `DamagedJournal`, or `EnvironmentFault` where there is no access.
+        """
+        try:
+            self._file = file = open(self.path, "a+b")  # noqa: SIM115 - closed by `close`
+        except OSError as error:
+            raise EnvironmentFault(f"{self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.close()
+            raise JournalInUse(f"{self.path} is open elsewhere") from error
+        file.seek(0)
+        data = file.read()
+        try:
+            entries, good = _read(data)
+        except DamagedJournal:
+            self.close()
+            raise
+        if good < len(data):
+            file.truncate(good)
+        self.size = good
+        return entries
+
+    def append(self, entries: Iterable[Entry]) -> None:
+        """Write, and force to disk.  When this returns they are there."""
+        file = self._opened()
+        data = b"".join(_record(entry) for entry in entries)
+        try:
+            file.write(data)
+            file.flush()
+            if self.sync:
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise EnvironmentFault(f"{self.path}: {error.strerror}") from error
+        self.size += len(data)
+
+    def replace(self, entries: Iterable[Entry]) -> None:
+        """Put `entries` in place of everything; a crash leaves either the old or the new."""
+        self._opened()
+        fresh = self.path.with_name(self.path.name + ".new")
+        data = b"".join(_record(entry) for entry in entries)
+        try:
+            file = open(fresh, "w+b")  # noqa: SIM115 - it becomes the journal's file
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(fresh, self.path)
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+        except OSError as error:
+            raise EnvironmentFault(f"{fresh}: {error.strerror}") from error
+        self.close()
+        self._file, self.size = file, len(data)
+
+    def close(self) -> None:
+        """Close the file and give up the lock.  Twice is once."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _opened(self) -> IO[bytes]:
+        if self._file is None:
+            raise EnvironmentFault(f"{self.path} is not open")
+        return self._file
+
+
+def _record(entry: Entry) -> bytes:
+    body = _encode(entry)
+    return len(body).to_bytes(4, "big") + crc32(body).to_bytes(4, "big") + body
+
+
+def _read(data: bytes) -> tuple[list[Entry], int]:
+    """The entries, and where the last whole one ends."""
+    entries: list[Entry] = []
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        end = at + _HEAD + size
+        body = data[at + _HEAD : end]
+        if end > len(data):
+            break
+        if not body or crc32(body).to_bytes(4, "big") != data[at + 4 : at + _HEAD]:
+            # Zeros or noise up to the end are a write that never finished.
+            if end == len(data) or not any(data[at:]):
+                break
+            raise DamagedJournal(f"a record of {size} bytes at {at} is damaged")
+        try:
+            entries.append(_decode(body))
+        except msgspec.MsgspecError as error:
+            raise DamagedJournal(f"a record at {at} is none of ours: {error}") from error
+        at = end
+    return entries, at

@@ -1,0 +1,51 @@
+"""What an endpoint has to say in one round of its loop, made into as few frames as it takes."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Any
+
+from causal.frames import FRAME_PACKETS_MAX, Frame, Packet
+from causal.messages import Data
+from causal.transports.port import NoRoute, Transport
+from messaging.process import Address, Envelope
+from messaging.wire import Codec
+
+_log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """Packets by destination, in order.
+
+    Acknowledgements and releases are cumulative: of several to one peer, the last says all, and it
+    rides in the frame of whatever else goes there.
+    """
+
+    def __init__(self, name: Address, codec: Codec, transport: Transport) -> None:
+        self.name = name
+        self._codec = codec
+        self._transport = transport
+        self._packets: dict[Address, dict[Any, Packet]] = {}
+        self._frames = Counter[Address]()
+
+    def post(self, dst: Address, packet: Packet) -> None:
+        """Put a packet in."""
+        box = self._packets.setdefault(dst, {})
+        key = packet.id if type(packet) is Data else type(packet)
+        box.pop(key, None)
+        box[key] = packet
+
+    def write(self) -> None:
+        """Hand everything to the transport."""
+        packets, self._packets = self._packets, {}
+        for dst, box in packets.items():
+            rest = tuple(box.values())
+            while rest:
+                now, rest = rest[:FRAME_PACKETS_MAX], rest[FRAME_PACKETS_MAX:]
+                self._frames[dst] += 1
+                envelope = Envelope(self.name, dst, self._frames[dst], Frame(now))
+                try:
+                    self._transport.send(dst, self._codec.encode(envelope))
+                except NoRoute as error:
+                    _log.warning("%s: %s", self.name, error)
