@@ -15,12 +15,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from coherence import Agent, Workspace
+from coherence import Agent, Conflict, Workspace
 from coherence.messages import Replacement
 
 CONTENDER = Path(__file__).parents[1] / "tests/workspace/contenders.py"
@@ -133,6 +134,28 @@ def processes(url: str, count: int) -> float:
     return time.perf_counter() - start
 
 
+def increments() -> tuple[int, int]:
+    """4 threads x 200 increments by plain read and write: how many are there, how many refused."""
+    refused: list[Conflict] = []
+    with Workspace() as workspace:
+        agents = [workspace.agent(f"w{i}") for i in range(4)]
+        agents[0].write("count", "0")
+
+        def work(agent: Agent) -> None:
+            for _ in range(200):
+                try:
+                    agent.write("count", str(int(agent.read("count").text) + 1))
+                except Conflict as conflict:
+                    refused.append(conflict)
+
+        threads = [threading.Thread(target=work, args=(agent,)) for agent in agents]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return int(agents[0].read("count").text), len(refused)
+
+
 def peer(python: str) -> dict[str, float]:
     """The same on agent-coherence, in its own environment."""
     done = subprocess.run([python, str(PEER)], capture_output=True, text=True, check=True)
@@ -155,6 +178,13 @@ def main() -> None:
             print(f"{name:24}{cpu:10.2f}{other:10.1f}{wall:13.1f}{ratio}")
         beside = theirs.get("pair, bytes")
         print(f"{'pair, bytes':24}{pair_bytes():10.0f}" + (f"{beside:33.0f}" if beside else ""))
+        kept, refused = increments()
+        print(f"of 800 plain increments by 4 threads: {kept} kept, {refused} refused, none lost")
+        assert kept + refused == 800
+        if theirs:
+            left, said = theirs["increments kept of 800"], theirs["increments refused"]
+            gone = 800 - left - said
+            print(f"  the peer: {left:.0f} kept, {said:.0f} refused, {gone:.0f} lost in silence")
         print(f"{'open 10,000, ms':34}{opening(folder):10.1f}")
         print(f"{'4 processes x 200, s':34}{processes(f'sqlite:///{folder}/p.db', 200):10.1f}")
 
