@@ -14,9 +14,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from specs.checker.model import Fairness
 from specs.checker.search import StateGraph
+
+if TYPE_CHECKING:
+    from specs.checker.fair_kernel import CompiledPasses
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,36 +36,54 @@ class Lasso:
     loop: int
 
 
+#: Graphs with more states go to the compiled passes, where numba is installed.
+COMPILED_FROM = 50_000
+
+
 class FairGraph:
     """A state graph with the fairness classes of its labels worked out once."""
 
     def __init__(self, graph: StateGraph, fairness: Sequence[Fairness]) -> None:
         self.graph = graph
         self._strong: list[bool] = []
-        self._classes_of_label: list[tuple[int, ...]] = []
+        #: The classes of each label, as a bit set.
+        self._classes: list[int] = []
         numbers: dict[tuple[int, Hashable], int] = {}
         for action in graph.actions:
-            classes = []
+            classes = 0
             for which, condition in enumerate(fairness):
                 key = condition.key(action)
                 if key is not None:
                     number = numbers.setdefault((which, key), len(numbers))
                     if number == len(self._strong):
                         self._strong.append(condition.strong)
-                    classes.append(number)
-            self._classes_of_label.append(tuple(classes))
-        self._all_weak = 0
-        for number, is_strong in enumerate(self._strong):
-            self._all_weak |= 0 if is_strong else 1 << number
-        self._enabled = [self._enabled_in(state) for state in range(len(graph))]
+                    classes |= 1 << number
+            self._classes.append(classes)
+        self._all_weak = sum(
+            1 << number for number, is_strong in enumerate(self._strong) if not is_strong
+        )
+        self._passes = self._compiled() if len(graph) >= COMPILED_FROM else None
+        self._enabled: Sequence[int]
+        if self._passes is not None:
+            self._enabled = self._passes.enabled.tolist()
+        else:
+            self._enabled = [self._enabled_in(state) for state in range(len(graph))]
+
+    def _compiled(self) -> CompiledPasses | None:
+        if find_spec("numba") is None:
+            return None
+        from specs.checker.fair_kernel import CLASSES_MAX, CompiledPasses
+
+        if len(self._strong) > CLASSES_MAX:
+            return None
+        return CompiledPasses(self.graph, self._classes)
 
     def _enabled_in(self, state: int) -> int:
         """The classes with a step that leaves `state`, as a bit set."""
         graph, enabled = self.graph, 0
         for edge in range(graph.offsets[state], graph.offsets[state + 1]):
             if graph.targets[edge] != state:
-                for number in self._classes_of_label[graph.labels[edge]]:
-                    enabled |= 1 << number
+                enabled |= self._classes[graph.labels[edge]]
         return enabled
 
     def eventually(self, good: bytearray) -> Lasso | None:
@@ -71,31 +94,39 @@ class FairGraph:
         """A fair behaviour that avoids the good states from a state of `when` on, or None."""
         return self._avoiding(good, [s for s in range(len(when)) if when[s] and not good[s]])
 
-    def _avoiding(self, good: bytearray, starts: Sequence[int]) -> Lasso | None:
-        graph = self.graph
-        parent: dict[int, tuple[int, int]] = dict.fromkeys(starts, (-1, -1))
-        queue = deque(starts)
-        while queue:
-            state = queue.popleft()
-            for edge in range(graph.offsets[state], graph.offsets[state + 1]):
-                target = graph.targets[edge]
-                if not good[target] and target not in parent:
-                    parent[target] = (state, graph.labels[edge])
-                    queue.append(target)
-        fair = self._fair_component(list(parent))
+    def _avoiding(self, good: bytearray, starts: list[int]) -> Lasso | None:
+        if self._passes is not None:
+            states, before, by = self._passes.reach(good, starts)
+            fair = self._passes.fair_component(states, self._all_weak)
+        else:
+            states, before, by = self._reach(good, starts)
+            fair = self._fair_component(states)
         if fair is None:
             return None
         entry = min(fair)
         loop_states, loop_labels = self._fair_walk(entry, fair)
-        states, labels = [entry], list[int]()
-        while parent[states[-1]][0] >= 0:
-            before, label = parent[states[-1]]
-            states.append(before)
-            labels.append(label)
-        states.reverse()
+        stem, labels = [entry], list[int]()
+        while before[stem[-1]] >= 0:
+            labels.append(self.graph.labels[by[stem[-1]]])
+            stem.append(int(before[stem[-1]]))
+        stem.reverse()
         labels.reverse()
-        loop = len(states) - 1
-        return Lasso(tuple(states + loop_states[1:]), tuple(labels + loop_labels), loop)
+        return Lasso(tuple(stem + loop_states[1:]), tuple(labels + loop_labels), len(stem) - 1)
+
+    def _reach(
+        self, good: bytearray, starts: list[int]
+    ) -> tuple[list[int], dict[int, int], dict[int, int]]:
+        """States reachable without good ones, the state before each and the edge that led there."""
+        graph = self.graph
+        before, by = dict.fromkeys(starts, -1), dict.fromkeys(starts, -1)
+        queue = list(starts)
+        for state in queue:
+            for edge in range(graph.offsets[state], graph.offsets[state + 1]):
+                target = graph.targets[edge]
+                if not good[target] and target not in before:
+                    before[target], by[target] = state, edge
+                    queue.append(target)
+        return queue, before, by
 
     def _fair_component(self, states: list[int]) -> set[int] | None:
         """A connected set of states in which a fair walk can stay for ever, or None."""
@@ -107,7 +138,8 @@ class FairGraph:
                 for state in component:
                     always_on &= self._enabled[state]
                     ever_on |= self._enabled[state]
-                    taken |= self._taken_inside(state, inside)
+                    for _, label in self._edges_inside(state, inside):
+                        taken |= self._classes[label]
                 if always_on & self._all_weak & ~taken:
                     continue
                 starved = ever_on & ~self._all_weak & ~taken
@@ -117,15 +149,6 @@ class FairGraph:
                 if rest:
                     pending.append(rest)
         return None
-
-    def _taken_inside(self, state: int, inside: set[int]) -> int:
-        graph, taken = self.graph, 0
-        for edge in range(graph.offsets[state], graph.offsets[state + 1]):
-            target = graph.targets[edge]
-            if target != state and target in inside:
-                for number in self._classes_of_label[graph.labels[edge]]:
-                    taken |= 1 << number
-        return taken
 
     def _components(self, states: Iterable[int]) -> list[list[int]]:
         """Strongly connected components of the graph on `states` (Tarjan 1972, iterative)."""
@@ -206,17 +229,17 @@ class FairGraph:
                 if off.isdisjoint(states):
                     self._walk_to(states, labels, inside, off)
                 return
-        if any(number in self._classes_of_label[label] for label in labels):
+        if any(self._classes[label] >> number & 1 for label in labels):
             return
         sources = {
             s
             for s in inside
             for _, label in self._edges_inside(s, inside)
-            if number in self._classes_of_label[label]
+            if self._classes[label] >> number & 1
         }
         self._walk_to(states, labels, inside, sources)
         for target, label in self._edges_inside(states[-1], inside):
-            if number in self._classes_of_label[label]:
+            if self._classes[label] >> number & 1:
                 states.append(target)
                 labels.append(label)
                 return

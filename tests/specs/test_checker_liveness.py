@@ -1,9 +1,10 @@
 """Liveness against an oracle that looks for fair lassos by brute force, on small random graphs."""
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from specs.checker import Model, Verdict, check, eventually, leads_to, strong, weak
+from specs.checker import Model, Verdict, check, eventually, leads_to, liveness, strong, weak
 
 NAMES = ("a", "b", "c")
 
@@ -69,14 +70,18 @@ def oracle(size, edges, conditions, starts, good):
     return any(fair <= within for fair in fair_sets(size, edges, conditions, allowed))
 
 
-@settings(max_examples=400)
+@pytest.mark.parametrize("compiled", [False, True])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     graph=graphs(),
     conditions=CONDITIONS,
     good=st.sets(st.integers(0, 4), max_size=3),
     when=st.sets(st.integers(0, 4), max_size=3),
 )
-def test_liveness_agrees_with_brute_force(graph, conditions, good, when):
+def test_liveness_agrees_with_brute_force(monkeypatch, compiled, graph, conditions, good, when):
+    if compiled:
+        pytest.importorskip("numba")
+        monkeypatch.setattr(liveness, "COMPILED_FROM", 0)
     size, edges = graph
     fairness = [(strong if is_strong else weak)(name) for is_strong, name in conditions]
     model = Model(

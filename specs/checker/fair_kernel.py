@@ -1,0 +1,185 @@
+"""Liveness on large graphs: the three passes of `specs.checker.liveness` compiled.  Needs numba."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from specs.checker.search import StateGraph
+
+#: Classes of actions are bits of one word.
+CLASSES_MAX = 64
+
+
+@njit(cache=True)
+def _enabled(offsets: Any, targets: Any, labels: Any, classes: Any, enabled: Any) -> None:
+    for state in range(len(enabled)):
+        bits = np.uint64(0)
+        for edge in range(offsets[state], offsets[state + 1]):
+            if targets[edge] != state:
+                bits |= classes[labels[edge]]
+        enabled[state] = bits
+
+
+@njit(cache=True)
+def _reach(
+    offsets: Any, targets: Any, good: Any, queue: Any, count: Any, before: Any, by: Any
+) -> Any:
+    done = 0
+    while done < count:
+        state = queue[done]
+        done += 1
+        for edge in range(offsets[state], offsets[state + 1]):
+            target = np.int64(targets[edge])
+            if not good[target] and before[target] == -2:
+                before[target] = state
+                by[target] = edge
+                queue[count] = target
+                count += 1
+    return count
+
+
+@njit(cache=True)
+def _components(offsets: Any, targets: Any, active: Any, component: Any) -> Any:
+    """Number the strongly connected components of the active states (Tarjan 1972)."""
+    size = len(active)
+    number = np.full(size, -1, np.int32)
+    low = np.zeros(size, np.int32)
+    stack = np.empty(size, np.int32)
+    work = np.empty(size, np.int32)
+    edges = np.empty(size, np.int64)
+    on_stack = np.zeros(size, np.bool_)
+    counter = 0
+    components = 0
+    height = 0
+    for root in range(size):
+        if not active[root] or number[root] >= 0:
+            continue
+        depth = 0
+        work[0] = root
+        edges[0] = offsets[root]
+        number[root] = counter
+        low[root] = counter
+        counter += 1
+        stack[height] = root
+        height += 1
+        on_stack[root] = True
+        while depth >= 0:
+            state = work[depth]
+            if edges[depth] < offsets[state + 1]:
+                target = np.int64(targets[edges[depth]])
+                edges[depth] += 1
+                if not active[target]:
+                    continue
+                if number[target] < 0:
+                    depth += 1
+                    work[depth] = target
+                    edges[depth] = offsets[target]
+                    number[target] = counter
+                    low[target] = counter
+                    counter += 1
+                    stack[height] = target
+                    height += 1
+                    on_stack[target] = True
+                elif on_stack[target] and number[target] < low[state]:
+                    low[state] = number[target]
+                continue
+            if low[state] == number[state]:
+                while True:
+                    height -= 1
+                    member = stack[height]
+                    on_stack[member] = False
+                    component[member] = components
+                    if member == state:
+                        break
+                components += 1
+            depth -= 1
+            if depth >= 0 and low[state] < low[work[depth]]:
+                low[work[depth]] = low[state]
+    return components
+
+
+@njit(cache=True)
+def _judge(
+    offsets: Any,
+    targets: Any,
+    labels: Any,
+    classes: Any,
+    enabled: Any,
+    active: Any,
+    component: Any,
+    always_on: Any,
+    ever_on: Any,
+    taken: Any,
+) -> None:
+    for state in range(len(active)):
+        if active[state]:
+            which = component[state]
+            always_on[which] &= enabled[state]
+            ever_on[which] |= enabled[state]
+            for edge in range(offsets[state], offsets[state + 1]):
+                target = targets[edge]
+                if target != state and active[target] and component[target] == which:
+                    taken[which] |= classes[labels[edge]]
+
+
+class CompiledPasses:
+    """The passes over one graph."""
+
+    def __init__(self, graph: StateGraph, classes: list[int]) -> None:
+        self._offsets = np.frombuffer(graph.offsets, np.uint32).astype(np.int64)
+        self._targets = np.frombuffer(graph.targets, np.uint32)
+        self._labels = np.frombuffer(graph.labels, np.uint32)
+        self._classes = np.array(classes or [0], np.uint64)
+        self.enabled = np.zeros(len(graph), np.uint64)
+        _enabled(self._offsets, self._targets, self._labels, self._classes, self.enabled)
+
+    def reach(self, good: bytearray, starts: list[int]) -> tuple[Any, Any, Any]:
+        """States reachable without good ones, the state before each and the edge that led there."""
+        size = len(good)
+        queue = np.empty(size, np.int64)
+        queue[: len(starts)] = starts
+        before, by = np.full(size, -2, np.int64), np.full(size, -1, np.int64)
+        before[starts] = -1
+        flags = np.frombuffer(good, np.uint8)
+        count = _reach(self._offsets, self._targets, flags, queue, len(starts), before, by)
+        return queue[:count], before, by
+
+    def fair_component(self, states: Any, all_weak: int) -> set[int] | None:
+        """A connected set of states in which a fair walk can stay for ever, or None."""
+        active = np.zeros(len(self.enabled), np.bool_)
+        active[states] = True
+        component = np.full(len(active), -1, np.int32)
+        weak = np.uint64(all_weak)
+        while active.any():
+            count = _components(self._offsets, self._targets, active, component)
+            always_on = np.full(count, ~np.uint64(0), np.uint64)
+            ever_on, taken = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
+            _judge(
+                self._offsets,
+                self._targets,
+                self._labels,
+                self._classes,
+                self.enabled,
+                active,
+                component,
+                always_on,
+                ever_on,
+                taken,
+            )
+            possible = always_on & weak & ~taken == 0
+            starved = ever_on & ~weak & ~taken
+            fair = np.flatnonzero(possible & (starved == 0))
+            if len(fair):
+                # Components are numbered from the sinks up; any will do, the one first found is it.
+                member = active & np.isin(component, fair)
+                first = component[np.flatnonzero(member)[0]]
+                return set(np.flatnonzero(active & (component == first)).tolist())
+            rest = active.copy()
+            rest[active] = possible[component[active]] & (
+                self.enabled[active] & starved[component[active]] == 0
+            )
+            active = rest
+        return None
