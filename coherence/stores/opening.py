@@ -9,8 +9,18 @@ from coherence.stores.memory import MemoryStore
 from coherence.stores.port import Retention, Store
 
 
-def open_store(url: str, retention: Retention | None = None) -> Store:
-    """The store that `url` names.  Raises `BadUrl`, or `StoreFault` where it cannot be opened."""
+def open_store(
+    url: str,
+    retention: Retention | None = None,
+    *,
+    create: bool = True,
+    readonly: bool = False,
+) -> Store:
+    """The store that `url` names.  Raises `BadUrl`, or `StoreFault` where it cannot be opened.
+
+    With `create` false one that is not there is `StoreMissing`; with `readonly` nothing is written,
+    and only what looks may be called.
+    """
     try:
         scheme = urlsplit(url).scheme
     except ValueError as error:
@@ -18,13 +28,15 @@ def open_store(url: str, retention: Retention | None = None) -> Store:
     if scheme == "memory":
         if url != "memory://":
             raise BadUrl(f"{url!r} names something", remedy="memory:// names nothing")
+        if readonly or not create:
+            raise BadUrl("a store in memory is seen by its own process alone")
         return MemoryStore(retention)
     if scheme == "sqlite":
         from coherence.stores.sqlite import SqliteStore
 
-        return SqliteStore.open(url, retention)
+        return SqliteStore.open(url, retention, create=create, readonly=readonly)
     if scheme in ("postgresql", "postgres"):
         from coherence.stores.postgres import PostgresStore
 
-        return PostgresStore.open(url, retention)
+        return PostgresStore.open(url, retention, create=create, readonly=readonly)
     raise BadUrl(f"{url!r} has no scheme that a store understands")

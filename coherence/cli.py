@@ -1,0 +1,299 @@
+"""The command line of ``python -m coherence``: look into a workspace, and keep it in order.
+
+What only looks opens the store to read and never blocks a writer.  Exit codes: 0 all is well; 1
+`check` found damage; 2 the request was wrong; 3 the store failed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from coherence.contents import Content, Kind
+from coherence.errors import BadRef, InvalidName, UnknownArtifact, UnknownVersion
+from coherence.refs import Ref, check_name
+from coherence.stores.opening import open_store
+from coherence.stores.port import Entry, Retention, Row, Store
+from coherence.workspace.delta import diff as difference
+from coherence.workspace.workspace import Workspace
+from messaging.errors import EnvironmentFault, ToolkitError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Look into a workspace, and keep it in order.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Url = Annotated[
+    str,
+    typer.Option("--store", "-s", envvar="COHERENCE_STORE", help="sqlite:///... or postgresql://"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+TEAM = "sqlite:///team.db"
+WATCH_S = 60.0
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Errors of ours end the command with one line, and say what to do."""
+    try:
+        yield
+    except ToolkitError as error:
+        typer.echo(f"{error.code}: {error}", err=True)
+        raise typer.Exit(3 if isinstance(error, EnvironmentFault) else 2) from None
+
+
+@contextmanager
+def _looking(url: str) -> Iterator[Store]:
+    with _reported():
+        store = open_store(url, create=False, readonly=True)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+@app.command()
+def status(url: Url = TEAM, json: Json = False) -> None:
+    """Agents, artifacts, who holds what, who waits, and until when leases last."""
+    with _looking(url) as store:
+        members = store.members()
+        rows = {name: stored.row for name in store.names() if (stored := store.row(name))}
+    if json:
+        homes = {name: _shown(row) for name, row in rows.items()}
+        _print_json({"agents": members, "artifacts": homes})
+        return
+    agents = Table("agent", "session", "since", title="Agents")
+    for member in members:
+        agents.add_row(member.agent, str(member.session), _when(member.since))
+    artifacts = Table("artifact", "bytes", "state", "copies at", "grant", "waiting")
+    artifacts.title = "Artifacts"
+    for name, row in rows.items():
+        home, shown = row.state, _shown(row)
+        grant = f"{home.owner} until {_when(row.timers[0][1])}" if home.owner and row.timers else ""
+        artifacts.add_row(
+            f"{name}@{home.version}",
+            str(len(home.content)),
+            str(home.at),
+            " ".join(shown["sharers"]),
+            grant or home.owner,
+            " ".join(shown["queue"]),
+        )
+    Console().print(agents, artifacts)
+
+
+@app.command("log")
+def log_(
+    name: Annotated[str, typer.Argument(help="One artifact; all of them by default.")] = "",
+    url: Url = TEAM,
+    json: Json = False,
+) -> None:
+    """The versions that are kept: who wrote them, and when."""
+    with _looking(url) as store:
+        names = [check_name(name)] if name else store.names(deleted=True)
+        found = [(each, entry) for each in names for entry in store.history(each)]
+        if name and not found:
+            raise UnknownArtifact(f"there is no artifact {name!r}")
+    found.sort(key=lambda pair: (pair[1].at, pair[0], pair[1].version))
+    if json:
+        _print_json([{"ref": f"{each}@{entry.version}", "entry": entry} for each, entry in found])
+        return
+    for each, entry in found:
+        what = "deleted" if entry.handle.kind is Kind.TOMBSTONE else f"{len(entry.handle)} bytes"
+        pinned = "  pinned" if entry.pinned else ""
+        ref = f"{each}@{entry.version}"
+        typer.echo(f"{_when(entry.at)}  {ref:30} {entry.author:16} {what}{pinned}")
+
+
+@app.command()
+def show(
+    ref: Annotated[str, typer.Argument(help="plan.md, or plan.md@3.")], url: Url = TEAM
+) -> None:
+    """The content of an artifact, as it is."""
+    with _looking(url) as store:
+        content = _read(store, ref)[1]
+    sys.stdout.buffer.write(content.encode() if isinstance(content, str) else content)
+    sys.stdout.flush()
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="Such as plan.md@3.")],
+    new: Annotated[str, typer.Argument(help="The current version by default.")] = "",
+    url: Url = TEAM,
+) -> None:
+    """What one version changes in another."""
+    with _looking(url) as store:
+        before, after = _read(store, old)[1], _read(store, new or old.rpartition("@")[0] or old)[1]
+        if not (isinstance(before, str) and isinstance(after, str)):
+            raise BadRef("one of the two is no text")
+    typer.echo(difference(before, after).render(before), nl=False)
+
+
+@app.command()
+def watch(
+    pattern: Annotated[str, typer.Argument(help="Such as 'notes/*'.")] = "*",
+    url: Url = TEAM,
+    since: Annotated[int, typer.Option(help="From that line of the log on; -1: from now.")] = -1,
+    count: Annotated[int, typer.Option(help="End after so many changes; 0: never.")] = 0,
+) -> None:
+    """Versions as they are published, until interrupted."""
+    console, seen = Console(), 0
+    with _reported():
+        # To be rung it has to say where the bell is: not read-only, but nobody waits for it.
+        store = open_store(url, create=False)
+        try:
+            place = store.head() if since < 0 else since
+            while True:
+                changes = store.since(place)
+                if changes.gap:
+                    console.print("[yellow]... some changes are no longer in the log[/]")
+                for change in changes.entries:
+                    if change.version and fnmatchcase(change.artifact, pattern):
+                        ref = f"{change.artifact}@{change.version}"
+                        console.print(f"[dim]{_when(change.at)}[/] [bold]{ref}[/] {change.author}")
+                        seen += 1
+                        if seen == count:
+                            return
+                place = changes.seq
+                if not changes.entries:
+                    store.wait(place, WATCH_S)
+        except KeyboardInterrupt:
+            return
+        finally:
+            store.close()
+
+
+@app.command()
+def check(url: Url = TEAM) -> None:
+    """Hold every row and every version against its invariants and its hash."""
+    with _looking(url) as store:
+        names = store.names(deleted=True)
+        damage = list(store.check())
+    for line in damage:
+        typer.echo(line)
+    if damage:
+        raise typer.Exit(1)
+    typer.echo(f"{len(names)} artifacts are in order.")
+
+
+@app.command()
+def export(
+    folder: Path,
+    url: Url = TEAM,
+    pattern: Annotated[str, typer.Option(help="Only artifacts that match.")] = "*",
+) -> None:
+    """Write every artifact's current content to a file of its name."""
+    with _looking(url) as store:
+        names = [name for name in store.names() if fnmatchcase(name, pattern)]
+        for name in names:
+            content = _read(store, name)[1]
+            file = folder / check_name(name)  # checked again: a path is made of it
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content.encode() if isinstance(content, str) else content)
+            except OSError as error:
+                raise EnvironmentFault(f"{file}: {error.strerror or error}") from error
+    typer.echo(f"{len(names)} artifacts written to {folder}.")
+
+
+@app.command("import")
+def import_(
+    folder: Path,
+    url: Url = TEAM,
+    agent: Annotated[str, typer.Option(help="Who is named as the author.")] = "import",
+) -> None:
+    """Publish every file of a folder as an artifact of its name, where it differs."""
+    with _reported():
+        files = _files(folder)
+        published = 0
+        with Workspace(url) as workspace, workspace.agent(agent) as author:
+            for name, content in files.items():
+                try:
+                    if author.read(name).content == content:
+                        continue
+                except UnknownArtifact:
+                    pass
+                author.write(name, content)
+                published += 1
+    typer.echo(f"{published} of {len(files)} files published.")
+
+
+@app.command()
+def gc(
+    url: Url = TEAM,
+    versions: Annotated[int, typer.Option(help="Keep so many of each artifact.", min=1)] = 64,
+    age_s: Annotated[float, typer.Option(help="And none older than this; 0: any age.")] = 0.0,
+) -> None:
+    """Let go of old versions, and give back room.  Current and pinned ones are kept."""
+    with _reported():
+        store = open_store(url, Retention(versions, age_s or None), create=False)
+        try:
+            gone = store.tidy()
+        finally:
+            store.close()
+    typer.echo(f"{gone} versions let go.")
+
+
+def _read(store: Store, ref: str) -> tuple[Entry, Content]:
+    """What `show` and `diff` mean by a ref: a version, or the current one."""
+    if "@" in ref:
+        wanted = Ref.parse(ref)
+        name, version = wanted.name, wanted.version
+    else:
+        name = check_name(ref)
+        stored = store.row(name)
+        if stored is None or not stored.row.exists:
+            raise UnknownArtifact(f"there is no artifact {name!r}")
+        version = stored.row.state.version
+    found = store.read(name, version)
+    if found is None:
+        raise UnknownVersion(f"{name}@{version} is not kept")
+    return found
+
+
+def _files(folder: Path) -> dict[str, Content]:
+    """Every file below `folder`, by the name it would have; nothing is read where one cannot."""
+    if not folder.is_dir():
+        raise InvalidName(f"there is no folder {folder}", remedy="name a folder of files")
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    named = {check_name(path.relative_to(folder).as_posix()): path for path in paths}
+    contents: dict[str, Content] = {}
+    for name, path in named.items():
+        data = path.read_bytes()
+        try:
+            contents[name] = data.decode()
+        except UnicodeDecodeError:
+            contents[name] = data
+    return contents
+
+
+def _shown(row: Row) -> dict[str, list[str]]:
+    home = row.state
+    return {
+        "version": [str(home.version)],
+        "state": [str(home.at)],
+        "sharers": [sharer.cache for sharer in home.sharers],
+        "owner": [home.owner] if home.owner else [],
+        "queue": [waiter.cache for waiter in home.queue],
+    }
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(at).isoformat(" ", "seconds")
+
+
+def _print_json(value: object) -> None:
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -1,0 +1,136 @@
+"""The command line: what it shows, what it refuses, and that looking blocks nobody."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from coherence import Workspace
+from coherence.cli import app
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path}/team.db"
+
+
+@pytest.fixture
+def team(url):
+    with Workspace(url) as workspace:
+        ann = workspace.agent("ann")
+        ann.write("plan.md", "one\ntwo\n")
+        ann.write("plan.md", "one\n2\n")
+        ann.write("notes/raw", b"\x00\xff")
+        ann.write("gone.md", "text")
+        ann.delete("gone.md")
+        yield workspace
+
+
+def run(url, *words, code=0):
+    done = CliRunner().invoke(app, [words[0], "--store", url, *words[1:]])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == code, done.output
+    return done
+
+
+def test_status(team, url):
+    with team.agent("bob").edit("plan.md") as draft:
+        shown = json.loads(run(url, "status", "--json").stdout)
+        assert [agent[1] for agent in shown["agents"]] == ["ann", "bob"]
+        assert sorted(shown["artifacts"]) == ["notes/raw", "plan.md"]
+        assert shown["artifacts"]["plan.md"]["owner"] == ["bob"]
+        table = run(url, "status").stdout
+        assert "plan.md@2" in table
+        assert "bob" in table
+        draft.discard()
+
+
+def test_log(team, url):
+    lines = run(url, "log").stdout.splitlines()
+    assert len(lines) == 5
+    assert "deleted" in lines[-1]
+    assert [line.split()[2] for line in run(url, "log", "plan.md").stdout.splitlines()] == [
+        "plan.md@1",
+        "plan.md@2",
+    ]
+    assert len(json.loads(run(url, "log", "--json").stdout)) == 5
+    assert "unknown_artifact" in run(url, "log", "nothing.md", code=2).stderr
+
+
+def test_show(team, url):
+    assert run(url, "show", "plan.md").stdout == "one\n2\n"
+    assert run(url, "show", "plan.md@1").stdout == "one\ntwo\n"
+    assert run(url, "show", "notes/raw").stdout_bytes == b"\x00\xff"
+    for ref in ("plan.md@9", "gone.md", "nothing", "../x", "plan.md@x"):
+        assert run(url, "show", ref, code=2).stdout == ""
+
+
+def test_diff(team, url):
+    assert run(url, "diff", "plan.md@1").stdout == "@@ -2 +2 @@\n-two\n+2\n"
+    assert run(url, "diff", "plan.md@2", "plan.md@1").stdout == "@@ -2 +2 @@\n-2\n+two\n"
+    run(url, "diff", "plan.md@1", "notes/raw", code=2)
+
+
+def test_watch(team, url):
+    shown = run(url, "watch", "plan*", "--since", "0", "--count", "2").stdout
+    assert [line.split()[2] for line in shown.splitlines()] == ["plan.md@1", "plan.md@2"]
+
+
+def test_check(team, url):
+    assert "3 artifacts are in order" in run(url, "check").stdout
+    team._store._write.execute("UPDATE history SET digest = x'00' WHERE kind = 'bytes'")
+    assert "notes/raw@1" in run(url, "check", code=1).stdout
+
+
+def test_export_and_import(team, url, tmp_path):
+    folder = tmp_path / "out"
+    run(url, "export", str(folder))
+    assert (folder / "plan.md").read_bytes() == b"one\n2\n"
+    assert (folder / "notes/raw").read_bytes() == b"\x00\xff"
+    assert not (folder / "gone.md").exists()
+    (folder / "plan.md").write_text("three\n")
+    (folder / "new.md").write_text("new\n")
+    assert "2 of 3 files" in run(url, "import", str(folder)).stdout
+    assert team.agent("ann").read("plan.md").text == "three\n"
+    assert [entry.author for entry in team.history("plan.md")] == ["ann", "ann", "import"]
+    (folder / "bad@1").write_text("a name that is none")
+    (folder / "aaa").write_text("would come first")
+    assert "invalid_name" in run(url, "import", str(folder), code=2).stderr
+    assert "aaa" not in team.names()
+
+
+def test_gc(team, url):
+    assert "2 versions let go" in run(url, "gc", "--versions", "1").stdout
+    assert [entry.version for entry in team.history("plan.md")] == [2]
+
+
+@pytest.mark.parametrize("command", [["status"], ["log"], ["show", "plan.md"], ["check"]])
+def test_looking_neither_waits_for_a_writer_nor_holds_one_up(team, url, command, snapshot):
+    before = snapshot(team)
+    with team._store.transaction(publishes=False) as tx:
+        tx.load("plan.md")
+        run(url, *command)
+    assert snapshot(team) == before
+
+
+def test_a_store_that_is_not_there(tmp_path):
+    url = f"sqlite:///{tmp_path}/none.db"
+    for command in ("status", "log", "check", "gc", "watch"):
+        assert "store_missing" in run(url, command, code=3).stderr
+    assert not (tmp_path / "none.db").exists()
+    assert "bad_url" in run("memory://", "status", code=2).stderr
+
+
+def test_as_a_module(team, url):
+    done = subprocess.run(
+        [sys.executable, "-m", "coherence", "show", "plan.md", "--store", url],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "one\n2\n"
