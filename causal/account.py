@@ -1,0 +1,178 @@
+"""What a trace says of each message: when it went, what held it, whose secret it was, and the cost.
+
+Pure: from the lines of a trace (`messaging.trace`) to accounts.  Nothing but events and commands is
+read, so any protocol's trace will do.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+Name: TypeAlias = tuple[str, int]
+
+
+class Line(Protocol):
+    """A step in a trace."""
+
+    @property
+    def time(self) -> float: ...
+
+    @property
+    def process(self) -> str: ...
+
+    @property
+    def event(self) -> dict[str, Any]: ...
+
+    @property
+    def commands(self) -> list[dict[str, Any]]: ...
+
+
+@dataclass
+class Account:
+    """One message.  Times are the driver's; None has not happened by the end of the trace."""
+
+    src: str
+    id: int
+    dst: str
+    sent: float
+    went: float | None = None
+    arrived: float | None = None
+    delivered: float | None = None
+    told: float | None = None
+    """When the recipient was released, or had been by the time of delivery."""
+    eager: bool = False
+    secrets: tuple[Name, ...] = ()
+    """Those that its sender kept from others when it was sent."""
+    behind: tuple[Name, ...] = ()
+    """The sender's own earlier messages that were undelivered."""
+
+    @property
+    def name(self) -> str:
+        """As in explanations: a2 is the second message of a."""
+        return f"{self.src}{self.id}"
+
+    def held(self, end: float) -> float:
+        """Time spent waiting in its sender."""
+        return (end if self.went is None else self.went) - self.sent
+
+    def buffered(self, end: float) -> float:
+        """Time spent waiting in its receiver."""
+        if self.arrived is None:
+            return 0.0
+        return (end if self.delivered is None else self.delivered) - self.arrived
+
+    def kept(self, end: float) -> float:
+        """How long its recipient kept it a secret."""
+        if not self.eager or self.delivered is None:
+            return 0.0
+        return max(0.0, (end if self.told is None else self.told) - self.delivered)
+
+    def why(self) -> str:
+        """The reason that it waited, or went eagerly, in words."""
+        if self.went is None or self.went > self.sent:
+            if self.secrets:
+                listed = ", ".join(f"{owner}{id}" for owner, id in self.secrets)
+                return f"held: {self.src} kept the secret {listed}"
+            listed = ", ".join(f"{owner}{id}" for owner, id in self.behind)
+            return f"held: {listed or 'an earlier message'} was undelivered"
+        if self.arrived is not None and self.delivered != self.arrived:
+            return f"buffered: {self.dst} lacked something that came before it"
+        if self.eager:
+            listed = ", ".join(f"{owner}{id}" for owner, id in self.behind)
+            return f"eager: {listed or 'an earlier message'} was undelivered"
+        return ""
+
+
+@dataclass
+class Accounts:
+    """All messages of a trace, in the order in which they were sent."""
+
+    messages: dict[Name, Account] = field(default_factory=dict)
+    end: float = 0.0
+
+    def __iter__(self) -> Any:
+        """The messages, oldest first."""
+        return iter(self.messages.values())
+
+
+def accounts(lines: Iterable[Line]) -> Accounts:
+    """The account of every message in a trace."""
+    book = Accounts()
+    secrets: defaultdict[str, set[Name]] = defaultdict(set)
+    told: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for line in lines:
+        book.end = max(book.end, line.time)
+        here, event = line.process, line.event
+        content = event.get("request") or event.get("message") or {}
+        kind = content.get("type", "") if isinstance(content, dict) else ""
+        if event.get("type") == "Receive":
+            src = str(event["src"])
+            if kind.endswith("Data") and (found := book.messages.get((src, _id(content)))):
+                found.arrived = line.time if found.arrived is None else found.arrived
+            if kind == "Release":
+                told[here, src] = max(told[here, src], int(content["id"]))
+                for name in {s for s in secrets[here] if s[0] == src and s[1] <= content["id"]}:
+                    secrets[here].discard(name)
+                    if name in book.messages:
+                        book.messages[name].told = line.time
+        if kind == "PeerDown":
+            secrets[here] = {s for s in secrets[here] if s[0] != content["peer"]}
+        if kind == "Unicast":
+            _open(book, line, content, secrets[here])
+        for command in line.commands:
+            _command(book, line, command, secrets[here], told)
+    return book
+
+
+def _open(book: Accounts, line: Line, request: dict[str, Any], secrets: set[Name]) -> None:
+    answers = [c["result"] for c in line.commands if c.get("type") == "Respond"]
+    if not answers:
+        return
+    here, dst = line.process, str(request["dst"])
+    book.messages[here, int(answers[0])] = Account(
+        here,
+        int(answers[0]),
+        dst,
+        line.time,
+        secrets=tuple(sorted(s for s in secrets if s[0] != dst)) or tuple(sorted(secrets)),
+        behind=tuple(
+            (m.src, m.id) for m in book if m.src == here and m.dst != here and m.delivered is None
+        ),
+    )
+
+
+def _command(
+    book: Accounts,
+    line: Line,
+    command: dict[str, Any],
+    secrets: set[Name],
+    told: dict[tuple[str, str], int],
+) -> None:
+    here, message = line.process, command.get("message")
+    if not isinstance(message, dict):
+        return
+    if command["type"] == "Send" and str(message.get("type", "")).endswith("Data"):
+        found = book.messages.get((here, _id(message)))
+        if found is not None and found.went is None:
+            found.went = line.time
+            found.eager = bool(message.get("eager") or message.get("avoid"))
+    elif command["type"] == "Deliver":
+        name = (str(command["src"]), int(message["id"]))
+        found = book.messages.get(name)
+        if found is None:
+            return
+        found.delivered = line.time
+        if found.src == here:
+            found.went = found.arrived = line.time
+        if found.eager and name[1] > told[here, name[0]]:
+            secrets.add(name)
+        elif found.eager:
+            found.told = line.time
+
+
+def _id(packet: dict[str, Any]) -> int:
+    # A vector names a broadcast by its sender's entry, which only a delivery tells.
+    return int(packet.get("id", 0))

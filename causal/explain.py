@@ -1,0 +1,189 @@
+"""Why each message was held or went eagerly, what secret was kept how long, and what it cost.
+
+    python -m causal.explain TRACE
+
+Reads a trace of any delivery protocol, as `messaging.trace.TraceWriter` writes it, and prints a
+line for each message with its time drawn: waiting in its sender (·), on its way (─), waiting in its
+receiver (:), delivered (●), a secret of its recipient (▒).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from html import escape
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from causal.account import Account, Accounts, accounts
+from messaging.errors import CallerError, ToolkitError
+from messaging.trace import read
+
+BAR = 40
+
+
+def bar(message: Account, start: float, end: float, width: int = BAR) -> str:
+    """The message's time, drawn on the trace's."""
+    scale = (width - 1) / (end - start) if end > start else 0.0
+    cells = [" "] * width
+
+    def fill(begin: float | None, finish: float | None, sign: str) -> None:
+        if begin is None:
+            return
+        last = end if finish is None else finish
+        for place in range(round((begin - start) * scale), round((last - start) * scale) + 1):
+            cells[place] = sign
+
+    if message.eager and message.delivered is not None:
+        fill(message.delivered, message.told, "▒")
+    fill(message.went, message.arrived, "─")
+    if message.held(end):
+        fill(message.sent, message.went, "·")
+    if message.buffered(end):
+        fill(message.arrived, message.delivered, ":")
+    if message.delivered is not None:
+        cells[round((message.delivered - start) * scale)] = "●"
+    return "".join(cells)
+
+
+def table(book: Accounts) -> Table:
+    """A line for each message."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("message", "sent", "latency", "held", "secret", "why", ""):
+        right = heading in ("sent", "latency", "held", "secret")
+        made.add_column(heading, justify="right" if right else "left", no_wrap=heading != "why")
+    start = min((message.sent for message in book), default=0.0)
+    for m in book:
+        waited = m.held(book.end) + m.buffered(book.end)
+        made.add_row(
+            f"{m.name} → {m.dst}",
+            f"{m.sent:g}",
+            "never" if m.delivered is None else f"{m.delivered - m.sent:.3g}",
+            f"{waited:.3g}" if waited else "",
+            f"{m.kept(book.end):.3g}" if m.kept(book.end) else "",
+            m.why(),
+            bar(m, start, book.end),
+        )
+    return made
+
+
+def summary(book: Accounts) -> dict[str, float]:
+    """The trace in figures; times are means over the messages that they are about."""
+    messages = list(book)
+    held = [m.held(book.end) for m in messages if m.held(book.end) > 0]
+    kept = [m.kept(book.end) for m in messages if m.kept(book.end) > 0]
+    latencies = [m.delivered - m.sent for m in messages if m.delivered is not None]
+    return {
+        "messages": len(messages),
+        "undelivered": sum(m.delivered is None for m in messages),
+        "eager": sum(m.eager for m in messages),
+        "held": len(held),
+        "held_mean": sum(held) / len(held) if held else 0.0,
+        "secrets": len(kept),
+        "secret_mean": sum(kept) / len(kept) if kept else 0.0,
+        "latency_mean": sum(latencies) / len(latencies) if latencies else 0.0,
+    }
+
+
+def svg(book: Accounts) -> str:
+    """The same picture as a drawing that stands alone."""
+    start = min((message.sent for message in book), default=0.0)
+    span = max(book.end - start, 1e-9)
+    left, width, row = 110, 640, 18
+    parts = []
+
+    def phase(y: int, begin: float | None, finish: float | None, colour: str, what: str) -> None:
+        if begin is None:
+            return
+        last = book.end if finish is None else finish
+        x = left + (begin - start) / span * width
+        length = max(1.0, (last - begin) / span * width)
+        parts.append(
+            f'<rect x="{x:.1f}" y="{y + 4}" width="{length:.1f}" height="10" fill="{colour}">'
+            f"<title>{escape(what)}</title></rect>"
+        )
+
+    for number, m in enumerate(book):
+        y = number * row
+        parts.append(f'<text x="4" y="{y + 13}">{escape(f"{m.name} → {m.dst}")}</text>')
+        if m.held(book.end):
+            phase(y, m.sent, m.went, "#e0a030", m.why())
+        phase(y, m.went, m.arrived, "#4878a8", "on its way")
+        if m.buffered(book.end):
+            phase(y, m.arrived, m.delivered, "#e0a030", m.why())
+        if m.kept(book.end):
+            phase(y, m.delivered, m.told, "#b05050", f"a secret of {m.dst}")
+    height = max(1, len(book.messages)) * row + 6
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 10}" height="{height}" '
+        f'font-family="monospace" font-size="12">{"".join(parts)}</svg>\n'
+    )
+
+
+def mermaid(book: Accounts) -> str:
+    """A sequence diagram: messages where they are delivered, secrets as notes."""
+    happened: list[tuple[float, int, str]] = []
+    for number, m in enumerate(book):
+        if m.held(book.end):
+            happened.append((m.sent, number, f"Note over {m.src}: {m.name} {m.why()}"))
+        if m.delivered is not None:
+            arrow = "-->>" if m.eager else "->>"
+            happened.append((m.delivered, number, f"{m.src}{arrow}{m.dst}: {m.name}"))
+        if m.kept(book.end):
+            note = f"Note over {m.dst}: keeps {m.name} for {m.kept(book.end):g}"
+            happened.append((m.delivered or 0.0, number, note))
+    return "sequenceDiagram\n" + "".join(f"    {line}\n" for _, _, line in sorted(happened))
+
+
+def main(
+    trace: Annotated[Path, typer.Argument(help="A file that TraceWriter wrote.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Accounts and summary as JSON.")] = False,
+    drawing: Annotated[Path | None, typer.Option("--svg", help="Write a drawing there.")] = None,
+    as_mermaid: Annotated[bool, typer.Option("--mermaid", help="A Mermaid diagram.")] = False,
+) -> None:
+    """Explain a trace, message by message.
+
+    Exit codes: 0 fine, 1 the file cannot be read or written, 2 it is no trace.
+    """
+    try:
+        book = accounts(read(trace))
+        if drawing is not None:
+            drawing.write_text(svg(book), encoding="utf-8")
+    except (ToolkitError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, CallerError) else 1) from None
+    if as_json:
+        body: dict[str, Any] = {"summary": summary(book), "messages": list(book)}
+        _write(msgspec.json.format(msgspec.json.encode(body)).decode() + "\n")
+    elif as_mermaid:
+        _write(mermaid(book))
+    else:
+        figures = ", ".join(f"{key} {value:g}" for key, value in summary(book).items())
+        terminal = sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if terminal else 150
+        console = Console(width=width, force_terminal=terminal, highlight=False)
+        with console.capture() as captured:
+            console.print(table(book), figures, sep="")
+        _write(captured.get())
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EINVAL):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    typer.run(main)
