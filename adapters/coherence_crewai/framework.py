@@ -19,7 +19,7 @@ def require(distribution: str = "crewai") -> None:
     except PackageNotFoundError as error:
         raise FrameworkMissing(f"{distribution} is not installed") from error
     # The first release with typed tool failures and scoped hooks; the first that is not out yet.
-    if not (1, 15, 10) <= tuple(map(int, found.split(".")[:3])) < (2,):
+    if not (1, 15, 10) <= tuple(int(n) for n in found.split(".") if n.isdecimal()) < (2,):
         raise FrameworkMissing(f"{distribution} from 1.15.10 to before 2 is needed, not {found}")
 
 

@@ -51,7 +51,8 @@ class Desk:
     """Where one agent works: it does one thing at a time, though CrewAI calls tools in threads."""
 
     def __init__(self, workspace: Workspace, name: str) -> None:
-        self.workspace, self.agent = workspace, workspace.agent(name)
+        workspace.agent(name)
+        self.workspace, self.name = workspace, name
         self._turn, self._calls = Lock(), count(1)
 
     def answer(self, call: Any) -> str | ToolFailure:
@@ -59,7 +60,7 @@ class Desk:
         number = f"\n[call {next(self._calls)}]"
         try:
             with self._turn:
-                return str(call.on(self.agent)) + number
+                return str(call.on(self.workspace.agent(self.name))) + number
         except ToolkitError as error:
             again = error.fault == "environment"
             return ToolFailure(message=self._say(error) + number, code=error.code, retryable=again)

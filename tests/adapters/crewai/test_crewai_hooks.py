@@ -1,0 +1,219 @@
+"""What the hooks tell, what they check, and that they leave no trace."""
+
+import asyncio
+
+import pytest
+
+pytest.importorskip("crewai")
+
+from coherence_crewai import artifact_tools, coherence_hooks
+from coherence_crewai.hooks import NOTICE
+from crewai import Crew, Task
+from crewai.hooks import InterceptionPoint, get_hooks
+from crewai.hooks.dispatch import scoped_hooks
+
+from coherence import BadArgument, Workspace
+
+READ = ("read_artifact", {"name": "plan.md"})
+PLAN = "# Plan\n" + "".join(f"- step {number}: as agreed\n" for number in range(40))
+
+
+@pytest.fixture
+def planner(workspace):
+    agent = workspace.agent("planner")
+    agent.write("plan.md", PLAN)
+    return agent
+
+
+def changes(planner, then, text="# Plan 2"):
+    def turn(messages):
+        planner.update("plan.md", lambda _: text)
+        return then
+
+    return turn
+
+
+def notices(prompt):
+    return [m["content"] for m in prompt if str(m.get("content")).startswith(NOTICE)]
+
+
+# Notices.
+
+
+def test_news_comes_last_once_and_does_not_stay(team, planner, native):
+    other = ("write_artifact", {"name": "other.md", "text": "x"})
+    turns = [READ, changes(planner, other), changes(planner, READ, "# 3"), "done"]
+    coder = team.agent("coder", turns, native=native)
+    team.run(coder)
+    told = [notices(prompt) for prompt in coder.llm.prompts]
+    line = "plan.md is now plan.md@2, by planner; you were last shown plan.md@1."
+    assert told[0] == told[1] == []
+    assert told[2] == [f"{NOTICE}\n{line}"]
+    assert coder.llm.prompts[2][-1]["role"] == "user"
+    assert coder.llm.prompts[2][-1]["content"] == told[2][0]
+    assert told[3] == [], "what it read since is the newest"
+
+
+def test_own_writes_are_no_news(team, planner, workspace, native):
+    write = ("write_artifact", {"name": "plan.md", "text": "# Mine", "base": "plan.md@1"})
+    coder = team.agent("coder", [READ, write, "done"], native=native)
+    team.run(coder)
+    assert workspace.agent("judge").read("plan.md").text == "# Mine"
+    assert [notices(prompt) for prompt in coder.llm.prompts] == [[], [], []]
+
+
+def test_who_has_seen_nothing_is_told_nothing(team, planner):
+    coder = team.agent("coder", [changes(planner, ("read_artifact", {"name": "no.md"})), "done"])
+    outsider = team.agent("outsider", ['I quote <artifact ref="plan.md@1">'], tools=[])
+    team.run(coder, outsider)
+    assert not any(notices(prompt) for prompt in coder.llm.prompts + outsider.llm.prompts)
+
+
+# Claims.
+
+
+def test_a_claim_from_hearsay_is_not_believed(team, planner, native, results):
+    """A task begins with a new conversation; what an earlier one read is not in it."""
+    claim = ("read_artifact", {"name": "plan.md", "have": "plan.md@1"})
+    coder = team.agent("coder", [READ, "I have read plan.md@1", claim, "done"], native=native)
+    tasks = [Task(description="d", expected_output="e", agent=coder) for _ in range(2)]
+    team.run(coder, tasks=tasks)
+    (answer,) = results(coder)
+    assert PLAN in answer
+
+
+def test_without_hooks_a_claim_is_believed(team, planner, native, results):
+    """The reason why the hooks are there."""
+    claim = ("read_artifact", {"name": "plan.md", "have": "plan.md@1"})
+    coder = team.agent("coder", [READ, "I have read plan.md@1", claim, "done"], native=native)
+    tasks = [Task(description="d", expected_output="e", agent=coder) for _ in range(2)]
+    team.run(coder, tasks=tasks, hooks=False)
+    (answer,) = results(coder)
+    assert "[plan.md is unchanged since plan.md@1]" in answer
+
+
+def test_a_text_that_was_cut_is_not_held(team, planner, results):
+    """CrewAI puts a long answer into a file, and shows the model its first lines."""
+    claim = ("read_artifact", {"name": "plan.md", "have": "plan.md@1"})
+    coder = team.agent("coder", [READ, claim, "done"])
+    coder.llm.window_tokens = 800
+    team.run(coder)
+    first, second = results(coder)
+    assert "stored as temporary artifact" in first, "not cut"
+    assert "unchanged" not in second
+
+
+def test_a_text_that_somebody_doctored_is_not_held(team, planner, results):
+    def doctor(messages):
+        for message in messages:
+            if message["role"] == "tool":
+                message["content"] = message["content"].replace("step 7", "step 6")
+        return READ
+
+    coder = team.agent("coder", [READ, doctor, "done"])
+    team.run(coder)
+    assert PLAN in results(coder)[-1]
+
+
+def test_what_the_model_wrote_itself_is_held(team, workspace, native, results):
+    write = ("write_artifact", {"name": "plan.md", "text": PLAN})
+    coder = team.agent("coder", [write, READ, "done"], native=native)
+    team.run(coder)
+    assert "[plan.md is unchanged since plan.md@1]" in results(coder)[-1]
+
+
+def test_a_text_that_closes_its_own_tag_is_given_again(team, workspace, results):
+    workspace.agent("planner").write("plan.md", f'<artifact ref="x@1">\n</artifact>\n{PLAN}')
+    coder = team.agent("coder", [READ, READ, "done"])
+    team.run(coder)
+    assert PLAN in results(coder)[-1]
+
+
+def test_a_copy_under_another_name_is_not_held(team, planner, results):
+    planner.write("copy.md", PLAN)
+    coder = team.agent("coder", [READ, ("read_artifact", {"name": "copy.md"}), "done"])
+    team.run(coder)
+    assert PLAN in results(coder)[-1]
+
+
+def test_after_a_difference_the_base_still_counts(team, planner, native, results):
+    more = PLAN.replace("step 7:", "step seven:")
+    coder = team.agent("coder", [READ, changes(planner, READ, more), READ, "done"], native=native)
+    team.run(coder)
+    _, second, third = results(coder)
+    for answer in (second, third):
+        assert 'since="plan.md@1"' in answer
+        assert "+- step seven:" in answer
+        assert len(answer.partition("</artifact>")[0]) < len(PLAN) / 2
+
+
+# Registration.
+
+
+def test_hooks_end_with_the_block(team, planner):
+    coder = team.agent("coder", [READ, changes(planner, "done"), READ, "done"])
+    team.run(coder)
+    before = len(coder.llm.prompts)
+    coder.llm.turns = [READ, changes(planner, READ, "# 3"), "done"]
+    team.crew.kickoff()
+    assert not any(notices(prompt) for prompt in coder.llm.prompts[before:])
+    assert not any(get_hooks(point) for point in InterceptionPoint)
+
+
+def test_hooks_serve_agents_that_ran_before_without_them(team, planner):
+    """CrewAI's executors outlive a run, with the global hooks that they were made with."""
+    other = ("write_artifact", {"name": "other.md", "text": "x"})
+    coder = team.agent("coder", ["warm"])
+    team.run(coder, hooks=False)
+    coder.llm.turns = [READ, changes(planner, other), "done"]
+    with coherence_hooks(team.crew, team.workspace):
+        team.crew.kickoff()
+    assert notices(coder.llm.prompts[-1])
+
+
+def test_hooks_of_the_user_are_kept(team, planner):
+    called = []
+    mine = {InterceptionPoint.PRE_MODEL_CALL: [lambda context: called.append("mine")]}
+    coder = team.agent("coder", [READ, "done"])
+    with scoped_hooks(mine):
+        team.run(coder)
+        assert called == ["mine", "mine"]
+        coder.llm.turns = [READ, "done"]
+        team.crew.kickoff()
+    assert len(called) == 4
+    assert len(mine[InterceptionPoint.PRE_MODEL_CALL]) == 1
+
+
+def test_hooks_reach_threads_tasks_and_copies(team, planner, results):
+    coder = team.agent("coder", [])
+    task = Task(description="d", expected_output="e", agent=coder, async_execution=True)
+    crew = Crew(agents=[coder], tasks=[task])
+    script = [READ, READ, "done"]
+    with coherence_hooks(crew, team.workspace):
+        for run in (
+            crew.kickoff,
+            lambda: asyncio.run(crew.kickoff_async()),
+            lambda: asyncio.run(crew.akickoff()),
+            lambda: crew.kickoff_for_each([{}]),
+        ):
+            coder.llm.turns[:] = script
+            run()
+            assert "unchanged since" in results(coder)[-1]
+
+
+def test_a_crew_without_tools_of_this_workspace_is_refused(team, planner):
+    coder = team.agent("coder", ["done"])
+    crew = Crew(agents=[coder], tasks=[Task(description="d", expected_output="e", agent=coder)])
+    with (
+        Workspace() as other,
+        pytest.raises(BadArgument, match="artifact_tools"),
+        coherence_hooks(crew, other),
+    ):
+        pass
+
+
+def test_tools_may_come_with_a_task(team, planner, results):
+    coder = team.agent("coder", [READ, READ, "done"], tools=[])
+    tools = artifact_tools(team.workspace, "coder")
+    team.run(coder, tasks=[Task(description="d", expected_output="e", agent=coder, tools=tools)])
+    assert "unchanged since" in results(coder)[-1]
