@@ -106,7 +106,6 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
     fair: FairGraph | None = None
     findings = []
     for prop in model.properties:
-        vacuous = prop.when is not None and found.complete and prop.name not in found.met
         if prop.is_liveness:
             if not found.complete:
                 findings.append(Finding(prop, Verdict.UNDETERMINED))
@@ -122,7 +121,7 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
                 findings.append(Finding(prop, Verdict.UNDETERMINED))
                 continue
             verdict = Verdict.HOLDS if path is None else Verdict.VIOLATED
-            findings.append(Finding(prop, verdict, path, vacuous))
+            findings.append(Finding(prop, verdict, path, _is_vacuous(prop, found)))
             continue
         decided = found.decided.get(prop.name)
         path = None if decided is None else Path(tuple(found.path(decided)))
@@ -132,8 +131,12 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
             verdict = Verdict.VIOLATED if path is not None else _if_complete(found, Verdict.HOLDS)
         else:
             verdict = Verdict.HOLDS if path is not None else _if_complete(found, Verdict.VIOLATED)
-        findings.append(Finding(prop, verdict, path, vacuous))
+        findings.append(Finding(prop, verdict, path, _is_vacuous(prop, found)))
     return findings
+
+
+def _is_vacuous(prop: Property[Any], found: Exploration) -> bool:
+    return prop.when is not None and found.complete and prop.name not in found.met
 
 
 def _decides(model: Model[Any, Any], prop: Property[Any], state: Any) -> bool:
@@ -151,7 +154,10 @@ def _lasso_of(prop: Property[Any], found: Exploration, fair: FairGraph) -> Path 
         lasso = fair.eventually(good)
         return None if lasso is None else _as_path(lasso, found, fair.graph, [])
     assert prop.when is not None
-    lasso = fair.leads_to(found.evaluate(prop.when, what), good)
+    when = found.evaluate(prop.when, what)
+    if any(when):
+        found.met.add(prop.name)
+    lasso = fair.leads_to(when, good)
     if lasso is None:
         return None
     return _as_path(lasso, found, fair.graph, found.path(lasso.states[0])[:-1])

@@ -188,24 +188,29 @@ class CompiledSearch:
     def _ask(self, table: PredicateTable, low: int, high: int) -> Any:
         """The first state of each answer of a predicate over some states, or -1."""
         first = np.full(DECIDED + 1, -1, np.int64)
-        todo = np.arange(low, high)
-        while len(todo):
-            maps, later = self._maps, np.empty(len(todo), np.int64)
-            number = maps.number(table)
-            misses, put_off = kernel.ask(
-                maps.view,
-                maps.used,
-                number,
-                self.states.rows,
-                todo,
-                maps.dims,
-                self._missing,
-                later,
-                first,
-            )
-            self._fill(misses)
-            todo = later[:put_off]
+        for start in range(low, high, CHUNK):
+            todo = np.arange(start, min(high, start + CHUNK))
+            while len(todo):
+                todo = self._ask_some(table, todo, first)
         return first
+
+    def _ask_some(self, table: PredicateTable, todo: Any, first: Any) -> Any:
+        """Note the first state of each answer; the rows whose answer had to be worked out."""
+        maps, later = self._maps, np.empty(len(todo), np.int64)
+        number = maps.number(table)
+        misses, put_off = kernel.ask(
+            maps.view,
+            maps.used,
+            number,
+            self.states.rows,
+            todo,
+            maps.dims,
+            self._missing,
+            later,
+            first,
+        )
+        self._fill(misses)
+        return later[:put_off]
 
     def _fill(self, count: int) -> None:
         """Work out what the kernel listed as missing."""

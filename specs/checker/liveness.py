@@ -92,7 +92,7 @@ class FairGraph:
 
     def leads_to(self, when: bytearray, good: bytearray) -> Lasso | None:
         """A fair behaviour that avoids the good states from a state of `when` on, or None."""
-        return self._avoiding(good, [s for s in range(len(when)) if when[s] and not good[s]])
+        return self._avoiding(good, [s for s, met in enumerate(when) if met and not good[s]])
 
     def _avoiding(self, good: bytearray, starts: list[int]) -> Lasso | None:
         if self._passes is not None:

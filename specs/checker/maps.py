@@ -11,7 +11,7 @@ from specs.checker.tables import Bundle, Entry, PredicateTable, Tables, UpdateTa
 
 WORD = 64
 WORD_MASK = (1 << WORD) - 1
-FIRST_BITS = 4
+FIRST_BITS, PREDICATE_BITS = 4, 14
 
 Source: TypeAlias = Bundle | UpdateTable | PredicateTable
 
@@ -104,8 +104,10 @@ class Maps:
             self.sources.append(source)
             self._masks.extend(1, self.as_words(self._mask_of(source)))
             self._used.extend(1, 0)
-            self._bits.extend(1, FIRST_BITS)
-            self._at.extend(1, self._region(FIRST_BITS))
+            # A predicate may have many keys, and few predicates there are.
+            bits = PREDICATE_BITS if isinstance(source, PredicateTable) else FIRST_BITS
+            self._bits.extend(1, bits)
+            self._at.extend(1, self._region(bits))
         return number
 
     def as_words(self, packed: int) -> Any:

@@ -141,17 +141,13 @@ def judge(prop: Property[Any], view: Any) -> int:
     what = f"property {prop.name!r}"
     if prop.kind == "reachable":
         return DECIDED if truth(prop.predicate, view, what) else NOTHING
-    if prop.kind == "always":
-        if prop.when is not None and not truth(prop.when, view, what):
-            return NOTHING
-        if not truth(prop.predicate, view, what):
-            return DECIDED
-        return MET if prop.when is not None else NOTHING
-    if prop.kind == "leads_to" and prop.when is not None:
-        return MET if truth(prop.when, view, what) else NOTHING
-    return NOTHING
+    if prop.when is not None and not truth(prop.when, view, what):
+        return NOTHING
+    if not truth(prop.predicate, view, what):
+        return DECIDED
+    return MET if prop.when is not None else NOTHING
 
 
 def judged_in_states(properties: Sequence[Property[Any]]) -> list[Property[Any]]:
-    """The properties that single states say something about: all but `eventually`."""
-    return [prop for prop in properties if prop.kind != "eventually"]
+    """The properties that single states decide."""
+    return [prop for prop in properties if not prop.is_liveness]
