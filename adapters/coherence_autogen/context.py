@@ -1,0 +1,148 @@
+"""What an agent's model is shown: its messages, without what is superseded, with what is new."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from autogen_core import CancellationToken, memory
+from autogen_core.model_context import ChatCompletionContext, UnboundedChatCompletionContext
+from autogen_core.models import LLMMessage, UserMessage
+
+from coherence import AsyncAgent, AsyncWorkspace, Ref, Served, View, Workspace
+from coherence.contents import Kind
+from coherence_autogen.prompt import rewritten, shown, survey
+
+NOTICE = "[shared artifacts]"
+
+
+class Desk:
+    """Where one agent works: AutoGen calls its tools at the same time, it does one at a time."""
+
+    def __init__(self, workspace: Workspace, agent: str) -> None:
+        self.workspace, self._name, self._turn = AsyncWorkspace(workspace), agent, asyncio.Lock()
+
+    @asynccontextmanager
+    async def agent(self) -> AsyncIterator[AsyncAgent]:
+        """The agent, until the block ends."""
+        async with self._turn:
+            yield await self.workspace.agent(self._name)
+
+    async def news(self, ref: Ref) -> str:
+        """What has become of an artifact since `ref`, if anything."""
+        last = (await self.workspace.run(self.workspace.sync.history, ref.name))[-1]
+        if last.version == ref.version:
+            return ""
+        what = "deleted" if last.handle.kind is Kind.TOMBSTONE else "changed"
+        # Without the version that is current: nobody can then claim to have it.
+        return f"{ref.name} was {what} by {last.author}; you have {ref}."
+
+
+class CoherentModelContext(ChatCompletionContext):
+    """The model context of the agent that is `agent` in the workspace.
+
+    `inner` keeps the messages, and may trim them.  What has left its view is not held any more: it
+    is read in full again.  Before each model call a last message says which artifacts have changed
+    since; it is not kept.  With `drop_superseded` older copies of a text give way to one line: that
+    costs a prompt cache its tail once for every new copy.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        agent: str,
+        inner: ChatCompletionContext | None = None,
+        *,
+        drop_superseded: bool = True,
+    ) -> None:
+        super().__init__()
+        self.desk, self.inner = Desk(workspace, agent), inner or UnboundedChatCompletionContext()
+        self._drop, self._identity = drop_superseded, workspace.identity
+
+    async def held(self) -> dict[str, Ref]:
+        """What is in the context: artifact -> the newest version that it holds whole."""
+        return survey(await self.inner.get_messages(), self._identity)[0]
+
+    async def get_messages(self) -> list[LLMMessage]:
+        messages = await self.inner.get_messages()
+        held, superseded, torn = survey(messages, self._identity)
+        made = rewritten(messages, {**superseded, **torn} if self._drop else torn)
+        if news := list(filter(None, [await self.desk.news(ref) for ref in held.values()])):
+            made.append(UserMessage(content="\n".join([NOTICE, *news]), source="artifacts"))
+        return made
+
+    async def add_message(self, message: LLMMessage) -> None:
+        await self.inner.add_message(message)
+
+    async def clear(self) -> None:
+        await self.inner.clear()
+
+    async def save_state(self) -> Mapping[str, Any]:
+        return await self.inner.save_state()
+
+    async def load_state(self, state: Mapping[str, Any]) -> None:
+        await self.inner.load_state(state)
+
+
+class ArtifactMemory(memory.Memory):
+    """Brings the artifacts under `prefix` into the context before each turn, as far as they lack.
+
+    For agents that are built around a memory.  It can only add messages, which stay: prefer
+    `CoherentModelContext`.
+    """
+
+    def __init__(self, workspace: Workspace, agent: str, prefix: str = "") -> None:
+        self._desk, self._prefix, self._identity = (
+            Desk(workspace, agent),
+            prefix,
+            workspace.identity,
+        )
+
+    async def update_context(self, model_context: ChatCompletionContext) -> Any:
+        held, _, _ = survey(await model_context.get_messages(), self._identity)
+        async with self._desk.agent() as agent:
+            names = await agent.list(self._prefix)
+            views = [await agent.read(name, held.get(name)) for name in names]
+        news = [view for view in views if view.served is not Served.UNCHANGED]
+        for view in news:
+            await model_context.add_message(UserMessage(content=shown(view), source="artifacts"))
+        return memory.UpdateContextResult(memories=_result(*news))
+
+    async def query(
+        self,
+        query: str | memory.MemoryContent,
+        cancellation_token: CancellationToken | None = None,
+        **kwargs: Any,
+    ) -> memory.MemoryQueryResult:
+        """The artifact that `query` names.  Raises `UnknownArtifact`."""
+        async with self._desk.agent() as agent:
+            return _result(await agent.read(str(getattr(query, "content", query))))
+
+    async def add(
+        self, content: memory.MemoryContent, cancellation_token: CancellationToken | None = None
+    ) -> None:
+        """Write the artifact ``metadata["name"]``, derived from ``metadata["base"]``.
+
+        Without a base it derives from what this agent last read.  Raises as `Agent.write` does.
+        """
+        given, text = content.metadata or {}, content.content
+        async with self._desk.agent() as agent:
+            await agent.write(given.get("name", ""), text, expect=given.get("base"))  # type: ignore[arg-type]
+
+    async def clear(self) -> None:
+        """Do nothing: the artifacts are the team's."""
+
+    async def close(self) -> None:
+        """Do nothing: the workspace is its owner's to close."""
+
+
+def _result(*views: View) -> memory.MemoryQueryResult:
+    kind, made = memory.MemoryMimeType.TEXT, memory.MemoryContent
+    return memory.MemoryQueryResult(
+        results=[
+            made(content=view.for_prompt(), mime_type=kind, metadata={"ref": str(view.ref)})
+            for view in views
+        ]
+    )

@@ -1,0 +1,81 @@
+"""A model that plays a script, so that AutoGen teams run here without a key.
+
+It is AutoGen's own `ReplayChatCompletionClient`.  Each turn is an answer, one tool call ``(tool,
+arguments)``, a list of them to be made at once, or a function of the messages that gives one.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from autogen_core import FunctionCall
+from autogen_core.models import CreateResult, ModelInfo, RequestUsage
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from coherence.tokens import Counter, Estimate
+
+Turn = str | tuple[str, dict[str, Any]] | list[tuple[str, dict[str, Any]]] | Callable[..., Any]
+
+INFO = ModelInfo(
+    vision=False,
+    function_calling=True,
+    json_output=False,
+    family="unknown",
+    structured_output=False,
+)
+
+
+class Scripted(ReplayChatCompletionClient):
+    """Plays `turns`, and keeps every prompt in `create_calls`."""
+
+    async def create(self, messages: Any, **options: Any) -> CreateResult:
+        turn: Any = self.chat_completions[self._current_index]
+        if callable(turn):
+            turn = turn(messages)
+            if hasattr(turn, "__await__"):
+                turn = await turn
+        self.chat_completions[self._current_index] = self._completion(turn)
+        return await super().create(messages, **options)
+
+    def _completion(self, turn: Any) -> str | CreateResult:
+        if isinstance(turn, str):
+            return turn
+        calls = [
+            FunctionCall(
+                f"call {self._current_index}.{place}", msgspec.json.encode(arguments).decode(), tool
+            )
+            for place, (tool, arguments) in enumerate(turn if isinstance(turn, list) else [turn])
+        ]
+        usage = RequestUsage(prompt_tokens=0, completion_tokens=0)
+        return CreateResult(
+            finish_reason="function_calls", content=calls, usage=usage, cached=False
+        )
+
+    @property
+    def prompts(self) -> list[list[Any]]:
+        """The messages of every call so far."""
+        return [list(call["messages"]) for call in self.create_calls]
+
+    def prompt_tokens(self, counter: Counter | None = None) -> int:
+        """Tokens of all prompts so far, tool calls and results included."""
+        count = (counter or Estimate()).count
+        return sum(count(text) for prompt in self.prompts for m in prompt for text in texts(m))
+
+
+def texts(message: Any) -> list[str]:
+    """What a message puts into a prompt."""
+    if isinstance(message.content, str):
+        return [message.content]
+    return [
+        part.arguments if isinstance(part, FunctionCall) else part.content
+        for part in message.content
+    ]
+
+
+def model(name: str | None, turns: Sequence[Turn]) -> Any:
+    """The OpenAI model called `name`; without a name one that plays `turns`."""
+    if name is None:
+        return Scripted(list(turns), INFO)  # type: ignore[arg-type]
+    from autogen_ext.models.openai import OpenAIChatCompletionClient
+
+    return OpenAIChatCompletionClient(model=name)
