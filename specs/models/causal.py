@@ -121,7 +121,7 @@ CAUSAL: Final[Property[View]] = always("causal delivery", lambda view: not view.
 
 
 def drained(machines: Mapping[Address, Machine[Any]]) -> Property[View]:
-    """With nothing on its way and no news left, all is delivered and every state has drained.
+    """With nothing on its way, no timer and no news, all is delivered and every state has drained.
 
     Messages from or to crashed processes are nobody's business any more.
     """
@@ -129,7 +129,10 @@ def drained(machines: Mapping[Address, Machine[Any]]) -> Property[View]:
     def quiet(view: View) -> bool:
         living = [a for a in machines if view.local(a).up]
         heard = all(set(machines) - set(living) <= {*_gone(view[a])} for a in living)
-        return heard and not any(view.channel(s, d) for s in machines for d in living)
+        timers = any(view.local(a).armed for a in living)
+        return (
+            heard and not timers and not any(view.channel(s, d) for s in machines for d in living)
+        )
 
     def holds(view: View) -> bool:
         ghost: Knowledge = view.ghost

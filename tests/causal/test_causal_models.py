@@ -11,6 +11,8 @@ from specs.checker.errors import ModelError
 from specs.models.causal import causal, scripted
 from specs.models.causal_endless import endless
 
+WILD = "UnorderedLossyDuplicating"
+
 #: (protocol, processes, sends, links): distinct states, transitions, longest shortest path.
 FAST = {
     ("mf95", 3, 4, "Ordered"): (2_676, 6_951, 12),
@@ -19,8 +21,19 @@ FAST = {
     ("hybrid", 3, 4, "Ordered"): (9_466, 23_937, 15),
     ("rst91", 3, 4, "Unordered"): (2_899, 6_933, 8),
     ("bss91", 3, 4, "Ordered"): (5_474, 16_645, 12),
+    # Messages may be lost, late, repeated and overtaken, and the timer may ring at any moment.
+    ("hybrid", 3, 2, WILD): (2_027, 12_285, 15),
+    ("cykas", 3, 2, WILD): (1_617, 9_605, 14),
+    ("csps", 3, 2, WILD): (2_283, 14_349, 14),
 }
 SLOW = {
+    ("hybrid", 3, 3, WILD): (271_563, 2_657_333, 24),
+    ("cykas", 3, 3, WILD): (144_861, 1_391_297, 22),
+    ("mf95", 3, 3, WILD): (26_803, 197_857, 18),
+    ("hybrid", 3, 5, "Ordered"): (104_084, 299_815, 19),
+    ("hybrid", 4, 4, "Ordered"): (69_507, 192_854, 15),
+    ("hybrid", 3, 5, "Unordered"): (254_966, 841_936, 18),
+    ("hybrid", 4, 4, "Unordered"): (106_673, 300_298, 15),
     ("cykas-scan", 3, 4, "Ordered"): (6_802, 18_006, 14),
     ("cykas-refined", 3, 4, "Ordered"): (6_876, 18_252, 14),
     ("hybrid-plain", 3, 4, "Ordered"): (8_160, 21_716, 12),
@@ -87,6 +100,20 @@ def test_a_crash_leaves_nobody_mute_or_out_of_order(
     protocol: str, counts: tuple[int, int, int]
 ) -> None:
     agrees((protocol, 3, 3, "Ordered"), counts, crashes=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case", "counts"),
+    [
+        (("hybrid", 3, 2, WILD), (45_855, 335_030, 19)),
+        (("hybrid", 3, 3, "Unordered"), (20_080, 49_415, 14)),
+        (("hybrid", 3, 4, "Ordered"), (207_751, 533_310, 18)),
+    ],
+    ids=str,
+)
+def test_a_crash_elsewhere(case: Case, counts: tuple[int, int, int]) -> None:
+    agrees(case, counts, crashes=1)
 
 
 @pytest.mark.parametrize(
