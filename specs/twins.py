@@ -191,3 +191,6 @@ MESI = Twin(
     renamed={"ReAsk": "Retry", "CacheLate": "Late", "HomeLate": "Late"},
 )
 TWOPHASE = Twin("MCTwoPhase", twophase_model, twophase_variables)
+
+#: By module.
+TWINS = {twin.module: twin for twin in (MESI, TWOPHASE)}

@@ -107,6 +107,8 @@ def mesi(
     retry: bool = False,
     crashes: int = 0,
     in_flight: int = 0,
+    drops: int = 0,
+    duplicates: int = 0,
     live: bool = False,
     symmetric: bool = False,
     broken: str = "",
@@ -114,18 +116,21 @@ def mesi(
     """The protocol with `caches` caches, each asked `requests` times for any of `ask`.
 
     `policy` is one of `POLICIES`, `network` a guarantee by its name; `validity`, `lease` and
-    `retry` switch timers on; `crashes` may strike any cache.  `in_flight` bounds a channel; 0 does
-    not.  `live` adds the liveness properties, with their fairness.  `broken` takes a table with a
-    fault from `specs.models.mesi_broken`.
+    `retry` switch timers on; `crashes` may strike any cache.  `in_flight` bounds a channel,
+    `drops` and `duplicates` bound what the network may do in all; 0 does not.  `live` adds the
+    liveness properties, with their fairness.  `broken` takes a table with a fault from
+    `specs.models.mesi_broken`.
     """
     chosen = policy_of(policy, validity=validity, lease=lease, retry=retry)
     agents = agents_of(caches)
     bounds = Bounds(
         crashes=crashes,
         crashable=frozenset(agents) if crashes else None,
+        drops=drops or None,
+        duplicates=duplicates or None,
         in_flight=in_flight or None,
     )
-    tables = {}
+    tables: dict[str, Any] = {}
     if broken:
         from specs.models.mesi_broken import faulty
 

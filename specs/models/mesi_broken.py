@@ -1,0 +1,109 @@
+"""One fault for each property of the mesi model: tables in which a cell is wrong.
+
+A property that no fault can violate tests nothing.  Each fault here is caught by the property that
+it is named after, with a counterexample of the length that the manifest pins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from coherence import cache as c
+from coherence import directory as h
+from coherence.messages import Committed, Data, Grant
+from coherence.table import Op, Table
+from messaging.process import Respond, Send
+from specs.checker.errors import UsageError
+
+WRONG = "wrong on purpose"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Cells of one table and the row that replaces them; None takes them away."""
+
+    side: str
+    at: str
+    on: str
+    do: Sequence[Op[Any]] | None
+    to: str = "="
+
+    def tables(self) -> dict[str, Table[Any]]:
+        """The faulty table, by the name that `mesi.protocol` gives it."""
+        table: Table[Any] = c.CACHE if self.side == "cache" else h.HOME
+        for at in self.at.split():
+            row = table.cells[at, self.on]
+            if self.do is not None:
+                row = replace(row, do=tuple(self.do), to=self.to, source=WRONG)
+            table = table.changed(at, self.on, None if self.do is None else row)
+        return {f"{self.side}_table": table}
+
+
+def _grant_last(x: h.HomeScratch) -> None:
+    x.queue = (x.queue[-1], *x.queue[:-1])
+    h.grant_next.run(x)
+
+
+def _take_version_only(x: c.CacheScratch) -> None:
+    x.version = x.msg.version
+
+
+def _committed_next(x: c.CacheScratch) -> None:
+    x.out.append(Respond(Committed(x.msg.version + 1)))
+
+
+def _unchanged(x: h.HomeScratch) -> None:
+    have = x.msg.have
+    content = None if have else x.content
+    x.out.append(Send(x.src, Data(x.msg.serial, have or x.version, Grant.S, 0, have, content)))
+
+
+def _lower_floor(x: c.CacheScratch) -> None:
+    x.killed = min(x.killed, x.msg.version - 1)
+
+
+def _await_nobody(x: h.HomeScratch) -> None:
+    x.unacked = ()
+
+
+grant_last = Op("grant to the last waiter", _grant_last)
+take_version_only = Op("version := Data's, content as it was", _take_version_only)
+committed_next = Op("answer Committed(version + 1)", _committed_next)
+unchanged = Op("say that nothing has changed", _unchanged)
+lower_floor = Op("killed := the older, lowered", _lower_floor)
+await_nobody = Op("await no acknowledgement", _await_nobody)
+
+#: By the property that catches it.
+FAULTS: dict[str, Fault] = {
+    "no step raises": Fault("cache", "S", "Inv", None),
+    "well_formed": Fault("home", "E", "GetS", (h.downgrade, h.add, h.data_s)),
+    "well_formed a": Fault("cache", "SM_D", "Inv", (c.kill, c.ack)),
+    "draft_is_current a": Fault(
+        "cache", "IM_D", "Data/M", (c.answered, c.take_grant, c.granted), "M"
+    ),
+    "directory_agrees a": Fault("home", "S", "GetS", (h.data_s,)),
+    "swmr": Fault("home", "M", "PutM", (h.end_grant, h.commit, h.announce), "S_A"),
+    "fencing": Fault("home", "I S E", "PutM/fenced", (h.commit, h.announce), "S_A"),
+    "fairness": Fault("home", "I S E", "Queued", (grant_last,), "M"),
+    "version_order": Fault(
+        "cache", "IS_A", "PutAck/E", (c.take_draft, c.answered, committed_next), "E"
+    ),
+    "no_lost_update": Fault("home", "I S E", "PutM/stale", (h.commit, h.announce), "S_A"),
+    "data_value": Fault("cache", "IS_D", "Data/S", (c.answered, take_version_only, c.loaded), "S"),
+    "bounded_staleness": Fault("home", "S", "GetS", (h.add, unchanged)),
+    "strict_visibility": Fault(
+        "home", "I S E", "PutM", (h.commit, h.announce, await_nobody), "S_A"
+    ),
+    "monotone_reads": Fault("cache", "S E", "Update/late", (lower_floor, c.take, c.ack), "S"),
+    "deadlock": Fault("home", "M", "GetM", (h.ask_owner,)),
+    "a has a valid copy or none": Fault("cache", "S E", "Inv", (c.ack,)),
+}
+
+
+def faulty(name: str) -> dict[str, Table[Any]]:
+    """The tables with the fault that the property `name` catches."""
+    if name not in FAULTS:
+        raise UsageError(f"no fault for {name!r}", remedy="one of " + ", ".join(FAULTS))
+    return FAULTS[name].tables()

@@ -1,0 +1,161 @@
+"""What TLC and the comparison with TLC must come to: the manifest of ``specs/tla``, and its commands.
+
+``python -m specs tlc NAME`` runs one configuration, ``conform NAME`` compares its state graph with
+ours, ``prove`` does both for everything that is pinned.  A changed count fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from messaging.errors import ToolkitError
+from specs import tlc
+from specs.checker.errors import UsageError
+from specs.conform import Comparison, Twin, compare
+
+MANIFEST = tlc.TLA / "manifest.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One configuration of a module, and what is pinned of it."""
+
+    config: str
+    module: str
+    #: What must be violated: a property's name, "refinement", "liveness"; "" for nothing.
+    violates: str = ""
+    distinct: int | None = None
+    generated: int | None = None
+    depth: int | None = None
+    #: Labelled edges that both graphs have; None where the graphs are not compared.
+    edges: int | None = None
+    #: "fast" (seconds, in every test run) or "slow".
+    time: str = "fast"
+
+    @property
+    def twin(self) -> Twin | None:
+        """The Python model that the module claims to be, where there is one."""
+        from specs.twins import TWINS
+
+        return TWINS.get(self.module)
+
+    def differences(self, result: tlc.TlcResult) -> list[str]:
+        """How TLC's result departs from what is pinned; empty where it does not."""
+        found = []
+        if result.violated != self.violates:
+            said, pinned = result.violated or "nothing", self.violates or "nothing"
+            found.append(f"violated: {said}, pinned {pinned}")
+        for key in ("distinct", "generated", "depth"):
+            pinned, got = getattr(self, key), getattr(result, key)
+            if pinned is not None and got != pinned:
+                found.append(f"{key}: {got:,}, pinned {pinned:,}")
+        return found
+
+    def departs(self, comparison: Comparison) -> list[str]:
+        """How a comparison departs from equality and from what is pinned."""
+        found = list(comparison.differences)
+        if comparison.equal and self.edges is not None and comparison.edges[1] != self.edges:
+            found.append(f"edges: {comparison.edges[1]:,}, pinned {self.edges:,}")
+        return found
+
+
+@cache
+def runs() -> tuple[Run, ...]:
+    """Everything that is pinned, in the order of the manifest."""
+    parsed: dict[str, Any] = tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
+    return tuple(Run(config, **entry) for config, entry in parsed.items())
+
+
+def run_of(config: str) -> Run:
+    """The pinned run of a configuration.  Raises `UsageError`."""
+    for run in runs():
+        if run.config == config:
+            return run
+    raise UsageError(
+        f"no configuration {config!r}", remedy="one of " + ", ".join(run.config for run in runs())
+    )
+
+
+# Commands.
+
+
+def add_commands(commands: Any) -> None:
+    """Add `tlc`, `conform` and `prove` to the subparsers of a command line."""
+    for name, help_text, command in (
+        ("tlc", "run TLC on a configuration of specs/tla, or on `all`", _tlc),
+        ("conform", "compare TLC's state graph with ours, edge by edge, or `all`", _conform),
+    ):
+        parser = commands.add_parser(name, help=help_text)
+        parser.add_argument("name")
+        parser.add_argument("--slow", action="store_true", help="with `all`: slow runs too")
+        parser.set_defaults(run=command)
+    parser = commands.add_parser("prove", help="all models, all of TLC, all comparisons")
+    parser.add_argument("--slow", action="store_true", help="slow ones too")
+    parser.set_defaults(run=_prove)
+
+
+def _chosen(options: argparse.Namespace) -> Iterator[Run]:
+    if options.name != "all":
+        yield run_of(options.name)
+        return
+    yield from (run for run in runs() if options.slow or run.time == "fast")
+
+
+def _tlc(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    return _each(options, _run_tlc)
+
+
+def _conform(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    return _each(options, _run_conform)
+
+
+def _each(options: argparse.Namespace, command: Any) -> int:
+    failed = 0
+    for run in _chosen(options):
+        started = time.perf_counter()
+        try:
+            outcome = command(run, options.name == "all")
+        except ToolkitError as error:
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            return 2
+        if outcome is None:
+            continue
+        what, differences = outcome
+        failed += bool(differences)
+        verdict = "DIFFERS" if differences else "as pinned"
+        took = time.perf_counter() - started
+        sys.stdout.write(f"{verdict:10} {run.config:24} {what:52} {took:6.1f} s\n")
+        for difference in differences:
+            sys.stdout.write(f"           {difference}\n")
+    return 1 if failed else 0
+
+
+def _run_tlc(run: Run, _: bool) -> tuple[str, list[str]]:
+    result = tlc.run(run.module, run.config)
+    verdict = f"violates {result.violated}" if result.violated else "holds"
+    return f"TLC: {verdict}, {result.distinct:,} states", run.differences(result)
+
+
+def _run_conform(run: Run, skip: bool) -> tuple[str, list[str]] | None:
+    if run.twin is None or run.edges is None:
+        if skip:
+            return None
+        raise UsageError(f"{run.config} has no twin to be compared with", remedy="try `tlc`")
+    found = compare(run.twin, run.config)
+    states, edges = found.distinct[1], found.edges[1]
+    relation = "equal" if found.equal else "NOT EQUAL"
+    return f"{relation} graphs: {states:,} states, {edges:,} edges", run.departs(found)
+
+
+def _prove(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    from specs.cli import main
+
+    slow = ["--slow"] if options.slow else []
+    return max(main([command, "all", *slow]) for command in ("check", "tlc", "conform"))

@@ -1,0 +1,82 @@
+--------------------------- MODULE MCMesiCoherent ---------------------------
+(***************************************************************************)
+(* Mesi implements Coherence.  The variables of Coherence that Mesi does   *)
+(* not have are history: each action says what it adds to it, and none     *)
+(* looks at it.                                                            *)
+(***************************************************************************)
+EXTENDS Mesi
+
+VARIABLES log, asked, seen, done
+
+history == <<log, asked, seen, done>>
+
+HInit ==
+  /\ Init
+  /\ log = << >>
+  /\ asked = [c \in Agents |-> 0]
+  /\ seen = [c \in Agents |-> 0]
+  /\ done = 0
+
+HAsks(c) ==
+  /\ \/ LoadMiss(c) \/ LoadRefresh(c) \/ StoreMiss(c) \/ StoreUpgrade(c) \/ StoreRenew(c)
+     \/ CommitBare(c) \/ CommitLive(c) \/ DataMDead(c)
+  /\ asked' = [asked EXCEPT ![c] = home.version]
+  /\ UNCHANGED <<log, seen, done>>
+
+HTakes(c) ==
+  /\ DataS(c) \/ DataE(c) \/ DataOnce(c) \/ DataM(c) \/ UpdateLive(c)
+  /\ seen' = [seen EXCEPT ![c] = cache'[c].version]
+  /\ UNCHANGED <<log, asked, done>>
+
+HLearns(c) ==
+  /\ PutAckS(c) \/ PutAckE(c) \/ PutAckDead(c)
+  /\ seen' = [seen EXCEPT ![c] = Max(@, cache'[c].version)]
+  /\ done' = Max(done, cache'[c].version)
+  /\ UNCHANGED <<log, asked>>
+
+HPublishes(c) ==
+  /\ PutM(c) \/ PutMOwner(c)
+  /\ log' = Append(log, home'.content)
+  /\ UNCHANGED <<asked, seen, done>>
+
+HRest ==
+  /\ \/ \E c \in Agents :
+          \/ LoadHit(c) \/ Abandon(c) \/ AbandonDraft(c) \/ Replace(c) \/ CacheLeave(c)
+          \/ TimedOut(c) \/ CacheRestart(c) \/ Drop(c, Home) \/ Drop(Home, c)
+          \/ Nacked(c) \/ Return(c) \/ InvStable(c) \/ InvBare(c) \/ InvUnder(c)
+          \/ UpdateBare(c) \/ UpdateUnder(c) \/ Downgrade(c) \/ AskedToFinish(c) \/ CacheLate(c)
+          \/ GetSSole(c) \/ GetS(c) \/ GetSOfE(c) \/ GetSBeside(c)
+          \/ GetM(c) \/ GetMWaits(c) \/ GetMAgain(c) \/ GetMRenews(c)
+          \/ PutEOwner(c) \/ PutEQueued(c) \/ PutS(c) \/ Leave(c) \/ LeaveOwner(c)
+          \/ PutMBusy(c) \/ PutMStale(c) \/ PutMFenced(c) \/ PutMAgain(c)
+          \/ InvAck(c) \/ HomeLate(c)
+     \/ \E p \in Processes : Crash(p)
+     \/ HomeTimedOut \/ HomeRestart
+  /\ UNCHANGED history
+
+HNext == HRest \/ \E c \in Agents : HAsks(c) \/ HTakes(c) \/ HLearns(c) \/ HPublishes(c)
+
+HSpec == HInit /\ [][HNext]_<<vars, history>>
+
+Abstract ==
+  INSTANCE Coherence WITH
+    copy <- [c \in Agents |->
+               IF cache[c].at \in Live THEN <<cache[c].version, cache[c].content>> ELSE << >>],
+    holder <- home.owner
+
+Refines == Abstract!ASpec
+
+THEOREM HSpec => Refines
+
+(* Every commit is derived from the version before it, and under no grant that has ended. *)
+SoundCommits ==
+  [][home'.version # home.version =>
+       \E c \in Agents : \E m \in FromCache(c, "PutM") :
+         /\ m.base = home.version /\ m.content = home'.content
+         /\ m.epoch # 0 => home.owner = c /\ home.epoch = m.epoch]_vars
+
+(* For configurations that must fail: a guard is replaced by one of these. *)
+Never(c) == FALSE
+NeverFor(c, m) == FALSE
+Unjudged(c, m) == IsNew(c, m)
+=============================================================================
