@@ -1,0 +1,173 @@
+"""Random walks, for models too large to search: they find violations and prove nothing.
+
+One seed gives one set of walks.  Several seeds can walk side by side in as many processes: see the
+command line's `--simulate` and `--workers`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from specs.checker.composite import Composite
+from specs.checker.errors import UsageError
+from specs.checker.model import Model
+from specs.checker.result import Budget, Finding, Moment, OnProgress, Path, Result, Verdict
+from specs.checker.search import DECIDED, NOTHING, Watch, judge, judged_in_states, truth
+from specs.checker.tables import Tables
+
+
+class _Plain:
+    """Steps of a plain model."""
+
+    def __init__(self, model: Model[Any, Any]) -> None:
+        self.model = model
+        self.initial = list(model.initial)
+
+    def following(self, state: Any) -> list[tuple[Any, Any]]:
+        return list(self.model.successors(state))
+
+    def plain(self, state: Any) -> Any:
+        return state
+
+    def action(self, label: Any) -> Any:
+        return label
+
+
+class _Tabled:
+    """Steps of a composite over packed states: rules are evaluated once a combination."""
+
+    def __init__(self, composite: Composite[Any]) -> None:
+        self.model = composite.model()
+        self._tables = Tables(composite)
+        self.initial = self._tables.initial
+        self.following: Callable[[int], list[tuple[int, int]]] = self._tables.successors
+        self.plain = self._tables.layout.unpack
+
+    def action(self, label: int) -> Any:
+        return self._tables.labels[label]
+
+
+def simulate(
+    model: Model[Any, Any] | Composite[Any],
+    *,
+    walks: int = 1_000,
+    steps: int = 200,
+    seed: int = 0,
+    budget: Budget | None = None,
+    on_progress: OnProgress | None = None,
+) -> Result:
+    """Take `walks` random walks of at most `steps` steps; stop at the first violation.
+
+    The verdict is VIOLATED or UNDETERMINED.  `distinct` counts the different states met.
+    Liveness properties are not judged.
+    """
+    if walks < 1 or steps < 1:
+        raise UsageError(f"{walks} walks of {steps} steps see nothing", remedy="at least one each")
+    watch = Watch(budget or Budget(), on_progress)
+    walker: _Plain | _Tabled = _Plain(model) if isinstance(model, Model) else _Tabled(model)
+    chance = random.Random(seed)
+    walk = _Walk(walker)
+    for number in range(walks):
+        walk.take(chance, steps)
+        if walk.violated or walk.deadlock is not None:
+            break
+        walk.stopped = watch.exceeded(len(walk.met), walk.generated, walk.depth, walks - number)
+        if walk.stopped:
+            break
+    return walk.result(model, seed, watch.elapsed_s)
+
+
+class _Walk:
+    """What the walks so far have met."""
+
+    def __init__(self, walker: _Plain | _Tabled) -> None:
+        self._walker: Any = walker
+        self._model = walker.model
+        self._judged = judged_in_states(walker.model.properties)
+        self.met: set[Hashable] = set()
+        self.generated = self.depth = 0
+        self.actions: set[str] = set()
+        self.antecedents: set[str] = set()
+        self.paths: dict[str, Path] = {}
+        self.violated = False
+        self.deadlock: Path | None = None
+        self.stopped = ""
+
+    def take(self, chance: random.Random, steps: int) -> None:
+        """One walk."""
+        walker = self._walker
+        state = walker.initial[chance.randrange(len(walker.initial))]
+        trail: list[tuple[Any, Any]] = [(None, state)]
+        for _ in range(steps):
+            if state not in self.met:
+                self.met.add(state)
+                self._judge(state, trail)
+                if self.violated:
+                    return
+            within = self._model.within
+            if within is not None and not truth(within, self._seen(state), "`within`"):
+                return
+            following = walker.following(state)
+            if not following:
+                terminal = self._model.terminal
+                if terminal is None or not truth(terminal, self._seen(state), "`terminal`"):
+                    self.deadlock = self._path(trail)
+                return
+            label, state = following[chance.randrange(len(following))]
+            self.generated += 1
+            self.actions.add(walker.action(label).name)
+            trail.append((label, state))
+            self.depth = max(self.depth, len(trail) - 1)
+
+    def _seen(self, state: Any) -> Any:
+        return self._model.seen(self._walker.plain(state))
+
+    def _judge(self, state: Any, trail: list[tuple[Any, Any]]) -> None:
+        view = self._seen(state)
+        for prop in self._judged:
+            said = judge(prop, view)
+            if said != NOTHING:
+                self.antecedents.add(prop.name)
+            if said == DECIDED and prop.name not in self.paths:
+                self.paths[prop.name] = self._path(trail)
+                if prop.kind == "always":
+                    self.violated = True
+                    return
+
+    def _path(self, trail: list[tuple[Any, Any]]) -> Path:
+        walker = self._walker
+        return Path(
+            tuple(
+                Moment(None if label is None else walker.action(label), walker.plain(state))
+                for label, state in trail
+            )
+        )
+
+    def result(self, model: Any, seed: int, seconds: float) -> Result:
+        """All of it, as a result."""
+        findings = []
+        for prop in model.properties:
+            path = self.paths.get(prop.name)
+            verdict = Verdict.UNDETERMINED
+            if path is not None:
+                verdict = Verdict.VIOLATED if prop.kind == "always" else Verdict.HOLDS
+            findings.append(Finding(prop, verdict, path))
+        failed = self.violated or self.deadlock is not None
+        calls = getattr(model, "step_calls", None)
+        return Result(
+            model=model.name,
+            engine=f"simulation, seed {seed}",
+            verdict=Verdict.VIOLATED if failed else Verdict.UNDETERMINED,
+            distinct=len(self.met),
+            generated=self.generated,
+            depth=self.depth,
+            actions=frozenset(self.actions),
+            never_taken=model.alphabet - self.actions,
+            findings=tuple(findings),
+            deadlock=self.deadlock,
+            stopped=self.stopped or ("" if failed else "random walks prove nothing"),
+            seconds=seconds,
+            step_calls=calls() if calls is not None else 0,
+        )

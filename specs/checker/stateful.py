@@ -1,0 +1,66 @@
+"""Any model as a Hypothesis state machine: long random runs, and paths shrunk when one fails.
+
+::
+
+    TestClock = state_machine(clock).TestCase
+
+Needs hypothesis.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from specs.checker.composite import Composite
+from specs.checker.model import Model
+from specs.checker.search import DECIDED, judge, truth
+
+
+def state_machine(model: Model[Any, Any] | Composite[Any]) -> type[RuleBasedStateMachine]:
+    """A machine whose rule takes any enabled action and whose invariants are the `always` claims.
+
+    A state without successors fails unless the model calls it terminal.
+    """
+    plain = model.model() if isinstance(model, Composite) else model
+    claims = [prop for prop in plain.properties if prop.kind == "always"]
+
+    class Machine(RuleBasedStateMachine):
+        @initialize(data=st.data())
+        def start(self, data: st.DataObject) -> None:
+            self.state = data.draw(st.sampled_from(list(plain.initial)), "initial state")
+            self.following = plain.successors(self.state)
+
+        @precondition(lambda self: bool(self.following) and self.inside())
+        @rule(data=st.data())
+        def act(self, data: st.DataObject) -> None:
+            which = data.draw(st.integers(0, len(self.following) - 1), "transition")
+            self.action, self.state = self.following[which]
+            self.following = plain.successors(self.state)
+
+        @precondition(lambda self: not (self.following and self.inside()))
+        @rule()
+        def rest(self) -> None:
+            """Nothing is enabled any more."""
+
+        def inside(self) -> bool:
+            seen = plain.seen(self.state)
+            return plain.within is None or truth(plain.within, seen, "`within`")
+
+        @invariant()
+        def every_claim_holds(self) -> None:
+            seen = plain.seen(self.state)
+            for claim in claims:
+                assert judge(claim, seen) != DECIDED, f"{claim.name!r} is violated in {seen!r}"
+
+        @invariant()
+        def no_deadlock(self) -> None:
+            if not self.following:
+                seen = plain.seen(self.state)
+                ends = plain.terminal is not None and truth(plain.terminal, seen, "`terminal`")
+                assert ends, f"deadlock in {seen!r}"
+
+    Machine.__name__ = Machine.__qualname__ = f"Machine[{plain.name}]"
+    return Machine

@@ -1,0 +1,85 @@
+"""Walk a path of a system's model with the production driver's core: nothing is memoised here.
+
+The checker calls each step once and remembers; this calls the very steps again, through the same
+`Core` that runtimes and stores use, and compares states, timers and messages after every one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from messaging.errors import Defect
+from messaging.ports import Saved
+from messaging.process import Address, Event, Invoke, Receive, Restart, Timeout
+from messaging.turn import Core, Ready
+from specs.checker.model import Action
+from specs.checker.result import Path
+from specs.system import Local, System
+
+
+class ReplayDiverged(Defect):
+    """The driver did something else than the model: one of the two is wrong."""
+
+    code = "replay-diverged"
+
+
+def replay(system: System, path: Path) -> Iterator[tuple[Action, Ready | None]]:
+    """Each action of `path` with what the driver's core made of it (None: no process stepped).
+
+    Raises `ReplayDiverged` at the first step whose outcome is not the path's.  The state in which
+    a step raised is a path's last, and its error is raised here as well.
+    """
+    cores = {address: Core(address, process) for address, process in system.processes.items()}
+    for before, after in pairwise(path.moments):
+        action = after.action
+        assert action is not None
+        _require_ways(system, before.state, action)
+        ready = _step(cores, action)
+        if ready is not None:
+            sent = tuple((envelope.dst, envelope.message) for envelope in ready.outgoing)
+            _compare(action, "sent", sent, action.sent)
+        for address, core in cores.items():
+            local: Local = after.state[system.slot_of(address)]
+            _compare(action, f"state of {address}", core.state, local.state)
+            _compare(action, f"timers of {address}", frozenset(core.timers), local.armed)
+        yield action, ready
+
+
+def _step(cores: dict[Address, Core], action: Action) -> Ready | None:
+    core = cores[action.process]
+    event: Event[Any, Any]
+    match action.kind:
+        case "drop":
+            return None
+        case "crash":
+            # What a driver finds in its journal when it is built again.
+            reborn = Core(action.process, core.process)
+            reborn.restore(Saved(core.process.durable(core.state), (), {}))
+            cores[action.process] = reborn
+            return None
+        case "invoke":
+            event = Invoke(action.subject)
+        case "timeout":
+            event = Timeout(str(action.subject))
+        case "restart":
+            event = Restart()
+        case _:
+            event = Receive(action.peer, action.subject)
+    ready = core.step(event, 0.0)
+    core.adopt(ready)
+    return ready
+
+
+def _require_ways(system: System, state: Any, action: Action) -> None:
+    """A message that arrives or is lost must be on its way in the path's state."""
+    if action.kind in ("deliver", "duplicate", "drop"):
+        channel = state[system.channel_slot(action.peer, action.process)]
+        if action.subject not in system.messages(channel):
+            raise ReplayDiverged(f"{action}: no such message is on its way")
+
+
+def _compare(action: Action, what: str, got: object, expected: object) -> None:
+    if got != expected:
+        raise ReplayDiverged(f"{action}: {what} is {got!r}, on the path {expected!r}")
