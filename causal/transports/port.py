@@ -38,6 +38,13 @@ class NoTransport(EnvironmentFault):
     code = "no-transport"
 
 
+class MissingExtra(EnvironmentFault):
+    """A package that this transport needs is not installed."""
+
+    code = "missing-extra"
+    remedy = 'pip install "artifact-coherence[postgres]"'
+
+
 class BadKey(PeerError):
     """Whoever opened the connection does not know the key."""
 

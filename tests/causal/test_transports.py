@@ -1,8 +1,12 @@
 """Every transport passes the kit; sockets let nobody speak who has not proved the key."""
 
 import asyncio
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -177,6 +181,47 @@ def test_another_life_by_a_known_name_is_refused(tmp_path: Path) -> None:
         return [error.code for error in b.refusals]
 
     assert asyncio.run(main())[0] == "second-endpoint"
+
+
+def test_tls_on_both_sides(tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    cert, secret = tmp_path / "cert", tmp_path / "secret"
+    subprocess.run(
+        f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        f" -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -keyout {secret} -out {cert}",
+        shell=True,
+        check=True,
+        capture_output=True,
+    )
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(cert, secret)
+    client = ssl.create_default_context(cafile=str(cert))
+
+    async def main() -> None:
+        urls = [f"tcp://127.0.0.1:{port}" for port in free_ports(2)]
+        addresses = dict(zip("ab", urls, strict=True))
+        a, b = [
+            await Station(
+                StreamTransport(addresses, key=KEY, server_tls=server, client_tls=client)
+            ).start(name)
+            for name in "ab"
+        ]
+        a.transport.send("b", b"private")
+        assert await b.next() == ("a", b"private")
+        # Whoever dials without TLS does not get as far as a greeting.
+        host, port = parsed(addresses["b"])
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(framed(HELLO))
+        with suppress(ConnectionError):
+            assert type(await reader.read()) is bytes
+        writer.close()
+        assert b.frames.empty()
+        for station in (a, b):
+            await station.transport.close()
+
+    asyncio.run(main())
 
 
 # Configuration.
