@@ -98,6 +98,7 @@ class Count(BaseModel):
     n: int = 0
 with Workspace(sys.argv[1]) as workspace:
     count = CoherentState(workspace, "count.json", Count, agent=sys.argv[2])
+    print("here I am", flush=True)
     for _ in range(10):
         count.update(lambda state: setattr(state, "n", state.n + 1))
 """
@@ -107,12 +108,14 @@ def test_processes_share_one_state(tmp_path):
     url = f"sqlite:///{tmp_path}/team.db"
     with Workspace(url) as workspace:
         count = CoherentState(workspace, "count.json", Count, agent="here")
-        other = subprocess.Popen([sys.executable, "-c", ADDS, url, "there"])
-        while not count.read().n:
-            assert other.poll() is None
+        other = subprocess.Popen(
+            [sys.executable, "-c", ADDS, url, "there"], stdout=subprocess.PIPE, text=True
+        )
+        assert other.stdout.readline() == "here I am\n"
         for _ in range(10):
             count.update(lambda state: setattr(state, "n", state.n + 1))
-        assert other.wait(60) == 0
+        assert other.communicate(timeout=60) == ("", None)
+        assert other.returncode == 0
         assert count.read().n == 20
 
 
