@@ -12,19 +12,7 @@ the state instead of texts.  `artifact_tools` are for ``ToolNode`` and ``create_
 `coherence_langgraph.middleware`, which needs the package langchain, tells a model what changed.
 """
 
-from __future__ import annotations
-
-from importlib import metadata as _metadata
-
-from coherence_langgraph.errors import FrameworkMissing, FrameworkUntried
-
-try:
-    _version = _metadata.version("langgraph")
-except _metadata.PackageNotFoundError as _error:
-    raise FrameworkMissing("langgraph is not installed") from _error
-if _version.split(".")[0] != "1":
-    raise FrameworkUntried(f"langgraph {_version} is not of the 1.x series")
-
+from coherence_langgraph.framework import FrameworkMissing
 from coherence_langgraph.refs import ArtifactRefs, RefsClash, newest_refs
 from coherence_langgraph.store import CoherentItem, CoherentStore
 from coherence_langgraph.tools import artifact_tools
@@ -34,7 +22,6 @@ __all__ = [
     "CoherentItem",
     "CoherentStore",
     "FrameworkMissing",
-    "FrameworkUntried",
     "RefsClash",
     "artifact_tools",
     "newest_refs",

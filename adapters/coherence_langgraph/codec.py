@@ -5,92 +5,73 @@ artifact of that very text, so that agents of other frameworks read and write it
 value is JSON, kept as bytes.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
-from unicodedata import is_normalized
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import msgspec
 from langgraph.store.base import GetOp, validate_op_namespace
 
 from coherence import Conflict, InvalidContent
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-_NONE = object()
-
-# What an artifact's name cannot hold, and what only a name of plain ASCII is sure to hold.
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff@\\:*?"<>|%/]')
-_ODD = re.compile(r'[^!-~]|[@\\:*?"<>|%/]')
+# What a name of an artifact or an agent cannot hold, or not at its ends.
+_ODD = re.compile(r'[^ -~]|[@\\:*?"<>|%/]|^ | $|\.$')
 
 
 @lru_cache(maxsize=65_536)
 def artifact_name(namespace: tuple[str, ...], key: str) -> str:
     """The artifact that the item is.  Raises `InvalidNamespaceError`; two items never share one."""
     validate_op_namespace(GetOp(namespace, key))
-    return "/".join([*map(quoted, namespace), quoted(key)])
+    return "/".join(map(quoted, (*namespace, key)))
 
 
 def quoted(part: str) -> str:
-    """`part` as a part of a name of an artifact or agent: what may stand there stays as it is."""
-    plain = part == part.strip() and is_normalized("NFC", part)
-    made = (_UNSAFE if plain else _ODD).sub(_escaped, part)
-    return made[:-1] + "%2E" if made.endswith(".") else made or "%"
+    """`part` as a part of a name of an artifact or agent: plain text stays as it is."""
+    return _ODD.sub(lambda odd: "%" + odd[0].encode(*_UTF8).hex("%").upper(), part) or "%"
 
 
 def item_of(name: str) -> tuple[tuple[str, ...], str]:
     """The namespace and key of an artifact: the other way round."""
-    *labels, key = (unquote(part.rstrip("%"), errors="surrogatepass") for part in name.split("/"))
+    *labels, key = (unquote(part.rstrip("%"), *_UTF8) for part in name.split("/"))
     return tuple(labels), key
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return quote(found.group(), safe="", errors="surrogatepass")
+_UTF8 = ("utf-8", "surrogatepass")
 
 
 def encoded(value: Mapping[str, Any]) -> str | bytes:
     """The content of an artifact that holds `value`.  Raises `InvalidContent`."""
-    text = value.get("text")
-    if len(value) == 1 and type(text) is str:
-        return text
+    if value.keys() == {"text"} and isinstance(value["text"], str):
+        return value["text"]
     try:
-        return _encode(value)
+        return msgspec.json.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidContent(f"the value is no JSON: {error}") from error
 
 
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
 def decoded(content: str | bytes) -> dict[str, Any]:
     """A fresh copy of the value.  Raises `InvalidContent` where the bytes are somebody else's."""
-    if isinstance(content, str):
-        return {"text": content}
     try:
-        return _decode(content)
+        return {"text": content} if isinstance(content, str) else _decode(content)
     except msgspec.DecodeError as error:
-        raise InvalidContent(
-            f"the artifact holds bytes that no store wrote: {error}",
-            remedy="read it through the workspace",
-        ) from error
+        raise InvalidContent(f"bytes that no store wrote: {error}") from error
 
 
 def merged(conflict: Conflict) -> str | bytes | None:
     """A content with both changes; None where both changed one field, or the same lines."""
     base, yours, theirs = conflict.base, conflict.yours, conflict.theirs
-    if not (isinstance(yours, bytes) and isinstance(theirs, bytes) and yours and theirs):
+    if isinstance(yours, str) or isinstance(theirs, str) or not (yours and theirs):
         return conflict.merge()
-    if not isinstance(base, bytes) and conflict.base_version:
+    if base is None and conflict.base_version:
         return None
-    was, mine, now = (decoded(content) if content else {} for content in (base, yours, theirs))
-    for field in {**was, **mine}:
-        before, after = was.get(field, _NONE), mine.get(field, _NONE)
-        if after == before or after == now.get(field, _NONE):
-            continue
-        if now.get(field, _NONE) != before:
-            return None
-        now.pop(field, None)
-        if after is not _NONE:
-            now[field] = after
-    return encoded(now)
+    was, mine, now = (decoded(content or b"{}") for content in (base, yours, theirs))
+    changed = {f for f in {**was, **mine} if mine.get(f, ...) != was.get(f, ...)}
+    if any(now.get(f, ...) not in (was.get(f, ...), mine.get(f, ...)) for f in changed):
+        return None
+    kept = {f: now[f] for f in now if f not in changed}
+    return encoded(kept | {f: mine[f] for f in mine if f in changed})

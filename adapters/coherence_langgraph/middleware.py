@@ -1,74 +1,72 @@
 """Middleware for ``create_agent``: a model is told what changed, and never that nothing has when
 it no longer has the text before it.
-"""
 
-from __future__ import annotations
+It looks at nothing but the prompt and the workspace, and remembers nothing.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
-try:
-    from langchain.agents.middleware import AgentMiddleware, ModelRequest
-except ModuleNotFoundError as error:
-    from coherence_langgraph.errors import FrameworkMissing
-
-    raise FrameworkMissing(
-        "the middleware is for agents of langchain",
-        remedy="pip install 'artifact-coherence[langgraph]' langchain",
-    ) from error
-from langchain_core.messages import HumanMessage, ToolMessage
-
 from coherence import Ref
+from coherence_langgraph.framework import FrameworkMissing
 from coherence_langgraph.store import CoherentStore
+
+try:
+    from langchain.agents.middleware import AgentMiddleware
+except ModuleNotFoundError as error:
+    install = "pip install 'artifact-coherence[langgraph]' langchain"
+    raise FrameworkMissing("the middleware is for agents of langchain", remedy=install) from error
+from langchain_core.messages import HumanMessage, ToolMessage
 
 
 class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
     """Closes each prompt with a line for every artifact that has changed; the line is not kept.
 
-    It belongs last in the list, where it sees the prompt as the model will: a text that was trimmed
-    or summarised away counts as forgotten, and the next read gives it in full.  `agent` as for
-    `artifact_tools`.
+    It belongs last in the list, where it sees the prompt as the model will.  Where a model says
+    that it has a version whose text is not in its prompt, trimmed or summarised away or made up,
+    that is struck from its call, and the read is answered in full.
     """
 
-    def __init__(self, store: CoherentStore, agent: str | None = None) -> None:
+    def __init__(self, store: CoherentStore) -> None:
         super().__init__()
-        self._store, self._agent = store, agent
-        self._given: dict[str, set[str]] = {}
+        self._store = store
 
-    def wrap_model_call(self, request: ModelRequest[Any], handler: Any) -> Any:
-        return handler(self._closed(request))
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:
+        held = in_context(request.messages)
+        return _honest(handler(self._closed(request, held)), held)
 
-    async def awrap_model_call(self, request: ModelRequest[Any], handler: Any) -> Any:
-        return await handler(self._closed(request))
+    async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+        held = in_context(request.messages)
+        return _honest(await handler(self._closed(request, held)), held)
 
-    def _closed(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        member, _ = self._store.member(self._agent)
-        known = in_context(request.messages)
-        given = self._given.setdefault(member.name, set())
-        given.update(in_context(request.state["messages"]), known)
-        for name in given - known.keys():
-            member.forget(name)
+    def _closed(self, request: Any, held: dict[str, Ref]) -> Any:
         lines = []
-        for name, ref in known.items():
+        for name, ref in held.items():
             row = self._store.workspace.row(name)
             if row is not None and row.row.state.version != ref.version:
                 now = f"is now {name}@{row.row.state.version}" if row.row.exists else "is deleted"
                 lines.append(f"[{name} {now}; you have {ref}]")
-        if not lines:
-            return request
-        return request.override(messages=[*request.messages, HumanMessage("\n".join(lines))])
+        notice = [HumanMessage("\n".join(lines))] if lines else []
+        return request.override(messages=[*request.messages, *notice])
+
+
+def _honest(response: Any, held: dict[str, Ref]) -> Any:
+    """`response` without claims to have what was not in the prompt."""
+    for message in response.result:
+        for call in getattr(message, "tool_calls", ()):
+            if call["args"].get("have") not in [str(ref) for ref in held.values()]:
+                call["args"].pop("have", None)
+    return response
 
 
 def in_context(messages: Iterable[Any]) -> dict[str, Ref]:
     """Artifact -> the version whose text can be put together from `messages`."""
-    known: dict[str, Ref] = {}
-    for message in messages:
-        told = message.artifact if isinstance(message, ToolMessage) else None
-        if not isinstance(told, dict) or "ref" not in told:
-            continue
-        ref = Ref.parse(told["ref"])
-        if not told["have"] or (ref.name in known and str(known[ref.name]) == told["have"]):
-            known[ref.name] = ref
-        elif told["have"] != told["ref"]:
-            known.pop(ref.name, None)
-    return known
+    held: dict[str, Ref] = {}
+    for told in (m.artifact for m in messages if isinstance(m, ToolMessage)):
+        if isinstance(told, dict) and "ref" in told and "have" in told:
+            ref, have = Ref.parse(told["ref"]), told["have"]
+            if not have or str(held.get(ref.name)) == have:
+                held[ref.name] = ref
+            elif have != told["ref"]:
+                held.pop(ref.name, None)
+    return held

@@ -1,7 +1,5 @@
 """References in the graph's state instead of texts: small checkpoints, and no race on a channel."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
@@ -20,8 +18,7 @@ def newest_refs(state: Mapping[str, str], update: Mapping[str, str]) -> dict[str
     """Reducer: of two versions of one artifact the newer.  Raises `RefsClash`, `BadRef`."""
     made = dict(state)
     for key, given in update.items():
-        ref = Ref.parse(str(given))
-        there = Ref.parse(made[key]) if key in made else ref
+        ref, there = Ref.parse(str(given)), Ref.parse(made.get(key, str(given)))
         if there.name != ref.name:
             raise RefsClash(f"{key!r} is {there} and {ref}")
         made[key] = str(max(there, ref, key=lambda each: each.version))

@@ -11,10 +11,11 @@ import copy
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from langchain_core.runnables.config import var_child_runnable_config
@@ -22,17 +23,8 @@ from langgraph.config import get_stream_writer
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, Result, SearchItem, SearchOp
 from langgraph.store.memory import InMemoryStore
 
-from coherence import (
-    Agent,
-    BadArgument,
-    Conflict,
-    InvalidContent,
-    Ref,
-    Served,
-    UnknownArtifact,
-    View,
-    Workspace,
-)
+import coherence
+from coherence import Agent, Conflict, Ref, UnknownArtifact, View, Workspace
 from coherence_langgraph.codec import artifact_name, decoded, encoded, item_of, merged, quoted
 
 #: The callable that LangGraph makes for each task and drops with it: what a task is known by.
@@ -40,36 +32,27 @@ _TASK = "__pregel_read"
 
 
 class CoherentItem(Item):
-    """An item, and the version of the artifact that it is, such as ``proj/plan.md@3``."""
+    """An item; `ref` is the version of the artifact that it is, such as ``proj/plan.md@3``."""
 
-    __slots__ = ("_view",)
+    __slots__ = ("ref",)
 
-    def __init__(
-        self, view: View, namespace: tuple[str, ...], key: str, at: Sequence[datetime]
-    ) -> None:
-        content = view.content
+    def __init__(self, view: View, place: tuple[tuple[str, ...], str], at: list[datetime]) -> None:
+        content, ref = view.content, view.ref
         self.value = {"text": content} if isinstance(content, str) else decoded(content)
-        self.namespace, self.key, self._view = namespace, key, view
+        self.namespace, self.key = place
         self.created_at, self.updated_at = at
-
-    @property
-    def ref(self) -> str:
-        """The version, for ``expect``, ``have`` or a channel of `ArtifactRefs`."""
-        return str(self._view.ref)
+        self.ref = f"{ref.name}@{ref.version}"
 
 
-class _Reader:
-    """An agent, and what one task of it has read."""
+class _Reader(NamedTuple):
+    """An agent, its lock, where its events go, and the versions that one task of it has read."""
 
-    def __init__(self, agent: Agent, lock: Any, emit: Any) -> None:
-        self.agent, self.lock, self.emit = agent, lock, emit
-        #: Artifact -> version; 0 where there was none.
-        self.bases: dict[str, int] = {}
-        #: What `CoherentStore.get` last returned of an item, so that a hit costs little.
-        self.shown: dict[tuple[tuple[str, ...], str], tuple[View, Sequence[datetime]]] = {}
+    agent: Agent
+    lock: Any
+    emit: Any
+    bases: dict[str, int]
 
     def tell(self, event: str, ref: Ref) -> None:
-        """Emit an event, for who streams ``custom``."""
         if self.emit is not None:
             self.emit({"coherence": event, "ref": str(ref), "agent": self.agent.name})
 
@@ -84,8 +67,8 @@ class CoherentStore(BaseStore):
     A put by a task that has read the item, or read that there is none, is a compare-and-set; one by
     a task that has not replaces, as in any store.  `on_conflict` says what becomes of a put that
     lost: ``raise`` `Conflict`; ``merge`` where the two changed different fields or lines, and else
-    raise; ``overwrite``.  Outside a graph each thread and each asyncio task counts as a task, and
-    `as_agent` gives it a name.  Raises `BadArgument`, and as `Workspace` does.
+    raise; ``overwrite``.  Outside a graph nothing is remembered, unless for an agent: `as_agent`.
+    Raises `BadArgument`, and as `Workspace` does.
     """
 
     def __init__(
@@ -94,28 +77,25 @@ class CoherentStore(BaseStore):
         *,
         workspace: Workspace | str | None = None,
         on_conflict: Literal["raise", "merge", "overwrite"] = "raise",
-        agent: str = "outside",
     ) -> None:
-        if on_conflict not in ("raise", "merge", "overwrite"):
-            raise BadArgument(f"on_conflict is {on_conflict!r}", remedy="raise, merge or overwrite")
-        self._wraps = isinstance(over, BaseStore)
-        known = isinstance(over, BaseStore | Workspace | str)
-        if not known or (workspace is not None and not self._wraps):
-            raise BadArgument("over is a store, a workspace, or its URL; workspace is for a store")
-        home = (workspace or "memory://") if isinstance(over, BaseStore) else over
-        self._owns = isinstance(home, str)
+        self.inner = over if isinstance(over, BaseStore) else None
+        home: Any = (workspace or "memory://") if isinstance(over, BaseStore) else over
+        wrong = not isinstance(home, Workspace | str) or (workspace and not self.inner)
+        if wrong or on_conflict not in ("raise", "merge", "overwrite"):
+            raise coherence.BadArgument("a store, or a workspace; and raise, merge or overwrite")
         self.workspace: Workspace = Workspace(home) if isinstance(home, str) else home
-        self.inner: BaseStore = over if isinstance(over, BaseStore) else InMemoryStore()
-        self.supports_ttl, self.ttl_config = self.inner.supports_ttl, self.inner.ttl_config
-        self._inline = isinstance(self.inner, InMemoryStore) and home == "memory://"
         # Several processes run one graph: an agent is a node of this store, not of every store.
         self._suffix = "" if home == "memory://" else "." + secrets.token_hex(3)
-        self._on_conflict, self._outside = on_conflict, quoted(agent) + self._suffix
-        self._making, self._order = threading.Lock(), threading.RLock()
+        # A workspace in memory goes by a clock without an epoch, every other by a wall clock.
+        timeless = self.workspace.identity.startswith("memory-")
+        self._epoch = time.time() - time.monotonic() if timeless else 0.0  # noqa: TID251 - shown
+        self._times = lru_cache(maxsize=65_536)(self._times_of)
+        if self.inner is not None:
+            self.supports_ttl, self.ttl_config = self.inner.supports_ttl, self.inner.ttl_config
+        self._on_conflict, self._turn = on_conflict, threading.RLock()
         self._agents: dict[str, tuple[Agent, Any]] = {}
         self._readers: WeakKeyDictionary[Any, _Reader] = WeakKeyDictionary()
         self._bound: _Reader | None = None
-        self._seen = [0]  # how far the mirror has followed the log; one for all bound twins
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -128,7 +108,7 @@ class CoherentStore(BaseStore):
         Raises `InvalidName`.
         """
         twin = copy.copy(self)
-        twin._bound = _Reader(*self._agent(name), None)
+        twin._bound = _Reader(*self.member(name), None, {})
         return twin
 
     def resolve(self, ref: str) -> CoherentItem:
@@ -139,119 +119,88 @@ class CoherentStore(BaseStore):
         who, wanted = self._who(), Ref.parse(ref)
         with who.lock:
             view = who.agent.read(wanted.name, version=wanted.version)
-        who.bases[wanted.name] = wanted.version
-        who.shown.clear()
-        return CoherentItem(view, *item_of(wanted.name), self._times(view.ref))
-
-    def close(self) -> None:
-        """Close the workspace, where it was opened here.  A call that follows is refused."""
-        if self._owns:
-            self.workspace.close()
-
-    # As the stores of LangGraph do: a batch reads first, in order, and then writes, in order.
+            who.bases[wanted.name] = wanted.version
+        return CoherentItem(view, item_of(wanted.name), self._times(wanted.name, wanted.version))
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         return self._run(self._who(), list(ops))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        who, ops = self._who(), list(ops)
-        # What cannot wait for anybody stays in the loop; a write may have to wait its turn.
-        quick = self._inline and all(isinstance(op, GetOp) for op in ops)
-        if quick and who.lock.acquire(blocking=False):
-            try:
-                return self._run(who, ops)
-            finally:
-                who.lock.release()
-        return await asyncio.to_thread(self._run, who, ops)
+        # A write may have to wait its turn, which must not stop the loop.
+        return await asyncio.to_thread(self._run, self._who(), list(ops))
 
     def get(
         self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None
     ) -> Item | None:
+        if self.supports_ttl:
+            return super().get(namespace, key, refresh_ttl=refresh_ttl)
         who = self._bound or self._who()
-        shown = who.shown.get((namespace, key))
-        if shown is not None:
-            view, at = shown
-            with who.lock, suppress(UnknownArtifact):
-                if who.agent.read(view.ref.name) is view:
-                    if who.emit is not None:
-                        who.tell("hit", view.ref)
-                    return CoherentItem(view, namespace, key, at)
-        return super().get(namespace, key, refresh_ttl=refresh_ttl)
+        with who.lock:
+            return self._get(who, GetOp(namespace, key))
 
     def _run(self, who: _Reader, ops: Sequence[Op]) -> list[Result]:
-        results: list[Result] = [None] * len(ops)
-        writes: list[PutOp] = []
+        """As the stores of LangGraph do: a batch reads first, in order, and then writes."""
         with who.lock:
-            for i, op in enumerate(ops):
-                if isinstance(op, GetOp):
-                    results[i] = self._get(who, op)
-                elif isinstance(op, PutOp):
-                    writes.append(op)
-                else:
-                    results[i] = self._look(who, op)
-            for op in writes:
-                self._put(who, op)
+            results = [None if isinstance(op, PutOp) else self._look(who, op) for op in ops]
+            for op in ops:
+                if isinstance(op, PutOp):
+                    self._put(who, op)
         return results
 
     def _get(self, who: _Reader, op: GetOp) -> CoherentItem | None:
         name = artifact_name(op.namespace, op.key)
-        view: View | None = None
+        view: View | None
         try:
             view = who.agent.read(name)
-            if self.supports_ttl and self.inner.batch([op])[0] is None:
-                who.agent.delete(name)
+            if self.supports_ttl and self._ask(op) is None:
                 view = None
+                with suppress(Conflict):
+                    who.agent.delete(name)
         except UnknownArtifact:
-            view = self._adopted(who, name, op) if self._wraps else None
+            view = self._adopted(who, name, op)
         if view is None:
             who.bases[name] = 0
             return None
-        who.bases[name] = view.ref.version
-        who.tell("hit" if view.served is Served.HIT else "fill", view.ref)
-        at = self._times(view.ref)
-        if not self.supports_ttl:
-            who.shown[op.namespace, op.key] = view, at
-        return CoherentItem(view, op.namespace, op.key, at)
+        version = who.bases[name] = view.ref.version
+        if who.emit is not None:
+            who.tell("hit" if view.served == "hit" else "fill", view.ref)
+        return CoherentItem(view, op[:2], self._times(name, version))
 
     def _adopted(self, who: _Reader, name: str, op: GetOp) -> View | None:
         """What the wrapped store held before we came; not what was deleted since."""
-        item = self.inner.batch([op])[0] if self.workspace.row(name) is None else None
-        if not isinstance(item, Item):
+        if self.workspace.row(name) is not None or (item := self._ask(op)) is None:
             return None
         with suppress(Conflict):  # somebody else was faster
             who.agent.write(name, encoded(item.value), expect=0)
         return who.agent.read(name)
 
-    def _times(self, ref: Ref) -> list[datetime]:
+    def _ask(self, op: Op) -> Any:
+        return self.inner.batch([op])[0] if self.inner is not None else None
+
+    def _times_of(self, name: str, version: int) -> list[datetime]:
         """When the first version that is kept was made, and this one."""
-        kept = self.workspace.history(ref.name)
-        past = [entry.at for entry in kept if entry.version <= ref.version]
-        # A workspace in memory goes by a clock without an epoch, every other by a wall clock.
-        timeless = self.workspace.identity.startswith("memory-")
-        epoch = time.time() - time.monotonic() if timeless else 0.0  # noqa: TID251 - to show it
-        return [datetime.fromtimestamp(at + epoch, UTC) for at in (past[0], past[-1])]
+        past = [e.at for e in self.workspace.history(name) if e.version <= version]
+        return [datetime.fromtimestamp(at + self._epoch, UTC) for at in (past[0], past[-1])]
 
     def _put(self, who: _Reader, op: PutOp) -> None:
         name = artifact_name(op.namespace, op.key)
-        base = who.bases.get(name)
-        replace = base is None or self._on_conflict == "overwrite"
+        base = None if self._on_conflict == "overwrite" else who.bases.get(name)
         content = None if op.value is None else encoded(op.value)
         while True:
-            expect = None if replace else base
+            how: Any = {"expect": base, "overwrite": base is None}
             try:
                 if content is None:
-                    ref = who.agent.delete(name, expect=expect, overwrite=replace)
+                    ref = who.agent.delete(name, **how)
                 else:
-                    ref = who.agent.write(name, content, expect=expect, overwrite=replace)
+                    ref = who.agent.write(name, content, **how)
                 break
-            except UnknownArtifact:  # nothing to delete
-                if self._wraps and self.workspace.row(name) is None:
-                    self.inner.batch([op])
+            except UnknownArtifact:  # nothing to delete, unless what was never ours
+                if self.workspace.row(name) is None:
+                    self._ask(op)
                 return
             except Conflict as conflict:
                 who.tell("conflict", conflict.current)
-                merging = content is not None and self._on_conflict == "merge"
-                content = merged(conflict) if merging else None
+                content = merged(conflict) if content and self._on_conflict == "merge" else None
                 if content is None:
                     raise
                 base = conflict.current.version
@@ -261,80 +210,53 @@ class CoherentStore(BaseStore):
 
     def pass_on(self, op: PutOp, content: str | bytes | None, ref: Ref) -> None:
         """Tell the wrapped store, unless there is a newer version, whose writer tells it."""
-        if self._wraps:
-            with self._order:
-                row = self.workspace.row(ref.name)
-                if row is not None and row.row.state.version == ref.version:
-                    value = None if content is None else decoded(content)
-                    self.inner.batch([op._replace(value=value)])
+        with self._turn:
+            row = self.workspace.row(ref.name) if self.inner is not None else None
+            if row is not None and row.row.state.version == ref.version:
+                self._ask(op._replace(value=None if content is None else decoded(content)))
 
     def _look(self, who: _Reader, op: Op) -> Result:
-        if not self._wraps:
-            self._catch_up()
-        found: Any = self.inner.batch([op])[0]
+        if isinstance(op, GetOp):
+            return self._get(who, op)
+        found: Any = (self.inner or self._mirror(who, op)).batch([op])[0]
         if isinstance(op, SearchOp):
-            for i, hit in enumerate(found):
-                item = self._get(who, GetOp(hit.namespace, hit.key))
-                found[i] = item and SearchItem(**item.dict(), score=hit.score)
-            return [item for item in found if item is not None]
+            items = [(self._get(who, GetOp(hit.namespace, hit.key)), hit.score) for hit in found]
+            return [SearchItem(**item.dict(), score=score) for item, score in items if item]
         return found  # type: ignore[no-any-return]
 
-    def _catch_up(self) -> None:
-        """Bring what the workspace holds into the mirror that is searched."""
-        with self._order:
-            agent, _ = self._agent("mirror" + self._suffix)
-            names: set[str] = set()
-            with agent.watch(since=self._seen[0], timeout_s=0) as news:
-                for change in news:
-                    self._seen[0] = change.seq
-                    missed = self.workspace.names(deleted=True) if change.missed else ()
-                    names.update(missed, (change.ref.name,))
-            for name in names:
-                with suppress(InvalidContent):  # bytes of somebody else: not an item
-                    try:
-                        value = decoded(agent.read(name).content)
-                    except UnknownArtifact:
-                        value = None
-                    self.inner.batch([PutOp(*item_of(name), value)])
-
-    # Who asks.
+    def _mirror(self, who: _Reader, op: Op) -> BaseStore:
+        """What of the workspace `op` looks at, as a store that can be searched."""
+        labels = op.namespace_prefix if isinstance(op, SearchOp) else ()
+        mirror, unseen = InMemoryStore(), who._replace(emit=None, bases={})
+        for name in self.workspace.names("".join(quoted(label) + "/" for label in labels)):
+            with suppress(coherence.InvalidContent):  # bytes of somebody else: not an item
+                if item := self._get(unseen, GetOp(*item_of(name))):
+                    mirror.batch([PutOp(item.namespace, item.key, item.value)])
+        return mirror
 
     def _who(self) -> _Reader:
-        if self._bound is not None:
-            return self._bound
         config: Any = var_child_runnable_config.get(None) or {}
         task = config.get("configurable", {}).get(_TASK)
-        reader = self._readers.get(task or _outside())
-        if reader is None:
-            name = self._name(config["metadata"]) if task else self._outside
-            reader = _Reader(*self._agent(name), get_stream_writer() if task else None)
-            reader = self._readers.setdefault(task or _outside(), reader)
+        if self._bound is not None or task is None:
+            return self._bound or _Reader(*self.member(), None, {})
+        if (reader := self._readers.get(task)) is None:
+            made = _Reader(*self.member(), get_stream_writer(), {})
+            reader = self._readers.setdefault(task, made)
         return reader
 
-    def member(self, agent: str | None = None) -> tuple[Agent, Any]:
-        """The agent that tools and middleware act for, and the lock to hold meanwhile."""
-        config: Any = var_child_runnable_config.get(None) or {}
-        if agent is None and _TASK in config.get("configurable", {}):
-            agent = self._name(config["metadata"], up=1)
-        return self._agent(agent or self._outside)
-
-    def _name(self, metadata: Mapping[str, Any], up: int = 0) -> str:
-        """What ``create_agent`` calls it, else the path of nodes, without the last `up`."""
-        path = metadata["langgraph_checkpoint_ns"].split("|")
-        nodes = [node.split(":")[0] for node in path if not node.isdigit()]
-        named = metadata.get("lc_agent_name")
-        parts = [named] if named else nodes[: len(nodes) - up] or ["agent"]
-        return "/".join(map(quoted, parts)) + self._suffix
-
-    def _agent(self, name: str) -> tuple[Agent, Any]:
-        with self._making:
+    def member(self, name: str | None = None, up: int = 0) -> tuple[Agent, Any]:
+        """An agent, and the lock to hold meanwhile.  Without a name it is whom the running code
+        belongs to: by what ``create_agent`` calls it, else by the path of nodes, less the last
+        `up`.
+        """
+        if name is None:
+            metadata = (var_child_runnable_config.get(None) or {}).get("metadata", {})
+            path = metadata.get("langgraph_checkpoint_ns", "").split("|")
+            nodes = [node.split(":")[0] for node in path if node and not node.isdigit()]
+            named = metadata.get("lc_agent_name")
+            parts = [named] if named else nodes[: len(nodes) - up] or ["outside"]
+            name = "/".join(map(quoted, parts)) + self._suffix
+        with self._turn:
             if name not in self._agents:
                 self._agents[name] = (self.workspace.agent(name), threading.RLock())
             return self._agents[name]
-
-
-def _outside() -> Any:
-    try:
-        return asyncio.current_task() or threading.current_thread()
-    except RuntimeError:
-        return threading.current_thread()

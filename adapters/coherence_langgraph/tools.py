@@ -4,21 +4,20 @@ Every read says which version it is, every write which version it was derived fr
 ``artifact`` says the same to the middleware.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated
 
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from langgraph.store.base import PutOp
 
-from coherence import Conflict, Ref, Served
+from coherence import Agent
 from coherence_langgraph.codec import item_of
 from coherence_langgraph.store import CoherentStore
 from messaging.errors import ToolkitError
 
-Name = Annotated[str, "The artifact's name, such as proj/plan.md."]
+Name = Annotated[str, "The artifact's name, such as proj/plan.md"]
+Have = Annotated[str, "The version that you have before you, such as proj/plan.md@3"]
+Base = Annotated[str, "The version that yours derives from; empty for a new artifact"]
 Answer = tuple[str, dict[str, str]]
 
 
@@ -29,73 +28,59 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
     the graph of the tools is in.  What goes wrong is told to the model, with what to do next.
     """
 
-    def wrote(name: str, text: str, ref: Ref, had: str) -> Answer:
-        store.pass_on(PutOp(*item_of(name), None), text, ref)
-        return f"[{ref} is written]", {"ref": str(ref), "have": had}
+    def act(call: Callable[[Agent], Answer]) -> Answer:
+        member, lock = store.member(agent, up=1)
+        try:
+            with lock:
+                return call(member)
+        except ToolkitError as error:
+            told = getattr(error, "summary", str(error))
+            raise ToolException(f"Refused ({error.code}): {told}") from error
 
-    def read_artifact(
-        name: Name,
-        have: Annotated[str, "The version you have in front of you, such as proj/plan.md@3."] = "",
-    ) -> Answer:
-        """Read an artifact.  Name the version you have: you then get only what has changed."""
-        member, lock = store.member(agent)
-        with lock:
-            view = member.read(name, have or None)
-        whole = view.served in (Served.HIT, Served.FULL)
-        shown = f"[{view.ref}]\n{view.for_prompt()}" if whole else view.for_prompt()
-        return shown, {"ref": str(view.ref), "have": "" if whole else str(view.have)}
+    def read_artifact(name: Name, have: Have = "") -> Answer:
+        """Read an artifact, or if you say which version you have, what has changed since."""
 
-    def write_artifact(
-        name: Name,
-        text: Annotated[str, "The whole new text."],
-        base: Annotated[str, "The version that you read and changed; empty for a new one."] = "",
-    ) -> Answer:
-        """Replace an artifact's text.  Refused where somebody else has changed it since `base`."""
-        member, lock = store.member(agent)
-        with lock:
-            ref = member.write(name, text, expect=base or 0)
-        return wrote(name, text, ref, "")
+        def read(agent: Agent) -> Answer:
+            view = agent.read(name, have or None)
+            head = "" if view.have else f"[{view.ref}]\n"
+            return head + view.for_prompt(), {"ref": str(view.ref), "have": str(view.have or "")}
 
-    def edit_artifact(
-        name: Name,
-        old: Annotated[str, "The passage to replace.  It must occur exactly once."],
-        new: Annotated[str, "What to put in its place."],
-    ) -> Answer:
-        """Replace one passage of an artifact's current text; nobody can write in between."""
-        member, lock = store.member(agent)
-        with lock, member.edit(name) as draft:
-            if (found := draft.text.count(old)) != 1:
-                raise ToolException(f"The passage occurs {found} times in {name}: read it again.")
-            draft.text = draft.text.replace(old, new)
-        if draft.ref is None:
-            raise ToolException(f"Nothing to change in {name}.")
-        return wrote(name, draft.text, draft.ref, str(draft.base or ""))
+        return act(read)
 
-    def list_artifacts(
-        prefix: Annotated[str, "How the names begin; empty for all."] = "",
-    ) -> Answer:
-        """List the names of the artifacts that exist."""
-        return "\n".join(store.workspace.names(prefix)) or "There is none.", {}
+    def write_artifact(name: Name, text: str, base: Base = "") -> Answer:
+        """Write an artifact's whole text.  Refused where others have changed it since `base`."""
+
+        def write(agent: Agent) -> Answer:
+            ref = agent.write(name, text, expect=base or 0)
+            store.pass_on(PutOp(*item_of(name), None), text, ref)
+            return f"[{ref} is written]", {"ref": str(ref), "have": ""}
+
+        return act(write)
+
+    def edit_artifact(name: Name, old: str, new: str) -> Answer:
+        """Replace the one passage `old` of an artifact, whatever others change elsewhere in it."""
+
+        def edit(agent: Agent) -> Answer:
+            with agent.edit(name) as draft:
+                if (found := draft.text.count(old)) != 1 or old == new:
+                    raise ToolException(f"Not done: the passage occurs {found} times in {name}.")
+                draft.text = draft.text.replace(old, new)
+            assert draft.ref is not None
+            store.pass_on(PutOp(*item_of(name), None), draft.text, draft.ref)
+            return f"[{draft.ref} is written]", {"ref": str(draft.ref), "have": str(draft.base)}
+
+        return act(edit)
+
+    def list_artifacts(prefix: str = "") -> Answer:
+        """List the artifacts whose names begin with `prefix`."""
+        return act(lambda agent: ("\n".join(agent.list(prefix)) or "There is none.", {}))
 
     return [
         StructuredTool.from_function(
-            _told(function),
+            function,
             response_format="content_and_artifact",
             handle_tool_error=True,
             handle_validation_error=True,
         )
         for function in (read_artifact, write_artifact, edit_artifact, list_artifacts)
     ]
-
-
-def _told(function: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(function)
-    def tell(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except Conflict as conflict:
-            raise ToolException(f"Refused ({conflict.code}). {conflict.summary}") from conflict
-        except ToolkitError as error:
-            raise ToolException(f"Refused ({error.code}): {error}") from error
-
-    return tell

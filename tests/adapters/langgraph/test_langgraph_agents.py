@@ -1,0 +1,299 @@
+"""Refs in the state, tools for a model, and the notice that closes its prompt."""
+
+import threading
+from typing import TypedDict
+
+import pytest
+
+pytest.importorskip("langgraph")
+pytest.importorskip("langchain")
+
+from langchain.agents.middleware import AgentMiddleware
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
+from langgraph.prebuilt import ToolNode
+from langgraph.store.memory import InMemoryStore
+
+from coherence import BadRef, Conflict
+from coherence_langgraph import ArtifactRefs, CoherentStore, RefsClash, artifact_tools, newest_refs
+from coherence_langgraph.middleware import CoherenceMiddleware, in_context
+
+NS = ("proj",)
+PLAN = "# Plan\n" + "".join(f"- step {number} of a long plan\n" for number in range(1, 21))
+READ = ("read_artifact", {"name": "proj/plan.md"})
+AGAIN = ("read_artifact", {"name": "proj/plan.md", "have": "proj/plan.md@1"})
+
+
+# Refs
+
+
+class Refs(TypedDict, total=False):
+    refs: ArtifactRefs
+
+
+def test_the_newest_ref_wins_in_whatever_order():
+    assert newest_refs({"p": "p@2"}, {"p": "p@10", "q": "q@1"}) == {"p": "p@10", "q": "q@1"}
+    assert newest_refs({"p": "p@10"}, {"p": "p@2"}) == {"p": "p@10"}
+
+
+def test_a_key_is_one_artifact():
+    with pytest.raises(RefsClash):
+        newest_refs({"p": "p@2"}, {"p": "q@3"})
+    with pytest.raises(BadRef):
+        newest_refs({}, {"p": "the plan"})
+
+
+def test_parallel_nodes_leave_the_newest_ref_in_the_state():
+    """Where each leaves the text, LangGraph raises InvalidUpdateError."""
+    store = CoherentStore("memory://", on_conflict="merge")
+    store.put(NS, "plan.md", {"text": PLAN})
+
+    def changes(step):
+        def node(state, runtime):
+            text = runtime.store.get(NS, "plan.md").value["text"]
+            text = text.replace(f"step {step} ", "a step ")
+            runtime.store.put(NS, "plan.md", {"text": text})
+            return {"refs": {"plan": runtime.store.get(NS, "plan.md").ref}}
+
+        return node
+
+    builder = StateGraph(Refs)
+    for step in (3, 9, 15):
+        builder.add_node(f"coder {step}", changes(step))
+        builder.add_edge(START, f"coder {step}")
+    assert builder.compile(store=store).invoke({}) == {"refs": {"plan": "proj/plan.md@4"}}
+    assert store.get(NS, "plan.md").value["text"].count("a step") == 3
+
+
+def test_an_old_checkpoint_is_served_its_version_and_told_what_changed():
+    store = CoherentStore(InMemoryStore())
+    store.put(NS, "plan.md", {"text": "one\n"})
+
+    def plans(state, runtime):
+        return {"refs": {"plan": runtime.store.get(NS, "plan.md").ref}}
+
+    seen = []
+
+    def codes(state, runtime):
+        item = runtime.store.resolve(state["refs"]["plan"])
+        seen.append(item.value["text"])
+        try:
+            runtime.store.put(NS, "plan.md", {"text": item.value["text"] + "two\n"})
+        except Conflict as conflict:
+            seen.append(conflict.summary)
+
+    builder = StateGraph(Refs)
+    builder.add_node("plans", plans)
+    builder.add_node("codes", codes)
+    builder.add_edge(START, "plans")
+    builder.add_edge("plans", "codes")
+    app = builder.compile(store=store, checkpointer=InMemorySaver())
+    thread = {"configurable": {"thread_id": "1"}}
+    app.invoke({}, thread)
+    (before,) = [old for old in app.get_state_history(thread) if old.next == ("codes",)]
+    assert before.values == {"refs": {"plan": "proj/plan.md@1"}}
+    app.invoke(None, before.config)
+    assert seen[:2] == ["one\n", "one\n"]
+    assert "current is proj/plan.md@2, by codes" in seen[2]
+    assert "+two" in seen[2]
+    assert store.get(NS, "plan.md").value == {"text": "one\ntwo\n"}
+
+
+# Tools
+
+
+def test_a_refused_write_tells_the_model_what_to_do(store, play):
+    store.put(NS, "plan.md", {"text": "one\n"})
+    write = ("write_artifact", {"name": "proj/plan.md", "text": "mine\n"})
+    based = ("write_artifact", {**write[1], "base": "proj/plan.md@1"})
+    answers, _ = play(store, "coder", [write, based, based, "done"])
+    assert answers[0].startswith("Refused (conflict): You wrote from nothing; current is")
+    assert answers[1] == "[proj/plan.md@2 is written]"
+    assert "You wrote from proj/plan.md@1; current is proj/plan.md@2" in answers[2]
+    assert store.search(NS)[0].value == {"text": "mine\n"}
+    assert store.workspace.history("proj/plan.md")[-1].author.split(".")[0] == "coder"
+
+
+def test_an_edit_needs_its_passage_once(store, play):
+    store.put(NS, "plan.md", {"text": "one\none\ntwo\n"})
+    edits = [
+        ("edit_artifact", {"name": "proj/plan.md", "old": old, "new": new})
+        for old, new in (("one", "1"), ("three", "3"), ("two", "two"), ("two", "2"))
+    ]
+    answers, _ = play(store, "coder", [*edits, "done"])
+    assert answers[0] == "Not done: the passage occurs 2 times in proj/plan.md."
+    assert answers[1] == "Not done: the passage occurs 0 times in proj/plan.md."
+    assert answers[2] == "Not done: the passage occurs 1 times in proj/plan.md."
+    assert answers[3] == "[proj/plan.md@2 is written]"
+    assert store.search(NS)[0].value == {"text": "one\none\n2\n"}
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (("read_artifact", {"name": "nothing.md"}), "unknown_artifact"),
+        (("read_artifact", {"name": "../etc"}), "invalid_name"),
+        (("write_artifact", {"name": "proj/plan.md", "text": "", "base": "v1"}), "bad_ref"),
+        (("read_artifact", {"name": 5}), "validation error"),
+        (("write_artifact", {"name": "proj/plan.md", "text": ["a"]}), "validation error"),
+    ],
+)
+def test_a_wrong_call_is_an_answer(play, call, told):
+    store = CoherentStore("memory://")
+    store.put(NS, "plan.md", {"text": "one\n"})
+    answers, _ = play(store, "coder", [call, ("list_artifacts", {}), "done"])
+    assert told in answers[0]
+    assert answers[1] == "proj/plan.md"
+
+
+def test_tools_in_a_graph_act_for_its_node():
+    store = CoherentStore("memory://")
+    calls = [{"name": "write_artifact", "args": {"name": "a", "text": "b"}, "id": "1"}]
+    inner = StateGraph(dict)
+    inner.add_node("tools", ToolNode(artifact_tools(store), messages_key="messages"))
+    inner.add_edge(START, "tools")
+    outer = StateGraph(dict)
+    outer.add_node("coder", inner.compile())
+    outer.add_edge(START, "coder")
+    outer.compile().invoke({"messages": [AIMessage("", tool_calls=calls)]})
+    assert store.workspace.history("a")[0].author == "coder"
+    artifact_tools(store, "by name")[1].invoke({"name": "b", "text": "c"})
+    assert store.workspace.history("b")[0].author == "by name"
+
+
+def test_calls_made_at_once_wait_for_each_other(store, play):
+    store.put(NS, "plan.md", {"text": PLAN})
+    edit = [
+        ("edit_artifact", {"name": "proj/plan.md", "old": f"step {n} ", "new": f"STEP {n} "})
+        for n in range(1, 9)
+    ]
+    play(store, "coder", [edit, "done"])
+    assert store.get(NS, "plan.md").value["text"].count("STEP") == 8
+
+
+# The middleware
+
+
+def test_a_notice_closes_the_prompt_and_is_not_kept(store, agent):
+    store.put(NS, "plan.md", {"text": PLAN})
+    planner = store.as_agent("planner")
+
+    def changed(_messages):
+        planner.put(NS, "plan.md", {"text": "short"})
+        return ("list_artifacts", {})
+
+    def deleted(_messages):
+        planner.delete(NS, "plan.md")
+        return ("list_artifacts", {})
+
+    made, model = agent(store, "coder", [READ, changed, deleted, "done"])
+    state = made.invoke({"messages": [("user", "go")]})
+    told = [prompt[-1].text for prompt in model.prompts]
+    assert told[2] == "[proj/plan.md is now proj/plan.md@2; you have proj/plan.md@1]"
+    assert told[3] == "[proj/plan.md is deleted; you have proj/plan.md@1]"
+    assert [message.type for message in state["messages"]].count("human") == 1
+
+
+def test_what_a_model_wrote_it_has(store, play):
+    write = ("write_artifact", {"name": "proj/plan.md", "text": PLAN})
+    edit = ("edit_artifact", {"name": "proj/plan.md", "old": "step 2 ", "new": "step II "})
+    again = ("read_artifact", {"name": "proj/plan.md", "have": "proj/plan.md@2"})
+    answers, prompts = play(store, "coder", [write, edit, again, "done"])
+    assert answers[2] == "[proj/plan.md is unchanged since proj/plan.md@2]"
+    assert not any("is now" in message.text for message in prompts[-1])
+
+
+def test_a_difference_to_what_is_gone_is_not_had():
+    def told(ref, have=""):
+        return tool_message({"ref": ref, "have": have})
+
+    assert str(in_context([told("p@1"), told("p@3", "p@1")])["p"]) == "p@3"
+    assert in_context([told("p@3", "p@1")]) == {}
+    assert in_context([told("p@1"), told("p@3", "p@2")]) == {}
+    assert in_context([told("p@1", "p@1")]) == {}  # "unchanged", of a text that is not there
+    assert str(in_context([told("p@1"), told("p@1", "p@1")])["p"]) == "p@1"
+    assert in_context([HumanMessage("p@1"), tool_message("else"), tool_message(None)]) == {}
+
+
+def tool_message(artifact):
+    from langchain_core.messages import ToolMessage
+
+    return ToolMessage("...", artifact=artifact, tool_call_id="1")
+
+
+class Summarise(AgentMiddleware):
+    """Replaces the whole history by a line, once, as a summary does."""
+
+    done = False
+
+    def before_model(self, state, runtime):
+        if not self.done and len(state["messages"]) == 3:
+            self.done = True
+            gone = [RemoveMessage(id=message.id) for message in state["messages"]]
+            return {"messages": [*gone, HumanMessage("a summary")]}
+
+
+def test_a_summary_is_no_text(store, play):
+    store.put(NS, "plan.md", {"text": PLAN})
+    answers, prompts = play(store, "coder", [READ, AGAIN, AGAIN, "done"], before=[Summarise()])
+    assert PLAN not in "".join(message.text for message in prompts[1])
+    # The read after the summary is whole, the one after that need not be.
+    whole, unchanged = (
+        f"[proj/plan.md@1]\n{PLAN}",
+        "[proj/plan.md is unchanged since proj/plan.md@1]",
+    )
+    assert answers == [whole, unchanged]
+
+
+def test_one_name_many_conversations(store, agent):
+    """What another conversation has read says nothing of what this one has before it."""
+    store.put(NS, "plan.md", {"text": PLAN})
+    other, _ = agent(store, "coder", [READ, "done"])
+
+    def meanwhile(_messages):
+        other.invoke({"messages": [("user", "go")]})
+        return AGAIN
+
+    made, model = agent(store, "coder", [READ, meanwhile, "done"], before=[Summarise()])
+    made.invoke({"messages": [("user", "go")]})
+    assert model.prompts[-1][-1].text == f"[proj/plan.md@1]\n{PLAN}"
+
+
+def test_a_model_that_makes_a_version_up_gets_the_text(store, play):
+    store.put(NS, "plan.md", {"text": PLAN})
+    answers, _ = play(store, "coder", [AGAIN, "done"])
+    assert answers == [f"[proj/plan.md@1]\n{PLAN}"]
+
+
+def test_two_agents_at_once_are_told_their_own(store, agent):
+    store.put(NS, "plan.md", {"text": PLAN})
+    met = threading.Barrier(2)
+    told = {}
+
+    def meet(_messages):
+        met.wait(30)
+        return READ
+
+    def run(name):
+        made, model = agent(store, name, [meet, AGAIN, "done"])
+        made.invoke({"messages": [("user", "go")]})
+        told[name] = [message.text for message in model.prompts[-1] if message.type == "tool"]
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    unchanged = "[proj/plan.md is unchanged since proj/plan.md@1]"
+    assert told == {name: [f"[proj/plan.md@1]\n{PLAN}", unchanged] for name in ("a", "b")}
+
+
+def test_asynchronous_agents_too(store, agent):
+    import asyncio
+
+    store.put(NS, "plan.md", {"text": PLAN})
+    made, model = agent(store, "coder", [READ, AGAIN, "done"])
+    asyncio.run(made.ainvoke({"messages": [("user", "go")]}))
+    assert model.prompts[-1][-1].text == "[proj/plan.md is unchanged since proj/plan.md@1]"
+    assert CoherenceMiddleware(store).name == "CoherenceMiddleware"
