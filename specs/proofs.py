@@ -1,4 +1,4 @@
-"""What TLC and the comparison with TLC must come to: the manifest of ``specs/tla``, and its commands.
+"""What TLC and the comparison with TLC must come to: the manifest of specs/tla and its commands.
 
 ``python -m specs tlc NAME`` runs one configuration, ``conform NAME`` compares its state graph with
 ours, ``prove`` does both for everything that is pinned.  A changed count fails.

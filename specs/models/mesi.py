@@ -57,6 +57,15 @@ POLICIES: dict[str, tuple[type[Policy], dict[str, Any]]] = {
     "access-count": (AccessCount, {"max_accesses": 1}),
 }
 
+#: Events that name no step: they follow within one, are refused, or belong to a periodic push.
+_NO_STEPS = {"LastAck", "LastAck/sole", "Lazy", "Queued", "Empty", "push"}
+ACTIONS = frozenset(
+    row.action
+    for table in (CACHE, HOME)
+    for row in table.rows
+    if not row.stall and not _NO_STEPS & set(row.on.split())
+)
+
 _LIVE = READABLE | {CacheAt.SM_D, CacheAt.MS_A}
 
 
@@ -106,6 +115,7 @@ def mesi(
     lease: bool = False,
     retry: bool = False,
     crashes: int = 0,
+    home_crashes: bool = False,
     in_flight: int = 0,
     drops: int = 0,
     duplicates: int = 0,
@@ -116,16 +126,16 @@ def mesi(
     """The protocol with `caches` caches, each asked `requests` times for any of `ask`.
 
     `policy` is one of `POLICIES`, `network` a guarantee by its name; `validity`, `lease` and
-    `retry` switch timers on; `crashes` may strike any cache.  `in_flight` bounds a channel,
-    `drops` and `duplicates` bound what the network may do in all; 0 does not.  `live` adds the
-    liveness properties, with their fairness.  `broken` takes a table with a fault from
-    `specs.models.mesi_broken`.
+    `retry` switch timers on.  `crashes` may strike any cache, and home where `home_crashes`.
+    `in_flight` bounds a channel, `drops` and `duplicates` what the network may do in all; 0 does
+    not.  `live` adds the liveness properties, with their fairness.  `broken` takes a table with a
+    fault from `specs.models.mesi_broken`.
     """
     chosen = policy_of(policy, validity=validity, lease=lease, retry=retry)
     agents = agents_of(caches)
     bounds = Bounds(
         crashes=crashes,
-        crashable=frozenset(agents) if crashes else None,
+        crashable=frozenset(agents + (HOME_ADDRESS,) * home_crashes) if crashes else None,
         drops=drops or None,
         duplicates=duplicates or None,
         in_flight=in_flight or None,
@@ -210,7 +220,7 @@ def protocol(
         "mesi",
         properties,
         terminal=partial(_at_rest, agents),
-        alphabet={row.action for table in (CACHE, HOME) for row in table.rows},
+        alphabet=ACTIONS,
         symmetric=agents,
     )
     assert model.symmetry is not None
