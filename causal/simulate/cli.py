@@ -12,14 +12,15 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console, RenderableType
 from rich.progress import track
 
+from causal.simulate import figures, loads, report
 from causal.simulate import jobs as job_shapes
-from causal.simulate import loads, report
 from causal.simulate import reproduce as expectations
 from causal.simulate.record import PROTOCOLS, Record, builder
 from messaging.errors import CallerError, ToolkitError
@@ -237,6 +238,15 @@ def reproduce(json: Json = False) -> None:
             show(made, f"{count - wrong} of {count} figures agree; the rest of the job's is alike.")
         if not all(row.agrees for row in found):
             raise typer.Exit(1)
+
+
+@app.command()
+def figure(
+    file: Annotated[Path, typer.Argument(help="Where to; .svg, .png or .pdf.")],
+) -> None:
+    """Draw what eager sending gains and what a popular agent pays (needs matplotlib)."""
+    with told():
+        figures.draw(file)
 
 
 def chosen(given: list[str] | None) -> list[str]:

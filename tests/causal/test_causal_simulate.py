@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from causal.simulate import jobs, loads, reproduce
 from causal.simulate.cli import app
+from causal.simulate.figures import draw
 from causal.simulate.record import PROTOCOLS, Record, UnknownProtocol, builder
 
 RUN = CliRunner()
@@ -30,7 +32,7 @@ def test_cykas_starts_the_job_k_round_trips_before_mf95() -> None:
 
 @pytest.mark.parametrize("rate", reproduce.RATES)
 def test_a_popular_agent_falls_silent_under_cykas_but_not_under_the_hybrid(rate: float) -> None:
-    cykas = [loads.fan_in("cykas", rate=rate, duration=3_000, seed=s) for s in range(3)]
+    cykas = [loads.fan_in("cykas", rate=rate, duration=2_000, seed=s) for s in range(3)]
     mean = sum(run.wait_mean_rtt or 0 for run in cykas) / 3
     assert mean == pytest.approx(loads.fan_in_formula(rate), rel=0.15)
     hybrid = loads.fan_in("hybrid", rate=rate, duration=1_000)
@@ -159,6 +161,14 @@ def test_a_figure_that_differs_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.exit_code == 1
     assert "DIFFERS" in done.stdout
     assert RUN.invoke(app, ["reproduce", "--json"]).exit_code == 1
+
+
+def test_figures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    draw(tmp_path / "f.svg", duration=60)
+    assert (tmp_path / "f.svg").read_text().count("<svg") == 1
+    done = RUN.invoke(app, ["figure", str(tmp_path / "nowhere" / "f.png")])
+    assert (done.exit_code, "Traceback" in done.output) == (1, False)
 
 
 @pytest.mark.slow
