@@ -143,6 +143,8 @@ def code_graph(twin: Twin, constants: Mapping[str, Any]) -> Graph:
     todo = deque(model.initial)
     while todo:
         state = todo.popleft()
+        if model.within is not None and not model.within(model.seen(state)):
+            continue
         for action, following in model.successors(state):
             target = numbers.get(following)
             if target is None:

@@ -6,7 +6,7 @@ TLA+                   here
 number, TRUE, string   int, bool, str
 set                    frozenset
 sequence, tuple        tuple
-record, function       `Function`; the empty one is the empty sequence, ``()``
+record, function       `Function`; on 1 .. n, so also the empty one, a sequence
 =====================  ==========================================================
 """
 
@@ -38,8 +38,10 @@ class Function:
 
 
 def function(of: Mapping[Any, Any]) -> Any:
-    """The function with these arguments and values."""
-    return Function(frozenset(of.items())) if of else ()
+    """The function with these arguments and values; on 1 .. n it is a sequence."""
+    if of.keys() == set(range(1, len(of) + 1)):
+        return tuple(of[place] for place in range(1, len(of) + 1))
+    return Function(frozenset(of.items()))
 
 
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|-?\d+|<<|>>|\|->|:>|@@|[\[\](){},]|\w+)')

@@ -11,6 +11,7 @@ from coherence.states import CacheState, HomeState
 from messaging.network import Guarantee
 from specs.checker.composite import Composite
 from specs.conform import State, Twin
+from specs.models.courier import RECEIVER, SENDER, courier
 from specs.models.mesi import HOME_ADDRESS, protocol, requests_of
 from specs.models.twophase import MANAGER, twophase
 from specs.system import Bounds, Requests
@@ -184,6 +185,29 @@ def twophase_variables(
     }
 
 
+# A network by itself.
+
+
+def network_model(constants: Mapping[str, Any]) -> Composite[Any]:
+    """The courier over the network that a configuration of MCNetwork.tla names."""
+    return courier(constants["Guarantee"], constants["Last"], constants["Longest"])
+
+
+def network_variables(
+    constants: Mapping[str, Any], slots: Mapping[str, int], values: tuple[Any, ...]
+) -> State:
+    """A state of the courier as the variables of MCNetwork.tla."""
+    channel = values[slots[f"{SENDER}->{RECEIVER}"]]
+    guarantee = Guarantee(constants["Guarantee"])
+    if not guarantee.ordered and not guarantee.duplicating:
+        channel = function(dict(channel))
+    return {
+        "sent": values[slots[SENDER]].state,
+        "noted": values[slots[RECEIVER]].state,
+        "channel": channel,
+    }
+
+
 MESI = Twin(
     "MCMesi",
     mesi_model,
@@ -191,6 +215,7 @@ MESI = Twin(
     renamed={"ReAsk": "Retry", "CacheLate": "Late", "HomeLate": "Late"},
 )
 TWOPHASE = Twin("MCTwoPhase", twophase_model, twophase_variables)
+NETWORK = Twin("MCNetwork", network_model, network_variables)
 
 #: By module.
-TWINS = {twin.module: twin for twin in (MESI, TWOPHASE)}
+TWINS = {twin.module: twin for twin in (MESI, TWOPHASE, NETWORK)}
