@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from langchain_core.runnables.config import var_child_runnable_config
@@ -30,18 +30,24 @@ from coherence_langgraph.codec import artifact_name, decoded, encoded, item_of, 
 #: The callable that LangGraph makes for each task and drops with it: what a task is known by.
 _TASK = "__pregel_read"
 
+Place: TypeAlias = tuple[tuple[str, ...], str]
+
 
 class CoherentItem(Item):
-    """An item; `ref` is the version of the artifact that it is, such as ``proj/plan.md@3``."""
+    """An item that knows which version of which artifact it is."""
 
-    __slots__ = ("ref",)
+    __slots__ = ("_ref",)
 
-    def __init__(self, view: View, place: tuple[tuple[str, ...], str], at: list[datetime]) -> None:
-        content, ref = view.content, view.ref
+    def __init__(self, view: View, place: Place, at: list[datetime]) -> None:
+        content, self._ref = view.content, view.ref
         self.value = {"text": content} if isinstance(content, str) else decoded(content)
         self.namespace, self.key = place
         self.created_at, self.updated_at = at
-        self.ref = f"{ref.name}@{ref.version}"
+
+    @property
+    def ref(self) -> str:
+        """The version, such as ``proj/plan.md@3``: for `ArtifactRefs`, `resolve` and tools."""
+        return str(self._ref)
 
 
 class _Reader(NamedTuple):
@@ -136,7 +142,7 @@ class CoherentStore(BaseStore):
             return super().get(namespace, key, refresh_ttl=refresh_ttl)
         who = self._bound or self._who()
         with who.lock:
-            return self._get(who, GetOp(namespace, key))
+            return self._get(who, (namespace, key))
 
     def _run(self, who: _Reader, ops: Sequence[Op]) -> list[Result]:
         """As the stores of LangGraph do: a batch reads first, in order, and then writes."""
@@ -147,24 +153,24 @@ class CoherentStore(BaseStore):
                     self._put(who, op)
         return results
 
-    def _get(self, who: _Reader, op: GetOp) -> CoherentItem | None:
-        name = artifact_name(op.namespace, op.key)
+    def _get(self, who: _Reader, place: Place, refresh_ttl: bool = True) -> CoherentItem | None:
+        name = artifact_name(*place)
         view: View | None
         try:
             view = who.agent.read(name)
-            if self.supports_ttl and self._ask(op) is None:
+            if self.supports_ttl and self._ask(GetOp(*place, refresh_ttl)) is None:
                 view = None
                 with suppress(Conflict):
                     who.agent.delete(name)
         except UnknownArtifact:
-            view = self._adopted(who, name, op)
+            view = self._adopted(who, name, GetOp(*place, refresh_ttl))
         if view is None:
             who.bases[name] = 0
             return None
         version = who.bases[name] = view.ref.version
         if who.emit is not None:
             who.tell("hit" if view.served == "hit" else "fill", view.ref)
-        return CoherentItem(view, op[:2], self._times(name, version))
+        return CoherentItem(view, place, self._times(name, version))
 
     def _adopted(self, who: _Reader, name: str, op: GetOp) -> View | None:
         """What the wrapped store held before we came; not what was deleted since."""
@@ -217,10 +223,10 @@ class CoherentStore(BaseStore):
 
     def _look(self, who: _Reader, op: Op) -> Result:
         if isinstance(op, GetOp):
-            return self._get(who, op)
+            return self._get(who, op[:2], op.refresh_ttl)
         found: Any = (self.inner or self._mirror(who, op)).batch([op])[0]
         if isinstance(op, SearchOp):
-            items = [(self._get(who, GetOp(hit.namespace, hit.key)), hit.score) for hit in found]
+            items = [(self._get(who, (hit.namespace, hit.key), False), hit.score) for hit in found]
             return [SearchItem(**item.dict(), score=score) for item, score in items if item]
         return found  # type: ignore[no-any-return]
 
@@ -230,7 +236,7 @@ class CoherentStore(BaseStore):
         mirror, unseen = InMemoryStore(), who._replace(emit=None, bases={})
         for name in self.workspace.names("".join(quoted(label) + "/" for label in labels)):
             with suppress(coherence.InvalidContent):  # bytes of somebody else: not an item
-                if item := self._get(unseen, GetOp(*item_of(name))):
+                if item := self._get(unseen, item_of(name)):
                     mirror.batch([PutOp(item.namespace, item.key, item.value)])
         return mirror
 

@@ -478,7 +478,10 @@ def test_it_loads_no_other_framework():
 
 @pytest.mark.parametrize(
     ("version", "told"),
-    [("raise m.PackageNotFoundError(name)", "FrameworkMissing: langgraph is not"), ("return '2.0'", "FrameworkMissing: langgraph 1.x")],
+    [
+        ("raise m.PackageNotFoundError(name)", "FrameworkMissing: langgraph is not"),
+        ("return '2.0'", "FrameworkMissing: langgraph 1.x"),
+    ],
 )
 def test_a_framework_that_is_missing_or_untried_is_named(version, told):
     refused = python(

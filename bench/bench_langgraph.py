@@ -1,0 +1,139 @@
+"""What CoherentStore costs beside the store that it wraps, and what plain nodes lose without it.
+
+    python bench/bench_langgraph.py
+
+CPU microseconds of the calling thread, medians over rounds that take turns, so that a busy machine
+hits both alike.  The ratios are what carries over between machines.  The last column is the write
+or read of the workspace below, on its own: what of the figure is the protocol's and not ours.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import START, StateGraph
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
+from langgraph.types import RetryPolicy
+
+from coherence import Conflict, Workspace
+from coherence_langgraph import CoherentStore
+
+ROUNDS = 15
+CALLS = 500
+NS = ("proj", "team")
+VALUE = {"plan": "x" * 2_000}
+TEXT = {"text": "x" * 2_000}
+RETRY = RetryPolicy(max_attempts=50, initial_interval=0.001, max_interval=0.01, retry_on=Conflict)
+
+Work = Callable[[], object]
+
+
+def beside(*works: Work) -> list[float]:
+    """Microseconds a call of each, measured in turn."""
+    spent: list[list[float]] = [[] for _ in works]
+    for _ in range(ROUNDS):
+        for work, times in zip(works, spent, strict=True):
+            start = time.thread_time()
+            for _ in range(CALLS):
+                work()
+            times.append((time.thread_time() - start) / CALLS * 1e6)
+    return [statistics.median(times) for times in spent]
+
+
+def shared(put: Work, gets: list[Work]) -> Work:
+    """One put, then a get by each of the others."""
+
+    def work() -> None:
+        put()
+        for get in gets:
+            get()
+
+    return work
+
+
+def overheads(value: dict[str, Any]) -> None:
+    plain, store = InMemoryStore(), CoherentStore(InMemoryStore())
+    writer, readers = store.as_agent("w"), [store.as_agent(f"r{i}") for i in range(4)]
+    bare = Workspace()
+    agent, others = bare.agent("w"), [bare.agent(f"r{i}") for i in range(4)]
+    content = "x" * 2_000
+
+    def put(into: BaseStore) -> Work:
+        return lambda: into.put(NS, "k", value)
+
+    def get(from_: BaseStore) -> Work:
+        return lambda: from_.get(NS, "k")
+
+    rows: dict[str, tuple[Work, Work, Work]] = {
+        "get": (get(plain), get(writer), lambda: agent.read("k")),
+        "put": (put(plain), put(writer), lambda: agent.write("k", content)),
+        "1 put, 4 gets": (
+            shared(put(plain), [get(plain)] * 4),
+            shared(put(writer), [get(reader) for reader in readers]),
+            shared(
+                lambda: agent.write("k", content),
+                [lambda other=other: other.read("k") for other in others],
+            ),
+        ),
+    }
+    put(plain)(), put(writer)(), agent.write("k", content)
+    for name, works in rows.items():
+        ours = beside(*works)
+        ratio = ours[1] / ours[0]
+        print(f"{name:16} {ours[0]:9.2f} {ours[1]:9.2f} {ratio:7.1f}x {ours[2]:11.2f}")
+
+
+def in_a_graph() -> None:
+    """Gets by a node, which has to be recognised first."""
+    for name, store in (("plain", InMemoryStore()), ("coherent", CoherentStore(InMemoryStore()))):
+        store.put(NS, "k", VALUE)
+        found = []
+
+        def reads(state: Any, runtime: Any, found: list[float] = found) -> None:
+            found.extend(beside(lambda: runtime.store.get(NS, "k")))
+
+        builder = StateGraph(dict)
+        builder.add_node("reads", reads)
+        builder.add_edge(START, "reads")
+        builder.compile(store=store).invoke({})
+        print(f"a node's get, {name}: {found[0]:.2f}")
+
+
+def ten_adders(store: BaseStore) -> int:
+    """Ten parallel nodes that each add one with plain get and put; all read before one writes."""
+    met = threading.Barrier(10)
+    tried: set[str] = set()
+
+    def adds(state: Any, runtime: Any, config: RunnableConfig) -> None:
+        item = runtime.store.get(NS, "count")
+        if (node := config["metadata"]["langgraph_node"]) not in tried:
+            tried.add(node)
+            met.wait()
+        runtime.store.put(NS, "count", {"n": (item.value["n"] if item else 0) + 1})
+
+    builder = StateGraph(dict)
+    for number in range(10):
+        builder.add_node(f"adder {number}", adds, retry_policy=RETRY)
+        builder.add_edge(START, f"adder {number}")
+    builder.compile(store=store).invoke({}, {"max_concurrency": 10})
+    item = store.get(NS, "count")
+    return item.value["n"] if item else 0
+
+
+def main() -> None:
+    for name, value in (("JSON of 2,000 characters", VALUE), ("a text of as many", TEXT)):
+        print(f"{name:20}   plain  coherent    ratio  workspace")
+        overheads(value)
+    in_a_graph()
+    for name, store in (("plain", InMemoryStore()), ("coherent", CoherentStore(InMemoryStore()))):
+        print(f"ten parallel nodes add one each, {name}: {ten_adders(store)}")
+
+
+if __name__ == "__main__":
+    main()
