@@ -64,20 +64,18 @@ class CausalRoutedAgent(core.RoutedAgent):
     def _state(self) -> State:
         return self._machine.initial()
 
-    async def publish_message(
-        self,
-        message: Any,
-        topic_id: core.TopicId,
-        *,
-        cancellation_token: core.CancellationToken | None = None,
-    ) -> None:
-        id = None
+    async def publish_message(self, message: Any, topic_id: core.TopicId, **options: Any) -> None:
+        before = self._state
         if (topic_id.type, topic_id.source) == (self._topic, self.id.key):
             self._step(Invoke(Broadcast(None)))
-            id = self._stamp()
-        await self.runtime.publish_message(
-            message, topic_id, sender=self.id, cancellation_token=cancellation_token, message_id=id
-        )
+            options["message_id"] = self._stamp()
+        after = self._state
+        try:
+            await self.runtime.publish_message(message, topic_id, sender=self.id, **options)
+        except BaseException:
+            if self._state is after:  # else others know already that there was to be a message
+                self._state = before
+            raise
 
     async def send_message(self, message: Any, recipient: core.AgentId, **options: Any) -> Any:
         if self._hold_rpc and recipient.type in self._team and recipient.key == self.id.key:

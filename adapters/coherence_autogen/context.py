@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from autogen_core import CancellationToken, memory
+from autogen_core import memory
 from autogen_core.model_context import ChatCompletionContext, UnboundedChatCompletionContext
 from autogen_core.models import LLMMessage, UserMessage
 
@@ -111,18 +111,13 @@ class ArtifactMemory(memory.Memory):
         return memory.UpdateContextResult(memories=_result(*news))
 
     async def query(
-        self,
-        query: str | memory.MemoryContent,
-        cancellation_token: CancellationToken | None = None,
-        **kwargs: Any,
+        self, query: str | memory.MemoryContent, *_: Any, **__: Any
     ) -> memory.MemoryQueryResult:
         """The artifact that `query` names.  Raises `UnknownArtifact`."""
         async with self._desk.agent() as agent:
             return _result(await agent.read(str(getattr(query, "content", query))))
 
-    async def add(
-        self, content: memory.MemoryContent, cancellation_token: CancellationToken | None = None
-    ) -> None:
+    async def add(self, content: memory.MemoryContent, *_: Any, **__: Any) -> None:
         """Write the artifact ``metadata["name"]``, derived from ``metadata["base"]``.
 
         Without a base it derives from what this agent last read.  Raises as `Agent.write` does.

@@ -18,17 +18,14 @@ from pydantic_core import from_json, to_json
 
 from coherence import Ref, View
 
-Place: TypeAlias = tuple[int, int]
-"""A part of a message: the message's index, and the part's."""
+Passage: TypeAlias = tuple[int, int, str]
+"""The index of a message, that of a part in it, and a text in that."""
 
-Notes: TypeAlias = Mapping[Place, tuple[str, str]]
-"""What to say instead of what, and where."""
-
-_SHOWN = re.compile(
-    r'<artifact ref="(?P<ref>[^"]+)"(?: since="(?P<since>[^"]+)")? seal="(?P<seal>\w+)"'
-    r"(?:/>|>\n(?P<text>.*?)\n</artifact>)",
-    re.DOTALL,
+_TAG = re.compile(
+    r'<artifact ref="(?P<ref>[^"]+)"(?: since="(?P<since>[^"]+)")?'
+    r'(?: chars="(?P<chars>\d+)")? seal="(?P<seal>\w+)"/?>\n?'
 )
+_END = "\n</artifact>"
 
 
 def shown(view: View) -> str:
@@ -36,7 +33,7 @@ def shown(view: View) -> str:
     text, since = view.for_prompt(), str(view.have or "")
     said = f'ref="{view.ref}"' + f' since="{since}"' * bool(since)
     seal = _seal(view.ref.workspace, str(view.ref), since, text)
-    return f'<artifact {said} seal="{seal}">\n{text}\n</artifact>'
+    return f'<artifact {said} chars="{len(text)}" seal="{seal}">\n{text}{_END}'
 
 
 def written(ref: Ref, text: str) -> str:
@@ -44,52 +41,56 @@ def written(ref: Ref, text: str) -> str:
     return f'<artifact ref="{ref}" seal="{_seal(ref.workspace, str(ref), "", text)}"/>'
 
 
-def survey(messages: Sequence[LLMMessage], workspace: str) -> tuple[dict[str, Ref], Notes, Notes]:
-    """The newest version of each artifact that `messages` hold whole, and notes on all others.
+def survey(
+    messages: Sequence[LLMMessage], workspace: str
+) -> tuple[dict[str, Ref], dict[Passage, str], dict[Passage, str]]:
+    """The newest version of each artifact that `messages` hold whole; what else they show of them.
 
-    The first notes stand for texts that are superseded, the second for those that are of no use,
-    since what they build on is not there.
+    That is first what is superseded, then what is of no use since what it builds on is not there;
+    with what to say in its stead.
     """
-    chains: dict[str, tuple[Place, ...]] = {}
-    texts: dict[Place, tuple[Ref, str]] = {}
-    torn: dict[Place, tuple[Ref, str]] = {}
-    calls: dict[str, tuple[Place, str]] = {}
+    chains: dict[str, tuple[Passage, ...]] = {}
+    whole: dict[Passage, Ref] = {}
+    torn: dict[Passage, Ref] = {}
+    calls: dict[str, tuple[Passage, str]] = {}
     for i, message in enumerate(messages):
         parts: Any = [message] if isinstance(message.content, str) else message.content
         for j, part in enumerate(parts):
             if isinstance(part, FunctionCall):
-                calls[part.id] = (i, j), part.arguments
+                calls[part.id] = (i, j, ""), _written(part.arguments)
                 continue
-            for found in _SHOWN.finditer(str(getattr(part, "content", ""))):
-                ref, at, text = Ref.parse(found["ref"]), (i, j), found["text"]
-                if text is None:
-                    at, said = calls.get(part.call_id, ((i, j), "{}"))
-                    text = str(from_json(said).get("text"))
-                since = found["since"] or ""
+            said, at = str(getattr(part, "content", "")), 0
+            while tag := _TAG.search(said, at):
+                at, ref, since = tag.end(), Ref.parse(tag["ref"]), tag["since"] or ""
+                body = said[at : at + int(tag["chars"] or 0)]
+                end = at + len(body)
+                here = place = (i, j, tag.group() + body + _END * said.startswith(_END, end))
+                if tag["chars"] is None:
+                    place, body = calls.get(getattr(part, "call_id", ""), (here, ""))
                 base = chains.get(since) if since else ()
-                if base is None or _seal(workspace, str(ref), since, text) != found["seal"]:
-                    torn[i, j] = ref, found.group()
-                elif since != str(ref):
-                    texts[at] = ref, found.group()
-                    chains[str(ref)] = (*base, at)
+                if base is None or _seal(workspace, str(ref), since, body) != tag["seal"]:
+                    torn[here] = ref
+                    continue
+                at = end  # what it quotes is its own affair
+                if since != str(ref):
+                    whole[place] = ref
+                    chains[str(ref)] = (*base, place)
     refs = sorted(map(Ref.parse, chains), key=lambda ref: ref.version)
     held = {ref.name: Ref(ref.name, ref.version, workspace) for ref in refs}
     used = {place for ref in held.values() for place in chains[str(ref)]}
-    return (
-        held,
-        {p: (old, f"[{ref} is superseded]") for p, (ref, old) in texts.items() if p not in used},
-        {
-            place: (old, f"[{ref} is not in this conversation any more: read it again]")
-            for place, (ref, old) in torn.items()
-            if ref.name not in held or held[ref.name].version < ref.version
-        },
-    )
+    superseded = {p: f"[{ref} is superseded]" for p, ref in whole.items() if p not in used}
+    useless = {
+        place: f"[{ref} is not in this conversation: read it again]"
+        for place, ref in torn.items()
+        if ref.name not in held or held[ref.name].version < ref.version
+    }
+    return held, superseded, useless
 
 
-def rewritten(messages: Sequence[LLMMessage], notes: Notes) -> list[LLMMessage]:
+def rewritten(messages: Sequence[LLMMessage], notes: Mapping[Passage, str]) -> list[LLMMessage]:
     """A copy of `messages` that has `notes` where they belong; the originals stay as they are."""
     made: list[Any] = list(messages)
-    for (i, j), (old, new) in notes.items():
+    for (i, j, old), new in notes.items():
         made[i] = message = made[i].model_copy(deep=True)
         part = message if isinstance(message.content, str) else message.content[j]
         if isinstance(part, FunctionCall):
@@ -97,6 +98,13 @@ def rewritten(messages: Sequence[LLMMessage], notes: Notes) -> list[LLMMessage]:
         else:
             part.content = part.content.replace(old, new)
     return made
+
+
+def _written(arguments: str) -> str:
+    try:
+        return str(from_json(arguments)["text"])
+    except (ValueError, TypeError, KeyError):
+        return ""
 
 
 def _seal(*said: str) -> str:

@@ -83,7 +83,7 @@ def play():
 
     def run(*work):
         async def together():
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(20):
                 return await asyncio.gather(*work)
 
         return asyncio.run(together())

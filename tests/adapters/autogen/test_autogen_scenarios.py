@@ -137,7 +137,7 @@ def test_context_trimmed_then_read(player, workspace, play):
     play(coder.run())
     assert "[plan.md is unchanged since plan.md@1]" in coder.results[1]
     # The text went out of the buffer before the remark that it is unchanged did.
-    assert "[plan.md@1 is not in this conversation any more: read it again]" in coder.prompts[3]
+    assert "[plan.md@1 is not in this conversation: read it again]" in coder.prompts[3]
     assert "plan.md is unchanged" not in coder.prompts[3]
     assert PLAN in coder.results[-1]
 
