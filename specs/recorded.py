@@ -1,0 +1,162 @@
+"""Recorded runs, held against the tables: each step must be one that the protocol could take.
+
+A trace of `messaging.trace` is accepted where each of its steps is possible in turn: a message that
+arrives was sent and may arrive under the network's guarantee, a timer that is due was armed for no
+later, a process that restarts starts from what survives a crash; and the real step, taken on that
+event, names the recorded action, gives the recorded commands and leads to the recorded state.
+
+The first step that is not possible is named.  An empty trace is refused: it would prove nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from messaging.canonical import digest, plain
+from messaging.errors import ToolkitError
+from messaging.network import Guarantee
+from messaging.process import (
+    Address,
+    CancelTimer,
+    Invoke,
+    Process,
+    Receive,
+    Restart,
+    Send,
+    SetTimer,
+    Time,
+    Timeout,
+)
+from messaging.trace import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """How far a trace is a run of the protocol: `steps` of it are, then `refused` says why not."""
+
+    steps: int
+    refused: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether all of it is."""
+        return not self.refused
+
+
+class _NotPossible(Exception):
+    """The step at hand cannot be a step of the protocol."""
+
+
+class _Channel:
+    """What was sent between two processes, and how much of it may still arrive."""
+
+    def __init__(self, guarantee: Guarantee) -> None:
+        self._guarantee = guarantee
+        self._sent: list[bytes] = []
+        self._received: list[int] = []
+        self._last = -1
+
+    def send(self, message: bytes) -> None:
+        self._sent.append(message)
+
+    def receive(self, message: bytes) -> None:
+        """Take the earliest copy that may arrive now."""
+        for place, sent in enumerate(self._sent):
+            if sent == message and self._may_arrive(place):
+                self._received.append(place)
+                self._last = place
+                return
+        raise _NotPossible("the message was not sent, or may not arrive now")
+
+    def _may_arrive(self, place: int) -> bool:
+        if not self._guarantee.ordered:
+            return self._guarantee.duplicating or place not in self._received
+        if place == self._last:
+            return self._guarantee.duplicating
+        return place > self._last if self._guarantee.lossy else place == self._last + 1
+
+
+class Acceptor:
+    """Follows one run.  `requests` and `messages` are the types that events carry."""
+
+    def __init__(
+        self,
+        processes: Mapping[Address, Process[Any, Any, Any]],
+        guarantee: Guarantee,
+        requests: Any,
+        messages: Any,
+    ) -> None:
+        self._processes = processes
+        self._guarantee = guarantee
+        self._event = Invoke[requests] | Receive[messages] | Timeout | Restart
+        self._states = {address: process.initial() for address, process in processes.items()}
+        self._timers: dict[Address, dict[str, Time]] = {address: {} for address in processes}
+        self._channels: dict[tuple[Address, Address], _Channel] = {}
+        self._now: Time = float("-inf")
+
+    def follow(self, lines: Iterable[Line]) -> Acceptance:
+        """How far `lines` are a run, from the initial state on."""
+        steps = 0
+        for steps, line in enumerate(lines, start=1):
+            try:
+                self._take(line)
+            except _NotPossible as error:
+                return Acceptance(steps - 1, f"step {steps} ({line.action}): {error}")
+        return Acceptance(steps, "" if steps else "an empty trace")
+
+    def _take(self, line: Line) -> None:
+        if line.process not in self._processes:
+            raise _NotPossible(f"no process {line.process!r}")
+        if line.time < self._now:
+            raise _NotPossible("time goes back")
+        self._now = line.time
+        try:
+            event: Any = msgspec.convert(line.event, self._event)
+        except msgspec.ValidationError as error:
+            raise _NotPossible(f"no event of the protocol: {error}") from error
+        if plain(event) != line.event:
+            raise _NotPossible("the event has fields that the protocol does not know")
+        self._admit(line.process, event)
+        process = self._processes[line.process]
+        try:
+            step = process.step(self._states[line.process], event, line.time)
+        except ToolkitError as error:
+            raise _NotPossible(str(error)) from error
+        if step.action != line.action:
+            raise _NotPossible(f"the table takes {step.action}")
+        if plain(step.commands) != line.commands:
+            raise _NotPossible("the table gives other commands")
+        if digest(step.state) != line.state:
+            raise _NotPossible("the table leads to another state")
+        self._states[line.process] = step.state
+        self._carry_out(line.process, step.commands)
+
+    def _admit(self, address: Address, event: Any) -> None:
+        """Whether the event may happen now; what it uses up is gone then."""
+        if isinstance(event, Receive):
+            channel = self._channels.get((event.src, address))
+            if channel is None:
+                raise _NotPossible(f"{event.src} has sent {address} nothing")
+            channel.receive(msgspec.json.encode(plain(event.message)))
+        elif isinstance(event, Timeout):
+            due = self._timers[address].pop(event.name, None)
+            if due is None or due > self._now:
+                raise _NotPossible(f"timer {event.name} is not due")
+        elif isinstance(event, Restart):
+            self._states[address] = self._processes[address].durable(self._states[address])
+            self._timers[address].clear()
+
+    def _carry_out(self, address: Address, commands: Iterable[Any]) -> None:
+        for command in commands:
+            if isinstance(command, Send):
+                pair = (address, command.dst)
+                channel = self._channels.setdefault(pair, _Channel(self._guarantee))
+                channel.send(msgspec.json.encode(plain(command.message)))
+            elif isinstance(command, SetTimer):
+                self._timers[address][command.name] = command.at
+            elif isinstance(command, CancelTimer):
+                self._timers[address].pop(command.name, None)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from coherence.messages import Commit, Load, Message, Replacement, Request, Store
+from coherence.oracle import system
+from coherence.policy import Eager, Lazy, Policy, Visibility
+from messaging.netmodel import NetworkModel, Uniform
+from messaging.network import Guarantee
+from messaging.simulator import Simulator
+from messaging.trace import Line, TraceWriter, read
+from specs.recorded import Acceptance, Acceptor
+
+AGENTS = ("a", "b", "c")
+STRICT = Policy(visibility=Visibility.STRICT, validity=12, grant_lease=8, retry_after=5)
+WILD: dict[str, Any] = {
+    "loss_probability": 0.1,
+    "duplicate_probability": 0.1,
+    "latency": Uniform(0, 3),
+}
+CASES = [
+    (Lazy(), NetworkModel(guarantee=Guarantee.ORDERED, latency=Uniform(0, 2))),
+    (STRICT, NetworkModel(guarantee=Guarantee.ORDERED_LOSSY_DUPLICATING, **WILD)),
+    (
+        Eager(validity=12, grant_lease=8, retry_after=5),
+        NetworkModel(guarantee=Guarantee.UNORDERED_LOSSY_DUPLICATING, **WILD),
+    ),
+]
+
+
+def requests(rng: Random, agent: str, number: int, version: int) -> Request:
+    kinds: list[Any] = [Load(), Store(2.0), Replacement(), Commit(f"{agent}{number}", version)]
+    return kinds[rng.randrange(len(kinds))]
+
+
+def record(policy: Policy, network: NetworkModel, path: Path, seed: int = 1) -> list[Line]:
+    """A run of the simulator with requests, crashes and restarts, and its trace."""
+    rng = Random(seed)
+    file = io.BytesIO()
+    sim = Simulator(system(policy, AGENTS), network=network, seed=seed, trace=TraceWriter(file))
+    for number in range(120):
+        agent = AGENTS[rng.randrange(3)]
+        if agent in sim.down:
+            sim.restart(agent)
+        elif rng.random() < 0.05 and policy.grant_lease is not None:
+            sim.crash(agent)
+        elif agent not in sim.outstanding:
+            sim.invoke(agent, requests(rng, agent, number, sim.states[agent].version))
+        sim.run(until=sim.now + 1)
+    path.write_bytes(file.getvalue())
+    return list(read(path))
+
+
+def follow(policy: Policy, guarantee: Guarantee, lines: list[Line]) -> Acceptance:
+    return Acceptor(system(policy, AGENTS), guarantee, Request, Message).follow(lines)
+
+
+@pytest.mark.parametrize(("policy", "network"), CASES)
+def test_runs_of_the_simulator_are_accepted(
+    policy: Policy, network: NetworkModel, tmp_path: Path
+) -> None:
+    lines = record(policy, network, tmp_path / "run.jsonl")
+    assert len(lines) > 200
+    assert follow(policy, network.guarantee, lines) == Acceptance(len(lines))
+
+
+def corruptions(line: Line) -> Iterator[Line]:
+    """The line with another action, another state, an earlier time, fewer or more commands."""
+    yield msgspec.structs.replace(line, action=line.action + "?")
+    yield msgspec.structs.replace(line, state="0" * 16)
+    yield msgspec.structs.replace(line, time=-1.0)
+    yield msgspec.structs.replace(line, process="nobody")
+    yield msgspec.structs.replace(line, commands=[*line.commands, {"type": "Respond"}])
+    yield msgspec.structs.replace(line, event={"type": "Timeout", "name": "never armed"})
+    yield msgspec.structs.replace(line, event={"type": "Quake"})
+    if line.event["type"] == "Receive":
+        message = dict(line.event["message"])
+        message["serial"] = message.get("serial", 0) + 100
+        yield msgspec.structs.replace(line, event={**line.event, "message": message})
+
+
+@pytest.mark.parametrize(("policy", "network"), CASES)
+def test_a_corrupted_run_is_refused_at_the_corrupted_step(
+    policy: Policy, network: NetworkModel, tmp_path: Path
+) -> None:
+    lines = record(policy, network, tmp_path / "run.jsonl")[:120]
+    for place in range(1, len(lines), 9):
+        for corrupted in corruptions(lines[place]):
+            found = follow(policy, network.guarantee, [*lines[:place], corrupted])
+            assert not found.accepted
+            assert found.steps == place, corrupted
+            assert found.refused.startswith(f"step {place + 1} ")
+
+
+def test_a_step_left_out_is_noticed(tmp_path: Path) -> None:
+    policy, network = CASES[0]
+    lines = record(policy, network, tmp_path / "run.jsonl")
+    for place in range(0, 100, 7):
+        assert not follow(policy, network.guarantee, lines[:place] + lines[place + 1 :]).accepted
+
+
+def test_a_run_on_a_wilder_network_is_refused(tmp_path: Path) -> None:
+    policy, network = CASES[2]
+    lines = record(policy, network, tmp_path / "run.jsonl")
+    assert "may not arrive" in follow(policy, Guarantee.ORDERED, lines).refused
+
+
+def test_an_empty_trace_proves_nothing() -> None:
+    assert follow(Lazy(), Guarantee.ORDERED, []).refused == "an empty trace"
