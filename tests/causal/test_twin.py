@@ -69,12 +69,12 @@ class Twins(Machine[Pair]):
 @pytest.mark.parametrize("links", list(Guarantee))
 @pytest.mark.parametrize("crashes", [0, 2])
 def test_they_do_the_same(links: Guarantee, crashes: int) -> None:
-    for seed in range(25):
+    for seed in range(12):
         outcome = walk(
             Twins,
             seed=seed,
             processes=3 + seed % 4,
-            messages=30 + 3 * seed,
+            messages=30 + 6 * seed,
             links=links,
             loss=0.2,
             duplication=0.2,
