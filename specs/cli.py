@@ -49,11 +49,22 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--budget-states", type=int, metavar="N")
     checking.add_argument("--budget-seconds", type=float, metavar="S")
     checking.add_argument("--budget-memory", type=float, metavar="MiB")
+    checking.add_argument(
+        "--simulate", type=int, metavar="WALKS", help="random walks instead of a search"
+    )
+    checking.add_argument("--steps", type=int, default=200, help="of a walk, at most")
+    checking.add_argument("--seed", type=int, default=0)
+    checking.add_argument("--workers", type=int, default=1, help="walk with as many seeds at once")
     checking.add_argument("--json", action="store_true")
     checking.add_argument("--slow", action="store_true", help="with `all`: slow cases too")
     for form in ("mermaid", "svg", "itf"):
         checking.add_argument(f"--{form}", type=Path, metavar="FILE", help="the path, to a file")
     checking.set_defaults(run=_check)
+    exploring = commands.add_parser("explore", help="walk a state space step by step")
+    exploring.add_argument("name")
+    exploring.add_argument("--html", type=Path, metavar="FILE", help="one page instead")
+    exploring.add_argument("--states", type=int, default=2_000, help="on the page, at most")
+    exploring.set_defaults(run=_explore)
     return parser
 
 
@@ -74,10 +85,10 @@ def _check(options: argparse.Namespace, rest: Sequence[str]) -> int:
         return _check_all(options)
     constants = _constants(options.name, rest)
     model = catalogue.factory(options.name)(**constants)
-    result = _run(model, options)
+    result = _simulate(constants, options) if options.simulate else _run(model, options)
     case = catalogue.case_of(options.name, constants)
     differences: list[str] = []
-    if case is not None and not result.stopped:
+    if case is not None and not result.stopped and not options.simulate:
         differences = case.differences(result, symmetry=options.symmetry)
     if options.json:
         sys.stdout.buffer.write(report.as_json(result, differences) + b"\n")
@@ -115,6 +126,47 @@ def _run(model: Model[Any, Any] | Composite[Any], options: argparse.Namespace) -
         symmetry=options.symmetry,
         on_progress=_show_progress if sys.stderr.isatty() else None,
     )
+
+
+def _simulate(constants: dict[str, Any], options: argparse.Namespace) -> Result:
+    """Walks with one seed, or with several at once: the first violation, else the last result."""
+    seeds = range(options.seed, options.seed + max(1, options.workers))
+    walks = [(options.name, constants, options, seed) for seed in seeds]
+    if len(walks) == 1:
+        return _walks(*walks[0])
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    # Spawned, not forked: whoever calls this may have threads.
+    with ProcessPoolExecutor(len(walks), mp_context=get_context("spawn")) as pool:
+        results = [future.result() for future in [pool.submit(_summary, *w) for w in walks]]
+    # Results hold predicates and do not travel: walk the telling seed again, here.
+    failed = [seed for seed, code in zip(seeds, results, strict=True) if code == 1]
+    return _walks(options.name, constants, options, (failed or seeds)[0])
+
+
+def _walks(name: str, constants: dict[str, Any], options: argparse.Namespace, seed: int) -> Result:
+    from specs.checker.simulate import simulate
+
+    budget = Budget(options.budget_states, options.budget_seconds, options.budget_memory)
+    model = catalogue.factory(name)(**constants)
+    return simulate(model, walks=options.simulate, steps=options.steps, seed=seed, budget=budget)
+
+
+def _summary(name: str, constants: dict[str, Any], options: argparse.Namespace, seed: int) -> int:
+    return _walks(name, constants, options, seed).verdict.exit_code
+
+
+def _explore(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    from specs.explore import explore, page
+
+    model = catalogue.factory(options.name)(**_constants(options.name, rest))
+    if options.html is not None:
+        options.html.write_text(page(model, options.states), encoding="utf-8")
+        _say(f"written to {options.html}")
+    else:
+        explore(model, input, _say)
+    return 0
 
 
 def _show_progress(progress: Progress) -> None:

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from specs import catalogue
+from specs.checker import Verdict
 from specs.cli import main
 
 
@@ -39,9 +41,15 @@ def test_check_undetermined(capsys):
     assert "stopped: budget of 100 states" in capsys.readouterr().out
 
 
-def test_check_all_as_pinned(capsys):
-    assert main(["check", "all", "--budget-seconds", "60"]) == 0
+def test_check_all_says_what_is_not_as_pinned(monkeypatch, capsys):
+    cases = [case for case in catalogue.cases() if case.name in ("twophase", "ping")]
+    cases = [case for case in cases if case.time == "fast"]
+    monkeypatch.setattr(catalogue, "cases", lambda name=None: iter(cases))
+    assert main(["check", "all"]) == 0
     assert "DIFFERS" not in capsys.readouterr().out
+    cases.append(catalogue.Case("ping", {}, Verdict.HOLDS, distinct=12))
+    assert main(["check", "all"]) == 1
+    assert "distinct: 11, pinned 12" in capsys.readouterr().out
 
 
 def test_json(capsys):

@@ -26,7 +26,18 @@ def test_pinned(case):
     assert case.differences(result) == []
 
 
-@pytest.mark.parametrize("case", FAST, ids=str)
+# The reference engine is the slow one: larger cases are left to the slow tests.
+SMALL = 2_500
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if (case.generated or 0) <= SMALL else pytest.mark.slow)
+        for case in FAST
+    ],
+    ids=str,
+)
 def test_engines_agree(case):
     if not isinstance(make(case), Composite):
         pytest.skip("a plain model has one engine")
