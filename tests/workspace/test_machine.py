@@ -83,6 +83,8 @@ class Machine(RuleBasedStateMachine):
         self.texts = {0: None}
         self.given = dict.fromkeys(AGENTS, 0)
         self.edits = {}
+        #: Grants of processes that died, until the lease is over: whoever has the name has them.
+        self.orphans = {}
         self.dead = set()
         self.shortcut = caches_module.invalidated
         if self.watched:
@@ -120,15 +122,14 @@ class Machine(RuleBasedStateMachine):
 
     def published(self, name, ref, text):
         assert ref.version == self.version + 1
+        self.orphans.pop(name, None)
         self.texts[ref.version] = text
         self.given[name] = ref.version
 
-    def holder(self):
-        """Who holds a grant whose lease is not over; the dead included."""
-        for name, (_, _, until) in self.edits.items():
-            if self.now < until:
-                return name
-        return None
+    def blocked(self, name):
+        """Whether another holds a grant whose lease is not over, be it dead."""
+        held = {n: until for n, (_, _, until) in self.edits.items()} | self.orphans
+        return any(self.now < until for n, until in held.items() if n != name)
 
     names = st.sampled_from(AGENTS)
     words = st.text("ab\n", max_size=4)
@@ -159,7 +160,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=names, text=words)
     def write(self, name, text):
-        if not self.live(name) or name in self.edits or self.holder():
+        if not self.live(name) or name in self.edits or self.blocked(name):
             return
         base = self.given[name]
         fresh = not base and self.current is None
@@ -173,19 +174,19 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=names, text=words)
     def overwrite(self, name, text):
-        if self.live(name) and name not in self.edits and not self.holder():
+        if self.live(name) and name not in self.edits and not self.blocked(name):
             self.published(name, self.agents[name].write(NAME, text, overwrite=True), text)
 
     @rule(name=names, text=words)
     def update(self, name, text):
-        if self.live(name) and name not in self.edits and not self.holder():
+        if self.live(name) and name not in self.edits and not self.blocked(name):
             view = self.agents[name].update(NAME, lambda old: old + text)
             self.published(name, view.ref, (self.current or "") + text)
 
     @rule(name=names)
     def delete(self, name):
         agent = self.agents[name]
-        if not self.live(name) or name in self.edits or self.holder():
+        if not self.live(name) or name in self.edits or self.blocked(name):
             return
         if self.given[name] == self.version and self.current is not None:
             self.published(name, agent.delete(NAME), None)
@@ -195,13 +196,14 @@ class Machine(RuleBasedStateMachine):
         if not self.live(name) or name in self.edits:
             return
         edit = self.agents[name].edit(NAME, wait_s=0)
-        if self.holder():
+        if self.blocked(name):
             with pytest.raises(GrantTimeout):
                 edit.__enter__()
             return
         draft = edit.__enter__()
         assert draft.content == (self.current or "")
         self.given[name] = self.version
+        self.orphans.pop(name, None)
         self.edits[name] = (edit, draft, self.now + LEASE_S)
 
     @precondition(lambda self: self.edits)
@@ -249,8 +251,8 @@ class Machine(RuleBasedStateMachine):
             room._agents.pop(name, None)
             room._fronts.pop(name, None)
             self.dead.discard(name)
-            self.edits.pop(name, None)
-            self.edits = {n: e for n, e in self.edits.items() if n != name}
+            if name in self.edits:
+                self.orphans[name] = self.edits.pop(name)[2]
             self.join(name)
 
     @invariant()
