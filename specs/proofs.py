@@ -29,7 +29,7 @@ class Run:
 
     config: str
     module: str
-    #: What must be violated: a property's name, "refinement", "liveness"; "" for nothing.
+    #: What must be violated: an invariant's name, "action property", "liveness"; "" for nothing.
     violates: str = ""
     distinct: int | None = None
     generated: int | None = None

@@ -125,7 +125,7 @@ def run(
 
 _VIOLATED = (
     (re.compile(r"Invariant (\S+) is violated"), None),
-    (re.compile(r"Action property .* is violated"), "refinement"),
+    (re.compile(r"Action property .* is violated"), "action property"),
     (re.compile(r"Temporal properties were violated"), "liveness"),
     (re.compile(r"Deadlock reached"), "deadlock"),
 )

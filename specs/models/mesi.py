@@ -33,6 +33,7 @@ from coherence.table import Table
 from messaging.network import Guarantee
 from messaging.process import Address, Process
 from specs.checker.composite import Composite
+from specs.checker.errors import UsageError
 from specs.checker.model import Action, Fairness, Property, always, leads_to, strong, weak
 from specs.models.mesi_ghost import draft_is_current, remember, witness
 from specs.system import Bounds, Requests, System, View, renamed
@@ -101,8 +102,6 @@ def requests_of(
                 yield Replacement()
             case "Leave":
                 yield Leave()
-            case _:
-                raise ValueError(f"no request is called {kind!r}; one of {', '.join(ALL)}")
 
 
 def mesi(
@@ -131,6 +130,11 @@ def mesi(
     not.  `live` adds the liveness properties, with their fairness.  `broken` takes a table with a
     fault from `specs.models.mesi_broken`.
     """
+    for kind in set(ask.split()) - set(ALL):
+        raise UsageError(f"no request {kind!r}", remedy="one of " + ", ".join(ALL))
+    guarantees = [guarantee.value for guarantee in Guarantee]
+    if network not in guarantees:
+        raise UsageError(f"no network {network!r}", remedy="one of " + ", ".join(guarantees))
     chosen = policy_of(policy, validity=validity, lease=lease, retry=retry)
     agents = agents_of(caches)
     bounds = Bounds(
@@ -171,6 +175,8 @@ def policy_of(
     name: str, *, validity: bool = False, lease: bool = False, retry: bool = False
 ) -> Policy:
     """The policy called `name`, its durations set or not: how long they are is nothing here."""
+    if name not in POLICIES:
+        raise UsageError(f"no policy {name!r}", remedy="one of " + ", ".join(POLICIES))
     kind, fixed = POLICIES[name]
     fixed = {"validity": 1.0 if validity else None, **fixed}
     return kind(grant_lease=1.0 if lease else None, retry_after=1.0 if retry else None, **fixed)
