@@ -18,8 +18,7 @@ from crewai.hooks.dispatch import get_scoped_hooks, scoped_hooks
 from pydantic_core import from_json
 
 from coherence import BadArgument, Ref, Workspace
-from coherence.contents import Kind, digest
-from coherence_crewai.tools import ArtifactTool
+from coherence_crewai.tools import ArtifactTool, seal
 from messaging.errors import ToolkitError
 
 NOTICE = "[shared artifacts]"
@@ -36,13 +35,12 @@ def coherence_hooks(crew: Crew, workspace: Workspace) -> Iterator[None]:
 
     Raises `BadArgument` where no agent of the crew has such tools.
     """
-    tools = _artifact_tools(*crew.agents, *crew.tasks)
-    desks = {tool.desk for tool in tools if tool.desk.workspace is workspace}
+    desks = {t.desk for t in _tools(*crew.agents, *crew.tasks) if t.desk.workspace is workspace}
     if not desks:
         raise BadArgument("no agent of the crew has artifact_tools() of this workspace")
 
     def ours(context: LLMCallHookContext | ToolCallHookContext) -> list[ArtifactTool]:
-        return [t for t in _artifact_tools(context.agent, context.task) if t.desk in desks]
+        return [t for t in _tools(context.agent, context.task) if t.desk in desks]
 
     def notify(context: LLMCallHookContext) -> None:
         messages = context.messages
@@ -54,11 +52,10 @@ def coherence_hooks(crew: Crew, workspace: Workspace) -> Iterator[None]:
         called = [tool for tool in ours(context) if tool.name == context.tool_name]
         if any("have" in tool.args_schema.model_fields for tool in called):
             context.tool_input.pop("have", None)  # whatever fails below, no claim is believed
-            name: str = context.tool_input.get("name", "")
+            name = str(context.tool_input.get("name"))
             messages = getattr(getattr(context.agent, "agent_executor", None), "messages", [])
-            with suppress(ToolkitError):
-                if version := _held(messages, workspace, name):
-                    context.tool_input["have"] = str(Ref(name, version))
+            if version := _held(messages, workspace, name):
+                context.tool_input["have"] = f"{name}@{version}"
 
     hooks: dict[InterceptionPoint, list[Any]] = {p: get_scoped_hooks(p) for p in InterceptionPoint}
     hooks[InterceptionPoint.PRE_MODEL_CALL].append(notify)
@@ -67,7 +64,7 @@ def coherence_hooks(crew: Crew, workspace: Workspace) -> Iterator[None]:
         yield
 
 
-def _artifact_tools(*owners: Any) -> list[ArtifactTool]:
+def _tools(*owners: Any) -> list[ArtifactTool]:
     tools = [tool for owner in owners for tool in getattr(owner, "tools", None) or ()]
     return [tool for tool in tools if isinstance(tool, ArtifactTool)]
 
@@ -79,19 +76,22 @@ def _news(messages: list[Any], workspace: Workspace) -> Iterator[str]:
     for name, version in newest.items():
         with suppress(ToolkitError):
             last = workspace.history(name)[-1]
+            what = "was deleted" if last.handle.kind == "tombstone" else f"is now @{last.version}"
             if last.version > version:
-                gone = last.handle.kind is Kind.TOMBSTONE
-                what = "was deleted" if gone else f"is now {name}@{last.version}"
                 yield f"{name} {what}, by {last.author}; you were last shown {name}@{version}."
 
 
 def _held(messages: list[Any], workspace: Workspace, name: str) -> int:
-    """The newest version whose whole text is there, as it was read or as the model wrote it; 0."""
-    whole = re.compile(rf'<artifact ref="{re.escape(name)}@(\d+)">\n(.*?)\n</artifact>', re.DOTALL)
-    read = {(int(v), _hash(body)) for text in _texts(messages) for v, body in whole.findall(text)}
-    wrote = {_hash(text) for text in _written(messages, name)}
-    entries = [(entry.version, entry.handle.digest) for entry in workspace.history(name)]
-    return max((e[0] for e in entries if e in read or e[1] in wrote), default=0)
+    """The newest version that is there whole, as it was shown or as the model wrote it; 0."""
+    tag = rf'<artifact ref="{re.escape(name)}@(\d+)"(?: since="(.+?)")? seal="(\w+)"'
+    passage = re.compile(rf"{tag}(?: written/>|>\n(.*?)\n</artifact>)", re.DOTALL)
+    wrote = list(_written(messages, name))
+    versions = {0: ""}
+    for version, since, said, body in passage.findall("\n".join(_texts(messages))):
+        ref = Ref(name, int(version), workspace.identity)
+        there = since in versions.values() and said in [seal(ref, since, t) for t in (body, *wrote)]
+        versions.update({ref.version: str(ref)} if there else {})
+    return max(versions)
 
 
 def _texts(messages: list[Any]) -> list[str]:
@@ -100,8 +100,7 @@ def _texts(messages: list[Any]) -> list[str]:
 
 def _written(messages: list[Any], name: str) -> Iterator[str]:
     """The texts given to tools for `name`, whichever of the two ways the model calls them."""
-    calls = [call for message in messages for call in message.get("tool_calls") or ()]
-    inputs = [call["function"]["arguments"] for call in calls]
+    inputs = [c["function"]["arguments"] for m in messages for c in m.get("tool_calls") or ()]
     for text in _texts(messages):
         inputs += re.findall(r"Action Input:(.*?)(?=\nObservation:|\Z)", text, re.DOTALL)
     for given in inputs:
@@ -109,7 +108,3 @@ def _written(messages: list[Any], name: str) -> Iterator[str]:
             arguments = from_json(given)
             if arguments.get("name") == name:
                 yield str(arguments.get("text"))
-
-
-def _hash(text: str) -> bytes:
-    return digest(Kind.TEXT, text.encode("utf-8", "replace"))

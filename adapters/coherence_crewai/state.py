@@ -61,5 +61,4 @@ class CoherentState(Generic[S]):
         try:
             return self._model.model_validate_json(text)
         except ValidationError as error:
-            what = f"{self._name!r} holds no {self._model.__name__}: {error}"
-            raise InvalidContent(what, remedy="keep each state under a name of its own") from error
+            raise InvalidContent(f"{self._name!r} is no {self._model.__name__}: {error}") from error

@@ -10,6 +10,7 @@ Two guards of CrewAI stop a model that repeats itself, and would stop one that r
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from itertools import count
 from threading import Lock
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from crewai.tools import BaseTool
 from crewai.tools.tool_failure import ToolFailure
 from pydantic import BaseModel, Field
 
-from coherence import Agent, BadArgument, Conflict, UnknownArtifact, View, Workspace
+from coherence import Agent, BadArgument, Conflict, Ref, UnknownArtifact, View, Workspace
 from messaging.errors import ToolkitError
 
 _spent = count(1)
@@ -35,15 +36,22 @@ def artifact_tools(workspace: Workspace, agent: str) -> list[BaseTool]:
 
 
 def shown(view: View) -> str:
-    """What a model is given of a version."""
-    since = f' since="{view.have}"' if view.have else ""
-    return f'<artifact ref="{view.ref}"{since}>\n{view.for_prompt()}\n</artifact>'
+    """What a model is given of a version: all of it, or what has changed, under a seal."""
+    if view.have == view.ref:
+        return view.for_prompt()
+    since, text = str(view.have or ""), view.changes or view.text
+    said = f' since="{since}"' * bool(since) + f' seal="{seal(view.ref, since, text)}"'
+    return f'<artifact ref="{view.ref}"{said}>\n{text}\n</artifact>'
 
 
-def never_cached(arguments: dict[str, Any] | None = None, result: object = None) -> bool:
+def seal(ref: Ref, since: str, text: str) -> str:
+    """A hash that tells whether a passage is there as it was given."""
+    return blake2b(repr((ref.workspace, str(ref), since, text)).encode(), digest_size=4).hexdigest()
+
+
+def never_cached(arguments: dict[str, Any], result: object) -> bool:
     """CrewAI's question whether to keep `result`: no, and `arguments` count as spent."""
-    if arguments is not None:
-        arguments["spent"] = next(_spent)
+    arguments["spent"] = next(_spent)
     return False
 
 
@@ -86,7 +94,6 @@ class ArtifactTool(BaseTool):
 
 # What a model calls a tool with.  Docstrings and descriptions are the prompt.
 
-Name = Annotated[str, Field(description="The artifact's name, such as plan.md")]
 Have = Annotated[str | None, Field(description="Ref of the text that you have, such as plan.md@3")]
 Base = Annotated[str | None, Field(description="Ref that yours derives from; none if it is new")]
 
@@ -94,7 +101,7 @@ Base = Annotated[str | None, Field(description="Ref that yours derives from; non
 class Call(BaseModel):
     """What the three kinds have in common."""
 
-    name: Name
+    name: Annotated[str, Field(description="The artifact's name, such as plan.md")]
 
     @classmethod
     def tool(cls) -> dict[str, Any]:
@@ -122,7 +129,7 @@ class Write(Call):
     def on(self, agent: Agent) -> str:
         """Carry it out as `agent`."""
         ref = agent.write(self.name, self.text, expect=self.base or 0)
-        return f'<artifact ref="{ref}" written/>'
+        return f'<artifact ref="{ref}" seal="{seal(ref, "", self.text)}" written/>'
 
 
 class Edit(Call):

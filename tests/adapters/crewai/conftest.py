@@ -36,8 +36,9 @@ class Team:
         self.crew = None
 
     def agent(self, name, turns, *, native=True, tools=None, **settings):
-        from coherence_crewai import artifact_tools
         from crewai import Agent
+
+        from coherence_crewai import artifact_tools
 
         scripted = load("crewai_scripted")
         window_tokens = settings.pop("window_tokens", 1_000_000)
@@ -48,8 +49,9 @@ class Team:
 
     def run(self, *agents, hooks=True, tasks=None, **settings):
         """One task for each agent in turn; the crew's output."""
-        from coherence_crewai import coherence_hooks
         from crewai import Crew, Task
+
+        from coherence_crewai import coherence_hooks
 
         tasks = tasks or [
             Task(description="d", expected_output="e", agent=agent) for agent in agents
@@ -151,3 +153,8 @@ def recorded(monkeypatch):
     monkeypatch.setattr(Caches, "_step", cache)
     monkeypatch.setattr(_Run, "step", home)
     return recording
+
+
+@pytest.fixture
+def load_example():
+    return load

@@ -6,13 +6,13 @@ import pytest
 
 pytest.importorskip("crewai")
 
-from coherence_crewai import artifact_tools, coherence_hooks
-from coherence_crewai.hooks import NOTICE
 from crewai import Crew, Task
 from crewai.hooks import InterceptionPoint, get_hooks
 from crewai.hooks.dispatch import scoped_hooks
 
 from coherence import BadArgument, Workspace
+from coherence_crewai import artifact_tools, coherence_hooks
+from coherence_crewai.hooks import NOTICE
 
 READ = ("read_artifact", {"name": "plan.md"})
 PLAN = "# Plan\n" + "".join(f"- step {number}: as agreed\n" for number in range(40))
@@ -46,7 +46,7 @@ def test_news_comes_last_once_and_does_not_stay(team, planner, native):
     coder = team.agent("coder", turns, native=native)
     team.run(coder)
     told = [notices(prompt) for prompt in coder.llm.prompts]
-    line = "plan.md is now plan.md@2, by planner; you were last shown plan.md@1."
+    line = "plan.md is now @2, by planner; you were last shown plan.md@1."
     assert told[0] == told[1] == []
     assert told[2] == [f"{NOTICE}\n{line}"]
     assert coder.llm.prompts[2][-1]["role"] == "user"
@@ -136,15 +136,34 @@ def test_a_copy_under_another_name_is_not_held(team, planner, results):
     assert PLAN in results(coder)[-1]
 
 
-def test_after_a_difference_the_base_still_counts(team, planner, native, results):
-    more = PLAN.replace("step 7:", "step seven:")
-    coder = team.agent("coder", [READ, changes(planner, READ, more), READ, "done"], native=native)
+def test_what_changes_is_held_too_where_its_base_is(team, planner, native, results):
+    twice = [PLAN.replace("step 7:", "step seven:"), PLAN.replace("step 7:", "step VII:")]
+    again = [changes(planner, READ, text) for text in twice]
+    coder = team.agent("coder", [READ, again[0], READ, again[1], READ, "done"], native=native)
     team.run(coder)
-    _, second, third = results(coder)
-    for answer in (second, third):
-        assert 'since="plan.md@1"' in answer
-        assert "+- step seven:" in answer
-        assert len(answer.partition("</artifact>")[0]) < len(PLAN) / 2
+    _, second, third, fourth, fifth = results(coder)
+    assert '<artifact ref="plan.md@2" since="plan.md@1"' in second
+    assert third.startswith("[plan.md is unchanged since plan.md@2]")
+    assert '<artifact ref="plan.md@3" since="plan.md@2"' in fourth
+    assert "-- step seven:" in fourth
+    assert fifth.startswith("[plan.md is unchanged since plan.md@3]")
+
+
+@pytest.mark.parametrize("passage", ["step 7: as agreed", "+- step seven:"])
+def test_a_chain_with_a_torn_link_is_not_held(team, planner, results, passage):
+    def tear(messages):
+        for message in messages:
+            if message["role"] == "tool":
+                message["content"] = message["content"].replace(passage, "...")
+        return READ
+
+    more = PLAN.replace("step 7:", "step seven:")
+    coder = team.agent("coder", [READ, changes(planner, READ, more), tear, "done"])
+    team.run(coder)
+    answer = results(coder)[-1]
+    assert "unchanged" not in answer
+    assert "step seven:" in answer
+    assert ("step 30" in answer) == (passage == "step 7: as agreed")
 
 
 # Registration.

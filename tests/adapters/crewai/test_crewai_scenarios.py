@@ -45,7 +45,7 @@ def test_plan_read_by_four_written_by_one(team, workspace, native, results):
     team.run(planner, *readers)
     for reader in readers:
         (answer,) = results(reader)
-        assert answer.startswith('<artifact ref="plan.md@1">')
+        assert answer.startswith('<artifact ref="plan.md@1"')
         assert PLAN in answer
     assert [entry.author for entry in workspace.history("plan.md")] == ["planner"]
 
@@ -123,7 +123,7 @@ def test_delta_reread(team, workspace, native, results):
     coder = team.agent("coder", [READ, again, "done"], native=native)
     team.run(coder)
     second = results(coder)[-1]
-    assert '<artifact ref="plan.md@2" since="plan.md@1">' in second
+    assert '<artifact ref="plan.md@2" since="plan.md@1"' in second
     assert "+- step 7: as agreed, but faster" in second
     assert "step 9" not in second
 
@@ -158,7 +158,7 @@ def test_exclusive_edit_with_a_waiter(team, workspace, results):
     run.join(30)
     assert "step 1, reviewed:" in text_of(workspace)
     assert "step 2, tested:" in text_of(workspace)
-    assert '<artifact ref="plan.md@3" since="plan.md@1">' in results(coder)[-1]
+    assert '<artifact ref="plan.md@3" since="plan.md@1"' in results(coder)[-1]
 
 
 CRASHES = """
@@ -219,7 +219,8 @@ def test_agent_joins_late(team, workspace, native, results):
     guessed, read = results(newcomer)
     assert "no artifact 'plans.md'" in guessed
     assert "'plan.md'" in guessed
-    assert read.startswith('<artifact ref="plan.md@5">\n# Plan 5\n</artifact>')
+    assert read.startswith('<artifact ref="plan.md@5"')
+    assert ">\n# Plan 5\n</artifact>" in read
 
 
 def test_delete_and_recreate(team, workspace, native, results):
@@ -231,7 +232,7 @@ def test_delete_and_recreate(team, workspace, native, results):
     _, missing, written = results(looks)
     assert "was deleted" in missing
     assert "(code: unknown_artifact)" in missing
-    assert written.startswith('<artifact ref="plan.md@3" written/>')
+    assert written.startswith('<artifact ref="plan.md@3"')
     assert text_of(workspace) == "# New plan"
     assert "plan.md was deleted, by planner" in looks.llm.prompts[2][-1]["content"]
 

@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("crewai")
 
-from coherence_crewai import CoherentState
 from crewai.flow.flow import Flow, listen, start
 from pydantic import BaseModel
 
 from coherence import InvalidContent, InvalidName, Workspace
+from coherence_crewai import CoherentState
 
 LISTENERS = 10
 
@@ -137,7 +137,7 @@ def test_what_is_read_is_a_copy(workspace):
 def test_a_stranger_in_its_place_is_named(workspace):
     workspace.agent("planner").write("count.json", "# Plan")
     count = CoherentState(workspace, "count.json", Count, agent="flow")
-    with pytest.raises(InvalidContent, match=r"'count\.json' holds no Count"):
+    with pytest.raises(InvalidContent, match=r"'count\.json' is no Count"):
         count.read()
     with pytest.raises(InvalidContent):
         count.update(lambda state: None)

@@ -9,12 +9,12 @@ import pytest
 
 pytest.importorskip("crewai")
 
-from coherence_crewai import FrameworkMissing, artifact_tools, framework
-from coherence_crewai.tools import ArtifactTool
 from crewai.tools import BaseTool
 from crewai.tools.tool_failure import ToolExecutionFailedError
 
 from coherence import InvalidName, WorkspaceClosed
+from coherence_crewai import FrameworkMissing, artifact_tools, framework
+from coherence_crewai.tools import ArtifactTool
 
 READ = ("read_artifact", {"name": "plan.md"})
 
@@ -144,8 +144,8 @@ def test_a_write_without_a_base_overwrites_nothing(planner, workspace):
 
 def test_a_base_of_none_is_as_models_put_it(workspace):
     write = artifact_tools(workspace, "coder")[1]
-    assert 'ref="a.md@1" written' in write.run(name="a.md", text="a", base="")
-    assert 'ref="a.md@2" written' in write.run(name="a.md", text="b", base="a.md@1")
+    assert 'ref="a.md@1"' in write.run(name="a.md", text="a", base="")
+    assert 'ref="a.md@2"' in write.run(name="a.md", text="b", base="a.md@1")
 
 
 # Calls that are wrong.

