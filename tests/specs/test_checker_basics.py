@@ -102,6 +102,14 @@ def test_budget_ends_undetermined():
     assert "5000 states" in result.stopped
 
 
+def test_a_budget_of_memory_and_of_time():
+    model = Model("unbounded", [0], lambda n: [("inc", n + 1)])
+    for budget in (Budget(memory_mib=1), Budget(seconds=1e-9)):
+        result = check(model, budget=budget)
+        assert result.verdict is Verdict.UNDETERMINED
+        assert "budget of" in result.stopped
+
+
 def test_control_c_ends_undetermined_with_what_was_seen():
     def actions(n):
         if n == 3:

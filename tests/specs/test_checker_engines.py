@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from messaging.network import Guarantee
@@ -26,6 +26,7 @@ from specs.checker import (
     leads_to,
     reachable,
     strong,
+    table,
     weak,
 )
 from specs.system import Bounds, System, any_of, fair_delivery, script
@@ -151,11 +152,16 @@ def replayed(model, path):
         assert path.last == path.moments[path.loop].state
 
 
-ENGINES = ["table", "numba"]
+@pytest.fixture(autouse=True)
+def early(monkeypatch):
+    """Fuse rules and hand over to the kernel at once, so that small systems meet it all."""
+    monkeypatch.setattr(table, "FUSE_AT", (2, 10, 60))
+    monkeypatch.setattr(table, "FUSE_KEYS_MAX", 6)
+    monkeypatch.setattr(table, "WARM_UP", 3)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=60)
+@pytest.mark.parametrize("engine", ["table", "numba"])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(system=systems(), limit=st.integers(1, 6), live=st.booleans(), ends=st.booleans())
 def test_engines_agree(engine, system, limit, live, ends):
     first, last = system.addresses[0], system.addresses[-1]

@@ -33,3 +33,15 @@ def test_a_hasty_coordinator_is_caught(engine):
 def test_seven():
     result = check(twophase(7), engine="table")
     assert (result.distinct, result.generated, result.depth) == (296_448, 2_744_705, 22)
+
+
+def test_without_numba_the_tables_take_over_and_say_so(monkeypatch):
+    monkeypatch.setattr("specs.checker.table.find_spec", lambda name: None)
+    result = check(twophase(3), engine="numba")
+    assert result.engine == "table"
+    assert result.distinct == 288
+    assert any("numba is not installed" in note for note in result.notes)
+
+
+def test_the_choice_of_engine_is_stated():
+    assert check(twophase(3)).notes == ("engine: table, for fewer than 300,000 states",)

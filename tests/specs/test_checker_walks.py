@@ -1,7 +1,7 @@
 """Random walks, the Hypothesis machine, and replay on the production core."""
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from messaging.network import Guarantee
@@ -48,7 +48,12 @@ def test_no_walks_are_refused():
         simulate(twophase(3), walks=0)
 
 
-FEW = settings(max_examples=30, stateful_step_count=30, database=None)
+FEW = settings(
+    max_examples=30,
+    stateful_step_count=30,
+    database=None,
+    phases=[Phase.generate, Phase.shrink],
+)
 
 
 def test_a_machine_passes_where_the_model_holds():
