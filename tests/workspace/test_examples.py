@@ -1,0 +1,31 @@
+"""The examples run, and show what they say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SHOWN = {
+    "ten_lines.py": ["[plan.md is unchanged since plan.md@1]", "one more step"],
+    "lost_update.py": [
+        "merge() has both",
+        "2. (done) write the parser\n3. review it\n4. (done) write",
+    ],
+    "false_unchanged.py": ["['[spec.md is unchanged]']", "+Rule 7 holds on weekdays.", "all of it"],
+    "stale_write.py": ["conflict: the write derives from api.py@1", "# reviewed"],
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_an_example(name):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / name],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [shown for shown in SHOWN[name] if shown not in done.stdout] == [], done.stdout
