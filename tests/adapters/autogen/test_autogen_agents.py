@@ -1,0 +1,329 @@
+"""Workbench, context and memory in real agents: bad input, state, teams, what a prompt holds."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("autogen_agentchat")
+pytest.importorskip("autogen_ext")
+
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.conditions import MaxMessageTermination
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core import CancellationToken
+from autogen_core.memory import ListMemory, MemoryContent, MemoryMimeType
+from autogen_core.model_context import BufferedChatCompletionContext
+
+from coherence import BadArgument, Conflict, InvalidName, UnknownArtifact, Workspace
+from coherence.errors import WorkspaceClosed
+from coherence_autogen import (
+    ArtifactMemory,
+    ArtifactWorkbench,
+    CoherentModelContext,
+    FrameworkMissing,
+    citation,
+)
+from coherence_autogen.available import require
+from coherence_autogen.context import NOTICE
+
+READ = ("read_artifact", {"name": "plan.md"})
+PLAN = "# Plan\n" + "".join(f"- step {number}: as agreed\n" for number in range(40))
+
+
+def write(text):
+    return ("write_artifact", {"name": "plan.md", "text": text})
+
+
+# What a model may get wrong: it reads why, and goes on.
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("read_artifact", {}, "Field required"),
+        ("read_artifact", {"name": 7}, "valid string"),
+        ("read_artifact", ["plan.md"], "valid dictionary"),
+        ("read_artifact", {"name": "../plan.md"}, "'..' as a part of its path"),
+        ("read_artifact", {"name": ""}, "is empty"),
+        ("read_artifact", {"name": "plans.md"}, "list_artifacts has all names"),
+        ("read_artifact", {"name": "bytes"}, "holds bytes"),
+        ("edit_artifact", {"name": "bytes", "old": "a", "new": "b"}, "holds bytes"),
+        ("edit_artifact", {"name": "plan.md", "old": "step", "new": "x"}, "occurs 40 times"),
+        ("edit_artifact", {"name": "plan.md", "old": "nowhere", "new": "x"}, "occurs 0 times"),
+        ("edit_artifact", {"name": "plans.md", "old": "a", "new": "b"}, "no artifact 'plans.md'"),
+        ("write_artifact", {"name": "plan.md", "text": "never read"}, "Nothing was written"),
+        ("no_such_tool", {}, "not found"),
+    ],
+)
+def test_a_wrong_call_is_answered_and_changes_nothing(
+    player, workspace, play, tool, arguments, words
+):
+    planner = workspace.agent("planner")
+    planner.write("plan.md", PLAN)
+    planner.write("bytes", b"\x00")
+    coder = player(workspace, "coder", [(tool, arguments), "done"])
+    assert play(coder.run()) == ["done"]
+    assert words in coder.results[-1]
+    assert planner.read("plan.md").ref.version == 1
+
+
+def test_a_lone_surrogate_is_refused(workspace, play):
+    workbench = ArtifactWorkbench(CoherentModelContext(workspace, "coder"))
+    call = workbench.call_tool("write_artifact", {"name": "plan.md", "text": "\ud800"})
+    (refused,) = play(call)
+    assert refused.is_error
+    assert workspace.names() == []
+
+
+def test_the_text_of_the_current_version_comes_with_the_refusal(player, workspace, play):
+    """One round trip less: whoever was refused has what it takes to write both."""
+    planner = workspace.agent("planner")
+    planner.write("plan.md", PLAN)
+
+    def stale(messages):
+        planner.write("plan.md", PLAN + "- more\n")
+        return write("# Mine\n")
+
+    coder = player(workspace, "coder", [READ, stale, write(PLAN + "- more\n- mine\n"), "done"])
+    play(coder.run())
+    assert "- more" in coder.results[1]
+    assert "step 7" not in coder.results[1]
+    assert 'ref="plan.md@3"' in coder.results[2]
+
+
+def test_calls_of_one_turn_derive_from_what_the_model_saw(player, workspace, play):
+    """A read and a write at once: the text cannot derive from what the read has yet to show."""
+    workspace.agent("planner").write("plan.md", PLAN)
+    coder = player(workspace, "coder", [[READ, write("# Unseen\n")], "done"])
+    play(coder.run())
+    assert "Nothing was written" in coder.results[1]
+    assert workspace.agent("planner").read("plan.md").text == PLAN
+
+
+def test_all_of_it_can_be_had_again(player, workspace, play):
+    workspace.agent("planner").write("plan.md", PLAN)
+    whole = ("read_artifact", {"name": "plan.md", "whole": True})
+    coder = player(workspace, "coder", [READ, whole, "done"])
+    play(coder.run())
+    assert PLAN in coder.results[1]
+    assert coder.prompts[-1].count("step 7") == 1, "the copy before is superseded"
+
+
+# Notices.
+
+
+def test_a_notice_closes_the_prompt_and_is_not_kept(player, workspace, play):
+    planner = workspace.agent("planner")
+    planner.write("plan.md", PLAN)
+
+    def changed(messages):
+        planner.write("plan.md", PLAN + "- more\n")
+        return READ
+
+    coder = player(workspace, "coder", [READ, "first", changed, "second"])
+    play(coder.run())
+    planner.write("plan.md", "# New")
+    # The third call was made before, the fourth after the change had been read.
+    play(coder.run())
+    last = coder.client.prompts[2][-1]
+    assert last.content == f"{NOTICE}\nplan.md was changed by planner; you have plan.md@1."
+    assert "plan.md@2" not in coder.prompts[2], "nobody can claim a version that it is not shown"
+    assert NOTICE not in str(coder.context.inner._messages)
+
+
+def test_a_workspace_closed_under_a_running_agent_is_named(player, workspace, play):
+    workspace.agent("planner").write("plan.md", PLAN)
+
+    def close(messages):
+        workspace.close()
+        return READ
+
+    coder = player(workspace, "coder", [READ, close, "never"])
+    with pytest.raises(WorkspaceClosed):
+        play(coder.run())
+    assert "the workspace is closed" in coder.results[1]
+
+
+# State.
+
+
+def test_a_team_goes_on_in_another_process_with_what_it_has(player, play, tmp_path):
+    url = f"sqlite:///{tmp_path}/team.db"
+    with Workspace(url) as first:
+        first.agent("planner").write("plan.md", PLAN)
+        coder = player(first, "coder", [READ, "done"])
+        play(coder.run())
+        (state,) = play(coder.agent.save_state())
+    with Workspace(url) as second:
+        again = player(second, "coder", [READ, write("# Done"), "done"])
+        play(again.agent.load_state(json.loads(json.dumps(state))))
+        play(again.run())
+        assert "[plan.md is unchanged since plan.md@1]" in again.results[1]
+        assert 'ref="plan.md@2"' in again.results[2]
+
+
+def test_a_state_from_elsewhere_proves_nothing(player, play):
+    """The same name and version in another store is another text."""
+    with Workspace("memory://") as first:
+        first.agent("planner").write("plan.md", "other text")
+        coder = player(first, "coder", [READ, "done"])
+        play(coder.run())
+        (state,) = play(coder.agent.save_state())
+    with Workspace("memory://") as second:
+        second.agent("planner").write("plan.md", PLAN)
+        again = player(second, "coder", [READ, "done"])
+        play(again.agent.load_state(state))
+        play(again.run())
+        assert PLAN in again.results[-1]
+
+
+def test_a_reset_context_has_nothing(player, workspace, play):
+    workspace.agent("planner").write("plan.md", PLAN)
+    coder = player(workspace, "coder", [READ, "done", READ, "done"])
+    play(coder.run())
+    play(coder.agent.on_reset(CancellationToken()))
+    play(coder.run())
+    assert PLAN in coder.results[-1]
+
+
+def test_a_store_that_was_set_back_is_read_whole(player, workspace, play):
+    """The messages prove a version that the store has no more."""
+    coder = player(workspace, "coder", [READ, READ, "done"])
+    planner = workspace.agent("planner")
+    planner.write("plan.md", PLAN)
+
+    async def ahead():
+        return {"plan.md": planner.read("plan.md").ref.__class__("plan.md", 9)}
+
+    coder.context.held = ahead
+    play(coder.run())
+    assert PLAN in coder.results[0]
+
+
+def test_a_workbench_cannot_be_dumped(workspace):
+    with pytest.raises(BadArgument, match="in code"):
+        ArtifactWorkbench(CoherentModelContext(workspace, "coder")).dump_component()
+
+
+# Teams.
+
+
+def test_a_team_is_told_refs_instead_of_texts(player, workspace, play):
+    """By default AutoGen sends everybody the result of an agent's last tool call."""
+    workspace.agent("planner").write("plan.md", PLAN)
+
+    def heard(**settings):
+        ann = player(workspace, "ann", [READ], max_tool_iterations=1, **settings)
+        bob = player(workspace, "bob", ["done"])
+        stop = MaxMessageTermination(3)
+        play(RoundRobinGroupChat([ann.agent, bob.agent], termination_condition=stop).run(task="go"))
+        return bob
+
+    assert PLAN in heard().prompts[0]
+    told = heard(tool_call_summary_formatter=citation)
+    assert "step 7" not in told.prompts[0]
+    assert 'read_artifact ref="plan.md@1"' in told.prompts[0]
+
+
+def test_what_a_colleague_quotes_counts_as_held(player, workspace, play):
+    """The default summary has the whole text: nobody needs to fetch it again."""
+    workspace.agent("planner").write("plan.md", PLAN)
+    ann = player(workspace, "ann", [READ], max_tool_iterations=1)
+    bob = player(workspace, "bob", [READ, "done"])
+    stop = MaxMessageTermination(3)
+    play(RoundRobinGroupChat([ann.agent, bob.agent], termination_condition=stop).run(task="go"))
+    assert "[plan.md is unchanged since plan.md@1]" in bob.results[0]
+
+
+# Memory.
+
+
+def test_a_memory_brings_each_text_once(player, workspace, play):
+    """AutoGen's own adds another copy each turn (and so 1, 2, 3, 4 of them)."""
+    planner = workspace.agent("planner")
+    planner.write("notes/plan.md", PLAN)
+    planner.write("other.md", "not for you")
+    text = MemoryContent(content=PLAN, mime_type=MemoryMimeType.TEXT)
+
+    def copies(memory):
+        coder = player(workspace, "coder", ["ok"] * 4, memory=[memory])
+        for _ in range(4):
+            play(coder.run())
+        assert "not for you" not in coder.prompts[-1]
+        return [prompt.count("step 7") for prompt in coder.prompts]
+
+    assert copies(ListMemory(memory_contents=[text])) == [1, 2, 3, 4]
+    assert copies(ArtifactMemory(workspace, "coder", "notes/")) == [1, 1, 1, 1]
+
+
+def test_a_memory_brings_what_changed_and_what_was_trimmed(player, workspace, play):
+    planner = workspace.agent("planner")
+    planner.write("plan.md", PLAN)
+    coder = player(
+        workspace,
+        "coder",
+        ["ok"] * 4,
+        memory=[ArtifactMemory(workspace, "coder")],
+        inner=BufferedChatCompletionContext(6),
+    )
+    play(coder.run())
+    planner.write("plan.md", PLAN.replace("step 7:", "step 7, faster:"))
+    play(coder.run())
+    assert coder.prompts[1].count("step 9") == 1
+    assert "+- step 7, faster: as agreed" in coder.prompts[1]
+    for _ in range(2):
+        play(coder.run())
+    assert coder.prompts[-1].count("step 9") == 1
+
+
+def test_a_memory_is_asked_and_added_to(workspace, play):
+    async def use():
+        memory = ArtifactMemory(workspace, "coder")
+        kind = MemoryMimeType.TEXT
+        await memory.add(MemoryContent(content="one", mime_type=kind, metadata={"name": "plan.md"}))
+        (found,) = (await memory.query("plan.md")).results
+        assert (found.content, found.metadata) == ("one", {"ref": "plan.md@1"})
+        stale = {"name": "plan.md", "base": "plan.md@1"}
+        await memory.add(MemoryContent(content="two", mime_type=kind, metadata=stale))
+        with pytest.raises(Conflict):
+            await memory.add(MemoryContent(content="three", mime_type=kind, metadata=stale))
+        with pytest.raises(InvalidName):
+            await memory.add(MemoryContent(content="nameless", mime_type=kind))
+        with pytest.raises(UnknownArtifact):
+            await memory.query("plans.md")
+        await memory.clear()
+        await memory.close()
+        assert (await memory.query("plan.md")).results[0].content == "two"
+
+    play(use())
+
+
+# Frame.
+
+
+def test_a_bad_agent_name_is_refused_when_it_is_used(player, workspace, play):
+    nameless = AssistantAgent.__name__  # a valid agent name for AutoGen
+    coder = player(workspace, nameless, [READ, "done"], context=CoherentModelContext(workspace, ""))
+    play(coder.run())
+    assert "is empty" in coder.results[0]
+
+
+def test_a_missing_framework_names_the_extra():
+    with pytest.raises(FrameworkMissing, match=r"artifact-coherence\[autogen\]"):
+        require("autogen-core-of-another-world")
+
+
+def test_a_release_that_is_not_known_is_refused():
+    with pytest.raises(FrameworkMissing, match=r"pip 0\.7 is needed"):
+        require("pip")
+
+
+def test_importing_it_loads_no_other_framework():
+    names = "crewai", "langgraph", "langchain_core", "autogen_ext", "grpc", "networkx"
+    program = f"import sys, coherence_autogen; print([n for n in {names} if n in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
