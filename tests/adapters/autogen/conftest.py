@@ -83,9 +83,16 @@ def play():
 
     def run(*work):
         async def together():
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 return await asyncio.gather(*work)
 
         return asyncio.run(together())
 
     return run
+
+
+@pytest.fixture
+def example():
+    """Gives an example as a module, by its file's name."""
+    load("autogen_scripted")  # which the others import
+    return load

@@ -102,6 +102,19 @@ def test_calls_of_one_turn_derive_from_what_the_model_saw(player, workspace, pla
     assert workspace.agent("planner").read("plan.md").text == PLAN
 
 
+def test_calls_of_one_turn_take_turns_where_the_store_is_a_file(player, play, tmp_path):
+    """AutoGen makes them at once; an agent does one thing at a time."""
+    names = [f"{n}.md" for n in range(8)]
+    with Workspace(f"sqlite:///{tmp_path}/team.db") as workspace:
+        for name in names:
+            workspace.agent("planner").write(name, f"text of {name}")
+        reads = [("read_artifact", {"name": name}) for name in names]
+        coder = player(workspace, "coder", [reads, "done"])
+        play(coder.run())
+    assert len(coder.results) == 8
+    assert all(f"text of {name}" in told for name, told in zip(names, coder.results, strict=True))
+
+
 def test_all_of_it_can_be_had_again(player, workspace, play):
     workspace.agent("planner").write("plan.md", PLAN)
     whole = ("read_artifact", {"name": "plan.md", "whole": True})

@@ -249,6 +249,66 @@ def test_what_is_held_survives_in_another_runtime(play):
     assert play(after(state, question)) == [["ann", "bob"]]
 
 
+def test_what_waits_for_its_turn_survives_too(play):
+    """A state saved while a handler is at work has what is ready, and loaded it goes on with it."""
+    team = ["ann", "bob"]
+
+    async def before():
+        runtime = SingleThreadedAgentRuntime()
+        agents = await joined(runtime, team)
+        bob = agents["bob"]
+        busy, saved = asyncio.Event(), asyncio.Event()
+
+        async def work():
+            busy.set()
+            await saved.wait()
+
+        bob.work = work
+        runtime.start()
+        for text in ("one", "two", "three"):
+            await agents["ann"].say(text)
+        await busy.wait()
+        while len(bob._ready) != 2:
+            await asyncio.sleep(0)
+        state = json.loads(json.dumps(await bob.save_state()))
+        saved.set()
+        await runtime.stop_when_idle()
+        return state
+
+    async def after(state):
+        runtime = SingleThreadedAgentRuntime()
+        agents = await joined(runtime, team)
+        await agents["bob"].load_state(state)
+        while len(agents["bob"].done) < 2:
+            await asyncio.sleep(0)
+        return agents["bob"].done
+
+    (state,) = play(before())
+    assert play(after(state)) == [["two", "three"]]
+
+
+def test_what_was_loaded_is_given_up_in_time_as_well(play):
+    team = ["ann", "bob"]
+
+    async def lossy():
+        runtime = Shuffled(0)
+        agents = await joined(runtime, team, hold_s=None)
+        await agents["ann"].say("lost")
+        runtime.kept.clear()
+        await agents["ann"].say("held")
+        runtime.start()
+        await runtime.let_go()
+        await runtime.stop_when_idle()
+        state = await agents["bob"].save_state()
+        again = (await joined(Shuffled(0), team, hold_s=0.0))["bob"]
+        await again.load_state(state)
+        while not again.dead:
+            await asyncio.sleep(0)
+        return again.dead
+
+    assert play(lossy()) == [["held"]]
+
+
 def test_a_newcomer_starts_from_the_state_of_another(play):
     team = ["ann", "bob", "cyd"]
 
@@ -346,6 +406,21 @@ def test_a_direct_message_that_can_never_be_ready_fails(play):
         await runtime.stop_when_idle()
 
     play(ask())
+
+
+def test_a_direct_message_to_another_session_waits_for_nothing(play):
+    team = ["ann", "bob"]
+
+    async def ask():
+        runtime = Shuffled(0)
+        agents = await joined(runtime, team, hold_rpc=True, hold_s=0.0)
+        runtime.start()
+        await agents["ann"].say("news of this session")
+        answer = await agents["ann"].send_message(Ask("?"), AgentId("bob", "other"))
+        await runtime.stop_when_idle()
+        return answer.text
+
+    assert play(ask()) == [""]
 
 
 def test_other_topics_sessions_and_strangers_are_left_alone(play):
