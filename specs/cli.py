@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ from specs.checker.composite import Composite
 from specs.checker.errors import CheckerError
 from specs.checker.model import Model
 from specs.checker.result import Budget, Progress, Result
+
+#: Commands of `specs.proofs`, which is loaded only where one of them is run.
+EVIDENCE = {
+    "tlc": "run TLC on a configuration of specs/tla, or on `all`",
+    "conform": "compare TLC's state graph with ours, edge by edge, or `all`",
+    "mutants": "change each cell of the protocol's tables: which changes no model notices",
+    "prove": "all models, all of TLC, all comparisons",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     exploring.add_argument("--html", type=Path, metavar="FILE", help="one page instead")
     exploring.add_argument("--states", type=int, default=2_000, help="on the page, at most")
     exploring.set_defaults(run=_explore)
+    for name, text in EVIDENCE.items():
+        command = commands.add_parser(name, help=text)
+        if name != "prove":
+            command.add_argument("name")
+        command.add_argument("--slow", action="store_true", help="with `all`: slow ones too")
+        command.set_defaults(run=partial(_evidence, name))
     return parser
 
 
@@ -167,6 +182,13 @@ def _explore(options: argparse.Namespace, rest: Sequence[str]) -> int:
     else:
         explore(model, input, _say)
     return 0
+
+
+def _evidence(command: str, options: argparse.Namespace, rest: Sequence[str]) -> int:
+    _refuse(rest)
+    from specs import proofs
+
+    return proofs.COMMANDS[command](options)
 
 
 def _show_progress(progress: Progress) -> None:

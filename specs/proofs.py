@@ -10,7 +10,7 @@ import argparse
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -86,21 +86,6 @@ def run_of(config: str) -> Run:
 # Commands.
 
 
-def add_commands(commands: Any) -> None:
-    """Add `tlc`, `conform` and `prove` to the subparsers of a command line."""
-    for name, help_text, command in (
-        ("tlc", "run TLC on a configuration of specs/tla, or on `all`", _tlc),
-        ("conform", "compare TLC's state graph with ours, edge by edge, or `all`", _conform),
-    ):
-        parser = commands.add_parser(name, help=help_text)
-        parser.add_argument("name")
-        parser.add_argument("--slow", action="store_true", help="with `all`: slow runs too")
-        parser.set_defaults(run=command)
-    parser = commands.add_parser("prove", help="all models, all of TLC, all comparisons")
-    parser.add_argument("--slow", action="store_true", help="slow ones too")
-    parser.set_defaults(run=_prove)
-
-
 def _chosen(options: argparse.Namespace) -> Iterator[Run]:
     if options.name != "all":
         yield run_of(options.name)
@@ -108,11 +93,11 @@ def _chosen(options: argparse.Namespace) -> Iterator[Run]:
     yield from (run for run in runs() if options.slow or run.time == "fast")
 
 
-def _tlc(options: argparse.Namespace, rest: Sequence[str]) -> int:
+def _tlc(options: argparse.Namespace) -> int:
     return _each(options, _run_tlc)
 
 
-def _conform(options: argparse.Namespace, rest: Sequence[str]) -> int:
+def _conform(options: argparse.Namespace) -> int:
     return _each(options, _run_conform)
 
 
@@ -154,8 +139,36 @@ def _run_conform(run: Run, skip: bool) -> tuple[str, list[str]] | None:
     return f"{relation} graphs: {states:,} states, {edges:,} edges", run.departs(found)
 
 
-def _prove(options: argparse.Namespace, rest: Sequence[str]) -> int:
+def _mutants(options: argparse.Namespace) -> int:
+    """Judge all mutants of the mesi tables; 1 where one survives."""
+    if options.name != "mesi":
+        raise UsageError(f"no mutants of {options.name!r}", remedy="mesi is the one with tables")
+    from specs.mutants import KINDS, report
+
+    def tell(mutant: object, caught_by: str) -> None:
+        if not caught_by:
+            sys.stdout.write(f"survives  {mutant}\n")
+            sys.stdout.flush()
+
+    found = report(KINDS if options.slow else KINDS[:2], tell)
+    sys.stdout.write(
+        f"{found.caught:,} caught, in {found.cells} cells; {len(found.survivors):,} survive; "
+        f"{len(found.unreached):,} in cells that none of these models reaches\n"
+    )
+    return 1 if found.survivors else 0
+
+
+def _prove(options: argparse.Namespace) -> int:
     from specs.cli import main
 
     slow = ["--slow"] if options.slow else []
     return max(main([command, "all", *slow]) for command in ("check", "tlc", "conform"))
+
+
+#: By name: what the command line runs.
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "tlc": _tlc,
+    "conform": _conform,
+    "mutants": _mutants,
+    "prove": _prove,
+}

@@ -120,7 +120,7 @@ def mesi(
     duplicates: int = 0,
     live: bool = False,
     symmetric: bool = False,
-    broken: str = "",
+    broken: str | Mapping[str, Table[Any]] = "",
 ) -> Composite[View]:
     """The protocol with `caches` caches, each asked `requests` times for any of `ask`.
 
@@ -128,7 +128,7 @@ def mesi(
     `retry` switch timers on.  `crashes` may strike any cache, and home where `home_crashes`.
     `in_flight` bounds a channel, `drops` and `duplicates` what the network may do in all; 0 does
     not.  `live` adds the liveness properties, with their fairness.  `broken` takes a table with a
-    fault from `specs.models.mesi_broken`.
+    fault from `specs.models.mesi_broken`, or other tables, by the names that `protocol` has.
     """
     for kind in set(ask.split()) - set(ALL):
         raise UsageError(f"no request {kind!r}", remedy="one of " + ", ".join(ALL))
@@ -144,11 +144,11 @@ def mesi(
         duplicates=duplicates or None,
         in_flight=in_flight or None,
     )
-    tables: dict[str, Any] = {}
-    if broken:
+    tables = broken
+    if isinstance(tables, str):
         from specs.models.mesi_broken import faulty
 
-        tables = faulty(broken)
+        tables = faulty(tables) if tables else {}
     model = protocol(
         chosen,
         Guarantee(network),
@@ -158,7 +158,8 @@ def mesi(
             for agent in agents
         },
         bounds=bounds,
-        **tables,
+        cache_table=tables.get("cache_table", CACHE),
+        home_table=tables.get("home_table", HOME),
     )
     if live:
         properties = [*model.properties, *liveness(agents)]
