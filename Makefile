@@ -5,8 +5,9 @@
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
-# What the tests use beyond the base.  The agent frameworks take minutes and serve the adapters only.
-TEST_EXTRAS ?= dev,numba,postgres,report,tokens
+# What the tests use beyond the base.  The frameworks weigh a gigabyte and serve the adapters only:
+# TEST_EXTRAS=dev,numba,postgres,report,tokens leaves them out, and with them the adapters' tests.
+TEST_EXTRAS ?= dev,frameworks,numba,postgres,report,tokens
 
 # An environment that happens to be active, or its variables, must not leak into ours.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV CONDA_PREFIX

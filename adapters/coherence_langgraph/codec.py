@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
-from langgraph.store.base import GetOp, validate_op_namespace
+from langgraph.store.base import InvalidNamespaceError
 
 from coherence import Conflict, InvalidContent
 
@@ -21,9 +21,10 @@ _ODD = re.compile(r'[^ -~]|[@\\:*?"<>|%/]|^ | $|\.$')
 
 
 @lru_cache(maxsize=65_536)
-def artifact_name(namespace: tuple[str, ...], key: str) -> str:
+def artifact_name(namespace: tuple[Any, ...], key: str) -> str:
     """The artifact that the item is.  Raises `InvalidNamespaceError`; two items never share one."""
-    validate_op_namespace(GetOp(namespace, key))
+    if not all(isinstance(label, str) and label and "." not in label for label in namespace):
+        raise InvalidNamespaceError(f"labels are text without periods, not {namespace!r}")
     return "/".join(map(quoted, (*namespace, key)))
 
 

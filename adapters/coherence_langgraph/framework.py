@@ -16,5 +16,6 @@ try:
     _found = version("langgraph")
 except PackageNotFoundError as _error:
     raise FrameworkMissing("langgraph is not installed") from _error
-if not _found.startswith("1."):
-    raise FrameworkMissing(f"langgraph 1.x is needed, not {_found}")
+# The first release that goes with the current langgraph-prebuilt; the first that is not out yet.
+if not (1, 1, 5) <= tuple(int(n) for n in _found.split(".") if n.isdecimal()) < (2,):
+    raise FrameworkMissing(f"langgraph from 1.1.5 to before 2 is needed, not {_found}")

@@ -480,7 +480,7 @@ def test_it_loads_no_other_framework():
     ("version", "told"),
     [
         ("raise m.PackageNotFoundError(name)", "FrameworkMissing: langgraph is not"),
-        ("return '2.0'", "FrameworkMissing: langgraph 1.x"),
+        ("return '2.0'", "FrameworkMissing: langgraph from 1.1.5"),
     ],
 )
 def test_a_framework_that_is_missing_or_untried_is_named(version, told):
