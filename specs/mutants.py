@@ -2,7 +2,8 @@
 
 ``python -m specs mutants mesi`` changes one cell at a time and puts the mutant before the small
 models below, those that reach the cell, smallest first.  It is *caught* where a property is
-violated.  What survives is named: either a better property catches it, or it is equivalent.
+violated, and *noticed* where at least the state graph has another size than the one that is pinned.
+What survives is named: either a better property catches it, or it is equivalent.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from coherence.table import SAME, Row, Table
 from specs.checker.check import check
 from specs.checker.composite import Composite
 from specs.checker.errors import CheckerError
-from specs.checker.result import Budget, Verdict
+from specs.checker.result import Budget, Result, Verdict
 from specs.models.mesi import mesi
 
 TABLES: Mapping[str, Table[Any]] = {"cache": CACHE, "home": HOME}
 KINDS = ("deleted", "without", "to")
 STATES_MAX = 60_000
+NOTICED = "another state graph"
 
 #: Events that follow within a step: one that left the state as it is would follow for ever.
 _INTERNAL = frozenset({"LastAck", "LastAck/sole", "Lazy", "Queued", "Empty"})
@@ -133,7 +135,7 @@ def _cells_reached(constants: Mapping[str, Any]) -> frozenset[tuple[str, str, st
             note = _noting(seen, name, str(at))
             copy.compiled[at] = _Reached(copy.compiled[at], note)
         watched[f"{name}_table"] = copy
-    check(_model(constants, watched), engine="table", budget=Budget(states=STATES_MAX))
+    _checked(constants, watched)
     return frozenset(seen)
 
 
@@ -145,31 +147,45 @@ def _model(constants: Mapping[str, Any], tables: Mapping[str, Table[Any]]) -> Co
     return mesi(**constants, broken=dict(tables))
 
 
+@cache
+def _sizes() -> tuple[tuple[int, int, int], ...]:
+    """Of each model's state graph, with the tables as they ship."""
+    return tuple(_size(_checked(constants, {})) for constants in MODELS)
+
+
+def _checked(constants: Mapping[str, Any], tables: Mapping[str, Table[Any]]) -> Result:
+    return check(_model(constants, tables), engine="table", budget=Budget(states=STATES_MAX))
+
+
+def _size(result: Result) -> tuple[int, int, int]:
+    return result.distinct, result.generated, result.depth
+
+
 def judge(mutant: Mutant) -> str:
-    """What catches a mutant: "model number: property"; "" where nothing does."""
+    """The property that catches a mutant, `NOTICED` where only counts differ, or ""."""
     cell = cells_of(mutant)
-    for number, constants in enumerate(MODELS):
-        if cell not in reached()[number]:
+    noticed = ""
+    for constants, cells, size in zip(MODELS, reached(), _sizes(), strict=True):
+        if cell not in cells:
             continue
         try:
-            result = check(
-                _model(constants, mutant.tables()),
-                engine="table",
-                budget=Budget(states=STATES_MAX),
-            )
+            result = _checked(constants, mutant.tables())
         except CheckerError as error:
-            return f"{number}: {type(error).__name__}"
+            return type(error).__name__
         if result.verdict is Verdict.VIOLATED:
             names = [f.name for f in result.findings if f.verdict is Verdict.VIOLATED]
-            return f"{number}: {names[0] if names else 'deadlock'}"
-    return ""
+            return names[0] if names else "deadlock"
+        if _size(result) != size:
+            noticed = NOTICED
+    return noticed
 
 
 @dataclass(frozen=True)
 class Report:
-    """How many mutants of how many cells were caught, and which were not."""
+    """How many mutants were caught, how many noticed, in how many cells, and which were neither."""
 
     caught: int
+    noticed: int
     cells: int
     survivors: tuple[Mutant, ...]
     unreached: tuple[Mutant, ...]
@@ -177,8 +193,8 @@ class Report:
 
 def report(kinds: Sequence[str], progress: Callable[[Mutant, str], None]) -> Report:
     """Judge all mutants of some kinds; `progress` hears of each."""
-    everywhere = frozenset().union(*reached())
-    caught = 0
+    everywhere = frozenset[tuple[str, str, str]]().union(*reached())
+    caught = noticed = 0
     cells: set[tuple[str, str, str]] = set()
     survivors, unreached = [], []
     for mutant in mutants(kinds):
@@ -187,9 +203,10 @@ def report(kinds: Sequence[str], progress: Callable[[Mutant, str], None]) -> Rep
             continue
         by = judge(mutant)
         progress(mutant, by)
-        if by:
-            caught += 1
-            cells.add(cells_of(mutant))
-        else:
+        if not by:
             survivors.append(mutant)
-    return Report(caught, len(cells), tuple(survivors), tuple(unreached))
+            continue
+        noticed += by == NOTICED
+        caught += by != NOTICED
+        cells.add(cells_of(mutant))
+    return Report(caught, noticed, len(cells), tuple(survivors), tuple(unreached))

@@ -152,7 +152,8 @@ def _mutants(options: argparse.Namespace) -> int:
 
     found = report(KINDS if options.slow else KINDS[:2], tell)
     sys.stdout.write(
-        f"{found.caught:,} caught, in {found.cells} cells; {len(found.survivors):,} survive; "
+        f"{found.caught:,} caught and {found.noticed:,} noticed, in {found.cells} cells; "
+        f"{len(found.survivors):,} survive; "
         f"{len(found.unreached):,} in cells that none of these models reaches\n"
     )
     return 1 if found.survivors else 0
