@@ -4,19 +4,20 @@ it no longer has the text before it.
 It looks at nothing but the prompt and the workspace, and remembers nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from coherence import Ref
 from coherence_langgraph.framework import FrameworkMissing
 from coherence_langgraph.store import CoherentStore
+from coherence_langgraph.tools import seal
 
 try:
     from langchain.agents.middleware import AgentMiddleware
 except ModuleNotFoundError as error:
     install = "pip install 'artifact-coherence[langgraph]' langchain"
     raise FrameworkMissing("the middleware is for agents of langchain", remedy=install) from error
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import HumanMessage
 
 
 class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -59,14 +60,18 @@ def _honest(response: Any, held: dict[str, Ref]) -> Any:
     return response
 
 
-def in_context(messages: Iterable[Any]) -> dict[str, Ref]:
+def in_context(messages: Sequence[Any]) -> dict[str, Ref]:
     """Artifact -> the version whose text can be put together from `messages`."""
     held: dict[str, Ref] = {}
-    for told in (m.artifact for m in messages if isinstance(m, ToolMessage)):
-        if isinstance(told, dict) and "ref" in told and "have" in told:
-            ref, have = Ref.parse(told["ref"]), told["have"]
-            if not have or str(held.get(ref.name)) == have:
-                held[ref.name] = ref
-            elif have != told["ref"]:
-                held.pop(ref.name, None)
+    given = {call["id"]: call["args"] for m in messages for call in getattr(m, "tool_calls", ())}
+    for message in messages:
+        told = getattr(message, "artifact", None)
+        if not isinstance(told, dict) or not told.keys() >= {"ref", "have", "seal"}:
+            continue
+        ref, have = Ref.parse(told["ref"]), told["have"]
+        texts = (message.text, *given.get(message.tool_call_id, {}).values())
+        if (not have or str(held.get(ref.name)) == have) and told["seal"] in map(seal, texts):
+            held[ref.name] = ref
+        elif have != told["ref"]:
+            held.pop(ref.name, None)
     return held

@@ -1,7 +1,8 @@
 """Tools with which a model reads and writes artifacts, for ``ToolNode`` and ``create_agent``.
 
 Every read says which version it is, every write which version it was derived from.  A message's
-``artifact`` says the same to the middleware.
+``artifact`` says the same to the middleware, with a seal on the text that bears it out: the answer
+of a read, what the model itself gave to a write.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from typing import Annotated
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from langgraph.store.base import PutOp
 
-from coherence import Agent
+from coherence import Agent, Ref
+from coherence.contents import Kind, digest
 from coherence_langgraph.codec import item_of
 from coherence_langgraph.store import CoherentStore
 from messaging.errors import ToolkitError
@@ -19,6 +21,16 @@ Name = Annotated[str, "The artifact's name, such as proj/plan.md"]
 Have = Annotated[str, "The version that you have before you, such as proj/plan.md@3"]
 Base = Annotated[str, "The version that yours derives from; empty for a new artifact"]
 Answer = tuple[str, dict[str, str]]
+
+
+def claim(ref: Ref, have: Ref | None, text: str) -> dict[str, str]:
+    """Says that who has `text`, and the version `have` if there is one, has `ref`."""
+    return {"ref": str(ref), "have": str(have or ""), "seal": seal(text)}
+
+
+def seal(text: object) -> str:
+    """What tells that `text` is still the text it was."""
+    return digest(Kind.TEXT, str(text).encode("utf-8", "replace")).hex()
 
 
 def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseTool]:
@@ -42,8 +54,8 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
 
         def read(agent: Agent) -> Answer:
             view = agent.read(name, have or None)
-            head = "" if view.have else f"[{view.ref}]\n"
-            return head + view.for_prompt(), {"ref": str(view.ref), "have": str(view.have or "")}
+            text = view.for_prompt() if view.have else f"[{view.ref}]\n{view.for_prompt()}"
+            return text, claim(view.ref, view.have, text)
 
         return act(read)
 
@@ -53,7 +65,7 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
         def write(agent: Agent) -> Answer:
             ref = agent.write(name, text, expect=base or 0)
             store.pass_on(PutOp(*item_of(name), None), text, ref)
-            return f"[{ref} is written]", {"ref": str(ref), "have": ""}
+            return f"[{ref} is written]", claim(ref, None, text)
 
         return act(write)
 
@@ -67,7 +79,7 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
                 draft.text = draft.text.replace(old, new)
             assert draft.ref is not None
             store.pass_on(PutOp(*item_of(name), None), draft.text, draft.ref)
-            return f"[{draft.ref} is written]", {"ref": str(draft.ref), "have": str(draft.base)}
+            return f"[{draft.ref} is written]", claim(draft.ref, draft.base, new)
 
         return act(edit)
 

@@ -9,15 +9,16 @@ pytest.importorskip("langgraph")
 pytest.importorskip("langchain")
 
 from langchain.agents.middleware import AgentMiddleware
-from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.store.memory import InMemoryStore
 
-from coherence import BadRef, Conflict
+from coherence import BadRef, Conflict, Ref
 from coherence_langgraph import ArtifactRefs, CoherentStore, RefsClash, artifact_tools, newest_refs
 from coherence_langgraph.middleware import CoherenceMiddleware, in_context
+from coherence_langgraph.tools import claim
 
 NS = ("proj",)
 PLAN = "# Plan\n" + "".join(f"- step {number} of a long plan\n" for number in range(1, 21))
@@ -204,22 +205,33 @@ def test_what_a_model_wrote_it_has(store, play):
     assert not any("is now" in message.text for message in prompts[-1])
 
 
+def told(ref, have="", *, text="...", said="..."):
+    """The message of a tool that answered `text`, and now says `said`."""
+    artifact = claim(Ref.parse(ref), Ref.parse(have) if have else None, text)
+    return ToolMessage(said, artifact=artifact, tool_call_id="1")
+
+
 def test_a_difference_to_what_is_gone_is_not_had():
-    def told(ref, have=""):
-        return tool_message({"ref": ref, "have": have})
+    def held(*messages):
+        return {name: str(ref) for name, ref in in_context(messages).items()}
 
-    assert str(in_context([told("p@1"), told("p@3", "p@1")])["p"]) == "p@3"
-    assert in_context([told("p@3", "p@1")]) == {}
-    assert in_context([told("p@1"), told("p@3", "p@2")]) == {}
-    assert in_context([told("p@1", "p@1")]) == {}  # "unchanged", of a text that is not there
-    assert str(in_context([told("p@1"), told("p@1", "p@1")])["p"]) == "p@1"
-    assert in_context([HumanMessage("p@1"), tool_message("else"), tool_message(None)]) == {}
+    assert held(told("p@1"), told("p@3", "p@1")) == {"p": "p@3"}
+    assert held(told("p@3", "p@1")) == {}
+    assert held(told("p@1"), told("p@3", "p@2")) == {}
+    assert held(told("p@1", "p@1")) == {}  # "unchanged", of a text that is not there
+    assert held(told("p@1"), told("p@1", "p@1")) == {"p": "p@1"}
+    assert held(HumanMessage("p@1"), ToolMessage("p@1", artifact="else", tool_call_id="1")) == {}
 
 
-def tool_message(artifact):
-    from langchain_core.messages import ToolMessage
-
-    return ToolMessage("...", artifact=artifact, tool_call_id="1")
+def test_a_text_that_was_cut_or_masked_is_not_had():
+    assert in_context([told("p@1", text="secret", said="*****")]) == {}
+    assert in_context([told("p@1"), told("p@2", "p@1", text="+a line", said="+a l...")]) == {}
+    arguments = {"name": "p", "text": "the whole"}
+    call = {"name": "write_artifact", "args": arguments, "id": "1"}
+    written = told("p@1", text="the whole", said="[p@1 is written]")
+    assert str(in_context([AIMessage("", tool_calls=[call]), written])["p"]) == "p@1"
+    assert in_context([AIMessage("", tool_calls=[{**call, "args": {}}]), written]) == {}
+    assert in_context([written]) == {}
 
 
 class Summarise(AgentMiddleware):
