@@ -196,9 +196,8 @@ class Edit:
 
     def __enter__(self) -> Draft:
         operations = self._agent._operations
-        self._draft = Draft(
-            self._agent._run(operations.acquire(self._name, self._wait_s, self._hold_s))
-        )
+        grant = self._agent._run(operations.acquire(self._name, self._wait_s, self._hold_s))
+        self._draft = Draft(grant, self._agent._is_awaited)
         return self._draft
 
     def __exit__(

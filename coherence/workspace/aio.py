@@ -296,7 +296,7 @@ class AsyncEdit:
         grant = await agent._drive(
             agent._operations.acquire(self._name, self._wait_s, self._hold_s)
         )
-        self._draft = Draft(grant)
+        self._draft = Draft(grant, agent._is_awaited)
         return self._draft
 
     async def __aexit__(

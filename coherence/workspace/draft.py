@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from coherence.contents import Content, check_content
@@ -16,7 +17,7 @@ from messaging.errors import ToolkitError
 class Draft:
     """An artifact's next version while it is being written.  Nobody else sees it."""
 
-    def __init__(self, grant: Grant) -> None:
+    def __init__(self, grant: Grant, awaited: Callable[[str], bool]) -> None:
         self.name = grant.artifact
         base = grant.held if isinstance(grant.held, View) else None
         #: The version it starts from, None for a new artifact.
@@ -27,6 +28,12 @@ class Draft:
         self._grant = grant
         self._start = self.content
         self._discarded = False
+        self._awaited = awaited
+
+    @property
+    def awaited(self) -> bool:
+        """Whether another agent waits for its turn: a request to finish, not a duty."""
+        return self._awaited(self.name)
 
     @property
     def text(self) -> str:

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 from coherence.cache import Cache
@@ -38,7 +38,9 @@ Batch: TypeAlias = Mapping[str, Inbox]
 #: request that is sent again is recognised by its serial and answered, not judged a second time.
 MOVES = 100
 RESENDS = 3
+#: How long one wait for other processes lasts, and how long to leave a store alone that fails.
 WATCH_S = 60.0
+PAUSE_S = 1.0
 
 
 class Vetoed(Exception):
@@ -81,7 +83,9 @@ class Exchange:
         self._seen = store.mark()
         self._seq = store.head()
         self._ear = threading.Lock()
+        self._ear_thread = 0
         self._listeners = 0
+        self.closed = threading.Event()
         self._growth: list[Callable[[], None]] = []
 
     def cache(self, artifact: str) -> Cache:
@@ -318,18 +322,22 @@ class Exchange:
     def _listening(self) -> None:
         me = threading.get_ident()
         self._ear_thread = me
-        while self._listeners and self._ear_thread == me:
+        while self._listeners and self._ear_thread == me and not self.closed.is_set():
             try:
                 self.store.wait(self._seq, WATCH_S)
                 self.fetch()
             except StoreFault as error:
-                if not self._listeners:
+                if self.closed.is_set() or not self._listeners:
                     return
                 log.warning("the change log cannot be read: %s", error)
                 if self.store.validates:
                     self.lapse()
                 # Else no copy outlives its validity, and what is in the log by then is read there.
-                self._pause.wait(1.0)
+                self.closed.wait(PAUSE_S)
 
-    _ear_thread: Any = None
-    _pause = threading.Event()
+    def close(self) -> None:
+        """Hear and hand over nothing any more; whoever waits for a change is woken to see it."""
+        self.closed.set()
+        for grown in tuple(self._growth):
+            grown()
+        self.store.wake()

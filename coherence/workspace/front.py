@@ -62,6 +62,11 @@ class Front:
             return view
         return None
 
+    def _is_awaited(self, name: str) -> bool:
+        if self._shared:
+            self._exchange.refresh()
+        return name in self._requester.caches.asked_to_finish
+
     def _note(self, effect: Effect) -> None:
         if type(effect) is Hold:
             self._workspace.hold(self._requester, effect)

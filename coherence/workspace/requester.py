@@ -154,6 +154,9 @@ class Requester:
         self.exchange.hand_over(
             self.exchange.send({artifact: [(self.caches.address, m) for m in sent]})
         )
+        if self.exchange.store.shared:
+            # The answer may be in the log, sent by who was there first, and unheard of here.
+            self.exchange.fetch()
 
     def wait(self, artifact: str) -> Result:
         """Block until the answer has come."""
@@ -226,6 +229,7 @@ class Requester:
                 if state.serial > caches.session << 32:
                     sent = caches.invoke(artifact, Leave())
                     batch[artifact] = [(caches.address, message) for message in sent]
+            caches.answers.clear()  # whoever waits in another thread is told that the agent left
         if batch:
             exchange.hand_over(exchange.send(batch))
 

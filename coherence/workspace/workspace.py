@@ -142,6 +142,8 @@ class Workspace:
                     del self._exchange.agents[caches.address]
                 caches.states.clear()
                 caches.timers.clear()
+                for waiter in caches.waiters.values():
+                    waiter()
             with self._joining:
                 self._agents.pop(caches.address, None)
                 self._fronts.pop(caches.address, None)
@@ -255,8 +257,7 @@ class Workspace:
         finally:
             self._fault = WorkspaceClosed("the workspace is closed")
             self._keeper.close()
-            if self._stop_listening is not None:
-                self._stop_listening()
+            self._exchange.close()
             self._store.close()
 
     def __enter__(self) -> Workspace:

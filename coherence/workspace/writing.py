@@ -215,6 +215,7 @@ class Writing(Reading):
         self._check_free(name)
         wait_s = check_wait(wait_s)
         base = self.caches.base(name)
+        self.caches.asked_to_finish.discard(name)
         result: Granted | Refused = yield Ask(name, Store(wait_s))
         if isinstance(result, Refused):
             raise GrantTimeout(f"{name!r} did not become free within {wait_s} s")
@@ -237,6 +238,7 @@ class Writing(Reading):
 
     def _commit(self, made: Held, grant: Grant) -> Operation[Committed | Refused]:
         self.drafting.discard(grant.artifact)
+        self.caches.asked_to_finish.discard(grant.artifact)
         yield LetGo(grant.artifact)
         try:
             result: Committed | Refused = yield Ask(
@@ -251,6 +253,7 @@ class Writing(Reading):
     def abandon(self, grant: Grant) -> Operation[None]:
         """Give a grant back.  Where the store is away, the lease does so."""
         self.drafting.discard(grant.artifact)
+        self.caches.asked_to_finish.discard(grant.artifact)
         yield LetGo(grant.artifact)
         with suppress(StoreFault):
             yield Ask(grant.artifact, Abandon(grant.epoch))

@@ -15,6 +15,7 @@ from coherence import (
     UnknownVersion,
     Workspace,
 )
+from messaging.errors import ToolkitError
 
 
 def test_ten_lines(rooms):
@@ -174,3 +175,53 @@ def test_metrics():
             1,
             1,
         )
+
+
+def test_closing_ends_every_wait(rooms):
+    """A watch, and a wait for a grant, in threads of their own."""
+    ann, bob = rooms.agents("ann", "bob")
+    cyd = rooms.opened[-1].agent("cyd")
+    ended = []
+
+    def watch():
+        try:
+            next(bob.watch())
+        except ToolkitError as error:
+            ended.append(type(error))
+
+    def wait():
+        try:
+            cyd.edit("plan.md").__enter__()
+            ended.append("granted, since ann left first")
+        except ToolkitError as error:
+            ended.append(type(error))
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (watch, wait)]
+    edit = ann.edit("plan.md")
+    edit.__enter__()
+    for thread in threads:
+        thread.start()
+    while not rooms.opened[0].row("plan.md").row.state.queue or not bob._exchange._growth:
+        threading.Event().wait(0.001)
+    rooms.opened[-1].close()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert len(ended) == 2
+    assert (
+        rooms.opened[-1] is rooms.opened[0] or not rooms.opened[0].row("plan.md").row.state.queue
+    ), "who left stands in no queue"
+
+
+def test_who_waits_is_known_to_the_holder(rooms):
+    ann, bob = rooms.agents("ann", "bob")
+    with ann.edit("plan.md") as draft:
+        assert not draft.awaited
+        waiting = threading.Thread(target=bob.update, args=("plan.md", str.upper), daemon=True)
+        waiting.start()
+        while not draft.awaited:
+            rooms.settle()
+        draft.text = "by ann"
+    waiting.join(30)
+    rooms.settle()
+    assert ann.read("plan.md").text == "BY ANN"
