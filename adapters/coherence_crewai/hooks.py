@@ -95,7 +95,8 @@ def _held(messages: list[Any], workspace: Workspace, name: str) -> int:
 
 
 def _texts(messages: list[Any]) -> list[str]:
-    return [m["content"] for m in messages if isinstance(m.get("content"), str)]
+    # What CrewAI quotes to the system is of steps that had messages of their own.
+    return [t for m in messages if isinstance(t := m.get("content"), str) and m["role"] != "system"]
 
 
 def _written(messages: list[Any], name: str) -> Iterator[str]:

@@ -166,6 +166,21 @@ def test_a_chain_with_a_torn_link_is_not_held(team, planner, results, passage):
     assert ("step 30" in answer) == (passage == "step 7: as agreed")
 
 
+def test_what_is_quoted_to_the_system_is_not_held(team, planner, results):
+    """CrewAI so reports planned steps, each of which had messages of its own."""
+
+    def quoted(messages):
+        for message in messages:
+            if message["role"] == "tool":
+                messages[0]["content"] += message["content"]
+                message["content"] = "..."
+        return READ
+
+    coder = team.agent("coder", [READ, quoted, "done"])
+    team.run(coder)
+    assert PLAN in results(coder)[-1]
+
+
 # Registration.
 
 
