@@ -87,38 +87,37 @@ def room(rooms, snapshot):
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("name", NAMES)
-def test_a_bad_name(room, call, name):
-    with pytest.raises(InvalidName):
-        CALLS[call](room, NAMES[name])
+def test_a_bad_name(room, call):
+    for name in NAMES.values():
+        with pytest.raises(InvalidName):
+            CALLS[call](room, name)
 
 
-@pytest.mark.parametrize(
-    "name", ["a.md", "a b/c d.md", "Ünïcode/计划", "a-b_c.1", ".hidden", "a'b;--"]
-)
-def test_a_good_name(rooms, name):
+def test_a_good_name(rooms):
+    names = [".hidden", "a b/c d.md", "a'b;--", "a-b_c.1", "a.md", "Ünïcode/计划"]
     (agent,) = rooms.agents("ann")
-    agent.write(name, "text")
-    assert agent.read(name).text == "text"
-    assert agent.list() == [name]
+    for name in names:
+        agent.write(name, f"text of {name}")
+    assert [agent.read(name).text for name in names] == [f"text of {name}" for name in names]
+    assert list(agent.list()) == names
 
 
-@pytest.mark.parametrize("content", [None, 5, "\ud800", ["text"], 1.5, bytearray(b"x")])
-def test_content_that_is_none(room, content):
-    for call in (
-        lambda: room.write("plan.md", content),
-        lambda: room.write("plan.md", content, overwrite=True),
-        lambda: room.update("new.md", lambda text: content),
-        lambda: room.update("new.md", str.upper, initial=content),
-    ):
-        with pytest.raises(InvalidContent):
-            call()
+def test_content_that_is_none(room):
+    for content in (None, 5, "\ud800", ["text"], 1.5, bytearray(b"x")):
+        for call in (
+            lambda bad: room.write("plan.md", bad),
+            lambda bad: room.write("plan.md", bad, overwrite=True),
+            lambda bad: room.update("new.md", lambda text: bad),
+            lambda bad: room.update("new.md", str.upper, initial=bad),
+        ):
+            with pytest.raises(InvalidContent):
+                call(content)
 
 
-@pytest.mark.parametrize("content", ["x" * 1001, b"x" * 1001, "ü" * 501, "x" * 100_000_000])
-def test_content_that_is_too_large(room, content):
-    with pytest.raises(ContentTooLarge):
-        room.write("plan.md", content)
+def test_content_that_is_too_large(room):
+    for content in ("x" * 1001, b"x" * 1001, "ü" * 501, "x" * 100_000_000):
+        with pytest.raises(ContentTooLarge):
+            room.write("plan.md", content)
 
 
 def test_one_artifact_too_many(rooms):
@@ -145,10 +144,10 @@ def test_an_unknown_artifact(room):
             call()
 
 
-@pytest.mark.parametrize("version", [0, -1, 3, 2**40, 2**70, 1.0, "1", True])
-def test_an_unknown_version(room, version):
-    with pytest.raises(UnknownVersion):
-        room.read("plan.md", version=version)
+def test_an_unknown_version(room):
+    for version in (0, -1, 3, 2**40, 2**70, 1.0, "1", True):
+        with pytest.raises(UnknownVersion):
+            room.read("plan.md", version=version)
 
 
 def test_a_version_of_the_future(room):
@@ -156,12 +155,10 @@ def test_a_version_of_the_future(room):
         room.read("plan.md", have="plan.md@3")
 
 
-@pytest.mark.parametrize(
-    "have", ["plan.md", "plan.md@", "@3", "plan.md@0", "plan.md@x", 3, "other.md@1"]
-)
-def test_a_ref_that_is_none(room, have):
-    with pytest.raises(BadRef):
-        room.read("plan.md", have=have)
+def test_a_ref_that_is_none(room):
+    for have in ("plan.md", "plan.md@", "@3", "plan.md@0", "plan.md@x", 3, "other.md@1"):
+        with pytest.raises(BadRef):
+            room.read("plan.md", have=have)
 
 
 def test_a_ref_of_another_workspace(room):
@@ -175,10 +172,10 @@ def test_a_ref_of_another_workspace(room):
             call()
 
 
-@pytest.mark.parametrize("expect", [-1, 2**70, 1.5, [], True])
-def test_an_expectation_that_is_none(room, expect):
-    with pytest.raises(BadArgument):
-        room.write("plan.md", "three", expect=expect)
+def test_an_expectation_that_is_none(room):
+    for expect in (-1, 2**70, 1.5, [], True):
+        with pytest.raises(BadArgument):
+            room.write("plan.md", "three", expect=expect)
 
 
 def test_overwriting_and_expecting_contradict(room):
@@ -186,10 +183,10 @@ def test_overwriting_and_expecting_contradict(room):
         room.write("plan.md", "three", expect=Ref("plan.md", 2), overwrite=True)
 
 
-@pytest.mark.parametrize("wait_s", [-1, float("nan"), float("inf"), "1", True])
-def test_a_wait_that_is_none(room, wait_s):
-    with pytest.raises(BadArgument):
-        room.edit("plan.md", wait_s=wait_s).__enter__()
+def test_a_wait_that_is_none(room):
+    for wait_s in (-1, float("nan"), float("inf"), "1", True):
+        with pytest.raises(BadArgument):
+            room.edit("plan.md", wait_s=wait_s).__enter__()
 
 
 def test_a_function_that_raises(room):
