@@ -90,17 +90,16 @@ def test_coherent_state_keeps_what_tasks_add(workspace):
 
 
 ADDS = """
-import sys
+import json, sys
 from coherence import Workspace
-from pydantic import BaseModel
-from coherence_crewai import CoherentState
-class Count(BaseModel):
-    n: int = 0
+def one_more(text):
+    state = json.loads(text or '{"n": 0}')
+    return json.dumps({**state, "n": state["n"] + 1})
 with Workspace(sys.argv[1]) as workspace:
-    count = CoherentState(workspace, "count.json", Count, agent=sys.argv[2])
+    agent = workspace.agent(sys.argv[2])
     print("here I am", flush=True)
     for _ in range(10):
-        count.update(lambda state: setattr(state, "n", state.n + 1))
+        agent.update("count.json", one_more)
 """
 
 
