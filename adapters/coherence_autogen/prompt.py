@@ -72,9 +72,7 @@ def survey(
                     torn[here] = ref
                     continue
                 at = end  # what it quotes is its own affair
-                if since != str(ref):
-                    whole[place] = ref
-                    chains[str(ref)] = (*base, place)
+                whole[place], chains[str(ref)] = ref, (*base, place)
     refs = sorted(map(Ref.parse, chains), key=lambda ref: ref.version)
     held = {ref.name: Ref(ref.name, ref.version, workspace) for ref in refs}
     used = {place for ref in held.values() for place in chains[str(ref)]}

@@ -265,6 +265,7 @@ def test_a_memory_brings_each_text_once(player, workspace, play):
         for _ in range(4):
             play(coder.run())
         assert "not for you" not in coder.prompts[-1]
+        assert "unchanged" not in coder.prompts[-1], "nothing to say, nothing added"
         return [prompt.count("step 7") for prompt in coder.prompts]
 
     assert copies(ListMemory(memory_contents=[text])) == [1, 2, 3, 4]

@@ -168,3 +168,20 @@ def test_two_stubs_in_one_message_both_give_way(agent):
     (left,) = view([broadcast], identity(agent))
     assert "unchanged" not in left.content
     assert left.content.count("read it again") == 2
+
+
+def test_two_texts_in_one_message_both_count(agent):
+    for name in ("a.md", "plan.md"):
+        agent.write(name, "text")
+    told = [shown(agent.read(name)) for name in ("a.md", "plan.md")]
+    broadcast = UserMessage(content="\n".join(told), source="bob")
+    assert held(agent, broadcast) == {"a.md": "a.md@1", "plan.md": "plan.md@1"}
+
+
+def test_nobody_is_sent_to_read_what_he_has_in_a_newer_version(agent):
+    agent.write("plan.md", "one")
+    stub = result(shown(agent.read("plan.md", "plan.md@1")))
+    agent.write("plan.md", "two")
+    whole = result(shown(agent.read("plan.md")))
+    assert "read it again" in str(view([stub], identity(agent)))
+    assert "read it again" not in str(view([stub, whole], identity(agent)))
