@@ -28,9 +28,8 @@ changes nothing and the network keeps the message, it is no transition.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from messaging.network import Guarantee
 from messaging.process import (
@@ -50,125 +49,39 @@ from messaging.process import (
 from specs.channels import Channels
 from specs.checker.composite import Change, Composite, Rule, Symmetry
 from specs.checker.errors import CheckerError, ModelError
-from specs.checker.model import Action, Fairness, Property, always, weak
+from specs.checker.model import Action, Fairness, Property, always
 from specs.checker.purity import Repeater
+from specs.environment import (
+    Bounds,
+    Ghost,
+    Local,
+    Observe,
+    Requests,
+    Seen,
+    TimerGuard,
+    View,
+    Witness,
+    any_of,
+    fair_delivery,
+    renamed,
+    script,
+    whenever,
+)
+
+__all__ = [
+    "Bounds",
+    "Local",
+    "Requests",
+    "System",
+    "View",
+    "any_of",
+    "fair_delivery",
+    "renamed",
+    "script",
+    "whenever",
+]
 
 DISCARDED = "Discard"
-
-
-class Local(NamedTuple):
-    """A process as the model sees it: its state and what its driver knows about it."""
-
-    state: Any
-    armed: frozenset[str] = frozenset()
-    up: bool = True
-    #: Requests made so far, where the environment counts them.
-    invoked: int = 0
-    #: Whether a request is waiting for its response.
-    waiting: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Requests:
-    """What the environment may still ask of a process.
-
-    `choose` is given the process's state and the number of requests made so far (always 0 where
-    they are not counted).  A sequential environment waits for each response.
-    """
-
-    choose: Callable[[Any, int], Iterable[Hashable]]
-    counted: bool = True
-    sequential: bool = True
-
-
-def any_of(*requests: Hashable, times: int, sequential: bool = True) -> Requests:
-    """Any of `requests`, up to `times` in all."""
-    return Requests(lambda _, made: requests if made < times else (), sequential=sequential)
-
-
-def script(*requests: Hashable, sequential: bool = True) -> Requests:
-    """These requests, in this order."""
-    return Requests(lambda _, made: requests[made : made + 1], sequential=sequential)
-
-
-def whenever(choose: Callable[[Any], Iterable[Hashable]]) -> Requests:
-    """Whatever `choose` offers in the process's state, any number of times."""
-    return Requests(lambda state, _: choose(state), counted=False, sequential=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Limits on the faults, so that a model stays finite.  None is no limit."""
-
-    #: Crashes in all, of the processes in `crashable` (None: of any).
-    crashes: int = 0
-    crashable: frozenset[Address] | None = None
-    drops: int | None = None
-    duplicates: int | None = None
-    #: Messages that one pair's channel holds; beyond it the sender's step is not taken.
-    in_flight: int | None = None
-
-
-Ghost: TypeAlias = Hashable
-#: From the ghost and what the witness saw to the next ghost.
-Observe: TypeAlias = Callable[..., Ghost]
-Seen: TypeAlias = tuple[Hashable, ...]
-Witness: TypeAlias = Callable[[Address, Any, Event[Any, Any], Step[Any]], Seen | None]
-
-
-class View:
-    """A global state as properties see it."""
-
-    __slots__ = ("_system", "_values")
-
-    def __init__(self, system: System, values: Sequence[Any]) -> None:
-        self._system = system
-        self._values = values
-
-    def local(self, address: Address) -> Local:
-        """A process with its timers and its standing."""
-        local: Local = self._values[self._system.slot_of(address)]
-        return local
-
-    def __getitem__(self, address: Address) -> Any:
-        """The state of a process."""
-        return self.local(address).state
-
-    def channel(self, src: Address, dst: Address) -> tuple[Any, ...]:
-        """The messages on their way from `src` to `dst`; in order where the network keeps it."""
-        return self._system.messages(self._values[self._system.channel_slot(src, dst)])
-
-    @property
-    def addresses(self) -> tuple[Address, ...]:
-        """All processes."""
-        return self._system.addresses
-
-    @property
-    def in_flight(self) -> Iterator[tuple[Address, Address, Any]]:
-        """Every message on its way, as (src, dst, message)."""
-        for src in self.addresses:
-            for dst in self.addresses:
-                for message in self.channel(src, dst):
-                    yield src, dst, message
-
-    @property
-    def ghost(self) -> Any:
-        """What `observe` has made of the history."""
-        return self._values[self._system.extra_slot("ghost")]
-
-    @property
-    def raised(self) -> str | None:
-        """What a step raised, if one did."""
-        raised: str | None = self._values[self._system.extra_slot("raised")]
-        return raised
-
-    def __repr__(self) -> str:
-        parts = [f"{address}={self.local(address)}" for address in self.addresses]
-        parts += [f"{src}->{dst}: {message}" for src, dst, message in self.in_flight]
-        return "; ".join(parts)
-
-
-TimerGuard: TypeAlias = Callable[[View, Address, str], bool]
 
 
 class System:
@@ -485,29 +398,3 @@ class System:
 
 #: Part of every system's model: an event that the table rules out is found, with the way to it.
 NO_STEP_RAISES: Property[View] = always("no step raises", lambda view: view.raised is None)
-
-
-def fair_delivery() -> Fairness:
-    """Each channel goes on delivering: weak fairness of "deliver" for each pair."""
-    return weak(_delivered)
-
-
-def _delivered(action: Action) -> Hashable | None:
-    return (action.peer, action.process) if action.kind == "deliver" else None
-
-
-def renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """`value` with the names in it replaced; looks into structs, tuples, sets and dataclasses."""
-    if isinstance(value, str):
-        return names.get(value, value)
-    if isinstance(value, tuple):
-        parts = [renamed(part, names) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    if isinstance(value, frozenset):
-        return frozenset(renamed(part, names) for part in value)
-    fields = getattr(value, "__struct_fields__", None)
-    if fields is None:
-        fields = getattr(value, "__dataclass_fields__", None)
-    if fields is None:
-        return value
-    return type(value)(**{name: renamed(getattr(value, name), names) for name in fields})
