@@ -8,13 +8,15 @@ import pytest
 from coherence.invariants import NAMES, begin, observe
 from coherence.policy import Lazy, Policy
 from messaging.network import Guarantee
-from specs import system
+from specs import proofs, system, tlc
 from specs.checker import Verdict, check
 from specs.checker.errors import UsageError
+from specs.conform import read_config
 from specs.models import mesi as model
 from specs.models import mesi_ghost
 from specs.models.mesi import ALL, POLICIES, mesi, policy_of
 from specs.models.mesi_broken import FAULTS
+from specs.twins import mesi_model
 
 SMALL: list[dict[str, Any]] = [
     {"requests": 1, "ask": " ".join(ALL)},
@@ -120,3 +122,12 @@ def test_bad_names_are_refused_with_the_good_ones() -> None:
 
 def test_the_ghost_starts_where_home_does() -> None:
     assert mesi_ghost.NOBODY.owner == begin(model.Home(Lazy()).initial()).owner
+
+
+def test_every_action_is_in_some_compared_graph() -> None:
+    taken: set[str] = set()
+    for run in proofs.runs():
+        if run.module == "MCMesi" and run.edges is not None:
+            constants = read_config(tlc.TLA / f"{run.config}.cfg")
+            taken |= check(mesi_model(constants), engine="table").actions
+    assert taken == model.ACTIONS
