@@ -29,6 +29,7 @@ from coherence.workspace.caches import Caches
 from coherence.workspace.effects import Hold
 from coherence.workspace.exchange import Exchange
 from coherence.workspace.keeper import Keeper
+from coherence.workspace.reading import Metrics
 from coherence.workspace.requester import Requester
 from coherence.workspace.writing import Writing
 from messaging.errors import ToolkitError
@@ -81,6 +82,7 @@ class Workspace:
         self._keeper = Keeper()
         self._agents: dict[str, tuple[Requester, Writing]] = {}
         self._fronts: dict[str, Agent] = {}
+        self._departed = dict.fromkeys((*Metrics.__slots__, "messages"), 0)
         self._joining = threading.Lock()
         self._stop_listening: Callable[[], None] | None = None
         self._fault: ToolkitError | None = None
@@ -145,7 +147,9 @@ class Workspace:
                 for waiter in caches.waiters.values():
                     waiter()
             with self._joining:
-                self._agents.pop(caches.address, None)
+                there = self._agents.pop(caches.address, None)
+                if there is not None:
+                    _add(self._departed, *there)
                 self._fronts.pop(caches.address, None)
 
     def policy_of(self, artifact: str) -> Policy:
@@ -223,12 +227,14 @@ class Workspace:
         return self._store.members()
 
     def metrics(self) -> dict[str, int]:
-        """Counters of this process, summed over the agents that are there."""
-        totals: dict[str, int] = {}
+        """Counters of this process, over every agent it ever had; they only grow.
+
+        Reads by how they were served (`hits`, `fulls`, `unchanged`, `deltas`), versions published
+        (`writes`), writes refused (`conflicts`), and `messages` to homes.
+        """
+        totals = dict(self._departed)
         for requester, operations in list(self._agents.values()):
-            for name in operations.metrics.__slots__:
-                totals[name] = totals.get(name, 0) + getattr(operations.metrics, name)
-            totals["messages"] = totals.get("messages", 0) + requester.caches.sent
+            _add(totals, requester, operations)
         return totals
 
     def pin(self, ref: Ref | str, pinned: bool = True) -> bool:
@@ -280,6 +286,12 @@ class Workspace:
             requester._asking = threading.Lock()
         self._joining = threading.Lock()
         _FORKED.append((self._store, self._exchange, self._keeper))
+
+
+def _add(totals: dict[str, int], requester: Requester, operations: Writing) -> None:
+    for name in Metrics.__slots__:
+        totals[name] += getattr(operations.metrics, name)
+    totals["messages"] += requester.caches.sent
 
 
 def _after_fork() -> None:

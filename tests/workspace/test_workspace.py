@@ -168,6 +168,8 @@ def test_metrics():
         bob.read("plan.md")
         bob.read("plan.md")
         bob.read("plan.md", have=ref)
+        bob.leave()
+        workspace.agent("bob")
         counted = workspace.metrics()
         assert (counted["writes"], counted["fulls"], counted["hits"], counted["unchanged"]) == (
             1,
