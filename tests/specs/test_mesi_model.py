@@ -130,4 +130,4 @@ def test_every_action_is_in_some_compared_graph() -> None:
         if run.module == "MCMesi" and run.edges is not None:
             constants = read_config(tlc.TLA / f"{run.config}.cfg")
             taken |= check(mesi_model(constants), engine="table").actions
-    assert taken == model.ACTIONS
+    assert taken >= model.ACTIONS
