@@ -104,14 +104,44 @@ def test_a_text_that_was_cut_is_not_held(team, planner, results):
 
 
 def test_a_text_that_somebody_doctored_is_not_held(team, planner, results):
-    def doctor(messages):
+    coder = team.agent("coder", [READ, replaced("step 7", "step 6"), "done"])
+    team.run(coder)
+    assert PLAN in results(coder)[-1]
+
+
+def replaced(old, new, then=READ):
+    """A turn before which that is changed in what the tools have answered."""
+
+    def turn(messages):
         for message in messages:
             if message["role"] == "tool":
-                message["content"] = message["content"].replace("step 7", "step 6")
-        return READ
+                message["content"] = message["content"].replace(old, new)
+        return then
 
-    coder = team.agent("coder", [READ, doctor, "done"])
+    return turn
+
+
+def test_a_text_under_another_number_is_not_held(team, planner, results):
+    def forged(messages):
+        planner.write("plan.md", "# 2")
+        return replaced('ref="plan.md@1"', 'ref="plan.md@2"')(messages)
+
+    coder = team.agent("coder", [READ, forged, "done"])
     team.run(coder)
+    assert "# 2" in results(coder)[-1]
+
+
+def test_a_text_of_another_workspace_is_not_held(team, planner, results):
+    with Workspace() as other:
+        other.agent("planner").write("plan.md", "# Other plan")
+        theirs = artifact_tools(other, "coder")[0].run(name="plan.md")
+
+    def foreign(messages):
+        return replaced(messages[-1]["content"], theirs)(messages)
+
+    coder = team.agent("coder", [READ, foreign, "done"])
+    team.run(coder)
+    assert results(coder)[0] == theirs
     assert PLAN in results(coder)[-1]
 
 
@@ -151,14 +181,10 @@ def test_what_changes_is_held_too_where_its_base_is(team, planner, native, resul
 
 @pytest.mark.parametrize("passage", ["step 7: as agreed", "+- step seven:"])
 def test_a_chain_with_a_torn_link_is_not_held(team, planner, results, passage):
-    def tear(messages):
-        for message in messages:
-            if message["role"] == "tool":
-                message["content"] = message["content"].replace(passage, "...")
-        return READ
-
     more = PLAN.replace("step 7:", "step seven:")
-    coder = team.agent("coder", [READ, changes(planner, READ, more), tear, "done"])
+    coder = team.agent(
+        "coder", [READ, changes(planner, READ, more), replaced(passage, "..."), "done"]
+    )
     team.run(coder)
     answer = results(coder)[-1]
     assert "unchanged" not in answer
