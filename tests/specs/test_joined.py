@@ -1,0 +1,141 @@
+"""Coherence over every carrier: bare links break P1 in four steps, causal delivery never does."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from coherence.cache import Cache
+from coherence.directory import Home
+from coherence.messages import Commit, Committed, Load
+from coherence.policy import Lazy
+from messaging.netmodel import NetworkModel
+from messaging.process import Receive, Respond
+from messaging.simulator import Simulator
+from specs.checker import Verdict, check
+from specs.checker.errors import ModelError
+from specs.models.joined import CARRIERS, HOME, P1, REVIEWER, WRITER, joined
+from specs.models.joined_process import Joined, Tell
+
+EARLY = "a commit returns before its invalidation is delivered"
+
+#: Distinct states, transitions, longest shortest path: on ordered links, and on unordered ones.
+ONE_WRITE = {
+    "mf95": ((14, 17, 9), (16, 21, 9)),
+    "cykas": ((20, 28, 10), (44, 83, 10)),
+    "cykas-refined": ((20, 28, 10), (44, 83, 10)),
+    "csps": ((20, 28, 10), (44, 83, 10)),
+    "hybrid-plain": ((20, 28, 10), (44, 83, 10)),
+    "hybrid": ((20, 28, 10), (78, 132, 11)),
+    "named": ((20, 28, 10), (44, 83, 10)),
+    "rst91": ((8, 9, 5), (8, 9, 5)),
+}
+CAUSAL = list(ONE_WRITE)
+
+
+def verdicts(result):
+    return {f.name: f.verdict for f in result.findings}
+
+
+def counts(result):
+    return result.distinct, result.generated, result.depth
+
+
+def test_bare_links_break_it_in_four_steps():
+    result = check(joined("bare"))
+    assert verdicts(result)[P1.name] is Verdict.VIOLATED
+    assert [(m.action.name, m.action.process) for m in result.counterexample.moments[1:]] == [
+        ("CommitLive", WRITER),
+        ("PutM", HOME),
+        ("PutAckE", WRITER),
+        ("ReceiveData", REVIEWER),
+    ]
+
+
+@pytest.mark.parametrize("links", ["Ordered", "Unordered"])
+@pytest.mark.parametrize("protocol", CAUSAL)
+def test_causal_delivery_keeps_it(protocol, links):
+    result = check(joined(protocol, links))
+    found = verdicts(result)
+    assert counts(result) == ONE_WRITE[protocol][links == "Unordered"]
+    # MF95 keeps it by making every commit wait, as strict visibility would.
+    early = Verdict.VIOLATED if protocol == "mf95" else Verdict.HOLDS
+    assert found.pop(EARLY) is early
+    assert set(found.values()) == {Verdict.HOLDS}
+
+
+@pytest.mark.parametrize("links", ["Ordered", "Unordered"])
+@pytest.mark.parametrize("protocol", CAUSAL)
+def test_a_third_agent_may_pass_the_word_on(protocol, links):
+    found = verdicts(check(joined(protocol, links, relay=True)))
+    del found[EARLY]
+    assert set(found.values()) == {Verdict.HOLDS}
+
+
+@pytest.mark.parametrize("protocol", [name for name in CAUSAL if name != "mf95"])
+def test_two_writes_and_a_reader_who_reads_again(protocol):
+    assert check(joined(protocol, writes=2, reads=1)).verdict is Verdict.HOLDS
+
+
+@pytest.mark.parametrize("protocol", ["bare", "raw", "cykas-no-secrets"])
+def test_carriers_that_are_not_causal_are_caught(protocol):
+    assert verdicts(check(joined(protocol)))[P1.name] is Verdict.VIOLATED
+    assert verdicts(check(joined(protocol, relay=True)))[P1.name] is Verdict.VIOLATED
+
+
+@pytest.mark.parametrize("protocol", CAUSAL)
+def test_a_home_that_answers_before_it_invalidates_is_caught_on_any_carrier(protocol):
+    result = check(joined(protocol, hasty=True))
+    assert verdicts(result)[P1.name] is Verdict.VIOLATED
+    assert len(result.counterexample) == (4 if protocol == "rst91" else 5)
+
+
+def test_no_protocol_reads_what_is_recorded_for_the_property():
+    """With every `past` falsified on the way, the same messages go and the same results come."""
+    assert transcript(falsify=False) == transcript(falsify=True)
+
+
+def transcript(*, falsify):
+    seen = []
+
+    class Watched(Joined):
+        def step(self, state, event, now):
+            if falsify:
+                state = blind(state)
+                if type(event) is Receive:
+                    event = Receive(event.src, blind(event.message))
+            step = super().step(state, event, now)
+            seen.extend((self.machine.me, blind(command)) for command in step.commands)
+            return step
+
+    team, policy = (HOME, WRITER, REVIEWER), Lazy()
+    sim = Simulator(
+        {
+            name: Watched(
+                Home(policy, version=1) if name == HOME else Cache(policy, HOME),
+                CARRIERS["hybrid"](name, team),
+            )
+            for name in team
+        },
+        network=NetworkModel(latency=1.0),
+    )
+    sim.invoke(WRITER, Load(), at=0.0)
+    sim.invoke(REVIEWER, Load(), at=5.0)
+    sim.invoke(WRITER, Commit("2", base=1), at=10.0)
+    sim.invoke(WRITER, Tell(REVIEWER, "review"), at=10.5)
+    sim.run()
+    assert (WRITER, Respond(Committed(2))) in seen
+    return seen
+
+
+def blind(value):
+    """`value` with 99 for every `past` in it."""
+    if not isinstance(value, msgspec.Struct):
+        return value
+    fields = {name: blind(getattr(value, name)) for name in value.__struct_fields__}
+    return type(value)(**{**fields, "past": 99} if "past" in fields else fields)
+
+
+def test_a_carrier_that_cannot_address_one_agent_is_refused():
+    with pytest.raises(ModelError, match="no protocol 'bss91'"):
+        joined("bss91")
