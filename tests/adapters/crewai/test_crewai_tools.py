@@ -148,6 +148,13 @@ def test_a_base_of_none_is_as_models_put_it(workspace):
     assert 'ref="a.md@2"' in write.run(name="a.md", text="b", base="a.md@1")
 
 
+def test_a_crew_may_be_told_to_stop_at_a_conflict(team, planner, native):
+    stale = ("write_artifact", {"name": "plan.md", "text": "mine"})
+    coder = team.agent("coder", [stale, "done"], native=native, tool_failure_policy="raise")
+    with pytest.raises(ToolExecutionFailedError, match=r"current is plan\.md@1"):
+        team.run(coder)
+
+
 # Calls that are wrong.
 
 
