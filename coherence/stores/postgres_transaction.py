@@ -255,6 +255,8 @@ class PostgresTransaction:
         try:
             return self._conn.execute(sql, values).fetchall()
         except psycopg.Error as error:
+            if self._conn.closed or lost(error):
+                raise Moved(f"the connection was cut before anything was saved: {error}") from error
             raise fault(error) from error
 
     def _write(self) -> None:

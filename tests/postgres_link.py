@@ -1,0 +1,130 @@
+"""A link between clients and a PostgreSQL server that can be cut at any packet.
+
+It listens on a Unix socket of its own.  What a client sends at once arrives here as one packet,
+unless it is long.
+"""
+
+import shutil
+import socket
+import tempfile
+import threading
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+
+class Lost(Enum):
+    """What a cut at a packet loses."""
+
+    REQUEST = "request"
+    #: The server acts on the packet, and its answer comes to nobody.
+    ANSWER = "answer"
+
+
+class Link:
+    """Carries what clients say to the server at `url`; `self.url` is the address of this end."""
+
+    def __init__(self, url: str) -> None:
+        there = parse_qs(urlsplit(url).query)["host"][0]
+        self._folder = Path(tempfile.mkdtemp(prefix="link-"))
+        self.url = url.replace(there, str(self._folder))
+        self._server = f"{there}/.s.PGSQL.5432"
+        self._lock = threading.Lock()
+        #: Packets that clients have sent since `arm`.
+        self.packets = 0
+        self._cut_at: tuple[int | bytes, Lost, bool] | None = None
+        self._up = True
+        self._open: list[socket.socket] = []
+        self._ear = socket.socket(socket.AF_UNIX)
+        self._ear.bind(f"{self._folder}/.s.PGSQL.5432")
+        self._ear.listen(50)
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def arm(self, packet: int | bytes, lost: Lost, *, stay_down: bool = False) -> None:
+        """Cut the connection on which the n-th packet from now comes, or the next that holds this.
+
+        With `stay_down` no connection is taken before `mend`.
+        """
+        with self._lock:
+            self.packets, self._cut_at = 0, (packet, lost, stay_down)
+
+    def mend(self) -> None:
+        """Take connections again, and cut nothing more."""
+        with self._lock:
+            self._cut_at, self._up = None, True
+
+    def close(self) -> None:
+        with self._lock:
+            self._up = False
+            self._hang_up()
+        with suppress(OSError):
+            self._ear.shutdown(socket.SHUT_RDWR)
+        self._ear.close()
+        for thread in self._threads:
+            thread.join()
+        shutil.rmtree(self._folder)
+
+    def _hang_up(self, *but: socket.socket) -> None:
+        for end in self._open:
+            if end not in but:
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._ear.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            with self._lock:
+                up = self._up
+                self._open += [client, server]
+            with suppress(OSError):
+                server.connect(self._server)
+            if not up:
+                client.close()
+                server.close()
+                continue
+            ways = ((client, server, True), (server, client, False))
+            pair = [threading.Thread(target=self._carry, args=way) for way in ways]
+            self._threads += pair
+            for thread in pair:
+                thread.start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket, counts: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 20):
+                lost = self._lost(data) if counts else None
+                if lost is not None and not self._up:
+                    self._hang_up(source, sink)
+                if lost is Lost.REQUEST:
+                    break
+                if lost is Lost.ANSWER:
+                    source.shutdown(socket.SHUT_RDWR)
+                sink.sendall(data)
+                if lost is Lost.ANSWER:
+                    # An orderly end after the request: the server carries it out first.
+                    sink.shutdown(socket.SHUT_WR)
+                    return
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        if not counts:
+            source.close()
+            sink.close()
+
+    def _lost(self, data: bytes) -> Lost | None:
+        with self._lock:
+            self.packets += 1
+            if self._cut_at is None:
+                return None
+            packet, lost, stay_down = self._cut_at
+            if not (packet in data if isinstance(packet, bytes) else packet == self.packets):
+                return None
+            self._cut_at = None
+            if stay_down:
+                self._up = False
+            return lost
