@@ -16,7 +16,6 @@ from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 from coherence.cache import Cache
-from coherence.contents import Content, Handle
 from coherence.directory import Home
 from coherence.errors import OutcomeUnknown, StoreFault
 from coherence.messages import Data, Nack, PutM, ToCache, ToHome, Update, Version
@@ -24,7 +23,7 @@ from coherence.policy import Policy
 from coherence.refs import Ref
 from coherence.stores.port import Moved, Store
 from coherence.workspace.caches import Caches
-from coherence.workspace.homes import CARRIERS, HOME, Outcome, turn
+from coherence.workspace.homes import CARRIERS, HOME, Brought, Outcome, turn
 from coherence.workspace.view import Held, held
 from messaging.process import Address, Receive
 
@@ -196,18 +195,18 @@ class Exchange:
                 grown()
         return replies
 
-    def _whole(
-        self, artifact: str, message: ToCache, contents: dict[Version, tuple[Handle, Content]]
-    ) -> ToCache:
+    def _whole(self, artifact: str, message: ToCache, contents: dict[Version, Brought]) -> ToCache:
         """`message` with what this process holds in place of the handle."""
         if not isinstance(message, CARRIERS) or message.content is None:
             return message
         version = message.version
         got = self.held.get((artifact, version))
         if got is None:
-            handle, content = contents[version]
-            ref = Ref(artifact, version, self.store.identity)
-            got = self.held[artifact, version] = held(ref, content, handle)
+            brought = contents[version]
+            if isinstance(brought, tuple):
+                ref = Ref(artifact, version, self.store.identity)
+                brought = held(ref, brought[1], brought[0])
+            got = self.held[artifact, version] = brought
         if type(message) is Update:
             return Update(version, message.base, got)
         assert type(message) is Data
@@ -270,7 +269,7 @@ class Exchange:
         message: ToCache,
         replies: dict[str, list[tuple[Address, ToHome]]],
     ) -> None:
-        contents: dict[Version, tuple[Handle, Content]] = {}
+        contents: dict[Version, Brought] = {}
         if isinstance(message, CARRIERS) and message.content is not None:
             found = self.store.read(artifact, message.version)
             if found is not None:

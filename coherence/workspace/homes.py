@@ -8,7 +8,7 @@ out is noticed by whoever comes next.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
@@ -29,6 +29,8 @@ HOME = "home"
 CARRIERS = (Data, Update)
 """The messages that bring content."""
 
+Brought: TypeAlias = Held | tuple[Handle, Content]
+
 
 class Outcome(NamedTuple):
     """What the home of one artifact did with what it was sent."""
@@ -36,8 +38,8 @@ class Outcome(NamedTuple):
     artifact: str
     #: To caches of this process, in order.
     posts: list[Post]
-    #: The contents that those posts bring, as far as the transaction had to fetch them.
-    contents: dict[Version, tuple[Handle, Content]]
+    #: What those posts bring: held already, and held on to, or fetched by the transaction.
+    contents: dict[Version, Brought]
     #: The action of each message that was handed in.
     actions: list[str]
     #: The version that was published, or 0, and what its writer holds of it.
@@ -113,13 +115,16 @@ def turn(
     here, away = run.sorted_posts(local)
     if away or published:
         tx.append(artifact, published, author, away)
-    contents: dict[Version, tuple[Handle, Content]] = {}
+    contents: dict[Version, Brought] = {}
     for post in here:
         message = post.message
         if isinstance(message, CARRIERS) and message.content is not None:
             version = message.version
-            if version != published and (artifact, version) not in have:
-                contents[version] = (message.content, _content(tx, artifact, version))
+            if version != published and version not in contents:
+                contents[version] = have.get((artifact, version)) or (
+                    message.content,
+                    _content(tx, artifact, version),
+                )
     due_s = min(armed.values()) - now if armed else None
     return Outcome(artifact, here, contents, actions, published, made, due_s, absent)
 

@@ -65,3 +65,21 @@ def test_two_agents_of_a_process_share_bytes_not_state():
         ann.write("plan.md", "".join(["long ", "text"]))
         assert ann.read("plan.md").content is bob.read("plan.md").content
         assert ann._requester.caches.state("plan.md") != bob._requester.caches.state("plan.md")
+
+
+def test_a_content_is_held_from_the_transaction_to_its_delivery(monkeypatch):
+    """Whoever held it may let go of it in between, in another thread."""
+    with Workspace() as workspace:
+        ann, bob = workspace.agent("ann"), workspace.agent("bob")
+        ann.write("plan.md", "one")
+        exchange = workspace._exchange
+        deliver = exchange._deliver
+
+        def let_go_first(outcomes):
+            ann._requester.caches.states.clear()
+            exchange.held.clear()
+            return deliver(outcomes)
+
+        monkeypatch.setattr(exchange, "_deliver", let_go_first)
+        assert bob.read("plan.md").text == "one"
+        monkeypatch.undo()
