@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -73,18 +75,25 @@ def carry_on(workspace):
         assert eve.read(name).text == "by eve"
 
 
+@pytest.fixture
+def folder():
+    """A folder in memory where there is one: what is synced here is not what is tested."""
+    shm = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as made:
+        yield Path(made)
+
+
 @pytest.fixture(params=["memory", "sqlite"])
-def make_store(request, tmp_path):
+def make_store(request, folder):
     """Makes a store, and a function that opens the same one again after a crash."""
     numbers = count()
 
     def fresh():
-        folder = tmp_path / str(next(numbers))
-        folder.mkdir()
+        number = next(numbers)
         if request.param == "memory":
             store = MemoryStore(clock=earlier)
             return store, lambda: (setattr(store, "_clock", later), store)[1]
-        file = folder / "team.db"
+        file = folder / f"{number}.db"
         return SqliteStore(file), lambda: SqliteStore(file, clock=later)
 
     return fresh
@@ -135,9 +144,9 @@ def test_a_fault_at_any_moment_leaves_the_process_going(make_store, fault):
     assert failed > (60 if fault is StoreFault else 0)
 
 
-def test_a_torn_or_unsynced_tail(tmp_path):
+def test_a_torn_or_unsynced_tail(folder):
     """Whatever the disk kept of the write-ahead log, the file opens whole, and synced is synced."""
-    live = tmp_path / "live"
+    live = folder / "live"
     live.mkdir()
     synced = []  # (how long the log was, what was acknowledged by then)
     store = SqliteStore(live / "team.db", Retention())
@@ -152,7 +161,7 @@ def test_a_torn_or_unsynced_tail(tmp_path):
     story(Workspace(store, policy=POLICY), told)
     whole = (live / "team.db-wal").read_bytes()
     for number, cut in enumerate(range(0, len(whole) + 1, 1013)):
-        copy = tmp_path / f"cut{number}"
+        copy = folder / f"cut{number}"
         copy.mkdir()
         shutil.copy(live / "team.db", copy / "team.db")
         # What lies behind the cut is lost, or is garbage that the disk made of it.
