@@ -97,17 +97,18 @@ def packets_of_the_story(url):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("stay_down", [False, True], ids=["mended", "down"])
 @pytest.mark.parametrize("lost", Lost)
 def test_a_cut_at_any_packet(postgres, monkeypatch, lost, stay_down):
-    monkeypatch.setattr(module, "CONNECT_S", 0.05 if stay_down else 5.0)
+    monkeypatch.setattr(module, "CONNECT_S", 0.1 if stay_down else 5.0)
     total = packets_of_the_story(postgres.fresh())
     assert total > 15
     for packet in range(1, total + 1):
         url = postgres.fresh()
         link = Link(url)
         with Workspace(link.url) as workspace:
-            agent = workspace.agent("ann")
+            agent = recovered(lambda: workspace.agent("ann"))
             link.arm(packet, lost, stay_down=stay_down)
             ends, moved = tell(agent)
             link.mend()
