@@ -127,7 +127,10 @@ class Exchange:
         raise unknown
 
     def _transact(self, batch: Batch, veto: Veto | None) -> list[Outcome]:
-        publishes = any(type(m) is PutM for inbox in batch.values() for _, m in inbox)
+        publishes = False
+        for inbox in batch.values():
+            for _, message in inbox:
+                publishes = publishes or type(message) is PutM
         for _ in range(MOVES):
             try:
                 with self.store.transaction(publishes=publishes) as tx:
@@ -190,9 +193,11 @@ class Exchange:
         except BaseException:
             self.lapse()
             raise
-        if any(outcome.published for outcome in outcomes):
-            for grown in tuple(self._growth):
-                grown()
+        if self._growth:
+            for outcome in outcomes:
+                if outcome.published:
+                    for grown in tuple(self._growth):
+                        grown()
         return replies
 
     def _whole(self, artifact: str, message: ToCache, contents: dict[Version, Brought]) -> ToCache:
