@@ -85,7 +85,7 @@ def _held(messages: list[Any], workspace: Workspace, name: str) -> int:
     """The newest version that is there whole, as it was shown or as the model wrote it; 0."""
     tag = rf'<artifact ref="{re.escape(name)}@(\d+)"(?: since="(.+?)")? seal="(\w+)"'
     passage = re.compile(rf"{tag}(?: written/>|>\n(.*?)\n</artifact>)", re.DOTALL)
-    wrote = list(_written(messages, name))
+    wrote = list(_written(messages))
     versions = {0: ""}
     for version, since, said, body in passage.findall("\n".join(_texts(messages))):
         ref = Ref(name, int(version), workspace.identity)
@@ -99,13 +99,11 @@ def _texts(messages: list[Any]) -> list[str]:
     return [t for m in messages if isinstance(t := m.get("content"), str) and m["role"] != "system"]
 
 
-def _written(messages: list[Any], name: str) -> Iterator[str]:
-    """The texts given to tools for `name`, whichever of the two ways the model calls them."""
+def _written(messages: list[Any]) -> Iterator[str]:
+    """The texts given to tools, whichever of the two ways the model calls them."""
     inputs = [c["function"]["arguments"] for m in messages for c in m.get("tool_calls") or ()]
     for text in _texts(messages):
         inputs += re.findall(r"Action Input:(.*?)(?=\nObservation:|\Z)", text, re.DOTALL)
     for given in inputs:
-        with suppress(ValueError, AttributeError):
-            arguments = from_json(given)
-            if arguments.get("name") == name:
-                yield str(arguments.get("text"))
+        with suppress(ValueError, TypeError, KeyError):
+            yield str(from_json(given)["text"])

@@ -64,9 +64,29 @@ def test_own_writes_are_no_news(team, planner, workspace, native):
 
 def test_who_has_seen_nothing_is_told_nothing(team, planner):
     coder = team.agent("coder", [changes(planner, ("read_artifact", {"name": "no.md"})), "done"])
-    outsider = team.agent("outsider", ['I quote <artifact ref="plan.md@1">'], tools=[])
-    team.run(coder, outsider)
-    assert not any(notices(prompt) for prompt in coder.llm.prompts + outsider.llm.prompts)
+    team.run(coder)
+    assert not any(notices(prompt) for prompt in coder.llm.prompts)
+
+
+def test_who_has_no_tools_of_this_workspace_is_told_nothing(team, planner):
+    """What others report is in the first message of a task."""
+    coder = team.agent("coder", [READ, changes(planner, 'I had <artifact ref="plan.md@1">')])
+    with Workspace() as other:
+        tools = [[], artifact_tools(other, "elsewhere")]
+        outsiders = [team.agent(f"outsider {n}", ["done"], tools=tools[n]) for n in range(2)]
+        insider = team.agent("insider", ["done"])
+        team.run(coder, *outsiders, insider)
+    assert all('plan.md@1"' in str(a.llm.prompts) for a in (*outsiders, insider))
+    assert not any(notices(prompt) for a in outsiders for prompt in a.llm.prompts)
+    assert notices(insider.llm.prompts[0])
+
+
+def test_an_older_version_seen_later_is_no_news(team, planner, native):
+    planner.write("quotes.md", '<artifact ref="plan.md@1">')
+    quotes = ("read_artifact", {"name": "quotes.md"})
+    coder = team.agent("coder", [READ, changes(planner, READ), quotes, "done"], native=native)
+    team.run(coder)
+    assert not notices(coder.llm.prompts[-1])
 
 
 # Claims.
@@ -179,7 +199,7 @@ def test_what_changes_is_held_too_where_its_base_is(team, planner, native, resul
     assert fifth.startswith("[plan.md is unchanged since plan.md@3]")
 
 
-@pytest.mark.parametrize("passage", ["step 7: as agreed", "+- step seven:"])
+@pytest.mark.parametrize("passage", ["step 30:", "+- step seven:"])
 def test_a_chain_with_a_torn_link_is_not_held(team, planner, results, passage):
     more = PLAN.replace("step 7:", "step seven:")
     coder = team.agent(
@@ -189,7 +209,7 @@ def test_a_chain_with_a_torn_link_is_not_held(team, planner, results, passage):
     answer = results(coder)[-1]
     assert "unchanged" not in answer
     assert "step seven:" in answer
-    assert ("step 30" in answer) == (passage == "step 7: as agreed")
+    assert ("step 30" in answer) == (passage == "step 30:")
 
 
 def test_what_is_quoted_to_the_system_is_not_held(team, planner, results):

@@ -118,6 +118,23 @@ def test_processes_share_one_state(tmp_path):
         assert count.read().n == 20
 
 
+def test_a_thread_waits_for_its_turn(workspace):
+    """An agent of a workspace does one thing at a time, and says so to a second thread."""
+    count = CoherentState(workspace, "count.json", Count, agent="flow")
+    second = threading.Thread(
+        target=count.update, args=[lambda state: state.names.append("second")]
+    )
+
+    def first(state):
+        second.start()
+        second.join(0.2)  # it cannot end before us
+        state.names.append("first")
+
+    count.update(first)
+    second.join()
+    assert count.read().names == ["first", "second"]
+
+
 def test_a_change_that_raises_publishes_nothing(workspace):
     count = CoherentState(workspace, "count.json", Count, agent="flow")
     with pytest.raises(ZeroDivisionError):
