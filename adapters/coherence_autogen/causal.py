@@ -110,9 +110,11 @@ class CausalRoutedAgent(core.RoutedAgent):
         }
 
     async def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from there: with its own state, or as a newcomer with that of another."""
+        """Go on from there: with its own state, or as a newcomer with that of an idle other."""
         held = [(at, VectorData(tuple(c), self._loaded(*said))) for at, c, said in state["held"]]
-        self._state = State(tuple(state["clock"]), tuple(held))
+        mine, clock = self._machine.place[self.id.type], list(state["clock"])
+        clock[mine] = max(clock[mine], self._state.clock[mine])  # what it has said stays said
+        self._state = State(tuple(clock), tuple(held))
         self._ready.extend(self._loaded(*said) for said in state["ready"])
         for _, packet in held:
             self._watch(packet)

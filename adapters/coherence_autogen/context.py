@@ -22,7 +22,8 @@ class Desk:
     """Where one agent works: AutoGen calls its tools at the same time, it does one at a time."""
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
-        self.workspace, self._name, self._turn = AsyncWorkspace(workspace), agent, asyncio.Lock()
+        self._name = workspace.agent(agent).name  # refuses now what could not be used later
+        self.workspace, self._turn = AsyncWorkspace(workspace), asyncio.Lock()
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[AsyncAgent]:
@@ -46,7 +47,7 @@ class CoherentModelContext(ChatCompletionContext):
     `inner` keeps the messages, and may trim them.  What has left its view is not held any more: it
     is read in full again.  Before each model call a last message says which artifacts have changed
     since; it is not kept.  With `drop_superseded` older copies of a text give way to one line: that
-    costs a prompt cache its tail once for every new copy.
+    costs a prompt cache its tail once for every new copy.  Raises `InvalidName`, `WorkspaceClosed`.
     """
 
     def __init__(

@@ -50,9 +50,15 @@ class ArtifactWorkbench(StaticWorkbench):
             try:
                 return written(await agent.write(name, text, expect=(not new and held) or 0), text)
             except Conflict as conflict:
-                what = f"Nothing was written: {conflict.author} was faster. Write both as one."
+                why = (
+                    f"{conflict.author} was faster"
+                    if held
+                    else "it is there, and you had not read it"
+                )
                 lacked = shown(await _read(agent, name, held))
-                raise CallerError(f"{what}\n{lacked}") from conflict
+                raise CallerError(
+                    f"Nothing was written: {why}. Write both as one.\n{lacked}"
+                ) from conflict
 
     async def edit_artifact(
         self,

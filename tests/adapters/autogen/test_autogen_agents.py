@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("autogen_agentchat")
 pytest.importorskip("autogen_ext")
 
-from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
@@ -53,7 +52,7 @@ def write(text):
         ("edit_artifact", {"name": "plan.md", "old": "step", "new": "x"}, "occurs 40 times"),
         ("edit_artifact", {"name": "plan.md", "old": "nowhere", "new": "x"}, "occurs 0 times"),
         ("edit_artifact", {"name": "plans.md", "old": "a", "new": "b"}, "no artifact 'plans.md'"),
-        ("write_artifact", {"name": "plan.md", "text": "never read"}, "Nothing was written"),
+        ("write_artifact", {"name": "plan.md", "text": "never read"}, "you had not read it"),
         ("no_such_tool", {}, "not found"),
     ],
 )
@@ -317,11 +316,14 @@ def test_a_memory_is_asked_and_added_to(workspace, play):
 # Frame.
 
 
-def test_a_bad_agent_name_is_refused_when_it_is_used(player, workspace, play):
-    nameless = AssistantAgent.__name__  # a valid agent name for AutoGen
-    coder = player(workspace, nameless, [READ, "done"], context=CoherentModelContext(workspace, ""))
-    play(coder.run())
-    assert "is empty" in coder.results[0]
+@pytest.mark.parametrize("kind", [CoherentModelContext, ArtifactMemory])
+def test_what_cannot_be_used_is_refused_when_it_is_made(workspace, kind):
+    for name in ("", None, "a:b"):
+        with pytest.raises(InvalidName):
+            kind(workspace, name)
+    workspace.close()
+    with pytest.raises(WorkspaceClosed):
+        kind(workspace, "coder")
 
 
 def test_a_missing_framework_names_the_extra():

@@ -329,6 +329,25 @@ def test_a_newcomer_starts_from_the_state_of_another(play):
     assert play(late()) == [["three"]]
 
 
+def test_who_starts_over_from_anothers_state_repeats_no_count(play):
+    """Bob has heard less of ann than she has said."""
+    team = ["ann", "bob", "cyd"]
+
+    async def again():
+        runtime = Shuffled(0)
+        agents = await joined(runtime, team)
+        state = await agents["bob"].save_state()
+        await agents["ann"].say("one")
+        await agents["ann"].load_state(state)
+        await agents["ann"].say("two")
+        runtime.start()
+        await runtime.let_go()
+        await runtime.stop_when_idle()
+        return agents["cyd"].done
+
+    assert play(again()) == [["one", "two"]]
+
+
 def test_a_lost_message_hangs_nobody_and_its_successors_are_dead_letters(play):
     team = ["ann", "bob"]
 
