@@ -137,7 +137,9 @@ def joined(
         return bool(written.version > copy.version and copy.at in _VALID)
 
     def quiet(view: View) -> bool:
-        return view.local(WRITER).invoked == writes and not any(view.in_flight)
+        ticking = any(view.local(address).armed for address in team)
+        written = view.local(WRITER).invoked == writes
+        return written and not ticking and not any(view.in_flight)
 
     def settled(view: View) -> bool:
         idle = all(p.machine.idle(view[a].machine) for a, p in processes.items())

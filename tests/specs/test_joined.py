@@ -9,13 +9,15 @@ from coherence.cache import Cache
 from coherence.directory import Home
 from coherence.messages import Commit, Committed, Load
 from coherence.policy import Lazy
-from messaging.netmodel import NetworkModel
+from coherence.states import READABLE
+from messaging.netmodel import Exponential, NetworkModel
+from messaging.network import Guarantee
 from messaging.process import Receive, Respond
 from messaging.simulator import Simulator
 from specs.checker import Verdict, check
 from specs.checker.errors import ModelError
-from specs.models.joined import CARRIERS, HOME, P1, REVIEWER, WRITER, joined
-from specs.models.joined_process import Joined, Tell
+from specs.models.joined import CARRIERS, HOME, P1, REVIEWER, WRITER, acts_on_stale, joined
+from specs.models.joined_process import Joined, Tell, silent
 
 EARLY = "a commit returns before its invalidation is delivered"
 
@@ -134,6 +136,82 @@ def blind(value):
         return value
     fields = {name: blind(getattr(value, name)) for name in value.__struct_fields__}
     return type(value)(**{**fields, "past": 99} if "past" in fields else fields)
+
+
+WILD = NetworkModel(
+    guarantee=Guarantee.UNORDERED_LOSSY_DUPLICATING,
+    latency=Exponential(1.0),
+    loss_probability=0.2,
+    duplicate_probability=0.2,
+)
+
+
+def test_walks_on_bad_links_find_a_carrier_that_is_not_causal():
+    assert any(Walk("cykas-no-secrets", WILD, seed).stale for seed in range(25))
+
+
+@pytest.mark.parametrize("protocol", ["mf95", "cykas", "csps", "hybrid"])
+def test_it_holds_where_links_lose_repeat_and_reorder_and_a_reader_restarts(protocol):
+    early = 0
+    for seed in range(25):
+        run = Walk(protocol, WILD, seed)
+        assert not run.stale
+        assert run.versions == [2, 3, 4]
+        assert run.words == 3
+        early += run.early
+    # All of it happened: commits returned while a dead copy was still marked valid.
+    assert (early == 0) == (protocol == "mf95")
+
+
+class Walk:
+    """Three writes, a word about each, a reader who reads again and crashes once."""
+
+    def __init__(self, protocol, network, seed):
+        self.versions, self.words, self.stale, self.early = [], 0, False, 0
+        team, policy = (HOME, WRITER, REVIEWER), Lazy()
+        self.sim = Simulator(
+            {
+                name: Joined(
+                    Home(policy, version=1) if name == HOME else Cache(policy, HOME),
+                    CARRIERS[protocol](name, team, links=network.guarantee, resend_after=3.0),
+                    then=tell if name == WRITER else silent,
+                )
+                for name in team
+            },
+            network=network,
+            seed=seed,
+            on_respond=self.responded,
+            on_deliver=self.delivered,
+            observers=[self.judge],
+        )
+        self.sim.invoke(WRITER, Load())
+        self.sim.invoke(REVIEWER, Load())
+        self.sim.run()
+        self.sim.invoke(WRITER, Commit(None, base=1))
+        self.sim.run(until=self.sim.now + 1.0 + seed / 10)
+        self.sim.crash(REVIEWER)
+        self.sim.run(until=self.sim.now + 5.0)
+        self.sim.restart(REVIEWER)
+        self.sim.run()
+
+    def responded(self, address, result):
+        if type(result) is Committed:
+            reader = self.sim.states[REVIEWER].role
+            self.early += reader.at in READABLE and reader.version < result.version
+            self.versions.append(result.version)
+            if result.version < 4:
+                self.sim.invoke(WRITER, Commit(None, base=result.version), at=self.sim.now)
+
+    def delivered(self, address, src, letter):
+        self.words += 1
+        self.sim.invoke(REVIEWER, Load(), at=self.sim.now)
+
+    def judge(self, view, address, event, step):
+        self.stale = self.stale or acts_on_stale(step)
+
+
+def tell(heard):
+    return [Tell(REVIEWER, "review")] if type(heard) is Committed else []
 
 
 def test_a_carrier_that_cannot_address_one_agent_is_refused():
