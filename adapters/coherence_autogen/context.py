@@ -68,8 +68,8 @@ class CoherentModelContext(ChatCompletionContext):
 
     async def get_messages(self) -> list[LLMMessage]:
         messages = await self.inner.get_messages()
-        held, superseded, torn = survey(messages, self._identity)
-        made = rewritten(messages, {**superseded, **torn} if self._drop else torn)
+        held, notes = survey(messages, self._identity, drop=self._drop)
+        made = rewritten(messages, notes)
         if news := list(filter(None, [await self.desk.news(ref) for ref in held.values()])):
             made.append(UserMessage(content="\n".join([NOTICE, *news]), source="artifacts"))
         return made
@@ -102,7 +102,7 @@ class ArtifactMemory(memory.Memory):
         )
 
     async def update_context(self, model_context: ChatCompletionContext) -> Any:
-        held, _, _ = survey(await model_context.get_messages(), self._identity)
+        held, _ = survey(await model_context.get_messages(), self._identity)
         async with self._desk.agent() as agent:
             names = await agent.list(self._prefix)
             views = [await agent.read(name, held.get(name)) for name in names]

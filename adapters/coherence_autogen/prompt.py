@@ -42,12 +42,12 @@ def written(ref: Ref, text: str) -> str:
 
 
 def survey(
-    messages: Sequence[LLMMessage], workspace: str
-) -> tuple[dict[str, Ref], dict[Passage, str], dict[Passage, str]]:
-    """The newest version of each artifact that `messages` hold whole; what else they show of them.
+    messages: Sequence[LLMMessage], workspace: str, *, drop: bool = True
+) -> tuple[dict[str, Ref], dict[Passage, str]]:
+    """The newest version of each artifact that `messages` hold whole, and notes on passages.
 
-    That is first what is superseded, then what is of no use since what it builds on is not there;
-    with what to say in its stead.
+    The notes are to stand for what is of no use, since what it builds on is not there; and with
+    `drop` for what is superseded.
     """
     chains: dict[str, tuple[Passage, ...]] = {}
     whole: dict[Passage, Ref] = {}
@@ -76,13 +76,11 @@ def survey(
     refs = sorted(map(Ref.parse, chains), key=lambda ref: ref.version)
     held = {ref.name: Ref(ref.name, ref.version, workspace) for ref in refs}
     used = {place for ref in held.values() for place in chains[str(ref)]}
-    superseded = {p: f"[{ref} is superseded]" for p, ref in whole.items() if p not in used}
-    useless = {
-        place: f"[{ref} is not in this conversation: read it again]"
-        for place, ref in torn.items()
-        if ref.name not in held or held[ref.name].version < ref.version
-    }
-    return held, superseded, useless
+    notes = {p: f"[{ref} is superseded]" for p, ref in whole.items() if drop and p not in used}
+    for place, ref in torn.items():
+        if ref.name not in held or held[ref.name].version < ref.version:
+            notes[place] = f"[{ref} is not in this conversation: read it again]"
+    return held, notes
 
 
 def rewritten(messages: Sequence[LLMMessage], notes: Mapping[Passage, str]) -> list[LLMMessage]:

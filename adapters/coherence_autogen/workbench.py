@@ -11,7 +11,7 @@ from autogen_core import FunctionCall
 from autogen_core.models import FunctionExecutionResult
 from autogen_core.tools import FunctionTool, StaticWorkbench
 
-from coherence import AsyncAgent, BadArgument, Conflict, Ref, UnknownArtifact, UnknownVersion, View
+from coherence import AsyncAgent, BadArgument, Conflict, Ref, UnknownArtifact, View
 from coherence_autogen.context import CoherentModelContext
 from coherence_autogen.prompt import shown, written
 from messaging.errors import CallerError
@@ -50,15 +50,10 @@ class ArtifactWorkbench(StaticWorkbench):
             try:
                 return written(await agent.write(name, text, expect=(not new and held) or 0), text)
             except Conflict as conflict:
-                why = (
-                    f"{conflict.author} was faster"
-                    if held
-                    else "it is there, and you had not read it"
-                )
-                lacked = shown(await _read(agent, name, held))
-                raise CallerError(
-                    f"Nothing was written: {why}. Write both as one.\n{lacked}"
-                ) from conflict
+                why = f"{conflict.author} was faster" if held else "you had not read what is there"
+                news = shown(await _read(agent, name, held))
+                what = f"Nothing was written: {why}. Write both as one."
+                raise CallerError(f"{what}\n{news}") from conflict
 
     async def edit_artifact(
         self,
@@ -94,8 +89,6 @@ class ArtifactWorkbench(StaticWorkbench):
 async def _read(agent: AsyncAgent, name: str, held: Ref | None) -> View:
     try:
         return await agent.read(name, held)
-    except UnknownVersion:  # the store was set back
-        return await agent.read(name)
     except UnknownArtifact as error:
         error.remedy = "list_artifacts has all names; to make it (anew), write it with new=true"
         raise

@@ -52,7 +52,11 @@ def write(text):
         ("edit_artifact", {"name": "plan.md", "old": "step", "new": "x"}, "occurs 40 times"),
         ("edit_artifact", {"name": "plan.md", "old": "nowhere", "new": "x"}, "occurs 0 times"),
         ("edit_artifact", {"name": "plans.md", "old": "a", "new": "b"}, "no artifact 'plans.md'"),
-        ("write_artifact", {"name": "plan.md", "text": "never read"}, "you had not read it"),
+        (
+            "write_artifact",
+            {"name": "plan.md", "text": "never read"},
+            "you had not read what is there",
+        ),
         ("no_such_tool", {}, "not found"),
     ],
 )
@@ -121,6 +125,15 @@ def test_all_of_it_can_be_had_again(player, workspace, play):
     play(coder.run())
     assert PLAN in coder.results[1]
     assert coder.prompts[-1].count("step 7") == 1, "the copy before is superseded"
+
+
+def test_what_is_superseded_may_stay_in_the_prompt(player, workspace, play):
+    workspace.agent("planner").write("plan.md", PLAN)
+    whole = ("read_artifact", {"name": "plan.md", "whole": True})
+    context = CoherentModelContext(workspace, "coder", drop_superseded=False)
+    coder = player(workspace, "coder", [READ, whole, "done"], context=context)
+    play(coder.run())
+    assert coder.prompts[-1].count("step 7") == 2
 
 
 # Notices.
@@ -198,20 +211,6 @@ def test_a_reset_context_has_nothing(player, workspace, play):
     play(coder.agent.on_reset(CancellationToken()))
     play(coder.run())
     assert PLAN in coder.results[-1]
-
-
-def test_a_store_that_was_set_back_is_read_whole(player, workspace, play):
-    """The messages prove a version that the store has no more."""
-    coder = player(workspace, "coder", [READ, READ, "done"])
-    planner = workspace.agent("planner")
-    planner.write("plan.md", PLAN)
-
-    async def ahead():
-        return {"plan.md": planner.read("plan.md").ref.__class__("plan.md", 9)}
-
-    coder.context.held = ahead
-    play(coder.run())
-    assert PLAN in coder.results[0]
 
 
 def test_a_workbench_cannot_be_dumped(workspace):
@@ -329,6 +328,27 @@ def test_what_cannot_be_used_is_refused_when_it_is_made(workspace, kind):
 def test_a_missing_framework_names_the_extra():
     with pytest.raises(FrameworkMissing, match=r"artifact-coherence\[autogen\]"):
         require("autogen-core-of-another-world")
+
+
+def test_without_autogen_the_import_says_what_to_install():
+    """As it would be seen: nothing of AutoGen is touched before."""
+    program = """
+import importlib.metadata as metadata
+import sys
+
+def missing(name):
+    raise metadata.PackageNotFoundError(name)
+
+metadata.version = missing
+try:
+    import coherence_autogen
+except ImportError as error:
+    print(error, [name for name in sys.modules if name.startswith("autogen")])
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = "autogen-core is not installed (pip install 'artifact-coherence[autogen]') []\n"
+    assert done.stdout == said
 
 
 def test_a_release_that_is_not_known_is_refused():

@@ -58,8 +58,7 @@ def held(agent, *messages):
 
 
 def view(messages, where):
-    _, superseded, useless = survey(messages, where)
-    return rewritten(messages, superseded | useless)
+    return rewritten(messages, survey(messages, where)[1])
 
 
 @given(data=st.data())
@@ -87,14 +86,14 @@ def test_what_is_held_can_be_put_together_and_nothing_current_is_dropped(data):
         for ref, since in (fact for i, fact in enumerate(facts) if i in kept):
             if not since or since in known:
                 known.add(ref)
-        claimed, superseded, useless = survey(left, workspace.identity)
+        claimed, notes = survey(left, workspace.identity)
         assert {str(ref) for ref in claimed.values()} <= known
         newest = {}
         for ref in known:
             name, _, version = ref.rpartition("@")
             newest[name] = max(newest.get(name, 0), int(version))
         assert {name: ref.version for name, ref in claimed.items()} == newest
-        made = rewritten(left, superseded | useless)
+        made = rewritten(left, notes)
         assert survey(made, workspace.identity)[0] == claimed
         for name, ref in claimed.items():
             assert ref.version <= workspace.history(name)[-1].version
@@ -185,3 +184,16 @@ def test_nobody_is_sent_to_read_what_he_has_in_a_newer_version(agent):
     whole = result(shown(agent.read("plan.md")))
     assert "read it again" in str(view([stub], identity(agent)))
     assert "read it again" not in str(view([stub, whole], identity(agent)))
+
+
+def test_for_a_prompt_cache_what_is_superseded_may_stay(agent):
+    agent.write("plan.md", "one")
+    first, lost = (
+        result(shown(agent.read("plan.md"))),
+        result(shown(agent.read("plan.md", "plan.md@1"))),
+    )
+    agent.write("plan.md", "two")
+    second = result(shown(agent.read("plan.md")))
+    assert survey([first, second], identity(agent), drop=False)[1] == {}
+    assert len(survey([first, second], identity(agent))[1]) == 1
+    assert len(survey([lost], identity(agent), drop=False)[1]) == 1, "what is lost is never left"
