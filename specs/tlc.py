@@ -92,7 +92,7 @@ def run(
     config: str,
     *,
     folder: Path = TLA,
-    workers: int = 2,
+    workers: int = 1,
     deadlock: bool = False,
     dump: Path | None = None,
     timeout_s: float | None = None,
@@ -100,7 +100,8 @@ def run(
     """Check `module` under `config`, both named without suffix and found in `folder`.
 
     `deadlock` looks for deadlocks, too; `dump` takes the state graph, as a dot file with action
-    labels.  Raises `NoTlc`, `TlaError`, and `subprocess.TimeoutExpired`.
+    labels.  With more than one worker TLC's depth and counterexamples vary from run to run.
+    Raises `NoTlc`, `TlaError`, and `subprocess.TimeoutExpired`.
     """
     for name in (f"{module}.tla", f"{config}.cfg"):
         if not (folder / name).is_file():
