@@ -99,62 +99,6 @@ def results():
     return of
 
 
-class Recording:
-    """Every step that caches and homes took for one artifact, in order."""
-
-    def __init__(self) -> None:
-        self.steps = []
-
-    def verdict(self) -> str:
-        """The first invariant that a step breaks, or nothing."""
-        from coherence import Lazy
-        from coherence.invariants import begin, observe
-        from coherence.states import HomeState
-
-        ghost = begin(HomeState())
-        for address, event, step in self.steps:
-            ghost = observe(ghost, address, event, step, Lazy())
-        return ghost.broken
-
-
-@pytest.fixture
-def recorded(monkeypatch):
-    """A recording of what every workspace does in this test; of one artifact, as it asks no name.
-
-    Caches hold contents and homes hold handles of them; both are recorded as handles.
-    """
-    from msgspec.structs import replace
-
-    from coherence.messages import Granted, Loaded
-    from coherence.workspace.caches import Caches
-    from coherence.workspace.homes import HOME, _Run
-    from messaging.process import Respond
-
-    recording = Recording()
-    cache_step, home_step = Caches._step, _Run.step
-
-    def plain(command):
-        if isinstance(command, Respond) and isinstance(command.result, Loaded | Granted):
-            content = command.result.content
-            handle = content.handle if content is not None else None
-            return replace(command, result=replace(command.result, content=handle))
-        return command
-
-    def cache(self, artifact, event, now):
-        step = self._cache(artifact).step(self.state(artifact), event, now)
-        step = replace(step, commands=tuple(plain(command) for command in step.commands))
-        recording.steps.append((self.address, event, step))
-        return cache_step(self, artifact, event, now)
-
-    def home(self, event):
-        recording.steps.append((HOME, event, self.home.step(self.state, event, self.now)))
-        home_step(self, event)
-
-    monkeypatch.setattr(Caches, "_step", cache)
-    monkeypatch.setattr(_Run, "step", home)
-    return recording
-
-
 @pytest.fixture
 def load_example():
     return load
