@@ -6,8 +6,8 @@ VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 # What the tests use beyond the base.  The frameworks weigh a gigabyte and serve the adapters only:
-# TEST_EXTRAS=dev,numba,postgres,report,tokens leaves them out, and with them the adapters' tests.
-TEST_EXTRAS ?= dev,frameworks,numba,postgres,report,tokens
+# TEST_EXTRAS=dev,numba,postgres,report,tlc,tokens leaves them out, and with them the adapters' tests.
+TEST_EXTRAS ?= dev,frameworks,numba,postgres,report,tlc,tokens
 
 # An environment that happens to be active, or its variables, must not leak into ours.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV CONDA_PREFIX
@@ -29,7 +29,7 @@ test: $(VENV)/.dev servers ## the fast tests
 	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
 
 test-slow: $(VENV)/.dev servers ## the tests marked slow: minutes of proof
-	@$(PY) -m pytest -m slow $(ARGS) || { code=$$?; test $$code -eq 5; }
+	@$(PY) -m pytest -m slow -n auto --maxprocesses 2 $(ARGS) || { code=$$?; test $$code -eq 5; }
 
 check: lint types imports ## lint, format, types, import contracts
 
@@ -65,12 +65,17 @@ $(VENV)/.dev: pyproject.toml Makefile | $(PY)
 
 # The server that tests start for themselves.  Without it they are skipped, or fail under CI.
 servers:
-	@PATH=$$PATH:$$(echo /usr/lib/postgresql/*/bin | tr ' ' :); command -v postgres >/dev/null \
-	|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
-	     && echo "Installing PostgreSQL for the tests of its store ..." >&2 \
-	     && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql; \
-	   } >&2 \
-	|| echo "No PostgreSQL server: the tests of its store need one (apt install postgresql)." >&2
+	@PATH=$$PATH:$$(echo /usr/lib/postgresql/*/bin | tr ' ' :); \
+	$(call system,postgres,postgresql,the PostgreSQL store) ; \
+	$(call system,java,default-jre-headless,TLC)
+
+# Installs Debian's package $(2) where the program $(1) is missing and that may be done, or says so.
+define system
+command -v $(1) >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+  && echo "Installing $(2) for the tests of $(3) ..." \
+  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy $(2); } >&2 \
+|| echo "No $(1): the tests of $(3) need it (apt install $(2))." >&2
+endef
 
 # Installs the checkout, editable, with the extras of $(1); pip steps in where uv cannot.
 define install
