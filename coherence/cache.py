@@ -157,7 +157,9 @@ def _set_deadline(x: X) -> None:
 
 def _ask_again(x: X) -> None:
     x.out.append(Send(x.home, x.asked))
-    x.out.append(SetTimer(RETRY, x.now + (x.policy.retry_after or 0)))
+    # A driver may ask again of its own accord, where messages are not expected to be lost.
+    if x.policy.retry_after is not None:
+        x.out.append(SetTimer(RETRY, x.now + x.policy.retry_after))
 
 
 def _answered(x: X) -> None:

@@ -74,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     exploring.add_argument("--html", type=Path, metavar="FILE", help="one page instead")
     exploring.add_argument("--states", type=int, default=2_000, help="on the page, at most")
     exploring.set_defaults(run=_explore)
+    following = commands.add_parser(
+        "recorded", help="whether recorded runs of a workspace are runs of the protocol"
+    )
+    following.add_argument("files", nargs="+", type=Path, metavar="file")
+    following.set_defaults(run=_recorded)
     for name, text in EVIDENCE.items():
         command = commands.add_parser(name, help=text)
         if name != "prove":
@@ -182,6 +187,24 @@ def _explore(options: argparse.Namespace, rest: Sequence[str]) -> int:
     else:
         explore(model, input, _say)
     return 0
+
+
+def _recorded(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    _refuse(rest)
+    from messaging.errors import ToolkitError
+    from specs.runs import accept
+
+    failed = 0
+    for path in options.files:
+        try:
+            found = accept(path)
+        except ToolkitError as error:
+            _complain(f"{type(error).__name__}: {error}")
+            return 2
+        failed += not found.accepted
+        word = "accepted" if found.accepted else "REFUSED"
+        _say(f"{word:10} {path.name:34} {found.steps:>8,} steps  {found.refused}".rstrip())
+    return 1 if failed else 0
 
 
 def _evidence(command: str, options: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -10,9 +10,9 @@ The first step that is not possible is named.  An empty trace is refused: it wou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -22,12 +22,14 @@ from messaging.network import Guarantee
 from messaging.process import (
     Address,
     CancelTimer,
+    Event,
     Invoke,
     Process,
     Receive,
     Restart,
     Send,
     SetTimer,
+    Step,
     Time,
     Timeout,
 )
@@ -80,8 +82,20 @@ class _Channel:
         return place > self._last if self._guarantee.lossy else place == self._last + 1
 
 
+Judge: TypeAlias = Callable[[Address, Event[Any, Any], Step[Any]], str]
+
+
+def _indifferent(address: Address, event: Event[Any, Any], step: Step[Any]) -> str:
+    return ""
+
+
 class Acceptor:
-    """Follows one run.  `requests` and `messages` are the types that events carry."""
+    """Follows one run.  `requests` and `messages` are the types that events carry.
+
+    `early` are timers that a driver may let fire before they are due, since the process only gives
+    something up.  Without `one_clock` each process counts time by a clock of its own.  `judge` says
+    what a step, possible by itself, breaks, or nothing.
+    """
 
     def __init__(
         self,
@@ -89,14 +103,21 @@ class Acceptor:
         guarantee: Guarantee,
         requests: Any,
         messages: Any,
+        *,
+        early: frozenset[str] = frozenset(),
+        one_clock: bool = True,
+        judge: Judge = _indifferent,
     ) -> None:
         self._processes = processes
+        self._early = early
+        self._one_clock = one_clock
+        self._judge = judge
         self._guarantee = guarantee
         self._event = Invoke[requests] | Receive[messages] | Timeout | Restart
         self._states = {address: process.initial() for address, process in processes.items()}
         self._timers: dict[Address, dict[str, Time]] = {address: {} for address in processes}
         self._channels: dict[tuple[Address, Address], _Channel] = {}
-        self._now: Time = float("-inf")
+        self._now: dict[Address, Time] = {}
 
     def follow(self, lines: Iterable[Line]) -> Acceptance:
         """How far `lines` are a run, from the initial state on."""
@@ -111,16 +132,17 @@ class Acceptor:
     def _take(self, line: Line) -> None:
         if line.process not in self._processes:
             raise _NotPossible(f"no process {line.process!r}")
-        if line.time < self._now:
+        clock = "" if self._one_clock else line.process
+        if line.time < self._now.get(clock, float("-inf")):
             raise _NotPossible("time goes back")
-        self._now = line.time
+        self._now[clock] = line.time
         try:
             event: Any = msgspec.convert(line.event, self._event)
         except msgspec.ValidationError as error:
             raise _NotPossible(f"no event of the protocol: {error}") from error
         if plain(event) != line.event:
             raise _NotPossible("the event has fields that the protocol does not know")
-        self._admit(line.process, event)
+        self._admit(line.process, event, line.time)
         process = self._processes[line.process]
         try:
             step = process.step(self._states[line.process], event, line.time)
@@ -132,10 +154,12 @@ class Acceptor:
             raise _NotPossible("the table gives other commands")
         if digest(step.state) != line.state:
             raise _NotPossible("the table leads to another state")
+        if broken := self._judge(line.process, event, step):
+            raise _NotPossible(f"{broken} is broken")
         self._states[line.process] = step.state
         self._carry_out(line.process, step.commands)
 
-    def _admit(self, address: Address, event: Any) -> None:
+    def _admit(self, address: Address, event: Any, now: Time) -> None:
         """Whether the event may happen now; what it uses up is gone then."""
         if isinstance(event, Receive):
             channel = self._channels.get((event.src, address))
@@ -144,7 +168,7 @@ class Acceptor:
             channel.receive(msgspec.json.encode(plain(event.message)))
         elif isinstance(event, Timeout):
             due = self._timers[address].pop(event.name, None)
-            if due is None or due > self._now:
+            if event.name not in self._early and (due is None or due > now):
                 raise _NotPossible(f"timer {event.name} is not due")
         elif isinstance(event, Restart):
             self._states[address] = self._processes[address].durable(self._states[address])

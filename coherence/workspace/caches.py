@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from coherence.cache import DEADLINE, VALIDITY, Cache
+from coherence.cache import DEADLINE, RETRY, VALIDITY, Cache
 from coherence.messages import Inv, Request, Result, ToCache, ToHome, Update, Version
 from coherence.states import CacheAt, CacheState
 from messaging.process import (
@@ -27,10 +27,20 @@ from messaging.process import (
     Timeout,
 )
 
+if TYPE_CHECKING:
+    from coherence.workspace.recorder import Recorder
+
 READABLE = frozenset({CacheAt.S, CacheAt.E, CacheAt.M})
 STABLE = READABLE | {CacheAt.I}
 ASKING = frozenset({CacheAt.IM_D, CacheAt.IM_D_I, CacheAt.SM_D})
 NOTHING: tuple[ToHome, ...] = ()
+
+
+class Before(NamedTuple):
+    """Where a cache stood before a request, and what was armed."""
+
+    state: CacheState | None
+    timers: list[tuple[tuple[str, str], float]]
 
 
 def invalidated(state: CacheState, inv: Inv) -> CacheState | None:
@@ -53,6 +63,7 @@ class Caches:
     __slots__ = (
         "_cache",
         "_first",
+        "_recorder",
         "address",
         "answers",
         "asked_to_finish",
@@ -65,10 +76,17 @@ class Caches:
         "waiters",
     )
 
-    def __init__(self, address: Address, session: int, cache: Callable[[str], Cache]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        session: int,
+        cache: Callable[[str], Cache],
+        recorder: Recorder | None = None,
+    ) -> None:
         self.address = address
         self.session = session
         self._cache = cache
+        self._recorder = recorder
         self._first = CacheState(serial=session << 32)
         self.states: dict[str, CacheState] = {}
         #: (artifact, timer) -> deadline, on this process's monotonic clock.
@@ -108,7 +126,7 @@ class Caches:
     def receive(self, artifact: str, received: Receive[ToCache], now: float) -> Sequence[ToHome]:
         """Take in what home sent; what the cache replies."""
         message = received.message
-        if type(message) is Inv and not self.timers:
+        if type(message) is Inv and not self.timers and self._recorder is None:
             state = self.states.get(artifact, self._first)
             dead = invalidated(state, message)
             if dead is not None:
@@ -135,21 +153,38 @@ class Caches:
             self.timers.pop((artifact, VALIDITY), None)
             self._step(artifact, Timeout(VALIDITY), monotonic())
 
-    def revert(self, artifact: str, left: CacheState, before: CacheState | None) -> None:
+    def remember(self, artifact: str) -> Before:
+        """What `revert` goes back to."""
+        timers = []
+        for name in (VALIDITY, RETRY, DEADLINE) if self.timers else ():
+            at = self.timers.get((artifact, name))
+            if at is not None:
+                timers.append(((artifact, name), at))
+        return Before(self.states.get(artifact), timers)
+
+    def revert(self, artifact: str, left: CacheState, before: Before) -> None:
         """Take back a request of which home has not heard: `left` is where it left the cache.
 
+        A copy lives no longer for it: its bound counts from when home was last asked and heard.
         Where something has arrived since, the cache starts anew, as after a crash.
         """
         if self.states.get(artifact) is left:
-            if before is None:
+            if self._recorder is not None:
+                self._recorder.take_back(artifact, self.address)
+            for name in (VALIDITY, RETRY, DEADLINE):
+                self.timers.pop((artifact, name), None)
+            self.timers.update(before.timers)
+            if before.state is None:
                 del self.states[artifact]
             else:
-                self.states[artifact] = before
+                self.states[artifact] = before.state
         else:
             self.abort(artifact)
 
     def unknown(self, artifact: str) -> None:
         """There is no home of that name: keep nothing, so that nobody need ever tell us of one."""
+        if self._recorder is not None:
+            self._recorder.forget(artifact, self.address)
         self.states.pop(artifact, None)
         for key in [key for key in self.timers if key[0] == artifact]:
             del self.timers[key]
@@ -166,6 +201,12 @@ class Caches:
         """Leave no request under way."""
         if self.state(artifact).at not in STABLE:
             self.restart(artifact)
+
+    def again(self, artifact: str) -> Sequence[ToHome]:
+        """Ask once more for a grant that is waited for: home or its answer may not have heard."""
+        if self.state(artifact).at not in ASKING:
+            return NOTHING
+        return self._step(artifact, Timeout(RETRY), monotonic())
 
     def quit(self, artifact: str) -> Sequence[ToHome]:
         """Wait no longer for a grant; what home must hear of it."""
@@ -197,6 +238,8 @@ class Caches:
         state = self.states.get(artifact, self._first)
         step: Step[CacheState] = self._cache(artifact).step(state, event, now)
         self.states[artifact] = step.state
+        if self._recorder is not None:
+            self._recorder.cache_step(artifact, self.address, self.session, now, event, step)
         if not step.commands:
             return NOTHING
         sent: list[ToHome] = []

@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from time import monotonic
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakValueDictionary
 
 from coherence.cache import Cache
@@ -23,9 +24,12 @@ from coherence.policy import Policy
 from coherence.refs import Ref
 from coherence.stores.port import Moved, Store
 from coherence.workspace.caches import Caches
-from coherence.workspace.homes import CARRIERS, HOME, Brought, Outcome, turn
+from coherence.workspace.homes import CARRIERS, HOME, Brought, Outcome, Taken, turn
 from coherence.workspace.view import Held, held
 from messaging.process import Address, Receive
+
+if TYPE_CHECKING:
+    from coherence.workspace.recorder import Recorder
 
 log = logging.getLogger("coherence.workspace")
 
@@ -65,8 +69,16 @@ Veto: TypeAlias = Callable[[Sequence[Outcome]], None]
 class Exchange:
     """The caches of this process, the store, and what goes between them."""
 
-    def __init__(self, store: Store, policy: Callable[[str], Policy], artifacts_max: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        policy: Callable[[str], Policy],
+        artifacts_max: int,
+        recorder: Recorder | None = None,
+    ) -> None:
         self.store = store
+        self._recorder = recorder
+        self._order = nullcontext() if recorder is None else recorder.order
         #: Guards the caches of every agent.  Never held while the store is asked.
         self.lock = threading.Lock()
         self.agents: dict[Address, Caches] = {}
@@ -131,23 +143,29 @@ class Exchange:
         for inbox in batch.values():
             for _, message in inbox:
                 publishes = publishes or type(message) is PutM
+        recorder = self._recorder
         for _ in range(MOVES):
+            taken: list[Taken] | None = None if recorder is None else []
             try:
-                with self.store.transaction(publishes=publishes) as tx:
-                    outcomes = [
-                        turn(
-                            tx,
-                            self._pair(artifact)[1],
-                            artifact,
-                            inbox,
-                            local=self.agents,
-                            have=self.held,
-                            artifacts_max=self._artifacts_max,
-                        )
-                        for artifact, inbox in batch.items()
-                    ]
-                    if veto is not None:
-                        veto(outcomes)
+                with self._order:
+                    with self.store.transaction(publishes=publishes) as tx:
+                        outcomes = [
+                            turn(
+                                tx,
+                                self._pair(artifact)[1],
+                                artifact,
+                                inbox,
+                                local=self.agents,
+                                have=self.held,
+                                artifacts_max=self._artifacts_max,
+                                taken=taken,
+                            )
+                            for artifact, inbox in batch.items()
+                        ]
+                        if veto is not None:
+                            veto(outcomes)
+                    if recorder is not None and taken is not None:
+                        recorder.took_effect(batch, taken)
                 return outcomes
             except Moved:
                 continue

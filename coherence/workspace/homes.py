@@ -16,11 +16,23 @@ from coherence.contents import Content, Handle
 from coherence.directory import Home
 from coherence.errors import QuotaExceeded
 from coherence.messages import Data, GetM, PutM, ToHome, Update, Version
+from coherence.policy import Policy
 from coherence.states import HomeState
 from coherence.stores.port import Entry, Post, Row, Transaction
 from coherence.workspace.view import Held
 from messaging.errors import Defect
-from messaging.process import Address, CancelTimer, Event, Receive, Restart, Send, SetTimer, Timeout
+from messaging.process import (
+    Address,
+    CancelTimer,
+    Event,
+    Receive,
+    Restart,
+    Send,
+    SetTimer,
+    Step,
+    Time,
+    Timeout,
+)
 
 HOME = "home"
 """What caches call their home; each artifact has its own."""
@@ -51,6 +63,17 @@ class Outcome(NamedTuple):
     absent: bool
 
 
+class Taken(NamedTuple):
+    """The steps of a home in one transaction, and from where it took them."""
+
+    artifact: str
+    policy: Policy
+    before: HomeState
+    timers: tuple[tuple[str, Time], ...]
+    now: Time
+    steps: list[tuple[Event[Any, Any], Step[HomeState]]]
+
+
 def turn(
     tx: Transaction,
     home: Home,
@@ -60,6 +83,7 @@ def turn(
     local: Container[Address],
     have: Mapping[tuple[str, Version], Held],
     artifacts_max: int,
+    taken: list[Taken] | None = None,
 ) -> Outcome:
     """Step the timers of `artifact`'s home that are due, then `inbox`; save and log what follows.
 
@@ -67,7 +91,7 @@ def turn(
     `QuotaExceeded` where a home would be one too many.
 
     `local` are the agents of this process, `have` the contents that it holds.  `PutM` comes in with
-    the content itself; home keeps its handle.
+    the content itself; home keeps its handle.  `taken`, where it is given, gets what was done.
     """
     stored = tx.load(artifact)
     now = tx.now
@@ -77,8 +101,12 @@ def turn(
     else:
         before, timers, revision = HomeState(), (), 0
         armed = {}
-    run = _Run(home, before, armed, now)
     absent = stored is None and not any(type(m) in (GetM, PutM) for _, m in inbox)
+    steps: list[tuple[Event[Any, Any], Step[HomeState]]] | None = None
+    if taken is not None and not absent:
+        steps = []
+        taken.append(Taken(artifact, home.policy, before, timers, now, steps))
+    run = _Run(home, before, armed, now, steps)
     if stored is None and not absent:
         if tx.count() >= artifacts_max:
             raise QuotaExceeded(f"there are {artifacts_max} artifacts already")
@@ -132,16 +160,25 @@ def turn(
 class _Run:
     """A home's state and timers as a transaction goes on."""
 
-    __slots__ = ("action", "armed", "home", "now", "posts", "state")
+    __slots__ = ("action", "armed", "home", "now", "posts", "state", "steps")
 
-    def __init__(self, home: Home, state: HomeState, armed: dict[str, float], now: float) -> None:
-        self.home, self.state, self.armed, self.now = home, state, armed, now
+    def __init__(
+        self,
+        home: Home,
+        state: HomeState,
+        armed: dict[str, float],
+        now: float,
+        steps: list[tuple[Event[Any, Any], Step[HomeState]]] | None,
+    ) -> None:
+        self.home, self.state, self.armed, self.now, self.steps = home, state, armed, now, steps
         self.posts: list[Post] = []
         self.action = ""
 
     def step(self, event: Event[Any, Any]) -> None:
         step = self.home.step(self.state, event, self.now)
         self.state, self.action = step.state, step.action
+        if self.steps is not None:
+            self.steps.append((event, step))
         for command in step.commands:
             if type(command) is Send:
                 self.posts.append(Post(command.dst, command.message))

@@ -30,14 +30,14 @@ from coherence.messages import (
 from coherence.policy import Visibility
 from coherence.states import CacheState
 from coherence.table import Stalled
-from coherence.workspace.caches import ASKING, Caches
+from coherence.workspace.caches import ASKING, Before, Caches
 from coherence.workspace.effects import Ask, Grant
 from coherence.workspace.exchange import Batch, Exchange, Vetoed, veto_refusal
 from coherence.workspace.homes import Outcome
 from messaging.errors import ToolkitError
 
-Mark: TypeAlias = tuple[str, CacheState, CacheState | None]
-"""An artifact, where a request left its cache, and where it was before, if anywhere."""
+Mark: TypeAlias = tuple[str, CacheState, Before]
+"""An artifact, where a request left its cache, and where it was before."""
 
 log = logging.getLogger("coherence.workspace")
 
@@ -71,7 +71,7 @@ class Requester:
             exchange.refresh()
             self.require()
             with exchange.lock:
-                before = caches.states.get(artifact)
+                before = caches.remember(artifact)
                 caches.answers.pop(artifact, None)
                 try:
                     sent = caches.invoke(artifact, request)
@@ -109,7 +109,7 @@ class Requester:
             self.require()
             asks = (first, second)
             with exchange.lock:
-                before = [caches.states.get(ask.artifact) for ask in asks]
+                before = [caches.remember(ask.artifact) for ask in asks]
                 batch = {
                     ask.artifact: [
                         (caches.address, m) for m in caches.invoke(ask.artifact, ask.request)
@@ -138,19 +138,27 @@ class Requester:
             return self.caches.answers.pop(artifact, None)
 
     def deadline(self, artifact: str) -> float | None:
-        """When who waits must `nudge`, on this process's monotonic clock."""
+        """When who waits must `nudge`, on this process's monotonic clock.
+
+        At the latest when a grant that was just given would end: whatever wake-up was lost, nobody
+        waits for a holder that is gone for longer than that.
+        """
+        lease_s = self.exchange.cache(artifact).policy.grant_lease
         due = [
-            at
-            for at in (self.caches.deadline(artifact), self.exchange.due(artifact))
-            if at is not None
+            self.caches.deadline(artifact),
+            self.exchange.due(artifact),
+            None if lease_s is None else monotonic() + lease_s,
         ]
-        return min(due, default=None)
+        return min((at for at in due if at is not None), default=None)
 
     def nudge(self, artifact: str) -> None:
-        """Let the timers fire that are due, here and at home."""
+        """Let the timers fire that are due, here and at home, and ask for the grant again.
+
+        Home knows a request that it has heard before, and repeats an answer that was lost.
+        """
         self.require()
         with self.exchange.lock:
-            sent = self.caches.overdue(artifact)
+            sent = [*self.caches.overdue(artifact), *self.caches.again(artifact)]
         self.exchange.hand_over(
             self.exchange.send({artifact: [(self.caches.address, m) for m in sent]})
         )

@@ -36,6 +36,7 @@ from messaging.errors import ToolkitError
 
 if TYPE_CHECKING:
     from coherence.workspace.agent import Agent
+    from coherence.workspace.recorder import Recorder
 
 #: How long a grant lives unless renewed, in seconds, where the policy does not say.
 GRANT_LEASE_S = 30.0
@@ -57,7 +58,7 @@ class Workspace:
     `url` is ``memory://``, ``sqlite:///path``, ``postgresql://...``, or a store.  `policy` is for
     every artifact, `policies` for those that match a pattern such as ``"notes/*"``: the first match
     counts.  All who open one store should name the same policies; whatever they name, no update is
-    lost and no grant is broken.
+    lost and no grant is broken.  `recorder` writes down what caches and homes do.
 
     Raises `BadUrl`, `StoreFault`.
     """
@@ -70,15 +71,19 @@ class Workspace:
         policies: Mapping[str, Policy] | None = None,
         limits: Limits | None = None,
         retention: Retention | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         for given in (policy, *(policies or {}).values()):
             if given is not None and not isinstance(given, Policy):
                 raise BadArgument(f"{given!r} is no policy", remedy="such as coherence.Lazy()")
+            if given is not None and recorder is not None:
+                recorder.check_policy(given)
         self.limits = limits or Limits()
         self._store = open_store(url, retention or Retention()) if isinstance(url, str) else url
         self._policy = self._complete(policy or Lazy())
         self._policies = {glob: self._complete(p) for glob, p in (policies or {}).items()}
-        self._exchange = Exchange(self._store, self.policy_of, self.limits.artifacts)
+        self._recorder = recorder
+        self._exchange = Exchange(self._store, self.policy_of, self.limits.artifacts, recorder)
         self._keeper = Keeper()
         self._agents: dict[str, tuple[Requester, Writing]] = {}
         self._fronts: dict[str, Agent] = {}
@@ -110,12 +115,15 @@ class Workspace:
     def join(self, name: str) -> tuple[Requester, Writing]:
         """What an agent of that name is made of, for either kind; joins where it has not."""
         check_agent(name)
+        if self._recorder is not None:
+            self._recorder.check_agent(name)
         with self._joining:
             self._require()
             there = self._agents.get(name)
             if there is not None and there[0].fault is None:
                 return there
-            caches = Caches(name, self._store.join(name), self._exchange.cache)
+            session = self._store.join(name)
+            caches = Caches(name, session, self._exchange.cache, self._recorder)
             requester = Requester(self._exchange, caches)
             operations = Writing(caches, self.limits, self.identity)
             with self._exchange.lock:
@@ -180,10 +188,14 @@ class Workspace:
 
     @property
     def quick(self) -> bool:
-        """Whether every copy that is there may be served without asking its policy."""
-        return self._store.validates and all(
-            policy.validity is None and type(policy).use is Policy.use
-            for policy in (self._policy, *self._policies.values())
+        """Whether every copy that is there may be served without asking its policy, or telling."""
+        return (
+            self._recorder is None
+            and self._store.validates
+            and all(
+                policy.validity is None and type(policy).use is Policy.use
+                for policy in (self._policy, *self._policies.values())
+            )
         )
 
     @property

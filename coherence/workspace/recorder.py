@@ -1,0 +1,277 @@
+"""Records what a workspace really does, so that the protocol can be asked whether it may.
+
+::
+
+    with Recorder("runs") as recorder, Workspace("sqlite:///team.db", recorder=recorder) as ws:
+        ...
+    # python -m specs recorded runs/*.ndjson
+
+One file for each artifact, in the format of `messaging.trace`: a line a step of its home and of its
+caches, each by its agent's name.  Contents are named by their hash, never written.  Workspaces of
+this process that share a store share a recorder; it takes their transactions one at a time, so that
+the file's order is the store's, and it takes from reads the short way that steps nothing.
+
+A request that did not reach its home, and was taken back, is not in the file.  What other processes
+do is not either: where they take part, or where a transaction's outcome was never known, a run is
+refused from the step on that only they explain.
+
+Two requests stand for what is no step of either table: `Begin`, from where the recording saw the
+home go on, and `Join`, with which an agent's cache starts anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from coherence.cache import Cache
+from coherence.contents import Handle
+from coherence.directory import Home
+from coherence.messages import Request
+from coherence.policy import AccessCount, Broadcast, Eager, Lazy, Lease, Policy
+from coherence.states import CacheState, HomeState
+from coherence.workspace.homes import HOME, Taken
+from coherence.workspace.view import Gone, View
+from messaging.errors import CallerError
+from messaging.process import Address, Event, Invoke, Send, SetTimer, Step, Time, Value
+from messaging.trace import BadTrace, Line, TraceWriter
+
+#: The policies that a file can name.  One of your own is no part of what is shipped and checked.
+POLICIES = {kind.__name__: kind for kind in (Policy, Lazy, Eager, Lease, AccessCount, Broadcast)}
+NAME_CHARS_MAX = 200
+
+
+class Unrecordable(CallerError):
+    """The run could not be followed afterwards."""
+
+    code = "unrecordable"
+
+
+class Begin(Value, frozen=True, gc=False, tag=True):
+    """The home and its policy, as JSON, and the timers armed when the recording began."""
+
+    policy: str
+    home: str
+    timers: tuple[tuple[str, Time], ...]
+
+
+class Join(Value, frozen=True, gc=False, tag=True):
+    """A cache that knows nothing yet, with serials larger than any of a session before."""
+
+    session: int
+
+
+class RecordedHome(Home):
+    """A home that goes on from where a recording began."""
+
+    def step(self, state: HomeState, event: Event[Any, Any], now: Time) -> Step[HomeState]:
+        if type(event) is Invoke and type(event.request) is Begin:
+            armed = tuple(SetTimer(name, at) for name, at in event.request.timers)
+            return Step(msgspec.json.decode(event.request.home, type=HomeState), armed, "Begin")
+        return super().step(state, event, now)
+
+
+class RecordedCache(Cache):
+    """A cache whose agent joins."""
+
+    def step(self, state: CacheState, event: Event[Any, Any], now: Time) -> Step[CacheState]:
+        if type(event) is Invoke and type(event.request) is Join:
+            return Step(CacheState(serial=event.request.session << 32), (), "Join")
+        return super().step(state, event, now)
+
+
+REQUESTS: Any = Request | Begin | Join
+"""What a recorded process may be invoked with."""
+
+
+def processes(lines: Sequence[Line]) -> dict[Address, RecordedHome | RecordedCache]:
+    """Those that took part in a run.  Raises `BadTrace` where `Begin` is not its start."""
+    try:
+        policy = _policy(msgspec.convert(lines[0].event["request"], Begin).policy)
+    except (LookupError, TypeError, msgspec.ValidationError) as error:
+        raise BadTrace(f"line 1 does not say how the home began: {error}") from error
+    agents = dict.fromkeys(line.process for line in lines if line.process != HOME)
+    return {HOME: RecordedHome(policy), **{a: RecordedCache(policy, HOME) for a in agents}}
+
+
+class _Taken(NamedTuple):
+    session: int
+    now: Time
+    event: Event[Any, Any]
+    step: Step[Any]
+
+
+class _Run:
+    """One artifact's file, and the steps of caches of which no home has heard yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file: IO[bytes] | None = None
+        self.waiting: dict[Address, list[_Taken]] = {}
+        self.sessions: dict[Address, int] = {}
+
+    def write(self, address: Address, now: Time, event: Event[Any, Any], step: Step[Any]) -> None:
+        assert self.file is not None
+        TraceWriter(self.file)(now, address, _named(event), _named(step))
+
+    def settle(self, address: Address) -> None:
+        """Home hears of them now, or never needs to."""
+        for session, now, event, step in self.waiting.pop(address, ()):
+            if self.sessions.get(address) != session:
+                self.sessions[address] = session
+                joined = CacheState(serial=session << 32)
+                self.write(address, now, Invoke(Join(session)), Step(joined, (), "Join"))
+            self.write(address, now, event, step)
+
+
+class Recorder:
+    """Give it to a workspace as `recorder=`; each run is in `folder` when the recorder is closed.
+
+    Files of earlier recordings there are replaced.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        #: Held from before a transaction until its steps are written.
+        self.order = threading.RLock()
+        self._runs: dict[str, _Run] = {}
+        self._closed = False
+
+    def path(self, artifact: str) -> Path:
+        """The file of that artifact's run."""
+        name = quote(artifact, safe=" ")
+        if len(name) > NAME_CHARS_MAX:
+            tail = blake2b(artifact.encode(), digest_size=8).hexdigest()
+            name = f"{name[:NAME_CHARS_MAX]}-{tail}"
+        return self.folder / f"{name}.ndjson"
+
+    def check_policy(self, policy: Policy) -> None:
+        """Raises `Unrecordable` for one that no file can name."""
+        if POLICIES.get(type(policy).__name__) is not type(policy):
+            raise Unrecordable(
+                f"{type(policy).__name__} is no policy of the protocol",
+                remedy=f"record under one of {', '.join(POLICIES)}",
+            )
+
+    def check_agent(self, name: Address) -> None:
+        """Raises `Unrecordable` for the name that homes have in a file."""
+        if name == HOME:
+            raise Unrecordable(f"an agent is named {name!r}", remedy="give it another name")
+
+    def cache_step(
+        self,
+        artifact: str,
+        address: Address,
+        session: int,
+        now: Time,
+        event: Event[Any, Any],
+        step: Step[CacheState],
+    ) -> None:
+        """A cache took a step; where it sends, it is written when home has heard."""
+        with self.order:
+            if self._closed:
+                return
+            run = self._run(artifact)
+            waiting = run.waiting.setdefault(address, [])
+            waiting.append(_Taken(session, now, event, step))
+            silent = not any(type(command) is Send for command in step.commands)
+            if len(waiting) == 1 and silent and run.file is not None:
+                run.settle(address)
+
+    def take_back(self, artifact: str, address: Address) -> None:
+        """The last request of that cache was never sent."""
+        with self.order:
+            waiting = self._run(artifact).waiting.get(address, [])
+            while waiting and type(waiting.pop().event) is not Invoke:
+                pass
+
+    def forget(self, artifact: str, address: Address) -> None:
+        """That cache starts anew: there is no home that could have heard of it."""
+        with self.order:
+            run = self._run(artifact)
+            run.waiting.pop(address, None)
+            run.sessions.pop(address, None)
+
+    def took_effect(
+        self, inboxes: Mapping[str, Iterable[tuple[Address, object]]], taken: Sequence[Taken]
+    ) -> None:
+        """A transaction has: what homes did with what they were sent.  `order` is held."""
+        if self._closed:
+            return
+        for artifact, policy, before, timers, now, steps in taken:
+            run = self._run(artifact)
+            if run.file is None:
+                home = msgspec.json.encode(_named(before)).decode()
+                begin = Begin(_policy_text(policy), home, timers)
+                armed = tuple(SetTimer(name, at) for name, at in timers)
+                run.file = run.path.open("wb")
+                run.write(HOME, now, Invoke(begin), Step(before, armed, "Begin"))
+            for src, _ in inboxes[artifact]:
+                run.settle(src)
+            for event, step in steps:
+                run.write(HOME, now, event, step)
+
+    def close(self) -> None:
+        """End the recording; what the workspace does from now on is not recorded."""
+        with self.order:
+            self._closed = True
+            for run in self._runs.values():
+                if run.file is not None:
+                    for address in list(run.waiting):
+                        run.settle(address)
+                    run.file.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, artifact: str) -> _Run:
+        run = self._runs.get(artifact)
+        if run is None:
+            run = self._runs[artifact] = _Run(self.path(artifact))
+        return run
+
+
+def _named(value: Any) -> Any:
+    """`value` with the name of each content in place of it.
+
+    A cache holds a content and a home only its handle, which are one to the protocol.
+    """
+    if isinstance(value, View | Gone):
+        value = value.handle
+    if isinstance(value, Handle):
+        return f"{value.kind.value}/{value.size_bytes}/{value.digest.hex()}"
+    if isinstance(value, msgspec.Struct):
+        old = {name: getattr(value, name) for name in value.__struct_fields__}
+        new = {name: _named(field) for name, field in old.items()}
+        changed = {name: field for name, field in new.items() if field is not old[name]}
+        return msgspec.structs.replace(value, **changed) if changed else value
+    if type(value) is tuple:
+        named = tuple(map(_named, value))
+        return named if any(a is not b for a, b in zip(named, value, strict=True)) else value
+    return value
+
+
+def _policy_text(policy: Policy) -> str:
+    settings = msgspec.structs.asdict(policy)
+    return msgspec.json.encode({"kind": type(policy).__name__, **settings}).decode()
+
+
+def _policy(text: str) -> Policy:
+    settings = msgspec.json.decode(text)
+    return msgspec.convert(settings, POLICIES[settings.pop("kind")])

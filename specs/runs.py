@@ -1,0 +1,50 @@
+"""Runs that `coherence.workspace.recorder` wrote, held against the protocol.
+
+A run is accepted where each step is one of the shipped tables, on whatever network, and breaks none
+of `coherence.invariants`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from coherence.cache import DEADLINE, RETRY, VALIDITY
+from coherence.invariants import begin, observe
+from coherence.messages import Message
+from coherence.workspace.homes import HOME
+from coherence.workspace.recorder import REQUESTS, processes
+from messaging import trace
+from messaging.network import Guarantee
+from messaging.process import Address, Event, Step
+from specs.recorded import Acceptance, Acceptor
+
+#: A driver may ask again, stop waiting, or let a copy lapse whenever it likes.
+EARLY = frozenset({DEADLINE, RETRY, VALIDITY})
+
+
+def accept(path: Path) -> Acceptance:
+    """How far the file is a run of one artifact.  Raises `NoTrace`, `BadTrace`."""
+    lines = list(trace.read(path))
+    if not lines:
+        return Acceptance(0, "an empty trace")
+    parties = processes(lines)
+    ghost: Any = None
+
+    def judge(address: Address, event: Event[Any, Any], step: Step[Any]) -> str:
+        nonlocal ghost
+        if ghost is None:
+            ghost = begin(step.state)
+        ghost = observe(ghost, address, event, step, parties[HOME].policy)
+        return str(ghost.broken)
+
+    acceptor = Acceptor(
+        parties,
+        Guarantee.UNORDERED_LOSSY_DUPLICATING,
+        REQUESTS,
+        Message,
+        early=EARLY,
+        one_clock=False,
+        judge=judge,
+    )
+    return acceptor.follow(lines)
