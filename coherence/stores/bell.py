@@ -8,6 +8,7 @@ and one from a stranger costs a look at the log.
 from __future__ import annotations
 
 import logging
+import selectors
 import socket
 import threading
 from collections.abc import Iterable
@@ -30,6 +31,7 @@ class Bell:
         try:
             ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             ear.bind(("127.0.0.1", 0))
+            ear.setblocking(False)
             self._socket, self.port = ear, ear.getsockname()[1]
         except OSError as error:
             log.warning("no loopback socket, other processes are heard of late: %s", error)
@@ -40,13 +42,14 @@ class Bell:
             self._woken.wait(min(timeout_s, FALLBACK_S))
             self._woken.clear()
             return
-        self._socket.settimeout(max(timeout_s, 0.001))
-        with suppress(OSError):
-            self._socket.recv(1)
-            # Rings that have piled up say no more than one.
-            self._socket.settimeout(0)
-            while True:
-                self._socket.recv(1)
+        # The socket itself never blocks: a thread that is about to end its wait may meet the next
+        # one here, and neither may be held up by what the other has set or taken.
+        with suppress(OSError, ValueError), selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            if selector.select(timeout_s):
+                # Rings that have piled up say no more than one.
+                while True:
+                    self._socket.recv(1)
 
     def wake(self) -> None:
         """End the wait of this process."""
