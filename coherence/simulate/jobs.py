@@ -10,8 +10,9 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -25,6 +26,9 @@ from coherence.simulate.stream import Action, Totals, draw, totals
 
 PARALLEL_ACTIONS_MIN = 400_000
 """Below this many actions, starting workers takes longer than they save."""
+
+JOBS_AHEAD = 8
+"""Jobs handed over for each worker beyond the one awaited, so that none waits for us."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -139,18 +143,29 @@ def _performed(jobs: Sequence[Job]) -> Iterator[tuple[RunMeasures, ...]]:
         yield from map(perform, jobs)
         return
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
+    )
+    pending: deque[Future[tuple[RunMeasures, ...]]] = deque()
     try:
-        with _interrupts_ignored():  # and so by the workers, which inherit it
-            futures = [pool.submit(perform, job) for job in jobs]
-        for future in futures:
-            yield future.result()
+        with _interrupts_ignored():  # and so by the workers that these start, which inherit it
+            pending.extend(pool.submit(perform, job) for job in jobs[:workers])
+        for job in jobs[workers:]:
+            pending.append(pool.submit(perform, job))
+            if len(pending) > workers * JOBS_AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()
         raise
     pool.shutdown()
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
