@@ -51,6 +51,7 @@ from coherence.workspace.agent import Agent
 from coherence.workspace.changes import Published
 from coherence.workspace.conflict import Conflict, Fenced
 from coherence.workspace.draft import Draft
+from coherence.workspace.recorder import Recorder
 from coherence.workspace.view import Served, View
 from coherence.workspace.workspace import Workspace
 
@@ -85,6 +86,7 @@ __all__ = [
     "Policy",
     "Published",
     "QuotaExceeded",
+    "Recorder",
     "Ref",
     "Retention",
     "Served",
