@@ -204,6 +204,8 @@ def test_ctrl_c_ends_a_long_run_of_all_cores_with_partial_results():
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # Ctrl-C reaches the workers too
+        # A shell's background job, as a test run may be, inherits that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     progress = process.stderr.readline()
