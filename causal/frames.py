@@ -31,8 +31,6 @@ class Delivery(NamedTuple):
 class Closed(CallerError):
     """The endpoint is closed."""
 
-    code = "closed"
-
 
 class TooLong(CallerError):
     """The payload is over the limit."""
@@ -44,18 +42,14 @@ class TooLong(CallerError):
 class Full(EnvironmentFault):
     """Too many messages are undelivered, and that did not change within the time given."""
 
-    code = "full"
     remedy = "wait longer; or a peer has died: say so with peer_down"
 
 
 class Excluded(EnvironmentFault):
     """The others have excluded this endpoint from their view: it is alone."""
 
-    code = "excluded"
     remedy = "join again under a new name"
 
 
 class Misdirected(PeerError):
     """A frame names another sender than the one who sent it, or another destination."""
-
-    code = "misdirected"

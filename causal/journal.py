@@ -76,21 +76,18 @@ _HEAD: Final = 8
 class JournalInUse(CallerError):
     """Another process has the journal open."""
 
-    code = "journal-in-use"
     remedy = "one endpoint, one journal"
 
 
 class WrongJournal(CallerError):
     """The journal is another endpoint's, or of another team."""
 
-    code = "wrong-journal"
     remedy = "a team may grow at its end; an endpoint keeps its name"
 
 
 class DamagedJournal(EnvironmentFault):
     """A record before the last one is damaged: what follows it cannot be trusted."""
 
-    code = "damaged-journal"
     remedy = "restore the file, or join again under a new name"
 
 

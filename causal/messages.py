@@ -145,25 +145,20 @@ class Context(Value, frozen=True, gc=False, tag=True):
 class UnknownPeer(CallerError):
     """The destination is not in this process's team."""
 
-    code = "unknown-peer"
     remedy = "send to a member of the team, or build the process with the member added"
 
 
 class DepartedPeer(CallerError):
     """The destination has been excluded from the view."""
 
-    code = "departed-peer"
     remedy = "a process that comes back joins under a new name"
 
 
 class Unsupported(CallerError):
     """The protocol does not offer this request or does not run on these links."""
 
-    code = "unsupported"
-
 
 class ForgedPacket(PeerError):
     """The packet cannot come from a correct peer: nothing of it was used."""
 
-    code = "forged-packet"
     remedy = "look at who can write to this process's links"

@@ -26,8 +26,6 @@ HOME = "home"
 class InvariantBroken(Defect):
     """A step led to a state in which an invariant does not hold; `name` says which."""
 
-    code = "invariant_broken"
-
     def __init__(self, name: str, address: Address, event: object) -> None:
         super().__init__(f"{name} is broken by {address} on {event}")
         self.name = name

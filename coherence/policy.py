@@ -58,8 +58,6 @@ class Use(Enum):
 class InvalidPolicy(CallerError):
     """A policy's settings contradict each other or lie outside their range."""
 
-    code = "invalid_policy"
-
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Lazy invalidation, the default; base of all policies.

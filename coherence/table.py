@@ -36,7 +36,6 @@ Runs: TypeAlias = tuple[Callable[[X], None], ...]
 class Stalled(CallerError):
     """The process is busy with an earlier request of the same caller."""
 
-    code = "stalled"
     remedy = "wait for the answer to the request under way; a driver queues requests"
 
 

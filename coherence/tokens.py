@@ -38,8 +38,6 @@ STUB_TOKENS = 12
 class TokenizerMissing(EnvironmentFault):
     """An exact tokenizer was asked for and cannot be loaded."""
 
-    code = "tokenizer_missing"
-
 
 class Counter(Protocol):
     """Counts the tokens of a text."""

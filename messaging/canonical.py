@@ -21,7 +21,6 @@ _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 class Unencodable(CallerError):
     """A value holds something that has no wire form, such as a lone surrogate or a huge integer."""
 
-    code = "unencodable"
     remedy = "use text that is valid Unicode, integers of 64 bits, and the types of the schema"
 
 

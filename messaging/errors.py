@@ -14,19 +14,28 @@ Later layers add leaves under these four, never a second root.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class ToolkitError(Exception):
     """Root of every error that this distribution raises on purpose.
 
-    `code` is stable across releases: match on it or on the class, never on the text.
+    `code` is stable across releases: match on it or on the class, never on the text.  It is the
+    class's own name in small letters (`StoreFull`: ``store-full``) unless the class gives one.
     `remedy` says what to do next.
     """
 
     code: ClassVar[str] = "error"
     fault: ClassVar[str] = "unknown"
     remedy: str = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "code" not in vars(cls):
+            cls.code = _WORD_START.sub("-", cls.__name__).lower()
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
         super().__init__(message)
@@ -62,12 +71,9 @@ class EnvironmentFault(ToolkitError):
 class Defect(ToolkitError):
     """A promise of a process was broken by the process itself.  Report it with its trace."""
 
-    code = "defect"
     fault = "ours"
     remedy = "a defect: please report it with the recorded trace"
 
 
 class Impossible(Defect):
     """An event reached a cell of a protocol table that cannot be reached."""
-
-    code = "impossible"

@@ -48,8 +48,6 @@ Fault: TypeAlias = Outage | Stall | Split
 class BadPlan(CallerError):
     """A plan of faults that cannot be played."""
 
-    code = "bad-plan"
-
 
 def play(sim: Simulator, faults: Iterable[Fault], *, until: Time) -> int:
     """Run `sim` to `until` with each fault beginning and ending when the plan says.

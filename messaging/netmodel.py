@@ -26,8 +26,6 @@ PerMessage: TypeAlias = "Callable[[Random, Address, Address, Any], float]"
 class BadNetwork(CallerError):
     """An option is out of range, or the guarantee forbids it."""
 
-    code = "bad-network"
-
 
 def _check(name: str, value: object, low: float, high: float) -> None:
     if not (isinstance(value, int | float) and low <= value <= high and math.isfinite(value)):

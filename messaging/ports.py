@@ -87,19 +87,14 @@ class AsyncTransport(Protocol):
 class BrokenContract(Defect):
     """A process did what `messaging.process` rules out."""
 
-    code = "broken-contract"
-
 
 class NoSuchProcess(CallerError):
     """The system has no process of that address."""
-
-    code = "no-such-process"
 
 
 class Busy(CallerError):
     """The process has a request outstanding, and may have only one."""
 
-    code = "busy"
     remedy = (
         "wait for the answer; every Invoke ends in a Respond, of the same step or of a later one"
     )
@@ -108,11 +103,8 @@ class Busy(CallerError):
 class Unavailable(CallerError):
     """The process is down or paused, or is not, and the call needs the other."""
 
-    code = "unavailable"
-
 
 class Reentrant(CallerError):
     """A driver was called from within one of its own steps."""
 
-    code = "reentrant"
     remedy = "return first; to react to a step, schedule an Invoke with at=sim.now"

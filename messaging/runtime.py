@@ -19,7 +19,6 @@ from messaging.turn import Core, Ready
 class Unanswered(EnvironmentFault):
     """No message can come any more and no timer is armed, but the request is still open."""
 
-    code = "unanswered"
     remedy = "the transport is closed, or messages were lost and the process set no timer"
 
 

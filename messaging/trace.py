@@ -37,14 +37,11 @@ class Line(msgspec.Struct, frozen=True):
 class BadTrace(CallerError):
     """A line of the file is not a line of a trace."""
 
-    code = "bad-trace"
     remedy = "give a file that TraceWriter wrote; the last line of a killed run may be cut short"
 
 
 class NoTrace(EnvironmentFault):
     """The file cannot be read."""
-
-    code = "no-trace"
 
 
 class TraceWriter:

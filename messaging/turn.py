@@ -39,8 +39,6 @@ _NEVER = object()
 class Misaddressed(PeerError):
     """An envelope was handed to a process that it is not addressed to."""
 
-    code = "misaddressed"
-
 
 class Ready(NamedTuple):
     """What a step asks of its driver, in the order in which to do it."""

@@ -33,38 +33,28 @@ _MAGIC = b"\xc1m"
 class BadCodec(CallerError):
     """The message types given do not make a tagged union, or the size limit is no size."""
 
-    code = "bad-codec"
-
 
 class TooLarge(CallerError):
     """An envelope of ours is over the size limit, and was not sent."""
-
-    code = "too-large"
 
 
 class Oversized(PeerError):
     """A packet is over the size limit."""
 
-    code = "oversized"
-
 
 class Damaged(PeerError):
     """A packet is cut short, altered, or none of ours."""
-
-    code = "damaged"
 
 
 class UnknownVersion(PeerError):
     """A packet is of a version of the wire that this release does not speak."""
 
-    code = "unknown-version"
+    code = "unknown-wire-version"
     remedy = "run the same major release at both ends"
 
 
 class Malformed(PeerError):
     """A packet arrived whole, but what it holds is not an envelope of the agreed messages."""
-
-    code = "malformed"
 
 
 class Codec:

@@ -22,8 +22,6 @@ from specs.system import Local, System
 class ReplayDiverged(Defect):
     """The driver did something else than the model: one of the two is wrong."""
 
-    code = "replay-diverged"
-
 
 def replay(system: System, path: Path) -> Iterator[tuple[Action, Ready | None]]:
     """Each action of `path` with what the driver's core made of it (None: no process stepped).

@@ -24,8 +24,6 @@ from messaging.errors import PeerError
 class Unreadable(PeerError):
     """Text that is no value as TLC prints them."""
 
-    code = "unreadable"
-
 
 @dataclass(frozen=True, slots=True)
 class Function:

@@ -26,8 +26,6 @@ JAR_SHA256 = "58c6df9a1045beb341ee947bc640fe8d89988ad1d0b700e392aa8dd97502129a"
 class NoTlc(EnvironmentFault):
     """TLC cannot be run here: no Java, no jar, or another jar than the one that was meant."""
 
-    code = "no_tlc"
-
 
 class TlaError(CallerError):
     """A module or configuration that TLC does not accept; the text names file and line."""

@@ -10,7 +10,6 @@ from messaging.errors import EnvironmentFault
 class FrameworkMissing(EnvironmentFault, ImportError):
     """AutoGen is not installed, or in a release that this adapter does not know."""
 
-    code = "framework_missing"
     remedy = "pip install 'artifact-coherence[autogen]'"
 
 

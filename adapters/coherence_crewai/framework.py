@@ -8,7 +8,6 @@ from messaging.errors import EnvironmentFault
 class FrameworkMissing(EnvironmentFault, ImportError):
     """CrewAI is not installed, or in a release that this adapter does not know."""
 
-    code = "framework_missing"
     remedy = "pip install 'artifact-coherence[crewai]'"
 
 

@@ -10,7 +10,6 @@ from messaging.errors import CallerError
 class RefsClash(CallerError):
     """Two tasks bound one key of the state to different artifacts.  The state is as it was."""
 
-    code = "refs_clash"
     remedy = "use the artifact's name as the key, or a key of its own for each"
 
 

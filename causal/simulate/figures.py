@@ -14,7 +14,6 @@ from messaging.errors import EnvironmentFault
 class NoMatplotlib(EnvironmentFault):
     """The drawing library is not installed."""
 
-    code = "no-matplotlib"
     remedy = 'pip install "artifact-coherence[report]"'
 
 

@@ -27,7 +27,6 @@ PROTOCOLS: Final[dict[str, Builder]] = {
 class UnknownProtocol(CallerError):
     """No delivery protocol has that name."""
 
-    code = "unknown-protocol"
     remedy = "one of " + ", ".join(PROTOCOLS)
 
 

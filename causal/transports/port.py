@@ -22,47 +22,43 @@ OnRefusal: TypeAlias = Callable[[PeerError], None]
 class NameTaken(CallerError):
     """Another endpoint goes by this name already."""
 
-    code = "name-taken"
     remedy = "give every endpoint its own name; one that comes back without its journal, a new one"
 
 
 class NoRoute(CallerError):
     """The transport knows no way to that endpoint."""
 
-    code = "no-route"
-
 
 class NoTransport(EnvironmentFault):
     """The transport could not be opened."""
-
-    code = "no-transport"
 
 
 class MissingExtra(EnvironmentFault):
     """A package that this transport needs is not installed."""
 
-    code = "missing-extra"
     remedy = 'pip install "artifact-coherence[postgres]"'
 
 
 class BadKey(PeerError):
     """Whoever opened the connection does not know the key."""
 
-    code = "bad-key"
     remedy = "all endpoints of a team need the same key"
+
+
+class BadCertificate(PeerError):
+    """TLS failed: a certificate is missing, not trusted, out of date, or names someone else."""
+
+    remedy = "give every endpoint a certificate of its own name, signed by the team's authority"
 
 
 class SecondEndpoint(PeerError):
     """Another endpoint by the name of a known one tries to speak."""
 
-    code = "second-endpoint"
     remedy = "one that comes back without its journal needs a new name"
 
 
 class BadFrame(PeerError):
     """A frame is too long, or speaks before its sender has said who it is."""
-
-    code = "bad-frame"
 
 
 class Transport(Protocol):

@@ -1,16 +1,10 @@
 """TCP and Unix sockets: length-prefixed frames, and a check of who is speaking before any of them.
 
 Every endpoint listens, and dials those it sends to; a connection carries frames one way.  Before
-the first frame both ends prove that they know the team's key, each over a fresh number of the
-other's (challenge and response, ISO/IEC 9798-4), so that nothing recorded is worth replaying.  The
-key keeps strangers out; it does not encrypt.  Where the network is not trusted give TLS contexts.
-
-::
-
-    dialer   -> Hello(name, to, incarnation, nonce)
-    listener -> Challenge(nonce, mac of all that was said)
-    dialer   -> Proof(mac of all that was said)
-    dialer   -> frames
+the first frame both ends prove who they are: by the team's key (:mod:`causal.transports.greeting`),
+by certificates (:mod:`causal.transports.certificates`), or both.  The key keeps strangers out, but
+members could pose as each other, and it does not encrypt.  TLS encrypts; with a certificate of its
+own name for each endpoint, nobody can pose as anybody.
 """
 
 from __future__ import annotations
@@ -22,11 +16,21 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from os import unlink, urandom
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
+from causal.transports import certificates
+from causal.transports.greeting import (
+    GREETING_BYTES_MAX,
+    NONCE_BYTES,
+    Challenge,
+    Hello,
+    Proof,
+    encode,
+    heard,
+    mac,
+)
 from causal.transports.port import (
+    BadCertificate,
     BadFrame,
     BadKey,
     NameTaken,
@@ -39,37 +43,7 @@ from causal.transports.port import (
 from messaging.errors import CallerError, PeerError
 from messaging.process import Address
 
-NONCE_BYTES: Final = 16
-GREETING_BYTES_MAX: Final = 1024
 REDIAL_S: Final = (0.02, 1.0)
-
-
-class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The dialer says who it is and whom it means."""
-
-    name: str
-    to: str
-    incarnation: bytes
-    nonce: bytes
-
-
-class Challenge(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The listener proves itself and asks for proof."""
-
-    nonce: bytes
-    mac: bytes
-
-
-class Proof(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The dialer proves itself."""
-
-    mac: bytes
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_greeting: msgspec.msgpack.Decoder[Hello | Challenge | Proof] = msgspec.msgpack.Decoder(
-    Hello | Challenge | Proof
-)
 
 
 class StreamTransport:
@@ -78,21 +52,34 @@ class StreamTransport:
     `addresses` gives for every endpoint, this one included, ``tcp://host:port`` or
     ``unix:///path``.  `frame_bytes_max` limits a frame; `buffer_bytes_max` what waits for a slow
     or absent peer, beyond which frames are dropped (the protocol above repeats them).
+
+    With TLS contexts connections are encrypted.  If `server_tls` requires certificates, that of a
+    peer must bear the name under which it speaks or is called, and no key is needed.
     """
 
     def __init__(
         self,
         addresses: Mapping[Address, str],
         *,
-        key: bytes,
+        key: bytes = b"",
         frame_bytes_max: int = 1 << 20,
         buffer_bytes_max: int = 1 << 22,
         server_tls: ssl.SSLContext | None = None,
         client_tls: ssl.SSLContext | None = None,
     ) -> None:
-        if len(key) < 16:
-            raise CallerError(f"a key of {len(key)} bytes", remedy="give 16 random bytes or more")
+        self.certified = certificates.required(server_tls, client_tls)
+        if len(key) < 16 and (key or not self.certified):
+            raise CallerError(
+                f"a key of {len(key)} bytes",
+                remedy="give 16 random bytes or more, or TLS contexts that require certificates",
+            )
         self.routes = {name: parsed(url) for name, url in addresses.items()}
+        paths = any(isinstance(route, str) for route in self.routes.values())
+        if paths and client_tls is not None and client_tls.check_hostname:
+            raise CallerError(
+                "a Unix socket has no host name to check",
+                remedy="set check_hostname = False on client_tls",
+            )
         self.key = key
         self.frame_bytes_max = frame_bytes_max
         self.buffer_bytes_max = buffer_bytes_max
@@ -119,14 +106,10 @@ class StreamTransport:
             if isinstance(route, str):
                 if await answers(route):
                     raise NameTaken(f"somebody listens at {route} already")
-                self._server = await loop.create_unix_server(
-                    lambda: Incoming(self), route, ssl=self.server_tls
-                )
+                self._server = await loop.create_unix_server(lambda: Incoming(self), route)
                 self._path = route
             else:
-                self._server = await loop.create_server(
-                    lambda: Incoming(self), *route, ssl=self.server_tls
-                )
+                self._server = await loop.create_server(lambda: Incoming(self), *route)
         except OSError as error:
             raise NoTransport(f"{name!r} cannot listen at {route}: {error}") from error
 
@@ -163,10 +146,6 @@ class StreamTransport:
                 with suppress(FileNotFoundError):
                     unlink(self._path)
 
-    def mac(self, role: str, hello: Hello, nonce: bytes) -> bytes:
-        """Proof of the key by one side over everything that was said."""
-        return hmac.digest(self.key, _encode((role, hello, nonce)), "sha256")
-
 
 def parsed(url: str) -> tuple[str, int] | str:
     """A host and port, or the path of a Unix socket.  Raises `NoRoute`."""
@@ -198,11 +177,11 @@ class Framed(asyncio.Protocol):
 
     wire: asyncio.Transport | None = None
     bytes_max = GREETING_BYTES_MAX
+    rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.wire = transport
-        self.rest = b""
 
     def data_received(self, data: bytes) -> None:
         data = self.rest + data if self.rest else data
@@ -245,6 +224,7 @@ class Incoming(Framed):
 
     hello: Hello | None = None
     proved = False
+    securing: asyncio.Task[None] | None = None
 
     def __init__(self, owner: StreamTransport) -> None:
         self.owner = owner
@@ -254,6 +234,38 @@ class Incoming(Framed):
         self.owner.incoming.add(self)
         if self.owner.closed:
             self.close()
+        elif self.owner.server_tls is not None:
+            self.securing = asyncio.get_running_loop().create_task(self.secure())
+
+    async def secure(self) -> None:
+        """Speak TLS from here on.  A server of asyncio's would not say who failed at it."""
+        owner, loop, bare = self.owner, asyncio.get_running_loop(), self.wire
+        assert bare is not None
+        assert owner.server_tls is not None
+        try:
+            wire = await loop.start_tls(bare, self, owner.server_tls, server_side=True)
+        except ssl.SSLError as error:
+            self.refuse(BadCertificate(f"somebody at the door: {error}"))
+            return
+        except OSError:
+            wire = None
+        self.securing, self.wire = None, wire
+        if wire is None:  # they hung up in the middle
+            owner.incoming.discard(self)
+        else:
+            self.data_received(b"")
+
+    def data_received(self, data: bytes) -> None:
+        if self.securing is not None:
+            # Decrypted already, but the way back is not known before `start_tls` returns.
+            self.rest += data
+        else:
+            super().data_received(data)
+
+    def close(self) -> None:
+        if self.securing is not None:
+            self.securing.cancel()
+        super().close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.wire = None
@@ -267,19 +279,20 @@ class Incoming(Framed):
         if self.proved and self.hello is not None:
             self.owner.on_frame(self.hello.name, frame)
             return
-        try:
-            said: Any = _greeting.decode(frame)
-        except msgspec.MsgspecError:
-            said = None
-        owner = self.owner
+        said, owner = heard(frame), self.owner
         if type(said) is Hello and self.hello is None:
             if said.to != owner.name or said.name not in owner.routes:
                 self.refuse(BadFrame(f"{said.name!r} asks for {said.to!r}, here is {owner.name!r}"))
                 return
+            assert self.wire is not None
+            if owner.certified and (error := certificates.mismatch(said.name, self.wire)):
+                self.refuse(error)
+                return
             self.hello, self.nonce = said, urandom(NONCE_BYTES)
-            self.write(_encode(Challenge(self.nonce, owner.mac("listener", said, self.nonce))))
+            self.write(encode(Challenge(self.nonce, mac(owner.key, "listener", said, self.nonce))))
         elif type(said) is Proof and self.hello is not None:
-            if not hmac.compare_digest(said.mac, owner.mac("dialer", self.hello, self.nonce)):
+            expected = mac(owner.key, "dialer", self.hello, self.nonce)
+            if not hmac.compare_digest(said.mac, expected):
                 self.refuse(BadKey(f"whoever claims to be {self.hello.name!r} lacks the key"))
                 return
             name, life = self.hello.name, self.hello.incarnation
@@ -325,11 +338,16 @@ class Outgoing:
             line = Line(self, opened)
             try:
                 if isinstance(route, str):
-                    await loop.create_unix_connection(line.itself, route, ssl=owner.client_tls)
+                    nameless = None if owner.client_tls is None else ""
+                    await loop.create_unix_connection(
+                        line.itself, route, ssl=owner.client_tls, server_hostname=nameless
+                    )
                 else:
                     await loop.create_connection(line.itself, *route, ssl=owner.client_tls)
                 await opened
             except (OSError, PeerError) as error:
+                if isinstance(error, ssl.SSLError):
+                    error = BadCertificate(f"on the way to {self.dst!r}: {error}")
                 if isinstance(error, PeerError):
                     owner.on_refusal(error)
                 await asyncio.sleep(pause_s)
@@ -362,12 +380,19 @@ class Line(Framed):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.write(_encode(self.hello))
+        assert self.wire is not None
+        if self.way.owner.certified and (error := certificates.mismatch(self.way.dst, self.wire)):
+            self.refuse(error)
+        else:
+            self.write(encode(self.hello))
 
     def connection_lost(self, error: Exception | None) -> None:
         self.wire = None
         if not self.opened.done():
-            self.opened.set_exception(OSError("hung up before it proved itself"))
+            # A listener that does not trust our certificate says so after we think we are in.
+            if not isinstance(error, ssl.SSLError):
+                error = OSError("hung up before it proved itself")
+            self.opened.set_exception(error)
 
     def refuse(self, error: PeerError) -> None:
         self.close()
@@ -375,17 +400,13 @@ class Line(Framed):
             self.opened.set_exception(error)
 
     def frame(self, frame: bytes) -> None:
-        owner = self.way.owner
-        try:
-            said: Any = _greeting.decode(frame)
-        except msgspec.MsgspecError:
-            said = None
+        owner, said = self.way.owner, heard(frame)
         if type(said) is not Challenge or self.opened.done():
             self.refuse(BadFrame(f"{self.way.dst!r} answers what nobody asked"))
             return
-        expected = owner.mac("listener", self.hello, said.nonce)
+        expected = mac(owner.key, "listener", self.hello, said.nonce)
         if not hmac.compare_digest(said.mac, expected):
             self.refuse(BadKey(f"whoever answers for {self.way.dst!r} lacks the key"))
             return
-        self.write(_encode(Proof(owner.mac("dialer", self.hello, said.nonce))))
+        self.write(encode(Proof(mac(owner.key, "dialer", self.hello, said.nonce))))
         self.opened.set_result(None)

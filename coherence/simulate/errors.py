@@ -19,19 +19,13 @@ from messaging.errors import CallerError
 class UnknownScenario(CallerError):
     """No scenario of this name is shipped, and no such file can be read."""
 
-    code = "simulate.unknown-scenario"
-
 
 class InvalidScenario(CallerError):
     """The text does not describe a scenario; the message names file, key and allowed values."""
 
-    code = "simulate.invalid-scenario"
-
 
 class UnknownChoice(CallerError):
     """A word that must be one of a closed list is not in it."""
-
-    code = "simulate.unknown-choice"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

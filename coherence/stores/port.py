@@ -45,7 +45,6 @@ from messaging.process import Address, Time, Value
 class Moved(StoreFault):
     """The row has moved since it was loaded: run the transaction again."""
 
-    code = "moved"
     remedy = "run the transaction again; the workspace does so by itself"
 
 

@@ -21,7 +21,6 @@ class Conflict(CallerError):
     `theirs` is current now.  All three are the whole contents.
     """
 
-    code = "conflict"
     remedy = "read again and redo the change, or look at merge(); overwrite=True discards theirs"
 
     def __init__(
@@ -101,7 +100,6 @@ class Fenced(Conflict):
     `yours` is the draft: nothing is lost.
     """
 
-    code = "fenced"
     remedy = "your text is in error.yours: read again and redo the change, or look at merge()"
 
 

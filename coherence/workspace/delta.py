@@ -22,7 +22,6 @@ MATCHED_LINES_MAX = 4_000
 class WrongBase(PeerError):
     """A delta was applied to a text that it was not made against."""
 
-    code = "wrong_base"
     remedy = "read the artifact in full"
 
 

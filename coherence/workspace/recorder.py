@@ -51,8 +51,6 @@ NAME_CHARS_MAX = 200
 class Unrecordable(CallerError):
     """The run could not be followed afterwards."""
 
-    code = "unrecordable"
-
 
 class Begin(Value, frozen=True, gc=False, tag=True):
     """The home and its policy, as JSON, and the timers armed when the recording began."""

@@ -86,3 +86,13 @@ def test_the_text_of_an_error_ends_with_its_remedy() -> None:
     assert str(messaging.Busy("busy")).startswith("busy (wait for the answer")
     assert str(CallerError("no", remedy="do this")) == "no (do this)"
     assert str(CallerError("no")) == "no"
+
+
+def test_a_code_is_the_name_of_its_class_unless_it_gives_another() -> None:
+    class ShelfFull(EnvironmentFault):
+        pass
+
+    class Renamed(EnvironmentFault):
+        code = "shelf-gone"
+
+    assert (ShelfFull.code, Renamed.code) == ("shelf-full", "shelf-gone")

@@ -603,11 +603,11 @@ def test_every_commit_is_synced_whatever_the_default(postgres, postgres_url, ope
 
 def test_sql_errors_become_ours():
     known = {
-        psycopg.errors.DiskFull: "store_full",
-        psycopg.errors.InsufficientPrivilege: "store_read_only",
+        psycopg.errors.DiskFull: "store-full",
+        psycopg.errors.InsufficientPrivilege: "store-read-only",
         psycopg.errors.SerializationFailure: "moved",
-        psycopg.errors.DataCorrupted: "store_corrupt",
-        psycopg.OperationalError: "store_fault",
+        psycopg.errors.DataCorrupted: "store-corrupt",
+        psycopg.OperationalError: "store-fault",
     }
     for theirs, code in known.items():
         assert module.fault(theirs("text")).code == code

@@ -59,7 +59,7 @@ def test_log(team, url):
         "plan.md@2",
     ]
     assert len(json.loads(run(url, "log", "--json").stdout)) == 5
-    assert "unknown_artifact" in run(url, "log", "nothing.md", code=2).stderr
+    assert "unknown-artifact" in run(url, "log", "nothing.md", code=2).stderr
 
 
 def test_show(team, url):
@@ -100,7 +100,7 @@ def test_export_and_import(team, url, tmp_path):
     assert [entry.author for entry in team.history("plan.md")] == ["ann", "ann", "import"]
     (folder / "bad@1").write_text("a name that is none")
     (folder / "aaa").write_text("would come first")
-    assert "invalid_name" in run(url, "import", str(folder), code=2).stderr
+    assert "invalid-name" in run(url, "import", str(folder), code=2).stderr
     assert "aaa" not in team.names()
 
 
@@ -121,9 +121,9 @@ def test_looking_neither_waits_for_a_writer_nor_holds_one_up(team, url, command,
 def test_a_store_that_is_not_there(tmp_path):
     url = f"sqlite:///{tmp_path}/none.db"
     for command in ("status", "log", "check", "gc", "watch"):
-        assert "store_missing" in run(url, command, code=3).stderr
+        assert "store-missing" in run(url, command, code=3).stderr
     assert not (tmp_path / "none.db").exists()
-    assert "bad_url" in run("memory://", "status", code=2).stderr
+    assert "bad-url" in run("memory://", "status", code=2).stderr
 
 
 def test_as_a_module(team, url):

@@ -231,7 +231,7 @@ def test_delete_and_recreate(team, workspace, native, results):
     team.run(looks)
     _, missing, written = results(looks)
     assert "was deleted" in missing
-    assert "(code: unknown_artifact)" in missing
+    assert "(code: unknown-artifact)" in missing
     assert written.startswith('<artifact ref="plan.md@3"')
     assert text_of(workspace) == "# New plan"
     assert "plan.md was deleted, by planner" in looks.llm.prompts[2][-1]["content"]

@@ -122,13 +122,13 @@ def test_an_edit_needs_a_passage_that_is_there_once(team, planner, workspace, na
 def test_an_edit_that_could_not_be_answered_is_not_made(planner, workspace, have):
     edit = artifact_tools(workspace, "coder")[2]
     answer = edit.run(name="plan.md", old="one", new="1", have=have)
-    assert answer.code in ("bad_ref", "unknown_version")
+    assert answer.code in ("bad-ref", "unknown-version")
     assert len(workspace.history("plan.md")) == 1
 
 
 def test_an_edit_of_nothing_says_what_there_is(planner, workspace):
     answer = artifact_tools(workspace, "coder")[2].run(name="plans.md", old="a", new="b")
-    assert answer.code == "unknown_artifact"
+    assert answer.code == "unknown-artifact"
     assert "'plan.md'" in answer.message
     assert workspace.names(deleted=True) == ["plan.md"]
 
@@ -171,10 +171,10 @@ def test_a_wrong_type_is_answered_with_the_fields(team, planner, native, results
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        ({"name": "../secret"}, "invalid_name"),
-        ({"name": ""}, "invalid_name"),
-        ({"name": "plan.md", "have": "three"}, "bad_ref"),
-        ({"name": "plan.md", "have": "plan.md@7"}, "unknown_version"),
+        ({"name": "../secret"}, "invalid-name"),
+        ({"name": ""}, "invalid-name"),
+        ({"name": "plan.md", "have": "three"}, "bad-ref"),
+        ({"name": "plan.md", "have": "plan.md@7"}, "unknown-version"),
     ],
 )
 def test_a_wrong_read_says_what_to_do(planner, workspace, arguments, code):
@@ -192,7 +192,7 @@ def test_a_workspace_closed_under_a_running_crew_is_told_to_the_model(
 
     coder = team.agent("coder", [READ, closes, "done"], native=native)
     assert team.run(coder).raw == "done"
-    assert "(code: workspace_closed)" in results(coder)[1]
+    assert "(code: workspace-closed)" in results(coder)[1]
 
 
 @pytest.mark.parametrize("name", ["", None, "a/../b", "x" * 101])

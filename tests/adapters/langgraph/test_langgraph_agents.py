@@ -133,9 +133,9 @@ def test_an_edit_needs_its_passage_once(store, play):
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        (("read_artifact", {"name": "nothing.md"}), "unknown_artifact"),
-        (("read_artifact", {"name": "../etc"}), "invalid_name"),
-        (("write_artifact", {"name": "proj/plan.md", "text": "", "base": "v1"}), "bad_ref"),
+        (("read_artifact", {"name": "nothing.md"}), "unknown-artifact"),
+        (("read_artifact", {"name": "../etc"}), "invalid-name"),
+        (("write_artifact", {"name": "proj/plan.md", "text": "", "base": "v1"}), "bad-ref"),
         (("read_artifact", {"name": 5}), "validation error"),
         (("write_artifact", {"name": "proj/plan.md", "text": ["a"]}), "validation error"),
     ],
