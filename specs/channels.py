@@ -20,6 +20,10 @@ class Channels:
         self.keeps = guarantee.duplicating and not guarantee.ordered
         self.empty: Any = () if guarantee.ordered else frozenset()
 
+    def queues(self, processes: int) -> frozenset[int]:
+        """The slots of all channels where they are queues: they follow those of the processes."""
+        return frozenset(range(processes, processes * (processes + 1)) if self._ordered else ())
+
     def with_message(self, channel: Any, message: Any) -> Any:
         """The channel after one more message was sent."""
         if self._ordered:

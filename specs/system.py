@@ -202,6 +202,7 @@ class System:
             within=within,
             alphabet=frozenset(alphabet),
             kinds=self._kinds(symmetric),
+            queues=self._channels.queues(len(addresses)),
             symmetry=self._symmetry(symmetric),
             step_calls=lambda: self.step_calls,
         )
@@ -304,8 +305,6 @@ class System:
             return ()
         slot = self.extra_slot(budget)
         return ((slot, values[slot] - 1),)
-
-    # One step.
 
     def _step(
         self,

@@ -65,6 +65,9 @@ class Composite(Generic[V]):
     alphabet: frozenset[str] = frozenset()
     #: Slots of one kind draw from the same values; symmetry needs that.  By default all differ.
     kinds: Sequence[Hashable] = ()
+    #: Slots that hold a FIFO queue as a tuple: every update appends at its end, and a rule that
+    #: finds one empty has nothing to say.  Partial-order reduction reads it.
+    queues: frozenset[int] = frozenset()
     symmetry: Symmetry | None = None
     #: How often the real steps were called so far.
     step_calls: Callable[[], int] | None = None
