@@ -343,6 +343,8 @@ CACHE: Table[CacheScratch] = Table(
         Row(LIVE, "Commit", (ask_putm,), "MS_A", "CommitLive", CAS),
         Row("I S E", "Abandon", (return_grant, done), "=", "Abandon", LEASE),
         Row("M", "Abandon", (return_grant, done), "S", "AbandonDraft", LEASE),
+        # Home ended that grant before it gave the one that lives here: it need not hear of it.
+        Row("M", "Abandon/other", (done,), "=", "AbandonOther", LEASE),
         Row("I", "Replacement", (drop, done), "=", "Replace", PRIMER),
         Row("S", "Replacement", (put_s, lapse, drop, done), "I", "Replace", PRIMER),
         Row("E", "Replacement", (put_e, lapse, drop, done), "I", "Replace", PRIMER),
@@ -405,6 +407,10 @@ def _load(x: X) -> str:
     return "Load"
 
 
+def _abandon(x: X) -> str:
+    return "Abandon/other" if x.at is CacheAt.M and x.msg.epoch != x.epoch else "Abandon"
+
+
 def _data(x: X) -> str:
     msg: Data = x.msg
     if x.asked is None or msg.serial != x.asked.serial:
@@ -440,6 +446,7 @@ def _update(x: X) -> str:
 #: How each kind of request or message is named in the table, where the name depends on a guard.
 _GUARDED: dict[Any, Callable[[X], str]] = {
     Load: _load,
+    Abandon: _abandon,
     Data: _data,
     PutAck: _put_ack,
     Nack: _nack,
@@ -447,7 +454,7 @@ _GUARDED: dict[Any, Callable[[X], str]] = {
     Update: _update,
 }
 _PLAIN: dict[Any, str] = {
-    kind: kind.__name__ for kind in (Store, Commit, Abandon, Replacement, Leave, FwdGetS, FwdGetM)
+    kind: kind.__name__ for kind in (Store, Commit, Replacement, Leave, FwdGetS, FwdGetM)
 }
 
 

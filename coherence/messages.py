@@ -16,10 +16,12 @@ Content is opaque to the protocol: text and bytes in production, anything hashab
 from __future__ import annotations
 
 from enum import StrEnum
+from math import inf
 from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta
 
+from messaging.errors import CallerError
 from messaging.process import Value
 
 Version: TypeAlias = Annotated[int, Meta(ge=0)]
@@ -51,6 +53,21 @@ class Refusal(StrEnum):
 
 # Requests: the processor side.
 
+#: The largest integer that has a wire form.
+NUMBER_MAX = 2**63 - 1
+
+
+class InvalidRequest(CallerError):
+    """A request with a number outside its range: it cannot be made, so no process has seen it."""
+
+
+def _check(name: str, value: Any, least: int) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not (whole and least <= value <= NUMBER_MAX):
+        raise InvalidRequest(
+            f"{name} is {value!r}", remedy=f"give the number that an answer named, {least} or more"
+        )
+
 
 class Load(Value, frozen=True, gc=False, tag=True):
     """Read the artifact.  Answered by `Loaded`."""
@@ -60,27 +77,46 @@ class Store(Value, frozen=True, gc=False, tag=True):
     """Begin an exclusive draft, or renew the grant of one.  Answered by `Granted` or `Refused`.
 
     `wait` bounds the wait for the grant, in the driver's unit of time; None waits without end.
+    Raises `InvalidRequest` for one that is negative or not finite.
     """
 
     wait: float | None = None
+
+    def __post_init__(self) -> None:
+        wait: Any = self.wait
+        if wait is None or (type(wait) in (int, float) and 0 <= wait < inf):
+            return
+        raise InvalidRequest(
+            f"wait is {wait!r}", remedy="give a duration, 0 or more, or None to wait without end"
+        )
 
 
 class Commit(Value, frozen=True, gc=False, tag=True):
     """Publish `content`, derived from version `base`.  Answered by `Committed` or `Refused`.
 
     `epoch` is that of the grant under which the draft was made; 0 makes it an optimistic write,
-    legal from every state and judged by `base` alone.
+    legal from every state and judged by `base` alone.  Raises `InvalidRequest` for a negative one.
     """
 
     content: Content
     base: Version
     epoch: Epoch = 0
 
+    def __post_init__(self) -> None:
+        _check("base", self.base, 0)
+        _check("epoch", self.epoch, 0)
+
 
 class Abandon(Value, frozen=True, gc=False, tag=True):
-    """Give the grant of `epoch` back without a commit.  Answered by `Done`."""
+    """Give the grant of `epoch` back without a commit.  Answered by `Done`.
+
+    One that has ended takes nothing from a grant that lives.  Raises `InvalidRequest` below 1.
+    """
 
     epoch: Epoch
+
+    def __post_init__(self) -> None:
+        _check("epoch", self.epoch, 1)
 
 
 class Replacement(Value, frozen=True, gc=False, tag=True):

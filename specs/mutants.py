@@ -51,6 +51,7 @@ MODELS: tuple[Mapping[str, Any], ...] = (
     {"ask": "Load Commit Leave", "policy": "eager"},
     {"ask": "Commit Replacement", "network": "Unordered"},
     {"ask": "Store Abandon Replacement"},
+    {"ask": "Store Abandon/other", "lease": True},
     {"ask": "Store Commit", "live": True, "lease": True},
     {"ask": "Load Store Commit"},
     {"requests": 1, "network": "OrderedDuplicating", "duplicates": 2},

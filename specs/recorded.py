@@ -138,7 +138,7 @@ class Acceptor:
         self._now[clock] = line.time
         try:
             event: Any = msgspec.convert(line.event, self._event)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, ToolkitError) as error:
             raise _NotPossible(f"no event of the protocol: {error}") from error
         if plain(event) != line.event:
             raise _NotPossible("the event has fields that the protocol does not know")

@@ -42,7 +42,7 @@ HOME_ADDRESS = "home"
 ADDRESSES = "abcdefgh"
 
 #: Everything that an application can ask, by the names that `mesi` takes.
-ALL = ("Load", "Store", "Store/wait", "Commit", "Abandon", "Replacement", "Leave")
+ALL = ("Load", "Store", "Store/wait", "Commit", "Abandon", "Abandon/other", "Replacement", "Leave")
 
 #: By name: the kind of policy, and what it cannot do without.
 POLICIES: dict[str, tuple[type[Policy], dict[str, Any]]] = {
@@ -98,6 +98,9 @@ def requests_of(
             case "Abandon":
                 if state.epoch:
                     yield Abandon(state.epoch)
+            case "Abandon/other":
+                if state.epoch > 1:
+                    yield Abandon(state.epoch - 1)
             case "Replacement":
                 yield Replacement()
             case "Leave":

@@ -41,7 +41,8 @@ HPublishes(c) ==
 
 HRest ==
   /\ \/ \E c \in Agents :
-          \/ LoadHit(c) \/ Abandon(c) \/ AbandonDraft(c) \/ Replace(c) \/ CacheLeave(c)
+          \/ LoadHit(c) \/ Abandon(c) \/ AbandonDraft(c) \/ AbandonOther(c) \/ Replace(c)
+          \/ CacheLeave(c)
           \/ TimedOut(c) \/ CacheRestart(c) \/ Drop(c, Home) \/ Drop(Home, c)
           \/ Nacked(c) \/ Return(c) \/ InvStable(c) \/ InvBare(c) \/ InvUnder(c)
           \/ UpdateBare(c) \/ UpdateUnder(c) \/ Downgrade(c) \/ AskedToFinish(c) \/ CacheLate(c)

@@ -204,17 +204,31 @@ Publishes(c, at) ==
 CommitBare(c) == cache[c].at = "I" /\ Publishes(c, "IS_A")
 CommitLive(c) == cache[c].at \in Live /\ Publishes(c, "MS_A")
 
-(* An application that has asked enough still gives its grant back. *)
-GivesBack(c, at) ==
-  /\ up[c] /\ ~waiting[c] /\ cache[c].epoch # 0
-  /\ "Abandon" \notin Asks => invoked[c] >= Times
-  /\ Becomes(c, [cache[c] EXCEPT !.at = at, !.epoch = 0])
-  /\ Sends(c, ToHome(PutEOf(cache[c].serial, cache[c].epoch)))
+(* The grants that an application may give back: its last, or one that ended before it.  One that *)
+(* has asked enough still gives back its last.                                                    *)
+GivenBack(c) ==
+  Only(up[c] /\ ~waiting[c] /\ cache[c].epoch # 0 /\ ("Abandon" \notin Asks => invoked[c] >= Times),
+       {cache[c].epoch})
+  \cup Only(May(c, "Abandon/other") /\ cache[c].epoch > 1, {cache[c].epoch - 1})
+
+GivesBack(c, epoch, at) ==
+  /\ Becomes(c, [cache[c] EXCEPT !.at = at, !.epoch = IF @ = epoch THEN 0 ELSE @])
+  /\ Sends(c, ToHome(PutEOf(cache[c].serial, epoch)))
   /\ Invokes(c, FALSE)
   /\ UNCHANGED timers
 
-Abandon(c) == cache[c].at \in {"I", "S", "E"} /\ GivesBack(c, cache[c].at)
-AbandonDraft(c) == cache[c].at = "M" /\ GivesBack(c, "S")
+Abandon(c) ==
+  cache[c].at \in {"I", "S", "E"} /\ \E epoch \in GivenBack(c) : GivesBack(c, epoch, cache[c].at)
+
+AbandonDraft(c) ==
+  /\ cache[c].at = "M" /\ cache[c].epoch \in GivenBack(c)
+  /\ GivesBack(c, cache[c].epoch, "S")
+
+(* Home ended that grant before it gave the one that lives here. *)
+AbandonOther(c) ==
+  /\ cache[c].at = "M" /\ GivenBack(c) \ {cache[c].epoch} # {}
+  /\ Invokes(c, FALSE)
+  /\ UNCHANGED <<cache, net, timers>>
 
 Emptied(c, serial) ==
   [cache[c] EXCEPT !.at = "I", !.version = 0, !.content = NoContent, !.uses = 0, !.serial = serial]
@@ -770,7 +784,7 @@ Invoked(c) ==
   \/ LoadMiss(c) \/ LoadHit(c) \/ LoadRefresh(c)
   \/ StoreMiss(c) \/ StoreUpgrade(c) \/ StoreRenew(c)
   \/ CommitBare(c) \/ CommitLive(c)
-  \/ Abandon(c) \/ AbandonDraft(c) \/ Replace(c) \/ CacheLeave(c)
+  \/ Abandon(c) \/ AbandonDraft(c) \/ AbandonOther(c) \/ Replace(c) \/ CacheLeave(c)
 
 TimedOut(c) == Lapse(c) \/ ReAsk(c) \/ GiveUp(c)
 

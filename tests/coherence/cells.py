@@ -84,6 +84,7 @@ def _cache(at: CacheAt, on: str) -> Example:
         "Store": Store(wait=7),
         "Commit": Commit("draft", 2, state.epoch),
         "Abandon": Abandon(state.epoch or 3),
+        "Abandon/other": Abandon(3),
         "Replacement": Replacement(),
         "Leave": Leave(),
     }

@@ -80,6 +80,8 @@ def corruptions(line: Line) -> Iterator[Line]:
     yield msgspec.structs.replace(line, commands=[*line.commands, {"type": "Respond"}])
     yield msgspec.structs.replace(line, event={"type": "Timeout", "name": "never armed"})
     yield msgspec.structs.replace(line, event={"type": "Quake"})
+    never = {"type": "Store", "wait": -1}
+    yield msgspec.structs.replace(line, event={"type": "Invoke", "request": never})
     if line.event["type"] == "Receive":
         message = dict(line.event["message"])
         message["serial"] = message.get("serial", 0) + 100
