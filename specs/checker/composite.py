@@ -81,6 +81,18 @@ class Composite(Generic[V]):
                     f"for {len(self.slots)} slots"
                 )
 
+    def changes(self, rule: Rule, values: Sequence[Any]) -> list[Change]:
+        """What a rule says about a state; raises `ModelError` where it cannot say."""
+        try:
+            return list(rule(values))
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"a rule of {self.name!r} raised {type(error).__name__}: {error}",
+                remedy="a step must answer every event that its guarantee allows",
+            ) from error
+
     def model(self) -> Model[tuple[Hashable, ...], V]:
         """The same as a plain model, for the reference engine and for paths."""
         return Model(

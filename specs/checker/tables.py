@@ -12,7 +12,6 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from specs.checker.composite import Change, Composite, Rule
-from specs.checker.errors import ModelError
 from specs.checker.layout import Layout, Observed
 from specs.checker.model import Action
 from specs.checker.search import NOTHING
@@ -84,7 +83,7 @@ class RuleTable:
         moves = self._moves.get(key)
         if moves is None:
             observed = Observed(layout, packed)
-            changes = self._tables.changes(self._rule, observed)
+            changes = self._tables.composite.changes(self._rule, observed)
             looked_at = observed.looked_at.union(
                 slot for change in changes for slot, _ in change.writes
             )
@@ -252,18 +251,6 @@ class Tables:
         self.initial = [self.layout.pack(state) for state in composite.initial]
         self.rules = [RuleTable(self, rule) for rule in composite.rules]
         self.bundles = [Bundle(self, [rule], set()) for rule in self.rules]
-
-    def changes(self, rule: Rule, observed: Observed) -> list[Change]:
-        """What a rule says about a state; raises `ModelError` where it cannot say."""
-        try:
-            return list(rule(observed))
-        except ModelError:
-            raise
-        except Exception as error:
-            raise ModelError(
-                f"a rule of {self.composite.name!r} raised {type(error).__name__}: {error}",
-                remedy="a step must answer every event that its guarantee allows",
-            ) from error
 
     def apply(self, slot: int, value: Any, operation: Any) -> Hashable:
         """What an update makes of a value."""
