@@ -141,18 +141,17 @@ class MemoryStore:
             self.wake()
 
     def _prune(self, kept: dict[Version, tuple[Entry, Content]], now: float) -> int:
-        current = max(kept)
+        """Oldest first, as far as the rule goes: what is newer than a version it keeps is kept."""
+        current = next(reversed(kept))
         rule = self._retention
-        gone = [
-            version
-            for version, (entry, _) in kept.items()
-            if version != current
-            and not entry.pinned
-            and (
-                (rule.versions is not None and version <= current - rule.versions)
-                or (rule.age_s is not None and entry.at < now - rule.age_s)
-            )
-        ]
+        newest_over = 0 if rule.versions is None else current - rule.versions
+        gone = []
+        for version, (entry, _) in kept.items():
+            old = rule.age_s is not None and entry.at < now - rule.age_s
+            if version == current or not (old or version <= newest_over):
+                break
+            if not entry.pinned:
+                gone.append(version)
         for version in gone:
             del kept[version]
         return len(gone)

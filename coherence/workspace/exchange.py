@@ -11,10 +11,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
-from weakref import WeakValueDictionary
+from weakref import ReferenceType, ref
 
 from coherence.cache import Cache
 from coherence.directory import Home
@@ -24,7 +23,7 @@ from coherence.policy import Policy
 from coherence.refs import Ref
 from coherence.stores.port import Moved, Store
 from coherence.workspace.caches import Caches
-from coherence.workspace.homes import CARRIERS, HOME, Brought, Outcome, Taken, turn
+from coherence.workspace.homes import CARRIERS, HOME, Brought, Outcome, Taken, held_of, turn
 from coherence.workspace.view import Held, held
 from messaging.process import Address, Receive
 
@@ -78,12 +77,11 @@ class Exchange:
     ) -> None:
         self.store = store
         self._recorder = recorder
-        self._order = nullcontext() if recorder is None else recorder.order
         #: Guards the caches of every agent.  Never held while the store is asked.
         self.lock = threading.Lock()
         self.agents: dict[Address, Caches] = {}
-        #: What this process holds of each version: one content, however many agents.
-        self.held: WeakValueDictionary[tuple[str, Version], Held] = WeakValueDictionary()
+        #: The version of each artifact that this process had last: one content for all its agents.
+        self.held: dict[str, ReferenceType[Held]] = {}
         self._policy = policy
         self._artifacts_max = artifacts_max
         self._processes: dict[str, tuple[Cache, Home]] = {}
@@ -145,31 +143,38 @@ class Exchange:
                 publishes = publishes or type(message) is PutM
         recorder = self._recorder
         for _ in range(MOVES):
-            taken: list[Taken] | None = None if recorder is None else []
             try:
-                with self._order:
-                    with self.store.transaction(publishes=publishes) as tx:
-                        outcomes = [
-                            turn(
-                                tx,
-                                self._pair(artifact)[1],
-                                artifact,
-                                inbox,
-                                local=self.agents,
-                                have=self.held,
-                                artifacts_max=self._artifacts_max,
-                                taken=taken,
-                            )
-                            for artifact, inbox in batch.items()
-                        ]
-                        if veto is not None:
-                            veto(outcomes)
-                    if recorder is not None and taken is not None:
-                        recorder.took_effect(batch, taken)
+                if recorder is None:
+                    return self._attempt(batch, veto, publishes, None)
+                taken: list[Taken] = []
+                with recorder.order:
+                    outcomes = self._attempt(batch, veto, publishes, taken)
+                    recorder.took_effect(batch, taken)
                 return outcomes
             except Moved:
                 continue
         raise StoreFault(f"the rows moved {MOVES} times", remedy="try again when less is going on")
+
+    def _attempt(
+        self, batch: Batch, veto: Veto | None, publishes: bool, taken: list[Taken] | None
+    ) -> list[Outcome]:
+        with self.store.transaction(publishes=publishes) as tx:
+            outcomes = [
+                turn(
+                    tx,
+                    self._pair(artifact)[1],
+                    artifact,
+                    inbox,
+                    local=self.agents,
+                    have=self.held,
+                    artifacts_max=self._artifacts_max,
+                    taken=taken,
+                )
+                for artifact, inbox in batch.items()
+            ]
+            if veto is not None:
+                veto(outcomes)
+        return outcomes
 
     def hand_over(self, outcomes: Sequence[Outcome]) -> None:
         """Give the caches what homes sent them, and carry back and forth what follows from it."""
@@ -196,7 +201,7 @@ class Exchange:
                     else:
                         self._due[artifact] = now + outcome.due_s
                     if outcome.made is not None:
-                        self.held[artifact, outcome.published] = outcome.made
+                        self.held[artifact] = ref(outcome.made)
                     sent: ToCache | None = None
                     for post in outcome.posts:
                         caches = self.agents.get(post.dst)
@@ -223,13 +228,14 @@ class Exchange:
         if not isinstance(message, CARRIERS) or message.content is None:
             return message
         version = message.version
-        got = self.held.get((artifact, version))
+        got = held_of(self.held, artifact, version)
         if got is None:
             brought = contents[version]
             if isinstance(brought, tuple):
-                ref = Ref(artifact, version, self.store.identity)
-                brought = held(ref, brought[1], brought[0])
-            got = self.held[artifact, version] = brought
+                whose = Ref(artifact, version, self.store.identity)
+                brought = held(whose, brought[1], brought[0])
+            got = brought
+            self.held[artifact] = ref(got)
         if type(message) is Update:
             return Update(version, message.base, got)
         assert type(message) is Data

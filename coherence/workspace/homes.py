@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
+from weakref import ReferenceType
 
-from msgspec.structs import replace
+import msgspec
 
 from coherence.contents import Content, Handle
 from coherence.directory import Home
 from coherence.errors import QuotaExceeded
-from coherence.messages import Data, GetM, PutM, ToHome, Update, Version
+from coherence.messages import Data, GetM, PutM, ToCache, ToHome, Update, Version
 from coherence.policy import Policy
 from coherence.states import HomeState
 from coherence.stores.port import Entry, Post, Row, Transaction
@@ -44,12 +45,12 @@ CARRIERS = (Data, Update)
 Brought: TypeAlias = Held | tuple[Handle, Content]
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What the home of one artifact did with what it was sent."""
 
     artifact: str
     #: To caches of this process, in order.
-    posts: list[Post]
+    posts: list[Send[ToCache]]
     #: What those posts bring: held already, and held on to, or fetched by the transaction.
     contents: dict[Version, Brought]
     #: The action of each message that was handed in.
@@ -81,7 +82,7 @@ def turn(
     inbox: Sequence[tuple[Address, ToHome]],
     *,
     local: Container[Address],
-    have: Mapping[tuple[str, Version], Held],
+    have: Mapping[str, ReferenceType[Held]],
     artifacts_max: int,
     taken: list[Taken] | None = None,
 ) -> Outcome:
@@ -95,18 +96,19 @@ def turn(
     """
     stored = tx.load(artifact)
     now = tx.now
+    timers: tuple[tuple[str, Time], ...] = ()
     if stored is not None:
         before, timers, revision = stored.row.state, stored.row.timers, stored.revision
-        armed = dict(timers) if timers else {}
+        absent = False
     else:
-        before, timers, revision = HomeState(), (), 0
-        armed = {}
-    absent = stored is None and not any(type(m) in (GetM, PutM) for _, m in inbox)
+        before, revision = HomeState(), 0
+        absent = not any(type(m) in (GetM, PutM) for _, m in inbox)
     steps: list[tuple[Event[Any, Any], Step[HomeState]]] | None = None
     if taken is not None and not absent:
         steps = []
         taken.append(Taken(artifact, home.policy, before, timers, now, steps))
-    run = _Run(home, before, armed, now, steps)
+    run = _Run(home, before, dict(timers) if timers else {}, now, steps)
+    armed = run.armed
     if stored is None and not absent:
         if tx.count() >= artifacts_max:
             raise QuotaExceeded(f"there are {artifacts_max} artifacts already")
@@ -123,38 +125,51 @@ def turn(
     made: Held | None = None
     author = ""
     for src, asked in inbox:
-        version = run.state.version
         if type(asked) is PutM:
-            content = asked.content
-            run.step(Receive(src, replace(asked, content=content.handle)))
+            content, version = asked.content, run.state.version
+            run.step(Receive(src, PutM(asked.serial, asked.base, asked.epoch, content.handle)))
             if run.state.version > version:
                 published, made, author = run.state.version, content, src
                 versions.append((Entry(published, content.handle, src, now), content))
         else:
             run.step(Receive(src, asked))
         actions.append(run.action)
-    after = Row(run.state, tuple(armed.items()) if armed else ())
-    if not absent and (run.state is not before or after.timers != timers):
-        tx.save(artifact, after, revision)
+    after = tuple(armed.items()) if armed else ()
+    if not absent and (run.state is not before or after != timers):
+        tx.save(artifact, Row(run.state, after), revision)
     for entry, content in versions:
-        previous = have.get((artifact, entry.version - 1))
+        previous = held_of(have, artifact, entry.version - 1)
         before_it = previous.content if previous is not None else None
         tx.publish(artifact, entry, content.content, before_it)
-    here, away = run.sorted_posts(local)
-    if away or published:
-        tx.append(artifact, published, author, away)
+    here: list[Send[ToCache]] = []
+    away: list[Post] = []
     contents: dict[Version, Brought] = {}
-    for post in here:
+    for post in run.posts:
         message = post.message
+        if post.dst not in local:
+            away.append(Post(post.dst, message))
+            continue
+        here.append(post)
         if isinstance(message, CARRIERS) and message.content is not None:
             version = message.version
             if version != published and version not in contents:
-                contents[version] = have.get((artifact, version)) or (
+                contents[version] = held_of(have, artifact, version) or (
                     message.content,
                     _content(tx, artifact, version),
                 )
+    if away or published:
+        tx.append(artifact, published, author, away)
     due_s = min(armed.values()) - now if armed else None
     return Outcome(artifact, here, contents, actions, published, made, due_s, absent)
+
+
+def held_of(
+    have: Mapping[str, ReferenceType[Held]], artifact: str, version: Version
+) -> Held | None:
+    """That version, where it is the one that this process holds."""
+    found = have.get(artifact)
+    held = found() if found is not None else None
+    return held if held is not None and held.ref.version == version else None
 
 
 class _Run:
@@ -171,7 +186,7 @@ class _Run:
         steps: list[tuple[Event[Any, Any], Step[HomeState]]] | None,
     ) -> None:
         self.home, self.state, self.armed, self.now, self.steps = home, state, armed, now, steps
-        self.posts: list[Post] = []
+        self.posts: list[Send[ToCache]] = []
         self.action = ""
 
     def step(self, event: Event[Any, Any]) -> None:
@@ -181,18 +196,11 @@ class _Run:
             self.steps.append((event, step))
         for command in step.commands:
             if type(command) is Send:
-                self.posts.append(Post(command.dst, command.message))
+                self.posts.append(command)
             elif type(command) is SetTimer:
                 self.armed[command.name] = command.at
             elif type(command) is CancelTimer:
                 self.armed.pop(command.name, None)
-
-    def sorted_posts(self, local: Container[Address]) -> tuple[list[Post], list[Post]]:
-        here: list[Post] = []
-        away: list[Post] = []
-        for post in self.posts:
-            (here if post.dst in local else away).append(post)
-        return here, away
 
 
 def _content(tx: Transaction, artifact: str, version: Version) -> Content:
