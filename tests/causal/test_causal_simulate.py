@@ -164,6 +164,7 @@ def test_a_figure_that_differs_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
     assert RUN.invoke(app, ["reproduce", "--json"]).exit_code == 1
 
 
+@pytest.mark.slow  # matplotlib
 def test_figures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     draw(tmp_path / "f.svg", duration=60)

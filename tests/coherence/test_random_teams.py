@@ -22,7 +22,7 @@ from messaging.trace import TraceWriter
 
 @pytest.mark.parametrize("case", CASES)
 def test_random_runs_keep_every_promise(case):
-    for seed in range(40):
+    for seed in range(20):
         Run(CASES[case], seed)()
 
 
@@ -71,7 +71,7 @@ def test_the_memory_of_verdicts_must_cover_the_writers():
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES)
 def test_many_random_runs_keep_every_promise(case):
-    for seed in range(40, 2_000):
+    for seed in range(20, 2_000):
         Run(CASES[case], seed)()
 
 

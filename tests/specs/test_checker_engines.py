@@ -160,7 +160,8 @@ def early(monkeypatch):
     monkeypatch.setattr(table, "WARM_UP", 3)
 
 
-@pytest.mark.parametrize("engine", ["table", "numba"])
+# The kernel is compiled anew for every shape of a system, which takes most of the time.
+@pytest.mark.parametrize("engine", ["table", pytest.param("numba", marks=pytest.mark.slow)])
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(system=systems(), limit=st.integers(1, 6), live=st.booleans(), ends=st.booleans())
 def test_engines_agree(engine, system, limit, live, ends):

@@ -315,5 +315,6 @@ def run_increments(url, processes, each):
         return int(workspace.agent("witness").read("counter").text)
 
 
+@pytest.mark.slow
 def test_four_processes_count_to_800(postgres_url):
     assert run_increments(postgres_url, 4, 200) == 800
