@@ -159,6 +159,10 @@ class Exchange:
         self, batch: Batch, veto: Veto | None, publishes: bool, taken: list[Taken] | None
     ) -> list[Outcome]:
         with self.store.transaction(publishes=publishes) as tx:
+            if len(batch) > 1:
+                # Where rows are locked, everybody locks them in one order, and before the log.
+                for artifact in sorted(batch):
+                    tx.load(artifact)
             outcomes = [
                 turn(
                     tx,
