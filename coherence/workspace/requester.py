@@ -41,6 +41,10 @@ Mark: TypeAlias = tuple[str, CacheState, Before]
 
 log = logging.getLogger("coherence.workspace")
 
+#: Who waits asks again when this much of a lease has passed: an answer that was lost is repeated
+#: while the grant that it brought is alive.
+AGAIN_AT = 1 / 2
+
 
 class Requester:
     """Carries out one agent's requests.  `fault` is raised by every call once it is set."""
@@ -49,8 +53,8 @@ class Requester:
         self.exchange = exchange
         self.caches = caches
         self.fault: ToolkitError | None = None
-        #: One request at a time: the agent's own, or a renewal of its lease.
-        self._asking = threading.Lock()
+        #: One request at a time: the agent's own, or a renewal of its lease with what follows.
+        self._asking = threading.RLock()
 
     def require(self) -> None:
         """Raise what makes this agent unusable."""
@@ -140,14 +144,15 @@ class Requester:
     def deadline(self, artifact: str) -> float | None:
         """When who waits must `nudge`, on this process's monotonic clock.
 
-        At the latest when a grant that was just given would end: whatever wake-up was lost, nobody
-        waits for a holder that is gone for longer than that.
+        When the holder's lease is over, as far as is known here, and at the latest half a lease
+        from now: whatever wake-up was lost, a grant is found while it lives, and a holder that is
+        gone is found out soon after its lease.
         """
         lease_s = self.exchange.cache(artifact).policy.grant_lease
         due = [
             self.caches.deadline(artifact),
             self.exchange.due(artifact),
-            None if lease_s is None else monotonic() + lease_s,
+            None if lease_s is None else monotonic() + lease_s * AGAIN_AT,
         ]
         return min((at for at in due if at is not None), default=None)
 
@@ -213,18 +218,18 @@ class Requester:
 
     def renew(self, grant: Grant) -> bool:
         """Prolong the lease; False where the grant is over."""
-        state = self.caches.state(grant.artifact)
-        if state.epoch != grant.epoch:
+        # To the end: what is asked for here by mistake is given back before the agent asks again.
+        with self._asking:
+            if self.caches.state(grant.artifact).epoch != grant.epoch:
+                return False
+            answer = self.ask(grant.artifact, Store())
+            if answer is None:
+                self.give_up(grant.artifact)
+            elif isinstance(answer, Granted) and answer.epoch == grant.epoch:
+                return True
+            elif isinstance(answer, Granted):
+                self.give_back(grant.artifact, answer.epoch)
             return False
-        answer = self.ask(grant.artifact, Store())
-        if answer is None:
-            self.give_up(grant.artifact)
-            return False
-        if isinstance(answer, Granted) and answer.epoch == grant.epoch:
-            return True
-        if isinstance(answer, Granted):
-            self.give_back(grant.artifact, answer.epoch)
-        return False
 
     def leave(self) -> None:
         """Say farewell to every home, in one transaction."""

@@ -295,7 +295,7 @@ class Workspace:
         for requester, _ in self._agents.values():
             requester.fault = fault
             requester.caches.states.clear()
-            requester._asking = threading.Lock()
+            requester._asking = threading.RLock()
         self._joining = threading.Lock()
         _FORKED.append((self._store, self._exchange, self._keeper))
 

@@ -1,0 +1,170 @@
+"""Waiting for a grant when every wake-up is lost, by a clock that the test owns.
+
+Each agent is a process: a workspace of its own on one file.  None has an ear, so whatever others
+send it stays in the log until it looks.  The loop of `Requester.wait` is played here: whoever's
+deadline comes next is woken, a little late as on a busy machine, and looks.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from coherence import Lazy, Workspace
+from coherence.contents import Limits, check_content
+from coherence.messages import Commit, Committed, Granted, Store
+from coherence.refs import Ref
+from coherence.stores.sqlite import SqliteStore
+from coherence.workspace import caches, exchange, requester
+from coherence.workspace.view import View
+
+NAME = "plan.md"
+LEASE_S = 1.0
+WAIT_S = 60.0
+
+
+class Team:
+    """Processes that hear nothing unless they look."""
+
+    def __init__(self, folder, size):
+        self.now = 1000.0
+        self.rooms = [
+            Workspace(
+                SqliteStore(folder / "team.db", clock=lambda: self.now),
+                policy=Lazy(grant_lease=LEASE_S),
+            )
+            for _ in range(size)
+        ]
+        self.all = [room.agent(f"a{i}")._requester for i, room in enumerate(self.rooms)]
+
+    def ask(self, number):
+        return self.all[number].ask(NAME, Store(WAIT_S))
+
+    def commit(self, number, grant):
+        text = f"by {number}"
+        handle, _ = check_content(text, Limits())
+        made = View(Ref(NAME, grant.version + 1, ""), text, handle)
+        return self.all[number].ask(NAME, Commit(made, grant.version, grant.epoch))
+
+    def serve(self, waiting, late_s, chance):
+        """Let those that wait look when they mean to, until each was granted and has committed.
+
+        How long each has waited, and how many commits were refused.
+        """
+        begun = dict.fromkeys(waiting, self.now)
+        looks = {number: self.next_look(number, late_s, chance) for number in waiting}
+        took, refused = {}, 0
+        while looks:
+            number = min(looks, key=looks.__getitem__)
+            self.now = looks[number]
+            self.all[number].nudge(NAME)
+            answer = self.all[number].take(NAME)
+            if answer is None:
+                looks[number] = self.next_look(number, late_s, chance)
+                continue
+            assert isinstance(answer, Granted), "it timed out"
+            del looks[number]
+            took[number] = self.now - begun[number]
+            refused += not isinstance(self.commit(number, answer), Committed)
+        return took, refused
+
+    def next_look(self, number, late_s, chance):
+        due = self.all[number].deadline(NAME)
+        return max(self.now, due) + chance.random() * late_s
+
+
+@pytest.fixture
+def team(monkeypatch):
+    """Makes a team, whose clock every module reads."""
+    shm = Path("/dev/shm")  # what is synced here is not what is tested
+    made = []
+
+    def make(size):
+        made.append(Team(Path(tempfile.mkdtemp(dir=folder)), size))
+        return made[-1]
+
+    for module in (caches, exchange, requester):
+        monkeypatch.setattr(module, "monotonic", lambda: made[-1].now)
+    with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
+        yield make
+        for each in made:
+            for room in each.rooms:
+                room.close()
+
+
+@pytest.mark.parametrize("dead", [0, 2], ids=["", "behind two more that were killed"])
+def test_all_are_served_behind_a_holder_that_was_killed(team, dead):
+    """Each that was killed costs one lease, be it as the holder or in the queue; none is passed."""
+    for seed in range(8):
+        chance = random.Random(seed)
+        here = team(4 + dead)
+        assert isinstance(here.ask(0), Granted)
+        queue = list(range(1, 4 + dead))
+        chance.shuffle(queue)
+        for number in queue:
+            here.now += 0.05 * chance.random()
+            assert here.ask(number) is None
+        took, refused = here.serve([n for n in queue if n <= 3], 0.1, chance)
+        assert len(took) == 3
+        assert max(took.values()) < (1 + dead + 3) * LEASE_S
+        assert not refused, "a grant was found when its lease was over, and served"
+
+
+def test_nobody_needs_to_know_when_the_lease_of_the_killed_ends(team):
+    """What this process knew of it was overtaken by an older word: `due` is a hint."""
+    here = team(2)
+    here.ask(0)
+    assert here.ask(1) is None
+    here.all[1].exchange._due.clear()
+    took, _ = here.serve([1], 0.0, random.Random(0))
+    assert took[1] <= 1.5 * LEASE_S
+
+
+# A renewal beside the agent's own requests.
+
+
+class Announcing:
+    """A lock that says when somebody comes to it."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        self.come = threading.Event()
+
+    def __enter__(self):
+        self.come.set()
+        return self.inner.__enter__()
+
+    def __exit__(self, *error):
+        return self.inner.__exit__(*error)
+
+
+def test_a_renewal_that_meets_the_commit_asks_for_no_grant(tmp_path):
+    """The lease is renewed while the commit is on its way: afterwards there is none to renew."""
+    with Workspace(f"sqlite:///{tmp_path}/team.db") as room:
+        ann = room.agent("ann")._requester
+        grant = ann.ask(NAME, Store(None))
+        ann._asking = lock = Announcing(ann._asking)
+        renewed, renewers = [], []
+        transaction = room._store.transaction
+
+        def meet(*, publishes):
+            if publishes and not renewers:
+                hold = requester.Grant(NAME, grant.epoch, grant.version, None)
+                thread = threading.Thread(target=lambda: renewed.append(ann.renew(hold)))
+                renewers.append(thread)
+                lock.come.clear()
+                thread.start()
+                assert lock.come.wait(60)
+            return transaction(publishes=publishes)
+
+        room._store.transaction = meet
+        handle, _ = check_content("text", Limits())
+        made = View(Ref(NAME, 1, ""), "text", handle)
+        assert isinstance(ann.ask(NAME, Commit(made, 0, grant.epoch)), Committed)
+        renewers[0].join(60)
+        assert renewed == [False]
+        assert room.row(NAME).row.state.epoch == grant.epoch, "a grant that nobody wanted"
