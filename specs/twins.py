@@ -9,6 +9,7 @@ from typing import Any
 from coherence.policy import AccessCount, Eager, Policy, Visibility
 from coherence.states import CacheState, HomeState
 from messaging.network import Guarantee
+from specs.causal_twins import CAUSAL_TWINS
 from specs.checker.composite import Composite
 from specs.conform import State, Twin
 from specs.models.courier import RECEIVER, SENDER, courier
@@ -218,4 +219,4 @@ TWOPHASE = Twin("MCTwoPhase", twophase_model, twophase_variables)
 NETWORK = Twin("MCNetwork", network_model, network_variables)
 
 #: By module.
-TWINS = {twin.module: twin for twin in (MESI, TWOPHASE, NETWORK)}
+TWINS = {twin.module: twin for twin in (MESI, TWOPHASE, NETWORK, *CAUSAL_TWINS)}

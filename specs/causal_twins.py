@@ -1,0 +1,96 @@
+"""The causal twins: what the states of the delivery machines are in ``specs/tla``.
+
+Each module has the variables `net`, `count`, `queue` and `flight`, and history in `past` and
+`pending`, which the models keep as their ghost.  What a state of ours has beyond the module's
+variables follows from these; so equal graphs leave no room for it to differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import Any
+
+from causal.messages import Data
+from causal.sender_side import Own
+from specs.checker.composite import Composite
+from specs.conform import State, Twin
+from specs.models.causal import Remembered, causal
+from specs.tlavalue import function
+
+#: The variables of one process, from its address and state.
+Locals = Callable[[Any], Mapping[str, Any]]
+
+
+def model(protocol: str, constants: Mapping[str, Any]) -> Composite[Any]:
+    """A machine under a configuration of its module, with all history."""
+    return causal(
+        protocol,
+        len(constants["Processes"]),
+        constants["Sends"],
+        constants["Guarantee"],
+        history=True,
+    )
+
+
+def variables(
+    of: Locals,
+    constants: Mapping[str, Any],
+    slots: Mapping[str, int],
+    values: tuple[Any, ...],
+) -> State:
+    """A state of the system as the variables of the modules."""
+    team = sorted(constants["Processes"])
+    each = {p: of(values[slots[p]].state) for p in team}
+    ghost: Remembered = values[slots["ghost"]]
+    past = dict(ghost.past)
+    pairs = [(p, q) for p in team for q in team if p != q]
+    return {
+        "net": function({pair: channel(values[slots["->".join(pair)]]) for pair in pairs}),
+        "past": function({p: past.get(p, frozenset()) for p in team}),
+        "pending": function(dict(ghost.carried)),
+        **{name: function({p: each[p][name] for p in team}) for name in each[team[0]]},
+    }
+
+
+@lru_cache(maxsize=1 << 16)
+def packet(value: Any) -> Any:
+    """A packet as CausalLinks.tla has it."""
+    if type(value) is Data:
+        return function({"type": "Data", "id": value.id, "eager": value.eager})
+    return function({"type": type(value).__name__, "id": value.id})
+
+
+@lru_cache(maxsize=1 << 16)
+def channel(value: Any) -> Any:
+    """A channel as Network.tla has it: a sequence, or a bag."""
+    if isinstance(value, tuple):
+        return tuple(packet(m) for m in value)
+    return function({packet(m): count for m, count in value})
+
+
+def message(own: Own, *names: str) -> Any:
+    """An own message as a record."""
+    return function({name: getattr(own, name) for name in ("id", "dst", *names)})
+
+
+@lru_cache(maxsize=1 << 16)
+def mf95(state: Any) -> Mapping[str, Any]:
+    """What one process of Mf95.tla has."""
+    return {
+        "count": state.next - 1,
+        "queue": tuple(message(own) for own in state.own if not own.sent),
+        "flight": frozenset(message(own) for own in state.own if own.sent),
+    }
+
+
+RENAMED = {f"H{name}": name for name in ("Send", "ReceiveData", "ReceiveAck", "ReceiveRelease")}
+
+
+def twin(module: str, protocol: str, of: Locals) -> Twin:
+    """A module and the machine that it claims to be."""
+    return Twin(module, partial(model, protocol), partial(variables, of), RENAMED)
+
+
+MF95 = twin("MCMf95", "mf95", mf95)
+CAUSAL_TWINS = (MF95,)

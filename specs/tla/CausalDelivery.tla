@@ -1,0 +1,63 @@
+--------------------------- MODULE CausalDelivery ---------------------------
+(***************************************************************************)
+(* Delivery in causal order, whoever brings it about: if one message       *)
+(* happened before another and both are addressed to one process, they are *)
+(* delivered there in that order.                                          *)
+(*                                                                         *)
+(* There is no network here and no protocol, only history.  Happens-before *)
+(* is Lamport's ("Time, Clocks, and the Ordering of Events", 1978): what a *)
+(* process sent or was delivered precedes what it sends later, and so on   *)
+(* through chains.  past[p] is what precedes the next message of p.        *)
+(*                                                                         *)
+(* A message is named <<its sender, its sender's count, its destination>>. *)
+(* Not modelled: messages to oneself, delivered as they are sent.          *)
+(***************************************************************************)
+EXTENDS Naturals, FiniteSets
+
+CONSTANT Processes
+
+VARIABLES
+  past,     \* Processes -> the messages in its causal past
+  pending   \* messages sent and not delivered -> the messages in their causal past
+
+avars == <<past, pending>>
+
+Dst(m) == m[3]
+Pending == DOMAIN pending
+All == UNION {past[p] : p \in Processes}
+Of(p) == {m \in past[p] : m[1] = p}
+
+ATypeOK ==
+  /\ \A m \in All : m \in Processes \X Nat \X Processes /\ m[1] # m[3]
+  /\ \A m \in Pending : m \in past[m[1]] /\ pending[m] \subseteq All
+
+AInit ==
+  /\ past = [p \in Processes |-> {}]
+  /\ pending = << >>
+
+(* What a send and a delivery add to history. *)
+AfterSend(p, q) ==
+  LET m == <<p, Cardinality(Of(p)) + 1, q>>
+  IN  /\ past' = [past EXCEPT ![p] = @ \cup {m}]
+      /\ pending' = [x \in Pending \cup {m} |-> IF x = m THEN past[p] ELSE pending[x]]
+
+AfterDeliver(m) ==
+  /\ past' = [past EXCEPT ![Dst(m)] = @ \cup pending[m] \cup {m}]
+  /\ pending' = [x \in Pending \ {m} |-> pending[x]]
+
+(* The whole promise: nothing that precedes m is still on its way to the same process. *)
+Due(m) == \A x \in pending[m] : Dst(x) = Dst(m) => x \notin Pending
+
+ASend(p, q) == p # q /\ AfterSend(p, q)
+
+ADeliver(m) == m \in Pending /\ Due(m) /\ AfterDeliver(m)
+
+ANext ==
+  \/ \E p, q \in Processes : ASend(p, q)
+  \/ \E m \in Pending : ADeliver(m)
+
+ASpec == AInit /\ [][ANext]_avars
+
+(* Something can always be delivered: to wait for what precedes is no deadlock. *)
+NeverStuck == Pending # {} => \E m \in Pending : Due(m)
+=============================================================================

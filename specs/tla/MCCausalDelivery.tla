@@ -1,0 +1,50 @@
+-------------------------- MODULE MCCausalDelivery --------------------------
+(***************************************************************************)
+(* CausalDelivery by itself, beside the definition in other words: who was *)
+(* delivered what, in which order, and what precedes each message.         *)
+(***************************************************************************)
+EXTENDS MCCausal, Sequences
+
+VARIABLES
+  log,      \* Processes -> the messages delivered to it, in order
+  before    \* every message -> the messages in its causal past
+
+vars == <<past, pending, log, before>>
+
+Init ==
+  /\ AInit
+  /\ log = [p \in Processes |-> << >>]
+  /\ before = << >>
+
+Send(p, q) ==
+  /\ MaySend(p, q) /\ ASend(p, q)
+  /\ before' = [m \in DOMAIN before \cup (DOMAIN pending' \ Pending) |->
+                  IF m \in DOMAIN before THEN before[m] ELSE past[p]]
+  /\ UNCHANGED log
+
+Deliver(m) ==
+  /\ ADeliver(m)
+  /\ log' = [log EXCEPT ![Dst(m)] = Append(@, m)]
+  /\ UNCHANGED before
+
+Next == \/ \E p, q \in Processes : Send(p, q)
+        \/ \E m \in Names : Deliver(m)
+
+Spec == Init /\ [][Next]_vars
+
+FairSpec == Spec /\ \A m \in Names : WF_vars(Deliver(m))
+
+Delivered(p) == {log[p][i] : i \in DOMAIN log[p]}
+
+(* What precedes a message and is addressed to the same process stands before it in the log. *)
+InOrder ==
+  \A p \in Processes : \A j \in DOMAIN log[p] : \A m \in before[log[p][j]] :
+    Dst(m) = p => \E i \in 1..(j - 1) : log[p][i] = m
+
+Once == \A p \in Processes : Cardinality(Delivered(p)) = Len(log[p])
+
+NothingElse == \A p \in Processes : Delivered(p) = {m \in DOMAIN before \ Pending : Dst(m) = p}
+
+(* For a configuration that must fail: deliver at once. *)
+AtOnce(m) == TRUE
+=============================================================================
