@@ -184,9 +184,9 @@ class SqliteStore:
         now = self.clock()
         bell = self._ready_bell()
         if bell.port and self._bell_until < now + timeout_s:
-            self._bell_until = now + 2 * timeout_s + 60
-            values = (bell.port, self._bell_until)
-            self._change("INSERT OR REPLACE INTO bell VALUES (?, ?)", *values)
+            until = now + 2 * timeout_s + 60
+            self._change("INSERT OR REPLACE INTO bell VALUES (?, ?)", bell.port, until)
+            self._bell_until = until  # only now: where the file was busy, nobody rings yet
             self._change("DELETE FROM bell WHERE until < ?", now)
         if self.head() <= seq:
             bell.wait(timeout_s)
