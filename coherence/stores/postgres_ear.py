@@ -93,13 +93,18 @@ class Ear:
                 again_s = min(2 * again_s, AGAIN_S_MAX)
 
     def _listen(self, conn: psycopg.Connection[Any], far: socket.socket) -> None:
+        # By a handler: what comes while something else is asked is kept for no generator by some
+        # releases of psycopg.
+        heard: list[psycopg.Notify] = []
+        conn.add_notify_handler(heard.append)
         with selectors.DefaultSelector() as ready:
             ready.register(conn.fileno(), selectors.EVENT_READ)
             ready.register(far, selectors.EVENT_READ)
             while not self._closed.is_set():
+                heard.clear()
                 head = conn.execute(HEAD).fetchone()
                 if head is not None:
                     self.hear(head[0])
                 # Some came while the answer did, and are not at the socket any more.
-                if not list(conn.notifies(timeout=0)):
+                if not heard:
                     ready.select()

@@ -534,6 +534,24 @@ def test_listening_goes_on_after_a_cut(postgres, opened):
     assert ends(third)
 
 
+def test_a_notification_that_comes_with_an_answer_is_heard(
+    postgres, postgres_url, opened, monkeypatch
+):
+    """The ear asks how long the log is, and it grows before the answer is there."""
+    slow = "SELECT head, pg_advisory_xact_lock(7) FROM coherence_meta"
+    monkeypatch.setattr("coherence.stores.postgres_ear.HEAD", slow)
+    one, two = opened(), opened()
+    with psycopg.connect(postgres_url, autocommit=True) as gate:
+        gate.execute("SELECT pg_advisory_lock(7)")
+        thread = waiting(one, 0)
+        asked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while postgres.run(asked) == [(0,)]:
+            pass
+        publish(two, "plan.md", "1")
+        gate.execute("SELECT pg_advisory_unlock(7)")
+    assert ends(thread)
+
+
 def test_a_notification_from_a_stranger_proves_nothing(postgres, opened):
     one, two = opened(), opened()
     publish(one, "plan.md", "1")
