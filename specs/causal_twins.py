@@ -18,8 +18,8 @@ from specs.conform import State, Twin
 from specs.models.causal import Remembered, causal
 from specs.tlavalue import function
 
-#: The variables of one process, from its address and state.
-Locals = Callable[[Any], Mapping[str, Any]]
+#: The variables of one process, from the team and the process's state.
+Locals = Callable[[tuple[str, ...], Any], Mapping[str, Any]]
 
 
 def model(protocol: str, constants: Mapping[str, Any]) -> Composite[Any]:
@@ -40,8 +40,8 @@ def variables(
     values: tuple[Any, ...],
 ) -> State:
     """A state of the system as the variables of the modules."""
-    team = sorted(constants["Processes"])
-    each = {p: of(values[slots[p]].state) for p in team}
+    team = tuple(sorted(constants["Processes"]))
+    each = {p: of(team, values[slots[p]].state) for p in team}
     ghost: Remembered = values[slots["ghost"]]
     past = dict(ghost.past)
     pairs = [(p, q) for p in team for q in team if p != q]
@@ -75,12 +75,28 @@ def message(own: Own, *names: str) -> Any:
 
 
 @lru_cache(maxsize=1 << 16)
-def mf95(state: Any) -> Mapping[str, Any]:
+def mf95(_: tuple[str, ...], state: Any) -> Mapping[str, Any]:
     """What one process of Mf95.tla has."""
     return {
         "count": state.next - 1,
         "queue": tuple(message(own) for own in state.own if not own.sent),
         "flight": frozenset(message(own) for own in state.own if own.sent),
+    }
+
+
+@lru_cache(maxsize=1 << 16)
+def cykas(team: tuple[str, ...], state: Any) -> Mapping[str, Any]:
+    """What one process of Cykas.tla has."""
+    links = dict(zip(team, state.links, strict=True))
+    return {
+        "count": state.next - 1,
+        "queue": tuple(message(own) for own in state.own if not own.sent),
+        "flight": frozenset(
+            message(own, "eager", "acked", "released") for own in state.own if own.sent
+        ),
+        "secrets": frozenset((secret.owner, secret.id) for secret in state.secrets),
+        "early": frozenset((peer, link.told) for peer, link in links.items() if link.told),
+        "got": function({peer: link.got for peer, link in links.items()}),
     }
 
 
@@ -93,4 +109,5 @@ def twin(module: str, protocol: str, of: Locals) -> Twin:
 
 
 MF95 = twin("MCMf95", "mf95", mf95)
-CAUSAL_TWINS = (MF95,)
+CYKAS = twin("MCCykas", "cykas", cykas)
+CAUSAL_TWINS = (MF95, CYKAS)
