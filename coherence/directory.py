@@ -62,6 +62,11 @@ GRANT = "grant"
 ACKS = "acks"
 PUSH = "push"
 
+# Looked up once: before Python 3.12 a member of an enum costs as much as a call.
+I, M, S_A = HomeAt.I, HomeAt.M, HomeAt.S_A
+LAZY = Visibility.LAZY
+UPDATE, POINTER = Announce.UPDATE, Announce.POINTER
+
 
 class HomeScratch(Scratch[HomeState]):
     """A home's state being rewritten, with the message that came."""
@@ -132,15 +137,19 @@ def _known(sharers: tuple[Sharer, ...], cache: Address) -> Serial:
 
 def _heard(x: X) -> Serial:
     """The newest serial of `src` that home remembers, wherever it stands, or -1."""
-    serials = [_known(x.sharers, x.src), _known(x.unacked, x.src)]
-    serials += [waiter.serial for waiter in x.queue if waiter.cache == x.src]
-    if x.owner == x.src:
-        serials.append(x.owner_serial)
-    return max(serials)
+    heard = _known(x.sharers, x.src)
+    if x.unacked:
+        heard = max(heard, _known(x.unacked, x.src))
+    for waiter in x.queue:
+        if waiter.cache == x.src:
+            heard = max(heard, waiter.serial)
+    return max(heard, x.owner_serial) if x.owner == x.src else heard
 
 
 def _with(sharers: tuple[Sharer, ...], cache: Address, serial: Serial) -> tuple[Sharer, ...]:
     """`sharers` with `cache` among them, answered up to `serial`.  O(log n) and one copy."""
+    if not sharers:
+        return (Sharer(cache, serial),)
     i = bisect_left(sharers, cache, key=_cache)
     known = i < len(sharers) and sharers[i].cache == cache
     if known and sharers[i].serial >= serial:
@@ -246,26 +255,26 @@ def _commit(x: X) -> None:
 
 def _announce(x: X) -> None:
     """Tell the other holders of the commit; await those who must be heard from."""
-    others = tuple(sharer for sharer in x.sharers if sharer.cache != x.src)
+    others = tuple([sharer for sharer in x.sharers if sharer.cache != x.src])
     stay: tuple[Sharer, ...] = ()
     awaited = others
     if x.policy.push_every is not None:
         stay, awaited = x.sharers, ()  # the next periodic push tells them
     else:
         message: Inv | Update
-        match x.policy.announce(x.freeze()):
-            case Announce.UPDATE:
-                message = Update(x.version, x.version - 1, x.content)
-                stay = x.sharers
-            case Announce.POINTER:
-                message = Update(x.version, 0, None)
-            case Announce.INV:
-                message = Inv(x.version - 1, x.policy.visibility is Visibility.STRICT)
+        how = x.policy.announce(x.freeze())
+        if how is UPDATE:
+            message = Update(x.version, x.version - 1, x.content)
+            stay = x.sharers
+        elif how is POINTER:
+            message = Update(x.version, 0, None)
+        else:
+            message = Inv(x.version - 1, x.policy.visibility is not LAZY)
         x.out.extend([Send(sharer.cache, message) for sharer in others])
-        if not stay and x.policy.visibility is Visibility.LAZY:
+        if not stay and x.policy.visibility is LAZY:
             awaited = ()
     x.sharers = _with(stay, x.src, x.msg.serial)
-    if not stay and x.unacked and x.policy.visibility is Visibility.LAZY:
+    if not stay and x.unacked and x.policy.visibility is LAZY:
         # Told of an earlier commit by Update, of this one by a word that asks for no answer.
         x.unacked = ()
         if x.policy.validity is not None:
@@ -479,7 +488,7 @@ def _get_m(x: X) -> str:
     # An older ask may claim a base that its cache has forgotten since.
     if _heard(x) > x.msg.serial:
         return "GetM/late"
-    if x.at is HomeAt.M and x.owner == x.src:
+    if x.at is M and x.owner == x.src:
         return "GetM/owner"
     if any(waiter.cache == x.src for waiter in x.queue):
         return "GetM/queued"
@@ -494,7 +503,7 @@ def _put_m(x: X) -> str:
                 return "PutM/late"
             pending = x.writer == x.src and x.writer_serial == msg.serial
             return "PutM/pending" if pending else "PutM/again"
-    owns = x.at is HomeAt.M and x.owner == x.src
+    owns = x.at is M and x.owner == x.src
     if msg.epoch and not (owns and msg.epoch == x.epoch):
         return "PutM/fenced"
     if msg.base != x.version:
@@ -505,7 +514,7 @@ def _put_m(x: X) -> str:
 def _put_e(x: X) -> str:
     msg: PutE = x.msg
     this_grant = msg.epoch == x.epoch or (not msg.epoch and msg.serial == x.owner_serial)
-    if x.at is HomeAt.M and x.owner == x.src and this_grant:
+    if x.at is M and x.owner == x.src and this_grant:
         return "PutE/owner"
     if msg.epoch:
         return "PutE/late"
@@ -521,7 +530,7 @@ def _put_s(x: X) -> str:
 def _leave(x: X) -> str:
     if _heard(x) > x.msg.serial:
         return "Leave/late"
-    return "Leave/owner" if x.at is HomeAt.M and x.owner == x.src else "Leave"
+    return "Leave/owner" if x.at is M and x.owner == x.src else "Leave"
 
 
 def _inv_ack(x: X) -> str:
@@ -580,13 +589,13 @@ class Home(Automaton[HomeState, HomeScratch]):
 
     def follows(self, x: HomeScratch) -> str | None:
         at = x.at
-        if at is HomeAt.S_A:
+        if at is S_A:
             if not x.unacked:
                 sole = len(x.sharers) == 1 and x.sharers[0].cache == x.writer and not x.queue
                 return "LastAck/sole" if sole else "LastAck"
-            return "Lazy" if x.policy.visibility is Visibility.LAZY else None
-        if at is HomeAt.M:
+            return "Lazy" if x.policy.visibility is LAZY else None
+        if at is M:
             return None
         if x.queue:
             return "Queued"
-        return "Empty" if not x.sharers and at is not HomeAt.I else None
+        return "Empty" if not x.sharers and at is not I else None
