@@ -19,8 +19,8 @@ from os import unlink, urandom
 from typing import Final
 
 from causal.transports import certificates
+from causal.transports.framed import Framed
 from causal.transports.greeting import (
-    GREETING_BYTES_MAX,
     NONCE_BYTES,
     Challenge,
     Hello,
@@ -44,6 +44,8 @@ from messaging.errors import CallerError, PeerError
 from messaging.process import Address
 
 REDIAL_S: Final = (0.02, 1.0)
+FAREWELL_S: Final = 1.0
+"""How long a connection may take to send what is left and say goodbye."""
 
 
 class StreamTransport:
@@ -133,14 +135,15 @@ class StreamTransport:
         """Close the server and every connection."""
         server, self._server = self._server, None
         outs, self._out = list(self._out.values()), {}
-        for out in outs:
-            out.close()
         for connection in list(self.incoming):
             connection.close()
         if server is not None:
             server.close()
+        await asyncio.gather(*[out.close() for out in outs])
+        if server is not None:
             await server.wait_closed()
-            # Connections say that they are lost in the loop's next round.
+            # Connections say that they are lost in the loop's next round, under TLS one later.
+            await asyncio.sleep(0)
             await asyncio.sleep(0)
             if self._path is not None:
                 with suppress(FileNotFoundError):
@@ -172,53 +175,6 @@ async def answers(path: str) -> bool:
     return True
 
 
-class Framed(asyncio.Protocol):
-    """Cuts a stream of bytes into frames, and writes them."""
-
-    wire: asyncio.Transport | None = None
-    bytes_max = GREETING_BYTES_MAX
-    rest = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.wire = transport
-
-    def data_received(self, data: bytes) -> None:
-        data = self.rest + data if self.rest else data
-        at, end = 0, len(data)
-        while end - at >= 4:
-            size = int.from_bytes(data[at : at + 4], "big")
-            if size > self.bytes_max:
-                self.refuse(BadFrame(f"{size} bytes, the limit is {self.bytes_max}"))
-                return
-            if end - at < 4 + size:
-                break
-            self.frame(data[at + 4 : at + 4 + size])
-            at += 4 + size
-            if self.wire is None:
-                return
-        self.rest = data[at:]
-
-    def frame(self, frame: bytes) -> None:
-        """One whole frame."""
-        raise NotImplementedError
-
-    def refuse(self, error: PeerError) -> None:
-        """Say why, and close."""
-        raise NotImplementedError
-
-    def write(self, frame: bytes) -> None:
-        """Put one frame on the wire."""
-        if self.wire is not None:
-            self.wire.write(len(frame).to_bytes(4, "big") + frame)
-
-    def close(self) -> None:
-        """Close the connection."""
-        wire, self.wire = self.wire, None
-        if wire is not None:
-            wire.close()
-
-
 class Incoming(Framed):
     """A connection that somebody opened to us: greetings only, until it has proved itself."""
 
@@ -242,18 +198,22 @@ class Incoming(Framed):
         owner, loop, bare = self.owner, asyncio.get_running_loop(), self.wire
         assert bare is not None
         assert owner.server_tls is not None
+        secured = failure = None
         try:
-            wire = await loop.start_tls(bare, self, owner.server_tls, server_side=True)
+            secured = await loop.start_tls(bare, self, owner.server_tls, server_side=True)
         except ssl.SSLError as error:
-            self.refuse(BadCertificate(f"somebody at the door: {error}"))
-            return
+            failure = BadCertificate(f"somebody at the door: {error}")
         except OSError:
-            wire = None
-        self.securing, self.wire = None, wire
-        if wire is None:  # they hung up in the middle
-            owner.incoming.discard(self)
-        else:
+            pass  # they hung up in the middle
+        finally:
+            self.securing, self.wire = None, secured
+        if secured is not None:
             self.data_received(b"")
+            return
+        # Who is lost in the middle of a handshake is not announced as lost.
+        owner.incoming.discard(self)
+        if failure is not None:
+            owner.on_refusal(failure)
 
     def data_received(self, data: bytes) -> None:
         if self.securing is not None:
@@ -261,11 +221,6 @@ class Incoming(Framed):
             self.rest += data
         else:
             super().data_received(data)
-
-    def close(self) -> None:
-        if self.securing is not None:
-            self.securing.cancel()
-        super().close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.wire = None
@@ -345,6 +300,9 @@ class Outgoing:
                 else:
                     await loop.create_connection(line.itself, *route, ssl=owner.client_tls)
                 await opened
+            except asyncio.CancelledError:
+                line.close()
+                raise
             except (OSError, PeerError) as error:
                 if isinstance(error, ssl.SSLError):
                     error = BadCertificate(f"on the way to {self.dst!r}: {error}")
@@ -359,11 +317,11 @@ class Outgoing:
             self.waiting_bytes = 0
             return
 
-    def close(self) -> None:
-        """Stop dialling, hang up."""
+    async def close(self) -> None:
+        """Stop dialling, hang up as soon as what was written is out."""
         self.dialling.cancel()
         if self.line is not None:
-            self.line.close()
+            await self.line.leave()
 
 
 class Line(Framed):
@@ -371,6 +329,7 @@ class Line(Framed):
 
     def __init__(self, way: Outgoing, opened: asyncio.Future[None]) -> None:
         self.way, self.opened = way, opened
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         owner = way.owner
         self.hello = Hello(owner.name, way.dst, owner.incarnation, urandom(NONCE_BYTES))
 
@@ -389,10 +348,18 @@ class Line(Framed):
     def connection_lost(self, error: Exception | None) -> None:
         self.wire = None
         if not self.opened.done():
-            # A listener that does not trust our certificate says so after we think we are in.
-            if not isinstance(error, ssl.SSLError):
-                error = OSError("hung up before it proved itself")
-            self.opened.set_exception(error)
+            self.opened.set_exception(OSError("hung up before it proved itself"))
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    async def leave(self) -> None:
+        """Send what is left and be gone, in `FAREWELL_S` at most."""
+        wire, self.wire = self.wire, None
+        if wire is not None:
+            wire.close()
+            await asyncio.wait([self.lost], timeout=FAREWELL_S)
+            if not self.lost.done():
+                wire.abort()
 
     def refuse(self, error: PeerError) -> None:
         self.close()

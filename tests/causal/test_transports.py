@@ -13,9 +13,10 @@ import msgspec
 import pytest
 
 from causal.transports.conformance import CHECKS, Make, Station
+from causal.transports.greeting import Challenge, Hello, Proof
 from causal.transports.memory import MemoryHub
 from causal.transports.port import NoRoute, NoTransport
-from causal.transports.stream import Challenge, Hello, Proof, StreamTransport, parsed
+from causal.transports.stream import StreamTransport, parsed
 from messaging.errors import CallerError
 
 KEY = b"0123456789abcdef"
@@ -181,6 +182,43 @@ def test_another_life_by_a_known_name_is_refused(tmp_path: Path) -> None:
         return [error.code for error in b.refusals]
 
     assert asyncio.run(main())[0] == "second-endpoint"
+
+
+def test_what_was_written_before_closing_arrives(tmp_path: Path) -> None:
+    async def main() -> None:
+        addresses = {n: f"unix://{tmp_path}/{n}" for n in "ab"}
+        a, b = [await Station(StreamTransport(addresses, key=KEY)).start(name) for name in "ab"]
+        a.transport.send("b", b"first")
+        assert (await b.next())[1] == b"first"
+        for _ in range(4):
+            a.transport.send("b", b"x" * 1_000_000)
+        await a.transport.close()
+        assert [len((await b.next())[1]) for _ in range(4)] == [1_000_000] * 4
+        await b.transport.close()
+
+    asyncio.run(main())
+
+
+def test_closing_ends_a_greeting_that_nobody_answers(tmp_path: Path) -> None:
+    async def main() -> None:
+        addresses = {n: f"unix://{tmp_path}/{n}" for n in "ab"}
+        talk: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            greeting.set()
+            talk.set_result(await reader.read(-1))
+            writer.close()
+
+        greeting = asyncio.Event()
+        server = await asyncio.start_unix_server(mute, f"{tmp_path}/b")
+        a = await Station(StreamTransport(addresses, key=KEY)).start("a")
+        a.transport.send("b", b"a frame")
+        await asyncio.wait_for(greeting.wait(), 20)
+        await a.transport.close()
+        assert b"a frame" not in await asyncio.wait_for(talk, 20)
+        server.close()
+
+    asyncio.run(main())
 
 
 def test_tls_on_both_sides(tmp_path: Path) -> None:

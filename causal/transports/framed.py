@@ -1,0 +1,56 @@
+"""A stream of bytes as frames, each after its length in four bytes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from causal.transports.greeting import GREETING_BYTES_MAX
+from causal.transports.port import BadFrame
+from messaging.errors import PeerError
+
+
+class Framed(asyncio.Protocol):
+    """Cuts a stream of bytes into frames, and writes them."""
+
+    wire: asyncio.Transport | None = None
+    bytes_max = GREETING_BYTES_MAX
+    rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.wire = transport
+
+    def data_received(self, data: bytes) -> None:
+        data = self.rest + data if self.rest else data
+        at, end = 0, len(data)
+        while end - at >= 4:
+            size = int.from_bytes(data[at : at + 4], "big")
+            if size > self.bytes_max:
+                self.refuse(BadFrame(f"{size} bytes, the limit is {self.bytes_max}"))
+                return
+            if end - at < 4 + size:
+                break
+            self.frame(data[at + 4 : at + 4 + size])
+            at += 4 + size
+            if self.wire is None:
+                return
+        self.rest = data[at:]
+
+    def frame(self, frame: bytes) -> None:
+        """One whole frame."""
+        raise NotImplementedError
+
+    def refuse(self, error: PeerError) -> None:
+        """Say why, and close."""
+        raise NotImplementedError
+
+    def write(self, frame: bytes) -> None:
+        """Put one frame on the wire."""
+        if self.wire is not None:
+            self.wire.write(len(frame).to_bytes(4, "big") + frame)
+
+    def close(self) -> None:
+        """Close the connection at once, without a farewell."""
+        wire, self.wire = self.wire, None
+        if wire is not None:
+            wire.abort()

@@ -1,0 +1,249 @@
+"""Certificates: each endpoint proves its own name, and nobody can pose as another."""
+
+import asyncio
+import datetime
+import re
+import socket
+import ssl
+import struct
+from pathlib import Path
+
+import pytest
+
+from causal.endpoint import Endpoint
+from causal.transports.certificates import names
+from causal.transports.conformance import Station
+from causal.transports.stream import StreamTransport
+from messaging.errors import CallerError
+
+trustme = pytest.importorskip("trustme")
+
+KEY = b"0123456789abcdef"
+OURS, THEIRS = trustme.CA(), trustme.CA()
+
+
+def contexts(leaf, trusted=OURS):
+    """What an endpoint with this certificate gives to its transport."""
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    client = ssl.create_default_context()
+    server.verify_mode = ssl.CERT_REQUIRED
+    client.check_hostname = False  # names are those of endpoints, not of hosts
+    for context in (server, client):
+        trusted.configure_trust(context)
+        if leaf is not None:
+            leaf.configure_cert(context)
+    return {"server_tls": server, "client_tls": client}
+
+
+def expired(name):
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    return OURS.issue_cert(name, not_before=now - 2 * day, not_after=now - day)
+
+
+async def until(done) -> None:
+    async with asyncio.timeout(20):
+        while not done():
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        lambda name: OURS.issue_cert(name),
+        lambda name: OURS.issue_cert(common_name=name),
+        lambda name: OURS.issue_cert("host.example", common_name=name),
+        lambda name: OURS.issue_cert("host.example", name),
+    ],
+    ids=["alternative name", "common name", "beside its host, common", "beside its host"],
+)
+def test_certified_endpoints_need_no_key(tmp_path: Path, leaf) -> None:
+    addresses = {name: f"unix://{tmp_path}/{name}" for name in "ab"}
+
+    async def main() -> None:
+        transports = {name: StreamTransport(addresses, **contexts(leaf(name))) for name in "ab"}
+        async with (
+            Endpoint("a", "ab", transports["a"]) as a,
+            Endpoint("b", "ab", transports["b"]) as b,
+        ):
+            await a.send("b", b"private")
+            assert (await b.receive(timeout_s=20)).src == "a"
+            await b.send("a", b"x" * 60_000)
+            assert len((await a.receive(timeout_s=20)).payload) == 60_000
+            await asyncio.gather(a.flush(timeout_s=20), b.flush(timeout_s=20))
+            assert not a.refused + b.refused
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("leaf", "why"),
+    [
+        (lambda: OURS.issue_cert("c"), "is certified as"),  # a member, posing as another
+        (lambda: OURS.issue_cert(common_name="*"), "is certified as"),  # no wildcards
+        (lambda: OURS.issue_cert(common_name="A"), "is certified as"),
+        (lambda: None, "did not return a certificate"),
+        (lambda: THEIRS.issue_cert("a"), "unable to get local issuer"),
+        (lambda: expired("a"), "expired"),
+    ],
+    ids=["another's", "wildcard", "other letters", "none", "unknown authority", "expired"],
+)
+def test_no_other_certificate_will_do(
+    tmp_path: Path, leaf, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    addresses = {name: f"unix://{tmp_path}/{name}" for name in "abc"}
+
+    async def main() -> None:
+        # Whoever dials has the team's key and all of its code.
+        posing = contexts(leaf())["client_tls"]
+        stranger = Station(StreamTransport(addresses, key=KEY, client_tls=posing))
+        transport = StreamTransport(addresses, key=KEY, **contexts(OURS.issue_cert("b")))
+        async with Endpoint("b", "abc", transport) as b:
+            await b.send("c", b"so that there is a state to move")
+            before = b.state
+            await stranger.start("a")
+            stranger.transport.send("b", b"a frame")
+            await until(lambda: b.refused)
+            assert set(b.refused) == {"bad-certificate"}
+            assert b.state == before
+            await stranger.transport.close()
+        assert not transport.incoming
+
+    asyncio.run(main())
+    assert "b refused: whoever" in caplog.text or "b refused: somebody at the door" in caplog.text
+    assert why in caplog.text
+
+
+@pytest.mark.parametrize(
+    "leaf", [lambda: OURS.issue_cert("c"), lambda: THEIRS.issue_cert("b"), lambda: expired("b")]
+)
+def test_a_dialer_tells_nothing_to_whoever_answers_in_anothers_place(tmp_path: Path, leaf) -> None:
+    addresses = {name: f"unix://{tmp_path}/{name}" for name in "ab"}
+
+    async def main() -> None:
+        a = Station(StreamTransport(addresses, key=KEY, **contexts(OURS.issue_cert("a"))))
+        theirs = contexts(leaf())["server_tls"]
+        theirs.verify_mode = ssl.CERT_NONE  # it lets in whoever comes
+        posing = StreamTransport(addresses, key=KEY, server_tls=theirs)
+        b = await Station(posing).start("b")
+        await a.start("a")
+        a.transport.send("b", b"private")
+        await until(lambda: len(a.refusals) > 1)
+        assert {error.code for error in a.refusals} == {"bad-certificate"}
+        assert b.frames.empty()
+        for station in (a, b):
+            await station.transport.close()
+
+    asyncio.run(main())
+
+
+def test_whoever_speaks_no_tls_is_refused(tmp_path: Path) -> None:
+    addresses = {name: f"unix://{tmp_path}/{name}" for name in "ab"}
+
+    async def main() -> None:
+        b = await Station(StreamTransport(addresses, **contexts(OURS.issue_cert("b")))).start("b")
+        _, writer = await asyncio.open_unix_connection(f"{tmp_path}/b")
+        writer.write(b"\x00\x00\x00\x05hello")
+        await until(lambda: b.refusals)
+        assert [error.code for error in b.refusals] == ["bad-certificate"]
+        writer.close()
+        await b.transport.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("rudely", [False, True])
+def test_whoever_hangs_up_before_saying_anything_leaves_nothing_behind(rudely: bool) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    async def main() -> None:
+        addresses = {"b": f"tcp://127.0.0.1:{port}"}
+        b = await Station(StreamTransport(addresses, **contexts(OURS.issue_cert("b")))).start("b")
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: b.transport.incoming)
+        if rudely:  # a reset in place of a farewell
+            linger = struct.pack("ii", 1, 0)
+            there = writer.get_extra_info("socket")
+            there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.close()
+        await until(lambda: not b.transport.incoming)
+        assert not b.refusals
+        await b.transport.close()
+
+    asyncio.run(main())
+
+
+def test_closing_ends_connections_that_have_not_proved_themselves(tmp_path: Path) -> None:
+    addresses = {name: f"unix://{tmp_path}/{name}" for name in "ab"}
+
+    async def main() -> None:
+        b = await Station(StreamTransport(addresses, **contexts(OURS.issue_cert("b")))).start("b")
+        reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/b")
+        await until(lambda: b.transport.incoming)
+        await b.transport.close()
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()
+        assert not b.refusals
+
+    asyncio.run(main())
+
+
+def test_the_contexts_of_the_guide(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "causal.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(import ssl\n.*?)```", guide, re.DOTALL)
+    found: dict = {}
+    exec(example, found)
+    addresses = {name: f"unix://{tmp_path}/{name}" for name in "abc"}
+    OURS.cert_pem.write_to_path(str(tmp_path / "authority"))
+
+    async def main() -> None:
+        stations = {}
+        for name, borne in {"a": "a", "b": "b", "c": "a"}.items():
+            leaf, files = OURS.issue_cert(borne), [str(tmp_path / f"{n}.{name}") for n in "cs"]
+            leaf.cert_chain_pems[0].write_to_path(files[0])
+            leaf.private_key_pem.write_to_path(files[1])
+            given = found["contexts"](str(tmp_path / "authority"), *files)
+            transport = StreamTransport(addresses, **given)
+            stations[name] = await Station(transport).start(name)
+        stations["a"].transport.send("b", b"hello")
+        assert await stations["b"].next() == ("a", b"hello")
+        stations["c"].transport.send("b", b"hello")
+        await until(lambda: stations["b"].refusals)
+        for station in stations.values():
+            await station.transport.close()
+
+    asyncio.run(main())
+
+
+def test_what_a_certificate_is_called() -> None:
+    certificate = {
+        "subject": ((("organizationName", "team"),), (("commonName", "planner"),)),
+        "subjectAltName": (
+            ("DNS", "planner.example"),
+            ("URI", "spiffe://team/planner"),
+            ("email", "planner@example"),
+            ("IP Address", "127.0.0.1"),
+        ),
+    }
+    assert names(certificate) == {"planner", "planner.example", "spiffe://team/planner"}
+    assert names({}) == names(None) == frozenset()
+
+
+def test_contexts_that_would_let_somebody_unproved_speak_are_refused(tmp_path: Path) -> None:
+    addresses = {"a": f"unix://{tmp_path}/a"}
+    both = contexts(OURS.issue_cert("a"))
+    with pytest.raises(CallerError, match="a key of 0 bytes"):
+        StreamTransport(addresses)
+    with pytest.raises(CallerError, match="a key of 5 bytes"):
+        StreamTransport(addresses, key=b"short", **both)
+    with pytest.raises(CallerError, match="listeners need not"):
+        StreamTransport(addresses, server_tls=both["server_tls"])
+    # TLS without certificates of dialers encrypts, and names nobody.
+    both["server_tls"].verify_mode = ssl.CERT_OPTIONAL
+    with pytest.raises(CallerError, match="a key of 0 bytes"):
+        StreamTransport(addresses, **both)
+    both["client_tls"].check_hostname = True
+    with pytest.raises(CallerError, match="no host name"):
+        StreamTransport(addresses, key=KEY, **both)
