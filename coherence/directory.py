@@ -63,7 +63,7 @@ ACKS = "acks"
 PUSH = "push"
 
 # Looked up once: before Python 3.12 a member of an enum costs as much as a call.
-I, M, S_A = HomeAt.I, HomeAt.M, HomeAt.S_A
+AT_I, AT_M, AT_S_A = HomeAt.I, HomeAt.M, HomeAt.S_A
 LAZY = Visibility.LAZY
 UPDATE, POINTER = Announce.UPDATE, Announce.POINTER
 
@@ -488,7 +488,7 @@ def _get_m(x: X) -> str:
     # An older ask may claim a base that its cache has forgotten since.
     if _heard(x) > x.msg.serial:
         return "GetM/late"
-    if x.at is M and x.owner == x.src:
+    if x.at is AT_M and x.owner == x.src:
         return "GetM/owner"
     if any(waiter.cache == x.src for waiter in x.queue):
         return "GetM/queued"
@@ -503,7 +503,7 @@ def _put_m(x: X) -> str:
                 return "PutM/late"
             pending = x.writer == x.src and x.writer_serial == msg.serial
             return "PutM/pending" if pending else "PutM/again"
-    owns = x.at is M and x.owner == x.src
+    owns = x.at is AT_M and x.owner == x.src
     if msg.epoch and not (owns and msg.epoch == x.epoch):
         return "PutM/fenced"
     if msg.base != x.version:
@@ -514,7 +514,7 @@ def _put_m(x: X) -> str:
 def _put_e(x: X) -> str:
     msg: PutE = x.msg
     this_grant = msg.epoch == x.epoch or (not msg.epoch and msg.serial == x.owner_serial)
-    if x.at is M and x.owner == x.src and this_grant:
+    if x.at is AT_M and x.owner == x.src and this_grant:
         return "PutE/owner"
     if msg.epoch:
         return "PutE/late"
@@ -530,7 +530,7 @@ def _put_s(x: X) -> str:
 def _leave(x: X) -> str:
     if _heard(x) > x.msg.serial:
         return "Leave/late"
-    return "Leave/owner" if x.at is M and x.owner == x.src else "Leave"
+    return "Leave/owner" if x.at is AT_M and x.owner == x.src else "Leave"
 
 
 def _inv_ack(x: X) -> str:
@@ -589,13 +589,13 @@ class Home(Automaton[HomeState, HomeScratch]):
 
     def follows(self, x: HomeScratch) -> str | None:
         at = x.at
-        if at is S_A:
+        if at is AT_S_A:
             if not x.unacked:
                 sole = len(x.sharers) == 1 and x.sharers[0].cache == x.writer and not x.queue
                 return "LastAck/sole" if sole else "LastAck"
             return "Lazy" if x.policy.visibility is LAZY else None
-        if at is M:
+        if at is AT_M:
             return None
         if x.queue:
             return "Queued"
-        return "Empty" if not x.sharers and at is not I else None
+        return "Empty" if not x.sharers and at is not AT_I else None
