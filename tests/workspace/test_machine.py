@@ -14,7 +14,14 @@ import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 import coherence.workspace.caches as caches_module
 from coherence import Conflict, Fenced, GrantTimeout, Lazy, Served, UnknownArtifact, Workspace
@@ -65,6 +72,7 @@ class Machine(RuleBasedStateMachine):
 
     apart = False
     watched = True
+    validity: float | None = None
 
     def make_store(self):
         raise NotImplementedError
@@ -74,7 +82,7 @@ class Machine(RuleBasedStateMachine):
         self.now = 1000.0
         shm = Path("/dev/shm")  # what is synced here is not what is tested
         self.folder = tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None)
-        self.policy = Lazy(grant_lease=LEASE_S)
+        self.policy = Lazy(grant_lease=LEASE_S, validity=self.validity)
         first = Workspace(self.make_store(), policy=self.policy)
         second = Workspace(self.make_store(), policy=self.policy) if self.apart else first
         self.rooms = [first, second]
@@ -91,9 +99,9 @@ class Machine(RuleBasedStateMachine):
         if self.watched:
             caches_module.invalidated = lambda state, inv: None
             for room in set(self.rooms):
-                cache, home = room._exchange._pair(NAME)
+                cache, home = room._exchange.processes[NAME]
                 pair = (cache, Watched(home, "home", self.report))
-                room._exchange._processes[NAME] = pair
+                room._exchange.processes[NAME] = pair
 
     @initialize()
     def join_all(self):
@@ -106,8 +114,8 @@ class Machine(RuleBasedStateMachine):
         self.given[name] = 0
         if self.watched:
             agent._quick = False
-            process = Watched(room._exchange.cache(NAME), name, self.report)
-            agent._requester.caches._cache = lambda artifact: process
+            cache, home = room._exchange.processes[NAME]
+            agent._requester.caches._processes = {NAME: (Watched(cache, name, self.report), home)}
 
     def report(self, address, event, step):
         self.ghost = observe(self.ghost, address, event, step, self.policy)
@@ -315,3 +323,48 @@ TestOnSqlite = OnSqlite.TestCase
 TestOnSqlite.settings = FEW
 TestOnSqliteShort = OnSqliteShort.TestCase
 TestOnSqliteShort.settings = FEW
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # what fails is made smaller for a while
+def test_on_postgres(postgres):
+    """Two processes' worth of caches on one database, whose clock goes as far ahead as we like.
+
+    No thread listens: each hears of the other once a step has been looked at, and before the next.
+    """
+    from coherence.stores.postgres import PostgresStore
+    from coherence.stores.postgres_transaction import PostgresTransaction
+
+    class Ahead(PostgresTransaction):
+        @property
+        def now(self):
+            return super().now + self._store.ahead()
+
+    class Store(PostgresStore):
+        def transaction(self, *, publishes):
+            return Ahead(self)
+
+    class OnPostgres(Machine):
+        apart = True
+        validity = 100 * LEASE_S  # no hit is validated: the test says when what is heard
+
+        def make_store(self):
+            if not hasattr(self, "url"):
+                self.url = postgres.fresh()
+            store = Store(self.url)
+            store.ahead = lambda: self.now
+            return store
+
+        def join(self, name):
+            for room in self.rooms:
+                room._exchange.listen = lambda: lambda: None
+            super().join(name)
+
+        @invariant()
+        def what_needs_no_memory(self):
+            super().what_needs_no_memory()
+            for room in self.rooms:
+                room._exchange.fetch()
+
+    few = settings(max_examples=15, stateful_step_count=25, deadline=None)
+    run_state_machine_as_test(OnPostgres, settings=few)
