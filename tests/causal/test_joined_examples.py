@@ -62,6 +62,20 @@ def test_a_word_that_comes_too_early(name: str, law: str, wrong: str, right: str
     assert broken == {"mf95": [0], "cykas": [0], "hybrid": [0], "rst91": [0]}
 
 
+def test_workspaces_on_endpoints() -> None:
+    bare, ours = shown("workspace").strip().split("\n\n")
+    assert bare.startswith("bare links: P1 BROKEN")
+    assert ours.startswith("causal links: P1 holds")
+    # Neither the writer's commit nor the lead's read waits for the slow link.
+    late = "the slow link from writer to reviewer brings what it has"
+    commit = "writer's commit returns: plan.md@2"
+    look = "lead reads plan.md@2, 'plan B', and asks for a review"
+    word = "reviewer hears 'please review the plan' and reads"
+    dead, new = f"{word} plan.md@1, 'plan A'", f"{word} plan.md@2, 'plan B'"
+    assert [line.strip() for line in bare.splitlines()[1:]] == [commit, look, dead, late]
+    assert [line.strip() for line in ours.splitlines()[1:]] == [commit, look, late, new]
+
+
 def test_an_eager_fan_out() -> None:
     sidecar, turns = shown("eager_fan_out").strip().split("\n\n")
     started = {name: figures[0] for name, figures in rows(sidecar).items()}
