@@ -107,7 +107,7 @@ class MemoryStore:
         self._retention = retention or Retention()
         self._lock = threading.Lock()
         self._woken = threading.Condition(threading.Lock())
-        self._wakes = 0
+        self._wakes = self._waiting = 0
         self._rows: dict[str, Stored] = {}
         self._names: list[str] = []
         self._history: dict[str, dict[Version, tuple[Entry, Content]]] = {}
@@ -175,12 +175,18 @@ class MemoryStore:
     def wait(self, seq: int, timeout_s: float) -> None:
         with self._woken:
             wakes = self._wakes
-            self._woken.wait_for(
-                lambda: self._wakes != wakes or (bool(self._log) and self._log[-1].seq > seq),
-                timeout_s,
-            )
+            self._waiting += 1
+            try:
+                self._woken.wait_for(
+                    lambda: self._wakes != wakes or (bool(self._log) and self._log[-1].seq > seq),
+                    timeout_s,
+                )
+            finally:
+                self._waiting -= 1
 
     def wake(self) -> None:
+        if not self._waiting:  # who begins to wait just now sees what is in the log already
+            return
         with self._woken:
             self._wakes += 1
             self._woken.notify_all()

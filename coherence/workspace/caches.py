@@ -5,11 +5,14 @@ Whoever calls holds the workspace's lock; nothing here blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from coherence.cache import DEADLINE, RETRY, VALIDITY, Cache
+from coherence.directory import Home
 from coherence.messages import Inv, Request, Result, ToCache, ToHome, Update, Version
 from coherence.states import CacheAt, CacheState
 from messaging.process import (
@@ -36,7 +39,7 @@ ASKING = frozenset({CacheAt.IM_D, CacheAt.IM_D_I, CacheAt.SM_D})
 NOTHING: tuple[ToHome, ...] = ()
 
 
-class Before(NamedTuple):
+class Before(msgspec.Struct, frozen=True, gc=False):
     """Where a cache stood before a request, and what was armed."""
 
     state: CacheState | None
@@ -61,8 +64,8 @@ class Caches:
     """All that one agent caches.  `session` makes its serials larger than any it used before."""
 
     __slots__ = (
-        "_cache",
         "_first",
+        "_processes",
         "_recorder",
         "address",
         "answers",
@@ -80,12 +83,12 @@ class Caches:
         self,
         address: Address,
         session: int,
-        cache: Callable[[str], Cache],
+        processes: Mapping[str, tuple[Cache, Home]],
         recorder: Recorder | None = None,
     ) -> None:
         self.address = address
         self.session = session
-        self._cache = cache
+        self._processes = processes
         self._recorder = recorder
         self._first = CacheState(serial=session << 32)
         self.states: dict[str, CacheState] = {}
@@ -220,7 +223,7 @@ class Caches:
         self.bases[artifact] = self.base(artifact)
         for key in [key for key in self.timers if key[0] == artifact]:
             del self.timers[key]
-        cache = self._cache(artifact)
+        cache, _ = self._processes[artifact]
         self.states[artifact] = cache.durable(self.state(artifact))
         return self._step(artifact, Restart(), monotonic())
 
@@ -236,7 +239,7 @@ class Caches:
 
     def _step(self, artifact: str, event: Event[Any, Any], now: float) -> Sequence[ToHome]:
         state = self.states.get(artifact, self._first)
-        step: Step[CacheState] = self._cache(artifact).step(state, event, now)
+        step: Step[CacheState] = self._processes[artifact][0].step(state, event, now)
         self.states[artifact] = step.state
         if self._recorder is not None:
             self._recorder.cache_step(artifact, self.address, self.session, now, event, step)

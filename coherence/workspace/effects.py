@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+import msgspec
+
 from coherence.messages import Epoch, Request, Version
 from coherence.workspace.view import Held
 
 
-class Ask(NamedTuple):
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """Ask this agent's cache; is sent the `Result`, after however long a wait."""
 
     artifact: str

@@ -65,6 +65,23 @@ def veto_refusal(outcomes: Sequence[Outcome]) -> None:
 Veto: TypeAlias = Callable[[Sequence[Outcome]], None]
 
 
+class Processes(dict[str, tuple[Cache, Home]]):
+    """The two processes of each artifact, by its policy; made when they are first asked for."""
+
+    def __init__(self, policy: Callable[[str], Policy]) -> None:
+        super().__init__()
+        self._policy = policy
+        self._by_policy: dict[int, tuple[Cache, Home]] = {}
+
+    def __missing__(self, artifact: str) -> tuple[Cache, Home]:
+        policy = self._policy(artifact)
+        pair = self._by_policy.get(id(policy))
+        if pair is None:
+            pair = self._by_policy[id(policy)] = (Cache(policy, HOME), Home(policy))
+        self[artifact] = pair
+        return pair
+
+
 class Exchange:
     """The caches of this process, the store, and what goes between them."""
 
@@ -82,10 +99,9 @@ class Exchange:
         self.agents: dict[Address, Caches] = {}
         #: The version of each artifact that this process had last: one content for all its agents.
         self.held: dict[str, ReferenceType[Held]] = {}
-        self._policy = policy
+        #: What every agent's cache of an artifact is, and what its home is.
+        self.processes = Processes(policy)
         self._artifacts_max = artifacts_max
-        self._processes: dict[str, tuple[Cache, Home]] = {}
-        self._by_policy: dict[int, tuple[Cache, Home]] = {}
         #: When the next timer of a home is due, on this process's monotonic clock.
         self._due: dict[str, float] = {}
         self._fetching = threading.Lock()
@@ -96,20 +112,6 @@ class Exchange:
         self._listeners = 0
         self.closed = threading.Event()
         self._growth: list[Callable[[], None]] = []
-
-    def cache(self, artifact: str) -> Cache:
-        """The process that every agent's cache of `artifact` is."""
-        return self._pair(artifact)[0]
-
-    def _pair(self, artifact: str) -> tuple[Cache, Home]:
-        pair = self._processes.get(artifact)
-        if pair is None:
-            policy = self._policy(artifact)
-            pair = self._by_policy.get(id(policy))
-            if pair is None:
-                pair = self._by_policy[id(policy)] = (Cache(policy, HOME), Home(policy))
-            self._processes[artifact] = pair
-        return pair
 
     # To homes.
 
@@ -166,7 +168,7 @@ class Exchange:
             outcomes = [
                 turn(
                     tx,
-                    self._pair(artifact)[1],
+                    self.processes[artifact][1],
                     artifact,
                     inbox,
                     local=self.agents,
@@ -212,8 +214,9 @@ class Exchange:
                         if caches is None:
                             continue
                         if post.message is not sent:  # one invalidation goes to many
-                            sent = post.message
-                            whole = self._whole(artifact, sent, outcome.contents)
+                            sent = whole = post.message
+                            if isinstance(sent, CARRIERS):
+                                whole = self._whole(artifact, sent, outcome.contents)
                             received: Receive[ToCache] = Receive(HOME, whole)
                         for reply in caches.receive(artifact, received, now):
                             replies.setdefault(artifact, []).append((post.dst, reply))

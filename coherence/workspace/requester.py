@@ -94,12 +94,13 @@ class Requester:
             if outcomes[0].actions[-1] == "Late" and self._is_superseded(artifact, sent[-1]):
                 self._supersede()
             self._hand_over(outcomes, artifact)
-            with exchange.lock:
-                if outcomes[0].absent:
-                    caches.unknown(artifact)
-                if wait is not None and caches.state(artifact).at in ASKING:
-                    caches.timers[artifact, DEADLINE] = wait
-                return caches.answers.pop(artifact, None)
+            if outcomes[0].absent or wait is not None:
+                with exchange.lock:
+                    if outcomes[0].absent:
+                        caches.unknown(artifact)
+                    if wait is not None and caches.state(artifact).at in ASKING:
+                        caches.timers[artifact, DEADLINE] = wait
+            return caches.answers.pop(artifact, None)
 
     def ask_both(self, first: Ask, second: Ask) -> tuple[str, Refused] | None:
         """Two commits in one transaction: which was refused, and neither is made; or None.
@@ -148,7 +149,7 @@ class Requester:
         from now: whatever wake-up was lost, a grant is found while it lives, and a holder that is
         gone is found out soon after its lease.
         """
-        lease_s = self.exchange.cache(artifact).policy.grant_lease
+        lease_s = self.exchange.processes[artifact][0].policy.grant_lease
         due = [
             self.caches.deadline(artifact),
             self.exchange.due(artifact),
@@ -283,7 +284,7 @@ class Requester:
 
     def _is_superseded(self, artifact: str, message: object) -> bool:
         if isinstance(message, PutM):
-            policy = self.exchange.cache(artifact).policy
+            policy = self.exchange.processes[artifact][0].policy
             return policy.visibility is Visibility.LAZY  # else it may be pending
         return isinstance(message, GetS | GetM)
 

@@ -123,7 +123,7 @@ class Workspace:
             if there is not None and there[0].fault is None:
                 return there
             session = self._store.join(name)
-            caches = Caches(name, session, self._exchange.cache, self._recorder)
+            caches = Caches(name, session, self._exchange.processes, self._recorder)
             requester = Requester(self._exchange, caches)
             operations = Writing(caches, self.limits, self.identity)
             with self._exchange.lock:
