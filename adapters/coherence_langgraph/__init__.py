@@ -12,8 +12,8 @@ the state instead of texts.  `artifact_tools` are for ``ToolNode`` and ``create_
 `coherence_langgraph.middleware`, which needs the package langchain, tells a model what changed.
 """
 
+from coherence.context.references import ArtifactRefs, RefsClash, newest_refs
 from coherence_langgraph.framework import FrameworkMissing
-from coherence_langgraph.refs import ArtifactRefs, RefsClash, newest_refs
 from coherence_langgraph.store import CoherentItem, CoherentStore
 from coherence_langgraph.tools import artifact_tools
 

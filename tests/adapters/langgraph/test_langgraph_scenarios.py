@@ -133,7 +133,7 @@ def test_exclusive_edit_with_a_waiter(graph, store):
     held = threading.Event()
 
     def holds(state, runtime):
-        with store.member()[0].edit("proj/plan.md") as draft:
+        with runtime.store.desk().agent() as me, me.edit("proj/plan.md") as draft:
             held.set()
             while not store.workspace.row("proj/plan.md").row.state.queue:
                 assert waiter.is_alive()

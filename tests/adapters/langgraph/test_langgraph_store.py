@@ -27,8 +27,8 @@ from coherence import (
     UnknownVersion,
     Workspace,
 )
+from coherence.context.values import item_of, name_of
 from coherence_langgraph import CoherentStore
-from coherence_langgraph.codec import artifact_name, item_of
 
 NS = ("proj",)
 RETRY = RetryPolicy(max_attempts=50, initial_interval=0.001, max_interval=0.01, retry_on=Conflict)
@@ -142,7 +142,7 @@ def test_a_task_is_forgotten_with_its_run():
     for _ in range(3):
         ten_adders(store, retry=RETRY).invoke({}, {"max_concurrency": 10})
     gc.collect()
-    assert len(store._readers) <= 1
+    assert len(store.items._readers) <= 1
 
 
 def test_a_version_can_be_taken_up_again(store):
@@ -351,7 +351,7 @@ def test_a_text_is_an_artifact_that_any_framework_reads():
      "\u3000x", "a@b:c", "x" * 150],
 )  # fmt: skip
 def test_any_key_is_an_artifact(key):
-    assert item_of(artifact_name(("a", "b"), key)) == (("a", "b"), key)
+    assert item_of(name_of(("a", "b"), key)) == (("a", "b"), key)
     store = CoherentStore("memory://")
     store.put(("a", "b"), key, {"n": 1})
     assert store.get(("a", "b"), key).value == {"n": 1}

@@ -1,9 +1,11 @@
-"""References in the graph's state instead of texts: small checkpoints, and no race on a channel."""
+"""References in a framework's state instead of texts: small, and no race between tasks."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
-from coherence import Ref
+from coherence.refs import Ref
 from messaging.errors import CallerError
 
 
@@ -25,4 +27,4 @@ def newest_refs(state: Mapping[str, str], update: Mapping[str, str]) -> dict[str
 
 
 ArtifactRefs: TypeAlias = Annotated[dict[str, str], newest_refs]
-"""The type of a state's channel: ``refs: ArtifactRefs``, with values such as ``item.ref``."""
+"""The type of a state's channel: ``refs: ArtifactRefs``, with values such as ``plan.md@3``."""

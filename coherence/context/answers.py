@@ -1,0 +1,79 @@
+"""What a model is told: of a read, of a change by somebody else, of a call that was refused.
+
+Every text here is a prompt: it says what is, and what to do next, in as few words as will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from coherence.contents import Kind
+from coherence.context.evidence import passage
+from coherence.errors import BadArgument, UnknownArtifact
+from coherence.refs import Ref
+from coherence.workspace.conflict import Conflict
+from coherence.workspace.view import Served, View
+from coherence.workspace.workspace import Workspace
+from messaging.errors import ToolkitError
+
+#: The first line of a message that says what has changed.
+NOTICE = "[shared artifacts]"
+NAMES_SHOWN_MAX = 50
+
+
+def shown(view: View) -> str:
+    """What a model is given of a version: all of it, or what it lacks, under a seal.
+
+    Raises `InvalidContent` where the artifact holds bytes.
+    """
+    text = view.changes if view.served is Served.DELTA else view.for_prompt()
+    return passage(view.ref, text, view.have)
+
+
+def notice(workspace: Workspace, shown: Iterable[Ref]) -> str:
+    """A last message for a model that was shown these versions; empty where none has changed.
+
+    It does not name the version that is current: nobody can then claim to have it.  Raises
+    `WorkspaceClosed`, `StoreFault`.
+    """
+    news = list(filter(None, (_news(workspace, ref) for ref in shown)))
+    return "\n".join([NOTICE, *news]) if news else ""
+
+
+def _news(workspace: Workspace, ref: Ref) -> str:
+    there = workspace.row(ref.name)
+    if there is None or there.row.state.version <= ref.version:
+        return ""
+    last = workspace.history(ref.name)[-1]
+    what = "deleted" if last.handle.kind is Kind.TOMBSTONE else "changed"
+    return f"{ref.name} was {what} by {last.author}; you were last shown {ref}."
+
+
+def replacing(name: str, old: str, new: str) -> Callable[[str], str]:
+    """For `Agent.update`: replaces the passage `old`, which must be there exactly once.
+
+    What it gives raises `BadArgument`.
+    """
+
+    def replaced(text: str) -> str:
+        if (found := text.count(old)) != 1 or old == new:
+            what = f"the passage occurs {found} times in {name}"
+            raise BadArgument(
+                what if old != new else "old and new are the same",
+                remedy="read again, and give a passage that occurs exactly once",
+            )
+        return text.replace(old, new)
+
+    return replaced
+
+
+def refusal(error: ToolkitError, workspace: Workspace) -> str:
+    """Why a call was refused, in words that a model can act on."""
+    if isinstance(error, Conflict):
+        what, _, last = error.summary.rpartition("\n")  # the last line speaks to programs
+        return f'{what or last}\nNothing was written. Write both with base="{error.current}".'
+    if isinstance(error, UnknownArtifact):
+        names = workspace.names()
+        more = f", and {len(names) - NAMES_SHOWN_MAX} more" if len(names) > NAMES_SHOWN_MAX else ""
+        return f"{error.args[0]}. There are: {names[:NAMES_SHOWN_MAX]}{more}."
+    return str(error)

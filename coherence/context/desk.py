@@ -1,0 +1,45 @@
+"""Where one agent works: it does one thing at a time, though a framework calls its tools at once.
+
+A desk outlasts what sits at it: an agent that has left, or was superseded by another process, joins
+again with the next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from coherence.workspace.agent import Agent
+from coherence.workspace.aio import AsyncAgent, AsyncWorkspace
+from coherence.workspace.workspace import Workspace
+
+
+class Desk:
+    """For threads.  Raises `InvalidName`, `WorkspaceClosed`: now, not when it is used."""
+
+    def __init__(self, workspace: Workspace, agent: str) -> None:
+        self.workspace, self.name = workspace, workspace.agent(agent).name
+        #: Held during a call; a thread may hold it again.
+        self.turn = threading.RLock()
+
+    @contextmanager
+    def agent(self) -> Iterator[Agent]:
+        """The agent, until the block ends."""
+        with self.turn:
+            yield self.workspace.agent(self.name)
+
+
+class AsyncDesk:
+    """For tasks of one event loop.  Raises as `Desk` does."""
+
+    def __init__(self, workspace: Workspace, agent: str) -> None:
+        self._name = workspace.agent(agent).name
+        self.workspace, self._turn = AsyncWorkspace(workspace), asyncio.Lock()
+
+    @asynccontextmanager
+    async def agent(self) -> AsyncIterator[AsyncAgent]:
+        """The agent, until the block ends."""
+        async with self._turn:
+            yield await self.workspace.agent(self._name)

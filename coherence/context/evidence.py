@@ -1,0 +1,159 @@
+"""What a conversation proves: which version of which artifact it holds, whole.
+
+Nobody's word is taken for it.  Messages are trimmed, summarised, masked, loaded into another
+process.  So every text that is shown to a model bears a seal over workspace, version and text, and
+counts only as long as all of it is there, what it builds on included.
+
+A passage is written ``<artifact ref="plan.md@3" since="plan.md@2" chars="17" seal="...">``, then
+the text and ``</artifact>``; without text where the model wrote it itself: its call has it.  What
+a text quotes is its own affair, for `chars` says how far it goes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from hashlib import blake2b
+from typing import Generic, NamedTuple, TypeVar
+
+from coherence.errors import BadRef
+from coherence.refs import Ref
+
+P = TypeVar("P", bound=Hashable)
+
+#: Seals stand in prompts, and are against accidents: one in four thousand million goes unseen.
+SEAL_BYTES = 4
+
+_TAG = re.compile(
+    r'<artifact ref="(?P<ref>[^"]+)"(?: since="(?P<since>[^"]+)")?'
+    r'(?: chars="(?P<chars>\d+)")? seal="(?P<seal>\w+)"/?>\n?'
+)
+_MENTION = re.compile(r'<artifact ref="(?P<ref>[^"]+)"')
+_END = "\n</artifact>"
+
+
+def seal(ref: Ref, since: Ref | str | None, text: str) -> str:
+    """What tells that `text` is what was shown as `ref`, to whom had `since` if that is given."""
+    said = "\0".join((ref.workspace, str(ref), str(since or ""), text))
+    return blake2b(said.encode("utf-8", "replace"), digest_size=SEAL_BYTES).hexdigest()
+
+
+def passage(ref: Ref, text: str, since: Ref | None = None) -> str:
+    """What shows a model a version: `text` is all of it, or what it lacks if it has `since`."""
+    said = f'ref="{ref}"' + f' since="{since}"' * (since is not None)
+    return f'<artifact {said} chars="{len(text)}" seal="{seal(ref, since, text)}">\n{text}{_END}'
+
+
+def written(ref: Ref, text: str) -> str:
+    """What tells a model that the text of its own call has become `ref`."""
+    return f'<artifact ref="{ref}" seal="{seal(ref, None, text)}"/>'
+
+
+class Evidence(Generic[P]):
+    """Weighs claims to be in a conversation, in its order; `P` is a place in the conversation.
+
+    A version is held where it was shown whole, or as a difference to one that is held.  A claim
+    that is not borne out takes nothing away from those that are.
+    """
+
+    def __init__(self, workspace: str) -> None:
+        self._workspace = workspace
+        self._chains: dict[str, tuple[P, ...]] = {}
+
+    def weigh_claim(self, claim: object, place: P, texts: Iterable[object]) -> None:
+        """Weigh what is said beside the texts of one place: see `coherence.context.calls.claim`.
+
+        What is no claim is ignored.
+        """
+        if isinstance(claim, dict) and claim.keys() >= {"ref", "have", "seal"}:
+            said = [(place, str(text)) for text in texts]
+            self.weigh(Ref.parse(claim["ref"]), claim["have"], claim["seal"], said)
+
+    def weigh(
+        self, ref: Ref, since: str, sealed: str, texts: Iterable[tuple[P, str]]
+    ) -> tuple[P, str] | None:
+        """The one of `texts` that bears out that `ref` is there, on top of `since`; or None."""
+        base = self._chains.get(since) if since else ()
+        if base is None:
+            return None
+        ours = Ref(ref.name, ref.version, self._workspace)
+        for place, text in texts:
+            if seal(ours, since, text) == sealed:
+                self._chains[str(ref)] = (*base, place)
+                return place, text
+        return None
+
+    @property
+    def held(self) -> dict[str, Ref]:
+        """Artifact -> the newest version that is held."""
+        refs = sorted(map(Ref.parse, self._chains), key=lambda ref: ref.version)
+        return {ref.name: Ref(ref.name, ref.version, self._workspace) for ref in refs}
+
+    @property
+    def needed(self) -> set[P]:
+        """The places that what is held is put together from."""
+        return {place for ref in self.held.values() for place in self._chains[str(ref)]}
+
+
+class Said(NamedTuple, Generic[P]):
+    """A text of a conversation, and where; `given` where a model gave it to a tool."""
+
+    place: P
+    text: str
+    given: bool = False
+
+
+Passage = tuple[P, str]
+"""A place and the passage in its text; an empty one stands for all of it."""
+
+
+def survey(
+    conversation: Iterable[Said[P]], workspace: str, *, drop: bool = True
+) -> tuple[dict[str, Ref], Mapping[Passage[P], str]]:
+    """The newest version of each artifact that a conversation holds whole, and notes on passages.
+
+    The notes are to stand for what is of no use, since what it builds on is not there; and with
+    `drop` for what is superseded.  Put where they belong they change nothing in what is held.
+    """
+    evidence = Evidence[tuple[P, str]](workspace)
+    whole: dict[Passage[P], Ref] = {}
+    torn: dict[Passage[P], Ref] = {}
+    given: list[tuple[Passage[P], str]] = []
+    for place, text, is_given in conversation:
+        if is_given:
+            given.append(((place, ""), text))
+            continue
+        at = 0
+        while tag := _TAG.search(text, at):
+            at = tag.end()
+            if (ref := _ref(tag["ref"])) is None:
+                continue
+            body = text[at : at + int(tag["chars"] or 0)]
+            end = at + len(body)
+            here = (place, tag.group() + body + _END * text.startswith(_END, end))
+            texts = [(here, body)] if tag["chars"] is not None else reversed(given)
+            found = evidence.weigh(ref, tag["since"] or "", tag["seal"], texts)
+            if found is None:
+                torn[here] = ref
+                continue
+            at = end  # what it quotes is its own affair
+            whole[found[0]] = ref
+    held, needed = evidence.held, evidence.needed
+    notes = {p: f"[{ref} is superseded]" for p, ref in whole.items() if drop and p not in needed}
+    for where, ref in torn.items():
+        if ref.name not in held or held[ref.name].version < ref.version:
+            notes[where] = f"[{ref} is not in this conversation: read it again]"
+    return held, notes
+
+
+def mentioned(texts: Iterable[str]) -> dict[str, Ref]:
+    """Artifact -> the newest version that a passage in `texts` is of, be it whole or not."""
+    found = [ref for text in texts for tag in _MENTION.finditer(text) if (ref := _ref(tag["ref"]))]
+    return {ref.name: ref for ref in sorted(found, key=lambda ref: ref.version)}
+
+
+def _ref(text: str) -> Ref | None:
+    try:
+        return Ref.parse(text)
+    except BadRef:
+        return None

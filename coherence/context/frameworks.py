@@ -1,0 +1,33 @@
+"""Says what to do where an agent framework is not there, or in a release that nobody has tried."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from messaging.errors import EnvironmentFault
+
+Release = tuple[int, ...]
+
+
+class FrameworkMissing(EnvironmentFault, ImportError):
+    """A framework is not installed, or in a release that its adapter does not know."""
+
+
+def require(distribution: str, install: str, oldest: Release, below: Release) -> None:
+    """Do nothing where `distribution` is there, in a release from `oldest` to before `below`.
+
+    Reads what is installed and loads none of it.  Raises `FrameworkMissing`, which says what to
+    `install`.
+    """
+    remedy = f"pip install {install}"
+    try:
+        found = version(distribution)
+    except PackageNotFoundError as error:
+        raise FrameworkMissing(f"{distribution} is not installed", remedy=remedy) from error
+    if not oldest <= tuple(int(n) for n in found.split(".") if n.isdecimal()) < below:
+        span = f"from {_shown(oldest)} to before {_shown(below)}"
+        raise FrameworkMissing(f"{distribution} {span} is needed, not {found}", remedy=remedy)
+
+
+def _shown(release: Release) -> str:
+    return ".".join(map(str, release))

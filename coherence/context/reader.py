@@ -1,0 +1,131 @@
+"""What one task has read, so that what it puts compares with that.
+
+Frameworks with a store of items have no versions in their calls: a task gets, works, and puts.  The
+version that a put is derived from is the one that this task has read; what becomes of a put that
+lost is said by `OnConflict`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias, get_args
+
+from coherence.contents import Content
+from coherence.context.desk import Desk
+from coherence.context.values import merged
+from coherence.errors import BadArgument, UnknownArtifact
+from coherence.messages import Version
+from coherence.refs import Ref
+from coherence.workspace.conflict import Conflict
+from coherence.workspace.view import Served, View
+from coherence.workspace.workspace import Workspace
+
+#: What becomes of a put that lost: it is refused with `Conflict`; or merged where the two changed
+#: different fields or lines, else refused; or it replaces what it has not seen.
+OnConflict: TypeAlias = Literal["raise", "merge", "overwrite"]
+
+Tell: TypeAlias = Callable[[dict[str, str]], object]
+"""Where events go: ``{"coherence": "hit" | "fill" | "publish" | "conflict", "ref", "agent"}``."""
+
+
+def check_on_conflict(given: object) -> None:
+    """Raises `BadArgument` where it is no `OnConflict`."""
+    if given not in get_args(OnConflict):
+        raise BadArgument(f"on_conflict is {given!r}", remedy="raise, merge or overwrite")
+
+
+class Reader:
+    """One task of the agent at `desk`, whose turn each call takes."""
+
+    def __init__(self, desk: Desk, tell: Tell | None = None) -> None:
+        with desk.agent() as agent:
+            self._agent = agent
+        self.desk, self.tell = desk, tell
+        #: Artifact -> the version that this task has read or written last, 0 where there was none.
+        self.bases: dict[str, Version] = {}
+
+    def get(self, name: str) -> View | None:
+        """The current version, or None where there is none.  Raises as `Agent.read` does."""
+        with self.desk.turn:
+            try:
+                view = self._agent.read(name)
+            except UnknownArtifact:
+                self.bases[name] = 0
+                return None
+            self.bases[name] = view.ref.version
+            if self.tell is not None:
+                self._note("hit" if view.served is Served.HIT else "fill", view.ref)
+            return view
+
+    def get_version(self, ref: Ref) -> View:
+        """The version that `ref` names.  Raises `UnknownArtifact`, `UnknownVersion`."""
+        with self.desk.turn:
+            view = self._agent.read(ref.name, version=ref.version)
+            self.bases[ref.name] = ref.version
+            return view
+
+    def put(
+        self, name: str, content: Content | None, on_conflict: OnConflict
+    ) -> tuple[Ref, Content | None]:
+        """Publish `content`, or delete where it is None; what was published, both works merged.
+
+        Replaces whatever is there where this task has not read it.  Raises as `Agent.write` and
+        `Agent.delete` do.
+        """
+        with self.desk.turn:
+            base = None if on_conflict == "overwrite" else self.bases.get(name)
+            while True:
+                try:
+                    ref = self._publish(name, content, base)
+                    break
+                except Conflict as conflict:
+                    self._note("conflict", conflict.current)
+                    if content is None or on_conflict != "merge":
+                        raise
+                    content = both(conflict)
+                    if content is None:
+                        raise
+                    base = conflict.current.version
+            self.bases[name] = 0 if content is None else ref.version
+            self._note("publish", ref)
+            return ref, content
+
+    def _publish(self, name: str, content: Content | None, base: Version | None) -> Ref:
+        how: Any = {"expect": base, "overwrite": base is None}
+        if content is None:
+            return self._agent.delete(name, **how)
+        return self._agent.write(name, content, **how)
+
+    def _note(self, event: str, ref: Ref) -> None:
+        if self.tell is not None:
+            self.tell({"coherence": event, "ref": str(ref), "agent": self._agent.name})
+
+
+def both(conflict: Conflict) -> Content | None:
+    """A content with both changes; None where both changed one field, or the same lines."""
+    base, yours, theirs = conflict.base, conflict.yours, conflict.theirs
+    if isinstance(yours, str) or isinstance(theirs, str) or not (yours and theirs):
+        return conflict.merge()
+    if base is None and conflict.base_version:
+        return None
+    return merged(base or b"", yours, theirs)
+
+
+class Dates:
+    """When versions were made.  Answers are remembered: what was made does not change."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        # A workspace in memory goes by a clock without an epoch, every other by a wall clock.
+        timeless = workspace.identity.startswith("memory-")
+        self._epoch = time.time() - time.monotonic() if timeless else 0.0  # noqa: TID251 - shown
+        #: (artifact, version) -> when the first version that is kept was made, and this one.
+        self.of = lru_cache(maxsize=65_536)(self._of)
+
+    def _of(self, name: str, version: Version) -> tuple[datetime, datetime]:
+        past = [e.at for e in self._workspace.history(name) if e.version <= version]
+        first, last = (datetime.fromtimestamp(at + self._epoch, UTC) for at in (past[0], past[-1]))
+        return first, last
