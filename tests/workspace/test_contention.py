@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from coherence import Conflict, Workspace
 
 CONTENDER = Path(__file__).with_name("contenders.py")
+#: How long a process is killed every second.
+KILL_S = int(os.environ.get("KILL_S", "10"))
 
 
 def together(works):
@@ -105,13 +109,20 @@ class Contender:
     def __init__(self, url: str, name: str, count: int, lease_s: float = 5.0) -> None:
         self.name = name
         self.acknowledged: list[str] = []
+        #: The longest that it went without an acknowledgement.
+        self.gap_s = 0.0
         command = [sys.executable, str(CONTENDER), url, name, str(count), str(lease_s)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
     def _read(self) -> None:
+        last = monotonic()
         for line in self.process.stdout:
+            now = monotonic()
+            if self.acknowledged:  # not before it was ready
+                self.gap_s = max(self.gap_s, now - last)
+            last = now
             self.acknowledged.append(line.strip())
 
     def finish(self) -> list[str]:
@@ -161,11 +172,46 @@ def test_processes_that_are_killed_lose_nothing(rooms, kills):
     for contender in steady:
         acknowledged += contender.finish()
         assert contender.process.returncode == 0, "a survivor hangs or fails"
-    lines = ledger(rooms.url)
+    check_ledger(rooms.url, acknowledged, kills)
+
+
+def check_ledger(url, acknowledged, kills):
+    """Every acknowledged line is there once, and a new process starts as if nothing was."""
+    lines = ledger(url)
     assert len(lines) == len(set(lines)), "a line is there twice"
     missing = set(acknowledged) - set(lines)
     assert not missing, f"acknowledged and lost: {missing}"
     unacknowledged = set(lines) - set(acknowledged)
     assert len(unacknowledged) <= kills, "at most the write under way when each was killed"
-    newcomer = Contender(rooms.url, "newcomer", 3)
+    newcomer = Contender(url, "newcomer", 3)
     assert len(newcomer.finish()) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(KILL_S + 200)
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_a_process_is_killed_every_second(rooms):
+    """Four contend, the oldest is killed and another comes, at the pace of a clock: `KILL_S`."""
+    if rooms.store == "memory" or rooms.apart:
+        pytest.skip("each process has its own workspace as it is")
+    names = (f"p{number}" for number in range(10**6))
+    live = [Contender(rooms.url, next(names), 10**6, 0.5) for _ in range(4)]
+    gone = []
+    for _ in range(KILL_S):
+        threading.Event().wait(1.0)  # the pace is what is asked for
+        assert [each.process.poll() for each in live] == [None] * 4, "a survivor gave up"
+        gone.append(live.pop(0))
+        gone[-1].process.send_signal(signal.SIGKILL)
+        live.append(Contender(rooms.url, next(names), 10**6, 0.5))
+    for survivor in live:
+        so_far = len(survivor.acknowledged)
+        while len(survivor.acknowledged) == so_far:
+            assert survivor.process.poll() is None
+            threading.Event().wait(0.001)  # nobody else says that it has got so far
+    for survivor in live:
+        survivor.process.send_signal(signal.SIGKILL)
+    gone += live
+    acknowledged = [line for each in gone for line in each.finish()]
+    check_ledger(rooms.url, acknowledged, len(gone))
+    longest = max(each.gap_s for each in gone)
+    sys.stdout.write(f"{len(gone)} killed, {len(acknowledged)} lines, silent {longest:.2f} s\n")
