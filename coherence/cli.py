@@ -9,16 +9,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from coherence.cli_watch import Style, changes, console, shown, when
 from coherence.contents import Content, Kind
 from coherence.errors import BadRef, InvalidName, UnknownArtifact, UnknownVersion
 from coherence.refs import Ref, check_name
@@ -42,7 +41,6 @@ Url = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 TEAM = "sqlite:///team.db"
-WATCH_S = 60.0
 
 
 @contextmanager
@@ -77,12 +75,12 @@ def status(url: Url = TEAM, json: Json = False) -> None:
         return
     agents = Table("agent", "session", "since", title="Agents")
     for member in members:
-        agents.add_row(member.agent, str(member.session), _when(member.since))
+        agents.add_row(member.agent, str(member.session), when(member.since))
     artifacts = Table("artifact", "bytes", "state", "copies at", "grant", "waiting")
     artifacts.title = "Artifacts"
     for name, row in rows.items():
         home, shown = row.state, _shown(row)
-        grant = f"{home.owner} until {_when(row.timers[0][1])}" if home.owner and row.timers else ""
+        grant = f"{home.owner} until {when(row.timers[0][1])}" if home.owner and row.timers else ""
         artifacts.add_row(
             f"{name}@{home.version}",
             str(len(home.content)),
@@ -91,7 +89,7 @@ def status(url: Url = TEAM, json: Json = False) -> None:
             grant or home.owner,
             " ".join(shown["queue"]),
         )
-    Console().print(agents, artifacts)
+    console().print(agents, artifacts)
 
 
 @app.command("log")
@@ -114,7 +112,7 @@ def log_(
         what = "deleted" if entry.handle.kind is Kind.TOMBSTONE else f"{len(entry.handle)} bytes"
         pinned = "  pinned" if entry.pinned else ""
         ref = f"{each}@{entry.version}"
-        typer.echo(f"{_when(entry.at)}  {ref:30} {entry.author:16} {what}{pinned}")
+        typer.echo(f"{when(entry.at)}  {ref:30} {entry.author:16} {what}{pinned}")
 
 
 @app.command()
@@ -148,28 +146,26 @@ def watch(
     url: Url = TEAM,
     since: Annotated[int, typer.Option(help="From that line of the log on; -1: from now.")] = -1,
     count: Annotated[int, typer.Option(help="End after so many changes; 0: never.")] = 0,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines, on a terminal too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="A JSON object on each line.")] = False,
 ) -> None:
-    """Versions as they are published, until interrupted."""
-    console, seen = Console(), 0
+    """Versions as they are published, until interrupted: a table that is kept up to date.
+
+    Where the output is no terminal, a line each.
+    """
+    style = Style.JSON if json else Style.PLAIN
+    if not (json or plain) and console().is_terminal:
+        style = Style.LIVE
     with _reported():
         # To be rung it has to say where the bell is: not read-only, but nobody waits for it.
         store = open_store(url, create=False)
         try:
             place = store.head() if since < 0 else since
-            while True:
-                changes = store.since(place)
-                if changes.gap:
-                    console.print("[yellow]... some changes are no longer in the log[/]")
-                for change in changes.entries:
-                    if change.version and fnmatchcase(change.artifact, pattern):
-                        ref = f"{change.artifact}@{change.version}"
-                        console.print(f"[dim]{_when(change.at)}[/] [bold]{ref}[/] {change.author}")
-                        seen += 1
-                        if seen == count:
-                            return
-                place = changes.seq
-                if not changes.entries:
-                    store.wait(place, WATCH_S)
+            with shown(style, pattern) as show:
+                for number, seen in enumerate(changes(store, place, pattern), 1):
+                    show(seen)
+                    if number == count:
+                        return
         except KeyboardInterrupt:
             return
         finally:
@@ -289,10 +285,6 @@ def _shown(row: Row) -> dict[str, list[str]]:
         "owner": [home.owner] if home.owner else [],
         "queue": [waiter.cache for waiter in home.queue],
     }
-
-
-def _when(at: float) -> str:
-    return datetime.fromtimestamp(at).isoformat(" ", "seconds")
 
 
 def _print_json(value: object) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 import sys
 
@@ -30,8 +32,8 @@ def team(url):
         yield workspace
 
 
-def run(url, *words, code=0):
-    done = CliRunner().invoke(app, [words[0], "--store", url, *words[1:]])
+def run(url, *words, code=0, env=None):
+    done = CliRunner(env=env).invoke(app, [words[0], "--store", url, *words[1:]])
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     assert done.exit_code == code, done.output
@@ -79,6 +81,67 @@ def test_diff(team, url):
 def test_watch(team, url):
     shown = run(url, "watch", "plan*", "--since", "0", "--count", "2").stdout
     assert [line.split()[2] for line in shown.splitlines()] == ["plan.md@1", "plan.md@2"]
+
+
+def test_watch_in_json(team, url):
+    lines = run(url, "watch", "--json", "--since", "0", "--count", "5").stdout.splitlines()
+    shown = [json.loads(line) for line in lines]
+    assert [each["ref"] for each in shown][:2] == ["plan.md@1", "plan.md@2"]
+    assert {each["author"] for each in shown} == {"ann"}
+    assert [each["seq"] for each in shown] == sorted(each["seq"] for each in shown)
+
+
+TERMINAL = {"FORCE_COLOR": "1", "COLUMNS": "100", "LINES": "24", "TERM": "xterm"}
+
+
+def test_watch_on_a_terminal_keeps_one_table_up_to_date(team, url):
+    shown = run(url, "watch", "plan*", "--since", "0", "--count", "2", env=TERMINAL).stdout
+    rows = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).splitlines()
+    row = [line for line in rows if "plan.md" in line][-1]
+    assert [word.strip() for word in row.split("\u2502")][1:5] == ["plan.md", "2", "2", "ann"]
+    assert "1 changes" not in shown, "what comes at once is drawn at once"
+    assert "2 changes to 1 artifacts" in shown
+    plain = run(url, "watch", "plan*", "--since", "0", "--count", "2", "--plain", env=TERMINAL)
+    assert "\x1b" not in plain.stdout
+
+
+def test_watch_says_that_the_log_is_cut(team, url):
+    team._store._write.execute("DELETE FROM log WHERE seq <= 2")
+    shown = run(url, "watch", "plan*", "--since", "0", "--count", "1", "--json").stdout
+    assert json.loads(shown)["missed"]
+    assert "no longer" in run(url, "watch", "--since", "0", "--count", "1").stderr
+    assert "1 gaps" in run(url, "watch", "--since", "0", "--count", "1", env=TERMINAL).stdout
+
+
+def test_watch_waits_for_what_comes_and_ends_when_interrupted(team, url):
+    command = [sys.executable, "-m", "coherence", "watch", "--store", url, "--json"]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell's background job, as a test run may be, inherits that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as watching:
+        while not team._store._query("SELECT port FROM bell"):
+            assert watching.poll() is None
+        team.agent("ann").write("plan.md", "new")
+        assert json.loads(watching.stdout.readline())["ref"] == "plan.md@3"
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(60) == 0
+
+
+def test_names_are_shown_as_they_are(team, url):
+    """Of markup, too: whoever names an artifact does not write on the terminal."""
+    team.agent("[b]bob").write("[red]x[/b]", "text")
+    for words in (
+        ("status",),
+        ("log",),
+        ("watch", "[[]red*", "--since", "0", "--count", "1"),
+    ):
+        for env in (None, TERMINAL):
+            shown = run(url, *words, env=env).stdout
+            assert "[red]x[/b]" in shown
+            assert "[b]bob" in shown
 
 
 def test_check(team, url):

@@ -1,0 +1,157 @@
+"""What ``python -m coherence watch`` shows: a live table on a terminal, else lines, or JSON lines.
+
+Names come from whoever wrote: they are shown as they are, never taken for markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from enum import Enum, auto
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeAlias
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from coherence.stores.port import Change, Store
+
+#: How long one wait for the store lasts; whatever wake-up was lost costs no more.
+WATCH_S = 60.0
+#: Lines of a terminal that are no rows of the table: its head, its frame, and the prompt after it.
+FRAME = 7
+
+
+class Seen(NamedTuple):
+    """A change."""
+
+    change: Change
+    #: Some that came before it are no longer in the log.
+    missed: bool
+    #: The next is at hand already.
+    more: bool
+
+
+class Show(Protocol):
+    """Shows changes as they come."""
+
+    def __call__(self, seen: Seen) -> None:
+        """One more."""
+        ...
+
+
+class Style(Enum):
+    """How changes are shown."""
+
+    #: A table of what changed last, kept up to date in place.
+    LIVE = auto()
+    #: A line each.
+    PLAIN = auto()
+    #: A JSON object on a line each.
+    JSON = auto()
+
+
+Shown: TypeAlias = AbstractContextManager[Show]
+
+
+def console() -> Console:
+    """A console that prints text as it is."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def when(at: float) -> str:
+    """A moment of the store's clock, for a reader."""
+    return datetime.fromtimestamp(at).isoformat(" ", "seconds")
+
+
+def changes(store: Store, place: int, pattern: str) -> Iterator[Seen]:
+    """What is published to artifacts that match `pattern`, after `place` in the log; never ends."""
+    missed = False
+    while True:
+        found = store.since(place)
+        missed = missed or found.gap
+        wanted = [
+            change
+            for change in found.entries
+            if change.version and fnmatchcase(change.artifact, pattern)
+        ]
+        for number, change in enumerate(wanted, 1):
+            yield Seen(change, missed, number < len(wanted))
+            missed = False
+        place = found.seq
+        if not found.entries:
+            store.wait(place, WATCH_S)
+
+
+def shown(style: Style, pattern: str) -> Shown:
+    """What shows changes in that style, while its block runs."""
+    return {Style.LIVE: _live, Style.PLAIN: _plain, Style.JSON: _json}[style](pattern)
+
+
+@contextmanager
+def _plain(pattern: str) -> Iterator[Show]:
+    def show(seen: Seen) -> None:
+        change = seen.change
+        if seen.missed:
+            typer.echo("... some changes are no longer in the log", err=True)
+        ref = f"{change.artifact}@{change.version}"
+        typer.echo(f"{when(change.at)}  {ref:30} {change.author}")
+
+    yield show
+
+
+@contextmanager
+def _json(pattern: str) -> Iterator[Show]:
+    def show(seen: Seen) -> None:
+        change = seen.change
+        line = {
+            "ref": f"{change.artifact}@{change.version}",
+            "author": change.author,
+            "at": change.at,
+            "seq": change.seq,
+            "missed": seen.missed,
+        }
+        typer.echo(msgspec.json.encode(line).decode())
+
+    yield show
+
+
+@contextmanager
+def _live(pattern: str) -> Iterator[Show]:
+    screen = console()
+    last: dict[str, tuple[Change, int]] = {}
+    total = 0
+    gaps = 0
+
+    def table() -> Table:
+        rows = max(1, screen.height - FRAME)
+        made = Table("artifact", "version", "changes", "by", "at", title=f"Changes to {pattern}")
+        for change, count in islice(reversed(last.values()), rows):
+            version = str(change.version)
+            made.add_row(change.artifact, version, str(count), change.author, when(change.at))
+        lost = f", and {gaps} gaps in the log" if gaps else ""
+        made.caption = f"{total} changes to {len(last)} artifacts{lost}"
+        return made
+
+    # By hand: what does not change need not be drawn, and no thread needs to do it.
+    with Live(table(), console=screen, auto_refresh=False) as live:
+
+        def show(seen: Seen) -> None:
+            nonlocal total, gaps
+            total += 1
+            gaps += seen.missed
+            change = seen.change
+            _, count = last.pop(change.artifact, (change, 0))
+            last[change.artifact] = (change, count + 1)
+            if not seen.more:
+                live.update(table(), refresh=True)
+
+        try:
+            yield show
+        finally:
+            live.update(table())
