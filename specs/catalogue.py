@@ -40,6 +40,8 @@ class Case:
     depth: int | None = None
     #: States left by symmetry reduction.
     orbits: int | None = None
+    #: States left by partial-order reduction; None where it is refused.
+    por: int | None = None
     #: "fast" (seconds at most, run by every test run), "medium" or "slow" (minutes).
     time: str = "fast"
 
@@ -47,22 +49,27 @@ class Case:
         constants = ", ".join(f"{key}={value}" for key, value in self.constants.items())
         return f"{self.name}({constants})"
 
-    def differences(self, result: Result, *, symmetry: bool = False) -> list[str]:
-        """How a result departs from what is pinned; empty where it does not."""
+    def differences(
+        self, result: Result, *, symmetry: bool = False, por: bool = False
+    ) -> list[str]:
+        """How a result departs from what is pinned; empty where it does not.
+
+        `symmetry` and `por` say how the search was reduced; counterexamples under `por` may be
+        longer than the shortest.
+        """
         found = []
         if result.verdict is not self.expect:
             found.append(f"verdict: {result.verdict.value}, pinned {self.expect.value}")
         if self.violates and self.violates not in violated(result):
             found.append(f"violated: {violated(result) or 'nothing'}, pinned {self.violates!r}")
         path = result.counterexample
-        if self.steps is not None and path is not None and len(path) != self.steps:
+        if self.steps is not None and path is not None and len(path) != self.steps and not por:
             found.append(f"counterexample: {len(path)} steps, pinned {self.steps}")
-        if symmetry:
-            if self.orbits is not None and result.distinct != self.orbits:
-                found.append(f"orbits: {result.distinct:,}, pinned {self.orbits:,}")
-            return found
-        for key in PINNED:
-            pinned, got = getattr(self, key), getattr(result, key)
+        counts = {key: getattr(result, key) for key in PINNED}
+        if symmetry or por:
+            counts = {"orbits" if symmetry else "por": result.distinct}
+        for key, got in counts.items():
+            pinned = getattr(self, key)
             if pinned is not None and got != pinned:
                 found.append(f"{key}: {got:,}, pinned {pinned:,}")
         return found

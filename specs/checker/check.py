@@ -26,10 +26,12 @@ def check(
     engine: Engine = "auto",
     budget: Budget | None = None,
     symmetry: bool = False,
+    por: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Result:
     """Check every property of `model`.
 
+    `symmetry` and `por` reduce the search: see `specs.checker.symmetry` and `specs.checker.por`.
     Raises `ModelError` for a model that cannot be explored, `PropertyError` where a predicate gives
     no answer, and `UsageError` for a request that makes no sense (symmetry with liveness, say).
     Running out of budget and Ctrl-C raise nothing: the verdict is UNDETERMINED.
@@ -42,7 +44,10 @@ def check(
             remedy="a reduced graph merges behaviours that fairness tells apart; check without",
         )
     watch = Watch(budget or Budget(), on_progress)
-    found = _explore(model, engine, symmetry, watch)
+    if por:
+        found = _explore_partly(model, engine, symmetry, watch)
+    else:
+        found = _explore(model, engine, symmetry, watch)
     plain = model.model() if isinstance(model, Composite) else model
     findings = _findings(plain, found, watch)
     deadlock = None
@@ -90,6 +95,26 @@ def _explore(
     from specs.checker.table import explore as explore_tables
 
     return explore_tables(model, watch, engine=engine, symmetry=symmetry)
+
+
+def _explore_partly(
+    model: Model[Any, Any] | Composite[Any], engine: Engine, symmetry: bool, watch: Watch
+) -> Exploration:
+    if isinstance(model, Model):
+        raise UsageError(
+            f"{model.name!r} is a plain model: what its steps look at is not seen, so no "
+            "partial-order reduction",
+            remedy="give the model as a Composite or a System",
+        )
+    if symmetry:
+        raise UsageError("partial-order reduction with symmetry", remedy="one or the other")
+    if engine != "auto":
+        raise UsageError(
+            f"the {engine} engine does not reduce by partial order", remedy="engine='auto'"
+        )
+    from specs.checker.por import explore as explore_partly
+
+    return explore_partly(model, watch)
 
 
 def _overall(findings: Sequence[Finding], found: Exploration) -> Verdict:

@@ -55,9 +55,9 @@ class ReferenceExploration(Exploration):
         while self.parents[numbers[-1]] >= 0:
             numbers.append(self.parents[numbers[-1]])
         numbers.reverse()
-        moments = [Moment(None, self.states[numbers[0]])]
+        moments = [Moment(None, self.state(numbers[0]))]
         for number in numbers[1:]:
-            following = self.states[number]
+            following = self.state(number)
             action = next(
                 (a for a, s in self.model.successors(moments[-1].state) if s == following), None
             )
