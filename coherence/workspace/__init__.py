@@ -8,4 +8,5 @@ Read in this order::
     effects, reading, writing                 each operation once, as a generator
     agent, aio                                that drive them: by blocking, by awaiting
     workspace, keeper, changes                the front door, leases, watching
+    json                                      values in place of texts
 """
