@@ -8,6 +8,7 @@ out is noticed by whoever comes next.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from math import inf
 from typing import Any, NamedTuple, TypeAlias
 from weakref import ReferenceType
 
@@ -53,8 +54,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     posts: list[Send[ToCache]]
     #: What those posts bring: held already, and held on to, or fetched by the transaction.
     contents: dict[Version, Brought]
-    #: The action of each message that was handed in.
-    actions: list[str]
+    #: The action of the last message that was handed in.
+    action: str
     #: The version that was published, or 0, and what its writer holds of it.
     published: Version
     made: Held | None
@@ -103,40 +104,53 @@ def turn(
     else:
         before, revision = HomeState(), 0
         absent = not any(type(m) in (GetM, PutM) for _, m in inbox)
-    steps: list[tuple[Event[Any, Any], Step[HomeState]]] | None = None
+    steps: list[tuple[Event[Any, Any], Step[HomeState]]] = []
     if taken is not None and not absent:
-        steps = []
         taken.append(Taken(artifact, home.policy, before, timers, now, steps))
-    run = _Run(home, before, dict(timers) if timers else {}, now, steps)
-    armed = run.armed
-    if stored is None and not absent:
+    todo: Sequence[tuple[Address, ToHome | Timeout | Restart]] = inbox
+    if timers:
+        due = sorted((at, name) for name, at in timers if at <= now)
+        todo = [*(("", Timeout(name)) for _, name in due), *inbox]
+    elif stored is None and not absent:
         if tx.count() >= artifacts_max:
             raise QuotaExceeded(f"there are {artifacts_max} artifacts already")
         if home.policy.push_every is not None:
-            run.step(Restart())
-    if armed:
-        for _, name in sorted((at, name) for name, at in timers if at <= now):
-            if armed.get(name, now + 1) <= now:
-                del armed[name]
-                run.step(Timeout(name))
-    actions = []
+            todo = [("", Restart()), *inbox]
+    state = before
+    armed = dict(timers)
+    posts: list[Send[ToCache]] = []
     versions: list[tuple[Entry, Held]] = []
     published: Version = 0
     made: Held | None = None
-    author = ""
-    for src, asked in inbox:
-        if type(asked) is PutM:
-            content, version = asked.content, run.state.version
-            run.step(Receive(src, PutM(asked.serial, asked.base, asked.epoch, content.handle)))
-            if run.state.version > version:
-                published, made, author = run.state.version, content, src
-                versions.append((Entry(published, content.handle, src, now), content))
+    author = action = ""
+    for src, what in todo:
+        event: Event[Any, Any]
+        if type(what) is PutM:
+            event = Receive(src, PutM(what.serial, what.base, what.epoch, what.content.handle))
+        elif type(what) is Timeout:
+            if armed.get(what.name, inf) > now:
+                continue
+            del armed[what.name]
+            event = what
         else:
-            run.step(Receive(src, asked))
-        actions.append(run.action)
-    after = tuple(armed.items()) if armed else ()
-    if not absent and (run.state is not before or after != timers):
-        tx.save(artifact, Row(run.state, after), revision)
+            event = what if type(what) is Restart else Receive(src, what)
+        step = home.step(state, event, now)
+        if taken is not None:
+            steps.append((event, step))
+        if step.state.version > state.version and type(what) is PutM:
+            published, made, author = step.state.version, what.content, src
+            versions.append((Entry(published, made.handle, src, now), made))
+        state, action = step.state, step.action
+        for command in step.commands:
+            if type(command) is Send:
+                posts.append(command)
+            elif type(command) is SetTimer:
+                armed[command.name] = command.at
+            elif type(command) is CancelTimer:
+                armed.pop(command.name, None)
+    after = tuple(armed.items())
+    if not absent and (state is not before or after != timers):
+        tx.save(artifact, Row(state, after), revision)
     for entry, content in versions:
         previous = held_of(have, artifact, entry.version - 1)
         before_it = previous.content if previous is not None else None
@@ -144,12 +158,15 @@ def turn(
     here: list[Send[ToCache]] = []
     away: list[Post] = []
     contents: dict[Version, Brought] = {}
-    for post in run.posts:
-        message = post.message
+    message: ToCache | None = None
+    for post in posts:
         if post.dst not in local:
-            away.append(Post(post.dst, message))
+            away.append(Post(post.dst, post.message))
             continue
         here.append(post)
+        if post.message is message:  # one invalidation goes to many
+            continue
+        message = post.message
         if isinstance(message, CARRIERS) and message.content is not None:
             version = message.version
             if version != published and version not in contents:
@@ -160,7 +177,7 @@ def turn(
     if away or published:
         tx.append(artifact, published, author, away)
     due_s = min(armed.values()) - now if armed else None
-    return Outcome(artifact, here, contents, actions, published, made, due_s, absent)
+    return Outcome(artifact, here, contents, action, published, made, due_s, absent)
 
 
 def held_of(
@@ -170,37 +187,6 @@ def held_of(
     found = have.get(artifact)
     held = found() if found is not None else None
     return held if held is not None and held.ref.version == version else None
-
-
-class _Run:
-    """A home's state and timers as a transaction goes on."""
-
-    __slots__ = ("action", "armed", "home", "now", "posts", "state", "steps")
-
-    def __init__(
-        self,
-        home: Home,
-        state: HomeState,
-        armed: dict[str, float],
-        now: float,
-        steps: list[tuple[Event[Any, Any], Step[HomeState]]] | None,
-    ) -> None:
-        self.home, self.state, self.armed, self.now, self.steps = home, state, armed, now, steps
-        self.posts: list[Send[ToCache]] = []
-        self.action = ""
-
-    def step(self, event: Event[Any, Any]) -> None:
-        step = self.home.step(self.state, event, self.now)
-        self.state, self.action = step.state, step.action
-        if self.steps is not None:
-            self.steps.append((event, step))
-        for command in step.commands:
-            if type(command) is Send:
-                self.posts.append(command)
-            elif type(command) is SetTimer:
-                self.armed[command.name] = command.at
-            elif type(command) is CancelTimer:
-                self.armed.pop(command.name, None)
 
 
 def _content(tx: Transaction, artifact: str, version: Version) -> Content:

@@ -91,7 +91,7 @@ class Requester:
             except BaseException as error:
                 self._failed(error, [(artifact, left, before)])
                 raise
-            if outcomes[0].actions[-1] == "Late" and self._is_superseded(artifact, sent[-1]):
+            if outcomes[0].action == "Late" and self._is_superseded(artifact, sent[-1]):
                 self._supersede()
             self._hand_over(outcomes, artifact)
             if outcomes[0].absent or wait is not None:

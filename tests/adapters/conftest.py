@@ -60,13 +60,14 @@ def recorded(monkeypatch):
     """
     from msgspec.structs import replace
 
+    from coherence.directory import Home
     from coherence.messages import Granted, Loaded
     from coherence.workspace.caches import Caches
-    from coherence.workspace.homes import HOME, _Run
+    from coherence.workspace.homes import HOME
     from messaging.process import Respond
 
     recording = Recording()
-    cache_step, home_step = Caches._step, _Run.step
+    cache_step, home_step = Caches._step, Home.step
 
     def as_handle(command):
         if isinstance(command, Respond) and isinstance(command.result, Loaded | Granted):
@@ -76,15 +77,16 @@ def recorded(monkeypatch):
         return command
 
     def cache(self, artifact, event, now):
-        step = self._cache(artifact).step(self.state(artifact), event, now)
+        step = self._processes[artifact][0].step(self.state(artifact), event, now)
         step = replace(step, commands=tuple(map(as_handle, step.commands)))
         recording.steps.append((self.address, event, step))
         return cache_step(self, artifact, event, now)
 
-    def home(self, event):
-        recording.steps.append((HOME, event, self.home.step(self.state, event, self.now)))
-        home_step(self, event)
+    def home(self, state, event, now):
+        step = home_step(self, state, event, now)
+        recording.steps.append((HOME, event, step))
+        return step
 
     monkeypatch.setattr(Caches, "_step", cache)
-    monkeypatch.setattr(_Run, "step", home)
+    monkeypatch.setattr(Home, "step", home)
     return recording
