@@ -17,11 +17,11 @@ from crewai.hooks import InterceptionPoint, LLMCallHookContext, ToolCallHookCont
 from crewai.hooks.dispatch import get_scoped_hooks, scoped_hooks
 from pydantic_core import from_json
 
-from coherence import BadArgument, Ref, Workspace
-from coherence_crewai.tools import ArtifactTool, seal
+from coherence import BadArgument, Workspace
+from coherence.context.answers import NOTICE, notice
+from coherence.context.evidence import Said, mentioned, survey
+from coherence_crewai.tools import ArtifactTool
 from messaging.errors import ToolkitError
-
-NOTICE = "[shared artifacts]"
 
 
 @contextmanager
@@ -45,17 +45,19 @@ def coherence_hooks(crew: Crew, workspace: Workspace) -> Iterator[None]:
     def notify(context: LLMCallHookContext) -> None:
         messages = context.messages
         messages[:] = [m for m in messages if not str(m.get("content")).startswith(NOTICE)]
-        if ours(context) and (news := list(_news(messages, workspace))):
-            messages.append({"role": "user", "content": "\n".join([NOTICE, *news])})
+        with suppress(ToolkitError):  # the next call of a tool says what is wrong
+            shown = mentioned(map(_text, messages)).values()
+            if ours(context) and (news := notice(workspace, shown)):
+                messages.append({"role": "user", "content": news})
 
     def verify(context: ToolCallHookContext) -> None:
         called = [tool for tool in ours(context) if tool.name == context.tool_name]
         if any("have" in tool.args_schema.model_fields for tool in called):
             context.tool_input.pop("have", None)  # whatever fails below, no claim is believed
-            name = str(context.tool_input.get("name"))
             messages = getattr(getattr(context.agent, "agent_executor", None), "messages", [])
-            if version := _held(messages, workspace, name):
-                context.tool_input["have"] = f"{name}@{version}"
+            held, _ = survey(_said(messages), workspace.identity)
+            if ref := held.get(str(context.tool_input.get("name"))):
+                context.tool_input["have"] = str(ref)
 
     hooks: dict[InterceptionPoint, list[Any]] = {p: get_scoped_hooks(p) for p in InterceptionPoint}
     hooks[InterceptionPoint.PRE_MODEL_CALL].append(notify)
@@ -69,41 +71,19 @@ def _tools(*owners: Any) -> list[ArtifactTool]:
     return [tool for tool in tools if isinstance(tool, ArtifactTool)]
 
 
-def _news(messages: list[Any], workspace: Workspace) -> Iterator[str]:
-    """A line for each artifact that has a newer version than the newest that was shown."""
-    shown = re.findall(r'<artifact ref="([^"@]+)@(\d+)"', "\n".join(_texts(messages)))
-    newest = dict(sorted((name, int(version)) for name, version in shown))
-    for name, version in newest.items():
-        with suppress(ToolkitError):
-            last = workspace.history(name)[-1]
-            what = "was deleted" if last.handle.kind == "tombstone" else f"is now @{last.version}"
-            if last.version > version:
-                yield f"{name} {what}, by {last.author}; you were last shown {name}@{version}."
-
-
-def _held(messages: list[Any], workspace: Workspace, name: str) -> int:
-    """The newest version that is there whole, as it was shown or as the model wrote it; 0."""
-    tag = rf'<artifact ref="{re.escape(name)}@(\d+)"(?: since="(.+?)")? seal="(\w+)"'
-    passage = re.compile(rf"{tag}(?: written/>|>\n(.*?)\n</artifact>)", re.DOTALL)
-    wrote = list(_written(messages))
-    versions = {0: ""}
-    for version, since, said, body in passage.findall("\n".join(_texts(messages))):
-        ref = Ref(name, int(version), workspace.identity)
-        there = since in versions.values() and said in [seal(ref, since, t) for t in (body, *wrote)]
-        versions.update({ref.version: str(ref)} if there else {})
-    return max(versions)
-
-
-def _texts(messages: list[Any]) -> list[str]:
-    # What CrewAI quotes to the system is of steps that had messages of their own.
-    return [t for m in messages if isinstance(t := m.get("content"), str) and m["role"] != "system"]
-
-
-def _written(messages: list[Any]) -> Iterator[str]:
-    """The texts given to tools, whichever of the two ways the model calls them."""
-    inputs = [c["function"]["arguments"] for m in messages for c in m.get("tool_calls") or ()]
-    for text in _texts(messages):
+def _said(messages: list[Any]) -> Iterator[Said[int]]:
+    """What is in the conversation, whichever of the two ways the model calls its tools."""
+    for place, message in enumerate(messages):
+        text = _text(message)
+        inputs = [c["function"]["arguments"] for c in message.get("tool_calls") or ()]
         inputs += re.findall(r"Action Input:(.*?)(?=\nObservation:|\Z)", text, re.DOTALL)
-    for given in inputs:
-        with suppress(ValueError, TypeError, KeyError):
-            yield str(from_json(given)["text"])
+        for given in inputs:
+            with suppress(ValueError, TypeError, KeyError):
+                yield Said(place, str(from_json(given)["text"]), given=True)
+        yield Said(place, text)
+
+
+def _text(message: Any) -> str:
+    # What CrewAI quotes to the system is of steps that had messages of their own.
+    text = message.get("content") if message["role"] != "system" else None
+    return text if isinstance(text, str) else ""

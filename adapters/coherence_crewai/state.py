@@ -7,12 +7,12 @@ they share belongs in one artifact, and each changes it by a function of what is
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from coherence import InvalidContent, UnknownArtifact, Workspace
+from coherence.context.desk import Desk
 from coherence.refs import check_name
 
 S = TypeVar("S", bound=BaseModel)
@@ -27,7 +27,7 @@ class CoherentState(Generic[S]):
     """
 
     def __init__(self, workspace: Workspace, name: str, model: type[S], *, agent: str) -> None:
-        self._agent, self._turn = workspace.agent(agent), Lock()
+        self._desk = Desk(workspace, agent)
         self._name, self._model = check_name(name), model
 
     def read(self) -> S:
@@ -35,9 +35,9 @@ class CoherentState(Generic[S]):
 
         Raises `InvalidContent` where the artifact holds no such model.
         """
-        with self._turn:
+        with self._desk.agent() as agent:
             try:
-                return self._load(self._agent.read(self._name).text)
+                return self._load(agent.read(self._name).text)
             except UnknownArtifact:
                 return self._model()
 
@@ -53,8 +53,8 @@ class CoherentState(Generic[S]):
             change(state)
             return state.model_dump_json(indent=2)
 
-        with self._turn:
-            view = self._agent.update(self._name, changed)
+        with self._desk.agent() as agent:
+            view = agent.update(self._name, changed)
         return self._load(view.text)
 
     def _load(self, text: str) -> S:

@@ -10,16 +10,19 @@ Two guards of CrewAI stop a model that repeats itself, and would stop one that r
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from collections.abc import Callable
+from inspect import signature
 from itertools import count
-from threading import Lock
-from typing import Annotated, Any
+from typing import Any
 
 from crewai.tools import BaseTool
 from crewai.tools.tool_failure import ToolFailure
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
-from coherence import Agent, BadArgument, Conflict, Ref, UnknownArtifact, View, Workspace
+from coherence import Workspace
+from coherence.context.answers import refusal
+from coherence.context.calls import Calls, Told
+from coherence.context.desk import Desk
 from messaging.errors import ToolkitError
 
 _spent = count(1)
@@ -31,22 +34,19 @@ def artifact_tools(workspace: Workspace, agent: str) -> list[BaseTool]:
     Give each CrewAI agent tools of its own: what one has read, another has not.  Raises
     `InvalidName` for an agent's name that is none, and `WorkspaceClosed`.
     """
-    desk = Desk(workspace, agent)
-    return [ArtifactTool(desk=desk, **kind.tool()) for kind in (Read, Write, Edit)]
-
-
-def shown(view: View) -> str:
-    """What a model is given of a version: all of it, or what has changed, under a seal."""
-    if view.have == view.ref:
-        return view.for_prompt()
-    since, text = str(view.have or ""), view.changes or view.text
-    said = f' since="{since}"' * bool(since) + f' seal="{seal(view.ref, since, text)}"'
-    return f'<artifact ref="{view.ref}"{said}>\n{text}\n</artifact>'
-
-
-def seal(ref: Ref, since: str, text: str) -> str:
-    """A hash that tells whether a passage is there as it was given."""
-    return blake2b(repr((ref.workspace, str(ref), since, text)).encode(), digest_size=4).hexdigest()
+    desk, numbers = Desk(workspace, agent), count(1)
+    calls = Calls(lambda: desk)
+    return [
+        ArtifactTool(
+            name=call.__name__,
+            description=str(call.__doc__),
+            args_schema=_arguments(call),
+            desk=desk,
+            call=call,
+            numbers=numbers,
+        )
+        for call in (calls.read_artifact, calls.write_artifact, calls.edit_artifact)
+    ]
 
 
 def never_cached(arguments: dict[str, Any], result: object) -> bool:
@@ -55,96 +55,27 @@ def never_cached(arguments: dict[str, Any], result: object) -> bool:
     return False
 
 
-class Desk:
-    """Where one agent works: it does one thing at a time, though CrewAI calls tools in threads."""
-
-    def __init__(self, workspace: Workspace, name: str) -> None:
-        workspace.agent(name)
-        self.workspace, self.name = workspace, name
-        self._turn, self._calls = Lock(), count(1)
-
-    def answer(self, call: Any) -> str | ToolFailure:
-        """What `call` comes to, or why it was refused, in words that a model can act on."""
-        number = f"\n[call {next(self._calls)}]"
-        try:
-            with self._turn:
-                return str(call.on(self.workspace.agent(self.name))) + number
-        except ToolkitError as error:
-            again = error.fault == "environment"
-            return ToolFailure(message=self._say(error) + number, code=error.code, retryable=again)
-
-    def _say(self, error: ToolkitError) -> str:
-        if isinstance(error, Conflict):
-            what, _, last = error.summary.rpartition("\n")  # the last line speaks to programs
-            return f'{what or last}\nNothing was written. Write both with base="{error.current}".'
-        if isinstance(error, UnknownArtifact):
-            return f"{error.args[0]}. There are: {self.workspace.names()[:50]}."
-        return str(error)
-
-
 class ArtifactTool(BaseTool):
-    """One kind of call, made at one desk."""
+    """One kind of call, made at one desk; the number of the call closes each answer."""
 
     desk: Desk = Field(exclude=True)
+    call: Callable[..., Told] = Field(exclude=True)
+    numbers: Any = Field(exclude=True)
     cache_function: Any = never_cached
 
     def _run(self, **given: Any) -> Any:
-        return self.desk.answer(self.args_schema(**given))
+        number = f"\n[call {next(self.numbers)}]"
+        try:
+            return self.call(**dict(self.args_schema(**given))).sealed + number
+        except ToolkitError as error:
+            why, again = refusal(error, self.desk.workspace), error.fault == "environment"
+            return ToolFailure(message=why + number, code=error.code, retryable=again)
 
 
-# What a model calls a tool with.  Docstrings and descriptions are the prompt.
-
-Have = Annotated[str | None, Field(description="Ref of the text that you have, such as plan.md@3")]
-Base = Annotated[str | None, Field(description="Ref that yours derives from; none if it is new")]
-
-
-class Call(BaseModel):
-    """What the three kinds have in common."""
-
-    name: Annotated[str, Field(description="The artifact's name, such as plan.md")]
-
-    @classmethod
-    def tool(cls) -> dict[str, Any]:
-        """The tool that takes such calls."""
-        name = f"{cls.__name__.lower()}_artifact"
-        return {"name": name, "description": cls.__doc__, "args_schema": cls}
-
-
-class Read(Call):
-    """Read a shared artifact: its current text, or what has changed since the text you have."""
-
-    have: Have = None
-
-    def on(self, agent: Agent) -> str:
-        """Carry it out as `agent`."""
-        return shown(agent.read(self.name, self.have or None))
-
-
-class Write(Call):
-    """Write a shared artifact. It is refused where others have changed it since your base."""
-
-    text: Annotated[str, Field(description="The whole new text")]
-    base: Base = None
-
-    def on(self, agent: Agent) -> str:
-        """Carry it out as `agent`."""
-        ref = agent.write(self.name, self.text, expect=self.base or 0)
-        return f'<artifact ref="{ref}" seal="{seal(ref, "", self.text)}" written/>'
-
-
-class Edit(Call):
-    """Replace one passage of a shared artifact, whatever others change elsewhere in it."""
-
-    old: Annotated[str, Field(description="A passage that occurs exactly once")]
-    new: Annotated[str, Field(description="What replaces it")]
-    have: Have = None
-
-    def on(self, agent: Agent) -> str:
-        """Carry it out as `agent`."""
-        agent.read(self.name, self.have or None)  # refuses what could not be answered afterwards
-        with agent.edit(self.name) as draft:
-            if (found := draft.text.count(self.old)) != 1:
-                what = f"the passage occurs {found} times in {draft.base}"
-                raise BadArgument(what, remedy="read again, and give one that occurs exactly once")
-            draft.text = draft.text.replace(self.old, self.new)
-        return shown(agent.read(self.name, self.have or None))
+def _arguments(call: Callable[..., Told]) -> type[BaseModel]:
+    """What a model calls a tool with, as a type."""
+    taken = signature(call, eval_str=True).parameters.values()
+    fields: Any = {
+        p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in taken
+    }
+    return create_model(call.__name__, **fields)

@@ -34,6 +34,8 @@ class Team:
     def __init__(self, workspace) -> None:
         self.workspace = workspace
         self.crew = None
+        #: What the artifact tools of each agent have answered, whatever became of it since.
+        self.answers = {}
 
     def agent(self, name, turns, *, native=True, tools=None, **settings):
         from crewai import Agent
@@ -44,8 +46,19 @@ class Team:
         window_tokens = settings.pop("window_tokens", 1_000_000)
         llm = scripted.model(None, turns, native=native)
         llm.window_tokens = window_tokens
-        tools = artifact_tools(self.workspace, name) if tools is None else tools
+        if tools is None:
+            tools = artifact_tools(self.workspace, name)
+            for tool in tools:
+                tool.call = self._noting(name, tool.call)
         return Agent(role=name, goal="g", backstory="b", llm=llm, tools=tools, **settings)
+
+    def _noting(self, name, call):
+        def noted(**given):
+            told = call(**given)
+            self.answers.setdefault(name, []).append(told.sealed)
+            return told
+
+        return noted
 
     def run(self, *agents, hooks=True, tasks=None, **settings):
         """One task for each agent in turn; the crew's output."""

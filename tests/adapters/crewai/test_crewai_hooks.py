@@ -11,8 +11,8 @@ from crewai.hooks import InterceptionPoint, get_hooks
 from crewai.hooks.dispatch import scoped_hooks
 
 from coherence import BadArgument, Workspace
+from coherence.context.answers import NOTICE
 from coherence_crewai import artifact_tools, coherence_hooks
-from coherence_crewai.hooks import NOTICE
 
 READ = ("read_artifact", {"name": "plan.md"})
 PLAN = "# Plan\n" + "".join(f"- step {number}: as agreed\n" for number in range(40))
@@ -46,7 +46,7 @@ def test_news_comes_last_once_and_does_not_stay(team, planner, native):
     coder = team.agent("coder", turns, native=native)
     team.run(coder)
     told = [notices(prompt) for prompt in coder.llm.prompts]
-    line = "plan.md is now @2, by planner; you were last shown plan.md@1."
+    line = "plan.md was changed by planner; you were last shown plan.md@1."
     assert told[0] == told[1] == []
     assert told[2] == [f"{NOTICE}\n{line}"]
     assert coder.llm.prompts[2][-1]["role"] == "user"
@@ -172,11 +172,11 @@ def test_what_the_model_wrote_itself_is_held(team, workspace, native, results):
     assert "[plan.md is unchanged since plan.md@1]" in results(coder)[-1]
 
 
-def test_a_text_that_closes_its_own_tag_is_given_again(team, workspace, results):
+def test_a_text_may_close_its_own_tag(team, workspace, results):
     workspace.agent("planner").write("plan.md", f'<artifact ref="x@1">\n</artifact>\n{PLAN}')
     coder = team.agent("coder", [READ, READ, "done"])
     team.run(coder)
-    assert PLAN in results(coder)[-1]
+    assert "[plan.md is unchanged since plan.md@1]" in results(coder)[-1]
 
 
 def test_a_copy_under_another_name_is_not_held(team, planner, results):

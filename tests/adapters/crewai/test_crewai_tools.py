@@ -1,5 +1,6 @@
 """The tools in real crews: CrewAI's guards against repetition, and calls that are wrong."""
 
+import importlib
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from crewai.tools import BaseTool
 from crewai.tools.tool_failure import ToolExecutionFailedError
 
 from coherence import InvalidName, WorkspaceClosed
+from coherence.context import frameworks
 from coherence_crewai import FrameworkMissing, artifact_tools, framework
 from coherence_crewai.tools import ArtifactTool
 
@@ -112,8 +114,8 @@ def test_an_edit_needs_a_passage_that_is_there_once(team, planner, workspace, na
     coder = team.agent("coder", [twice, never, "done"], native=native)
     team.run(coder)
     first, second = results(coder)
-    assert "occurs 2 times in plan.md@1" in first
-    assert "occurs 0 times in plan.md@1" in second
+    assert "occurs 2 times in plan.md" in first
+    assert "occurs 0 times in plan.md" in second
     assert len(workspace.history("plan.md")) == 1
     planner.write("plan.md", "nobody holds it any more", wait_s=0)
 
@@ -228,21 +230,21 @@ def test_it_loads_no_other_framework():
 
 
 def test_a_missing_framework_names_the_extra():
-    with pytest.raises(FrameworkMissing, match=r"pip install 'artifact-coherence\[crewai\]'"):
-        framework.require("crewai-that-is-not-there")
+    with pytest.raises(FrameworkMissing, match="pip install the-extra"):
+        frameworks.require("crewai-that-is-not-there", "the-extra", (1,), (2,))
 
 
 @pytest.mark.parametrize("version", ["1.15.9", "0.203.2", "2.0.0"])
 def test_an_unknown_release_is_refused(monkeypatch, version):
-    monkeypatch.setattr(framework, "version", lambda _: version)
-    with pytest.raises(FrameworkMissing, match=version):
-        framework.require()
+    monkeypatch.setattr(frameworks, "version", lambda _: version)
+    with pytest.raises(FrameworkMissing, match=rf"{version} .*artifact-coherence\[crewai\]"):
+        importlib.reload(framework)
 
 
 @pytest.mark.parametrize("version", ["1.15.10", "1.15.30", "1.16.0a1", "1.99"])
 def test_a_known_release_is_taken(monkeypatch, version):
-    monkeypatch.setattr(framework, "version", lambda _: version)
-    framework.require()
+    monkeypatch.setattr(frameworks, "version", lambda _: version)
+    importlib.reload(framework)
 
 
 def test_threads_are_served_in_turn(planner, workspace):
