@@ -10,7 +10,7 @@ import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -18,25 +18,18 @@ import numpy as np
 from specs.checker import kernel
 from specs.checker.composite import Composite
 from specs.checker.maps import WORD, Maps, TooNarrow
-from specs.checker.model import Property
+from specs.checker.predicates import Judges, Panel, panel_of
 from specs.checker.result import Moment
-from specs.checker.search import (
-    DECIDED,
-    MET,
-    Exploration,
-    StateGraph,
-    Watch,
-    judge,
-    judged_in_states,
-    truth,
-)
+from specs.checker.search import Exploration, StateGraph, Watch
 from specs.checker.table import path_of
-from specs.checker.tables import PredicateTable, Tables
+from specs.checker.tables import Tables
 
 #: States between two looks at the clock: about a tenth of a second.
 CHUNK = 1 << 17
 MISSING_MAX = 1 << 15
 WORDS_MAX = 8
+#: No answers wanted.
+NONE = np.zeros(0, np.uint8)
 
 
 class States:
@@ -98,12 +91,12 @@ class CompiledExploration(Exploration):
     def evaluate(self, predicate: Callable[[Any], bool], what: str) -> bytearray:
         """`predicate` in every state, as 0 and 1."""
         assert self.search is not None
-        return self.search.evaluate(lambda view: int(truth(predicate, view, what)))
+        return self.search.evaluate(predicate, what)
 
     def state(self, state: int) -> Any:
         """The plain state with this number."""
         assert self.search is not None
-        return self.search.tables.layout.unpack(self.search.packed(state))
+        return self.search.plain(state)
 
 
 class CompiledSearch:
@@ -126,14 +119,9 @@ class CompiledSearch:
         self._dead = np.zeros(CHUNK, np.int64)
         self._later = np.zeros(CHUNK, np.int64)
         self._missing = np.zeros((MISSING_MAX, 2), np.int64)
-        self._judges: list[tuple[Property[Any], PredicateTable]] = [
-            (prop, tables.predicate(partial(judge, prop)))
-            for prop in judged_in_states(composite.properties)
-        ]
+        self._judges = Judges(tables)
         terminal = composite.terminal
-        self._terminal = terminal and tables.predicate(
-            lambda view: int(truth(terminal, view, "`terminal`"))
-        )
+        self._terminal = terminal and panel_of(tables, terminal, "`terminal`")
 
     def run(self) -> CompiledExploration:
         """Search to the end, to a violation or to a budget."""
@@ -168,36 +156,39 @@ class CompiledSearch:
         """A state as one integer."""
         return self._maps.as_packed(self.states.rows[row])
 
+    def plain(self, row: int) -> tuple[Any, ...]:
+        """A state as its values."""
+        return self.tables.layout.unpack(self.packed(row))
+
     def _judge(self, low: int, high: int) -> bool:
         """Ask every property about the states of a level; True where an invariant is violated."""
-        for prop, table in self._judges:
-            if prop.kind == "reachable" and prop.name in self.found.decided:
-                continue
-            # Where nothing it looked at has ever varied, one state speaks for all, unless asking
-            # it shows that it reads more by now.
-            unvaried = not table.mask and table.fill(self.packed(low)) >= 0 and not table.mask
-            first = self._ask(table, low, low + 1 if unvaried else high)
-            if first[MET] >= 0 or first[DECIDED] >= 0:
-                self.found.met.add(prop.name)
-            if first[DECIDED] >= 0:
-                self.found.decided[prop.name] = int(first[DECIDED])
-                if prop.kind == "always":
-                    return True
-        return False
+        firsts = [self._firsts(panel, low, high) for panel in self._judges.group(self.found)]
+        return self._judges.decide(self.found, firsts, int, self.plain)
 
-    def _ask(self, table: PredicateTable, low: int, high: int) -> Any:
-        """The first state of each answer of a predicate over some states, or -1."""
-        first = np.full(DECIDED + 1, -1, np.int64)
+    def _firsts(self, panel: Panel, low: int, high: int) -> dict[int, int]:
+        """The first state of each number that a panel says of a level, but 0, in order."""
+        high = low + 1 if panel.speaks_for_all(self.packed(low)) else high
+        first = self._ask(panel, low, high)
+        rows = {number: row for number, row in enumerate(first.tolist()) if number and row >= 0}
+        return dict(sorted(rows.items(), key=itemgetter(1)))
+
+    def _ask(self, panel: Panel, low: int, high: int, answers: Any = NONE) -> Any:
+        """The first state of each number that a panel says of some states, or -1.
+
+        Where there is room in `answers`, what is said of each state goes there.
+        """
+        first = np.full(1, -1, np.int64)
         for start in range(low, high, CHUNK):
             todo = np.arange(start, min(high, start + CHUNK))
             while len(todo):
-                todo = self._ask_some(table, todo, first)
+                first = np.pad(first, (0, len(panel.said) - len(first)), constant_values=-1)
+                todo = self._ask_some(panel, todo, first, answers)
         return first
 
-    def _ask_some(self, table: PredicateTable, todo: Any, first: Any) -> Any:
-        """Note the first state of each answer; the rows whose answer had to be worked out."""
+    def _ask_some(self, panel: Panel, todo: Any, first: Any, answers: Any) -> Any:
+        """Note what is said; the rows of which it had to be worked out."""
         maps, later = self._maps, np.empty(len(todo), np.int64)
-        number = maps.number(table)
+        number = maps.number(panel)
         misses, put_off = kernel.ask(
             maps.view,
             maps.used,
@@ -208,6 +199,7 @@ class CompiledSearch:
             self._missing,
             later,
             first,
+            answers,
         )
         self._fill(misses)
         return later[:put_off]
@@ -276,11 +268,7 @@ class CompiledSearch:
         return np.concatenate([self._later[:put_off], todo[done:]])
 
     def _may_end(self, row: int) -> bool:
-        if not self._terminal:
-            return False
-        packed = self.packed(row)
-        answer = self._terminal.answers.get(packed & self._terminal.mask)
-        return bool(self._terminal.fill(packed) if answer is None else answer)
+        return bool(self._terminal and self._terminal(self.packed(row)))
 
     def graph(self) -> StateGraph:
         """The whole graph; every state has been expanded."""
@@ -329,16 +317,12 @@ class CompiledSearch:
         self._fill(misses)
         return later[:put_off]
 
-    def evaluate(self, function: Callable[[Any], int]) -> bytearray:
+    def evaluate(self, predicate: Callable[[Any], bool], what: str) -> bytearray:
         """A predicate in every state."""
-        table = self.tables.predicate(function)
+        panel = panel_of(self.tables, predicate, what)
         self._maps.refresh_masks()
-        self._ask(table, 0, self.states.known)
         answers = np.zeros(self.states.known, np.uint8)
-        maps = self._maps
-        kernel.answers_of(
-            maps.view, maps.number(table), self.states.rows, len(answers), maps.dims, answers
-        )
+        self._ask(panel, 0, self.states.known, answers)
         return bytearray(answers.tobytes())
 
 
@@ -370,7 +354,6 @@ def warm_up(words: int) -> None:
     )
     kernel.rehash(rows, 0, table, dims)
     kernel.lacking(maps, counts, 1, entries, rows, todo, dims, small, counts)
-    kernel.ask(maps, counts, 0, rows, todo, dims, small, counts, counts)
+    kernel.ask(maps, counts, 0, rows, todo, dims, small, counts, counts, NONE)
     kernel.put_all(maps, counts, small[:0], names[:0], rows, dims)
-    kernel.answers_of(maps, 0, rows, 0, dims, np.zeros(1, np.uint8))
     kernel.link(maps, 1, entries, rows, table, 0, dims, rows, names, flags, flags, flags)

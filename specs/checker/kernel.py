@@ -273,11 +273,12 @@ def ask(
     missing: Any,
     later: Any,
     first: Any,
+    answers: Any,
 ) -> Any:
-    """Look up a predicate in the states in `todo` and note the first state of each answer.
+    """Look up a panel in the states in `todo` and note the first state of each number.
 
-    Where there is no answer yet, the row goes to `later` and the key to `missing`.  Returns how
-    many keys and rows those are.
+    Where there is none yet, the row goes to `later` and the key to `missing`.  Returns how many
+    keys and rows those are.  Where `answers` is not empty, it takes all numbers.
     """
     values = maps[4]
     misses = 0
@@ -290,17 +291,12 @@ def ask(
                 misses += report(maps, used, which, states, row, dims, missing, misses)
             later[put_off] = row
             put_off += 1
-        elif first[answer] < 0 or row < first[answer]:
+            continue
+        if first[answer] < 0 or row < first[answer]:
             first[answer] = row
+        if len(answers):
+            answers[row] = answer
     return misses, put_off
-
-
-@njit(cache=True)
-def answers_of(maps: Any, which: Any, states: Any, known: Any, dims: Any, out: Any) -> Any:
-    """A predicate's answer in every state; all of them must be in the map."""
-    values = maps[4]
-    for row in range(known):
-        out[row] = values[locate(maps, which, states, row, dims)]
 
 
 @njit(cache=True)

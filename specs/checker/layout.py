@@ -31,6 +31,8 @@ class Layout:
         #: Runs of neighbouring bits of each slot: (position, mask of the run, position in number).
         self._runs: list[list[tuple[int, int, int]]] = [[] for _ in kinds]
         self._codes: list[list[int]] = [[] for _ in kinds]
+        #: For each slot which number a code stands for.
+        self._decoded: list[dict[int, int]] = [{} for _ in kinds]
         self.width = 0
 
     def domain(self, slot: int) -> int:
@@ -64,9 +66,9 @@ class Layout:
                 runs.append((self.width, 1, have))
             self.masks[slot] |= 1 << self.width
             self.width += 1
-        self._codes[slot].append(
-            sum((number >> at & run) << position for position, run, at in runs)
-        )
+        code = sum((number >> at & run) << position for position, run, at in runs)
+        self._codes[slot].append(code)
+        self._decoded[slot][code] = number
 
     def code(self, slot: int, number: int) -> int:
         """The bits that say that `slot` holds value `number`."""
@@ -74,10 +76,7 @@ class Layout:
 
     def number_in(self, packed: int, slot: int) -> int:
         """Which number `slot` holds in a packed state."""
-        number = 0
-        for position, run, at in self._runs[slot]:
-            number |= (packed >> position & run) << at
-        return number
+        return self._decoded[slot][packed & self.masks[slot]]
 
     def value_in(self, packed: int, slot: int) -> Any:
         """Which value `slot` holds in a packed state."""
@@ -104,14 +103,15 @@ class Layout:
 
 
 class Observed(Sequence[Any]):
-    """A packed state as a sequence of values that notes which slots were looked at."""
+    """A packed state as a sequence of values that notes which slots are looked at, in order."""
 
-    __slots__ = ("_layout", "_packed", "looked_at")
+    __slots__ = ("_layout", "_packed", "looks")
 
     def __init__(self, layout: Layout, packed: int) -> None:
         self._layout = layout
         self._packed = packed
-        self.looked_at: set[int] = set()
+        #: Each slot once; the values are of no use.
+        self.looks: dict[int, None] = {}
 
     def __len__(self) -> int:
         return self._layout.slots
@@ -123,5 +123,5 @@ class Observed(Sequence[Any]):
             slot += self._layout.slots
         if not 0 <= slot < self._layout.slots:
             raise IndexError(slot)
-        self.looked_at.add(slot)
+        self.looks[slot] = None
         return self._layout.value_in(self._packed, slot)

@@ -7,13 +7,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from specs.checker import kernel
-from specs.checker.tables import Bundle, Entry, PredicateTable, Tables, UpdateTable
+from specs.checker.predicates import Panel
+from specs.checker.tables import Bundle, Entry, Tables, UpdateTable
 
 WORD = 64
 WORD_MASK = (1 << WORD) - 1
 FIRST_BITS, PREDICATE_BITS = 4, 14
 
-Source: TypeAlias = Bundle | UpdateTable | PredicateTable
+Source: TypeAlias = Bundle | UpdateTable | Panel
 
 
 class TooNarrow(Exception):
@@ -27,6 +28,7 @@ class Growing:
         self.size = 0
         self._shape = (width,) if width else ()
         self.data: Any = np.zeros((64, *self._shape), kind)
+        self._waiting: list[Any] = []
 
     def extend(self, count: int, fill: Any) -> int:
         """Append `count` rows of `fill`; the place of the first."""
@@ -37,6 +39,22 @@ class Growing:
             self.data = larger
         self.data[start : self.size] = fill
         return start
+
+    @property
+    def next(self) -> int:
+        """The place of the next row to be appended."""
+        return self.size + len(self._waiting)
+
+    def append(self, row: Any) -> int:
+        """Append a row, at the next `flush`; its place."""
+        self._waiting.append(row)
+        return self.next - 1
+
+    def flush(self) -> None:
+        """Take in the rows that wait: many at once cost little more than one."""
+        if self._waiting:
+            rows, self._waiting = np.array(self._waiting, self.data.dtype), []
+            self.extend(len(rows), rows)
 
 
 class Maps:
@@ -63,9 +81,19 @@ class Maps:
         self._deltas = Growing(np.uint64, words)
         self._labels = Growing(np.int32)
         self._first_update = Growing(np.int64)
-        self._first_update.extend(1, 0)
+        self._first_update.append(0)
         self._updates = Growing(np.int64)
         self._addends = Growing(np.uint64, words)
+        self._entries = (
+            self._first,
+            self._plain,
+            self._sends,
+            self._deltas,
+            self._labels,
+            self._first_update,
+            self._updates,
+            self._addends,
+        )
         self.bundles = len(tables.bundles)
         for bundle in tables.bundles:
             self.number(bundle)
@@ -79,17 +107,7 @@ class Maps:
     @property
     def entries(self) -> Any:
         """What the values of bundles and updates stand for, as the kernel takes it."""
-        parts = (
-            self._first,
-            self._plain,
-            self._sends,
-            self._deltas,
-            self._labels,
-            self._first_update,
-            self._updates,
-            self._addends,
-        )
-        return tuple(part.data for part in parts)
+        return tuple(rows.data for rows in self._entries)
 
     @property
     def used(self) -> Any:
@@ -104,8 +122,8 @@ class Maps:
             self.sources.append(source)
             self._masks.extend(1, self.as_words(self._mask_of(source)))
             self._used.extend(1, 0)
-            # A predicate may have many keys, and few predicates there are.
-            bits = PREDICATE_BITS if isinstance(source, PredicateTable) else FIRST_BITS
+            # A panel may have many keys, and few panels there are.
+            bits = PREDICATE_BITS if isinstance(source, Panel) else FIRST_BITS
             self._bits.extend(1, bits)
             self._at.extend(1, self._region(bits))
         return number
@@ -145,29 +163,27 @@ class Maps:
         ]
         if self._tables.layout.width > WORD * self.words:
             raise TooNarrow
+        for rows in self._entries:
+            rows.flush()
         for number in widened:
             self._clear(number, len(values))
         kernel.put_all(self.view, self.used, missing, np.array(values, np.int32), states, self.dims)
-        self.make_room()
+        for number in np.unique(missing[:, 0]).tolist():
+            self._make_room(number)
 
     def _value(self, number: int, packed: int, widened: set[int]) -> int:
         """What a map is to say about a state."""
         source = self.sources[number]
         if isinstance(source, UpdateTable):
-            return self._addends.extend(1, self._addend(packed, source.fill(packed)))
+            return self._addends.append(self._addend(packed, source.fill(packed)))
         slots = len(source.slots)
-        if isinstance(source, PredicateTable):
-            value = source.fill(packed)
+        if isinstance(source, Panel):
+            value = source.ask(packed)
         else:
             value = self._entry(source.fill(packed), packed)
         if len(source.slots) != slots:
             widened.add(number)
         return value
-
-    def make_room(self) -> None:
-        """Double the regions that are half full."""
-        for number in range(len(self.sources)):
-            self._make_room(number)
 
     def _clear(self, number: int, room: int) -> None:
         """Forget a map's keys, take over its source's mask, and have room for new keys."""
@@ -204,19 +220,20 @@ class Maps:
 
     def _entry(self, entry: Entry, packed: int) -> int:
         """Append an entry's moves; the entry's number."""
-        first = self._deltas.size
+        first = self._deltas.next
         for delta in entry.deltas:
-            self._deltas.extend(1, self._addend(packed, delta))
-        self._first_update.extend(len(entry.deltas), self._updates.size)
+            self._deltas.append(self._addend(packed, delta))
+            self._first_update.append(self._updates.next)
         for delta, updates in entry.sends:
-            self._deltas.extend(1, self._addend(packed, delta))
+            self._deltas.append(self._addend(packed, delta))
             for update in updates:
-                self._updates.extend(1, self.number(update))
-            self._first_update.extend(1, self._updates.size)
-        self._labels.extend(len(entry.labels), entry.labels)
-        self._plain.extend(1, len(entry.deltas))
-        self._sends.extend(1, len(entry.sends))
-        return self._first.extend(1, first)
+                self._updates.append(self.number(update))
+            self._first_update.append(self._updates.next)
+        for label in entry.labels:
+            self._labels.append(label)
+        self._plain.append(len(entry.deltas))
+        self._sends.append(len(entry.sends))
+        return self._first.append(first)
 
     def _addend(self, packed: int, delta: int) -> Any:
         """What to add to each word of a state; never the carry of a lower word.
@@ -225,5 +242,9 @@ class Maps:
         as a whole a lower word may borrow from a higher one: so take the words of two states.
         """
         if self.words == 1:
-            return delta & WORD_MASK
-        return self.as_words(packed + delta) - self.as_words(packed)
+            return (delta & WORD_MASK,)
+        after = packed + delta
+        return [
+            (after >> at & WORD_MASK) - (packed >> at & WORD_MASK) & WORD_MASK
+            for at in self._shifts
+        ]

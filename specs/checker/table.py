@@ -9,27 +9,17 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
 from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
-from specs.checker.model import Property
+from specs.checker.predicates import Judges, panel_of
 from specs.checker.result import Moment
-from specs.checker.search import (
-    DECIDED,
-    STATES_BETWEEN_CHECKS,
-    Exploration,
-    StateGraph,
-    Watch,
-    judge,
-    judged_in_states,
-    truth,
-)
+from specs.checker.search import STATES_BETWEEN_CHECKS, Exploration, StateGraph, Watch
 from specs.checker.symmetry import Representatives
-from specs.checker.tables import PredicateTable, Tables
+from specs.checker.tables import Tables
 
 #: Rules are fused anew when so many states are known, on a sample of the latest level.
 FUSE_AT = (1_000, 20_000, 400_000)
@@ -107,11 +97,14 @@ class TableExploration(Exploration):
     def evaluate(self, predicate: Callable[[Any], bool], what: str) -> bytearray:
         """`predicate` in every state, as 0 and 1."""
         assert self.tables is not None
-        table = self.tables.predicate(lambda view: int(truth(predicate, view, what)))
-        answers = bytearray()
+        panel = panel_of(self.tables, predicate, what)
+        answers, mask = bytearray(), panel.mask
         for packed in self.order():
-            answer = table.answers.get(packed & table.mask)
-            answers.append(table.fill(packed) if answer is None else answer)
+            answer = panel.answers.get(packed & mask)
+            if answer is None:
+                answer = panel.fill(packed)
+                mask = panel.mask
+            answers.append(answer)
         return answers
 
     def state(self, state: int) -> Any:
@@ -198,17 +191,10 @@ class TableSearch:
             self.found.representatives = self._representative
         self._watch = watch
         self._composite = composite
-        self._judges: list[tuple[Property[Any], PredicateTable]] = [
-            (prop, self.tables.predicate(partial(judge, prop)))
-            for prop in judged_in_states(composite.properties)
-        ]
+        self._judges = Judges(self.tables)
         within, terminal = composite.within, composite.terminal
-        self._within = within and self.tables.predicate(
-            lambda view: int(truth(within, view, "`within`"))
-        )
-        self._terminal = terminal and self.tables.predicate(
-            lambda view: int(truth(terminal, view, "`terminal`"))
-        )
+        self._within = within and panel_of(self.tables, within, "`within`")
+        self._terminal = terminal and panel_of(self.tables, terminal, "`terminal`")
         self._expanded = 0
         self._fuse_at = list(FUSE_AT)
 
@@ -252,26 +238,15 @@ class TableSearch:
 
     def _judge(self, level: Sequence[int]) -> bool:
         """Ask every property about the states of a level; True where an invariant is violated."""
-        found = self.found
-        for prop, table in self._judges:
-            if prop.kind == "reachable" and prop.name in found.decided:
-                continue
-            said, first = table.first_nonzero(level)
-            if said:
-                found.met.add(prop.name)
-            if DECIDED in said:
-                found.decided[prop.name] = found.number(first[DECIDED])
-                if prop.kind == "always":
-                    return True
-        return False
+        firsts = [panel.firsts(level) for panel in self._judges.group(self.found)]
+        return self._judges.decide(self.found, firsts, self.found.number, self.tables.layout.unpack)
 
     def _inside(self, level: Sequence[int]) -> list[int]:
         """The states of a level that `within` lets the search leave."""
         assert self._within
         inside = []
         for packed in level:
-            answer = self._within.answers.get(packed & self._within.mask)
-            if self._within.fill(packed) if answer is None else answer:
+            if self._within(packed):
                 inside.append(packed)
             else:
                 self.found.outside.add(packed)
@@ -371,7 +346,4 @@ class TableSearch:
         return [(bundle.mask, bundle.entries.get) for bundle in self.tables.bundles]
 
     def _may_end(self, packed: int) -> bool:
-        if not self._terminal:
-            return False
-        answer = self._terminal.answers.get(packed & self._terminal.mask)
-        return bool(self._terminal.fill(packed) if answer is None else answer)
+        return bool(self._terminal and self._terminal(packed))

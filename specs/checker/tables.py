@@ -1,6 +1,6 @@
-"""Rules and predicates as tables, filled as the search meets new combinations.
+"""Rules as tables, filled as the search meets new combinations.
 
-A rule's table maps the slots that the rule looked at to its *moves*.  Adding an integer to a packed
+A rule's table maps what the rule looked at to its *moves*.  Adding an integer to a packed
 state makes a move; where a move updates slots that the rule did not look at, the addends come from
 update tables of their own.  Rules whose combinations are few are fused into *bundles*, so that one
 look-up serves several rules.
@@ -8,16 +8,13 @@ look-up serves several rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 from specs.checker.composite import Change, Composite, Rule
+from specs.checker.decisions import Decisions
 from specs.checker.layout import Layout, Observed
 from specs.checker.model import Action
-from specs.checker.search import NOTHING
-
-#: A predicate's table is given up where it does not repeat itself.
-PREDICATE_TABLE_MAX = 1 << 20
 
 
 class Move(NamedTuple):
@@ -56,53 +53,37 @@ class UpdateTable:
 
 
 class RuleTable:
-    """One rule, by the slots it looks at."""
+    """One rule, by what it looks at and writes."""
 
     def __init__(self, tables: Tables, rule: Rule) -> None:
         self._tables = tables
         self._rule = rule
-        self.slots: set[int] = set()
         self.updated: set[int] = set()
-        self._moves: dict[int, tuple[Move, ...]] = {}
-        self._mask = 0
-        self._mask_at = (0, 0)
+        #: All moves of this rule in a state.
+        self.moves = Decisions(tables.layout, self._ask)
+        #: What it has looked at or written so far, whatever the state.
+        self.slots = self.moves.slots
 
     @property
     def mask(self) -> int:
-        """The bits of its key."""
-        layout = self._tables.layout
-        if self._mask_at != (layout.width, len(self.slots)):
-            self._mask_at = (layout.width, len(self.slots))
-            self._mask = layout.mask_of(self.slots)
-        return self._mask
+        """The bits that decide on its moves."""
+        return self._tables.layout.mask_of(self.slots)
 
-    def moves(self, packed: int) -> tuple[Move, ...]:
-        """All moves of this rule in a state."""
-        layout = self._tables.layout
-        key = packed & self.mask
-        moves = self._moves.get(key)
-        if moves is None:
-            observed = Observed(layout, packed)
-            changes = self._tables.composite.changes(self._rule, observed)
-            looked_at = observed.looked_at.union(
-                slot for change in changes for slot, _ in change.writes
-            )
-            if not looked_at <= self.slots:
-                # Entries under the old, smaller key may have hidden a dependence: start afresh.
-                self.slots |= looked_at
-                self._moves.clear()
-            moves = tuple(self._move(change, packed) for change in changes)
-            self._moves[packed & self.mask] = moves
-        return moves
+    def _ask(self, observed: Observed, packed: int) -> tuple[Move, ...]:
+        changes = self._tables.composite.changes(self._rule, observed)
+        for change in changes:
+            for slot, _ in change.writes:
+                observed.looks[slot] = None
+        return tuple(self._move(change, observed, packed) for change in changes)
 
-    def _move(self, change: Change, packed: int) -> Move:
+    def _move(self, change: Change, observed: Observed, packed: int) -> Move:
         tables, layout = self._tables, self._tables.layout
         written = dict(change.writes)
         later: dict[int, list[Hashable]] = {}
         for slot, operation in change.updates:
             if slot in written:
                 written[slot] = tables.apply(slot, written[slot], operation)
-            elif slot in self.slots:
+            elif slot in observed.looks:
                 value = layout.value_in(packed, slot)
                 written[slot] = tables.apply(slot, value, operation)
             else:
@@ -188,53 +169,6 @@ class Bundle:
         return Entry(tuple(deltas), tuple(sends), tuple(labels + send_labels))
 
 
-class PredicateTable:
-    """A function of the view, by the slots that it looked at so far."""
-
-    def __init__(self, tables: Tables, function: Callable[[Any], int]) -> None:
-        self._tables = tables
-        self._function = function
-        self.slots: set[int] = set()
-        self.answers: dict[int, int] = {}
-
-    @property
-    def mask(self) -> int:
-        """The bits of its key."""
-        return self._tables.layout.mask_of(self.slots)
-
-    def fill(self, packed: int) -> int:
-        """The answer for a state.  May widen the key and drop the rest."""
-        observed = Observed(self._tables.layout, packed)
-        answer = self._function(self._tables.composite.view(observed))
-        if not observed.looked_at <= self.slots:
-            self.slots |= observed.looked_at
-            self.answers.clear()
-        elif len(self.answers) >= PREDICATE_TABLE_MAX:
-            self.answers.clear()
-        self.answers[packed & self.mask] = answer
-        return answer
-
-    def first_nonzero(self, states: Sequence[int]) -> tuple[set[int], dict[int, int]]:
-        """All answers given over some states, and the first state of each but `NOTHING`."""
-        said: set[int] = set()
-        first: dict[int, int] = {}
-        mask, get = self.mask, self.answers.get
-        if not mask and states:
-            # Nothing it looked at has ever varied; ask once, and see whether that is all it reads.
-            self.fill(states[0])
-            mask = self.mask
-            states = states if mask else states[:1]
-        for packed in states:
-            answer = get(packed & mask)
-            if answer is None:
-                answer = self.fill(packed)
-                mask = self.mask
-            if answer != NOTHING and answer not in said:
-                said.add(answer)
-                first[answer] = packed
-        return said, first
-
-
 class Tables:
     """Everything that was worked out about a composite so far; engines share and fill it."""
 
@@ -271,10 +205,6 @@ class Tables:
             number = self._update_numbers[slot, operations] = len(self.updates)
             self.updates.append(UpdateTable(self, slot, operations))
         return number
-
-    def predicate(self, function: Callable[[Any], int]) -> PredicateTable:
-        """A table for a function of the view."""
-        return PredicateTable(self, function)
 
     def begin_level(self) -> None:
         """Let the keys of update tables take in bits that their slots gained meanwhile."""

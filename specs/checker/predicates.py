@@ -1,0 +1,183 @@
+"""Predicates as tables: those that look at the same slots are looked up together.
+
+A *panel* is some predicates under one key, the slots that any of them looks at.  What they say of a
+state is one number, so a level is judged with one look-up a state for each panel, and not for each
+property.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from specs.checker.decisions import Decisions
+from specs.checker.errors import PropertyError
+from specs.checker.layout import Observed
+from specs.checker.model import Property
+from specs.checker.search import DECIDED, NOTHING, Exploration, judge, judged_in_states, truth
+from specs.checker.tables import Tables
+
+S = TypeVar("S")
+
+#: Answers by key are given up where they do not repeat themselves.
+PANEL_MAX = 1 << 20
+
+#: Said by a property that raised: the error is due when its turn comes.
+RAISED = DECIDED + 1
+
+
+class Panel:
+    """Predicates that are asked together.  0 is `NOTHING` from all of them."""
+
+    def __init__(self, tables: Tables, predicates: Sequence[Decisions[int]]) -> None:
+        self._layout = tables.layout
+        self._predicates = predicates
+        #: By number, what each predicate says.
+        self.said: list[tuple[int, ...]] = [(NOTHING,) * len(predicates)]
+        self._numbers = {self.said[0]: 0}
+        self.slots: set[int] = set().union(*(predicate.slots for predicate in predicates))
+        self.answers: dict[int, int] = {}
+
+    @property
+    def mask(self) -> int:
+        """The bits of its key."""
+        return self._layout.mask_of(self.slots)
+
+    def ask(self, packed: int) -> int:
+        """What is said of a state.  May widen the key and drop what is remembered by the old."""
+        said = tuple([predicate(packed) for predicate in self._predicates])
+        number = self._numbers.get(said)
+        if number is None:
+            number = self._numbers[said] = len(self.said)
+            self.said.append(said)
+        slots = self.slots.union(*(predicate.slots for predicate in self._predicates))
+        if len(slots) > len(self.slots):
+            self.slots = slots
+            self.answers.clear()
+        return number
+
+    def fill(self, packed: int) -> int:
+        """The same, remembered by its key."""
+        number = self.ask(packed)
+        if len(self.answers) >= PANEL_MAX:
+            self.answers.clear()
+        self.answers[packed & self.mask] = number
+        return number
+
+    def __call__(self, packed: int) -> int:
+        """What is said of a state."""
+        number = self.answers.get(packed & self.mask)
+        return self.fill(packed) if number is None else number
+
+    def speaks_for_all(self, packed: int) -> bool:
+        """Whether one state answers for every other: nothing that it looks at has ever varied."""
+        if not self.mask:
+            self.fill(packed)
+        return not self.mask
+
+    def firsts(self, states: Sequence[int]) -> dict[int, int]:
+        """The first state of each number but 0, in order."""
+        first: dict[int, int] = {}
+        if states and self.speaks_for_all(states[0]):
+            states = states[:1]
+        mask, get = self.mask, self.answers.get
+        for packed in states:
+            number = get(packed & mask)
+            if number is None:
+                number = self.fill(packed)
+                mask = self.mask
+            if number and number not in first:
+                first[number] = packed
+        return first
+
+
+def panel_of(tables: Tables, predicate: Callable[[Any], bool], what: str) -> Panel:
+    """A panel of one predicate, whose numbers are 0 and 1.  `what` names it in an error."""
+    return Panel(tables, [_asked(tables, lambda view: int(truth(predicate, view, what)))])
+
+
+def _asked(tables: Tables, function: Callable[[Any], int]) -> Decisions[int]:
+    view = tables.composite.view
+
+    def ask(observed: Observed, packed: int) -> int:
+        return function(view(observed))
+
+    return Decisions(tables.layout, ask)
+
+
+class Judges:
+    """The properties that states decide, as panels."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._asked = [
+            (prop, _asked(tables, partial(_judge, prop)))
+            for prop in judged_in_states(tables.composite.properties)
+        ]
+        self._grouped_at = (-1, -1)
+        self.panels: list[Panel] = []
+        #: For each property that is still open: itself, its panel's number, its place there.
+        self._open: list[tuple[Property[Any], int, int]] = []
+
+    def group(self, found: Exploration) -> Sequence[Panel]:
+        """The panels to ask of a level.  Made anew where a predicate has come to look at more.
+
+        A predicate joins the first panel that looks at all that it looks at; wide ones lead.
+        """
+        asked = [
+            (prop, predicate)
+            for prop, predicate in self._asked
+            if prop.kind != "reachable" or prop.name not in found.decided
+        ]
+        at = (len(asked), sum(len(predicate.slots) for _, predicate in asked))
+        if at == self._grouped_at:
+            return self.panels
+        self._grouped_at = at
+        groups: list[list[Decisions[int]]] = []
+        place: dict[int, tuple[int, int]] = {}
+        for _, predicate in sorted(asked, key=lambda each: -len(each[1].slots)):
+            number = next(
+                (i for i, group in enumerate(groups) if group[0].slots >= predicate.slots),
+                len(groups),
+            )
+            if number == len(groups):
+                groups.append([])
+            place[id(predicate)] = number, len(groups[number])
+            groups[number].append(predicate)
+        self.panels = [Panel(self._tables, group) for group in groups]
+        self._open = [(prop, *place[id(predicate)]) for prop, predicate in asked]
+        return self.panels
+
+    def decide(
+        self,
+        found: Exploration,
+        firsts: Sequence[Mapping[int, S]],
+        number: Callable[[S], int],
+        plain: Callable[[S], Any],
+    ) -> bool:
+        """Note in `found` what a level says; True where an invariant is violated.
+
+        `firsts` holds for each panel the first state of each number but 0, in order of states.
+        Properties have their turn in order, and what an earlier one decides is not taken back by
+        the error of a later one.
+        """
+        for prop, panel, place in self._open:
+            for said, state in firsts[panel].items():
+                answer = self.panels[panel].said[said][place]
+                if answer == RAISED:
+                    judge(prop, self._tables.composite.view(plain(state)))
+                if answer != NOTHING:
+                    found.met.add(prop.name)
+                if answer == DECIDED and prop.name not in found.decided:
+                    found.decided[prop.name] = number(state)
+            if prop.kind == "always" and prop.name in found.decided:
+                return True
+        return False
+
+
+def _judge(prop: Property[Any], view: Any) -> int:
+    try:
+        return judge(prop, view)
+    except PropertyError:
+        return RAISED
