@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         if name != "prove":
             command.add_argument("name")
         command.add_argument("--slow", action="store_true", help="with `all`: slow ones too")
+    following.add_argument("--tlc", action="store_true", help="behaviours of Mesi.tla, too")
         command.set_defaults(run=partial(_evidence, name))
     return parser
 
@@ -192,18 +194,20 @@ def _explore(options: argparse.Namespace, rest: Sequence[str]) -> int:
 def _recorded(options: argparse.Namespace, rest: Sequence[str]) -> int:
     _refuse(rest)
     from messaging.errors import ToolkitError
-    from specs.runs import accept
+    from specs.runs import accept, accept_by_tlc
 
     failed = 0
-    for path in options.files:
+    for path, (judge, accepts) in product(options.files, judges.items()):
         try:
-            found = accept(path)
+            found = accepts(path)
         except ToolkitError as error:
             _complain(f"{type(error).__name__}: {error}")
             return 2
         failed += not found.accepted
         word = "accepted" if found.accepted else "REFUSED"
-        _say(f"{word:10} {path.name:34} {found.steps:>8,} steps  {found.refused}".rstrip())
+    judges = {"tables": accept} | ({"TLC": accept_by_tlc} if options.tlc else {})
+        line = f"{word:10} {path.name:34} {judge:7} {found.steps:>8,} steps  {found.refused}"
+        _say(line.rstrip())
     return 1 if failed else 0
 
 

@@ -1,7 +1,7 @@
 """Runs that `coherence.workspace.recorder` wrote, held against the protocol.
 
 A run is accepted where each step is one of the shipped tables, on whatever network, and breaks none
-of `coherence.invariants`.
+of `coherence.invariants`; by TLC, where it is a behaviour of Mesi.tla.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from coherence.workspace.recorder import REQUESTS, processes
 from messaging import trace
 from messaging.network import Guarantee
 from messaging.process import Address, Event, Step
+from specs import traces
 from specs.recorded import Acceptance, Acceptor
 
 #: A driver may ask again, stop waiting, or let a copy lapse whenever it likes.
 EARLY = frozenset({DEADLINE, RETRY, VALIDITY})
+NETWORK = Guarantee.UNORDERED_LOSSY_DUPLICATING
 
 
 def accept(path: Path) -> Acceptance:
@@ -40,7 +42,7 @@ def accept(path: Path) -> Acceptance:
 
     acceptor = Acceptor(
         parties,
-        Guarantee.UNORDERED_LOSSY_DUPLICATING,
+        NETWORK,
         REQUESTS,
         Message,
         early=EARLY,
@@ -48,3 +50,11 @@ def accept(path: Path) -> Acceptance:
         judge=judge,
     )
     return acceptor.follow(lines)
+
+
+def accept_by_tlc(path: Path) -> Acceptance:
+    """How far the file is a behaviour of Mesi.tla.  Raises what `traces.follow` does, too."""
+    lines = list(trace.read(path))
+    if not lines:
+        return Acceptance(0, "an empty trace")
+    return traces.follow(lines, processes(lines)[HOME].policy, NETWORK, early=EARLY)

@@ -1,4 +1,4 @@
-"""Values of TLA+ as Python values, read from what TLC prints.
+"""Values of TLA+ as Python values, read from what TLC prints and written for it to read.
 
 =====================  ==========================================================
 TLA+                   here
@@ -42,6 +42,30 @@ def function(of: Mapping[Any, Any]) -> Any:
     return Function(frozenset(of.items()))
 
 
+def printed(value: Any) -> str:
+    """The TLA+ expression of a value, as a module that extends TLC may hold it; `parse` reads it.
+
+    Strings are written as they are: they must be plain ASCII without quotes or backslashes.
+    """
+    match value:
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case str():
+            return f'"{value}"'
+        case tuple():
+            return f"<< {', '.join(map(printed, value))} >>"
+        case frozenset():
+            return f"{{{', '.join(sorted(map(printed, value)))}}}"
+        case Function(items):
+            pairs = sorted((key, printed(of)) for key, of in items)
+            if all(_FIELD.fullmatch(str(key)) for key, _ in pairs):
+                return f"[{', '.join(f'{key} |-> {of}' for key, of in pairs)}]"
+            return f"({' @@ '.join(f'{printed(key)} :> {of}' for key, of in pairs)})"
+    return str(value)
+
+
+#: What may name a field of a record: words of TLA+ itself are in capitals.
+_FIELD = re.compile("[a-z][a-z_]*")
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|-?\d+|<<|>>|\|->|:>|@@|[\[\](){},]|\w+)')
 
 

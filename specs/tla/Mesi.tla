@@ -136,6 +136,12 @@ Takes(p, src, m, out) ==
 
 Timed(p, cleared, armed) == timers' = [timers EXCEPT ![p] = (@ \ cleared) \cup armed]
 
+(* The messages from src that dst may hear next. *)
+Offered(src, dst) == Only(up[dst], Arriving(net[<<src, dst>>]))
+
+(* Whether that timer of p may run out now. *)
+Due(p, timer) == timer \in timers[p]
+
 ToHome(m) == << <<Home, m>> >>
 
 Becomes(c, new) == cache' = [cache EXCEPT ![c] = new]
@@ -195,11 +201,16 @@ StoreMiss(c) == cache[c].at = "I" /\ Stores(c, "IM_D")
 StoreUpgrade(c) == cache[c].at \in {"S", "E"} /\ Stores(c, "SM_D")
 StoreRenew(c) == cache[c].at = "M" /\ Stores(c, "SM_D")
 
-(* Derived from what the cache gave last; optimistic, or under the last grant. *)
+(* What an application may commit: derived from what its cache gave last; optimistic, or under the *)
+(* last grant.                                                                                     *)
+Written(c) ==
+  {[base |-> cache[c].version, epoch |-> epoch, content |-> <<c, Serial(c)>>] :
+     epoch \in {0, cache[c].epoch}}
+
 Publishes(c, at) ==
   /\ May(c, "Commit")
-  /\ \E epoch \in {0, cache[c].epoch} :
-       AsksHome(c, at, PutMOf(Serial(c), cache[c].version, epoch, <<c, Serial(c)>>), {})
+  /\ \E new \in Written(c) :
+       AsksHome(c, at, PutMOf(Serial(c), new.base, new.epoch, new.content), {})
 
 CommitBare(c) == cache[c].at = "I" /\ Publishes(c, "IS_A")
 CommitLive(c) == cache[c].at \in Live /\ Publishes(c, "MS_A")
@@ -269,18 +280,18 @@ LapsesTo(at) ==
   ELSE "IS_A_I"
 
 Lapse(c) ==
-  /\ "validity" \in timers[c]
+  /\ Due(c, "validity")
   /\ Becomes(c, [cache[c] EXCEPT !.at = LapsesTo(@)])
   /\ Timed(c, {"validity"}, {})
   /\ CacheOnly /\ UNCHANGED <<net, invoked, waiting>>
 
 ReAsk(c) ==
-  /\ "retry" \in timers[c] /\ cache[c].at \notin Stable
+  /\ Due(c, "retry") /\ cache[c].at \notin Stable
   /\ Sends(c, ToHome(cache[c].asked))
   /\ CacheOnly /\ UNCHANGED <<cache, timers, invoked, waiting>>
 
 GiveUp(c) ==
-  /\ "deadline" \in timers[c] /\ cache[c].at \in Asking
+  /\ Due(c, "deadline") /\ cache[c].at \in Asking
   /\ Becomes(c, [cache[c] EXCEPT !.at = "I", !.asked = None])
   /\ Sends(c, ToHome(PutEOf(cache[c].serial, 0)))
   /\ Timed(c, {"deadline"} \cup AnsweredTimers \cup LapseTimers, {})
@@ -308,8 +319,7 @@ CacheRestart(c) ==
 -----------------------------------------------------------------------------
 (* Cache: messages. *)
 
-FromHome(c, type) ==
-  {m \in Only(up[c], Arriving(net[<<Home, c>>])) : m.type = type}
+FromHome(c, type) == {m \in Offered(Home, c) : m.type = type}
 
 (* c goes on as new, sends out, and its timers in cleared are disarmed. *)
 Hears(c, m, new, out, cleared) ==
@@ -580,7 +590,7 @@ Settled(x) ==
     [] h.at \in {"S", "E"} /\ h.queue = << >> /\ DOMAIN h.sharers = {} -> To(x, "I")
     [] OTHER -> x
 
-FromCache(c, type) == {m \in Only(up[Home], Arriving(net[<<c, Home>>])) : m.type = type}
+FromCache(c, type) == {m \in Offered(c, Home) : m.type = type}
 
 (* Home takes m from c, and goes on as x and what follows from it. *)
 Does(c, m, x) ==
@@ -659,7 +669,7 @@ PutEQueued(c) ==
     /\ Does(c, m, Dequeued(Scratch, c))
 
 GrantExpires ==
-  /\ "grant" \in timers[Home] /\ home.at = "M"
+  /\ Due(Home, "grant") /\ home.at = "M"
   /\ LET y == Settled(To(EndGrant(Scratch), "S")) IN
      /\ home' = y.h
      /\ Sends(Home, y.out)
@@ -719,7 +729,7 @@ InvAck(c) ==
 LapsesFirst(c) == "validity" \in timers[c] /\ cache[c].serial <= home.unacked[c]
 
 AcksExpire ==
-  /\ "acks" \in timers[Home] /\ home.at \in Held
+  /\ Due(Home, "acks") /\ home.at \in Held
   /\ Strict => \A c \in DOMAIN home.unacked : ~LapsesFirst(c)
   /\ LET silent == {c \in DOMAIN home.unacked : At(home.sharers, c) = home.unacked[c]}
          y == Settled([Scratch EXCEPT !.h.sharers = Removed(@, silent), !.h.unacked = << >>,
@@ -762,7 +772,7 @@ Ignored(c, m) ==
     [] m.type = "InvAck" -> c \notin DOMAIN home.unacked \/ m.version < home.version
 
 HomeLate(c) ==
-  \E m \in Only(up[Home], Arriving(net[<<c, Home>>])) : Ignored(c, m) /\ Does(c, m, Scratch)
+  \E m \in Offered(c, Home) : Ignored(c, m) /\ Does(c, m, Scratch)
 
 HomeRestart ==
   /\ ~up[Home]

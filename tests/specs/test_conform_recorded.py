@@ -9,13 +9,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from coherence import Conflict, Recorder, Workspace
 from coherence.messages import Commit, Load, Message, Replacement, Request, Store
 from coherence.oracle import system
-from coherence.policy import Eager, Lazy, Policy, Visibility
+from coherence.policy import AccessCount, Broadcast, Eager, Lazy, Policy, Visibility
 from messaging.netmodel import NetworkModel, Uniform
 from messaging.network import Guarantee
 from messaging.simulator import Simulator
 from messaging.trace import Line, TraceWriter, read
+from specs import tlc, traces
+from specs.cli import main
 from specs.recorded import Acceptance, Acceptor
 
 AGENTS = ("a", "b", "c")
@@ -116,3 +119,102 @@ def test_a_run_on_a_wilder_network_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_trace_proves_nothing() -> None:
     assert follow(Lazy(), Guarantee.ORDERED, []).refused == "an empty trace"
+
+
+# The same by TLC, against Mesi.tla.
+
+
+@pytest.fixture
+def tlc_runs() -> None:
+    try:
+        tlc.find_java()
+        tlc.find_jar()
+    except tlc.NoTlc as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.usefixtures("tlc_runs")
+def test_tlc_follows_a_run_up_to_the_corrupted_step(tmp_path: Path) -> None:
+    policy, network = CASES[2]
+    lines = record(policy, network, tmp_path / "run.jsonl")[:60]
+    place = next(n for n, line in enumerate(lines) if n > 40 and line.action == "DataS")
+    message = dict(lines[place].event["message"])
+    message["version"] += 1
+    event = {**lines[place].event, "message": message}
+    lines[place] = msgspec.structs.replace(lines[place], event=event)
+    found = traces.follow(lines, policy, network.guarantee)
+    assert found.steps == place
+    assert found.refused.startswith(f"step {place + 1} (DataS)")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tlc_runs")
+@pytest.mark.parametrize(
+    ("policy", "network"),
+    [*CASES, (AccessCount(max_accesses=1, delta_window=2), CASES[0][1])],
+)
+def test_runs_of_the_simulator_are_behaviours_of_the_specification(
+    policy: Policy, network: NetworkModel, tmp_path: Path
+) -> None:
+    lines = record(policy, network, tmp_path / "run.jsonl")
+    assert traces.follow(lines, policy, network.guarantee) == Acceptance(len(lines))
+
+
+def bent(line: Line) -> Iterator[Line]:
+    """The line with what Mesi.tla can tell: all but times, digests, and words said twice."""
+    yield msgspec.structs.replace(line, action="Late" if line.action != "Late" else "DataS")
+    yield msgspec.structs.replace(line, process="a" if line.process == "home" else "home")
+    yield msgspec.structs.replace(line, event={"type": "Timeout", "name": "grant"})
+    yield msgspec.structs.replace(line, event={"type": "Quake"})
+    loaded = {"type": "Loaded", "version": 99, "content": None}
+    yield msgspec.structs.replace(line, commands=[{"type": "Respond", "result": loaded}])
+    armed = [*line.commands, {"type": "SetTimer", "name": "acks", "at": 1}]
+    yield msgspec.structs.replace(line, commands=armed)
+    said = {"type": "Send", "dst": "a", "message": {"type": "PutS", "serial": 77}}
+    yield msgspec.structs.replace(line, commands=[*line.commands, said])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("tlc_runs")
+def test_tlc_refuses_a_corrupted_run_at_the_corrupted_step(tmp_path: Path) -> None:
+    policy, network = CASES[1]
+    lines = record(policy, network, tmp_path / "run.jsonl")
+    for place in (1, 13, 40):
+        for corrupted in bent(lines[place]):
+            found = traces.follow([*lines[:place], corrupted], policy, network.guarantee)
+            assert found.steps == place, corrupted
+            assert found.refused.startswith(f"step {place + 1} ")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tlc_runs")
+@pytest.mark.parametrize(
+    "policy", [Lazy(grant_lease=5.0), Eager(), STRICT], ids=["lazy", "eager", "strict"]
+)
+def test_real_runs_are_behaviours_of_the_specification(
+    policy: Policy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Recorder(tmp_path) as recorder, Workspace(recorder=recorder, policy=policy) as workspace:
+        ann, bob = workspace.agent("ann"), workspace.agent("bob's \u00fc")
+        ann.write("plan.md", "one")
+        with bob.edit("plan.md") as draft:
+            draft.text += " two"
+        with pytest.raises(Conflict):
+            ann.write("plan.md", "too late")
+        ann.update("plan.md", str.upper)
+        bob.leave()
+        workspace.agent("bob's \u00fc").write("plan.md", ann.read("plan.md").text, overwrite=True)
+        ann.read("plan.md")
+    path = recorder.path("plan.md")
+    assert main(["recorded", str(path), "--tlc"]) == 0, capsys.readouterr().out
+    lines = list(read(path))
+    assert len(lines) > 40
+    assert f"TLC {len(lines):>12,} steps" in capsys.readouterr().out
+
+
+def test_what_the_specification_does_not_have_is_refused() -> None:
+    line = Line(0.0, "a", "Lapse", {"type": "Timeout", "name": "validity"}, [], "0" * 16)
+    assert traces.follow([], Lazy(), Guarantee.ORDERED).refused == "an empty trace"
+    with pytest.raises(traces.NotModelled, match="push"):
+        traces.follow([line], Broadcast(), Guarantee.ORDERED)

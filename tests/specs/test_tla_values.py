@@ -7,7 +7,7 @@ import pytest
 
 from specs import tlc
 from specs.conform import Graph, differences_of, read_config
-from specs.tlavalue import Unreadable, function, parse, parse_state
+from specs.tlavalue import Unreadable, function, parse, parse_state, printed
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,13 @@ from specs.tlavalue import Unreadable, function, parse, parse_state
         ("[a |-> 1, b |-> <<>>]", function({"a": 1, "b": ()})),
         ("(<<1, 2>> :> {} @@\n  <<3, 4>> :> 5)", function({(1, 2): frozenset(), (3, 4): 5})),
         ("(1 :> 7 @@ 2 :> 8)", (7, 8)),
+        ('("IN" :> 1 @@ "a b" :> 2)', function({"IN": 1, "a b": 2})),
         ('{"Load", "Store/wait"}', frozenset({"Load", "Store/wait"})),
     ],
 )
 def test_values_are_read_as_tlc_prints_them(text: str, value: Any) -> None:
     assert parse(text) == value
+    assert parse(printed(value)) == value
 
 
 @pytest.mark.parametrize("text", ["", "<<1", "[a 1]", "1 2", "€", "{1} }"])
