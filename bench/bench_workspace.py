@@ -4,7 +4,9 @@
 
 Figures are thread CPU time, medians of several rounds, so that a busy machine shows in the spread
 and not in the figure; what waits for a disk is given on the wall clock too.  `--peer` names the
-interpreter of an environment in which agent-coherence is installed, for the ratios.
+interpreter of an environment in which agent-coherence is installed, for the ratios.  PostgreSQL
+runs on a server of its own, as the tests start it, on this machine and without syncing; where it is
+not installed it is left out.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from pathlib import Path
 from coherence import Agent, Conflict, Workspace
 from coherence.messages import Replacement
 
-CONTENDER = Path(__file__).parents[1] / "tests/workspace/contenders.py"
+TESTS = Path(__file__).parents[1] / "tests"
+CONTENDER = TESTS / "workspace/contenders.py"
 PEER = Path(__file__).with_name("peer_workspace.py")
 ROUNDS = 7
 KB4 = "y" * 4096
@@ -163,6 +166,25 @@ def peer(python: str) -> dict[str, float]:
     return {name: float(value) for name, value in rows}
 
 
+def postgres(beside: Figures) -> None:
+    """The same on PostgreSQL, beside SQLite; says so where there is no server."""
+    sys.path.insert(0, str(TESTS))
+    from postgres_server import MISSING, Server, programs
+
+    found = programs()
+    if found is None:
+        print(MISSING)
+        return
+    server = Server(found)
+    try:
+        print(f"{'us':24}{'postgres':>10}{'on the wall':>13}{'to sqlite':>11}")
+        for name, (cpu, wall) in store(server.fresh()).items():
+            print(f"{name:24}{cpu:10.1f}{wall:13.1f}{wall / beside[name][1]:11.1f}")
+        print(f"{'4 processes x 200, s':34}{processes(server.fresh(), 200):10.1f}")
+    finally:
+        server.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", default=os.environ.get("PEER_PYTHON", ""))
@@ -187,6 +209,7 @@ def main() -> None:
             print(f"  the peer: {left:.0f} kept, {said:.0f} refused, {gone:.0f} lost in silence")
         print(f"{'open 10,000, ms':34}{opening(folder):10.1f}")
         print(f"{'4 processes x 200, s':34}{processes(f'sqlite:///{folder}/p.db', 200):10.1f}")
+        postgres(tables["sqlite"])
 
 
 if __name__ == "__main__":
