@@ -22,7 +22,7 @@ from rich.progress import track
 from causal.simulate import figures, loads, report
 from causal.simulate import jobs as job_shapes
 from causal.simulate import reproduce as expectations
-from causal.simulate.record import PROTOCOLS, Record, builder
+from causal.simulate.record import PROTOCOLS, YARDSTICKS, Record, builder
 from messaging.errors import CallerError, ToolkitError
 
 T = TypeVar("T")
@@ -36,7 +36,9 @@ app = typer.Typer(
 
 Protocols = Annotated[
     list[str] | None,
-    typer.Option("--protocol", "-p", help=f"One of {', '.join(PROTOCOLS)}; repeatable."),
+    typer.Option(
+        "--protocol", "-p", help=f"One of {', '.join((*PROTOCOLS, *YARDSTICKS))}; repeatable."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")]
 Runs = Annotated[int, typer.Option(help="Runs, with consecutive seeds.", min=1)]

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +13,7 @@ from causal.simulate import jobs, loads, reproduce
 from causal.simulate.cli import app
 from causal.simulate.figures import draw
 from causal.simulate.record import PROTOCOLS, Record, UnknownProtocol, builder
+from causal.simulate.team import Team
 
 RUN = CliRunner()
 
@@ -54,6 +56,29 @@ def test_the_hybrid_stays_near_the_optimum_under_load(rate: float, times: float)
     assert ours.latency_mean_rtt is not None
     assert best.latency_mean_rtt is not None
     assert ours.latency_mean_rtt <= times * best.latency_mean_rtt
+
+
+def test_waiting_at_the_sender_costs_even_those_who_know_everything() -> None:
+    def mean(protocol: str) -> float:
+        load = {"rate": 10.0, "latency": "exponential", "ordered": False, "duration": 6}
+        run = loads.traffic(protocol, **load)  # type: ignore[arg-type]
+        assert run.violations == 0
+        return run.latency_mean_rtt or 0.0
+
+    best, informed, ours = mean("rst91"), mean("informed"), mean("hybrid")
+    assert 1.3 * best < informed < ours / 1.3
+
+
+def test_the_informed_wait_at_the_sender_alone() -> None:
+    team = Team("informed", "abcd", latency=loads.LATENCIES["exponential"])
+    rng = Random(1)
+    for number in range(300):
+        src, dst = rng.sample("abcd", 2)
+        team.send(number / 30, src, dst, None)
+    team.run()
+    assert len(team.delivered) == 300
+    assert team.arrived == team.delivered
+    assert any(team.wired[name] > sent for name, sent in team.sent.items())
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
