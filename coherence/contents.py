@@ -32,7 +32,7 @@ class Handle(Value, frozen=True, gc=False, tag=True, array_like=True):
 
     kind: Kind
     size_bytes: int
-    #: blake2b of kind and bytes.
+    #: blake2b of kind and bytes; empty where the store keeps the very object that was written.
     digest: bytes
 
     def __len__(self) -> int:
@@ -60,12 +60,14 @@ class Limits(Value, frozen=True, gc=False):
                 raise BadArgument(f"{name} is {value!r}", remedy="give a positive whole number")
 
 
-def check_content(content: object, limits: Limits) -> tuple[Handle, bytes]:
-    """The handle of `content` and its bytes.  Raises `InvalidContent` or `ContentTooLarge`."""
+def check_content(content: object, limits: Limits, *, hashed: bool = True) -> Handle:
+    """The handle of `content`.  Raises `InvalidContent` or `ContentTooLarge`."""
     if isinstance(content, str):
         # Never fewer bytes than characters: what is hopeless is refused before it is copied.
         if len(content) > limits.content_bytes:
             raise _too_large(f"{len(content)} characters", limits)
+        if not hashed and content.isascii():
+            return Handle(Kind.TEXT, len(content), b"")
         kind = Kind.TEXT
         try:
             data = content.encode()
@@ -78,7 +80,7 @@ def check_content(content: object, limits: Limits) -> tuple[Handle, bytes]:
         raise InvalidContent(f"content is {type(content).__name__}, neither str nor bytes")
     if len(data) > limits.content_bytes:
         raise _too_large(f"{len(data)} bytes", limits)
-    return Handle(kind, len(data), digest(kind, data)), data
+    return Handle(kind, len(data), digest(kind, data) if hashed else b"")
 
 
 def restore(handle: Handle, data: bytes) -> Content:

@@ -99,6 +99,7 @@ class MemoryStore:
 
     validates = True
     shared = False
+    hashes = False
 
     def __init__(self, retention: Retention | None = None, *, clock: Any = time.monotonic) -> None:
         self.origin = next(_ORIGINS)

@@ -194,6 +194,8 @@ class Store(Protocol):
     validates: bool
     #: Whether other processes can change this store.
     shared: bool
+    #: Whether contents are kept as bytes, which a hash must prove; else as the objects they are.
+    hashes: bool
 
     def transaction(self, *, publishes: bool) -> AbstractContextManager[Transaction]:
         """A transaction on any number of artifacts; only one that `publishes` may `publish`."""

@@ -102,6 +102,7 @@ class PostgresStore:
 
     validates = False
     shared = True
+    hashes = True
 
     def __init__(
         self,

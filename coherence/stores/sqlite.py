@@ -65,6 +65,7 @@ class SqliteStore:
 
     validates = True
     shared = True
+    hashes = True
 
     def __init__(
         self,

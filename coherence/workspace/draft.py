@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from coherence.contents import Content, check_content
+from coherence.contents import Content
 from coherence.errors import InvalidContent
 from coherence.refs import Ref
 from coherence.workspace.effects import Grant, Operation
@@ -66,7 +66,7 @@ class Draft:
             yield from operations.abandon(self._grant)
             return
         try:
-            handle, _ = check_content(self.content, operations.limits)
+            handle = operations.handle(self.content)
         except ToolkitError:
             yield from operations.abandon(self._grant)
             raise

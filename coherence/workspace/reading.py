@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coherence.contents import Kind, Limits
+from coherence.contents import Kind
 from coherence.errors import BadRef, ForeignRef, UnknownArtifact, UnknownVersion
 from coherence.messages import Load, Loaded, Version
 from coherence.refs import VERSION_MAX, Ref, check_name
@@ -34,9 +34,8 @@ class Metrics:
 class Reading:
     """What one agent reads, and what it was given so far."""
 
-    def __init__(self, caches: Caches, limits: Limits, identity: str) -> None:
+    def __init__(self, caches: Caches, identity: str) -> None:
         self.caches = caches
-        self.limits = limits
         self.identity = identity
         self.metrics = Metrics()
         self._forgotten: set[str] = set()

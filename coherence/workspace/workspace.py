@@ -125,7 +125,8 @@ class Workspace:
             session = self._store.join(name)
             caches = Caches(name, session, self._exchange.processes, self._recorder)
             requester = Requester(self._exchange, caches)
-            operations = Writing(caches, self.limits, self.identity)
+            hashed = self._store.hashes or self._recorder is not None
+            operations = Writing(caches, self.limits, self.identity, hashed=hashed)
             with self._exchange.lock:
                 self._exchange.agents[name] = caches
             self._agents[name] = (requester, operations)

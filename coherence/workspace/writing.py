@@ -52,8 +52,10 @@ HOLD_S = 900.0
 class Writing(Reading):
     """What one agent writes."""
 
-    def __init__(self, caches: Caches, limits: Limits, identity: str) -> None:
-        super().__init__(caches, limits, identity)
+    def __init__(self, caches: Caches, limits: Limits, identity: str, *, hashed: bool) -> None:
+        super().__init__(caches, identity)
+        self._limits = limits
+        self._hashed = hashed
         #: Artifacts of which a draft is live.
         self.drafting: set[str] = set()
 
@@ -69,7 +71,7 @@ class Writing(Reading):
     ) -> Operation[Ref]:
         """Publish `content` as the version after the one it was derived from."""
         self._check_free(name)
-        handle, _ = check_content(content, self.limits)
+        handle = self.handle(content)
         if overwrite and expect is not None:
             raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
         base = self.caches.base(name) if expect is None else self._expected(name, expect)
@@ -129,7 +131,7 @@ class Writing(Reading):
         """
         self._check_free(name)
         wait_s = check_wait(wait_s)
-        check_content(initial, self.limits)
+        self.handle(initial)
         loaded: Loaded = yield Ask(name, Load())
         made: View = yield from self._apply(name, function, initial, loaded)
         result = yield Ask(name, Commit(made, loaded.version))
@@ -154,7 +156,7 @@ class Writing(Reading):
         version = of.version if isinstance(of, Loaded) else of.base
         current = held.content if isinstance(held, View) else initial
         content = yield Apply(function, current)
-        handle, _ = check_content(content, self.limits)
+        handle = self.handle(content)
         return View(Ref(name, version + 1, self.identity), content, handle)
 
     def _publish(
@@ -259,6 +261,10 @@ class Writing(Reading):
             yield Ask(grant.artifact, Abandon(grant.epoch))
 
     # Checks and errors.
+
+    def handle(self, content: object) -> Handle:
+        """The handle of what may be written.  Raises `InvalidContent` or `ContentTooLarge`."""
+        return check_content(content, self._limits, hashed=self._hashed)
 
     def _made(self, name: str, content: Content, handle: Handle, base: Version) -> Held:
         ref = Ref(name, base + 1, self.identity)

@@ -12,7 +12,7 @@ from coherence.stores.port import Entry, Moved, Retention, Row
 
 
 def publish(store, name, text, author="ann"):
-    handle, _ = check_content(text, Limits())
+    handle = check_content(text, Limits())
     with store.transaction(publishes=True) as tx:
         stored = tx.load(name)
         version = 1 if stored is None else stored.row.state.version + 1

@@ -24,7 +24,7 @@ LINES = "".join(f"line {number}\n" for number in range(200))
 
 
 def publish(store, name, content, author="ann", previous=None):
-    handle, _ = check_content(content, Limits())
+    handle = check_content(content, Limits())
     with store.transaction(publishes=True) as tx:
         stored = tx.load(name)
         version = 1 if stored is None else stored.row.state.version + 1
@@ -222,7 +222,7 @@ def test_a_row_that_is_loaded_is_waited_for(opened):
         stored = tx.load("plan.md")
         loaded.set()
         publish(one, "other.md", "whoever meets at no row does not wait")
-        handle, _ = check_content("two", Limits())
+        handle = check_content("two", Limits())
         tx.save("plan.md", Row(HomeState(version=2, content=handle)), stored.revision)
         tx.publish("plan.md", Entry(2, handle, "ann", tx.now), "two")
     thread.join()
@@ -236,7 +236,7 @@ def test_two_make_one_artifact_and_the_second_has_moved(opened):
         with one.transaction(publishes=True) as tx:
             assert tx.load("plan.md") is None
             publish(two, "plan.md", "theirs")
-            handle, _ = check_content("mine", Limits())
+            handle = check_content("mine", Limits())
             tx.save("plan.md", Row(HomeState(version=1, content=handle)), 0)
             tx.publish("plan.md", Entry(1, handle, "ann", tx.now), "mine")
             tx.append("plan.md", 1, "ann", ())
@@ -465,7 +465,7 @@ def test_a_transaction_that_fails_leaves_no_hole_in_the_log(opened):
         with store.transaction(publishes=True) as tx:
             tx.load("plan.md")
             tx.append("plan.md", 2, "ann", ())
-            handle, _ = check_content("2", Limits())
+            handle = check_content("2", Limits())
             tx.publish("plan.md", Entry(1, handle, "ann", tx.now), "2")
 
     with pytest.raises(StoreFault):

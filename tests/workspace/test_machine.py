@@ -114,6 +114,7 @@ class Machine(RuleBasedStateMachine):
         self.given[name] = 0
         if self.watched:
             agent._quick = False
+            agent._operations._hashed = True  # the ghost knows contents by their handles
             cache, home = room._exchange.processes[NAME]
             agent._requester.caches._processes = {NAME: (Watched(cache, name, self.report), home)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coherence import Workspace
+from coherence import Recorder, Workspace
 from coherence.cache import Cache
 from coherence.messages import Inv, Load, Loaded
 from coherence.policy import Lazy
@@ -83,3 +83,18 @@ def test_a_content_is_held_from_the_transaction_to_its_delivery(monkeypatch):
         monkeypatch.setattr(exchange, "_deliver", let_go_first)
         assert bob.read("plan.md").text == "one"
         monkeypatch.undo()
+
+
+def test_a_content_is_hashed_only_where_a_hash_will_prove_something(tmp_path):
+    def digests(url, **options):
+        with Workspace(url, **options) as workspace:
+            agent = workspace.agent("ann")
+            for text in ("plain", "d\u00e9j\u00e0"):
+                agent.write("plan.md", text)
+                assert agent.read("plan.md").size_bytes == len(text.encode())
+            return [len(entry.handle.digest) for entry in agent.history("plan.md")]
+
+    assert digests("memory://") == [0, 0]
+    assert digests(f"sqlite:///{tmp_path}/team.db") == [16, 16]
+    with Recorder(tmp_path) as recorder:
+        assert digests("memory://", recorder=recorder) == [16, 16]

@@ -46,7 +46,7 @@ class Team:
 
     def commit(self, number, grant):
         text = f"by {number}"
-        handle, _ = check_content(text, Limits())
+        handle = check_content(text, Limits())
         made = View(Ref(NAME, grant.version + 1, ""), text, handle)
         return self.all[number].ask(NAME, Commit(made, grant.version, grant.epoch))
 
@@ -162,7 +162,7 @@ def test_a_renewal_that_meets_the_commit_asks_for_no_grant(tmp_path):
             return transaction(publishes=publishes)
 
         room._store.transaction = meet
-        handle, _ = check_content("text", Limits())
+        handle = check_content("text", Limits())
         made = View(Ref(NAME, 1, ""), "text", handle)
         assert isinstance(ann.ask(NAME, Commit(made, 0, grant.epoch)), Committed)
         renewers[0].join(60)
