@@ -79,13 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         "recorded", help="whether recorded runs of a workspace are runs of the protocol"
     )
     following.add_argument("files", nargs="+", type=Path, metavar="file")
+    following.add_argument("--tlc", action="store_true", help="behaviours of Mesi.tla, too")
     following.set_defaults(run=_recorded)
     for name, text in EVIDENCE.items():
         command = commands.add_parser(name, help=text)
         if name != "prove":
             command.add_argument("name")
         command.add_argument("--slow", action="store_true", help="with `all`: slow ones too")
-    following.add_argument("--tlc", action="store_true", help="behaviours of Mesi.tla, too")
         command.set_defaults(run=partial(_evidence, name))
     return parser
 
@@ -196,6 +196,7 @@ def _recorded(options: argparse.Namespace, rest: Sequence[str]) -> int:
     from messaging.errors import ToolkitError
     from specs.runs import accept, accept_by_tlc
 
+    judges = {"tables": accept} | ({"TLC": accept_by_tlc} if options.tlc else {})
     failed = 0
     for path, (judge, accepts) in product(options.files, judges.items()):
         try:
@@ -205,7 +206,6 @@ def _recorded(options: argparse.Namespace, rest: Sequence[str]) -> int:
             return 2
         failed += not found.accepted
         word = "accepted" if found.accepted else "REFUSED"
-    judges = {"tables": accept} | ({"TLC": accept_by_tlc} if options.tlc else {})
         line = f"{word:10} {path.name:34} {judge:7} {found.steps:>8,} steps  {found.refused}"
         _say(line.rstrip())
     return 1 if failed else 0
