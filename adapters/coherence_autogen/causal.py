@@ -3,26 +3,19 @@
 A team's publishes go to all of it, so the protocol is the classical one for broadcasts,
 `causal.Bss91`: a vector on every message, and messages that come early are held where they arrive.
 The vector travels in AutoGen's message id, so messages and handlers stay as they are.
-
-Nothing waits in a task: what is held is state, and the message that it waits for hands it on.  So a
-runtime is idle when it is, a lost message hangs nobody, and `save_state` has all that is held.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from operator import le
 from typing import Any, TypeAlias
 
 import autogen_core as core
 
-from causal.bss91 import Bss91, State
-from causal.messages import Broadcast, VectorData
-from messaging.process import Deliver, Event, Invoke, Receive
+from causal.handling import Handling
+from causal.member import Clock
 
 log = logging.getLogger("coherence_autogen")
 
@@ -52,34 +45,23 @@ class CausalRoutedAgent(core.RoutedAgent):
     ) -> None:
         super().__init__(description)
         self._team, self._topic, self._hold_s, self._hold_rpc = team, topic, hold_s, hold_rpc
-        self._ready: deque[Arrived] = deque()
-        self._turn = asyncio.Condition()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @cached_property
-    def _machine(self) -> Bss91:
-        return Bss91(self.id.type, self._team)
-
-    @cached_property
-    def _state(self) -> State:
-        return self._machine.initial()
+    def _handling(self) -> Handling[Arrived]:
+        handle, give_up = super().on_message_impl, self.on_dead_letter
+        return Handling(self.id.type, self._team, handle, give_up, self._hold_s)
 
     async def publish_message(self, message: Any, topic_id: core.TopicId, **options: Any) -> None:
-        before = self._state
-        if (topic_id.type, topic_id.source) == (self._topic, self.id.key):
-            self._step(Invoke(Broadcast(None)))
-            options["message_id"] = self._stamp()
-        after = self._state
-        try:
-            await self.runtime.publish_message(message, topic_id, sender=self.id, **options)
-        except BaseException:
-            if self._state is after:  # else others know already that there was to be a message
-                self._state = before
-            raise
+        publish = self.runtime.publish_message
+        if (topic_id.type, topic_id.source) != (self._topic, self.id.key):
+            return await publish(message, topic_id, sender=self.id, **options)
+        with self._handling.member.saying() as clock:
+            options["message_id"] = self._stamp(clock)
+            await publish(message, topic_id, sender=self.id, **options)
 
     async def send_message(self, message: Any, recipient: core.AgentId, **options: Any) -> Any:
         if self._hold_rpc and recipient.type in self._team and recipient.key == self.id.key:
-            options.setdefault("message_id", self._stamp())
+            options.setdefault("message_id", self._stamp(self._handling.member.clock))
         return await super().send_message(message, recipient, **options)
 
     async def on_message_impl(self, message: Any, ctx: core.MessageContext) -> Any:
@@ -88,14 +70,9 @@ class CausalRoutedAgent(core.RoutedAgent):
             return await super().on_message_impl(message, ctx)
         clock = tuple(map(int, id.rpartition(" ")[2].split(",")))
         if ctx.is_rpc:
-            async with self._turn:
-                known = self._turn.wait_for(lambda: all(map(le, clock, self._state.clock)))
-                await asyncio.wait_for(known, self._hold_s)
+            async with self._handling.knowing(clock):
                 return await super().on_message_impl(message, ctx)
-        packet = VectorData(clock, (message, ctx))
-        self._step(Receive(sender.type, packet))
-        self._watch(packet)
-        await self._handle()
+        await self._handling.receive(sender.type, clock, (message, ctx))
 
     async def on_dead_letter(self, message: Any, ctx: core.MessageContext) -> None:
         """`message` was held for too long, or came twice: it is not handled."""
@@ -103,63 +80,17 @@ class CausalRoutedAgent(core.RoutedAgent):
 
     async def save_state(self) -> Mapping[str, Any]:
         """Clock and held messages.  Add yours: ``{**await super().save_state(), ...}``."""
-        return {
-            "clock": self._state.clock,
-            "ready": [_dumped(*arrived) for arrived in self._ready],
-            "held": [(at, data.clock, _dumped(*data.payload)) for at, data in self._state.buffer],
-        }
+        return self._handling.member.save(_dumped)
 
     async def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from there: with its own state, or as a newcomer with that of an idle other."""
-        held = [(at, VectorData(tuple(c), self._loaded(*said))) for at, c, said in state["held"]]
-        mine, clock = self._machine.place[self.id.type], list(state["clock"])
-        clock[mine] = max(clock[mine], self._state.clock[mine])  # what it has said stays said
-        self._state = State(tuple(clock), tuple(held))
-        self._ready.extend(self._loaded(*said) for said in state["ready"])
-        for _, packet in held:
-            self._watch(packet)
-        self._start(self._handle())
+        self._handling.load(state, self._loaded)
 
-    def _step(self, event: Event[Any, Any]) -> None:
-        step = self._machine.step(self._state, event, 0.0)
-        self._state = step.state
-        delivered = [command for command in step.commands if isinstance(command, Deliver)]
-        self._ready.extend(c.message.payload for c in delivered if c.src != self.id.type)
+    def _stamp(self, clock: Clock) -> str:
+        return f"{MARK}{self.id} {','.join(map(str, clock))}"
 
-    def _stamp(self) -> str:
-        return f"{MARK}{self.id} {','.join(map(str, self._state.clock))}"
-
-    async def _handle(self) -> None:
-        failure = None
-        async with self._turn:
-            while self._ready:
-                try:
-                    await super().on_message_impl(*self._ready.popleft())
-                except Exception as error:  # of its handler: the others are not to blame
-                    failure = error
-            self._turn.notify_all()
-        if failure is not None:
-            raise failure
-
-    def _watch(self, packet: VectorData[Arrived]) -> None:
-        if self._hold_s is not None and self._is_held(packet):
-            asyncio.get_running_loop().call_later(self._hold_s, self._give_up, packet)
-
-    def _is_held(self, packet: VectorData[Arrived]) -> bool:
-        return any(held is packet for _, held in self._state.buffer)
-
-    def _give_up(self, packet: VectorData[Arrived]) -> None:
-        if self._is_held(packet):
-            left = tuple(held for held in self._state.buffer if held[1] is not packet)
-            self._state = State(self._state.clock, left)
-            self._start(self.on_dead_letter(*packet.payload))
-
-    def _start(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _loaded(self, kind: str, data: str, sender: str, topic: str, id: str) -> Arrived:
+    def _loaded(self, said: Sequence[str]) -> Arrived:
+        kind, data, sender, topic, id = said
         handlers = [getattr(type(self), name, None) for name in dir(type(self))]
         types = {t for handler in handlers for t in getattr(handler, "target_types", ())}
         serializers = [s for t in types for s in core.try_get_known_serializers_for_type(t)]
@@ -168,7 +99,8 @@ class CausalRoutedAgent(core.RoutedAgent):
         return message, core.MessageContext(who, where, False, core.CancellationToken(), id)
 
 
-def _dumped(message: Any, ctx: core.MessageContext) -> tuple[str, ...]:
+def _dumped(arrived: Arrived) -> tuple[str, ...]:
+    message, ctx = arrived
     (how, *_) = core.try_get_known_serializers_for_type(type(message))
     text = how.serialize(message).decode()
     return how.type_name, text, str(ctx.sender), str(ctx.topic_id), ctx.message_id

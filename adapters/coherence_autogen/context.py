@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from autogen_core import memory
 from autogen_core.model_context import ChatCompletionContext, UnboundedChatCompletionContext
 from autogen_core.models import LLMMessage, UserMessage
 
-from coherence import AsyncAgent, AsyncWorkspace, Ref, Served, View, Workspace
-from coherence.contents import Kind
-from coherence_autogen.prompt import rewritten, shown, survey
-
-NOTICE = "[shared artifacts]"
-
-
-class Desk:
-    """Where one agent works: AutoGen calls its tools at the same time, it does one at a time."""
-
-    def __init__(self, workspace: Workspace, agent: str) -> None:
-        self._name = workspace.agent(agent).name  # refuses now what could not be used later
-        self.workspace, self._turn = AsyncWorkspace(workspace), asyncio.Lock()
-
-    @asynccontextmanager
-    async def agent(self) -> AsyncIterator[AsyncAgent]:
-        """The agent, until the block ends."""
-        async with self._turn:
-            yield await self.workspace.agent(self._name)
-
-    async def news(self, ref: Ref) -> str:
-        """What has become of an artifact since `ref`, if anything."""
-        last = (await self.workspace.run(self.workspace.sync.history, ref.name))[-1]
-        if last.version == ref.version:
-            return ""
-        what = "deleted" if last.handle.kind is Kind.TOMBSTONE else "changed"
-        # Without the version that is current: nobody can then claim to have it.
-        return f"{ref.name} was {what} by {last.author}; you have {ref}."
+from coherence import Ref, Served, View, Workspace
+from coherence.context.answers import notice, shown
+from coherence.context.desk import AsyncDesk
+from coherence.context.evidence import survey
+from coherence_autogen.prompt import rewritten, said
 
 
 class CoherentModelContext(ChatCompletionContext):
@@ -59,20 +34,19 @@ class CoherentModelContext(ChatCompletionContext):
         drop_superseded: bool = True,
     ) -> None:
         super().__init__()
-        self.desk, self.inner = Desk(workspace, agent), inner or UnboundedChatCompletionContext()
-        self._drop, self._identity = drop_superseded, workspace.identity
+        self.desk, self._drop = AsyncDesk(workspace, agent), drop_superseded
+        self.inner = inner or UnboundedChatCompletionContext()
 
     async def held(self) -> dict[str, Ref]:
         """What is in the context: artifact -> the newest version that it holds whole."""
-        return survey(await self.inner.get_messages(), self._identity)[0]
+        return survey(said(await self.inner.get_messages()), self.desk.identity)[0]
 
     async def get_messages(self) -> list[LLMMessage]:
         messages = await self.inner.get_messages()
-        held, notes = survey(messages, self._identity, drop=self._drop)
-        made = rewritten(messages, notes)
-        if news := list(filter(None, [await self.desk.news(ref) for ref in held.values()])):
-            made.append(UserMessage(content="\n".join([NOTICE, *news]), source="artifacts"))
-        return made
+        held, notes = survey(said(messages), self.desk.identity, drop=self._drop)
+        news = await self.desk.run(notice, held.values())
+        last = [UserMessage(content=news, source="artifacts")] if news else []
+        return [*rewritten(messages, notes), *last]
 
     async def add_message(self, message: LLMMessage) -> None:
         await self.inner.add_message(message)
@@ -95,14 +69,10 @@ class ArtifactMemory(memory.Memory):
     """
 
     def __init__(self, workspace: Workspace, agent: str, prefix: str = "") -> None:
-        self._desk, self._prefix, self._identity = (
-            Desk(workspace, agent),
-            prefix,
-            workspace.identity,
-        )
+        self._desk, self._prefix = AsyncDesk(workspace, agent), prefix
 
     async def update_context(self, model_context: ChatCompletionContext) -> Any:
-        held, _ = survey(await model_context.get_messages(), self._identity)
+        held, _ = survey(said(await model_context.get_messages()), self._desk.identity)
         async with self._desk.agent() as agent:
             names = await agent.list(self._prefix)
             views = [await agent.read(name, held.get(name)) for name in names]

@@ -15,11 +15,10 @@ from typing import Any
 from crewai import Crew
 from crewai.hooks import InterceptionPoint, LLMCallHookContext, ToolCallHookContext
 from crewai.hooks.dispatch import get_scoped_hooks, scoped_hooks
-from pydantic_core import from_json
 
 from coherence import BadArgument, Workspace
 from coherence.context.answers import NOTICE, notice
-from coherence.context.evidence import Said, mentioned, survey
+from coherence.context.evidence import Said, given, mentioned, survey
 from coherence_crewai.tools import ArtifactTool
 from messaging.errors import ToolkitError
 
@@ -77,9 +76,7 @@ def _said(messages: list[Any]) -> Iterator[Said[int]]:
         text = _text(message)
         inputs = [c["function"]["arguments"] for c in message.get("tool_calls") or ()]
         inputs += re.findall(r"Action Input:(.*?)(?=\nObservation:|\Z)", text, re.DOTALL)
-        for given in inputs:
-            with suppress(ValueError, TypeError, KeyError):
-                yield Said(place, str(from_json(given)["text"]), given=True)
+        yield from (Said(place, given(arguments), given=True) for arguments in inputs)
         yield Said(place, text)
 
 

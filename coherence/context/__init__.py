@@ -4,12 +4,12 @@ An adapter translates: its framework's messages, tools and stores on one side, t
 other.  Nothing here knows a framework.
 
 * `evidence`: what a conversation proves, by seals on the texts that were shown
-* `values`: how a store's item is an artifact, and how two values are merged
+* `values`, `references`: how a store's item is an artifact, how a state's key is a version
 * `frameworks`: the error where a framework is missing or of an unknown release
-* `notices`: who else has changed what a model was shown
-* `answers`: what a model is told of a read, a write, a refusal
+* `answers`: what a model is told of a read, of a change by somebody else, of a refusal
 * `desk`: one agent's place of work, for a framework that calls its tools at once
-* `reader`: what one task has read, so that its puts compare with that
+* `calls`, `proven`: what a model calls; it says which version it has, or its context does
+* `reader`, `items`: what a task has read, so that its puts compare with that; a store of items
 
-`evidence` and `values` are pure; the rest drives a workspace.
+`evidence`, `values`, `references` and `frameworks` are pure; the rest drives a workspace.
 """

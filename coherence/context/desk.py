@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
 
 from coherence.workspace.agent import Agent
 from coherence.workspace.aio import AsyncAgent, AsyncWorkspace
 from coherence.workspace.workspace import Workspace
+
+T = TypeVar("T")
 
 
 class Desk:
@@ -35,11 +38,15 @@ class AsyncDesk:
     """For tasks of one event loop.  Raises as `Desk` does."""
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
-        self._name = workspace.agent(agent).name
-        self.workspace, self._turn = AsyncWorkspace(workspace), asyncio.Lock()
+        self._name, self.identity = workspace.agent(agent).name, workspace.identity
+        self._workspace, self._turn = AsyncWorkspace(workspace), asyncio.Lock()
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[AsyncAgent]:
         """The agent, until the block ends."""
         async with self._turn:
-            yield await self.workspace.agent(self._name)
+            yield await self._workspace.agent(self._name)
+
+    async def run(self, look: Callable[..., T], *arguments: object) -> T:
+        """Call ``look(workspace, ...)``, which may block, without stopping the loop."""
+        return await self._workspace.run(look, self._workspace.sync, *arguments)

@@ -16,6 +16,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Generic, NamedTuple, TypeVar
 
+import msgspec
+
 from coherence.errors import BadRef
 from coherence.refs import Ref
 
@@ -47,6 +49,19 @@ def passage(ref: Ref, text: str, since: Ref | None = None) -> str:
 def written(ref: Ref, text: str) -> str:
     """What tells a model that the text of its own call has become `ref`."""
     return f'<artifact ref="{ref}" seal="{seal(ref, None, text)}"/>'
+
+
+def given(arguments: str) -> str:
+    """The text that a model gave to a tool, by the JSON of its call; empty where there is none."""
+    try:
+        return str(msgspec.json.decode(arguments)["text"])
+    except (ValueError, TypeError, LookupError):
+        return ""
+
+
+def given_anew(arguments: str, text: str) -> str:
+    """The JSON of a call with `text` in place of the one that it has."""
+    return msgspec.json.encode({**msgspec.json.decode(arguments), "text": text}).decode()
 
 
 class Evidence(Generic[P]):
@@ -118,10 +133,10 @@ def survey(
     evidence = Evidence[tuple[P, str]](workspace)
     whole: dict[Passage[P], Ref] = {}
     torn: dict[Passage[P], Ref] = {}
-    given: list[tuple[Passage[P], str]] = []
+    own: list[tuple[Passage[P], str]] = []
     for place, text, is_given in conversation:
         if is_given:
-            given.append(((place, ""), text))
+            own.append(((place, ""), text))
             continue
         at = 0
         while tag := _TAG.search(text, at):
@@ -131,7 +146,7 @@ def survey(
             body = text[at : at + int(tag["chars"] or 0)]
             end = at + len(body)
             here = (place, tag.group() + body + _END * text.startswith(_END, end))
-            texts = [(here, body)] if tag["chars"] is not None else reversed(given)
+            texts = [(here, body)] if tag["chars"] is not None else reversed(own)
             found = evidence.weigh(ref, tag["since"] or "", tag["seal"], texts)
             if found is None:
                 torn[here] = ref

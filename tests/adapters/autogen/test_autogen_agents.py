@@ -16,6 +16,8 @@ from autogen_core.memory import ListMemory, MemoryContent, MemoryMimeType
 from autogen_core.model_context import BufferedChatCompletionContext
 
 from coherence import BadArgument, Conflict, InvalidName, UnknownArtifact, Workspace
+from coherence.context.answers import NOTICE
+from coherence.context.frameworks import require
 from coherence.errors import WorkspaceClosed
 from coherence_autogen import (
     ArtifactMemory,
@@ -24,8 +26,6 @@ from coherence_autogen import (
     FrameworkMissing,
     citation,
 )
-from coherence_autogen.available import require
-from coherence_autogen.context import NOTICE
 
 READ = ("read_artifact", {"name": "plan.md"})
 PLAN = "# Plan\n" + "".join(f"- step {number}: as agreed\n" for number in range(40))
@@ -153,7 +153,9 @@ def test_a_notice_closes_the_prompt_and_is_not_kept(player, workspace, play):
     # The third call was made before, the fourth after the change had been read.
     play(coder.run())
     last = coder.client.prompts[2][-1]
-    assert last.content == f"{NOTICE}\nplan.md was changed by planner; you have plan.md@1."
+    assert (
+        last.content == f"{NOTICE}\nplan.md was changed by planner; you were last shown plan.md@1."
+    )
     assert "plan.md@2" not in coder.prompts[2], "nobody can claim a version that it is not shown"
     assert NOTICE not in str(coder.context.inner._messages)
 
@@ -325,11 +327,6 @@ def test_what_cannot_be_used_is_refused_when_it_is_made(workspace, kind):
         kind(workspace, "coder")
 
 
-def test_a_missing_framework_names_the_extra():
-    with pytest.raises(FrameworkMissing, match=r"artifact-coherence\[autogen\]"):
-        require("autogen-core-of-another-world")
-
-
 def test_without_autogen_the_import_says_what_to_install():
     """As it would be seen: nothing of AutoGen is touched before."""
     program = """
@@ -352,8 +349,8 @@ except ImportError as error:
 
 
 def test_a_release_that_is_not_known_is_refused():
-    with pytest.raises(FrameworkMissing, match=r"pip 0\.7 is needed"):
-        require("pip")
+    with pytest.raises(FrameworkMissing, match=r"pip from 0\.7 to before 0\.8 is needed, not"):
+        require("pip", "autogen", (0, 7), (0, 8))
 
 
 def test_importing_it_loads_no_other_framework():

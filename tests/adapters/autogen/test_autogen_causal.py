@@ -268,7 +268,7 @@ def test_what_waits_for_its_turn_survives_too(play):
         for text in ("one", "two", "three"):
             await agents["ann"].say(text)
         await busy.wait()
-        while len(bob._ready) != 2:
+        while len(bob._handling.member.ready) != 2:
             await asyncio.sleep(0)
         state = json.loads(json.dumps(await bob.save_state()))
         saved.set()
@@ -367,7 +367,7 @@ def test_a_lost_message_hangs_nobody_and_its_successors_are_dead_letters(play):
     (bob,) = play(lossy())
     assert bob.done == []
     assert bob.dead == ["held"]
-    assert bob._state.buffer == ()
+    assert bob._handling.member.held == ()
 
 
 def test_a_handler_that_fails_takes_nobody_with_it(play):

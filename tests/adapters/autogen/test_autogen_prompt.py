@@ -15,7 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coherence import Workspace
-from coherence_autogen.prompt import rewritten, shown, survey, written
+from coherence.context import evidence
+from coherence.context.answers import shown
+from coherence.context.evidence import written
+from coherence_autogen.prompt import rewritten, said
 
 HERE = "here"
 NAMES = ("plan.md", "notes/a b.md")
@@ -30,6 +33,10 @@ TEXTS = st.sampled_from(
         '<artifact ref="plan.md@1" seal="0"/>',
     ]
 )
+
+
+def survey(messages, workspace, **settings):
+    return evidence.survey(said(messages), workspace, **settings)
 
 
 def result(content, call_id="c", name="read_artifact"):

@@ -1,0 +1,88 @@
+"""The calls of a model whose context says which version it has: read, write, edit, list.
+
+The same calls as in `calls`, for tasks, without a word from the model on what it has or what its
+text derives from: that is what its messages prove, see `evidence`.  Signatures and docstrings are
+the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Annotated
+
+from coherence.context.answers import replacing, shown
+from coherence.context.desk import AsyncDesk
+from coherence.context.evidence import written
+from coherence.errors import UnknownArtifact
+from coherence.refs import Ref
+from coherence.workspace.aio import AsyncAgent
+from coherence.workspace.conflict import Conflict
+from coherence.workspace.view import View
+from messaging.errors import CallerError
+
+Name = Annotated[str, "The artifact's name, such as plan.md"]
+Whole = Annotated[bool, "All of it, even if you have it"]
+Text = Annotated[str, "The whole new text"]
+Anew = Annotated[bool, "There is no such artifact, or not any more"]
+Old = Annotated[str, "A passage that occurs exactly once"]
+New = Annotated[str, "What replaces it"]
+Prefix = Annotated[str, "How names begin"]
+
+
+class ProvenCalls:
+    """What a model calls.  `held` says what its context holds: artifact -> version.
+
+    Every call raises what `Agent` does, in words that a model can act on.
+    """
+
+    def __init__(self, desk: AsyncDesk, held: Callable[[], Awaitable[Mapping[str, Ref]]]) -> None:
+        self._desk, self._held = desk, held
+
+    def __iter__(self) -> Iterator[Callable[..., Awaitable[str]]]:
+        yield from (self.read_artifact, self.write_artifact, self.edit_artifact)
+        yield self.list_artifacts
+
+    async def read_artifact(self, name: Name, whole: Whole = False) -> str:
+        """Read a shared artifact: its text, or what has changed since the text you have."""
+        async with self._desk.agent() as agent:
+            return shown(await _read(agent, name, None if whole else await self._having(name)))
+
+    async def write_artifact(self, name: Name, text: Text, new: Anew = False) -> str:
+        """Write a shared artifact. Refused if others have changed it since the text you have."""
+        async with self._desk.agent() as agent:
+            having = await self._having(name)
+            try:
+                return written(
+                    await agent.write(name, text, expect=(not new and having) or 0), text
+                )
+            except Conflict as conflict:
+                why = (
+                    f"{conflict.author} was faster" if having else "you had not read what is there"
+                )
+                news = shown(await _read(agent, name, having))
+                what = f"Nothing was written: {why}. Write both as one."
+                raise CallerError(f"{what}\n{news}") from conflict
+
+    async def edit_artifact(self, name: Name, old: Old, new: New) -> str:
+        """Replace one passage of a shared artifact, whatever others change elsewhere in it."""
+        async with self._desk.agent() as agent:
+            having = await self._having(name)
+            shown(await _read(agent, name, having))  # refuses what could not be answered afterwards
+            made = await agent.update(name, replacing(name, old, new))
+            return shown(await _read(agent, name, having)) if having else f"{made.ref} is written"
+
+    async def list_artifacts(self, prefix: Prefix = "") -> str:
+        """List the names of the shared artifacts."""
+        async with self._desk.agent() as agent:
+            return "\n".join(await agent.list(prefix)) or "There are none."
+
+    async def _having(self, name: str) -> Ref | None:
+        return (await self._held()).get(name)
+
+
+async def _read(agent: AsyncAgent, name: str, having: Ref | None) -> View:
+    try:
+        return await agent.read(name, having)
+    except UnknownArtifact as error:
+        error.remedy = "list_artifacts has all names; to make it (anew), write it with new=true"
+        raise

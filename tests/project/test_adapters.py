@@ -1,0 +1,94 @@
+"""Adapters translate, and no more: what they could share has a room in coherence/context, causal."""
+
+import ast
+import io
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CODE_LINES_MAX = 200
+
+# What each adapter is for; pydantic is how CrewAI describes a tool.
+FRAMEWORKS = {
+    "coherence_autogen": {"autogen_core"},
+    "coherence_crewai": {"crewai", "pydantic"},
+    "coherence_langgraph": {"langchain", "langchain_core", "langgraph"},
+}
+OURS = {"causal", "coherence", "messaging"}
+
+UNCOUNTED = {
+    tokenize.COMMENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+    tokenize.INDENT,
+    tokenize.NEWLINE,
+    tokenize.NL,
+}
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+SAMPLE = '''"""A module."""
+
+import re  # why
+
+# A remark.
+def f(
+    x,
+):
+    """It."""
+    return """x
+"""
+'''
+
+
+def code_lines(text):
+    """How many lines hold code: no blank ones, comments or docstrings."""
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in UNCOUNTED:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(lines)
+
+
+def imported(text):
+    """The packages that a module imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.fixture(params=FRAMEWORKS)
+def adapter(request):
+    """The name of an adapter, and the text of each of its modules."""
+    modules = sorted((ROOT / "adapters" / request.param).rglob("*.py"))
+    return request.param, {path.name: path.read_text(encoding="utf-8") for path in modules}
+
+
+def test_code_is_what_is_counted():
+    assert code_lines(SAMPLE) == 6
+
+
+def test_every_adapter_is_here():
+    there = {path.parent.name for path in ROOT.glob("adapters/*/__init__.py")}
+    assert there == set(FRAMEWORKS)
+
+
+def test_an_adapter_is_short(adapter):
+    _, texts = adapter
+    lines = {name: code_lines(text) for name, text in texts.items()}
+    assert sum(lines.values()) <= CODE_LINES_MAX, lines
+
+
+def test_an_adapter_imports_its_framework_and_us(adapter):
+    package, texts = adapter
+    allowed = OURS | FRAMEWORKS[package] | {package} | set(sys.stdlib_module_names)
+    stray = {name: imported(text) - allowed for name, text in texts.items()}
+    assert not any(stray.values()), stray
