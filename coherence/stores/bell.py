@@ -18,6 +18,8 @@ log = logging.getLogger("coherence.stores")
 
 #: Where no socket can be had, how long a wait is before the log is looked at.
 FALLBACK_S = 0.05
+#: One that needs no descriptor of its own: where none is left, a wait that fails would never end.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 class Bell:
@@ -44,7 +46,7 @@ class Bell:
             return
         # The socket itself never blocks: a thread that is about to end its wait may meet the next
         # one here, and neither may be held up by what the other has set or taken.
-        with suppress(OSError, ValueError), selectors.DefaultSelector() as selector:
+        with suppress(OSError, ValueError), _Selector() as selector:
             selector.register(self._socket, selectors.EVENT_READ)
             if selector.select(timeout_s):
                 # Rings that have piled up say no more than one.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import selectors
 import threading
 
 import pytest
@@ -64,6 +66,21 @@ def test_a_waiter_that_comes_in_between_does_not_hold_up_the_one_that_was_rung()
     ring([bell.port])
     other.join(10)
     assert not other.is_alive()
+    bell.close()
+
+
+def test_a_ring_is_heard_where_no_descriptor_is_left(monkeypatch):
+    """Else each wait ends at once, and the log is looked at without end."""
+
+    def none_left(self):
+        raise OSError(errno.EMFILE, "on purpose")
+
+    monkeypatch.setattr(selectors.DefaultSelector, "__init__", none_left)
+    bell = Bell()
+    ring([bell.port])
+    bell.wait(LONG_S)
+    with pytest.raises(BlockingIOError):
+        bell._socket.recv(1)
     bell.close()
 
 
