@@ -1,4 +1,4 @@
-"""Adapters translate, and no more: what they could share has a room in coherence/context, causal."""
+"""Adapters translate, no more: what they could share has a room in coherence/context or causal."""
 
 import ast
 import io

@@ -1,0 +1,56 @@
+"""What a model is told of a change by somebody else, and of a call that was refused."""
+
+import pytest
+
+from coherence import BadArgument, Conflict, Ref, UnknownArtifact, Workspace
+from coherence.context.answers import NOTICE, notice, refusal, replacing
+
+
+@pytest.fixture
+def workspace():
+    with Workspace("memory://") as opened:
+        yield opened
+
+
+def test_news_names_who_and_what_and_no_version_that_could_be_claimed(workspace):
+    planner = workspace.agent("planner")
+    shown = [planner.write(name, "one") for name in ("a.md", "b.md", "c.md")]
+    assert notice(workspace, shown) == ""
+    planner.write("a.md", "two")
+    planner.delete("b.md")
+    assert notice(workspace, [*shown, Ref("never.md", 1)]).splitlines() == [
+        NOTICE,
+        "a.md was changed by planner; you were last shown a.md@1.",
+        "b.md was deleted by planner; you were last shown b.md@1.",
+    ]
+
+
+def test_a_conflict_says_what_to_write_from(workspace):
+    workspace.agent("planner").write("plan.md", "# Plan\n")
+    with pytest.raises(Conflict) as refused:
+        workspace.agent("coder").write("plan.md", "# Mine\n", expect=0)
+    told = refusal(refused.value, workspace)
+    assert "current is plan.md@1, by planner" in told
+    assert 'Nothing was written. Write both with base="plan.md@1".' in told
+    assert "merge()" not in told, "a model has no such call"
+
+
+def test_an_unknown_name_is_answered_with_those_that_there_are(workspace):
+    coder = workspace.agent("coder")
+    for number in range(60):
+        coder.write(f"{number:02}.md", "text")
+    with pytest.raises(UnknownArtifact) as refused:
+        coder.read("plans.md")
+    told = refusal(refused.value, workspace)
+    assert "'00.md'" in told
+    assert "and 10 more" in told
+    assert "'59.md'" not in told
+
+
+@pytest.mark.parametrize("old", ["", "x", "a"])
+def test_a_passage_must_be_there_once(old):
+    with pytest.raises(BadArgument, match="exactly once"):
+        replacing("plan.md", old, "b")("a a")
+    with pytest.raises(BadArgument, match="the same"):
+        replacing("plan.md", "c", "c")("a c")
+    assert replacing("plan.md", "a c", "b")("a a c") == "a b"

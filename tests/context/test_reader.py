@@ -1,0 +1,154 @@
+"""What tasks have read, what their puts compare with, and a store beside that knows no versions."""
+
+import pytest
+
+from coherence import BadArgument, Conflict, InvalidContent, UnknownVersion, Workspace
+from coherence.context.desk import Desk
+from coherence.context.items import Items
+from coherence.context.reader import Reader
+
+
+@pytest.fixture
+def workspace():
+    with Workspace("memory://") as opened:
+        yield opened
+
+
+@pytest.fixture
+def task(workspace):
+    """Makes a task of the agent of that name."""
+    return lambda name, tell=None: Reader(Desk(workspace, name), tell)
+
+
+def raced(task, on_conflict, was, mine, theirs):
+    """What becomes of `mine`, derived from `was`, where somebody has put `theirs` in between."""
+    me, other = task("me"), task("other")
+    other.put("k", was, "raise")
+    me.get("k")
+    other.get("k")
+    other.put("k", theirs, "raise")
+    me.put("k", mine, on_conflict)
+    return other.get("k").content
+
+
+def test_a_put_that_lost_is_refused(task):
+    with pytest.raises(Conflict):
+        raced(task, "raise", "1\n", "2\n", "3\n")
+    assert task("judge").get("k").content == "3\n"
+
+
+def test_or_merged_where_both_can_be_had(task):
+    assert raced(task, "merge", "1\n2\n3\n", "0\n2\n3\n", "1\n2\n4\n") == "0\n2\n4\n"
+    assert raced(task, "merge", b'{"a":1}', b'{"a":2}', b'{"a":1,"b":3}') == b'{"a":2,"b":3}'
+
+
+@pytest.mark.parametrize(
+    ("was", "mine", "theirs"),
+    [("1\n", "2\n", "3\n"), (b'{"a":1}', b'{"a":2}', b'{"a":3}'), (b'{"a":1}', b"{}", "text")],
+)
+def test_and_else_refused(task, was, mine, theirs):
+    with pytest.raises(Conflict):
+        raced(task, "merge", was, mine, theirs)
+    assert task("judge").get("k").content == theirs
+
+
+def test_or_replaces(task):
+    assert raced(task, "overwrite", "1\n", "2\n", "3\n") == "2\n"
+
+
+def test_two_tasks_of_one_agent_have_read_each_its_own(task):
+    first, second = task("me"), task("me")
+    first.put("k", "1", "raise")
+    assert second.get("k").content == "1"
+    first.put("k", "2", "raise")
+    with pytest.raises(Conflict):
+        second.put("k", "3", "raise")
+
+
+def test_a_task_that_has_not_read_replaces(task):
+    """As a store's put does that knows no versions."""
+    task("other").put("k", "1", "raise")
+    task("me").put("k", "2", "raise")
+    assert task("judge").get("k").content == "2"
+
+
+def test_a_task_that_has_seen_that_there_is_none_does_not(task):
+    me = task("me")
+    assert me.get("k") is None
+    task("other").put("k", "1", "raise")
+    with pytest.raises(Conflict):
+        me.put("k", "2", "raise")
+
+
+def test_a_version_that_is_taken_up_is_what_a_put_derives_from(task):
+    me = task("me")
+    first, _ = me.put("k", "1", "raise")
+    me.put("k", "2", "raise")
+    assert me.get_version(first).content == "1"
+    with pytest.raises(Conflict):
+        me.put("k", "3", "raise")
+    with pytest.raises(UnknownVersion):
+        me.get_version(first.__class__("k", 7))
+
+
+def test_events_say_how_each_call_went(task):
+    told = []
+    me, other = task("me", told.append), task("other")
+    other.put("k", "1", "raise")
+    me.get("k")
+    me.get("k")
+    other.put("k", "2", "overwrite")
+    with pytest.raises(Conflict):
+        me.put("k", "3", "raise")
+    me.put("k", "3", "overwrite")
+    assert [(each["coherence"], each["ref"]) for each in told] == [
+        ("fill", "k@1"),
+        ("hit", "k@1"),
+        ("conflict", "k@2"),
+        ("publish", "k@3"),
+    ]
+    assert {each["agent"] for each in told} == {"me"}
+
+
+# Beside a store.
+
+
+def test_the_store_beside_hears_of_what_is_current_and_of_nothing_else(workspace):
+    items, heard = Items(workspace), []
+    who = Reader(items.desk("me"))
+    items.put(who, "k", {"n": 1}, heard.append)
+    stale = who.get("k").ref
+    items.put(who, "k", {"n": 2}, heard.append)
+    items.published(stale, b'{"n":1}', heard.append)  # whoever wrote 2 has told it
+    items.put(who, "k", None, heard.append)
+    items.put(who, "k", None, heard.append)  # nothing is there: nothing to say
+    assert heard == [{"n": 1}, {"n": 2}, None]
+    items.put(who, "never ours", None, heard.append)
+    assert heard[3:] == [None]
+
+
+def test_what_the_store_beside_held_before_is_taken_over_once(workspace):
+    items = Items(workspace)
+    who = Reader(items.desk("me"))
+    assert items.settle(who, "k", who.get("k"), {"n": 1}).content == b'{"n":1}'
+    items.put(who, "k", None, None)
+    assert items.settle(who, "k", who.get("k"), {"n": 1}) is None, "it was deleted since"
+
+
+def test_what_has_expired_beside_is_deleted(workspace):
+    items = Items(workspace)
+    who = Reader(items.desk("me"))
+    items.put(who, "k", {"n": 1}, None)
+    assert items.settle(who, "k", who.get("k"), None) is None
+    assert who.get("k") is None
+
+
+def test_what_cannot_be_is_refused(workspace):
+    with pytest.raises(BadArgument, match="merge"):
+        Items(workspace, "ignore")
+    with pytest.raises(BadArgument, match="workspace"):
+        Items(None)
+    items = Items(workspace)
+    with pytest.raises(InvalidContent):
+        items.put(Reader(items.desk("me")), "k", {"n": object()}, None)
+    assert workspace.names() == []
