@@ -7,14 +7,17 @@ variables follows from these; so equal graphs leave no room for it to differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
-from causal.messages import Data
-from causal.sender_side import Own
+from causal import hybrid_state
+from causal.hybrid_state import FRESH
+from causal.messages import Data, Secret
+from causal.sender_side import Own, State
 from specs.checker.composite import Composite
-from specs.conform import State, Twin
+from specs.conform import State as Variables
+from specs.conform import Twin
 from specs.models.causal import Remembered, causal
 from specs.tlavalue import function
 
@@ -38,7 +41,7 @@ def variables(
     constants: Mapping[str, Any],
     slots: Mapping[str, int],
     values: tuple[Any, ...],
-) -> State:
+) -> Variables:
     """A state of the system as the variables of the modules."""
     team = tuple(sorted(constants["Processes"]))
     each = {p: of(team, values[slots[p]].state) for p in team}
@@ -56,9 +59,8 @@ def variables(
 @lru_cache(maxsize=1 << 16)
 def packet(value: Any) -> Any:
     """A packet as CausalLinks.tla has it."""
-    if type(value) is Data:
-        return function({"type": "Data", "id": value.id, "eager": value.eager})
-    return function({"type": type(value).__name__, "id": value.id})
+    more = {"prev": value.prev, "eager": value.eager} if type(value) is Data else {}
+    return function({"type": type(value).__name__, "id": value.id, **more})
 
 
 @lru_cache(maxsize=1 << 16)
@@ -75,7 +77,7 @@ def message(own: Own, *names: str) -> Any:
 
 
 @lru_cache(maxsize=1 << 16)
-def mf95(_: tuple[str, ...], state: Any) -> Mapping[str, Any]:
+def mf95(_: tuple[str, ...], state: State) -> Mapping[str, Any]:
     """What one process of Mf95.tla has."""
     return {
         "count": state.next - 1,
@@ -85,7 +87,7 @@ def mf95(_: tuple[str, ...], state: Any) -> Mapping[str, Any]:
 
 
 @lru_cache(maxsize=1 << 16)
-def cykas(team: tuple[str, ...], state: Any) -> Mapping[str, Any]:
+def cykas(team: tuple[str, ...], state: State) -> Mapping[str, Any]:
     """What one process of Cykas.tla has."""
     links = dict(zip(team, state.links, strict=True))
     return {
@@ -94,13 +96,80 @@ def cykas(team: tuple[str, ...], state: Any) -> Mapping[str, Any]:
         "flight": frozenset(
             message(own, "eager", "acked", "released") for own in state.own if own.sent
         ),
-        "secrets": frozenset((secret.owner, secret.id) for secret in state.secrets),
+        "secrets": named(state.secrets),
         "early": frozenset((peer, link.told) for peer, link in links.items() if link.told),
         "got": function({peer: link.got for peer, link in links.items()}),
     }
 
 
-RENAMED = {f"H{name}": name for name in ("Send", "ReceiveData", "ReceiveAck", "ReceiveRelease")}
+@lru_cache(maxsize=1 << 16)
+def hybrid(team: tuple[str, ...], state: hybrid_state.State) -> Mapping[str, Any]:
+    """What one process of Hybrid.tla has: secrets by name in place of counts and cursors."""
+    links = {peer: state.links.get(place) or FRESH for place, peer in enumerate(team)}
+    live = {
+        place: (team[kept.party], kept.id)
+        for place, kept in state.kept.window.items()
+        if kept.id > links[team[kept.party]].told
+    }
+
+    def deps(own: hybrid_state.Own) -> frozenset[tuple[str, int]]:
+        return frozenset(secret for place, secret in live.items() if place < own.need)
+
+    own = [(id, team[o.party], o) for id, o in state.own.window.items()]
+    return {
+        "count": state.own.next - 1,
+        "queue": tuple(
+            function({"id": id, "dst": dst, "deps": deps(o)}) for id, dst, o in own if not o.sent
+        ),
+        "flight": frozenset(
+            function({"id": id, "dst": dst, "acked": o.acked, "secret": o.secret})
+            for id, dst, o in own
+            if o.sent
+        ),
+        "secrets": frozenset(live.values()),
+        "out": function({peer: link.out for peer, link in links.items()}),
+        "got": function({peer: link.got for peer, link in links.items()}),
+        "told": function(
+            {peer: link.told if link.told > link.got else 0 for peer, link in links.items()}
+        ),
+        "filed": frozenset(
+            (peer, packet(data)) for peer, link in links.items() for _, data in link.filed.items()
+        ),
+    }
+
+
+@lru_cache(maxsize=1 << 16)
+def hybrid_plain(team: tuple[str, ...], state: State) -> Mapping[str, Any]:
+    """The same of the hybrid in plain words."""
+    links = dict(zip(team, state.links, strict=True))
+    own = state.own
+    return {
+        "count": state.next - 1,
+        "queue": tuple(
+            function({"id": o.id, "dst": o.dst, "deps": named(o.deps)}) for o in own if not o.sent
+        ),
+        "flight": frozenset(
+            function(
+                {"id": o.id, "dst": o.dst, "acked": o.acked, "secret": o.eager and not o.released}
+            )
+            for o in own
+            if o.sent
+        ),
+        "secrets": named(state.secrets),
+        "out": function({peer: link.out for peer, link in links.items()}),
+        "got": function({peer: link.got for peer, link in links.items()}),
+        "told": function({peer: link.told for peer, link in links.items()}),
+        "filed": frozenset((peer, packet(data)) for peer, data in state.filed),
+    }
+
+
+def named(secrets: Iterable[Secret]) -> frozenset[tuple[str, int]]:
+    """Secrets by their owner and id."""
+    return frozenset((secret.owner, secret.id) for secret in secrets)
+
+
+ACTIONS = ("Send", "ReceiveData", "ReceiveAck", "ReceiveRelease", "File", "Duplicate")
+RENAMED = {f"H{name}": name for name in ACTIONS}
 
 
 def twin(module: str, protocol: str, of: Locals) -> Twin:
@@ -110,4 +179,7 @@ def twin(module: str, protocol: str, of: Locals) -> Twin:
 
 MF95 = twin("MCMf95", "mf95", mf95)
 CYKAS = twin("MCCykas", "cykas", cykas)
-CAUSAL_TWINS = (MF95, CYKAS)
+HYBRID = twin("MCHybrid", "hybrid", hybrid)
+
+#: The machines that ship.
+CAUSAL_TWINS = (MF95, CYKAS, HYBRID)

@@ -51,6 +51,8 @@ class Graph:
     names: tuple[str, ...]
     states: list[Key] = field(default_factory=list)
     edges: set[tuple[int, str, int]] = field(default_factory=set)
+    #: States that stand for several of ours which do not do the same.
+    uneven: set[int] = field(default_factory=set)
     _numbers: dict[Key, int] = field(default_factory=dict)
 
     def number(self, state: State) -> int:
@@ -131,7 +133,10 @@ def read_dot(twin: Twin, lines: list[str]) -> Graph:
 
 
 def code_graph(twin: Twin, constants: Mapping[str, Any]) -> Graph:
-    """The state graph of our model.  State 0 is initial."""
+    """The state graph of our model.  State 0 is initial.
+
+    Several states of ours may be one in the module; then each must do what the others do.
+    """
     composite = twin.model(constants)
     model = composite.model()
     slots = {slot: place for place, slot in enumerate(composite.slots)}
@@ -140,17 +145,23 @@ def code_graph(twin: Twin, constants: Mapping[str, Any]) -> Graph:
     graph = Graph(tuple(sorted(initial)))
     graph.number(initial)
     numbers = {model.initial[0]: 0}
+    known: dict[int, frozenset[tuple[str, int]]] = {}
     todo = deque(model.initial)
     while todo:
         state = todo.popleft()
         if model.within is not None and not model.within(model.seen(state)):
             continue
+        moves = set()
         for action, following in model.successors(state):
             target = numbers.get(following)
             if target is None:
                 target = numbers[following] = graph.number(variables(following))
                 todo.append(following)
-            graph.edges.add((numbers[state], action.name, target))
+            moves.add((action.name, target))
+        source = numbers[state]
+        if known.setdefault(source, frozenset(moves)) != moves:
+            graph.uneven.add(source)
+        graph.edges.update((source, *move) for move in moves)
     return graph
 
 
@@ -162,6 +173,8 @@ def differences_of(spec: Graph, code: Graph, limit: int = 5) -> Iterator[str]:
     if spec.states[:1] != code.states[:1]:
         yield f"initial state: {_apart(spec.names, spec.states[0], code.states[0])}"
         return
+    for number in sorted(code.uneven)[:1]:
+        yield f"one in spec, not the same in code: {_shown(code.names, code.states[number])}"
     theirs, ours = _outgoing(spec), _outgoing(code)
     for number, key in enumerate(code.states):
         known = spec.find(key)

@@ -41,23 +41,28 @@ AfterSend(p, q) ==
   IN  /\ past' = [past EXCEPT ![p] = @ \cup {m}]
       /\ pending' = [x \in Pending \cup {m} |-> IF x = m THEN past[p] ELSE pending[x]]
 
-AfterDeliver(m) ==
-  /\ past' = [past EXCEPT ![Dst(m)] = @ \cup pending[m] \cup {m}]
-  /\ pending' = [x \in Pending \ {m} |-> pending[x]]
+AfterDeliver(p, batch) ==
+  /\ past' = [past EXCEPT ![p] = @ \cup batch \cup UNION {pending[m] : m \in batch}]
+  /\ pending' = [m \in Pending \ batch |-> pending[m]]
 
-(* The whole promise: nothing that precedes m is still on its way to the same process. *)
-Due(m) == \A x \in pending[m] : Dst(x) = Dst(m) => x \notin Pending
+(* The whole promise: nothing that precedes m is still on its way to the same process, unless it  *)
+(* is in the same batch.  Within a batch causes come first, so it stands for that many deliveries. *)
+Due(m, batch) == \A x \in pending[m] : Dst(x) = Dst(m) => x \notin Pending \ batch
 
 ASend(p, q) == p # q /\ AfterSend(p, q)
 
-ADeliver(m) == m \in Pending /\ Due(m) /\ AfterDeliver(m)
+ADeliver(p, batch) ==
+  /\ batch # {}
+  /\ \A m \in batch : m \in Pending /\ Dst(m) = p /\ Due(m, batch)
+  /\ AfterDeliver(p, batch)
 
 ANext ==
-  \/ \E p, q \in Processes : ASend(p, q)
-  \/ \E m \in Pending : ADeliver(m)
+  \E p \in Processes :
+    \/ \E q \in Processes : ASend(p, q)
+    \/ \E batch \in SUBSET Pending : ADeliver(p, batch)
 
 ASpec == AInit /\ [][ANext]_avars
 
 (* Something can always be delivered: to wait for what precedes is no deadlock. *)
-NeverStuck == Pending # {} => \E m \in Pending : Due(m)
+NeverStuck == Pending # {} => \E m \in Pending : Due(m, {m})
 =============================================================================

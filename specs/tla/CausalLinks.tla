@@ -22,7 +22,9 @@ INSTANCE Network
 
 Pairs == {<<p, q>> \in Processes \X Processes : p # q}
 
-DataOf(id, eager) == [type |-> "Data", id |-> id, eager |-> eager]
+(* prev is the id of the sender's message before this one to the same process; 0 where the links, *)
+(* or the protocol by sending one message at a time, keep the order of each pair.                 *)
+DataOf(id, prev, eager) == [type |-> "Data", id |-> id, prev |-> prev, eager |-> eager]
 AckOf(id) == [type |-> "Ack", id |-> id]             \* delivered, up to id
 ReleaseOf(id) == [type |-> "Release", id |-> id]     \* you can tell, up to id
 
@@ -40,6 +42,13 @@ Posts(p, out) == net' = Posted(net, p, out)
 (* p takes m, which s sent, and posts out. *)
 Takes(p, s, m, out) ==
   net' = Posted([net EXCEPT ![<<s, p>>] = Without(@, m)], p, out)
+
+(* A set of records in the order of their ids. *)
+RECURSIVE ById(_)
+ById(set) ==
+  IF set = {} THEN << >>
+  ELSE LET first == CHOOSE x \in set : \A y \in set : x.id <= y.id
+       IN  <<first>> \o ById(set \ {first})
 
 Quiet == \A pair \in Pairs : Size(net[pair]) = 0
 =============================================================================

@@ -61,7 +61,7 @@ MayGo(m, f) == \A e \in Unacknowledged(f) : e.dst # m.dst
 Flies(m, q, f) ==
   [id |-> m.id, dst |-> m.dst, eager |-> Earlier(q, f, m.id), acked |-> FALSE, released |-> FALSE]
 
-Packet(e) == <<e.dst, DataOf(e.id, e.eager)>>
+Packet(e) == <<e.dst, DataOf(e.id, 0, e.eager)>>
 
 (* From the head of the queue, as long as that may go. *)
 RECURSIVE Worked(_, _, _)
@@ -77,11 +77,8 @@ Pumped(q, f, kept) ==
 (* A secret ends when all earlier messages of its owner are delivered (README, 2022). *)
 Releasable(q, f) == {e \in f : e.eager /\ ~e.released /\ ~Earlier(q, f, e.id)}
 
-RECURSIVE ReleasesOf(_)
 ReleasesOf(set) ==
-  IF set = {} THEN << >>
-  ELSE LET e == CHOOSE x \in set : \A y \in set : x.id <= y.id
-       IN  << <<e.dst, ReleaseOf(e.id)>> >> \o ReleasesOf(set \ {e})
+  LET e == ById(set) IN [i \in DOMAIN e |-> <<e[i].dst, ReleaseOf(e[i].id)>>]
 
 Released(f, set) == {[e EXCEPT !.released = @ \/ e \in set] : e \in f}
 

@@ -23,7 +23,7 @@ Send(p, q) ==
   /\ UNCHANGED log
 
 Deliver(m) ==
-  /\ ADeliver(m)
+  /\ ADeliver(Dst(m), {m})
   /\ log' = [log EXCEPT ![Dst(m)] = Append(@, m)]
   /\ UNCHANGED before
 
@@ -46,5 +46,5 @@ Once == \A p \in Processes : Cardinality(Delivered(p)) = Len(log[p])
 NothingElse == \A p \in Processes : Delivered(p) = {m \in DOMAIN before \ Pending : Dst(m) = p}
 
 (* For a configuration that must fail: deliver at once. *)
-AtOnce(m) == TRUE
+AtOnce(m, batch) == TRUE
 =============================================================================

@@ -17,7 +17,7 @@ HInit == Init /\ AInit
 HSend(p, q) == MaySend(p, q) /\ Send(p, q) /\ AfterSend(p, q)
 
 HReceiveData(p, s) ==
-  \E m \in Coming(p, s, "Data") : ReceiveData(p, s, m) /\ AfterDeliver(<<s, m.id, p>>)
+  \E m \in Coming(p, s, "Data") : ReceiveData(p, s, m) /\ AfterDeliver(p, {<<s, m.id, p>>})
 
 HReceiveAck(p, s) == ReceiveAck(p, s) /\ UNCHANGED history
 

@@ -37,7 +37,7 @@ MayGo(unacknowledged) == unacknowledged = {}
 (* p is left with q to send and f unacknowledged; the oldest of q goes if it may. *)
 Goes(q, f) == q # << >> /\ MayGo(f)
 
-Out(q, f) == IF Goes(q, f) THEN << <<Head(q).dst, DataOf(Head(q).id, FALSE)>> >> ELSE << >>
+Out(q, f) == IF Goes(q, f) THEN << <<Head(q).dst, DataOf(Head(q).id, 0, FALSE)>> >> ELSE << >>
 
 Settles(p, q, f) ==
   /\ queue' = [queue EXCEPT ![p] = IF Goes(q, f) THEN Tail(q) ELSE q]
