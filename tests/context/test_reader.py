@@ -39,7 +39,7 @@ def test_a_put_that_lost_is_refused(task):
 
 def test_or_merged_where_both_can_be_had(task):
     assert raced(task, "merge", "1\n2\n3\n", "0\n2\n3\n", "1\n2\n4\n") == "0\n2\n4\n"
-    assert raced(task, "merge", b'{"a":1}', b'{"a":2}', b'{"a":1,"b":3}') == b'{"a":2,"b":3}'
+    assert raced(task, "merge", b'{"a":1}', b'{"a":2}', b'{"a":1,"b":3}') == b'{"b":3,"a":2}'
 
 
 @pytest.mark.parametrize(
