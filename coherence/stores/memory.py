@@ -38,7 +38,7 @@ _seq = attrgetter("seq")
 
 
 class _Transaction:
-    """Holds the store's lock from `__enter__` to `__exit__`."""
+    """Holds the store's lock from `__enter__` to `__exit__`; so one serves them all, in turn."""
 
     __slots__ = ("_log", "_rows", "_store", "_versions", "now")
 
@@ -116,9 +116,10 @@ class MemoryStore:
         self._members: dict[Address, Member] = {}
         self._sessions = count(1)
         self._closed = False
+        self._transaction = _Transaction(self)
 
     def transaction(self, *, publishes: bool) -> _Transaction:
-        return _Transaction(self)
+        return self._transaction
 
     def _apply(
         self,

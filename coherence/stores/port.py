@@ -64,7 +64,7 @@ class Row(Value, frozen=True, gc=False, tag=True, array_like=True):
         return content is not None and content.kind is not Kind.TOMBSTONE
 
 
-class Stored(NamedTuple):
+class Stored(Value, frozen=True, gc=False, tag=True, array_like=True):
     """A row and the revision under which it was found; 0 for one that is not there yet."""
 
     row: Row

@@ -59,7 +59,8 @@ class Reading:
             if self.caches.sent == sent:
                 self.hit(name)
                 return view
-            self._remember(name)
+            if self._forgot_all or self._forgotten:
+                self._remember(name)
             self.metrics.fulls += 1
             return as_served(view, Served.FULL)
         if known.version > version:
