@@ -35,7 +35,7 @@ from causal.frames import (
     Frame,
     Full,
     Misdirected,
-    TooLong,
+    checked,
 )
 from causal.hybrid import Hybrid
 from causal.journal import Began, Dealt, Down, Entry, Got, Journal, Rested, Sent
@@ -177,15 +177,13 @@ class Endpoint:
     async def send(self, dst: Address, payload: bytes, *, timeout_s: float | None = None) -> int:
         """Send, and return the message's id; waits only while too much is undelivered.
 
-        Raises `UnknownPeer`, `DepartedPeer`, `TooLong`, `Closed`, `Excluded`; `Full` when
-        `timeout_s` is over.  Whatever it raises, nothing was sent.
+        Raises `UnknownPeer`, `DepartedPeer`, `NotBytes`, `TooLong`, `Closed`, `Excluded`; `Full`
+        when `timeout_s` is over.  Whatever it raises, nothing was sent.
         """
-        if len(payload) > self.payload_bytes_max:
-            raise TooLong(f"{len(payload)} bytes, the limit is {self.payload_bytes_max}")
+        payload = checked(payload, self.payload_bytes_max)
         if self.backlog() >= self.backlog_max:
             await self._until(lambda: self.backlog() < self.backlog_max, timeout_s)
         self._usable()
-        payload = bytes(payload)
         result = self._step(Invoke(Unicast(dst, payload)))
         assert isinstance(result, int)
         if self._journal is not None:

@@ -39,6 +39,22 @@ class TooLong(CallerError):
     remedy = "send a reference to it, or raise payload_bytes_max at every endpoint"
 
 
+class NotBytes(CallerError):
+    """The payload is something else than bytes."""
+
+    remedy = "encode it, such as by text.encode() or msgspec"
+
+
+def checked(payload: bytes, bytes_max: int) -> bytes:
+    """The payload as it goes into a message.  Raises `NotBytes`, `TooLong`."""
+    if not isinstance(payload, bytes | bytearray | memoryview):
+        raise NotBytes(f"the payload is of type {type(payload).__name__}")
+    payload = bytes(payload)
+    if len(payload) > bytes_max:
+        raise TooLong(f"{len(payload)} bytes, the limit is {bytes_max}")
+    return payload
+
+
 class Full(EnvironmentFault):
     """Too many messages are undelivered, and that did not change within the time given."""
 

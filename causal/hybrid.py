@@ -134,6 +134,8 @@ class Hybrid(Machine[State]):
         kind = type(packet)
         link = state.links.get(party) or FRESH
         if kind is Data:
+            if not 0 <= packet.prev < packet.id:
+                raise ForgedPacket(f"{src!r} sends {packet.id} after {packet.prev}")
             if packet.id <= link.got:
                 commands.append(Send(src, Ack(link.got, state.gone)))
                 return self.timed(state, commands, "Duplicate", now)
@@ -225,6 +227,8 @@ class Hybrid(Machine[State]):
         self, state: State, party: int, link: Link, id: int, commands: Commands, now: Time
     ) -> Step[State]:
         """Forget the secrets that may be told; remember a release that overtook its message."""
+        if id < 1:
+            raise ForgedPacket(f"{self.team[party]!r} releases {id}, and ids count from 1")
         if id > link.told:
             links = state.links.put(party, replace(link, told=id))
             state = self.free(replace(state, links=links), commands)

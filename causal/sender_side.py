@@ -163,6 +163,8 @@ class SenderSide(Machine[State]):
 
     def data(self, state: State, src: Address, packet: Packet, now: Time) -> Step[State]:
         """Deliver at once, also while keeping secrets; deliver in order what a gap held back."""
+        if not 0 <= packet.prev < packet.id:
+            raise ForgedPacket(f"{src!r} sends {packet.id} after {packet.prev}")
         link = self.link(state, src)
         if packet.id <= link.got:
             return self.settle(state, (self.ack(state, src, link.got),), "Duplicate", now)
@@ -210,6 +212,8 @@ class SenderSide(Machine[State]):
 
     def told(self, state: State, src: Address, release: Release, now: Time) -> Step[State]:
         """Forget the secrets that may be told; remember a release that overtook its message."""
+        if release.id < 1:
+            raise ForgedPacket(f"{src!r} releases {release.id}, and ids count from 1")
         link = self.link(state, src)
         if release.id > max(link.got, link.told):
             state = self.with_link(state, src, replace(link, told=release.id))

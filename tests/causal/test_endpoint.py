@@ -21,9 +21,10 @@ from causal.frames import (
     Excluded,
     Frame,
     Full,
+    NotBytes,
     TooLong,
 )
-from causal.messages import Ack, Data, DepartedPeer, UnknownPeer
+from causal.messages import Ack, Data, DepartedPeer, Release, UnknownPeer
 from causal.transports.memory import MemoryHub, MemoryTransport
 from causal.transports.port import NameTaken
 from causal.transports.stream import StreamTransport
@@ -39,12 +40,14 @@ class Delayed:
     def __init__(self, inner: MemoryTransport) -> None:
         self.inner = inner
         self.kept: dict[str, list[bytes]] = {}
+        self.tell: Callable[[tuple[Delayed, str, bytes]], None] = lambda frame: None
         self.start, self.close = inner.start, inner.close
 
     def hold(self, dst: str) -> None:
         self.kept[dst] = []
 
     def send(self, dst: str, frame: bytes) -> None:
+        self.tell((self, dst, frame))
         if dst in self.kept:
             self.kept[dst].append(frame)
         else:
@@ -217,6 +220,10 @@ def test_bad_calls() -> None:
                 await a.send("z", b"")
             with pytest.raises(TooLong):
                 await a.send("b", b"x" * 11)
+            for thing in ("text", 5, None, [1, 2]):
+                with pytest.raises(NotBytes):
+                    await a.send("b", thing)  # type: ignore[arg-type]
+            assert a.state == a.machine.initial()
             with pytest.raises(TimeoutError):
                 await a.receive(timeout_s=0.01)
             a.peer_down("b")
@@ -247,8 +254,11 @@ def test_two_endpoints_with_one_name() -> None:
     run(main)
 
 
+CODEC = Codec(Frame, max_bytes=1 << 24)
+
+
 def envelope(src: str, dst: str, *packets: Any) -> bytes:
-    return Codec(Frame, max_bytes=1 << 24).encode(Envelope(src, dst, 1, Frame(packets)))
+    return CODEC.encode(Envelope(src, dst, 1, Frame(packets)))
 
 
 @pytest.mark.parametrize(
@@ -262,6 +272,10 @@ def envelope(src: str, dst: str, *packets: Any) -> bytes:
         (envelope("b", "c", Ack(1)), "misdirected"),
         (envelope("b", "a", Ack(7)), "forged-packet"),  # an id from the future
         (envelope("b", "a", Ack(1, ("z",))), "forged-packet"),  # a view from nowhere
+        (envelope("b", "a", Ack(0)), "forged-packet"),  # ids from before the first
+        (envelope("b", "a", Release(0)), "forged-packet"),
+        (envelope("b", "a", Data(0, 0, False, b"")), "forged-packet"),
+        (envelope("b", "a", Data(1, 1, False, b"")), "forged-packet"),  # after itself
     ],
 )
 def test_what_is_refused_is_counted_and_moves_no_state(
@@ -298,13 +312,82 @@ def test_a_replayed_message_is_acknowledged_again_and_not_delivered() -> None:
     run(main)
 
 
+def test_nothing_that_is_replayed_moves_any_state() -> None:
+    async def main() -> None:
+        async with team("abc") as members:
+            ends = [end for end, _ in members]
+            said: list[tuple[Delayed, str, bytes]] = []
+            for _, wire in members:
+                wire.tell = said.append
+            for _ in range(3):
+                for src in ends:
+                    for dst in ends:
+                        if src is not dst:
+                            await src.send(dst.name, b"once")
+                await rounds()
+            for end in ends:
+                for _ in range(6):
+                    await end.receive(timeout_s=5)
+            await asyncio.gather(*[end.flush(timeout_s=5) for end in ends])
+            await rounds()
+            kinds = {type(p) for _, _, f in said for p in CODEC.decode(f).message.packets}
+            assert kinds == {Data, Ack, Release}
+            before = [(end.state, end.refused.copy()) for end in ends]
+            for wire, dst, frame in reversed(said.copy()):  # the oldest come last
+                wire.inner.send(dst, frame)
+            await rounds(20)
+            assert [(end.state, end.refused) for end in ends] == before
+            for end in ends:
+                with pytest.raises(TimeoutError):
+                    await end.receive(timeout_s=0.01)
+
+    run(main)
+
+
+def test_a_view_from_the_future_is_installed_before_the_packet_is_looked_at() -> None:
+    async def main() -> None:
+        async with team("abc") as [(a, _), (b, _), (c, wire)]:
+            wire.hold("a")
+            await c.send("a", b"late")
+            await rounds()
+            b.peer_down("c")
+            await b.send("a", b"c is down")
+            assert (await a.receive(timeout_s=5)).src == "b"
+            with pytest.raises(DepartedPeer):
+                await a.send("c", b"")
+            before = a.state
+            wire.let("a")
+            await rounds()
+            assert a.state == before
+            with pytest.raises(TimeoutError):
+                await a.receive(timeout_s=0.01)
+
+    run(main)
+
+
+def test_a_peer_that_has_closed_holds_its_messages_up_and_nobody_else() -> None:
+    async def main() -> None:
+        async with team("abc") as [(a, _), (b, _), (c, _)]:
+            await b.close()
+            await a.send("b", b"to nobody")
+            with pytest.raises(Full):
+                await a.flush(timeout_s=0.01)
+            await a.send("c", b"goes on")
+            assert (await c.receive(timeout_s=5)).payload == b"goes on"
+            a.peer_down("b")
+            await a.flush(timeout_s=5)
+            with pytest.raises(DepartedPeer):
+                await a.send("b", b"")
+
+    run(main)
+
+
 def test_whoever_was_excluded_is_told() -> None:
     async def main() -> None:
         async with team("abc") as [(a, _), (b, _), _]:
             b.peer_down("a")
-            theirs = Codec(Frame, max_bytes=1 << 24)
             packet = Data(1, 0, False, b"", ("a",))
-            a._on_frame("b", theirs.encode(Envelope("b", "a", 1, Frame((packet,)))))
+            a._on_frame("b", envelope("b", "a", packet))
             with pytest.raises(Excluded):
                 await a.send("b", b"")
             with pytest.raises(Excluded):

@@ -26,7 +26,7 @@ from causal import (
     UnknownPeer,
     Unsupported,
 )
-from causal.messages import Ack, Data, Release
+from causal.messages import Ack, Data, NamedData, Release
 from causal.simulate.walk import Bench
 from messaging.errors import CallerError, Impossible, PeerError
 from messaging.network import Guarantee
@@ -353,6 +353,12 @@ def test_forged_packets_are_refused(build: Build) -> None:
     b = bench(build)
     b.play("a>b a>b")
     machine, state = b.machines["a"], b.states["a"]
+
+    def message(id: int, prev: int) -> Any:
+        if build is Named:
+            return NamedData(id, prev, (), "forged")
+        return Data(id, prev, False, "forged")
+
     for src, packet in [
         ("z", Ack(1)),  # an unknown sender
         ("a", Ack(1)),  # ourselves
@@ -361,6 +367,12 @@ def test_forged_packets_are_refused(build: Build) -> None:
         ("b", Ack(-1)),
         ("c", Ack(1)),  # not what c was sent
         ("b", Release(1, ("z",))),  # a view from nowhere
+        ("b", Release(0)),  # ids count from 1
+        ("b", message(0, 0)),
+        ("b", message(-1, -2)),
+        ("b", message(2, -1)),
+        ("b", message(1, 1)),  # after itself: it would be delivered twice
+        ("b", message(1, 2)),
     ]:
         refuse(machine, state, Receive(src, packet), ForgedPacket)
     assert issubclass(ForgedPacket, PeerError)
