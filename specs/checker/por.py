@@ -35,11 +35,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from specs.checker.composite import Composite, Rule
+from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
-from specs.checker.footprint import Coded, Effects, Leaf, Moves, Observer, Tree, Values, touched
-from specs.checker.model import Property
-from specs.checker.reference import ReferenceExploration
+from specs.checker.footprint import Footprint, question, rules_of, with_checked_queues
 from specs.checker.search import (
     DECIDED,
     NOTHING,
@@ -49,9 +47,14 @@ from specs.checker.search import (
     judged_in_states,
     truth,
 )
+from specs.checker.table import TableExploration
+from specs.checker.tables import Move, Tables
+
+#: States that are asked why nothing could be left out.
+SAMPLE = 1_000
 
 
-class Footprints:
+class Meetings:
     """Which rules, and which properties, have to do with a slot: sets of them, as bits.
 
     `version` counts how often one grew.
@@ -63,20 +66,20 @@ class Footprints:
             [0] * slots for _ in range(6)
         )
 
-    def add(self, bits: int, leaf: Leaf[Any]) -> None:
-        """Rules (`bits`) have answered with `leaf`."""
+    def add(self, bits: int, found: Footprint[Any]) -> None:
+        """Rules (`bits`) have answered with `found`."""
         for kind, slots in (
-            (self.looks, leaf.whole),
-            (self.heads, leaf.heads | leaf.empty),
-            (self.writes, leaf.writes),
-            (self.takes, leaf.takes),
-            (self.updates, leaf.updates),
+            (self.looks, found.whole),
+            (self.heads, found.heads | found.empty),
+            (self.writes, found.writes),
+            (self.takes, found.takes),
+            (self.updates, found.updates),
         ):
             self._grow(kind, slots, bits)
 
-    def add_goal(self, bits: int, leaf: Leaf[Any]) -> None:
-        """Properties (`bits`) have answered with `leaf`."""
-        self._grow(self.goals, leaf.whole, bits)
+    def add_goal(self, bits: int, found: Footprint[Any]) -> None:
+        """Properties (`bits`) have answered with `found`."""
+        self._grow(self.goals, found.whole, bits)
 
     def _grow(self, kind: list[int], slots: set[int], bits: int) -> None:
         for slot in slots:
@@ -84,34 +87,34 @@ class Footprints:
                 kind[slot] |= bits
                 self.version += 1
 
-    def brush_up(self, leaf: Leaf[Any]) -> None:
-        """Bring up to date what a leaf says of others."""
-        leaf.at = self.version
-        leaf.needs = self.disturbers(leaf) | self.opponents(leaf)
-        leaf.goals = 0
-        for slot in leaf.writes | leaf.takes | leaf.updates:
-            leaf.goals |= self.goals[slot]
+    def brush_up(self, found: Footprint[Any]) -> None:
+        """Bring up to date what a found says of others."""
+        found.at = self.version
+        found.needs = self.disturbers(found) | self.opponents(found)
+        found.goals = 0
+        for slot in found.writes | found.takes | found.updates:
+            found.goals |= self.goals[slot]
 
-    def disturbers(self, leaf: Leaf[Any]) -> int:
+    def disturbers(self, found: Footprint[Any]) -> int:
         """Rules that may change the answer.  Behind the head of a queue anything may be added."""
         rules = 0
-        for slot in leaf.whole:
+        for slot in found.whole:
             rules |= self.writes[slot] | self.takes[slot] | self.updates[slot]
-        for slot in leaf.heads:
+        for slot in found.heads:
             rules |= self.writes[slot] | self.takes[slot]
-        for slot in leaf.empty:
+        for slot in found.empty:
             rules |= self.writes[slot] | self.updates[slot]
         return rules
 
-    def opponents(self, leaf: Leaf[Any]) -> int:
-        """Rules whose moves may not commute with those of the leaf, or whose answer they change."""
+    def opponents(self, found: Footprint[Any]) -> int:
+        """Rules whose moves may not commute with these, or whose answer these may change."""
         rules = 0
-        for slot in leaf.writes:
+        for slot in found.writes:
             rules |= self.writes[slot] | self.takes[slot] | self.updates[slot]
             rules |= self.looks[slot] | self.heads[slot]
-        for slot in leaf.takes:
+        for slot in found.takes:
             rules |= self.writes[slot] | self.takes[slot] | self.looks[slot] | self.heads[slot]
-        for slot in leaf.updates:
+        for slot in found.updates:
             rules |= self.writes[slot] | self.updates[slot] | self.looks[slot]
         return rules
 
@@ -121,77 +124,53 @@ class StubbornSets:
 
     def __init__(self, composite: Composite[Any]) -> None:
         self.composite = composite
-        self.values = Values(composite)
-        self.footprints = Footprints(len(composite.slots))
-        self._effects = Effects(composite, self.values)
-        self.rules = [
-            Tree(
-                f"a rule of {composite.name!r}",
-                partial(self._moves, rule),
-                self.values,
-                partial(self._answered, 1 << number),
-                heads=True,
-            )
-            for number, rule in enumerate(composite.rules)
-        ]
+        self.tables = Tables(with_checked_queues(composite))
+        self.meetings = Meetings(len(composite.slots))
+        self.rules = rules_of(
+            self.tables, lambda number, found: self.meetings.add(1 << number, found)
+        )
         self.properties = judged_in_states(composite.properties)
         self.judges = [
-            Tree(
-                f"property {prop.name!r}",
-                partial(self._judge, prop),
-                self.values,
-                partial(self.footprints.add_goal, 1 << number),
-            )
-            for number, prop in enumerate(self.properties)
+            question(self.tables, partial(judge, prop), partial(self.meetings.add_goal, 1 << goal))
+            for goal, prop in enumerate(self.properties)
         ]
-        everything = (1 << len(self.rules)) - 1
-        self.within = (
-            Tree("`within`", self._inside, self.values, partial(self.footprints.add, everything))
-            if composite.within is not None
-            else None
+        # Every rule stops where a state is out of bounds, and so looks at what `within` looks at.
+        within, every = composite.within, (1 << len(self.rules)) - 1
+        self.within = within and question(
+            self.tables,
+            lambda view: truth(within, view, "`within`"),
+            partial(self.meetings.add, every),
         )
 
-    def _moves(self, rule: Rule, observer: Observer) -> Moves:
-        return self._effects.moves(self.composite.changes(rule, observer))
-
-    def _answered(self, bit: int, leaf: Leaf[Moves]) -> None:
-        touched(leaf)
-        self.footprints.add(bit, leaf)
-
-    def _judge(self, prop: Property[Any], observer: Observer) -> int:
-        return judge(prop, self.composite.view(observer))
-
-    def _inside(self, observer: Observer) -> bool:
-        assert self.composite.within is not None
-        return truth(self.composite.within, self.composite.view(observer), "`within`")
-
-    def leaves(self, state: Coded) -> list[Leaf[Moves]]:
-        """What each rule says in `state`."""
-        found = [rule.leaf(state) for rule in self.rules]
-        for leaf in found:
-            if leaf.at != self.footprints.version:
-                self.footprints.brush_up(leaf)
+    def footprints(self, packed: int) -> list[Footprint[tuple[Move, ...]]]:
+        """What each rule says in a state."""
+        found = [rule(packed) for rule in self.rules]
+        for footprint in found:
+            if footprint.at != self.meetings.version:
+                self.meetings.brush_up(footprint)
         return found
 
-    def choices(self, state: Coded, leaves: Sequence[Leaf[Moves]], open_goals: int) -> list[int]:
+    def choices(
+        self, packed: int, footprints: Sequence[Footprint[tuple[Move, ...]]], open_goals: int
+    ) -> list[int]:
         """Stubborn sets that leave moves out, as bits, those with the fewest moves first."""
-        enabled = sum(1 << rule for rule, leaf in enumerate(leaves) if leaf.answer)
+        enabled = sum(1 << rule for rule, found in enumerate(footprints) if found.answer)
         # Rules from which the closure is known to take in every move.
         vain = 0
-        found: dict[int, int] = {}
+        moves: dict[int, int] = {}
         for rule in numbers(enabled):
-            rules = enabled & self._closure(rule, state, leaves, enabled, vain, open_goals)
+            rules = enabled & self._closure(rule, packed, footprints, enabled, vain, open_goals)
             if not rules:
                 vain |= 1 << rule
-            elif rules not in found:
-                found[rules] = sum(len(leaves[each].answer) for each in numbers(rules))
-        return sorted(found, key=found.__getitem__)
+            elif rules not in moves:
+                moves[rules] = sum(len(footprints[each].answer) for each in numbers(rules))
+        return sorted(moves, key=moves.__getitem__)
 
     def _closure(
         self,
         first: int,
-        state: Coded,
-        leaves: Sequence[Leaf[Moves]],
+        packed: int,
+        footprints: Sequence[Footprint[tuple[Move, ...]]],
         enabled: int,
         vain: int,
         open_goals: int,
@@ -199,8 +178,8 @@ class StubbornSets:
         """The least stubborn set with rule `first`, or 0 where that takes in every move."""
         rules = goals = 0
         todo = 1 << first
-        if self.within is not None:
-            todo |= self.footprints.disturbers(self.within.leaf(state))
+        if self.within:
+            todo |= self.meetings.disturbers(self.within(packed))
         while todo:
             if todo & vain:
                 return 0
@@ -208,15 +187,27 @@ class StubbornSets:
             rules |= bit
             if not enabled & ~rules:
                 return 0
-            leaf = leaves[bit.bit_length() - 1]
-            todo |= leaf.needs
-            seen_by = leaf.goals & open_goals & ~goals
-            if seen_by:
-                goals |= seen_by
-                for goal in numbers(seen_by):
-                    todo |= self.footprints.disturbers(self.judges[goal].leaf(state))
+            found = footprints[bit.bit_length() - 1]
+            todo |= found.needs
+            seen_by = found.goals & open_goals & ~goals
+            goals |= seen_by
+            for goal in numbers(seen_by):
+                todo |= self.meetings.disturbers(self.judges[goal](packed))
             todo &= ~rules
         return rules
+
+    def successors(
+        self, packed: int, footprints: Sequence[Footprint[tuple[Move, ...]]], rules: int
+    ) -> list[tuple[int, int]]:
+        """(label, packed successor) of the moves of some rules."""
+        return [
+            (move.label, packed + move.delta + self._updated(packed, move))
+            for rule in numbers(rules)
+            for move in footprints[rule].answer
+        ]
+
+    def _updated(self, packed: int, move: Move) -> int:
+        return sum(self.tables.updates[number].fill(packed) for number in move.updates)
 
 
 def numbers(bits: int) -> Iterator[int]:
@@ -228,20 +219,14 @@ def numbers(bits: int) -> Iterator[int]:
 
 
 @dataclass
-class ReducedExploration(ReferenceExploration):
-    """A search by stubborn sets.  Its states are kept in numbers."""
+class ReducedExploration(TableExploration):
+    """A search by stubborn sets."""
 
-    values: Values | None = None
     #: Expanded states, and those of which moves were left out.
     expanded: int = 0
     partly: int = 0
     #: Moves of all expanded states, taken or not.
     enabled: int = 0
-
-    def state(self, state: int) -> Any:
-        """The plain state with this number."""
-        assert self.values is not None
-        return self.values.decode(self.states[state])
 
 
 def explore(composite: Composite[Any], watch: Watch) -> ReducedExploration:
@@ -262,12 +247,22 @@ def explore(composite: Composite[Any], watch: Watch) -> ReducedExploration:
         if search.run():
             break
     found = search.found
+    why = f"search {searches}" if found.partly else _why_nothing(sets, found)
     found.notes.append(
         f"partial-order reduction: {found.generated:,} of {found.enabled:,} steps were taken, "
-        f"{found.partly:,} of {found.expanded:,} states left some out (search {searches})"
+        f"{found.partly:,} of {found.expanded:,} states left some out ({why})"
     )
     found.step_calls = composite.step_calls() if composite.step_calls is not None else 0
     return found
+
+
+def _why_nothing(sets: StubbornSets, found: ReducedExploration) -> str:
+    """Whether it is for the properties' sake that nothing was left out, from a sample."""
+    states = found.order()
+    for packed in states[:: len(states) // SAMPLE + 1]:
+        if sets.choices(packed, sets.footprints(packed), 0):
+            return "the properties look at all that other orders would change"
+    return "whatever may happen may meet all else that may happen"
 
 
 class _Search:
@@ -276,120 +271,103 @@ class _Search:
     def __init__(self, sets: StubbornSets, watch: Watch) -> None:
         self._sets = sets
         self._watch = watch
-        self._version = sets.footprints.version
-        self._model = sets.composite
-        self.found = ReducedExploration(
-            "stubborn sets", model=sets.composite.model(), values=sets.values
-        )
+        self._version = sets.meetings.version
+        self._expanded: set[int] = set()
+        self.found = ReducedExploration("stubborn sets", tables=sets.tables)
 
     def run(self) -> bool:
         """Search; False where a footprint grew, so that the search has to be made anew."""
         found = self.found
-        for state in self._model.initial:
-            found.add(self._sets.values.code(state), -1)
-        level = range(len(found.states))
+        found.parents.update((packed, packed) for packed in self._sets.tables.initial)
+        level = list(found.parents)
         try:
             while level:
                 if self._judge(level):
                     break
-                self._expand(level)
+                level = self._expand(level)
                 if found.stopped or found.deadlock is not None:
                     break
                 if self._is_void():
                     return False
-                level = range(level.stop, len(found.states))
                 found.depth += bool(level)
             else:
                 found.complete = True
         except KeyboardInterrupt:
             found.stopped = "interrupted"
-        found.distinct = len(found.states) - len(found.outside)
+        found.distinct = len(found.parents) - len(found.outside)
         return True
 
     def _is_void(self) -> bool:
         """Whether stubborn sets were chosen that would not be chosen now."""
-        return self._sets.footprints.version != self._version
+        return self._sets.meetings.version != self._version
 
-    def _judge(self, level: range) -> bool:
+    def _judge(self, level: Sequence[int]) -> bool:
         """Ask every property about the states of a level; True where an invariant is violated."""
         found = self.found
-        for prop, tree in zip(self._sets.properties, self._sets.judges, strict=True):
-            for number in level:
-                said = tree.leaf(found.states[number]).answer
+        for prop, judge_of in zip(self._sets.properties, self._sets.judges, strict=True):
+            for packed in level:
+                said = judge_of(packed).answer
                 if said != NOTHING:
                     found.met.add(prop.name)
                 if said == DECIDED and prop.name not in found.decided:
-                    found.decided[prop.name] = number
+                    found.decided[prop.name] = found.number(packed)
             if prop.kind == "always" and prop.name in found.decided:
                 return True
         return False
 
     def _open_goals(self) -> int:
-        """Properties that a state may still decide, or give their first trial, as bits."""
+        """Properties that a state may still decide, as bits."""
         return sum(
             1 << goal
             for goal, prop in enumerate(self._sets.properties)
             if prop.kind == "always" or prop.name not in self.found.decided
         )
 
-    def _expand(self, level: range) -> None:
-        """Add the successors of all states of a level, as far as they are needed."""
+    def _expand(self, level: Sequence[int]) -> list[int]:
+        """Add the needed successors of all states of a level; the new ones are the next level."""
         found, sets = self.found, self._sets
         open_goals = self._open_goals()
-        for start in range(level.start, level.stop, STATES_BETWEEN_CHECKS):
-            chunk = range(start, min(start + STATES_BETWEEN_CHECKS, level.stop))
-            for number in chunk:
-                state = found.states[number]
-                if sets.within is not None and not sets.within.leaf(state).answer:
-                    found.outside.add(number)
+        following: list[int] = []
+        for start in range(0, len(level), STATES_BETWEEN_CHECKS):
+            for packed in level[start : start + STATES_BETWEEN_CHECKS]:
+                if sets.within and not sets.within(packed).answer:
+                    found.outside.add(packed)
                 else:
-                    self._expand_state(number, state, open_goals)
-            known = len(found.states)
-            queue = known - chunk.stop
+                    following += self._expand_state(packed, open_goals)
+            known, queue = len(found.parents), len(level) - start + len(following)
             found.stopped = self._watch.exceeded(known, found.generated, found.depth, queue)
             if found.stopped:
-                return
+                break
+        return following
 
-    def _expand_state(self, number: int, state: Coded, open_goals: int) -> None:
+    def _expand_state(self, packed: int, open_goals: int) -> Iterator[int]:
         found, sets = self.found, self._sets
-        leaves = sets.leaves(state)
-        every = (1 << len(leaves)) - 1
-        enabled = sum(len(leaf.answer) for leaf in leaves)
+        footprints = sets.footprints(packed)
+        enabled = sum(len(footprint.answer) for footprint in footprints)
+        self._expanded.add(packed)
         found.expanded += 1
         found.enabled += enabled
-        if not enabled:
-            terminal = self._model.terminal
-            view = self._model.view(sets.values.decode(state))
-            if found.deadlock is None and (
-                terminal is None or not truth(terminal, view, "`terminal`")
-            ):
-                found.deadlock = number
-            return
-        for rules in sets.choices(state, leaves, open_goals):
-            following = list(successors(state, leaves, rules))
-            if self._goes_on(number, following):
+        if not enabled and found.deadlock is None and not self._may_end(packed):
+            found.deadlock = found.number(packed)
+        for rules in sets.choices(packed, footprints, open_goals):
+            taken = sets.successors(packed, footprints, rules)
+            if self._goes_on(taken):
                 found.partly += 1
                 break
         else:
-            following = list(successors(state, leaves, every))
-        found.generated += len(following)
-        for name, target in following:
-            found.actions.add(name)
-            found.add(target, number)
+            taken = sets.successors(packed, footprints, (1 << len(footprints)) - 1)
+        found.generated += len(taken)
+        for label, target in taken:
+            found.actions.add(sets.tables.labels[label].name)
+            if target not in found.parents:
+                found.parents[target] = packed
+                yield target
 
-    def _goes_on(self, number: int, following: Sequence[tuple[str, Coded]]) -> bool:
-        """The cycle proviso: some successor of state `number` is yet to be expanded."""
-        numbers = self.found.numbers
-        return any(numbers.get(target, number + 1) > number for _, target in following)
+    def _goes_on(self, taken: Sequence[tuple[int, int]]) -> bool:
+        """The cycle proviso: some successor is yet to be expanded."""
+        return any(target not in self._expanded for _, target in taken)
 
-
-def successors(
-    state: Coded, leaves: Sequence[Leaf[Moves]], rules: int
-) -> Iterator[tuple[str, Coded]]:
-    """The moves of some rules: the action's name and the state that follows."""
-    for rule in numbers(rules):
-        for action, effects in leaves[rule].answer:
-            following = list(state)
-            for effect in effects:
-                following[effect.slot] = effect.after(state[effect.slot])
-            yield action.name, tuple(following)
+    def _may_end(self, packed: int) -> bool:
+        terminal = self._sets.composite.terminal
+        view = self._sets.composite.view(self._sets.tables.layout.unpack(packed))
+        return terminal is not None and truth(terminal, view, "`terminal`")

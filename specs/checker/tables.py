@@ -57,7 +57,7 @@ class RuleTable:
 
     def __init__(self, tables: Tables, rule: Rule) -> None:
         self._tables = tables
-        self._rule = rule
+        self.rule = rule
         self.updated: set[int] = set()
         #: All moves of this rule in a state.
         self.moves = Decisions(tables.layout, self._ask)
@@ -70,7 +70,13 @@ class RuleTable:
         return self._tables.layout.mask_of(self.slots)
 
     def _ask(self, observed: Observed, packed: int) -> tuple[Move, ...]:
-        changes = self._tables.composite.changes(self._rule, observed)
+        changes = self._tables.composite.changes(self.rule, observed)
+        return self.moves_of(changes, observed, packed)
+
+    def moves_of(
+        self, changes: Sequence[Change], observed: Observed, packed: int
+    ) -> tuple[Move, ...]:
+        """What the rule has said as moves, which rest on what they write as well."""
         for change in changes:
             for slot, _ in change.writes:
                 observed.looks[slot] = None
@@ -111,8 +117,12 @@ class Bundle:
     def __init__(self, tables: Tables, rules: Sequence[RuleTable], extra: set[int]) -> None:
         self._tables = tables
         self.rules = list(rules)
-        self.slots: set[int] = set(extra).union(*(rule.slots for rule in rules))
+        self._looks = [rule.slots for rule in rules]
+        self._looked = sum(map(len, self._looks))
+        self.slots: set[int] = set(extra).union(*self._looks)
         self.entries: dict[int, Entry] = {}
+        self._mask = 0
+        self._mask_at = (-1, -1)
         # Rules that can do something: not those that saw nothing but slots that never varied.
         self._awake: list[RuleTable] = []
         self._awake_at = -1
@@ -120,7 +130,11 @@ class Bundle:
     @property
     def mask(self) -> int:
         """The bits of its key."""
-        return self._tables.layout.mask_of(self.slots)
+        layout = self._tables.layout
+        at = (layout.width, len(self.slots))
+        if self._mask_at != at:
+            self._mask_at, self._mask = at, layout.mask_of(self.slots)
+        return self._mask
 
     def entry(self, packed: int) -> Entry:
         """The entry for a state."""
@@ -132,15 +146,14 @@ class Bundle:
         if self._awake_at != self._tables.layout.width:
             self._awake_at = self._tables.layout.width
             self._awake = [rule for rule in self.rules if rule.moves(packed) or rule.mask]
-            asleep = [rule.slots for rule in self.rules if not rule.mask]
-        else:
-            asleep = []
         moves = [move for rule in self._awake for move in rule.moves(packed)]
-        slots = self.slots.union(*asleep, *(rule.slots for rule in self._awake))
-        if len(slots) > len(self.slots):
-            self.slots = slots
-            self.entries.clear()
-            self._tables.version += 1
+        looked = sum(map(len, self._looks))
+        if looked != self._looked:
+            self._looked, slots = looked, self.slots.union(*self._looks)
+            if slots != self.slots:
+                self.slots = slots
+                self.entries.clear()
+                self._tables.version += 1
         key = packed & self.mask
         entry = self.entries.get(key)
         if entry is None:

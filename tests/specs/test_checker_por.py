@@ -76,7 +76,7 @@ def add(slot, value, operation):
 
 TESTS = st.one_of(
     st.just(()),
-    st.tuples(st.just("is"), st.sampled_from((0, 1, 2, *SHARED)), st.integers(0, 2)),
+    st.tuples(st.just("is"), st.sampled_from((0, 1, 2, *SHARED)), st.integers(0, 1)),
     st.tuples(st.just("take"), st.sampled_from(QUEUES)),
     st.tuples(st.just("short"), st.sampled_from(QUEUES)),
 )
@@ -91,9 +91,11 @@ DEEDS = st.lists(
 
 @st.composite
 def programs(draw):
+    """Mostly straight on, so that there is something to be put in one order."""
     lines = {}
-    for place in draw(st.sets(st.integers(0, PLACES - 1), min_size=1)):
-        to, deeds = draw(st.integers(0, PLACES - 1)), draw(DEEDS)
+    for place in range(PLACES - draw(st.integers(0, 1))):
+        on = min(place + 1, PLACES - 1)
+        to, deeds = draw(st.sampled_from((on, on, on, 0, place))), draw(DEEDS)
         if to <= place:  # a loop must not fill a queue without end
             deeds = [deed for deed in deeds if deed[1] not in QUEUES]
         lines[place] = (draw(TESTS), to, deeds)
@@ -120,8 +122,9 @@ def negated(predicate):
 
 @st.composite
 def composites(draw):
-    # Two lines a place: each program has two rules.
-    rules = [rule_of(number, draw(programs())) for number in (*range(PROGRAMS),) * 2]
+    # With two rules a program has a choice.
+    times = draw(st.sampled_from((1, 1, 2)))
+    rules = [rule_of(number, draw(programs())) for number in (*range(PROGRAMS),) * times]
     within = draw(st.one_of(st.none(), st.none(), predicates()))
     return Composite(
         name="drawn",
@@ -140,7 +143,7 @@ def composites(draw):
     )
 
 
-BUDGET = Budget(states=1_500)
+BUDGET = Budget(states=400)
 NEVER = Watch(BUDGET)
 
 
@@ -161,7 +164,7 @@ def dead_ends(composite):
 
     free = replace(composite, terminal=lambda _: True)
     found = por.explore(replace(free, properties=[]), NEVER)
-    reduced = {found.state(number) for number in range(len(found.states))}
+    reduced = {found.state(number) for number in range(found.distinct + len(found.outside))}
     seen, todo = set(composite.initial), list(composite.initial)
     while todo:
         state = todo.pop()
@@ -204,9 +207,16 @@ def same(composite):
     assert our_ends == full_ends
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(composites())
 def test_same_verdicts_and_dead_ends(composite):
+    same(composite)
+
+
+@pytest.mark.slow
+@settings(max_examples=1_500)
+@given(composites())
+def test_same_verdicts_and_dead_ends_at_length(composite):
     same(composite)
 
 
@@ -236,7 +246,7 @@ ENDS = {"terminal": lambda _: True}
 BROKEN = {
     # Both orders of two writes that nothing else looks at.
     "opponents": (
-        lambda patch: patch.setattr(por.Footprints, "opponents", lambda self, leaf: 0),
+        lambda patch: patch.setattr(por.Meetings, "opponents", lambda self, found: 0),
         lines(
             (P, 0, (), 1, [("write", X, 1)]),
             (Q, 0, (), 1, [("write", X, 2)]),
@@ -245,7 +255,7 @@ BROKEN = {
     ),
     # A program that goes on only as long as another has not written.
     "disturbers": (
-        lambda patch: patch.setattr(por.Footprints, "disturbers", lambda self, leaf: 0),
+        lambda patch: patch.setattr(por.Meetings, "disturbers", lambda self, found: 0),
         lines(
             (P, 0, ("is", X, 0), 1, []),
             (Q, 0, (), 1, [("write", X, 1)]),
@@ -254,7 +264,7 @@ BROKEN = {
     ),
     # A state between two steps that have nothing to do with each other.
     "visibility": (
-        lambda patch: patch.setattr(por.Footprints, "add_goal", lambda self, bits, leaf: None),
+        lambda patch: patch.setattr(por.Meetings, "add_goal", lambda self, bits, found: None),
         lines(
             (P, 0, (), 1, []),
             (Q, 0, (), 1, []),
