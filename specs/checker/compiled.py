@@ -18,7 +18,7 @@ import numpy as np
 from specs.checker import kernel
 from specs.checker.composite import Composite
 from specs.checker.maps import WORD, Maps, TooNarrow
-from specs.checker.predicates import Judges, Panel, panel_of
+from specs.checker.predicates import TRUTHS_SAMPLE, Judges, Panel, Truths, panel_of
 from specs.checker.result import Moment
 from specs.checker.search import Exploration, StateGraph, Watch
 from specs.checker.table import path_of
@@ -29,7 +29,7 @@ CHUNK = 1 << 17
 MISSING_MAX = 1 << 15
 WORDS_MAX = 8
 #: No answers wanted.
-NONE = np.zeros(0, np.uint8)
+NONE = np.zeros(0, np.int32)
 
 
 class States:
@@ -68,6 +68,45 @@ class States:
         self.rehash(len(self.table), (0,) * words)
 
 
+class Edges:
+    """The transitions, where they are kept: liveness needs them all at the end."""
+
+    def __init__(self, capacity: int) -> None:
+        self.starts = np.zeros(capacity, np.uint32)
+        self.degrees = np.zeros(capacity, np.uint32)
+        self.targets = np.zeros(4 * capacity, np.uint32)
+        self.labels = np.zeros(4 * capacity, np.uint32)
+
+    @property
+    def view(self) -> Any:
+        """The arrays, as the kernel takes them."""
+        return self.starts, self.degrees, self.targets, self.labels
+
+    def make_room(self, states: int, transitions: int) -> bool:
+        """Grow what would be too short, if anything is kept; False where all of it has room."""
+        if not len(self.starts):
+            return False
+        grown = transitions > len(self.targets)
+        if grown:
+            self.targets = np.resize(self.targets, 2 * transitions)
+            self.labels = np.resize(self.labels, 2 * transitions)
+        if states > len(self.starts):
+            self.starts = np.resize(self.starts, states)
+            self.degrees = np.resize(self.degrees, states)
+        return grown
+
+    def arranged(self, known: int) -> tuple[array[int], array[int], array[int]]:
+        """Offsets, targets and labels in the order of states."""
+        offsets = np.zeros(known + 1, np.uint32)
+        np.cumsum(self.degrees[:known], out=offsets[1:])
+        targets, labels = np.zeros(offsets[-1], np.uint32), np.zeros(offsets[-1], np.uint32)
+        kernel.arrange(self.view, offsets, targets, labels)
+        found = array("I"), array("I"), array("I")
+        for into, numbers in zip(found, (offsets, targets, labels), strict=True):
+            into.frombytes(numbers.view(np.uint8).data)
+        return found
+
+
 @dataclass
 class CompiledExploration(Exploration):
     """A search by the kernel."""
@@ -84,7 +123,7 @@ class CompiledExploration(Exploration):
         return path_of(self.search.tables, [self.search.packed(row) for row in reversed(rows)])
 
     def graph(self) -> StateGraph:
-        """The whole graph, from a second pass of the kernel."""
+        """The whole graph, whose edges were kept."""
         assert self.search is not None
         return self.search.graph()
 
@@ -114,6 +153,11 @@ class CompiledSearch:
         self.found.compile_s = time.perf_counter() - started
         self.states = States(words)
         self._maps = Maps(tables, words)
+        self._truths: Truths | None = None
+        #: The panel that was asked last, and what it said of each state.
+        self._latest: tuple[Panel | None, Any] = (None, NONE)
+        live = any(prop.is_liveness for prop in composite.properties)
+        self._edges = Edges(len(self.states.rows) if live else 0)
         self._out = np.zeros((1 << 8, words), np.uint64)
         self._names = np.zeros(1 << 8, np.int32)
         self._dead = np.zeros(CHUNK, np.int64)
@@ -256,15 +300,21 @@ class CompiledSearch:
             self._dead,
             self._missing,
             self._later,
+            self._edges.view,
+            found.generated,
         )
         found.generated += generated
         for row in self._dead[:ends].tolist():
             if found.deadlock is None and not self._may_end(row):
                 found.deadlock = row
         self._fill(misses)
-        if done < len(todo) and not states.make_room(len(self._out), self._maps.dims):
-            self._out = np.zeros((2 * len(self._out), self._maps.words), np.uint64)
-            self._names = np.zeros(len(self._out), np.int32)
+        if done < len(todo):
+            more = len(self._out)
+            grown = states.make_room(more, self._maps.dims)
+            grown |= self._edges.make_room(len(states.rows), found.generated + more)
+            if not grown:
+                self._out = np.zeros((2 * more, self._maps.words), np.uint64)
+                self._names = np.zeros(2 * more, np.int32)
         return np.concatenate([self._later[:put_off], todo[done:]])
 
     def _may_end(self, row: int) -> bool:
@@ -272,58 +322,24 @@ class CompiledSearch:
 
     def graph(self) -> StateGraph:
         """The whole graph; every state has been expanded."""
-        states = self.states
-        self._maps.refresh_masks()
-        # Keys may have been widened after a state was expanded: ask again what is missing.
-        todo = np.arange(states.known)
-        while len(todo):
-            todo = self._missing_of(todo)
-        maps = self._maps
-        offsets = np.zeros(states.known + 1, np.uint32)
-        targets = np.zeros(self.found.generated, np.uint32)
-        labels = np.zeros(self.found.generated, np.uint32)
-        kernel.link(
-            maps.view,
-            maps.bundles,
-            maps.entries,
-            states.rows,
-            states.table,
-            states.known,
-            maps.dims,
-            self._out,
-            self._names,
-            offsets,
-            targets,
-            labels,
-        )
-        initial = [row for row in range(states.known) if states.parents[row] < 0]
-        starts, ends, names = (array("I", c.tobytes()) for c in (offsets, targets, labels))
-        return StateGraph(initial, starts, ends, names, list(self.tables.labels))
-
-    def _missing_of(self, todo: Any) -> Any:
-        """Fill what expanding some states would miss; the rows to look at once more."""
-        maps, later = self._maps, np.zeros(len(todo), np.int64)
-        misses, put_off = kernel.lacking(
-            maps.view,
-            maps.used,
-            maps.bundles,
-            maps.entries,
-            self.states.rows,
-            todo,
-            maps.dims,
-            self._missing,
-            later,
-        )
-        self._fill(misses)
-        return later[:put_off]
+        known = self.states.known
+        offsets, targets, labels = self._edges.arranged(known)
+        initial = np.flatnonzero(self.states.parents[:known] < 0).tolist()
+        return StateGraph(initial, offsets, targets, labels, list(self.tables.labels))
 
     def evaluate(self, predicate: Callable[[Any], bool], what: str) -> bytearray:
         """A predicate in every state."""
-        panel = panel_of(self.tables, predicate, what)
-        self._maps.refresh_masks()
-        answers = np.zeros(self.states.known, np.uint8)
-        self._ask(panel, 0, self.states.known, answers)
-        return bytearray(answers.tobytes())
+        known = self.states.known
+        if self._truths is None:
+            sample = range(0, known, known // TRUTHS_SAMPLE + 1)
+            self._truths = Truths(self.tables, [self.packed(row) for row in sample])
+        panel, place = self._truths.of(predicate, what)
+        if panel is not self._latest[0]:
+            self._maps.refresh_masks()
+            self._latest = panel, np.zeros(known, np.int32)
+            self._ask(panel, 0, known, self._latest[1])
+        says = np.array([answers[place] for answers in panel.said], np.uint8)
+        return bytearray(says[self._latest[1]])
 
 
 _warm: set[int] = set()
@@ -346,14 +362,13 @@ def warm_up(words: int) -> None:
     names, small = np.zeros(1, np.int32), np.zeros((1, 2), np.int64)
     entries = (counts, counts, counts, rows, names, counts, counts, rows)
     table = np.full(2, kernel.EMPTY, np.int32)
-    flags = np.zeros(1, np.uint32)
+    edges = Edges(0).view
     todo = counts[:0]
     kernel.expand(
         *(maps, counts, 1, entries, rows, names, table, 0, todo, dims, rows, names, counts),
-        *(small, counts),
+        *(small, counts, edges, 0),
     )
     kernel.rehash(rows, 0, table, dims)
-    kernel.lacking(maps, counts, 1, entries, rows, todo, dims, small, counts)
     kernel.ask(maps, counts, 0, rows, todo, dims, small, counts, counts, NONE)
     kernel.put_all(maps, counts, small[:0], names[:0], rows, dims)
-    kernel.link(maps, 1, entries, rows, table, 0, dims, rows, names, flags, flags, flags)
+    kernel.arrange(edges, np.zeros(1, np.uint32), edges[2], edges[3])

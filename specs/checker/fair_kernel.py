@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -136,7 +138,20 @@ class CompiledPasses:
         self.enabled = np.zeros(len(graph), np.uint64)
         _enabled(self._offsets, self._targets, self._labels, self._classes, self.enabled)
 
-    def reach(self, good: bytearray, starts: list[int]) -> tuple[Any, Any, Any]:
+    @cached_property
+    def _cyclic(self) -> Any:
+        """Which states lie on a cycle of more than one state; in most graphs few do."""
+        component = np.zeros(len(self.enabled), np.int32)
+        everything = np.ones(len(self.enabled), np.bool_)
+        _components(self._offsets, self._targets, everything, component)
+        return np.bincount(component)[component] > 1
+
+    def starts(self, when: bytearray, good: bytearray) -> Any:
+        """The states of `when` that are not good."""
+        met, fine = np.frombuffer(when, np.uint8), np.frombuffer(good, np.uint8)
+        return np.flatnonzero(met > fine)
+
+    def reach(self, good: bytearray, starts: Sequence[int]) -> tuple[Any, Any, Any]:
         """States reachable without good ones, the state before each and the edge that led there."""
         size = len(good)
         queue = np.empty(size, np.int64)
@@ -149,8 +164,13 @@ class CompiledPasses:
 
     def fair_component(self, states: Any, all_weak: int) -> set[int] | None:
         """A connected set of states in which a fair walk can stay for ever, or None."""
+        # A state by itself: nothing in it is taken, so nothing may be enabled.
+        at_rest = states[(self.enabled[states] == 0) & ~self._cyclic[states]]
+        if len(at_rest):
+            return {int(at_rest[0])}
         active = np.zeros(len(self.enabled), np.bool_)
         active[states] = True
+        active &= self._cyclic
         component = np.full(len(active), -1, np.int32)
         weak = np.uint64(all_weak)
         while active.any():

@@ -159,13 +159,18 @@ def expand(
     dead: Any,
     missing: Any,
     later: Any,
+    edges: Any,
+    edge: Any,
 ) -> Any:
     """Add the successors of the states in `todo`.
 
     A state that some table has no entry for is put off: the rows go to `later`, the keys to
-    `missing`.  Returns how many of `todo` are done, of known states, of transitions, of dead ends,
-    of missing keys and of states put off.  It stops early where something may grow too small.
+    `missing`.  Where there is room in `edges`, the transitions are kept from place `edge` on.
+    Returns how many of `todo` are done, of known states, of transitions, of dead ends, of missing
+    keys and of states put off.  It stops early where something may grow too small.
     """
+    starts, degrees, targets, labels = edges
+    keep = len(starts) > 0
     generated = 0
     ends = 0
     misses = 0
@@ -181,10 +186,14 @@ def expand(
             continue
         if count == -2 or known + count > len(states) or 3 * (known + count) > 2 * len(table):
             return at, known, generated, ends, misses, put_off
+        if keep:
+            if edge + generated + count > len(targets):
+                return at, known, generated, ends, misses, put_off
+            starts[row] = edge + generated
+            degrees[row] = count
         if count == 0:
             dead[ends] = row
             ends += 1
-        generated += count
         for target in range(count):
             place = np.int64(hash_words(out, target, dims) >> np.uint64(8)) & last
             while True:
@@ -194,6 +203,7 @@ def expand(
                         states[known, word] = out[target, word]
                     parents[known] = row
                     table[place] = known
+                    other = known
                     known += 1
                     break
                 same = True
@@ -203,6 +213,10 @@ def expand(
                 if same:
                     break
                 place = (place + 1) & last
+            if keep:
+                targets[edge + generated] = other
+                labels[edge + generated] = names[target]
+            generated += 1
     return len(todo), known, generated, ends, misses, put_off
 
 
@@ -215,43 +229,6 @@ def rehash(states: Any, known: Any, table: Any, dims: Any) -> Any:
         while table[place] != EMPTY:
             place = (place + 1) & last
         table[place] = row
-
-
-@njit(cache=True)
-def lacking(
-    maps: Any,
-    used: Any,
-    bundles: Any,
-    entries: Any,
-    states: Any,
-    todo: Any,
-    dims: Any,
-    missing: Any,
-    later: Any,
-) -> Any:
-    """Which states in `todo` could not be expanded now; how many keys and states those are."""
-    first, plain, sends, _, _, first_update, updates, _ = entries
-    values = maps[4]
-    misses = 0
-    put_off = 0
-    for at in range(len(todo)):
-        row = todo[at]
-        ready = True
-        for which in range(bundles):
-            entry = values[locate(maps, which, states, row, dims)]
-            if entry < 0:
-                ready = False
-                break
-            middle = first[entry] + plain[entry]
-            for move in range(middle, middle + sends[entry]):
-                for each in range(first_update[move], first_update[move + 1]):
-                    if values[locate(maps, updates[each], states, row, dims)] < 0:
-                        ready = False
-        if not ready:
-            misses = list_missing(maps, used, bundles, entries, states, row, dims, missing, misses)
-            later[put_off] = row
-            put_off += 1
-    return misses, put_off
 
 
 @njit(cache=True)
@@ -300,40 +277,12 @@ def ask(
 
 
 @njit(cache=True)
-def link(
-    maps: Any,
-    bundles: Any,
-    entries: Any,
-    states: Any,
-    table: Any,
-    known: Any,
-    dims: Any,
-    out: Any,
-    names: Any,
-    offsets: Any,
-    targets: Any,
-    labels: Any,
-) -> Any:
-    """The edges of the whole graph, of which every state has been expanded."""
-    last = len(table) - 1
-    edge = 0
-    for row in range(known):
-        count = targets_of(maps, bundles, entries, states, row, dims, out, names)
-        if count < 0:
-            return row, edge
-        for target in range(count):
-            place = np.int64(hash_words(out, target, dims) >> np.uint64(8)) & last
-            while True:
-                other = table[place]
-                same = True
-                for word in range(len(dims)):
-                    if states[other, word] != out[target, word]:
-                        same = False
-                if same:
-                    break
-                place = (place + 1) & last
-            targets[edge] = other
-            labels[edge] = names[target]
-            edge += 1
-        offsets[row + 1] = edge
-    return known, edge
+def arrange(edges: Any, offsets: Any, targets: Any, labels: Any) -> Any:
+    """Put edges, which were kept in the order of expansion, into the order of states."""
+    starts, _, kept_targets, kept_labels = edges
+    for row in range(len(offsets) - 1):
+        at = starts[row]
+        for edge in range(offsets[row], offsets[row + 1]):
+            targets[edge] = kept_targets[at]
+            labels[edge] = kept_labels[at]
+            at += 1

@@ -11,6 +11,7 @@ Steps that change nothing are stuttering too, so they neither enable nor take an
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class FairGraph:
         self._passes = self._compiled() if len(graph) >= COMPILED_FROM else None
         self._enabled: Sequence[int]
         if self._passes is not None:
-            self._enabled = self._passes.enabled.tolist()
+            self._enabled = array("Q", self._passes.enabled.tobytes())
         else:
             self._enabled = [self._enabled_in(state) for state in range(len(graph))]
 
@@ -92,9 +93,11 @@ class FairGraph:
 
     def leads_to(self, when: bytearray, good: bytearray) -> Lasso | None:
         """A fair behaviour that avoids the good states from a state of `when` on, or None."""
+        if self._passes is not None:
+            return self._avoiding(good, self._passes.starts(when, good))
         return self._avoiding(good, [s for s, met in enumerate(when) if met and not good[s]])
 
-    def _avoiding(self, good: bytearray, starts: list[int]) -> Lasso | None:
+    def _avoiding(self, good: bytearray, starts: Sequence[int]) -> Lasso | None:
         if self._passes is not None:
             states, before, by = self._passes.reach(good, starts)
             fair = self._passes.fair_component(states, self._all_weak)
@@ -114,7 +117,7 @@ class FairGraph:
         return Lasso(tuple(stem + loop_states[1:]), tuple(labels + loop_labels), len(stem) - 1)
 
     def _reach(
-        self, good: bytearray, starts: list[int]
+        self, good: bytearray, starts: Sequence[int]
     ) -> tuple[list[int], dict[int, int], dict[int, int]]:
         """States reachable without good ones, the state before each and the edge that led there."""
         graph = self.graph

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from specs.checker.decisions import Decisions
 from specs.checker.errors import PropertyError
@@ -22,6 +22,9 @@ S = TypeVar("S")
 
 #: Answers by key are given up where they do not repeat themselves.
 PANEL_MAX = 1 << 20
+
+#: So many states show what the predicates of liveness properties look at.
+TRUTHS_SAMPLE = 512
 
 #: Said by a property that raised: the error is due when its turn comes.
 RAISED = DECIDED + 1
@@ -36,7 +39,9 @@ class Panel:
         #: By number, what each predicate says.
         self.said: list[tuple[int, ...]] = [(NOTHING,) * len(predicates)]
         self._numbers = {self.said[0]: 0}
-        self.slots: set[int] = set().union(*(predicate.slots for predicate in predicates))
+        self._looks = [predicate.slots for predicate in predicates]
+        self._looked = sum(map(len, self._looks))
+        self.slots: set[int] = set().union(*self._looks)
         self.answers: dict[int, int] = {}
 
     @property
@@ -51,9 +56,10 @@ class Panel:
         if number is None:
             number = self._numbers[said] = len(self.said)
             self.said.append(said)
-        slots = self.slots.union(*(predicate.slots for predicate in self._predicates))
-        if len(slots) > len(self.slots):
-            self.slots = slots
+        looked = sum(map(len, self._looks))
+        if looked != self._looked:
+            self._looked = looked
+            self.slots.update(*self._looks)
             self.answers.clear()
         return number
 
@@ -92,18 +98,70 @@ class Panel:
         return first
 
 
+Asked: TypeAlias = Decisions[int]
+
+
 def panel_of(tables: Tables, predicate: Callable[[Any], bool], what: str) -> Panel:
     """A panel of one predicate, whose numbers are 0 and 1.  `what` names it in an error."""
-    return Panel(tables, [_asked(tables, lambda view: int(truth(predicate, view, what)))])
+    return Panel(tables, [_asked(tables, partial(_truth, predicate, what))])
 
 
-def _asked(tables: Tables, function: Callable[[Any], int]) -> Decisions[int]:
+def _asked(tables: Tables, function: Callable[[Any], int]) -> Asked:
     view = tables.composite.view
 
     def ask(observed: Observed, packed: int) -> int:
         return function(view(observed))
 
     return Decisions(tables.layout, ask)
+
+
+def _truth(predicate: Callable[[Any], bool], what: str, view: Any) -> int:
+    return int(truth(predicate, view, what))
+
+
+def _panels(tables: Tables, asked: Sequence[Asked]) -> tuple[list[Panel], list[tuple[int, int]]]:
+    """Panels of predicates; for each predicate its panel's number and its place there.
+
+    A predicate joins the first panel that looks at all that it looks at; wide ones lead.
+    """
+    groups: list[list[Asked]] = []
+    places = [(0, 0)] * len(asked)
+    for each, predicate in sorted(enumerate(asked), key=lambda pair: -len(pair[1].slots)):
+        wide = (i for i, group in enumerate(groups) if group[0].slots >= predicate.slots)
+        number = next(wide, len(groups))
+        if number == len(groups):
+            groups.append([])
+        places[each] = number, len(groups[number])
+        groups[number].append(predicate)
+    return [Panel(tables, group) for group in groups], places
+
+
+class Truths:
+    """The predicates that liveness properties ask of every state, as panels.
+
+    They are asked of a sample of the states first, to see what they look at.
+    """
+
+    def __init__(self, tables: Tables, sample: Sequence[int]) -> None:
+        self._tables = tables
+        asked: dict[int, Asked] = {}
+        for prop in tables.composite.properties:
+            if prop.is_liveness:
+                for predicate in (prop.when, prop.predicate):
+                    if predicate is not None:
+                        what = f"property {prop.name!r}"
+                        asked[id(predicate)] = _asked(tables, partial(_truth, predicate, what))
+        for each in asked.values():
+            for packed in sample:
+                each(packed)
+        panels, places = _panels(tables, list(asked.values()))
+        self._places = {
+            key: (panels[number], place) for key, (number, place) in zip(asked, places, strict=True)
+        }
+
+    def of(self, predicate: Callable[[Any], bool], what: str) -> tuple[Panel, int]:
+        """The panel that a predicate is part of, and its place there."""
+        return self._places.get(id(predicate)) or (panel_of(self._tables, predicate, what), 0)
 
 
 class Judges:
@@ -121,32 +179,17 @@ class Judges:
         self._open: list[tuple[Property[Any], int, int]] = []
 
     def group(self, found: Exploration) -> Sequence[Panel]:
-        """The panels to ask of a level.  Made anew where a predicate has come to look at more.
-
-        A predicate joins the first panel that looks at all that it looks at; wide ones lead.
-        """
+        """The panels to ask of a level.  Made anew where a predicate has come to look at more."""
         asked = [
             (prop, predicate)
             for prop, predicate in self._asked
             if prop.kind != "reachable" or prop.name not in found.decided
         ]
         at = (len(asked), sum(len(predicate.slots) for _, predicate in asked))
-        if at == self._grouped_at:
-            return self.panels
-        self._grouped_at = at
-        groups: list[list[Decisions[int]]] = []
-        place: dict[int, tuple[int, int]] = {}
-        for _, predicate in sorted(asked, key=lambda each: -len(each[1].slots)):
-            number = next(
-                (i for i, group in enumerate(groups) if group[0].slots >= predicate.slots),
-                len(groups),
-            )
-            if number == len(groups):
-                groups.append([])
-            place[id(predicate)] = number, len(groups[number])
-            groups[number].append(predicate)
-        self.panels = [Panel(self._tables, group) for group in groups]
-        self._open = [(prop, *place[id(predicate)]) for prop, predicate in asked]
+        if at != self._grouped_at:
+            self._grouped_at = at
+            self.panels, places = _panels(self._tables, [predicate for _, predicate in asked])
+            self._open = [(prop, *place) for (prop, _), place in zip(asked, places, strict=True)]
         return self.panels
 
     def decide(

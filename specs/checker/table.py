@@ -15,9 +15,15 @@ from typing import Any
 
 from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
-from specs.checker.predicates import Judges, panel_of
+from specs.checker.predicates import TRUTHS_SAMPLE, Judges, Panel, Truths, panel_of
 from specs.checker.result import Moment
-from specs.checker.search import STATES_BETWEEN_CHECKS, Exploration, StateGraph, Watch
+from specs.checker.search import (
+    STATES_BETWEEN_CHECKS,
+    Exploration,
+    StateGraph,
+    Watch,
+    few_collections,
+)
 from specs.checker.symmetry import Representatives
 from specs.checker.tables import Tables
 
@@ -47,6 +53,9 @@ class TableExploration(Exploration):
     representatives: Representatives | None = None
     _order: list[int] = field(default_factory=list)
     _numbers: dict[int, int] = field(default_factory=dict)
+    _truths: Truths | None = None
+    #: The panel that was asked last, and what it said of each state.
+    _latest: tuple[Panel | None, list[int]] = (None, [])
 
     def order(self) -> list[int]:
         """All states in the order of discovery."""
@@ -97,15 +106,14 @@ class TableExploration(Exploration):
     def evaluate(self, predicate: Callable[[Any], bool], what: str) -> bytearray:
         """`predicate` in every state, as 0 and 1."""
         assert self.tables is not None
-        panel = panel_of(self.tables, predicate, what)
-        answers, mask = bytearray(), panel.mask
-        for packed in self.order():
-            answer = panel.answers.get(packed & mask)
-            if answer is None:
-                answer = panel.fill(packed)
-                mask = panel.mask
-            answers.append(answer)
-        return answers
+        order = self.order()
+        if self._truths is None:
+            self._truths = Truths(self.tables, order[:: len(order) // TRUTHS_SAMPLE + 1])
+        panel, place = self._truths.of(predicate, what)
+        if panel is not self._latest[0]:
+            self._latest = panel, [panel(packed) for packed in order]
+        says = [answers[place] for answers in panel.said]
+        return bytearray([says[number] for number in self._latest[1]])
 
     def state(self, state: int) -> Any:
         """The plain state with this number."""
@@ -129,6 +137,7 @@ KERNEL_FROM = 300_000
 WARM_UP = 8_000
 
 
+@few_collections()
 def explore(composite: Composite[Any], watch: Watch, *, engine: str, symmetry: bool) -> Exploration:
     """Search with the table engine, or with the compiled kernel where asked and able."""
     search = TableSearch(composite, watch, symmetry=symmetry)

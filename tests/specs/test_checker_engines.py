@@ -19,7 +19,11 @@ from messaging.process import (
     Timeout,
 )
 from specs.checker import (
+    Action,
     Budget,
+    Composite,
+    PropertyError,
+    Verdict,
     always,
     check,
     eventually,
@@ -29,6 +33,7 @@ from specs.checker import (
     table,
     weak,
 )
+from specs.checker.composite import Change
 from specs.system import Bounds, System, any_of, fair_delivery, script
 
 NAMES = ("a", "b", "c")
@@ -192,3 +197,31 @@ def test_engines_agree(engine, system, limit, live, ends):
         for path in [result.deadlock, *(f.path for f in result.findings)]:
             if path is not None:
                 replayed(model, path)
+
+
+@pytest.mark.parametrize("engine", ["reference", "table", "numba"])
+def test_properties_have_their_turn_in_order(engine):
+    """What an earlier property decides stands, although a later one of the level raises."""
+
+    def count(values):
+        if values[0] < 3:
+            yield Change(Action("count"), ((0, values[0] + 1),))
+
+    low = always("low", lambda values: values[0] < 2)
+    fragile = always("fragile", lambda values: 1 / (2 - values[0]) > 0)
+
+    def made(*properties):
+        return Composite(
+            name="counter",
+            slots=["n"],
+            initial=[(0,)],
+            rules=[count],
+            apply=lambda slot, value, operation: value,
+            view=lambda values: values,
+            properties=properties,
+        )
+
+    result = check(made(low, fragile), engine=engine)
+    assert [f.verdict for f in result.findings] == [Verdict.VIOLATED, Verdict.UNDETERMINED]
+    with pytest.raises(PropertyError, match="fragile"):
+        check(made(fragile, low), engine=engine)
