@@ -19,10 +19,11 @@ it, and deadlocks are kept.  Two more conditions keep what the properties say:
   reduction for breadth-first search").  So no rule is put off for ever.
 
 **What a rule may do is learned**, and that is sound.  Footprints only grow, and a search counts
-only if they did not grow in it.  Suppose some reachable state had shown more.  Take the first step
-of a way there at which a rule goes beyond its footprint, as an event of its own that looks at what
-the rule looked at before.  Stubborn sets as above, and the proviso, keep the event reachable:
-the search would have met it.  The same goes for what properties look at.
+only if all sets that it followed are still stubborn by what is known at its end.  Suppose some
+reachable state had shown more.  Take the first step of a way there at which a rule goes beyond its
+footprint, as an event of its own that looks at what the rule had looked at until then.  The sets
+are stubborn with such events, too, and by the proviso none of them is put off for ever: the search
+would have met it.  The same goes for what properties look at.
 
 Verdicts, deadlocks, and actions never taken are those of the full search.  Counterexamples are
 real, but need not be shortest.
@@ -200,14 +201,15 @@ class StubbornSets:
         self, packed: int, footprints: Sequence[Footprint[tuple[Move, ...]]], rules: int
     ) -> list[tuple[int, int]]:
         """(label, packed successor) of the moves of some rules."""
-        return [
-            (move.label, packed + move.delta + self._updated(packed, move))
-            for rule in numbers(rules)
-            for move in footprints[rule].answer
-        ]
-
-    def _updated(self, packed: int, move: Move) -> int:
-        return sum(self.tables.updates[number].fill(packed) for number in move.updates)
+        updates = self.tables.updates
+        found = []
+        for rule in numbers(rules):
+            for label, delta, update_numbers in footprints[rule].answer:
+                target = packed + delta
+                for number in update_numbers:
+                    target += updates[number].fill(packed)
+                found.append((label, target))
+        return found
 
 
 def numbers(bits: int) -> Iterator[int]:
@@ -230,7 +232,7 @@ class ReducedExploration(TableExploration):
 
 
 def explore(composite: Composite[Any], watch: Watch) -> ReducedExploration:
-    """Search by stubborn sets until a search teaches nothing new.
+    """Search by stubborn sets until what a search teaches makes none of them void.
 
     Raises `UsageError` where a property needs more than single states.
     """
@@ -273,10 +275,12 @@ class _Search:
         self._watch = watch
         self._version = sets.meetings.version
         self._expanded: set[int] = set()
+        #: What was followed in the states of which moves were left out.
+        self._followed: dict[int, int] = {}
         self.found = ReducedExploration("stubborn sets", tables=sets.tables)
 
     def run(self) -> bool:
-        """Search; False where a footprint grew, so that the search has to be made anew."""
+        """Search; False where it has to be made anew, with what it has taught."""
         found = self.found
         found.parents.update((packed, packed) for packed in self._sets.tables.initial)
         level = list(found.parents)
@@ -295,11 +299,20 @@ class _Search:
         except KeyboardInterrupt:
             found.stopped = "interrupted"
         found.distinct = len(found.parents) - len(found.outside)
+        found.partly = len(self._followed)
         return True
 
     def _is_void(self) -> bool:
-        """Whether stubborn sets were chosen that would not be chosen now."""
-        return self._sets.meetings.version != self._version
+        """Whether footprints have grown and a set that was followed is no longer stubborn."""
+        sets = self._sets
+        if self._version == sets.meetings.version:
+            return False
+        self._version = sets.meetings.version
+        open_goals = self._open_goals()
+        return any(
+            rules not in sets.choices(packed, sets.footprints(packed), open_goals)
+            for packed, rules in self._followed.items()
+        )
 
     def _judge(self, level: Sequence[int]) -> bool:
         """Ask every property about the states of a level; True where an invariant is violated."""
@@ -352,7 +365,7 @@ class _Search:
         for rules in sets.choices(packed, footprints, open_goals):
             taken = sets.successors(packed, footprints, rules)
             if self._goes_on(taken):
-                found.partly += 1
+                self._followed[packed] = rules
                 break
         else:
             taken = sets.successors(packed, footprints, (1 << len(footprints)) - 1)
