@@ -1,9 +1,10 @@
-"""Mutants of the protocol tables: some model should notice that a cell is wrong.
+"""Mutants of the protocol tables: somebody should notice that a cell is wrong.
 
 ``python -m specs mutants mesi`` changes one cell at a time and puts the mutant before the small
 models below, those that reach the cell, smallest first.  It is *caught* where a property is
 violated, and *noticed* where at least the state graph has another size than the one that is pinned.
-What survives is named: either a better property catches it, or it is equivalent.
+What survives is named: either a better property catches it, or it is equivalent.  The engine's own
+tests put the same mutants before random teams, transcripts and the rows.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from itertools import chain
+from typing import Any, TypeAlias
 
 from coherence.cache import CACHE
 from coherence.directory import HOME
 from coherence.table import SAME, Row, Table
 from specs.checker.check import check
-from specs.checker.composite import Composite
 from specs.checker.errors import CheckerError
 from specs.checker.result import Budget, Result, Verdict
 from specs.models.mesi import mesi
 
 TABLES: Mapping[str, Table[Any]] = {"cache": CACHE, "home": HOME}
 KINDS = ("deleted", "without", "to")
-STATES_MAX = 60_000
+STATES_MAX = 80_000
 NOTICED = "another state graph"
+ENDLESS = "a step that never ends"
 
-#: Events that follow within a step: one that left the state as it is would follow for ever.
-_INTERNAL = frozenset({"LastAck", "LastAck/sole", "Lazy", "Queued", "Empty"})
+Cell: TypeAlias = tuple[str, str, str]
+
+#: Events that follow within a step for as long as it stays in the state.
+_FOLLOWING = frozenset({"LastAck", "LastAck/sole", "Lazy", "Empty"})
 
 #: Small models that between them reach the cells; smallest first.
 MODELS: tuple[Mapping[str, Any], ...] = (
@@ -64,49 +68,91 @@ MODELS: tuple[Mapping[str, Any], ...] = (
     {"requests": 3, "policy": "access-count", "ask": "Load Commit"},
     {"ask": "Store/wait Load", "lease": True},
     {"ask": "Load Replacement", "validity": True, "lease": True},
+    {"requests": 1, "gaps": True, "ask": "Load Store/wait Commit Replacement"},
+    {"requests": 1, "validity": True, "ask": "Load Store/wait Commit Replacement Leave"},
+    {"requests": 1, "policy": "strict", "network": "Unordered"},
+    {"policy": "strict", "ask": "Store Commit"},
+    {"policy": "strict", "ask": "Load Commit"},
+    {"requests": 1, "policy": "eager", "validity": True, "crashes": 1, "home_crashes": True},
+    {
+        "requests": 1,
+        "policy": "eager-strict",
+        "network": "OrderedLossyDuplicating",
+        "ask": "Load Commit",
+        "retry": True,
+        "drops": 1,
+        "duplicates": 1,
+    },
+    {"ask": "Load Store", "policy": "access-count"},
+    {"ask": "Load Commit", "policy": "pointer"},
+    {"ask": "Store Commit", "policy": "pointer"},
+    {"ask": "Store Leave", "lease": True},
+    {"ask": "Load Store Abandon", "validity": True},
+    {"requests": 1, "network": "UnorderedDuplicating", "ask": "Load Commit", "crashes": 1},
+    {"ask": "Store Commit", "policy": "eager", "validity": True},
+    {
+        "requests": 1,
+        "network": "OrderedLossy",
+        "ask": "Load Store/wait Commit",
+        "validity": True,
+        "retry": True,
+        "drops": 1,
+        "in_flight": 1,
+    },
+    {"ask": "Load Commit", "network": "UnorderedDuplicating"},
+    {"ask": "Store/wait", "network": "Unordered"},
 )
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One cell of one table, changed."""
+    """One cell of one table, changed; None for a row takes the cell away."""
 
-    table: str
-    at: str
-    on: str
+    #: Table, state, event.
+    cell: Cell
     change: str
     row: Row[Any] | None
 
     def __str__(self) -> str:
-        return f"{self.table} ({self.at}, {self.on}) {self.change}"
+        name, at, on = self.cell
+        return f"{name} ({at}, {on}) {self.change}"
 
-    def tables(self) -> dict[str, Table[Any]]:
-        """The mutated table, by the name that `mesi.protocol` gives it."""
-        return {f"{self.table}_table": TABLES[self.table].changed(self.at, self.on, self.row)}
+    @property
+    def kind(self) -> str:
+        """One of `KINDS`."""
+        return self.change.split()[0]
 
+    @property
+    def table(self) -> Table[Any]:
+        """The mutated table."""
+        name, at, on = self.cell
+        return TABLES[name].changed(at, on, self.row)
 
-def mutants(kinds: Sequence[str] = KINDS) -> Iterator[Mutant]:
-    """All mutants: each cell deleted, robbed of each operation, sent to each other state."""
-    for name, table in TABLES.items():
-        for (at, on), row in table.cells.items():
-            if row.stall:
-                continue
-            if "deleted" in kinds:
-                yield Mutant(name, at, on, "deleted", None)
-            if "without" in kinds:
-                for place, op in enumerate(row.do):
-                    rest = row.do[:place] + row.do[place + 1 :]
-                    yield Mutant(name, at, on, f"without {op.text}", replace(row, do=rest))
-            if "to" in kinds:
-                to = at if row.to == SAME else row.to
-                for state in map(str, table.states):
-                    if state != to and not (on in _INTERNAL and state == at):
-                        yield Mutant(name, at, on, f"to {state}", replace(row, to=state))
+    @property
+    def endless(self) -> bool:
+        """Whether what follows by itself would follow for ever."""
+        _, at, on = self.cell
+        return on in _FOLLOWING and self.row is not None and self.row.to in (SAME, at)
 
 
-def cells_of(mutant: Mutant) -> tuple[str, str, str]:
-    """The cell that a mutant changes."""
-    return mutant.table, mutant.at, mutant.on
+def mutants(name: str) -> Iterator[Mutant]:
+    """All mutants of a table, cell by cell: deleted, sent elsewhere, robbed of an operation.
+
+    A cell that waits can only be deleted.
+    """
+    table = TABLES[name]
+    for (at, on), row in table.cells.items():
+        cell = (name, at, on)
+        yield Mutant(cell, "deleted", None)
+        if row.stall:
+            continue
+        to = at if row.to == SAME else row.to
+        for state in map(str, table.states):
+            if state != to:
+                yield Mutant(cell, f"to {state}", replace(row, to=state))
+        for place, op in enumerate(row.do):
+            rest = row.do[:place] + row.do[place + 1 :]
+            yield Mutant(cell, f"without {op.text}", replace(row, do=rest))
 
 
 class _Reached(dict[str, Any]):
@@ -121,31 +167,30 @@ class _Reached(dict[str, Any]):
         return super().get(on, default)
 
 
+def watched(seen: set[Cell]) -> dict[str, Table[Any]]:
+    """Both tables by name, adding to `seen` each cell that is run."""
+
+    def noting(name: str, at: str) -> Callable[[str], None]:
+        return lambda on: seen.add((name, at, on))
+
+    tables = {}
+    for name, table in TABLES.items():
+        tables[name] = copy = Table(table.name, table.states, table.cells.values())
+        for at in copy.compiled:
+            copy.compiled[at] = _Reached(copy.compiled[at], noting(name, str(at)))
+    return tables
+
+
 @cache
-def reached() -> tuple[frozenset[tuple[str, str, str]], ...]:
+def reached() -> tuple[frozenset[Cell], ...]:
     """The cells that each of the models reaches."""
     return tuple(_cells_reached(constants) for constants in MODELS)
 
 
-def _cells_reached(constants: Mapping[str, Any]) -> frozenset[tuple[str, str, str]]:
-    seen: set[tuple[str, str, str]] = set()
-    watched: dict[str, Table[Any]] = {}
-    for name, table in TABLES.items():
-        copy = Table(table.name, table.states, table.cells.values())
-        for at in copy.compiled:
-            note = _noting(seen, name, str(at))
-            copy.compiled[at] = _Reached(copy.compiled[at], note)
-        watched[f"{name}_table"] = copy
-    _checked(constants, watched)
+def _cells_reached(constants: Mapping[str, Any]) -> frozenset[Cell]:
+    seen: set[Cell] = set()
+    _checked(constants, watched(seen))
     return frozenset(seen)
-
-
-def _noting(seen: set[tuple[str, str, str]], name: str, at: str) -> Callable[[str], None]:
-    return lambda on: seen.add((name, at, on))
-
-
-def _model(constants: Mapping[str, Any], tables: Mapping[str, Table[Any]]) -> Composite[Any]:
-    return mesi(**constants, broken=dict(tables))
 
 
 @cache
@@ -155,7 +200,9 @@ def _sizes() -> tuple[tuple[int, int, int], ...]:
 
 
 def _checked(constants: Mapping[str, Any], tables: Mapping[str, Table[Any]]) -> Result:
-    return check(_model(constants, tables), engine="table", budget=Budget(states=STATES_MAX))
+    broken = {f"{name}_table": table for name, table in tables.items()}
+    model = mesi(**constants, broken=broken)
+    return check(model, engine="table", budget=Budget(states=STATES_MAX))
 
 
 def _size(result: Result) -> tuple[int, int, int]:
@@ -164,13 +211,14 @@ def _size(result: Result) -> tuple[int, int, int]:
 
 def judge(mutant: Mutant) -> str:
     """The property that catches a mutant, `NOTICED` where only counts differ, or ""."""
-    cell = cells_of(mutant)
+    if mutant.endless:
+        return ENDLESS
     noticed = ""
     for constants, cells, size in zip(MODELS, reached(), _sizes(), strict=True):
-        if cell not in cells:
+        if mutant.cell not in cells:
             continue
         try:
-            result = _checked(constants, mutant.tables())
+            result = _checked(constants, {mutant.cell[0]: mutant.table})
         except CheckerError as error:
             return type(error).__name__
         if result.verdict is Verdict.VIOLATED:
@@ -194,12 +242,14 @@ class Report:
 
 def report(kinds: Sequence[str], progress: Callable[[Mutant, str], None]) -> Report:
     """Judge all mutants of some kinds; `progress` hears of each."""
-    everywhere = frozenset[tuple[str, str, str]]().union(*reached())
+    everywhere = frozenset[Cell]().union(*reached())
     caught = noticed = 0
-    cells: set[tuple[str, str, str]] = set()
+    cells: set[Cell] = set()
     survivors, unreached = [], []
-    for mutant in mutants(kinds):
-        if cells_of(mutant) not in everywhere:
+    for mutant in chain.from_iterable(map(mutants, TABLES)):
+        if mutant.kind not in kinds:
+            continue
+        if mutant.cell not in everywhere:
             unreached.append(mutant)
             continue
         by = judge(mutant)
@@ -209,5 +259,5 @@ def report(kinds: Sequence[str], progress: Callable[[Mutant, str], None]) -> Rep
             continue
         noticed += by == NOTICED
         caught += by != NOTICED
-        cells.add(cells_of(mutant))
+        cells.add(mutant.cell)
     return Report(caught, noticed, len(cells), tuple(survivors), tuple(unreached))

@@ -242,6 +242,6 @@ def _config(policy: Policy, guarantee: Guarantee, writer: _Writer, early: frozen
             "CONSTANTS",
             *(f"  {name} = {printed(value)}" for name, value in constants.items()),
             *(f"  {name} <- {other}" for name, other in replaced.items()),
-            "INVARIANTS TypeOK WellFormed DraftIsCurrent\n",
+            f"INVARIANTS TypeOK WellFormed {'' if early else 'TimersFit '}DraftIsCurrent\n",
         ]
     )

@@ -36,6 +36,7 @@ from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
 from specs.checker.model import Action, Fairness, Property, always, leads_to, strong, weak
 from specs.models.mesi_ghost import draft_is_current, remember, witness
+from specs.models.mesi_timers import Lapsing, cache_timers_fit, home_timers_fit
 from specs.system import Bounds, Requests, System, View, renamed
 
 HOME_ADDRESS = "home"
@@ -116,6 +117,7 @@ def mesi(
     validity: bool = False,
     lease: bool = False,
     retry: bool = False,
+    gaps: bool = False,
     crashes: int = 0,
     home_crashes: bool = False,
     in_flight: int = 0,
@@ -128,10 +130,11 @@ def mesi(
     """The protocol with `caches` caches, each asked `requests` times for any of `ask`.
 
     `policy` is one of `POLICIES`, `network` a guarantee by its name; `validity`, `lease` and
-    `retry` switch timers on.  `crashes` may strike any cache, and home where `home_crashes`.
-    `in_flight` bounds a channel, `drops` and `duplicates` what the network may do in all; 0 does
-    not.  `live` adds the liveness properties, with their fairness.  `broken` takes a table with a
-    fault from `specs.models.mesi_broken`, or other tables, by the names that `protocol` has.
+    `retry` switch timers on; with `gaps` copies lapse at any moment.  `crashes` may strike any
+    cache, and home where `home_crashes`.  `in_flight` bounds a channel, `drops` and `duplicates`
+    what the network may do in all; 0 does not.  `live` adds the liveness properties, with their
+    fairness.  `broken` takes a table with a fault from `specs.models.mesi_broken`, or other tables,
+    by the names that `protocol` has.
     """
     for kind in set(ask.split()) - set(ALL):
         raise UsageError(f"no request {kind!r}", remedy="one of " + ", ".join(ALL))
@@ -161,6 +164,7 @@ def mesi(
             for agent in agents
         },
         bounds=bounds,
+        cache_type=Lapsing if gaps else Cache,
         cache_table=tables.get("cache_table", CACHE),
         home_table=tables.get("home_table", HOME),
     )
@@ -194,6 +198,7 @@ def protocol(
     *,
     bounds: Bounds | None = None,
     watched: bool = True,
+    cache_type: type[Cache] = Cache,
     cache_table: Table[Any] = CACHE,
     home_table: Table[Any] = HOME,
 ) -> Composite[View]:
@@ -206,7 +211,7 @@ def protocol(
     home.table = home_table
     processes: dict[Address, Process[Any, Any, Any]] = {HOME_ADDRESS: home}
     for agent in agents:
-        cache = Cache(policy, HOME_ADDRESS)
+        cache = cache_type(policy, HOME_ADDRESS)
         cache.table = cache_table
         processes[agent] = cache
     repeats = guarantee.duplicating or policy.retry_after is not None
@@ -224,6 +229,8 @@ def protocol(
     faultless = bounds is None or not bounds.crashes
     lossless = guarantee is Guarantee.ORDERED and policy.validity is None and faultless
     properties = [*shape(agents, lossless=lossless)]
+    if cache_type is Cache:
+        properties += timers(policy, agents)
     if watched:
         properties += [always(name, partial(_unbroken, name)) for name in NAMES]
     model = system.model(
@@ -276,6 +283,23 @@ def shape(agents: Sequence[Address], *, lossless: bool) -> Iterator[Property[Vie
     if lossless:
         for agent in agents:
             yield always(f"directory_agrees {agent}", partial(_agrees, agent))
+
+
+def timers(policy: Policy, agents: Sequence[Address]) -> Iterator[Property[View]]:
+    """Whether timers are armed where they must be and nowhere else, process by process."""
+    yield always("timers_fit", partial(_home_timers_fit, policy))
+    for agent in agents:
+        yield always(f"timers_fit {agent}", partial(_timers_fit, policy, agent))
+
+
+def _home_timers_fit(policy: Policy, view: View) -> bool:
+    local = view.local(HOME_ADDRESS)
+    return not local.up or home_timers_fit(policy, local.state, local.armed)
+
+
+def _timers_fit(policy: Policy, agent: Address, view: View) -> bool:
+    local = view.local(agent)
+    return cache_timers_fit(policy, local.state, local.armed)
 
 
 def _cache_well_formed(agent: Address, view: View) -> bool:

@@ -14,7 +14,7 @@ from coherence import cache as c
 from coherence import directory as h
 from coherence.messages import Committed, Data, Grant
 from coherence.table import Op, Table
-from messaging.process import Respond, Send
+from messaging.process import CancelTimer, Respond, Send
 from specs.checker.errors import UsageError
 
 WRONG = "wrong on purpose"
@@ -66,6 +66,7 @@ def _lower_floor(x: c.CacheScratch) -> None:
 
 def _await_nobody(x: h.HomeScratch) -> None:
     x.unacked = ()
+    x.out.append(CancelTimer(h.ACKS))
 
 
 grant_last = Op("grant to the last waiter", _grant_last)
@@ -80,6 +81,8 @@ FAULTS: dict[str, Fault] = {
     "no step raises": Fault("cache", "S", "Inv", None),
     "well_formed": Fault("home", "E", "GetS", (h.downgrade, h.add, h.data_s)),
     "well_formed a": Fault("cache", "SM_D", "Inv", (c.kill, c.ack)),
+    "timers_fit": Fault("home", "M", "Restart", (h.arm_push, h.arm_acks)),
+    "timers_fit a": Fault("cache", "S E", "Replacement", (c.drop, c.done), "I"),
     "draft_is_current a": Fault(
         "cache", "IM_D", "Data/M", (c.answered, c.take_grant, c.granted), "M"
     ),

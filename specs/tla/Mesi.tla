@@ -858,6 +858,17 @@ WellFormed ==
        /\ (cache[c].asked = None) <=> (cache[c].at \in Stable)
        /\ cache[c].at \in Live \cup Covered => cache[c].version > cache[c].killed
 
+(* Each copy is bounded, each request repeated, and no timer runs for nothing. *)
+TimersFit ==
+  /\ \A c \in Agents :
+       /\ "validity" \in timers[c] <=> Validity /\ cache[c].at \in Live \cup Covered
+                                                                \cup {"IS_D", "IM_D", "IS_A"}
+       /\ "retry" \in timers[c] <=> Retry /\ cache[c].at \notin Stable
+       /\ "deadline" \in timers[c] => cache[c].at \in Asking
+  /\ up[Home] =>
+       /\ "grant" \in timers[Home] <=> GrantLease /\ home.at = "M"
+       /\ "acks" \in timers[Home] <=> Validity /\ DOMAIN home.unacked # {}
+
 (* While a grant lives, what its owner drafts from is the current version. *)
 DraftIsCurrent ==
   \A c \in Agents :

@@ -2,16 +2,16 @@
 
     python tests/coherence/mutation.py [--runs N] > tests/coherence/mutants.txt
 
-Each cell is deleted, sent to each other state, and robbed of each of its operations in turn.  A
-mutant is put before three judges: random teams under the invariants (`fuzzing`), the transcripts,
-the row tests.  Only the runs and transcripts that reach the cell are played: the others are equal.
+The mutants are those of `specs.mutants`.  Each is put before three judges: random teams under the
+invariants (`fuzzing`), the transcripts, the row tests.  Only the runs and transcripts that reach
+the cell are played: the others are equal.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import cells
 import play
@@ -19,74 +19,9 @@ import typer
 from fuzzing import CASES, Run
 from rich.progress import track
 
-from coherence.table import SAME, Row, Table
+from coherence.table import Table
 from messaging.errors import Impossible
-
-Cell = tuple[str, str, str]
-
-
-class Mutant(NamedTuple):
-    cell: Cell
-    change: str
-    row: Row[Any] | None
-
-    @property
-    def name(self) -> str:
-        return " ".join((*self.cell, self.change))
-
-    @property
-    def kind(self) -> str:
-        return self.change.split()[0]
-
-    @property
-    def table(self) -> Table[Any]:
-        table, at, on = self.cell
-        return cells.TABLES[table].changed(at, on, self.row)
-
-
-def mutants(name: str) -> Iterator[Mutant]:
-    """All mutants of a table, cell by cell."""
-    table = cells.TABLES[name]
-    for (at, on), row in table.cells.items():
-        cell = (name, at, on)
-        yield Mutant(cell, "deleted", None)
-        if row.stall:
-            continue
-        to = at if row.to == SAME else row.to
-        for state in table.states:
-            if state != to:
-                yield Mutant(cell, f"to {state}", _with(row, to=str(state)))
-        for index, op in enumerate(row.do):
-            yield Mutant(
-                cell, f"without {op.text}", _with(row, do=row.do[:index] + row.do[index + 1 :])
-            )
-
-
-def _with(row: Row[Any], **changes: Any) -> Row[Any]:
-    fields = {name: getattr(row, name) for name in row.__dataclass_fields__}
-    return Row(**(fields | changes))
-
-
-class _Watched(dict[str, Any]):
-    """The compiled cells of one state, noting which are looked up."""
-
-    def __init__(self, plain: dict[str, Any], note: Callable[[str], None]) -> None:
-        super().__init__(plain)
-        self.note = note
-
-    def get(self, on: str, default: Any = None) -> Any:
-        self.note(on)
-        return super().get(on, default)
-
-
-def watched(seen: set[Cell]) -> dict[str, Table[Any]]:
-    """Both tables, adding to `seen` each cell that is run."""
-    tables = {}
-    for name, table in cells.TABLES.items():
-        tables[name] = copy = Table(name, table.states, table.rows)
-        for at, plain in copy.compiled.items():
-            copy.compiled[at] = _Watched(plain, lambda on, c=(name, str(at)): seen.add((*c, on)))
-    return tables
+from specs.mutants import Cell, Mutant, mutants, watched
 
 
 class Judges:
@@ -169,7 +104,7 @@ def main(
         if judge == "simulation":
             named[what] += 1
         else:
-            missed[judge].append(mutant.name)
+            missed[judge].append(str(mutant))
     columns = ("simulation", "transcripts", "rows", "none")
     typer.echo(f"{'table':8}{'change':10}" + "".join(f"{c:>12}" for c in columns) + f"{'all':>8}")
     kinds = sorted({key[:2] for key in by})

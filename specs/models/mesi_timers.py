@@ -1,0 +1,46 @@
+"""When a timer of the MESI tables is armed, and a driver that lapses copies of its own accord."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from coherence.cache import DEADLINE, RETRY, VALIDITY, Cache
+from coherence.directory import ACKS, GRANT
+from coherence.policy import Policy
+from coherence.states import READABLE, CacheAt, CacheState, HomeAt, HomeState
+from messaging.process import Event, SetTimer, Step, Time
+
+#: A request is under way, as in the table's groups of that name.
+ASKING = frozenset({CacheAt.IM_D, CacheAt.IM_D_I, CacheAt.SM_D})
+TRANSIENT = frozenset(CacheAt) - READABLE - {CacheAt.I}
+#: There is no copy, and none is to be kept: the timer has run out or was disarmed.
+OVER = frozenset({CacheAt.I, CacheAt.IS_D_I, CacheAt.IM_D_I, CacheAt.IS_A_I})
+
+
+def cache_timers_fit(policy: Policy, state: CacheState, armed: frozenset[str]) -> bool:
+    """Whether a cache has armed what its state needs: each copy is bounded, each request repeated.
+
+    The deadline belongs to a wait for a grant, but not every wait has one.
+    """
+    return (
+        (VALIDITY in armed) == (policy.validity is not None and state.at not in OVER)
+        and (RETRY in armed) == (policy.retry_after is not None and state.at in TRANSIENT)
+        and (DEADLINE not in armed or state.at in ASKING)
+    )
+
+
+def home_timers_fit(policy: Policy, state: HomeState, armed: frozenset[str]) -> bool:
+    """Whether a home has armed what it waits for: the end of a grant, and silent caches."""
+    return (GRANT in armed) == (policy.grant_lease is not None and state.at is HomeAt.M) and (
+        ACKS in armed
+    ) == (policy.validity is not None and bool(state.unacked))
+
+
+class Lapsing(Cache):
+    """A cache whose driver may find at any moment that it missed words of home: its copy lapses."""
+
+    def step(self, state: CacheState, event: Event[Any, Any], now: Time) -> Step[CacheState]:
+        step = super().step(state, event, now)
+        return replace(step, commands=(*step.commands, SetTimer(VALIDITY, now)))
