@@ -242,18 +242,15 @@ def explore(composite: Composite[Any], watch: Watch) -> ReducedExploration:
             remedy="it leaves behaviours out that fairness would judge; check without",
         )
     sets = StubbornSets(composite)
-    searches = 0
-    while True:
-        searches += 1
-        search = _Search(sets, watch)
-        if search.run():
-            break
+    while not (search := _Search(sets, watch)).run():
+        pass
     found = search.found
-    why = f"search {searches}" if found.partly else _why_nothing(sets, found)
     found.notes.append(
         f"partial-order reduction: {found.generated:,} of {found.enabled:,} steps were taken, "
-        f"{found.partly:,} of {found.expanded:,} states left some out ({why})"
+        f"{found.partly:,} of {found.expanded:,} states left some out"
     )
+    if not found.partly:
+        found.notes.append(_why_nothing(sets, found))
     found.step_calls = composite.step_calls() if composite.step_calls is not None else 0
     return found
 
@@ -263,8 +260,8 @@ def _why_nothing(sets: StubbornSets, found: ReducedExploration) -> str:
     states = found.order()
     for packed in states[:: len(states) // SAMPLE + 1]:
         if sets.choices(packed, sets.footprints(packed), 0):
-            return "the properties look at all that other orders would change"
-    return "whatever may happen may meet all else that may happen"
+            return "nothing to leave out: the properties look at all that other orders would change"
+    return "nothing to leave out: whatever may happen may meet all else that may happen"
 
 
 class _Search:
