@@ -14,16 +14,35 @@ from coherence import Workspace
 MIXER = Path(__file__).with_name("mixer.py")
 SECONDS = float(os.environ.get("SOAK_S", "60"))
 #: 20 artifacts of 8 versions of at most 4 KB, and a log of some ten thousand short lines.
-FILE_BYTES_MAX = 20 << 20
-WAL_BYTES_MAX = 48 << 20
+BYTES_MAX = {"file": 20 << 20, "write-ahead log": 48 << 20, "tables": 20 << 20}
 GROWTH_BYTES_MAX = 512 << 10
+TABLES = """
+    SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request, tmp_path):
+    """An address, and what says how many bytes lie there."""
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres")
+        url = server.fresh()
+        return url, lambda: {"tables": server.run(TABLES, url)[0][0]}
+    file = tmp_path / "team.db"
+    wal = tmp_path / "team.db-wal"  # gone while nobody has the file open
+
+    def sizes():
+        there = wal.stat().st_size if wal.exists() else 0
+        return {"file": file.stat().st_size, "write-ahead log": there}
+
+    return f"sqlite:///{file}", sizes
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 120)
-def test_nothing_grows(tmp_path):
-    file = tmp_path / "team.db"
-    url = f"sqlite:///{file}"
+def test_nothing_grows(place):
+    url, sizes = place
     Workspace(url).close()
     mixers = [
         subprocess.Popen(
@@ -33,18 +52,15 @@ def test_nothing_grows(tmp_path):
         )
         for number in range(8)
     ]
-    rounds = file_bytes = wal_bytes = 0
+    rounds, most = 0, sizes()
     while any(mixer.poll() is None for mixer in mixers):
         with Workspace(url) as workspace:
             # A complaint that is gone when looked at again was a write in between.
             damage = [line for line in workspace.check() if line in workspace.check()]
             assert damage == []
         rounds += 1
-        file_bytes = max(file_bytes, file.stat().st_size)
-        assert file_bytes < FILE_BYTES_MAX
-        wal = file.with_name("team.db-wal")  # gone while nobody has the file open
-        wal_bytes = max(wal_bytes, wal.stat().st_size if wal.exists() else 0)
-        assert wal_bytes < WAL_BYTES_MAX
+        most = {what: max(bytes_, most[what]) for what, bytes_ in sizes().items()}
+        assert all(bytes_ < BYTES_MAX[what] for what, bytes_ in most.items())
     grown = []
     for mixer in mixers:
         early, late = (int(line) for line in mixer.communicate()[0].split())
@@ -53,8 +69,8 @@ def test_nothing_grows(tmp_path):
     assert max(grown) < GROWTH_BYTES_MAX
     assert rounds > 0
     sys.stdout.write(
-        f"{SECONDS:.0f} s, {rounds} checks: file {file_bytes}, log {wal_bytes} bytes at most;"
-        f" memory grew by {min(grown)} to {max(grown)} bytes\n"
+        f"{SECONDS:.0f} s, {rounds} checks, bytes at most: {most};"
+        f" memory grew by {min(grown)} to {max(grown)}\n"
     )
     with Workspace(url) as workspace:
         assert workspace.check() == []
