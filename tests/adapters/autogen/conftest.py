@@ -1,34 +1,22 @@
 """AutoGen agents that play scripts on one workspace."""
 
 import asyncio
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
+import threading
 
 import pytest
-
-EXAMPLES = Path(__file__).parents[3] / "examples"
-
-
-def load(name: str) -> ModuleType:
-    """An example as a module, by its file's name."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+from scenarios import NAME, Edit, Read, Write
 
 
 class Player:
     """An `AssistantAgent` that plays a script at a desk of the workspace."""
 
     def __init__(self, workspace, name, turns, *, inner=None, context=None, **settings):
+        import autogen_scripted as scripted
         from autogen_agentchat.agents import AssistantAgent
 
         from coherence_autogen import ArtifactWorkbench, CoherentModelContext
 
-        self.client = load("autogen_scripted").model(None, turns)
+        self.client = scripted.model(None, turns)
         self.context = context or CoherentModelContext(workspace, name, inner)
         settings.setdefault("max_tool_iterations", 20)
         self.agent = AssistantAgent(
@@ -60,16 +48,9 @@ class Player:
     @property
     def prompts(self):
         """Every prompt as one text."""
-        texts = load("autogen_scripted").texts
+        from autogen_scripted import texts
+
         return ["\n".join(text for m in p for text in texts(m)) for p in self.client.prompts]
-
-
-@pytest.fixture
-def workspace():
-    from coherence import Workspace
-
-    with Workspace("memory://") as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -91,8 +72,66 @@ def play():
     return run
 
 
+class ScenarioPlayer(Player):
+    """An agent that plays turns of `scenarios`: its model never says which version it has."""
+
+    def __init__(self, workspace, name, turns, trims):
+        from autogen_core.model_context import BufferedChatCompletionContext
+
+        inner = BufferedChatCompletionContext(4) if trims else None
+        super().__init__(workspace, name, [self.played(turn) for turn in turns], inner=inner)
+
+    @property
+    def answers(self):
+        return self.results
+
+    def played(self, turn):
+        """`turn` in the words of this framework, when it is its turn."""
+
+        def play(messages):
+            match turn(self) if callable(turn) else turn:
+                case Read(name):
+                    return "read_artifact", {"name": name}
+                case Write(text, anew):
+                    return "write_artifact", {"name": NAME, "text": text, "new": anew}
+                case Edit(old, new):
+                    return "edit_artifact", {"name": NAME, "old": old, "new": new}
+                case answer:
+                    return answer
+
+        return play
+
+
+class Driver:
+    """Players as a team of AutoGen, or each in a loop of its own."""
+
+    partner = "langgraph"
+
+    def __init__(self, workspace):
+        self.workspace = workspace
+
+    def on(self, workspace):
+        return Driver(workspace)
+
+    def agent(self, name, *turns, trims=False):
+        return ScenarioPlayer(self.workspace, name, turns, trims)
+
+    def run(self, *players):
+        from autogen_agentchat.conditions import MaxMessageTermination
+        from autogen_agentchat.teams import RoundRobinGroupChat
+
+        everyone = [player.agent for player in players]
+        stop = MaxMessageTermination(len(players) + 1)
+        asyncio.run(RoundRobinGroupChat(everyone, termination_condition=stop).run(task="go"))
+
+    def run_at_once(self, *players):
+        runs = [threading.Thread(target=asyncio.run, args=(p.run(),)) for p in players]
+        for run in runs:
+            run.start()
+        for run in runs:
+            run.join(60)
+
+
 @pytest.fixture
-def example():
-    """Gives an example as a module, by its file's name."""
-    load("autogen_scripted")  # which the others import
-    return load
+def driver(workspace):
+    return Driver(workspace)

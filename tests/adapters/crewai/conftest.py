@@ -1,14 +1,11 @@
 """Crews of scripted agents on one workspace."""
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from scenarios import claiming
 
 HERE = Path(__file__).parent
-EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def pytest_collection_modifyitems(items):
@@ -19,46 +16,24 @@ def pytest_collection_modifyitems(items):
             item.add_marker(mark)
 
 
-def load(name: str) -> ModuleType:
-    """An example as a module, by its file's name."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
 class Team:
     """Agents that play scripts, each with artifact tools under its own name."""
 
     def __init__(self, workspace) -> None:
         self.workspace = workspace
         self.crew = None
-        #: What the artifact tools of each agent have answered, whatever became of it since.
-        self.answers = {}
 
     def agent(self, name, turns, *, native=True, tools=None, **settings):
+        import crewai_scripted as scripted
         from crewai import Agent
 
         from coherence_crewai import artifact_tools
 
-        scripted = load("crewai_scripted")
         window_tokens = settings.pop("window_tokens", 1_000_000)
         llm = scripted.model(None, turns, native=native)
         llm.window_tokens = window_tokens
-        if tools is None:
-            tools = artifact_tools(self.workspace, name)
-            for tool in tools:
-                tool.call = self._noting(name, tool.call)
+        tools = artifact_tools(self.workspace, name) if tools is None else tools
         return Agent(role=name, goal="g", backstory="b", llm=llm, tools=tools, **settings)
-
-    def _noting(self, name, call):
-        def noted(**given):
-            told = call(**given)
-            self.answers.setdefault(name, []).append(told.sealed)
-            return told
-
-        return noted
 
     def run(self, *agents, hooks=True, tasks=None, **settings):
         """One task for each agent in turn; the crew's output."""
@@ -74,14 +49,6 @@ class Team:
             return self.crew.kickoff()
         with coherence_hooks(self.crew, self.workspace):
             return self.crew.kickoff()
-
-
-@pytest.fixture
-def workspace():
-    from coherence import Workspace
-
-    with Workspace("memory://") as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -112,6 +79,66 @@ def results():
     return of
 
 
+class Player:
+    """A crew's agent that plays turns of `scenarios`."""
+
+    def __init__(self, driver, name, turns, trims):
+        self.answers = driver.answers[name] = []
+        played = [self.played(turn) for turn in turns]
+        window_tokens = 1_200 if trims else 1_000_000
+        self.agent = driver.team.agent(
+            name, played, native=driver.native, window_tokens=window_tokens
+        )
+
+    @property
+    def prompts(self):
+        return ["\n".join(str(m.get("content")) for m in p) for p in self.agent.llm.prompts]
+
+    def played(self, turn):
+        """`turn` in the words of this framework, when it is its turn."""
+        return lambda messages: claiming(turn(self) if callable(turn) else turn, self.answers)
+
+
+class Driver:
+    """Players as a crew, within our hooks; `answers` is filled by their tools."""
+
+    partner = "langgraph"
+
+    def __init__(self, workspace, native, answers):
+        self.workspace, self.native, self.answers = workspace, native, answers
+        self.team = Team(workspace)
+
+    def on(self, workspace):
+        return Driver(workspace, self.native, self.answers)
+
+    def agent(self, name, *turns, trims=False):
+        return Player(self, name, turns, trims)
+
+    def run(self, *players):
+        self.team.run(*(player.agent for player in players))
+
+    def run_at_once(self, *players):
+        from crewai import Task
+
+        closer = self.team.agent("closer", ["closed"], native=self.native)  # a crew's last waits
+        agents = [*(player.agent for player in players), closer]
+        tasks = [
+            Task(description="d", expected_output="e", agent=a, async_execution=a is not closer)
+            for a in agents
+        ]
+        self.team.run(*agents, tasks=tasks)
+
+
 @pytest.fixture
-def load_example():
-    return load
+def driver(workspace, native, monkeypatch):
+    from coherence_crewai.tools import ArtifactTool
+
+    answers, run = {}, ArtifactTool._run
+
+    def noted(self, **given):
+        told = run(self, **given)
+        answers[self.desk.name].append(getattr(told, "message", told))
+        return told
+
+    monkeypatch.setattr(ArtifactTool, "_run", noted)
+    return Driver(workspace, native, answers)

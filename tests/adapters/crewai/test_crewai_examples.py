@@ -5,13 +5,6 @@ import pytest
 pytest.importorskip("crewai")
 
 
-@pytest.fixture
-def example(request):
-    load = request.getfixturevalue("load_example")
-    load("crewai_scripted")
-    return load
-
-
 def test_a_team_costs_less_and_does_the_same(example, capsys):
     plain, coherent = example("crewai_team").main([])
     assert coherent < plain

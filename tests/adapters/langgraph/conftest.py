@@ -1,23 +1,9 @@
 """Graphs of plain nodes, and agents that play scripts, over one store."""
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any, TypedDict
 
 import pytest
-
-EXAMPLES = Path(__file__).parents[3] / "examples"
-
-
-def load(name: str) -> ModuleType:
-    """An example as a module, by its file's name."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+from scenarios import claiming
 
 
 def both(left: list[Any], right: list[Any]) -> list[Any]:
@@ -63,13 +49,14 @@ def store(request, tmp_path):
 @pytest.fixture
 def agent():
     """Makes an agent of langchain that plays a script; `before` are middlewares ahead of ours."""
+    import langgraph_scripted as scripted
     from langchain.agents import create_agent
 
     from coherence_langgraph import artifact_tools
     from coherence_langgraph.middleware import CoherenceMiddleware
 
     def make(store, name, turns, *, before=(), **settings):
-        model = load("langgraph_scripted").model(None, turns)
+        model = scripted.model(None, turns)
         made = create_agent(
             model,
             tools=artifact_tools(store),
@@ -94,3 +81,84 @@ def play(agent):
         return answers, model.prompts
 
     return run
+
+
+class Player:
+    """An agent that plays turns of `scenarios`, with our tools and middleware."""
+
+    def __init__(self, driver, name, turns, trims):
+        import langgraph_scripted as scripted
+        from langchain.agents import create_agent
+        from langchain.agents.middleware import AgentMiddleware
+
+        from coherence_langgraph import artifact_tools
+        from coherence_langgraph.middleware import CoherenceMiddleware
+
+        self.name, self.answers = name, answers = name, []
+
+        class Notes(AgentMiddleware):
+            """Keeps what tools answer; shows a model that trims the last two messages only."""
+
+            def wrap_tool_call(self, request, handler):
+                told = handler(request)
+                answers.append(told.text)
+                return told
+
+            def wrap_model_call(self, request, handler):
+                shown = request.messages[-2:] if trims else request.messages
+                return handler(request.override(messages=shown))
+
+        self.model = scripted.model(None, [self.played(turn) for turn in turns])
+        store = driver.store
+        middleware = [Notes(), CoherenceMiddleware(store)]
+        tools = artifact_tools(store)
+        self.agent = create_agent(self.model, tools=tools, middleware=middleware, name=name)
+
+    def node(self, state):
+        self.agent.invoke({"messages": [("user", "go")]})
+        return {}
+
+    @property
+    def prompts(self):
+        return ["\n".join(message.text for message in prompt) for prompt in self.model.prompts]
+
+    def played(self, turn):
+        """`turn` in the words of this framework, when it is its turn."""
+        return lambda messages: claiming(turn(self) if callable(turn) else turn, self.answers)
+
+
+class Driver:
+    """Players as nodes of a graph, over a coherent store."""
+
+    partner = "autogen"
+
+    def __init__(self, workspace):
+        from coherence_langgraph import CoherentStore
+
+        self.workspace, self.store = workspace, CoherentStore(workspace)
+
+    def on(self, workspace):
+        return Driver(workspace)
+
+    def agent(self, name, *turns, trims=False):
+        return Player(self, name, turns, trims)
+
+    def run(self, *players):
+        self._compiled(zip(["__start__", *(p.name for p in players)], players, strict=False))
+
+    def run_at_once(self, *players):
+        self._compiled(("__start__", player) for player in players)
+
+    def _compiled(self, edges):
+        from langgraph.graph import StateGraph
+
+        builder = StateGraph(State)
+        for before, player in edges:
+            builder.add_node(player.name, player.node)
+            builder.add_edge(before, player.name)
+        builder.compile(store=self.store).invoke({"said": []})
+
+
+@pytest.fixture
+def driver(workspace):
+    return Driver(workspace)
