@@ -267,19 +267,26 @@ class PostgresTransaction:
         # Last of all, since this takes the lock that orders the log.
         last = [write for write in self._writes if write[0] is APPEND]
         first = [write for write in self._writes if write[0] is not APPEND]
+        failure: psycopg.Error | None = None
         try:
             with conn.pipeline():
-                for sql, values in first:
-                    conn.execute(sql, values)
-                self._appended = [conn.execute(sql, values) for sql, values in last]
-                if last:
-                    conn.execute("SELECT pg_notify(%s, '')", (self._store.channel,))
-                conn.execute("COMMIT")
+                try:
+                    for sql, values in first:
+                        conn.execute(sql, values)
+                    self._appended = [conn.execute(sql, values) for sql, values in last]
+                    if last:
+                        conn.execute("SELECT pg_notify(%s, '')", (self._store.channel,))
+                    conn.execute("COMMIT")
+                except psycopg.Error as error:
+                    # Kept from the pipeline, whose end would log what became of the rest.
+                    failure = error
         except psycopg.Error as error:
-            if conn.closed or lost(error):
+            failure = failure or error
+        if failure is not None:
+            if conn.closed or lost(failure):
                 # COMMIT was on its way, and nobody is left to say whether it has arrived.
-                raise OutcomeUnknown(f"PostgreSQL: {error}") from error
-            raise fault(error) from error
+                raise OutcomeUnknown(f"PostgreSQL: {failure}") from failure
+            raise fault(failure) from failure
 
     def _roll_back(self) -> None:
         conn, self._conn = self._conn, None

@@ -1,5 +1,6 @@
 """The store in PostgreSQL, where it differs from others; what all stores share is in the kit."""
 
+import select
 import threading
 
 import psycopg
@@ -229,8 +230,16 @@ def test_a_row_that_is_loaded_is_waited_for(opened):
     assert [one.read("plan.md", version)[1] for version in (1, 2, 3)] == ["one", "two", "three"]
 
 
-def test_two_make_one_artifact_and_the_second_has_moved(opened):
+@pytest.mark.parametrize("refused", ["early", "late"])
+def test_two_make_one_artifact_and_the_second_has_moved(opened, monkeypatch, caplog, refused):
+    """The server refuses while the rest is still being sent, or after."""
     one, two = opened(), opened()
+    execute = psycopg.Connection.execute
+
+    def await_refusal(conn, sql, *values):
+        if conn.info.pipeline_status and "coherence_history" in sql:
+            select.select([conn], [], [], 60)
+        return execute(conn, sql, *values)
 
     def interleaved():
         with one.transaction(publishes=True) as tx:
@@ -240,9 +249,12 @@ def test_two_make_one_artifact_and_the_second_has_moved(opened):
             tx.save("plan.md", Row(HomeState(version=1, content=handle)), 0)
             tx.publish("plan.md", Entry(1, handle, "ann", tx.now), "mine")
             tx.append("plan.md", 1, "ann", ())
+            if refused == "early":
+                monkeypatch.setattr(psycopg.Connection, "execute", await_refusal)
 
     with pytest.raises(Moved):
         interleaved()
+    assert not caplog.records, "what is expected is no matter for a log"
     assert one.read("plan.md", 1)[1] == "theirs"
     assert one.head() == 1
     with one.transaction(publishes=False) as tx:
