@@ -18,7 +18,7 @@ PY := $(VENV)/bin/python
 BENCHES := $(sort $(wildcard bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test test-slow check lint types imports format bench clean servers
+.PHONY: help simulate test test-slow prove check lint types imports format bench clean servers
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -31,6 +31,9 @@ test: $(VENV)/.dev servers ## the fast tests
 
 test-slow: $(VENV)/.dev servers ## the tests marked slow: minutes of proof
 	@$(PY) -m pytest -m slow -n auto --maxprocesses 2 $(ARGS) || { code=$$?; test $$code -eq 5; }
+
+prove: $(VENV)/.dev servers ## every model, all of TLC, every comparison: one table at the end
+	@$(PY) -m specs prove --slow $(ARGS)
 
 check: lint types imports ## lint, format, types, import contracts
 

@@ -131,20 +131,8 @@ def _check(options: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _check_all(options: argparse.Namespace) -> int:
-    failed = 0
-    for case in catalogue.cases():
-        if (case.time == "slow" and not options.slow) or (options.por and case.por is None):
-            continue
-        result = _run(catalogue.factory(case.name)(**case.constants), options)
-        differences = case.differences(result, por=options.por)
-        failed += bool(differences)
-        _say(
-            f"{'as pinned' if not differences else 'DIFFERS':10} {case!s:36} "
-            f"{result.verdict.value:13} {result.distinct:>12,} states {result.seconds:8.2f} s"
-        )
-        for difference in differences:
-            _say(f"           {difference}")
-    return 1 if failed else 0
+    found = report.checks(partial(_run, options=options), slow=options.slow, por=options.por)
+    return 1 if sum(map(report.tell, found)) else 0
 
 
 def _run(model: Model[Any, Any] | Composite[Any], options: argparse.Namespace) -> Result:

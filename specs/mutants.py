@@ -240,7 +240,7 @@ class Report:
     unreached: tuple[Mutant, ...]
 
 
-def report(kinds: Sequence[str], progress: Callable[[Mutant, str], None]) -> Report:
+def judged(kinds: Sequence[str], progress: Callable[[Mutant, str], None]) -> Report:
     """Judge all mutants of some kinds; `progress` hears of each."""
     everywhere = frozenset[Cell]().union(*reached())
     caught = noticed = 0

@@ -13,12 +13,14 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from messaging.errors import ToolkitError
-from specs import tlc
+from specs import report, tlc
+from specs.checker.check import check
 from specs.checker.errors import UsageError
 from specs.conform import Comparison, Twin, compare
+from specs.report import Outcome
 
 MANIFEST = tlc.TLA / "manifest.toml"
 
@@ -85,6 +87,9 @@ def run_of(config: str) -> Run:
 
 # Commands.
 
+#: What came of a run and how it departs; None where a run of `all` has nothing to do.
+Command: TypeAlias = Callable[["Run", bool], tuple[str, list[str]] | None]
+
 
 def _chosen(options: argparse.Namespace) -> Iterator[Run]:
     if options.name != "all":
@@ -94,32 +99,27 @@ def _chosen(options: argparse.Namespace) -> Iterator[Run]:
 
 
 def _tlc(options: argparse.Namespace) -> int:
-    return _each(options, _run_tlc)
+    return _each(_outcomes(_run_tlc, options))
 
 
 def _conform(options: argparse.Namespace) -> int:
-    return _each(options, _run_conform)
+    return _each(_outcomes(_run_conform, options))
 
 
-def _each(options: argparse.Namespace, command: Any) -> int:
-    failed = 0
+def _each(outcomes: Iterator[Outcome]) -> int:
+    try:
+        return 1 if sum(map(report.tell, outcomes)) else 0
+    except ToolkitError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 2
+
+
+def _outcomes(command: Command, options: argparse.Namespace) -> Iterator[Outcome]:
     for run in _chosen(options):
         started = time.perf_counter()
-        try:
-            outcome = command(run, options.name == "all")
-        except ToolkitError as error:
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
-            return 2
-        if outcome is None:
-            continue
-        what, differences = outcome
-        failed += bool(differences)
-        verdict = "DIFFERS" if differences else "as pinned"
-        took = time.perf_counter() - started
-        sys.stdout.write(f"{verdict:10} {run.config:24} {what:52} {took:6.1f} s\n")
-        for difference in differences:
-            sys.stdout.write(f"           {difference}\n")
-    return 1 if failed else 0
+        found = command(run, options.name == "all")
+        if found is not None:
+            yield Outcome(run.config, *found, time.perf_counter() - started)
 
 
 def _run_tlc(run: Run, _: bool) -> tuple[str, list[str]]:
@@ -143,14 +143,14 @@ def _mutants(options: argparse.Namespace) -> int:
     """Judge all mutants of the mesi tables; 1 where one survives."""
     if options.name != "mesi":
         raise UsageError(f"no mutants of {options.name!r}", remedy="mesi is the one with tables")
-    from specs.mutants import KINDS, report
+    from specs.mutants import KINDS, judged
 
     def tell(mutant: object, caught_by: str) -> None:
         if not caught_by:
             sys.stdout.write(f"survives  {mutant}\n")
             sys.stdout.flush()
 
-    found = report(KINDS if options.slow else KINDS[:2], tell)
+    found = judged(KINDS if options.slow else KINDS[:2], tell)
     sys.stdout.write(
         f"{found.caught:,} caught and {found.noticed:,} noticed, in {found.cells} cells; "
         f"{len(found.survivors):,} survive; "
@@ -160,10 +160,25 @@ def _mutants(options: argparse.Namespace) -> int:
 
 
 def _prove(options: argparse.Namespace) -> int:
-    from specs.cli import main
+    """Everything that is pinned, told as it comes out, and then in one table."""
+    every = argparse.Namespace(name="all", slow=options.slow)
+    told: dict[str, list[Outcome]] = {"check": [], "tlc": [], "conform": []}
+    commands = (
+        report.checks(check, slow=options.slow),
+        _outcomes(_run_tlc, every),
+        _outcomes(_run_conform, every),
+    )
+    codes = []
+    for of, outcomes in zip(told.values(), commands, strict=True):
+        codes.append(_each(_kept(outcomes, of)))
+    report.table(told)
+    return max(codes)
 
-    slow = ["--slow"] if options.slow else []
-    return max(main([command, "all", *slow]) for command in ("check", "tlc", "conform"))
+
+def _kept(outcomes: Iterator[Outcome], told: list[Outcome]) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        told.append(outcome)
+        yield outcome
 
 
 #: By name: what the command line runs.

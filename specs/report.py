@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from specs import catalogue
 from specs.checker.chart import text_chart
 from specs.checker.result import Finding, Path, Progress, Result, Verdict
 
@@ -90,3 +93,49 @@ def _path(path: Path | None) -> dict[str, Any] | None:
     if path is None:
         return None
     return {"actions": [str(action) for action in path.actions], "loop": path.loop}
+
+
+# What came of everything that is pinned.
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One pinned run: what came out, and how that departs from what is pinned."""
+
+    name: str
+    what: str
+    differences: Sequence[str]
+    seconds: float
+
+
+def checks(run: Callable[[Any], Result], *, slow: bool, por: bool = False) -> Iterator[Outcome]:
+    """`run` on every pinned case, slow ones if asked for; with `por` those where that is pinned."""
+    for case in catalogue.cases():
+        if (case.time == "slow" and not slow) or (por and case.por is None):
+            continue
+        result = run(catalogue.factory(case.name)(**case.constants))
+        what = f"{result.verdict.value:13} {result.distinct:>12,} states"
+        yield Outcome(str(case), what, case.differences(result, por=por), result.seconds)
+
+
+def tell(outcome: Outcome) -> bool:
+    """Write the outcome down; whether anything was not as pinned."""
+    verdict = "DIFFERS" if outcome.differences else "as pinned"
+    line = f"{verdict:10} {outcome.name:36} {outcome.what:40} {outcome.seconds:8.2f} s\n"
+    sys.stdout.write(line + "".join(f"           {text}\n" for text in outcome.differences))
+    sys.stdout.flush()
+    return bool(outcome.differences)
+
+
+def table(outcomes: Mapping[str, Sequence[Outcome]]) -> None:
+    """Write one table of all outcomes, by the command that they are of."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table("command", "runs", "as pinned", "differ", "seconds", "which differ")
+    for command, of in outcomes.items():
+        wrong = [outcome.name for outcome in of if outcome.differences]
+        counts = (len(of), len(of) - len(wrong), len(wrong))
+        seconds = f"{sum(outcome.seconds for outcome in of):,.1f}"
+        shown.add_row(command, *map(str, counts), seconds, "\n".join(wrong))
+    Console().print(shown)

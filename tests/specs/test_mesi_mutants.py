@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from specs import mutants
-from specs.mutants import NOTICED, judge, report
+from specs.mutants import NOTICED, judge, judged
 
 
 @pytest.fixture
@@ -55,6 +55,6 @@ def test_every_cell_that_is_no_stall_has_mutants_of_each_kind() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_no_cell_can_be_deleted_unnoticed() -> None:
-    found = report(["deleted"], lambda mutant, by: None)
+    found = judged(["deleted"], lambda mutant, by: None)
     assert not found.survivors
     assert found.cells >= 205

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from specs import catalogue
+from specs import catalogue, proofs
 from specs.checker import Verdict
 from specs.cli import main
 
@@ -50,6 +50,28 @@ def test_check_all_says_what_is_not_as_pinned(monkeypatch, capsys):
     cases.append(catalogue.Case("ping", {}, Verdict.HOLDS, distinct=12))
     assert main(["check", "all"]) == 1
     assert "distinct: 11, pinned 12" in capsys.readouterr().out
+
+
+def test_prove_ends_with_one_table(monkeypatch, capsys):
+    cases = list(catalogue.cases("ping"))
+    monkeypatch.setattr(catalogue, "cases", lambda name=None: iter(cases))
+    monkeypatch.setattr(proofs, "runs", lambda: ())
+
+    def rows():
+        lines = capsys.readouterr().out.splitlines()
+        return [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
+
+    assert main(["prove"]) == 0
+    assert [row[:4] for row in rows()] == [
+        ["check", "2", "2", "0"],
+        ["tlc", "0", "0", "0"],
+        ["conform", "0", "0", "0"],
+    ]
+    cases.append(catalogue.Case("ping", {}, Verdict.HOLDS, distinct=12))
+    assert main(["prove"]) == 1
+    (first, *_) = rows()
+    assert first[:4] == ["check", "3", "2", "1"]
+    assert first[-1] == "ping()"
 
 
 def test_json(capsys):
