@@ -6,7 +6,7 @@ machine there is no cache left whose directory entry could be missed.
 
 Three connections: one writes, one reads, and one only ever asks ``PRAGMA data_version``, which
 changes when another connection commits.  It must be asked outside of any transaction, or it would
-answer for the moment at which that one began.
+answer for the moment at which that one began; so the one that writes is asked only when it is idle.
 """
 
 from __future__ import annotations
@@ -160,13 +160,20 @@ class SqliteStore:
     # The change log.
 
     def mark(self) -> int:
-        with self._glancing:
-            try:
-                version: int = self._glass.execute("PRAGMA data_version").fetchone()[0]
-            except sqlite3.Error as error:
-                self._require()
-                raise fault(error) from error
-            return version
+        # The connection that writes does not count what it has committed itself.  While it is busy
+        # the other one is asked, by which there may seem to be news where there is none.
+        writes = self._lock.acquire(blocking=False)
+        if not writes:
+            self._glancing.acquire()
+        try:
+            glass = self._write if writes else self._glass
+            version: int = glass.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error as error:
+            self._require()
+            raise fault(error) from error
+        finally:
+            (self._lock if writes else self._glancing).release()
+        return version if writes else -version
 
     def since(self, seq: int) -> Changes:
         rows = self._query("SELECT * FROM log WHERE seq > ? ORDER BY seq LIMIT ?", seq, LINES)

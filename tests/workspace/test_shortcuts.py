@@ -98,3 +98,17 @@ def test_a_content_is_hashed_only_where_a_hash_will_prove_something(tmp_path):
     assert digests(f"sqlite:///{tmp_path}/team.db") == [16, 16]
     with Recorder(tmp_path) as recorder:
         assert digests("memory://", recorder=recorder) == [16, 16]
+
+
+def test_what_a_process_commits_to_a_file_is_no_news_to_it(tmp_path):
+    url = f"sqlite:///{tmp_path}/team.db"
+    with Workspace(url) as workspace, Workspace(url) as elsewhere:
+        store = workspace._store
+        ann, bob = workspace.agent("ann"), elsewhere.agent("bob")
+        mark = store.mark()
+        ann.write("plan.md", "one")
+        assert store.mark() == mark
+        bob.write("plan.md", "two", overwrite=True)
+        ann.write("notes.md", "one")  # looks at the file, and must not hide that bob did, too
+        assert store.mark() != mark
+        assert ann.read("plan.md").text == "two"
