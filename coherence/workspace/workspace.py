@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from coherence.workspace.agent import Agent
     from coherence.workspace.recorder import Recorder
 
-#: How long a grant lives unless renewed, in seconds, where the policy does not say.
-GRANT_LEASE_S = 30.0
+#: How long a grant lives unless renewed, in seconds, where the policy does not say.  Each that was
+#: killed in the queue costs as much: the usual wait of a minute should outlast a few.
+GRANT_LEASE_S = 15.0
 #: How long a copy may be served unconfirmed, in seconds, where a store cannot validate every hit
 #: and the policy does not say.
 VALIDITY_S = 5.0

@@ -21,21 +21,22 @@ from coherence.refs import Ref
 from coherence.stores.sqlite import SqliteStore
 from coherence.workspace import caches, exchange, requester
 from coherence.workspace.view import View
+from coherence.workspace.writing import WAIT_S
 
 NAME = "plan.md"
 LEASE_S = 1.0
-WAIT_S = 60.0
+LEASE = Lazy(grant_lease=LEASE_S)
 
 
 class Team:
     """Processes that hear nothing unless they look."""
 
-    def __init__(self, folder, size):
+    def __init__(self, folder, size, policy):
         self.now = 1000.0
         self.rooms = [
             Workspace(
                 SqliteStore(folder / "team.db", clock=lambda: self.now),
-                policy=Lazy(grant_lease=LEASE_S),
+                policy=policy,
             )
             for _ in range(size)
         ]
@@ -83,8 +84,8 @@ def team(monkeypatch):
     shm = Path("/dev/shm")  # what is synced here is not what is tested
     made = []
 
-    def make(size):
-        made.append(Team(Path(tempfile.mkdtemp(dir=folder)), size))
+    def make(size, policy=LEASE):
+        made.append(Team(Path(tempfile.mkdtemp(dir=folder)), size, policy))
         return made[-1]
 
     for module in (caches, exchange, requester):
@@ -122,6 +123,17 @@ def test_nobody_needs_to_know_when_the_lease_of_the_killed_ends(team):
     here.all[1].exchange._due.clear()
     took, _ = here.serve([1], 0.0, random.Random(0))
     assert took[1] <= 1.5 * LEASE_S
+
+
+def test_the_usual_wait_outlasts_a_few_that_were_killed(team):
+    """The holder, just after it has renewed its lease, and two that waited: nobody names a time."""
+    here = team(4, Lazy())
+    here.ask(0)
+    for number in (1, 2, 3):
+        here.now += 0.01
+        assert here.ask(number) is None
+    took, _ = here.serve([3], 0.1, random.Random(0))
+    assert took[3] < WAIT_S
 
 
 # A renewal beside the agent's own requests.
