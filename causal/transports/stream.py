@@ -44,6 +44,8 @@ from messaging.errors import CallerError, PeerError
 from messaging.process import Address
 
 REDIAL_S: Final = (0.02, 1.0)
+GREETING_S: Final = 30.0
+"""How long whoever connects may take to prove who it is."""
 FAREWELL_S: Final = 1.0
 """How long a connection may take to send what is left and say goodbye."""
 
@@ -187,11 +189,14 @@ class Incoming(Framed):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        loop = asyncio.get_running_loop()
         self.owner.incoming.add(self)
+        silence = BadFrame(f"nobody has said who it is within {GREETING_S} s")
+        self.patience = loop.call_later(GREETING_S, self.refuse, silence)
         if self.owner.closed:
             self.close()
         elif self.owner.server_tls is not None:
-            self.securing = asyncio.get_running_loop().create_task(self.secure())
+            self.securing = loop.create_task(self.secure())
 
     async def secure(self) -> None:
         """Speak TLS from here on.  A server of asyncio's would not say who failed at it."""
@@ -211,7 +216,7 @@ class Incoming(Framed):
             self.data_received(b"")
             return
         # Who is lost in the middle of a handshake is not announced as lost.
-        owner.incoming.discard(self)
+        self.connection_lost(None)
         if failure is not None:
             owner.on_refusal(failure)
 
@@ -224,6 +229,7 @@ class Incoming(Framed):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.wire = None
+        self.patience.cancel()
         self.owner.incoming.discard(self)
 
     def refuse(self, error: PeerError) -> None:
@@ -255,6 +261,7 @@ class Incoming(Framed):
                 self.refuse(SecondEndpoint(f"there was another endpoint by the name {name!r}"))
                 return
             self.proved, self.bytes_max = True, owner.frame_bytes_max
+            self.patience.cancel()
         else:
             self.refuse(BadFrame("a frame before its sender has said who it is"))
 

@@ -12,7 +12,7 @@ import pytest
 
 from causal.endpoint import Endpoint
 from causal.transports.certificates import names
-from causal.transports.conformance import Station
+from causal.transports.conformance import CHECKS, Station
 from causal.transports.stream import StreamTransport
 from messaging.errors import CallerError
 
@@ -45,6 +45,17 @@ async def until(done) -> None:
     async with asyncio.timeout(20):
         while not done():
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_kit(tmp_path: Path, check) -> None:
+    def make(names):
+        addresses = {name: f"unix://{tmp_path}/{name}" for name in names}
+        return {
+            name: StreamTransport(addresses, **contexts(OURS.issue_cert(name))) for name in names
+        }
+
+    asyncio.run(check(make))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from causal.transports import stream
 from causal.transports.conformance import CHECKS, Make, Station
 from causal.transports.greeting import Challenge, Hello, Proof
 from causal.transports.memory import MemoryHub
@@ -190,6 +191,8 @@ def test_what_was_written_before_closing_arrives(tmp_path: Path) -> None:
         a, b = [await Station(StreamTransport(addresses, key=KEY)).start(name) for name in "ab"]
         a.transport.send("b", b"first")
         assert (await b.next())[1] == b"first"
+        # Nobody's patience with the greeting ends a connection that has proved itself.
+        assert [one.patience.cancelled() for one in b.transport.incoming] == [True]
         for _ in range(4):
             a.transport.send("b", b"x" * 1_000_000)
         await a.transport.close()
@@ -197,6 +200,15 @@ def test_what_was_written_before_closing_arrives(tmp_path: Path) -> None:
         await b.transport.close()
 
     asyncio.run(main())
+
+
+def test_whoever_says_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "GREETING_S", 0.01)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+
+    assert greeted(tmp_path, talk) == (["bad-frame"], [])
 
 
 def test_closing_ends_a_greeting_that_nobody_answers(tmp_path: Path) -> None:
