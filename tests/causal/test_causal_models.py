@@ -200,12 +200,6 @@ def test_cykas_starves_although_the_network_is_fair() -> None:
     )
 
 
-@pytest.mark.parametrize("protocol", ["cykas-refined", "hybrid-plain"])
-def test_secrets_bound_to_messages_starve_nobody(protocol: str) -> None:
-    result = check(endless(protocol))
-    assert (result.verdict, result.distinct) == (Verdict.HOLDS, 1_813)
-
-
 def test_bad_models_are_refused() -> None:
     for bad in (lambda: causal("paxos"), lambda: causal(processes=1), lambda: endless("mf95")):
         with pytest.raises(ModelError):
