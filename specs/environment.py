@@ -142,13 +142,20 @@ def renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return names.get(value, value)
     if isinstance(value, tuple):
-        parts = [renamed(part, names) for part in value]
+        parts = _all_renamed(value, names)
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     if isinstance(value, frozenset):
-        return frozenset(renamed(part, names) for part in value)
+        return frozenset(_all_renamed(value, names))
     fields = getattr(value, "__struct_fields__", None)
     if fields is None:
         fields = getattr(value, "__dataclass_fields__", None)
     if fields is None:
         return value
     return type(value)(**{name: renamed(getattr(value, name), names) for name in fields})
+
+
+def _all_renamed(values: Iterable[Any], names: Mapping[str, str]) -> list[Any]:
+    # Most are names, and those are not worth a call each.
+    return [
+        names.get(value, value) if type(value) is str else renamed(value, names) for value in values
+    ]

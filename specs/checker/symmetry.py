@@ -14,22 +14,23 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
-from itertools import islice, permutations, product
+from collections.abc import Hashable, Sequence
+from itertools import pairwise, permutations
 from math import factorial, prod
 from operator import add, getitem
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 from specs.checker.composite import Symmetry
 from specs.checker.errors import ModelError
+from specs.checker.orders import ORDERS_MAX, neighbours, orders_of
 from specs.checker.tables import Tables
 
-#: Orders of tied replicas to try.
-ORDERS_MAX = 720
 #: Remembered renamings; forgotten all at once beyond that.
 MEMO_MAX = 1 << 20
 #: Room for the part that shared slots have in a sort key.
 SHIFT = 32
+
+NO_TWINS: frozenset[int] = frozenset()
 
 SELF, OTHER = "\N{BLACK CIRCLE}", "\N{WHITE CIRCLE}"
 
@@ -63,6 +64,9 @@ class Representatives:
             [self._image(slot, self._exchange(0, i)) for slot in first]
             for i in range(len(self.replicas))
         ]
+        self._names: dict[tuple[int, ...], dict[str, str]] = {}
+        others = dict.fromkeys(self.replicas, OTHER)
+        self._self_and_others = [{**others, name: SELF} for name in self.replicas]
         self._signatures: dict[Hashable, int] = {}
         self._columns: list[dict[int, int]] = [{} for _ in self.replicas]
         self._codes: list[dict[int, int]] = [{} for _ in self.replicas]
@@ -118,12 +122,15 @@ class Representatives:
         key = (self._layout.domain(slot), number, places)
         renamed = self._renamed.get(key)
         if renamed is None:
-            names = {name: self.replicas[places[i]] for i, name in enumerate(self.replicas)}
-            value = self._layout.values[key[0]][number]
-            value = self._symmetry.rename(value, names)
+            names = self._names.get(places)
+            if names is None:
+                to = {name: self.replicas[places[i]] for i, name in enumerate(self.replicas)}
+                names = self._names[places] = to
+            value = self._symmetry.rename(self._layout.values[key[0]][number], names)
             renamed = self._layout.number(self._image(slot, places), value)
             if len(self._renamed) > MEMO_MAX:
                 self._renamed.clear()
+                self._names.clear()
             self._renamed[key] = renamed
         return renamed
 
@@ -133,6 +140,14 @@ class Representatives:
         self._width = layout.width
         masks = [layout.mask_of(own) for own in self._own]
         self._look = [(self._columns[i].get, mask) for i, mask in enumerate(masks)]
+        self._own_masks = masks
+        self._all_own = sum(masks)
+        #: By the length of a lone bit, the replica that it belongs to.
+        self._replica_at = [0] * (layout.width + 1)
+        for replica, mask in enumerate(masks):
+            for length in range(mask.bit_length() + 1):
+                if mask & 1 << length >> 1:
+                    self._replica_at[length] = replica
         self._shared_mask = layout.mask_of(self._shared)
         self._mutual_mask = layout.mask_of(self._mutual)
         self._mutual_masks = [
@@ -152,9 +167,7 @@ class Representatives:
         told = self._tells.get(key)
         if told is None:
             value = self._layout.values[key[0]][number]
-            names = dict.fromkeys(self.replicas, OTHER)
-            names[self.replicas[replica]] = SELF
-            said = self._symmetry.rename(value, names)
+            said = self._symmetry.rename(value, self._self_and_others[replica])
             told = self._tells[key] = (self._signature((key[0], said)), said == value)
         return told
 
@@ -195,7 +208,7 @@ class Representatives:
         separable = all(
             self._rename(slot, number, self._exchange(i, j)) == number
             for slot, number in numbers
-            for i, j in _neighbours(keys)
+            for i, j in neighbours(keys)
         )
         shared = self._shares[packed & self._shared_mask] = Shared(keys, separable)
         return shared
@@ -207,10 +220,7 @@ class Representatives:
         if self._layout.width != self._width:
             self._refresh()
         shared = self._shares.get(packed & self._shared_mask) or self._share(packed)
-        columns = [get(packed & mask) for get, mask in self._look]
-        if None in columns:
-            columns = [self._column(packed, i) for i in range(len(columns))]
-        own = cast(list[int], columns)
+        own = self._columns_of(packed)
         keys = list(map(add, own, shared.keys))
         if packed & self._mutual_mask or not shared.separable or min(own) < 0:
             return self._least(packed, keys)
@@ -218,26 +228,68 @@ class Representatives:
             return packed
         return self._sorted(packed & self._shared_mask, own, keys)
 
+    def _columns_of(self, packed: int) -> list[int]:
+        columns: list[Any] = [get(packed & mask) for get, mask in self._look]
+        if None in columns:
+            columns = [self._column(packed, replica) for replica in range(len(columns))]
+        return columns
+
+    def twins(self, packed: int) -> frozenset[int]:
+        """Replicas of a representative that could be exchanged with an earlier one.
+
+        Nothing but names would change.  So what such a replica may do alone, its twin may do, and
+        the two results have one representative.
+        """
+        if self._layout.width != self._width:
+            self._refresh()
+        shared = self._shares.get(packed & self._shared_mask) or self._share(packed)
+        if packed & self._mutual_mask or not shared.separable:
+            return NO_TWINS
+        own = self._columns_of(packed)
+        if min(own) < 0:
+            return NO_TWINS
+        keys = list(map(add, own, shared.keys))
+        return frozenset(i for i in range(1, len(keys)) if keys[i] == keys[i - 1])
+
+    def only(self, changed: int) -> int:
+        """The one replica whose own slots have changed bits, or -1."""
+        if self._layout.width != self._width:
+            self._refresh()
+        own = changed & self._all_own
+        replica = self._replica_at[(own & -own).bit_length()]
+        return replica if own and not own & ~self._own_masks[replica] else -1
+
     def _sorted(self, shared: int, columns: list[int], keys: list[int]) -> int:
-        """Sort plain columns by insertion, renaming the shared slots at every move."""
-        before = keys[0]
-        for i, key in enumerate(keys):
-            if key < before:
-                j = bisect_right(keys, key, 0, i)
-                keys.insert(j, keys.pop(i))
-                columns.insert(j, columns.pop(i))
-                moved = self._moved.get((shared, i, j))
-                shared = self._move(shared, i, j) if moved is None else moved
-            else:
-                before = key
+        """Sort plain columns, renaming the shared slots at every move.
+
+        Mostly one replica has changed, and one move does.  If not, sort by insertion.
+        """
+        i = next(i for i, (key, after) in enumerate(pairwise(keys)) if key > after)
+        key = keys.pop(i)
+        if keys == sorted(keys):
+            j = bisect_right(keys, key)
+            columns.insert(j, columns.pop(i))
+            shared = self._move(shared, i, j)
+        else:
+            keys.insert(i, key)
+            for i, key in enumerate(keys):
+                if i and key < keys[i - 1]:
+                    j = bisect_right(keys, key, 0, i)
+                    keys.insert(j, keys.pop(i))
+                    columns.insert(j, columns.pop(i))
+                    shared = self._move(shared, i, j)
         return sum(map(getitem, self._codes, columns), shared)
 
     def _move(self, shared: int, i: int, j: int) -> int:
-        """The shared slots after replica i has become replica j and those between moved up."""
-        places = list(range(len(self.replicas)))
-        places[i] = j
-        for k in range(j, i):
-            places[k] = k + 1
+        """The shared slots after replica i has become replica j and those between made room."""
+        moved = self._moved.get((shared, i, j))
+        if moved is not None:
+            return moved
+        order = list(range(len(self.replicas)))
+        order.insert(j, order.pop(i))
+        places = [0] * len(order)
+        for new, old in enumerate(order):
+            places[old] = new
         layout = self._layout
         moved = 0
         numbers = [(slot, layout.number_in(shared, slot)) for slot in self._shared]
@@ -252,7 +304,7 @@ class Representatives:
         """The general case: all orders that agree with what is told of each replica."""
         if packed & self._mutual_mask:
             keys = [(key << SHIFT) + self._between(packed, i) for i, key in enumerate(keys)]
-        orders = list(_orders(keys))
+        orders = list(orders_of(keys))
         if len(orders) > 1 and not self._ties_matter(packed, keys):
             orders = orders[:1]
         elif len(orders) >= ORDERS_MAX:
@@ -279,7 +331,7 @@ class Representatives:
 
     def _ties_matter(self, packed: int, keys: Sequence[int]) -> bool:
         return any(
-            self.renamed(packed, self._exchange(i, j)) != packed for i, j in _neighbours(keys)
+            self.renamed(packed, self._exchange(i, j)) != packed for i, j in neighbours(keys)
         )
 
     def renamed(self, packed: int, places: tuple[int, ...]) -> int:
@@ -309,10 +361,7 @@ class Representatives:
         """How many states a representative stands for."""
         every = factorial(len(self.replicas))
         shared = self._shares.get(packed & self._shared_mask) or self._share(packed)
-        columns = [
-            get(packed & mask) or self._column(packed, i)
-            for i, (get, mask) in enumerate(self._look)
-        ]
+        columns = self._columns_of(packed)
         if shared.separable and not packed & self._mutual_mask and min(columns) > 0:
             keys = Counter(map(add, columns, shared.keys))
             return every // prod(factorial(count) for count in keys.values())
@@ -329,9 +378,9 @@ class Representatives:
 
     def require_equivariant(self, packed: int) -> None:
         """Raise `ModelError` where exchanging two replicas changes what may happen next."""
+        mine = Counter(self(state) for _, state in self._tables.successors(packed))
         for j in range(1, len(self.replicas)):
             other = self.renamed(packed, self._exchange(0, j))
-            mine = Counter(self(state) for _, state in self._tables.successors(packed))
             theirs = Counter(self(state) for _, state in self._tables.successors(other))
             if mine != theirs:
                 raise ModelError(
@@ -339,29 +388,3 @@ class Representatives:
                     f"exchanged in {self._layout.unpack(packed)!r}, other states follow",
                     remedy="check without symmetry, or name only processes that behave alike",
                 )
-
-
-def _neighbours(keys: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Pairs of places with equal keys, enough of them to link all equal ones."""
-    last: dict[int, int] = {}
-    for place, key in enumerate(keys):
-        if key in last:
-            yield last[key], place
-        last[key] = place
-
-
-def _orders(keys: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """All ways to sort `keys`, as the new place of each; at most about `ORDERS_MAX`."""
-    groups: dict[int, list[int]] = {}
-    for place, key in enumerate(keys):
-        groups.setdefault(key, []).append(place)
-    ranked = [groups[key] for key in sorted(groups)]
-    arrangements = product(*(permutations(group) for group in ranked))
-    for arrangement in islice(arrangements, ORDERS_MAX):
-        places = [0] * len(keys)
-        new = 0
-        for group in arrangement:
-            for old in group:
-                places[old] = new
-                new += 1
-        yield tuple(places)

@@ -319,10 +319,10 @@ class TableSearch:
         found.generated = generated
 
     def _expand_reduced(self, states: Sequence[int], following: list[int]) -> None:
-        """The same for representatives: each successor is reduced to its own."""
+        """The same for representatives: each successor is reduced to its own, twins' but once."""
         found, tables, representative = self.found, self.tables, self._representative
         assert representative is not None
-        parents, plan = found.parents, self._plan()
+        parents, plan, only = found.parents, self._plan(), representative.only
         for packed in states:
             self._expanded += 1
             if self._expanded <= EQUIVARIANCE_FIRST or not self._expanded % EQUIVARIANCE_ONE_IN:
@@ -333,6 +333,7 @@ class TableSearch:
                 tables.prepare(packed)
                 plan = self._plan()
                 entries = [entry_of(packed & mask) for mask, entry_of in plan]
+            twins = representative.twins(packed)
             for deltas, sends, _ in entries:
                 targets = [packed + delta for delta in deltas]
                 for delta, updates in sends:
@@ -342,7 +343,7 @@ class TableSearch:
                     targets.append(target)
                 found.generated += len(targets)
                 for target in targets:
-                    if target in parents:
+                    if target in parents or (twins and only(packed ^ target) in twins):
                         continue
                     target = representative(target)
                     if target not in parents:

@@ -227,7 +227,7 @@ class Tables:
     def prepare(self, packed: int) -> None:
         """Fill every table that expanding this state needs."""
         for bundle in self.bundles:
-            bundle.fill(packed)
+            bundle.entry(packed)
 
     def successors(self, packed: int) -> list[tuple[int, int]]:
         """(label, packed successor) of every move, by way of the single rules."""
