@@ -36,6 +36,16 @@ def test_check_violated_draws_the_path(capsys, tmp_path):
     assert itf["states"][0]["tm"]["state"]["prepared"] == {"#set": []}
 
 
+def test_check_reduced(capsys):
+    assert main(["check", "twophase", "--rms", "3", "--por"]) == 0
+    out = capsys.readouterr().out
+    assert "stubborn sets:" in out
+    assert "1,145 of 1,145 steps were taken, 0 of 288 states left some out" in out
+    assert "without the reduction 288 states" in out
+    assert main(["check", "ping", "--por"]) == 2
+    assert "liveness" in capsys.readouterr().err
+
+
 def test_check_undetermined(capsys):
     assert main(["check", "twophase", "--rms", "5", "--budget-states", "100"]) == 3
     assert "stopped: budget of 100 states" in capsys.readouterr().out

@@ -1,9 +1,11 @@
 """Every pinned case comes to what is pinned, by every engine that takes it."""
 
+from itertools import pairwise
+
 import pytest
 
 from specs import catalogue
-from specs.checker import Composite, check
+from specs.checker import Composite, Verdict, check
 
 FAST = [case for case in catalogue.cases() if case.time == "fast"]
 LATER = [case for case in catalogue.cases() if case.time != "fast"]
@@ -50,6 +52,34 @@ def test_engines_agree(case):
 def test_orbits(case):
     result = check(make(case), symmetry=True)
     assert case.differences(result, symmetry=True) == []
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if (case.generated or 0) <= SMALL else pytest.mark.slow)
+        for case in catalogue.cases()
+        if case.por and case.time != "slow"
+    ],
+    ids=str,
+)
+def test_partial_order_reduction(case):
+    model = make(case)
+    result = check(model, por=True)
+    assert case.differences(result, por=True) == []
+    # Where something is violated the counterexample may be longer, and the search go deeper.
+    assert result.verdict is Verdict.VIOLATED or case.por <= case.distinct
+    plain = model.model()
+    for path in [result.counterexample, *(f.path for f in result.findings)]:
+        for before, after in pairwise(path.moments if path else ()):
+            assert (after.action, after.state) in plain.successors(before.state)
+
+
+def test_what_may_be_reduced_is_pinned():
+    for case in catalogue.cases():
+        model = make(case)
+        takes = isinstance(model, Composite) and not any(p.is_liveness for p in model.properties)
+        assert takes if case.por is not None else not takes or case.time == "slow", case
 
 
 @pytest.mark.slow
