@@ -1,6 +1,7 @@
 """Symmetry: orbits add up to the unreduced state count, verdicts agree, paths stay concrete."""
 
 import itertools
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from messaging.network import Guarantee
 from messaging.process import Invoke, Receive, Send, Step
 from specs.checker import (
+    Action,
     Budget,
+    Composite,
     ModelError,
     UsageError,
     Verdict,
@@ -17,8 +20,9 @@ from specs.checker import (
     check,
     eventually,
 )
+from specs.checker.composite import Change, Symmetry
 from specs.models.twophase import twophase
-from specs.system import System, any_of
+from specs.system import System, any_of, renamed
 
 # Resource managers: orbits, transitions from them, states that they stand for.
 ORBITS = {3: (80, 317, 288), 5: (314, 2_047, 8_832), 7: (920, 8_409, 296_448)}
@@ -150,3 +154,34 @@ def test_orbits_add_up(table, replicas, hub, ordered):
         assert stand_for == f"{full.distinct:,}"
     else:
         assert len(reduced.counterexample) == len(full.counterexample)
+
+
+def test_replicas_that_name_each_other_are_no_twins():
+    """Two name each other, one names one of them: all look alike, and what each may do differs."""
+    names = ("a", "b", "c")
+
+    def pick(me, values):
+        if values[me] is None:
+            for peer in names:
+                if peer != names[me]:
+                    yield Change(Action("pick", names[me]), ((me, peer),))
+
+    def close(me, values):
+        peer = values[me]
+        if peer in names and values[names.index(peer)] == names[me]:
+            yield Change(Action("close", names[me]), ((me, "done"),))
+
+    model = Composite(
+        name="peers",
+        slots=names,
+        initial=[(None, None, None)],
+        rules=[partial(rule, me) for rule in (pick, close) for me in range(3)],
+        apply=lambda slot, value, operation: value,
+        view=lambda values: values,
+        terminal=lambda values: True,
+        kinds=["peer"] * 3,
+        symmetry=Symmetry(names, lambda slot: (names[slot],), renamed),
+    )
+    whole = check(model, engine="table")
+    orbits = check(model, engine="table", symmetry=True)
+    assert f"stand for {whole.distinct:,} states" in orbits.notes[0]
