@@ -31,7 +31,7 @@ except ImportError as error:
     ) from error
 
 from coherence.stores.codec import unpack_posts, unpack_row
-from coherence.stores.port import Change, Changes, Entry, Member, Retention, Stored
+from coherence.stores.port import Change, Changes, Entry, Member, Moved, Retention, Stored
 from coherence.stores.postgres_ear import HEAD, Ear
 from coherence.stores.postgres_schema import prepare
 from coherence.stores.postgres_transaction import (
@@ -325,9 +325,13 @@ class PostgresStore:
             return tx.pin(artifact, version, pinned)
 
     def tidy(self) -> int:
-        conn, rows = self._live(lambda conn: conn.execute(_TIDY, self.rule).fetchall())
-        self.give(conn)
-        return int(rows[0][0])
+        while True:
+            try:
+                conn, rows = self._live(lambda conn: conn.execute(_TIDY, self.rule).fetchall())
+            except Moved:
+                continue  # it met a writer of several artifacts crosswise, and let go of nothing
+            self.give(conn)
+            return int(rows[0][0])
 
     def check(self) -> Iterable[str]:
         from coherence.stores.audit import audit

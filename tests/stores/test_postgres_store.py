@@ -401,6 +401,28 @@ def test_a_pinned_version_outlives_those_it_was_a_difference_to(opened):
     assert not store.pin("nothing.md", 1, True)
 
 
+def test_upkeep_that_is_given_up_for_a_writer_is_begun_anew(postgres, postgres_url, opened):
+    store = opened(Retention(versions=None))
+    for text in "123":
+        publish(store, "plan.md", text)
+    postgres.run(
+        """
+        CREATE SEQUENCE tries;
+        CREATE FUNCTION tangle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('tries') = 2 THEN
+                RAISE EXCEPTION USING ERRCODE = 'deadlock_detected';
+            END IF;
+            RETURN OLD;
+        END $$;
+        CREATE TRIGGER tangled BEFORE DELETE ON coherence_history
+        FOR EACH ROW EXECUTE FUNCTION tangle();
+        """,
+        postgres_url,
+    )
+    assert opened(Retention(versions=1)).tidy() == 2
+    assert [entry.version for entry in store.history("plan.md")] == [3]
+
+
 def test_history_ages_by_the_servers_clock(postgres, postgres_url, opened):
     store = opened(Retention(versions=None, age_s=3600))
     for text in "123":
