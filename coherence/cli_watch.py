@@ -5,13 +5,13 @@ Names come from whoever wrote: they are shown as they are, never taken for marku
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from enum import Enum, auto
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 import typer
@@ -37,12 +37,8 @@ class Seen(NamedTuple):
     more: bool
 
 
-class Show(Protocol):
-    """Shows changes as they come."""
-
-    def __call__(self, seen: Seen) -> None:
-        """One more."""
-        ...
+Show: TypeAlias = Callable[[Seen], None]
+"""Shows one more change."""
 
 
 class Style(Enum):
@@ -54,9 +50,6 @@ class Style(Enum):
     PLAIN = auto()
     #: A JSON object on a line each.
     JSON = auto()
-
-
-Shown: TypeAlias = AbstractContextManager[Show]
 
 
 def console() -> Console:
@@ -88,37 +81,31 @@ def changes(store: Store, place: int, pattern: str) -> Iterator[Seen]:
             store.wait(place, WATCH_S)
 
 
-def shown(style: Style, pattern: str) -> Shown:
+def shown(style: Style, pattern: str) -> AbstractContextManager[Show]:
     """What shows changes in that style, while its block runs."""
-    return {Style.LIVE: _live, Style.PLAIN: _plain, Style.JSON: _json}[style](pattern)
+    if style is Style.LIVE:
+        return _live(pattern)
+    return nullcontext(_plain if style is Style.PLAIN else _json)
 
 
-@contextmanager
-def _plain(pattern: str) -> Iterator[Show]:
-    def show(seen: Seen) -> None:
-        change = seen.change
-        if seen.missed:
-            typer.echo("... some changes are no longer in the log", err=True)
-        ref = f"{change.artifact}@{change.version}"
-        typer.echo(f"{when(change.at)}  {ref:30} {change.author}")
-
-    yield show
+def _plain(seen: Seen) -> None:
+    change = seen.change
+    if seen.missed:
+        typer.echo("... some changes are no longer in the log", err=True)
+    ref = f"{change.artifact}@{change.version}"
+    typer.echo(f"{when(change.at)}  {ref:30} {change.author}")
 
 
-@contextmanager
-def _json(pattern: str) -> Iterator[Show]:
-    def show(seen: Seen) -> None:
-        change = seen.change
-        line = {
-            "ref": f"{change.artifact}@{change.version}",
-            "author": change.author,
-            "at": change.at,
-            "seq": change.seq,
-            "missed": seen.missed,
-        }
-        typer.echo(msgspec.json.encode(line).decode())
-
-    yield show
+def _json(seen: Seen) -> None:
+    change = seen.change
+    line = {
+        "ref": f"{change.artifact}@{change.version}",
+        "author": change.author,
+        "at": change.at,
+        "seq": change.seq,
+        "missed": seen.missed,
+    }
+    typer.echo(msgspec.json.encode(line).decode())
 
 
 @contextmanager
