@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from coherence import Lazy, Recorder, Workspace
 
 NAME = "proj/plan.md"
@@ -109,7 +111,7 @@ def on_a_file(driver, tmp_path):
 
 def elsewhere(*command):
     """A process of its own, which is told and tells by lines."""
-    path = os.pathsep.join([str(HERE.parents[1] / "examples"), *filter(None, sys.path)])
+    path = os.pathsep.join([str(HERE.parents[2] / "examples"), *filter(None, sys.path)])
     return subprocess.Popen(
         [sys.executable, *command],
         env={**os.environ, "PYTHONPATH": path},
@@ -300,6 +302,7 @@ def recreated(driver, tmp_path):
 @scenario
 def two_processes(driver, tmp_path):
     """Two processes on one SQLite file, one of each framework."""
+    pytest.importorskip(driver.partner if driver.partner == "langgraph" else "autogen_ext")
     with on_a_file(driver, tmp_path) as (driver, url):
         driver.workspace.agent("planner").write(NAME, PLAN)
         other = elsewhere(str(HERE / "partner.py"), driver.partner, url, NAME)
