@@ -16,7 +16,7 @@ Whatever the settings, the same invariants are asked: those of `coherence.invari
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -34,8 +34,9 @@ from messaging.network import Guarantee
 from messaging.process import Address, Process
 from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
-from specs.checker.model import Action, Fairness, Property, always, leads_to, strong, weak
+from specs.checker.model import Property, always
 from specs.models.mesi_ghost import draft_is_current, remember, witness
+from specs.models.mesi_live import fair, liveness
 from specs.models.mesi_timers import Lapsing, cache_timers_fit, home_timers_fit
 from specs.system import Bounds, Requests, System, View, renamed
 
@@ -67,8 +68,6 @@ ACTIONS = frozenset(
     for row in table.rows
     if not row.stall and not _NO_STEPS & set(row.on.split())
 )
-
-_LIVE = READABLE | {CacheAt.SM_D, CacheAt.MS_A}
 
 
 def requests_of(
@@ -124,6 +123,7 @@ def mesi(
     drops: int = 0,
     duplicates: int = 0,
     live: bool = False,
+    finishes: bool = False,
     symmetric: bool = False,
     broken: str | Mapping[str, Table[Any]] = "",
 ) -> Composite[View]:
@@ -133,8 +133,9 @@ def mesi(
     `retry` switch timers on; with `gaps` copies lapse at any moment.  `crashes` may strike any
     cache, and home where `home_crashes`.  `in_flight` bounds a channel, `drops` and `duplicates`
     what the network may do in all; 0 does not.  `live` adds the liveness properties, with their
-    fairness.  `broken` takes a table with a fault from `specs.models.mesi_broken`, or other tables,
-    by the names that `protocol` has.
+    fairness: with `finishes` applications end their grants, else only `lease` may see to that.
+    `broken` takes a table with a fault from `specs.models.mesi_broken`, or other tables, by the
+    names that `protocol` has.
     """
     for kind in set(ask.split()) - set(ALL):
         raise UsageError(f"no request {kind!r}", remedy="one of " + ", ".join(ALL))
@@ -169,8 +170,9 @@ def mesi(
         home_table=tables.get("home_table", HOME),
     )
     if live:
-        properties = [*model.properties, *liveness(agents)]
-        model = replace(model, properties=properties, fairness=fair(Guarantee(network)))
+        properties = [*model.properties, *liveness(HOME_ADDRESS, agents)]
+        fairness = fair(Guarantee(network), finishes=finishes)
+        model = replace(model, properties=properties, fairness=fairness)
     return replace(model, name="mesi", symmetry=model.symmetry if symmetric else None)
 
 
@@ -317,53 +319,6 @@ def _agrees(agent: Address, view: View) -> bool:
         return True
     in_flight = [(HOME_ADDRESS, agent, m) for m in view.channel(HOME_ADDRESS, agent)]
     return directory_agrees(view[HOME_ADDRESS], {agent: state}, in_flight)
-
-
-def liveness(agents: Sequence[Address]) -> Iterator[Property[View]]:
-    """What every fair behaviour comes to."""
-    for agent in agents:
-        for name, holds in (
-            ("is answered", _waits),
-            ("leaves the queue", _queued),
-            ("has a valid copy or none", _outdated),
-        ):
-            yield leads_to(f"{agent} {name}", partial(holds, agent), partial(_ends, holds, agent))
-
-
-def _ends(holds: Callable[[Address, View], bool], agent: Address, view: View) -> bool:
-    return not holds(agent, view)
-
-
-def _waits(agent: Address, view: View) -> bool:
-    return view.local(agent).waiting
-
-
-def _queued(agent: Address, view: View) -> bool:
-    return any(waiter.cache == agent for waiter in view[HOME_ADDRESS].queue)
-
-
-def _outdated(agent: Address, view: View) -> bool:
-    state = view[agent]
-    return bool(state.at in _LIVE and state.version < view[HOME_ADDRESS].version)
-
-
-def fair(guarantee: Guarantee) -> tuple[Fairness, ...]:
-    """What the environment owes: to deliver, to let timers run out, to restart what crashed.
-
-    A network that may lose messages owes delivery to those who ask again and again.
-    """
-
-    def on_channel(action: Action) -> Any:
-        return (action.peer, action.process) if action.kind == "deliver" else None
-
-    def on_timer(action: Action) -> Any:
-        return (action.process, action.subject) if action.kind == "timeout" else None
-
-    def on_restart(action: Action) -> Any:
-        return action.process if action.kind == "restart" else None
-
-    deliver = strong(on_channel) if guarantee.lossy else weak(on_channel)
-    return (deliver, weak(on_timer), weak(on_restart))
 
 
 # Symmetry.

@@ -1,0 +1,70 @@
+"""What every fair behaviour of the mesi model comes to, and what fair means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from coherence.messages import Abandon, Commit
+from coherence.states import READABLE, CacheAt
+from messaging.network import Guarantee
+from messaging.process import Address
+from specs.checker.model import Action, Fairness, Property, leads_to, strong, weak
+from specs.system import View
+
+_LIVE = READABLE | {CacheAt.SM_D, CacheAt.MS_A}
+
+
+def liveness(home: Address, agents: Sequence[Address]) -> Iterator[Property[View]]:
+    """Requests are answered, waiters leave the queue, and outdated copies do not last."""
+    for agent in agents:
+        for name, holds in (
+            ("is answered", partial(_waits, agent)),
+            ("leaves the queue", partial(_queued, home, agent)),
+            ("has a valid copy or none", partial(_outdated, home, agent)),
+        ):
+            yield leads_to(f"{agent} {name}", holds, partial(_ends, holds))
+
+
+def _ends(holds: Callable[[View], bool], view: View) -> bool:
+    return not holds(view)
+
+
+def _waits(agent: Address, view: View) -> bool:
+    return view.local(agent).waiting
+
+
+def _queued(home: Address, agent: Address, view: View) -> bool:
+    return any(waiter.cache == agent for waiter in view[home].queue)
+
+
+def _outdated(home: Address, agent: Address, view: View) -> bool:
+    state = view[agent]
+    return bool(state.at in _LIVE and state.version < view[home].version)
+
+
+def fair(guarantee: Guarantee, *, finishes: bool) -> tuple[Fairness, ...]:
+    """What the environment owes: to deliver, to let timers run out, to restart what crashed.
+
+    A network that may lose messages owes delivery to those who ask again and again.  Applications
+    that finish owe an end to each grant that they hold: a commit under it, or giving it back.
+    """
+
+    def on_channel(action: Action) -> Any:
+        return (action.peer, action.process) if action.kind == "deliver" else None
+
+    def on_timer(action: Action) -> Any:
+        return (action.process, action.subject) if action.kind == "timeout" else None
+
+    def on_restart(action: Action) -> Any:
+        return action.process if action.kind == "restart" else None
+
+    def on_grant(action: Action) -> Any:
+        request = action.subject
+        ends = action.kind == "invoke" and isinstance(request, Abandon | Commit) and request.epoch
+        return action.process if ends else None
+
+    deliver = strong(on_channel) if guarantee.lossy else weak(on_channel)
+    owed = (deliver, weak(on_timer), weak(on_restart))
+    return (*owed, weak(on_grant)) if finishes else owed
