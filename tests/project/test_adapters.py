@@ -2,13 +2,17 @@
 
 import ast
 import io
+import re
 import sys
 import tokenize
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CODE_LINES_MAX = 200
 
 # What each adapter is for; pydantic is how CrewAI describes a tool.
@@ -92,3 +96,40 @@ def test_an_adapter_imports_its_framework_and_us(adapter):
     allowed = OURS | FRAMEWORKS[package] | {package} | set(sys.stdlib_module_names)
     stray = {name: imported(text) - allowed for name, text in texts.items()}
     assert not any(stray.values()), stray
+
+
+# What the docs say was tried: package, oldest, newest.
+PAGES = sorted((ROOT / "docs" / "adapters").glob("*.md"))
+TRIED = {
+    found[1]: (found[2], found[3])
+    for page in PAGES
+    for found in re.finditer(
+        r"^\| ([a-z-]+)(?: \([\w ]+\))? \| ([\d.]+) \| ([\d.]+) \|$", page.read_text(), re.MULTILINE
+    )
+}
+
+
+def release(version):
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def test_every_framework_is_in_a_table_of_what_was_tried():
+    assert {"autogen-agentchat", "autogen-core", "crewai", "langchain", "langgraph"} <= set(TRIED)
+
+
+@pytest.mark.parametrize("package", TRIED)
+def test_the_release_that_is_here_was_tried(package):
+    """Once these tests pass with a newer release, the docs should say so."""
+    try:
+        here = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        pytest.skip(f"{package} is not installed")
+    oldest, newest = TRIED[package]
+    assert release(oldest) <= release(here) <= release(newest)
+
+
+@pytest.mark.parametrize("extra", ["autogen", "crewai", "langgraph"])
+def test_an_extra_asks_for_the_oldest_that_was_tried(extra):
+    for wanted in PYPROJECT["project"]["optional-dependencies"][extra]:
+        name, oldest = re.match(r"([a-z-]+)>=([\d.]+),<", wanted).groups()
+        assert TRIED[name][0] == oldest
