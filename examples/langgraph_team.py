@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from counting import counter
 from langchain.agents import create_agent
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
@@ -102,8 +103,8 @@ def run(name: str | None, *, coherent: bool) -> Outcome:
         graph.add_node(role, lambda state, agent=agent, task=task: (agent.invoke(task), {})[1])
         graph.add_edge(START, role)
     graph.compile().invoke({"messages": []})
-    counted = sum(model.prompt_tokens() for model in models if hasattr(model, "prompt_tokens"))
-    return Outcome(store.get(("proj",), "plan.md").value["text"], counted)
+    counts = (m.prompt_tokens(counter()) for m in models if hasattr(m, "prompt_tokens"))
+    return Outcome(store.get(("proj",), "plan.md").value["text"], sum(counts))
 
 
 def main(model: Annotated[str | None, typer.Option(help="Such as openai:gpt-4o.")] = None) -> None:
@@ -112,7 +113,8 @@ def main(model: Annotated[str | None, typer.Option(help="Such as openai:gpt-4o."
         outcome = run(model, coherent=coherent)
         kept = [role for role, (_, new) in CHANGES.items() if new in outcome.plan]
         how = "coherent" if coherent else "plain"
-        print(f"{how:9} work kept: {', '.join(kept):16} prompt tokens: {outcome.prompt_tokens:,}")
+        tokens = f"prompt tokens ({counter().label}): {outcome.prompt_tokens:,}"
+        print(f"{how:9} work kept: {', '.join(kept):16} {tokens}")
 
 
 if __name__ == "__main__":
