@@ -27,7 +27,6 @@ from coherence.context.values import decoded, item_of, name_of
 # for each task and drops with it.  That is no part of its interface, but the only thing that lives
 # as long as a task does: the path alone would have to be kept for ever, or dropped too early.
 _PATH, _TASK = "langgraph_checkpoint_ns", "__pregel_read"
-_OLDER = "take a release that docs/adapters/langgraph.md names"
 
 
 class CoherentItem(base.Item):
@@ -101,19 +100,8 @@ class CoherentStore(base.BaseStore):
         return CoherentItem(self._who().get_version(wanted), item_of(wanted.name), self.items)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        return self._run(self._who(), list(ops))
-
-    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        # A write may have to wait its turn, and the wrapped store for its disk: not in the loop.
-        return await asyncio.to_thread(self._run, self._who(), list(ops))
-
-    def get(
-        self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None
-    ) -> base.Item | None:
-        return self._get(self._bound or self._who(), (namespace, key), refresh_ttl)
-
-    def _run(self, who: Reader, ops: list[Op]) -> list[Result]:
         """As the stores of LangGraph do: a batch reads first, in order, and then writes."""
+        who, ops = self._who(), list(ops)
         with who.desk.turn:
             results = [None if isinstance(op, PutOp) else self._look(who, op) for op in ops]
             for op in ops:
@@ -121,6 +109,15 @@ class CoherentStore(base.BaseStore):
                     name = _name(op.namespace, op.key)
                     self.items.put(who, name, op.value, self._pass_on(op))
         return results
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        # A write may have to wait its turn, and the wrapped store for its disk: not in the loop.
+        return await asyncio.to_thread(self.batch, list(ops))
+
+    def get(
+        self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None
+    ) -> base.Item | None:
+        return self._get(self._bound or self._who(), (namespace, key), refresh_ttl)
 
     def _get(self, who: Reader, place: Place, refresh: bool | None = None) -> CoherentItem | None:
         name = _name(*place)
@@ -162,7 +159,7 @@ class CoherentStore(base.BaseStore):
         if (task := config.get("configurable", {}).get(_TASK)) is not None:
             return self.items.reader(task, lambda: Reader(self.desk(), get_stream_writer()))
         if _PATH in config.get("metadata", {}):  # else what it has read would count for nothing
-            raise FrameworkMissing("this langgraph does not tell its tasks apart", remedy=_OLDER)
+            raise FrameworkMissing("this langgraph does not tell its tasks apart")
         return Reader(self.desk())
 
     def desk(self, up: int = 0) -> Desk:

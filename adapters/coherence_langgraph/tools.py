@@ -21,8 +21,10 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
 
     They act for `agent`; if None for the agent that ``create_agent`` names, else for the node that
     the graph of the tools is in.  What goes wrong is told to the model, with what to do next.
+    Raises `InvalidName`, `WorkspaceClosed`.
     """
-    calls = Calls(lambda: store.items.desk(agent) if agent else store.desk(up=1), store.published)
+    named = None if agent is None else store.items.desk(agent)
+    calls = Calls(lambda: named or store.desk(up=1), store.published)
 
     def tool(call: Callable[..., Told]) -> BaseTool:
         @wraps(call)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
+from coherence.errors import BadArgument
 from coherence.workspace.agent import Agent
 from coherence.workspace.aio import AsyncAgent, AsyncWorkspace
 from coherence.workspace.workspace import Workspace
@@ -20,10 +21,13 @@ T = TypeVar("T")
 
 
 class Desk:
-    """For threads.  Raises `InvalidName`, `WorkspaceClosed`: now, not when it is used."""
+    """For threads.
+
+    Raises `BadArgument`, `InvalidName`, `WorkspaceClosed`: now, not when it is used.
+    """
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
-        self.workspace, self.name = workspace, workspace.agent(agent).name
+        self.workspace, self.name = workspace, _joined(workspace, agent)
         #: Held during a call; a thread may hold it again.
         self.turn = threading.RLock()
 
@@ -38,7 +42,7 @@ class AsyncDesk:
     """For tasks of one event loop.  Raises as `Desk` does."""
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
-        self._name, self.identity = workspace.agent(agent).name, workspace.identity
+        self._name, self.identity = _joined(workspace, agent), workspace.identity
         self._workspace, self._turn = AsyncWorkspace(workspace), asyncio.Lock()
 
     @asynccontextmanager
@@ -50,3 +54,11 @@ class AsyncDesk:
     async def run(self, look: Callable[..., T], *arguments: object) -> T:
         """Call ``look(workspace, ...)``, which may block, without stopping the loop."""
         return await self._workspace.run(look, self._workspace.sync, *arguments)
+
+
+def _joined(workspace: object, agent: str) -> str:
+    if not isinstance(workspace, Workspace):
+        raise BadArgument(
+            f"{workspace!r} is no workspace", remedy="open one: Workspace('sqlite:///team.db')"
+        )
+    return workspace.agent(agent).name

@@ -12,6 +12,8 @@ Release = tuple[int, ...]
 class FrameworkMissing(EnvironmentFault, ImportError):
     """A framework is not installed, or in a release that its adapter does not know."""
 
+    remedy = "docs/adapters names the releases that were tried"
+
 
 def require(distribution: str, install: str, oldest: Release, below: Release) -> None:
     """Do nothing where `distribution` is there, in a release from `oldest` to before `below`.

@@ -2,7 +2,8 @@
 
 The item ``plan.md`` under ``("proj",)`` is the artifact ``proj/plan.md``.  A value ``{"text":
 "..."}`` is an artifact of that very text, so that agents of other frameworks read and write it as
-such; any other value is JSON, kept as bytes.
+such; any other value is JSON, kept as bytes, so that no text is ever taken for a value.  What
+people and models are to read and merge line by line is for `coherence.workspace.json`.
 """
 
 from __future__ import annotations

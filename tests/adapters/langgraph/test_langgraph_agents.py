@@ -15,7 +15,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.store.memory import InMemoryStore
 
-from coherence import BadRef, Conflict, Ref
+from coherence import BadRef, Conflict, InvalidName, Ref, WorkspaceClosed
 from coherence.context.answers import NOTICE
 from coherence.context.calls import claim
 from coherence_langgraph import ArtifactRefs, CoherentStore, RefsClash, artifact_tools, newest_refs
@@ -147,6 +147,30 @@ def test_a_wrong_call_is_an_answer(play, call, told):
     answers, _ = play(store, "coder", [call, ("list_artifacts", {}), "done"])
     assert told in answers[0]
     assert answers[1] == "proj/plan.md"
+
+
+def test_a_workspace_that_is_closed_under_an_agent_is_named(play):
+    store = CoherentStore("memory://")
+    store.put(NS, "plan.md", {"text": "one\n"})
+    told = []
+
+    def close(messages):
+        store.workspace.close()
+        return READ
+
+    def never(messages):
+        told.append(messages[-1].text)
+        return "never"
+
+    with pytest.raises(WorkspaceClosed):
+        play(store, "coder", [READ, close, never])
+    assert told == []
+
+
+@pytest.mark.parametrize("name", ["", "a/../b"])
+def test_tools_have_an_agent_with_a_name(name):
+    with pytest.raises(InvalidName):
+        artifact_tools(CoherentStore("memory://"), name)
 
 
 def test_tools_in_a_graph_act_for_its_node():
