@@ -102,7 +102,7 @@ class Player:
 class Driver:
     """Players as a crew, within our hooks; `answers` is filled by their tools."""
 
-    partner = "langgraph"
+    partner = "autogen"
 
     def __init__(self, workspace, native, answers):
         self.workspace, self.native, self.answers = workspace, native, answers
