@@ -72,7 +72,7 @@ def store(url: str) -> Figures:
             bob.read(name)
             found[f"hit, {size}"] = timed(lambda name=name: bob.read(name), 20_000)
         found["miss, 4 KB"] = timed(lambda: bob.read("small"), 200, lambda: miss(bob, "small"))
-        for sharers in (1, 4, 16, 64):
+        for sharers in (0, 1, 4, 16, 64):
             name = f"shared by {sharers}"
             readers = [workspace.agent(f"reader {i}") for i in range(sharers)]
             ann.write(name, "0")

@@ -256,6 +256,9 @@ def _commit(x: X) -> None:
 def _announce(x: X) -> None:
     """Tell the other holders of the commit; await those who must be heard from."""
     others = tuple([sharer for sharer in x.sharers if sharer.cache != x.src])
+    if not others and not x.unacked and _known(x.sharers, x.src) <= x.msg.serial:
+        x.sharers = (Sharer(x.src, x.msg.serial),)  # there is nobody to tell, whatever the policy
+        return
     stay: tuple[Sharer, ...] = ()
     awaited = others
     if x.policy.push_every is not None:
