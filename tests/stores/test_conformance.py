@@ -157,6 +157,11 @@ def test_a_store_that_breaks_a_promise_fails_at_that_promise(promise, tmp_path, 
     assert promise in report.broken, report
 
 
+def test_a_store_of_several_processes_must_hash(tmp_path):
+    report = verify(sqlite(tmp_path, type("BrokenStore", (SqliteStore,), {"hashes": False})))
+    assert list(report.broken) == ["shared"]
+
+
 def test_a_store_that_raises_is_reported_and_not_let_through():
     class Raising(MemoryStore):
         def names(self, prefix="", *, deleted=False):
