@@ -71,6 +71,7 @@ def store(url: str) -> Figures:
         for name, size in (("small", "4 KB"), ("large", "10 MB")):
             bob.read(name)
             found[f"hit, {size}"] = timed(lambda name=name: bob.read(name), 20_000)
+        found["write, 10 MB"] = timed(lambda: ann.write("large", MB10), 3)
         found["miss, 4 KB"] = timed(lambda: bob.read("small"), 200, lambda: miss(bob, "small"))
         for sharers in (0, 1, 4, 16, 64):
             name = f"shared by {sharers}"
