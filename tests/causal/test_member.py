@@ -28,6 +28,7 @@ def taken(member):
 def test_what_comes_early_is_held_until_what_caused_it_has_come():
     ann, bob, cyd = members().values()
     question = say(ann)
+    assert taken(ann) == [], "what it says itself it need not hear"
     bob.hear("ann", question, "question")
     answer = say(bob)
     early = cyd.hear("bob", answer, "answer")

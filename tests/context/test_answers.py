@@ -26,12 +26,15 @@ def test_news_names_who_and_what_and_no_version_that_could_be_claimed(workspace)
 
 
 def test_a_conflict_says_what_to_write_from(workspace):
-    workspace.agent("planner").write("plan.md", "# Plan\n")
+    planner = workspace.agent("planner")
+    planner.write("plan.md", "one\ntwo\nthree\n")
+    planner.write("plan.md", "one\ntwo\n3\n")
     with pytest.raises(Conflict) as refused:
-        workspace.agent("coder").write("plan.md", "# Mine\n", expect=0)
+        workspace.agent("coder").write("plan.md", "1\ntwo\nthree\n", expect=1)
+    assert "merge()" in refused.value.summary
     told = refusal(refused.value, workspace)
-    assert "current is plan.md@1, by planner" in told
-    assert 'Nothing was written. Write both with base="plan.md@1".' in told
+    assert "current is plan.md@2, by planner" in told
+    assert 'Nothing was written. Write both with base="plan.md@2".' in told
     assert "merge()" not in told, "a model has no such call"
 
 

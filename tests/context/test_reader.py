@@ -2,7 +2,7 @@
 
 import pytest
 
-from coherence import BadArgument, Conflict, InvalidContent, UnknownVersion, Workspace
+from coherence import BadArgument, Conflict, InvalidContent, Retention, UnknownVersion, Workspace
 from coherence.context.desk import Desk
 from coherence.context.items import Items
 from coherence.context.reader import Reader
@@ -50,6 +50,32 @@ def test_and_else_refused(task, was, mine, theirs):
     with pytest.raises(Conflict):
         raced(task, "merge", was, mine, theirs)
     assert task("judge").get("k").content == theirs
+
+
+def test_a_merge_that_loses_again_is_made_again(task):
+    other, later = task("other"), ["1\n2\n3\n4\n5!\n"]
+
+    def writes_again(event):
+        if event["coherence"] == "conflict" and later:
+            other.put("k", later.pop(), "overwrite")
+
+    me = task("me", writes_again)
+    other.put("k", "1\n2\n3\n4\n5\n", "raise")
+    me.get("k")
+    other.put("k", "1\n2\n3\n4!\n5\n", "overwrite")
+    me.put("k", "1!\n2\n3\n4\n5\n", "merge")
+    assert later == []
+    assert task("judge").get("k").content == "1!\n2\n3\n4\n5!\n"
+
+
+def test_nothing_is_merged_with_a_base_that_is_not_kept():
+    with Workspace("memory://", retention=Retention(versions=1)) as workspace:
+        me, other = Reader(Desk(workspace, "me")), Reader(Desk(workspace, "other"))
+        me.put("k", b'{"a":1}', "raise")
+        other.put("k", b'{"b":1}', "overwrite")
+        workspace.gc()
+        with pytest.raises(Conflict):
+            me.put("k", b'{"a":1,"c":1}', "merge")
 
 
 def test_or_replaces(task):
