@@ -43,13 +43,13 @@ class Reader:
     def __init__(self, desk: Desk, tell: Tell | None = None) -> None:
         with desk.agent() as agent:
             self._agent = agent
-        self.desk, self.tell = desk, tell
+        self.desk, self.tell, self._turn = desk, tell, desk.turn
         #: Artifact -> the version that this task has read or written last, 0 where there was none.
         self.bases: dict[str, Version] = {}
 
     def get(self, name: str) -> View | None:
         """The current version, or None where there is none.  Raises as `Agent.read` does."""
-        with self.desk.turn:
+        with self._turn:
             try:
                 view = self._agent.read(name)
             except UnknownArtifact:
@@ -62,7 +62,7 @@ class Reader:
 
     def get_version(self, ref: Ref) -> View:
         """The version that `ref` names.  Raises `UnknownArtifact`, `UnknownVersion`."""
-        with self.desk.turn:
+        with self._turn:
             view = self._agent.read(ref.name, version=ref.version)
             self.bases[ref.name] = ref.version
             return view
@@ -75,7 +75,7 @@ class Reader:
         Replaces whatever is there where this task has not read it.  Raises as `Agent.write` and
         `Agent.delete` do.
         """
-        with self.desk.turn:
+        with self._turn:
             base = None if on_conflict == "overwrite" else self.bases.get(name)
             while True:
                 try:
