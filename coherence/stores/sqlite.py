@@ -162,18 +162,15 @@ class SqliteStore:
     def mark(self) -> int:
         # The connection that writes does not count what it has committed itself.  While it is busy
         # the other one is asked, by which there may seem to be news where there is none.
-        writes = self._lock.acquire(blocking=False)
-        if not writes:
-            self._glancing.acquire()
-        try:
-            glass = self._write if writes else self._glass
-            version: int = glass.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.Error as error:
-            self._require()
-            raise fault(error) from error
-        finally:
-            (self._lock if writes else self._glancing).release()
-        return version if writes else -version
+        idle = not self._lock.locked()
+        with self._lock if idle else self._glancing:
+            try:
+                glass = self._write if idle else self._glass
+                version: int = glass.execute("PRAGMA data_version").fetchone()[0]
+            except sqlite3.Error as error:
+                self._require()
+                raise fault(error) from error
+            return version if idle else -version
 
     def since(self, seq: int) -> Changes:
         rows = self._query("SELECT * FROM log WHERE seq > ? ORDER BY seq LIMIT ?", seq, LINES)

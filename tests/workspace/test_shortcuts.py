@@ -108,6 +108,8 @@ def test_what_a_process_commits_to_a_file_is_no_news_to_it(tmp_path):
         mark = store.mark()
         ann.write("plan.md", "one")
         assert store.mark() == mark
+        with store.transaction(publishes=False):
+            assert store.mark() == store.mark()  # waits for nobody's transaction
         bob.write("plan.md", "two", overwrite=True)
         ann.write("notes.md", "one")  # looks at the file, and must not hide that bob did, too
         assert store.mark() != mark
