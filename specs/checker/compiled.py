@@ -88,11 +88,11 @@ class Edges:
             return False
         grown = transitions > len(self.targets)
         if grown:
-            self.targets = np.resize(self.targets, 2 * transitions)
-            self.labels = np.resize(self.labels, 2 * transitions)
+            self.targets = _longer(self.targets, 2 * transitions)
+            self.labels = _longer(self.labels, 2 * transitions)
         if states > len(self.starts):
-            self.starts = np.resize(self.starts, states)
-            self.degrees = np.resize(self.degrees, states)
+            self.starts = _longer(self.starts, states)
+            self.degrees = _longer(self.degrees, states)
         return grown
 
     def arranged(self, known: int) -> tuple[array[int], array[int], array[int]]:
@@ -105,6 +105,10 @@ class Edges:
         for into, numbers in zip(found, (offsets, targets, labels), strict=True):
             into.frombytes(numbers.view(np.uint8).data)
         return found
+
+
+def _longer(numbers: Any, length: int) -> Any:
+    return np.pad(numbers, (0, length - len(numbers)))
 
 
 @dataclass
@@ -160,11 +164,14 @@ class CompiledSearch:
         self._edges = Edges(len(self.states.rows) if live else 0)
         self._out = np.zeros((1 << 8, words), np.uint64)
         self._names = np.zeros(1 << 8, np.int32)
+        #: How many states are not within bounds: known, and never left.
+        self._outside = 0
         self._dead = np.zeros(CHUNK, np.int64)
         self._later = np.zeros(CHUNK, np.int64)
         self._missing = np.zeros((MISSING_MAX, 2), np.int64)
         self._judges = Judges(tables)
-        terminal = composite.terminal
+        within, terminal = composite.within, composite.terminal
+        self._within = within and panel_of(tables, within, "`within`")
         self._terminal = terminal and panel_of(tables, terminal, "`terminal`")
 
     def run(self) -> CompiledExploration:
@@ -179,9 +186,10 @@ class CompiledSearch:
         try:
             while low < high:
                 self._maps.refresh_masks()
+                inside = self._inside(low, high)
                 if self._judge(low, high):
                     break
-                self._expand(low, high)
+                self._expand(inside)
                 if found.stopped or found.deadlock is not None:
                     break
                 low, high = high, states.known
@@ -190,7 +198,7 @@ class CompiledSearch:
                 found.complete = True
         except KeyboardInterrupt:
             found.stopped = "interrupted"
-        found.distinct = states.known
+        found.distinct = states.known - self._outside
         found.actions = {action.name for action in self.tables.labels}
         calls = self._composite.step_calls
         found.step_calls = calls() if calls is not None else 0
@@ -266,17 +274,27 @@ class CompiledSearch:
         self._maps = Maps(self.tables, words)
         self._out = np.zeros((len(self._out), words), np.uint64)
 
-    def _expand(self, low: int, high: int) -> None:
+    def _inside(self, low: int, high: int) -> Any:
+        """The rows of a level that `within` lets the search leave."""
+        if not self._within:
+            return np.arange(low, high)
+        inside = np.zeros(high, np.int32)
+        self._ask(self._within, low, high, inside)
+        rows = np.flatnonzero(inside)
+        self._outside += high - low - len(rows)
+        return rows
+
+    def _expand(self, rows: Any) -> None:
         """Add the successors of a level, chunk by chunk."""
-        for start in range(low, high, CHUNK):
-            todo = np.arange(start, min(high, start + CHUNK))
+        for start in range(0, len(rows), CHUNK):
+            todo = rows[start : start + CHUNK]
             while len(todo):
                 todo = self._expand_some(todo)
                 self.found.stopped = self._watch.exceeded(
                     self.states.known,
                     self.found.generated,
                     self.found.depth,
-                    self.states.known - start,
+                    self.states.known - int(rows[start]),
                 )
                 if self.found.stopped:
                     return

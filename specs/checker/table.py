@@ -143,7 +143,7 @@ def explore(composite: Composite[Any], watch: Watch, *, engine: str, symmetry: b
     search = TableSearch(composite, watch, symmetry=symmetry)
     if engine == "table":
         return search.run()
-    reason = why_no_kernel(composite, symmetry)
+    reason = why_no_kernel(symmetry)
     if reason:
         found = search.run()
         found.notes.append(f"engine: table; the kernel was not used: {reason}")
@@ -172,12 +172,10 @@ def explore(composite: Composite[Any], watch: Watch, *, engine: str, symmetry: b
     return compiled
 
 
-def why_no_kernel(composite: Composite[Any], symmetry: bool) -> str:
+def why_no_kernel(symmetry: bool) -> str:
     """Why the compiled kernel cannot take this search, or ""."""
     if symmetry:
         return "it does not reduce by symmetry"
-    if composite.within is not None:
-        return "it does not take `within`"
     if find_spec("numba") is None:
         return "numba is not installed (pip install 'artifact-coherence[numba]')"
     return ""
@@ -217,11 +215,10 @@ class TableSearch:
         level = list(found.parents)
         try:
             while level:
+                inside = self._inside(level) if self._within else level
                 if self._judge(level):
                     break
-                if self._within:
-                    level = self._inside(level)
-                following = self._expand(level)
+                following = self._expand(inside)
                 if found.stopped or found.deadlock is not None:
                     break
                 level = following

@@ -168,8 +168,14 @@ def early(monkeypatch):
 # The kernel is compiled anew for every shape of a system, which takes most of the time.
 @pytest.mark.parametrize("engine", ["table", pytest.param("numba", marks=pytest.mark.slow)])
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(system=systems(), limit=st.integers(1, 6), live=st.booleans(), ends=st.booleans())
-def test_engines_agree(engine, system, limit, live, ends):
+@given(
+    system=systems(),
+    limit=st.integers(1, 6),
+    live=st.booleans(),
+    ends=st.booleans(),
+    bounded=st.booleans(),
+)
+def test_engines_agree(engine, system, limit, live, ends, bounded):
     first, last = system.addresses[0], system.addresses[-1]
     properties = [
         always("sum", lambda view: sum(view[a] for a in view.addresses) <= limit),
@@ -186,6 +192,7 @@ def test_engines_agree(engine, system, limit, live, ends):
         properties,
         fairness=[fair_delivery(), weak("timeout-1", each="process"), strong("invoke-0")],
         terminal=(lambda view: True) if ends else None,
+        within=(lambda view: view[first] < 2 or view[last] == 3) if bounded else None,
     )
     budget = Budget(states=4_000)
     expected = check(model, engine="reference", budget=budget)
