@@ -23,10 +23,10 @@ from coherence.context.items import Items, PassOn, Place
 from coherence.context.reader import OnConflict, Reader
 from coherence.context.values import decoded, item_of, name_of
 
-# The path of nodes to a task, in what LangGraph says of it to all; and the callable that it makes
-# for each task and drops with it.  That is no part of its interface, but the only thing that lives
-# as long as a task does: the path alone would have to be kept for ever, or dropped too early.
-_PATH, _TASK = "langgraph_checkpoint_ns", "__pregel_read"
+#: The callable that LangGraph makes for each task and drops with it: what a task is known by.  That
+#: is no part of its interface, but the only thing that lives as long as a task does: what is public
+#: are names, which would have to be kept for ever, or dropped too early.
+_TASK = "__pregel_read"
 
 
 class CoherentItem(base.Item):
@@ -156,9 +156,10 @@ class CoherentStore(base.BaseStore):
         if self._bound is not None:
             return self._bound
         config: Any = var_child_runnable_config.get(None) or {}
-        if (task := config.get("configurable", {}).get(_TASK)) is not None:
+        given = config.get("configurable", {})
+        if (task := given.get(_TASK)) is not None:
             return self.items.reader(task, lambda: Reader(self.desk(), get_stream_writer()))
-        if _PATH in config.get("metadata", {}):  # else what it has read would count for nothing
+        if any(key.startswith("__pregel") for key in given):  # else no put would compare
             raise FrameworkMissing("this langgraph does not tell its tasks apart")
         return Reader(self.desk())
 
@@ -168,7 +169,7 @@ class CoherentStore(base.BaseStore):
         It has the name that ``create_agent`` gave it, else the path of nodes, less the last `up`.
         """
         metadata = (var_child_runnable_config.get(None) or {}).get("metadata", {})
-        path = metadata.get(_PATH, "").split("|")
+        path = metadata.get("langgraph_checkpoint_ns", "").split("|")
         nodes = [node.split(":")[0] for node in path if node and not node.isdigit()]
         named = metadata.get("lc_agent_name")
         return self.items.desk_of([named] if named else nodes[: len(nodes) - up] or ["outside"])

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("langgraph")
 
+from langchain_core.runnables import RunnableLambda
 from langgraph.graph import START, StateGraph
 from langgraph.store.base import BaseStore, GetOp, InvalidNamespaceError, PutOp, SearchOp
 from langgraph.store.memory import InMemoryStore
@@ -505,6 +506,23 @@ def test_a_release_that_tells_no_tasks_apart_is_refused(graph, monkeypatch):
     with pytest.raises(FrameworkMissing, match="tasks apart"):
         graph(store, {"coder": works}).invoke({"said": []})
     store.put(NS, "k", {"n": 1})  # outside a graph there are none
+
+
+def test_what_a_node_calls_is_of_its_task_unless_it_is_given_another_configuration(graph):
+    store = CoherentStore("memory://")
+    store.put(NS, "k", {"n": 1})
+    read = RunnableLambda(lambda _: store.get(NS, "k"))
+    write = RunnableLambda(lambda _: store.put(NS, "k", {"n": 3}))
+
+    def works(state, runtime):
+        read.invoke(None)
+        store.as_agent("other").put(NS, "k", {"n": 2})
+        with pytest.raises(Conflict):
+            write.invoke(None)
+        write.invoke(None, {"configurable": {"thread_id": "of its own"}})  # as outside a graph
+
+    graph(store, {"coder": works}).invoke({"said": []})
+    assert store.get(NS, "k").value == {"n": 3}
 
 
 def test_it_is_a_store():
