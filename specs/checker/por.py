@@ -330,7 +330,7 @@ class _Search:
         return sum(
             1 << goal
             for goal, prop in enumerate(self._sets.properties)
-            if prop.kind == "always" or prop.name not in self.found.decided
+            if prop.name not in self.found.decided
         )
 
     def _expand(self, level: Sequence[int]) -> list[int]:

@@ -54,8 +54,11 @@ def rule_of(program, lines):
                     return
                 taken = queue[0]
                 writes.append((slot, queue[1:]))
-            case ("short", slot):
-                if len(values[slot]) > 1:
+            case ("head", slot):
+                if not values[slot] or values[slot][0]:
+                    return
+            case ("long", slot, wanted):
+                if (len(values[slot]) > 1) is not wanted:
                     return
         updates = []
         for kind, slot, value in deeds:
@@ -78,7 +81,8 @@ TESTS = st.one_of(
     st.just(()),
     st.tuples(st.just("is"), st.sampled_from((0, 1, 2, *SHARED)), st.integers(0, 1)),
     st.tuples(st.just("take"), st.sampled_from(QUEUES)),
-    st.tuples(st.just("short"), st.sampled_from(QUEUES)),
+    st.tuples(st.just("head"), st.sampled_from(QUEUES)),
+    st.tuples(st.just("long"), st.sampled_from(QUEUES), st.booleans()),
 )
 DEEDS = st.lists(
     st.one_of(
@@ -226,12 +230,12 @@ def test_same_verdicts_and_dead_ends_at_length(composite):
 # What each condition is for: without it, a small model gets another verdict.
 
 
-def lines(*wanted, terminal=None, properties=(), queues=()):
+def lines(*wanted, terminal=None, properties=(), queues=(), held=()):
     """Programs p, q, r of lines (program, place, what it tests, where it goes, what it does)."""
     return Composite(
         name="by hand",
         slots=SLOTS,
-        initial=[(0, 0, 0, 0, 0, (), ())],
+        initial=[(0, 0, 0, 0, 0, held, ())],
         rules=[rule_of(program, {place: line}) for program, place, *line in wanted],
         apply=add,
         view=lambda values: values,
@@ -305,6 +309,44 @@ def test_each_condition_is_needed(condition, monkeypatch):
     assert check(model, por=True).verdict is Verdict.VIOLATED
     break_it(monkeypatch)
     assert check(model, por=True).verdict is Verdict.HOLDS
+
+
+# Two steps that only a queue, or only an update, joins; each order comes to another end.
+TAKE, HEAD, LONG = ("take", IN), ("head", IN), ("long", IN, True)
+# By name: what p tests and does, what q tests and does, what the queue holds, the bad end.
+JOINED = {
+    "two take": ((TAKE, []), (TAKE, []), (0,), lambda v: v[Q] == 0),
+    "look at a head that is taken": ((HEAD, []), (TAKE, []), (0,), lambda v: v[P] == 0),
+    "take a head that is looked at": ((TAKE, []), (HEAD, []), (0,), lambda v: v[Q] == 1),
+    "take from what is measured": ((TAKE, []), (LONG, []), (0, 0), lambda v: v[Q] == 1),
+    "look at what is overwritten": (
+        *((HEAD, []), ((), [("write", IN, ())])),
+        *((0,), lambda v: v[P] == 0),
+    ),
+    "update what is looked at": (
+        *(((), [("update", X, 1)]), (("is", X, 0), [])),
+        *((), lambda v: v[Q] == 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("how", JOINED)
+@pytest.mark.parametrize("turn", [1, -1])
+def test_both_orders_of_steps_that_meet_are_followed(how, turn):
+    (p_tests, p_does), (q_tests, q_does), held, bad = JOINED[how]
+    both = [(P, 0, p_tests, 1, p_does), (Q, 0, q_tests, 1, q_does)]
+    ends_well = {"terminal": lambda values: not bad(values)}
+    model = lines(*both[::turn], queues=(IN,), held=held, **ends_well)
+    assert check(model, engine="reference").verdict is Verdict.VIOLATED
+    assert check(model, por=True).verdict is Verdict.VIOLATED
+
+
+@pytest.mark.parametrize("between", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_an_update_is_visible(between, turn):
+    both = [(P, 0, (), 1, []), (Q, 0, (), 1, [("update", X, 1)])]
+    never = always("never between", lambda values: (values[P], values[X]) != between)
+    assert check(lines(*both[::turn], properties=[never], **ENDS), por=True).counterexample
 
 
 # How much is left out.
