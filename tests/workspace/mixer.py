@@ -46,6 +46,8 @@ def main(url: str, name: str, seconds: float, seed: int) -> None:
                         agent.read(artifact)
             except (Conflict, GrantTimeout, UnknownArtifact):
                 continue
+        if not third:  # the first call took all of the time
+            report()
         report()
 
 
