@@ -6,10 +6,11 @@ Layout, each line importing only from lines above it and from :mod:`messaging`:
 * `sender_side`, then `mf95`, `cykas`, `csps`, `hybrid_plain`, `named`: secrets, stated plainly
 * `window`, `front`, `hybrid_state`, then `hybrid`: the default, in constant work an event
 * `rst91`, `bss91`: the classical receiver-side baselines
+* `member`: what a driver of `bss91` needs beside it; `handling` is one, for tasks of an event loop
 * `specimens`: variants that are wrong in one way each, for checks to catch
 * `invariants`, `history`: what must hold, as a pure ghost and as a graph; neither takes part
 
-All of these but `history` are pure.  `simulate` drives them: ``python -m causal.simulate``.
+All of these but `history` and `handling` are pure.  `simulate` drives them: ``python -m causal.simulate``.
 """
 
 from causal.bss91 import Bss91

@@ -51,17 +51,13 @@ class ProvenCalls:
         """Write a shared artifact. Refused if others have changed it since the text you have."""
         async with self._desk.agent() as agent:
             having = await self._having(name)
+            base = having if having is not None and not new else 0
             try:
-                return written(
-                    await agent.write(name, text, expect=(not new and having) or 0), text
-                )
+                return written(await agent.write(name, text, expect=base), text)
             except Conflict as conflict:
-                why = (
-                    f"{conflict.author} was faster" if having else "you had not read what is there"
-                )
-                news = shown(await _read(agent, name, having))
-                what = f"Nothing was written: {why}. Write both as one."
-                raise CallerError(f"{what}\n{news}") from conflict
+                late, unread = f"{conflict.author} was faster", "you had not read what is there"
+                why = f"Nothing was written: {late if having else unread}. Write both as one."
+                raise CallerError(f"{why}\n{shown(await _read(agent, name, having))}") from conflict
 
     async def edit_artifact(self, name: Name, old: Old, new: New) -> str:
         """Replace one passage of a shared artifact, whatever others change elsewhere in it."""
