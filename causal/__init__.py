@@ -10,7 +10,8 @@ Layout, each line importing only from lines above it and from :mod:`messaging`:
 * `specimens`: variants that are wrong in one way each, for checks to catch
 * `invariants`, `history`: what must hold, as a pure ghost and as a graph; neither takes part
 
-All of these but `history` and `handling` are pure.  `simulate` drives them: ``python -m causal.simulate``.
+All of these but `history` and `handling` are pure.  `simulate` drives them: ``python -m
+causal.simulate``.
 """
 
 from causal.bss91 import Bss91
