@@ -47,7 +47,7 @@ def test_equal_values_have_one_text_and_a_line_for_each_scalar():
         object(),
         "\ud800",
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_json_does_not_hold_is_refused(value):
     with pytest.raises(json.NotJson):
