@@ -76,6 +76,8 @@ class Comparison:
     config: str
     distinct: tuple[int, int]
     edges: tuple[int, int]
+    #: What TLC said of the specification while it drew the graph.
+    said: tlc.TlcResult
     #: Differences in words, nearest to the initial state first; TLC's side is called "spec".
     differences: tuple[str, ...] = ()
 
@@ -94,11 +96,11 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def compare(twin: Twin, config: str, *, folder: Path = tlc.TLA) -> Comparison:
     """Compare a twin's graphs under `config`.  Raises what `tlc.run` raises."""
-    spec = spec_graph(twin, config, folder=folder)
+    said, spec = drawn(twin, config, folder=folder)
     code = code_graph(twin, read_config(folder / f"{config}.cfg"))
     differences = tuple(differences_of(spec, code))
     sizes = (len(spec.states), len(code.states)), (len(spec.edges), len(code.edges))
-    return Comparison(twin.module, config, *sizes, differences)
+    return Comparison(twin.module, config, *sizes, said, differences)
 
 
 _NODE = re.compile(r'^(-?\d+) \[label="((?:[^"\\]|\\.)*)"(.*)')
@@ -107,10 +109,15 @@ _EDGE = re.compile(r'^(-?\d+) -> (-?\d+) \[label="(\w+)')
 
 def spec_graph(twin: Twin, config: str, *, folder: Path = tlc.TLA) -> Graph:
     """TLC's state graph.  Node 0 is initial."""
+    return drawn(twin, config, folder=folder)[1]
+
+
+def drawn(twin: Twin, config: str, *, folder: Path = tlc.TLA) -> tuple[tlc.TlcResult, Graph]:
+    """What TLC says of the specification, and its state graph."""
     with tempfile.TemporaryDirectory(prefix="graph-") as scratch:
         dot = Path(scratch) / "graph.dot"
-        tlc.run(twin.module, config, folder=folder, dump=dot, workers=1)
-        return read_dot(twin, dot.read_text(encoding="utf-8").splitlines())
+        said = tlc.run(twin.module, config, folder=folder, dump=dot, workers=1)
+        return said, read_dot(twin, dot.read_text(encoding="utf-8").splitlines())
 
 
 def read_dot(twin: Twin, lines: list[str]) -> Graph:

@@ -62,7 +62,7 @@ class Run:
 
     def departs(self, comparison: Comparison) -> list[str]:
         """How a comparison departs from equality and from what is pinned."""
-        found = list(comparison.differences)
+        found = [*self.differences(comparison.said), *comparison.differences]
         if comparison.equal and self.edges is not None and comparison.edges[1] != self.edges:
             found.append(f"edges: {comparison.edges[1]:,}, pinned {self.edges:,}")
         return found

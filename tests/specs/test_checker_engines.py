@@ -38,6 +38,8 @@ from specs.system import Bounds, System, any_of, fair_delivery, script
 
 NAMES = ("a", "b", "c")
 STATES = 4
+#: To compile the kernel takes longer than all that it is then asked here.
+NUMBA = pytest.param("numba", marks=pytest.mark.slow)
 
 
 class Drawn:
@@ -165,8 +167,7 @@ def early(monkeypatch):
     monkeypatch.setattr(table, "WARM_UP", 3)
 
 
-# The kernel is compiled anew for every shape of a system, which takes most of the time.
-@pytest.mark.parametrize("engine", ["table", pytest.param("numba", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engine", ["table", NUMBA])
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     system=systems(),
@@ -206,7 +207,7 @@ def test_engines_agree(engine, system, limit, live, ends, bounded):
                 replayed(model, path)
 
 
-@pytest.mark.parametrize("engine", ["reference", "table", "numba"])
+@pytest.mark.parametrize("engine", ["reference", "table", NUMBA])
 def test_properties_have_their_turn_in_order(engine):
     """What an earlier property decides stands, although a later one of the level raises."""
 

@@ -70,7 +70,7 @@ def oracle(size, edges, conditions, starts, good):
     return any(fair <= within for fair in fair_sets(size, edges, conditions, allowed))
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 @settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     graph=graphs(),
