@@ -137,7 +137,9 @@ class Mutant:
     def endless(self) -> bool:
         """Whether what follows by itself would follow for ever."""
         _, at, on = self.cell
-        return on in _FOLLOWING and self.row is not None and self.row.to in (SAME, at)
+        to = None if self.row is None else at if self.row.to == SAME else self.row.to
+        # From S_A with nobody awaited LastAck leads to S.
+        return on in _FOLLOWING and (to == at or (at, on, to) == ("S", "Empty", "S_A"))
 
 
 def mutants(name: str) -> Iterator[Mutant]:
