@@ -12,7 +12,14 @@ from specs.checker.liveness import FairGraph, Lasso
 from specs.checker.model import Model, Property
 from specs.checker.reference import explore as explore_plainly
 from specs.checker.result import Budget, Finding, Moment, OnProgress, Path, Result, Verdict
-from specs.checker.search import DECIDED, Exploration, StateGraph, Watch, judge
+from specs.checker.search import (
+    DECIDED,
+    Exploration,
+    StateGraph,
+    Watch,
+    few_collections,
+    judge,
+)
 from specs.checker.switches import fewest_switches
 
 Engine: TypeAlias = Literal["auto", "reference", "table", "numba"]
@@ -20,6 +27,7 @@ Engine: TypeAlias = Literal["auto", "reference", "table", "numba"]
 ENGINES: tuple[Engine, ...] = ("auto", "reference", "table", "numba")
 
 
+@few_collections()
 def check(
     model: Model[Any, Any] | Composite[Any],
     *,

@@ -156,7 +156,7 @@ class CompiledPasses:
         size = len(good)
         queue = np.empty(size, np.int64)
         queue[: len(starts)] = starts
-        before, by = np.full(size, -2, np.int64), np.full(size, -1, np.int64)
+        before, by = np.full(size, -2, np.int64), np.empty(size, np.int64)
         before[starts] = -1
         flags = np.frombuffer(good, np.uint8)
         count = _reach(self._offsets, self._targets, flags, queue, len(starts), before, by)

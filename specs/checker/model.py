@@ -66,6 +66,9 @@ class Property(Generic[V]):
     predicate: Callable[[V], bool]
     when: Callable[[V], bool] | None = None
 
+    def __str__(self) -> str:
+        return f"property {self.name!r}"
+
     @property
     def is_liveness(self) -> bool:
         """Whether only an infinite behaviour can violate it."""

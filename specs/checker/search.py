@@ -132,8 +132,8 @@ def memory_mib() -> float:
         return 0.0
 
 
-def truth(predicate: Callable[[Any], bool], view: Any, what: str) -> bool:
-    """`predicate(view)`, or `PropertyError` where it raises or gives no answer."""
+def truth(predicate: Callable[[Any], bool], view: Any, what: object) -> bool:
+    """`predicate(view)`, or `PropertyError`, about `what`, where it raises or gives no answer."""
     try:
         answer = predicate(view)
     except Exception as error:
@@ -151,12 +151,11 @@ def truth(predicate: Callable[[Any], bool], view: Any, what: str) -> bool:
 
 def judge(prop: Property[Any], view: Any) -> int:
     """What one state says about a property: `NOTHING`, `MET` or `DECIDED`."""
-    what = f"property {prop.name!r}"
     if prop.kind == "reachable":
-        return DECIDED if truth(prop.predicate, view, what) else NOTHING
-    if prop.when is not None and not truth(prop.when, view, what):
+        return DECIDED if truth(prop.predicate, view, prop) else NOTHING
+    if prop.when is not None and not truth(prop.when, view, prop):
         return NOTHING
-    if not truth(prop.predicate, view, what):
+    if not truth(prop.predicate, view, prop):
         return DECIDED
     return MET if prop.when is not None else NOTHING
 

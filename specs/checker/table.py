@@ -22,7 +22,6 @@ from specs.checker.search import (
     Exploration,
     StateGraph,
     Watch,
-    few_collections,
 )
 from specs.checker.symmetry import Representatives
 from specs.checker.tables import Tables
@@ -137,7 +136,6 @@ KERNEL_FROM = 300_000
 WARM_UP = 8_000
 
 
-@few_collections()
 def explore(composite: Composite[Any], watch: Watch, *, engine: str, symmetry: bool) -> Exploration:
     """Search with the table engine, or with the compiled kernel where asked and able."""
     search = TableSearch(composite, watch, symmetry=symmetry)
