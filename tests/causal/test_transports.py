@@ -1,10 +1,8 @@
 """Every transport passes the kit; sockets let nobody speak who has not proved the key."""
 
 import asyncio
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -233,21 +231,13 @@ def test_closing_ends_a_greeting_that_nobody_answers(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_tls_on_both_sides(tmp_path: Path) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl to make a certificate with")
-    cert, secret = tmp_path / "cert", tmp_path / "secret"
-    subprocess.run(
-        f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-        f" -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -keyout {secret} -out {cert}",
-        shell=True,
-        check=True,
-        capture_output=True,
-    )
+def test_tls_on_both_sides() -> None:
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(cert, secret)
-    client = ssl.create_default_context(cafile=str(cert))
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
 
     async def main() -> None:
         urls = [f"tcp://127.0.0.1:{port}" for port in free_ports(2)]
