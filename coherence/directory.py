@@ -131,13 +131,18 @@ _cache = attrgetter("cache")
 
 def _known(sharers: tuple[Sharer, ...], cache: Address) -> Serial:
     """The serial under which `cache` is among `sharers`, or -1."""
+    if not sharers:
+        return -1
     i = bisect_left(sharers, cache, key=_cache)
     return sharers[i].serial if i < len(sharers) and sharers[i].cache == cache else -1
 
 
-def _heard(x: X) -> Serial:
-    """The newest serial of `src` that home remembers, wherever it stands, or -1."""
-    heard = _known(x.sharers, x.src)
+def _heard(x: X, as_sharer: Serial | None = None) -> Serial:
+    """The newest serial of `src` that home remembers, wherever it stands, or -1.
+
+    `as_sharer` is that of its copy, where it was looked up already.
+    """
+    heard = _known(x.sharers, x.src) if as_sharer is None else as_sharer
     if x.unacked:
         heard = max(heard, _known(x.unacked, x.src))
     for waiter in x.queue:
@@ -481,9 +486,10 @@ HOME: Table[HomeScratch] = Table(
 
 
 def _get_s(x: X) -> str:
-    if _heard(x) > x.msg.serial:
+    as_sharer = _known(x.sharers, x.src)
+    if _heard(x, as_sharer) > x.msg.serial:
         return "GetS/late"
-    others = len(x.sharers) - (_known(x.sharers, x.src) >= 0)
+    others = len(x.sharers) - (as_sharer >= 0)
     return "GetS" if others else "GetS/sole"
 
 

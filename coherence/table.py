@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NoReturn, TypeAlias, TypeVar
 
 from messaging.errors import CallerError, Impossible
 from messaging.process import Command, Event, Step, Time
@@ -109,18 +109,36 @@ class Table(Generic[X]):
                     raise ValueError(f"{name}: cell ({at}, {on}) is given twice")
                 self.cells[at, on] = replace(row, at=at, on=on)
         self.events = tuple(dict.fromkeys(on for row in self.rows for on in row.on.split()))
-        #: state -> event -> (what to run, the next state or None for the same, the row)
-        self.compiled: dict[str, dict[str, tuple[Runs[X], Any, Row[X]]]] = {
-            at: {} for at in self.states
-        }
+        #: state -> event -> (what to run, the next state, the action)
+        self.compiled = {at: _Cells[X](name, at) for at in self.states}
         for (at, on), row in self.cells.items():
-            runs = tuple(op.run for op in row.do)
-            self.compiled[at][on] = (runs, member.get(row.to), row)
+            runs: Runs[X] = tuple(op.run for op in row.do)
+            if row.stall:
+                runs = (_stalling(f"{name}: {on} must wait in {at}"),)
+            self.compiled[at][on] = (runs, member.get(row.to, member[at]), row.action)
 
     def changed(self, at: str, on: str, row: Row[X] | None) -> Table[X]:
         """A copy with one cell replaced, or removed where `row` is None: a mutant."""
         cells = {**self.cells, (at, on): row}
         return Table(self.name, self.states, [cell for cell in cells.values() if cell is not None])
+
+
+class _Cells(dict[str, tuple[Runs[X], Any, str]]):
+    """The cells of one state.  Raises `Impossible` for an event that has none."""
+
+    def __init__(self, name: str, at: str) -> None:
+        super().__init__()
+        self.name, self.at = name, at
+
+    def __missing__(self, on: str) -> NoReturn:
+        raise Impossible(f"{self.name}: {on} cannot happen in {self.at}")
+
+
+def _stalling(why: str) -> Callable[[Any], None]:
+    def stall(x: Any) -> None:
+        raise Stalled(why)
+
+    return stall
 
 
 class Automaton(Generic[S, X]):
@@ -146,25 +164,16 @@ class Automaton(Generic[S, X]):
         Raises `Impossible` for a cell that cannot be reached and `Stalled` for one that must wait.
         """
         x = self.scratch(state, event, now)
-        on: str | None = self.classify(x, event)
-        action = None
         compiled = self.table.compiled
-        while on is not None:
-            cell = compiled[x.at].get(on)
-            if cell is None:
-                raise Impossible(f"{self.table.name}: {on} cannot happen in {x.at}")
-            runs, to, row = cell
-            if row.stall:
-                raise Stalled(f"{self.table.name}: {on} must wait in {x.at}")
+        runs, to, action = compiled[x.at][self.classify(x, event)]
+        while True:
             for run in runs:
                 run(x)
-            if to is not None:
-                x.at = to
-            if action is None:
-                action = row.action
+            x.at = to
             on = self.follows(x)
-        assert action is not None
-        return Step(x.freeze(), tuple(x.out), action)
+            if on is None:
+                return Step(x.freeze(), tuple(x.out), action)
+            runs, to, _ = compiled[x.at][on]
 
 
 if __name__ == "__main__":

@@ -167,11 +167,12 @@ class _Reached(dict[str, Any]):
 
     def __init__(self, plain: Mapping[str, Any], note: Callable[[str], None]) -> None:
         super().__init__(plain)
+        self._plain = plain
         self._note = note
 
-    def get(self, on: str, default: Any = None) -> Any:
+    def __getitem__(self, on: str) -> Any:
         self._note(on)
-        return super().get(on, default)
+        return self._plain[on]
 
 
 def watched(seen: set[Cell]) -> dict[str, Table[Any]]:

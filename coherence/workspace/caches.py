@@ -43,7 +43,7 @@ class Before(msgspec.Struct, frozen=True, gc=False):
     """Where a cache stood before a request, and what was armed."""
 
     state: CacheState | None
-    timers: list[tuple[tuple[str, str], float]]
+    timers: tuple[tuple[tuple[str, str], float], ...]
 
 
 def invalidated(state: CacheState, inv: Inv) -> CacheState | None:
@@ -158,12 +158,12 @@ class Caches:
 
     def remember(self, artifact: str) -> Before:
         """What `revert` goes back to."""
-        timers = []
-        for name in (VALIDITY, RETRY, DEADLINE) if self.timers else ():
-            at = self.timers.get((artifact, name))
-            if at is not None:
-                timers.append(((artifact, name), at))
-        return Before(self.states.get(artifact), timers)
+        state = self.states.get(artifact)
+        if not self.timers:
+            return Before(state, ())
+        keys = [(artifact, name) for name in (VALIDITY, RETRY, DEADLINE)]
+        armed = tuple((key, self.timers[key]) for key in keys if key in self.timers)
+        return Before(state, armed)
 
     def revert(self, artifact: str, left: CacheState, before: Before) -> None:
         """Take back a request of which home has not heard: `left` is where it left the cache.

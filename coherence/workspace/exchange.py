@@ -142,7 +142,8 @@ class Exchange:
         publishes = False
         for inbox in batch.values():
             for _, message in inbox:
-                publishes = publishes or type(message) is PutM
+                if type(message) is PutM:
+                    publishes = True
         recorder = self._recorder
         for _ in range(MOVES):
             try:
@@ -160,24 +161,16 @@ class Exchange:
     def _attempt(
         self, batch: Batch, veto: Veto | None, publishes: bool, taken: list[Taken] | None
     ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        room = (self.agents, self.held, self._artifacts_max)
         with self.store.transaction(publishes=publishes) as tx:
             if len(batch) > 1:
                 # Where rows are locked, everybody locks them in one order, and before the log.
                 for artifact in sorted(batch):
                     tx.load(artifact)
-            outcomes = [
-                turn(
-                    tx,
-                    self.processes[artifact][1],
-                    artifact,
-                    inbox,
-                    local=self.agents,
-                    have=self.held,
-                    artifacts_max=self._artifacts_max,
-                    taken=taken,
-                )
-                for artifact, inbox in batch.items()
-            ]
+            for artifact, inbox in batch.items():
+                home = self.processes[artifact][1]
+                outcomes.append(turn(tx, home, artifact, inbox, *room, taken))
             if veto is not None:
                 veto(outcomes)
         return outcomes
@@ -215,7 +208,7 @@ class Exchange:
                             continue
                         if post.message is not sent:  # one invalidation goes to many
                             sent = whole = post.message
-                            if isinstance(sent, CARRIERS):
+                            if isinstance(sent, CARRIERS) and sent.content is not None:
                                 whole = self._whole(artifact, sent, outcome.contents)
                             received: Receive[ToCache] = Receive(HOME, whole)
                         for reply in caches.receive(artifact, received, now):
@@ -230,10 +223,10 @@ class Exchange:
                         grown()
         return replies
 
-    def _whole(self, artifact: str, message: ToCache, contents: dict[Version, Brought]) -> ToCache:
-        """`message` with what this process holds in place of the handle."""
-        if not isinstance(message, CARRIERS) or message.content is None:
-            return message
+    def _whole(
+        self, artifact: str, message: Data | Update, contents: dict[Version, Brought]
+    ) -> ToCache:
+        """`message`, which brings content, with what this process holds in place of the handle."""
         version = message.version
         got = held_of(self.held, artifact, version)
         if got is None:
@@ -243,17 +236,19 @@ class Exchange:
                 brought = held(whose, brought[1], brought[0])
             got = brought
             self.held[artifact] = ref(got)
-        if type(message) is Update:
-            return Update(version, message.base, got)
-        assert type(message) is Data
-        return Data(message.serial, version, message.grant, message.epoch, message.base, got)
+        if type(message) is Data:
+            return Data(message.serial, version, message.grant, message.epoch, message.base, got)
+        return Update(version, message.base, got)
 
     # From the change log.
 
-    def refresh(self) -> None:
-        """Take in what other processes have done, where there is anything."""
-        if self.store.shared and self.store.validates and self.store.mark() != self._seen:
+    def refresh(self) -> bool:
+        """Take in what other processes have done; whether there was anything."""
+        store = self.store
+        if store.shared and store.validates and store.mark() != self._seen:
             self.fetch()
+            return True
+        return False
 
     @property
     def fresh(self) -> bool:
@@ -317,8 +312,9 @@ class Exchange:
         with self.lock:
             caches = self.agents.get(dst)
             if caches is not None:
-                whole = self._whole(artifact, message, contents)
-                for reply in caches.receive(artifact, Receive(HOME, whole), monotonic()):
+                if contents and isinstance(message, CARRIERS):
+                    message = self._whole(artifact, message, contents)
+                for reply in caches.receive(artifact, Receive(HOME, message), monotonic()):
                     replies.setdefault(artifact, []).append((dst, reply))
 
     def lapse(self) -> None:

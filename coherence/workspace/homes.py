@@ -81,7 +81,6 @@ def turn(
     home: Home,
     artifact: str,
     inbox: Sequence[tuple[Address, ToHome]],
-    *,
     local: Container[Address],
     have: Mapping[str, ReferenceType[Held]],
     artifacts_max: int,
@@ -108,6 +107,7 @@ def turn(
     if taken is not None and not absent:
         taken.append(Taken(artifact, home.policy, before, timers, now, steps))
     todo: Sequence[tuple[Address, ToHome | Timeout | Restart]] = inbox
+    armed = dict(timers)
     if timers:
         due = sorted((at, name) for name, at in timers if at <= now)
         todo = [*(("", Timeout(name)) for _, name in due), *inbox]
@@ -117,9 +117,11 @@ def turn(
         if home.policy.push_every is not None:
             todo = [("", Restart()), *inbox]
     state = before
-    armed = dict(timers)
-    posts: list[Send[ToCache]] = []
+    here: list[Send[ToCache]] = []
+    away: list[Post] = []
+    contents: dict[Version, Brought] = {}
     versions: list[tuple[Entry, Held]] = []
+    told: ToCache | None = None
     published: Version = 0
     made: Held | None = None
     author = action = ""
@@ -143,37 +145,35 @@ def turn(
         state, action = step.state, step.action
         for command in step.commands:
             if type(command) is Send:
-                posts.append(command)
+                message = command.message
+                if command.dst not in local:
+                    away.append(Post(command.dst, message))
+                    continue
+                here.append(command)
+                if message is told:  # one invalidation goes to many
+                    continue
+                told = message
+                if isinstance(message, CARRIERS) and message.content is not None:
+                    version = message.version
+                    if version == published:
+                        assert made is not None
+                        contents[version] = made
+                    elif version not in contents:
+                        contents[version] = held_of(have, artifact, version) or (
+                            message.content,
+                            _content(tx, artifact, version),
+                        )
             elif type(command) is SetTimer:
                 armed[command.name] = command.at
             elif type(command) is CancelTimer:
                 armed.pop(command.name, None)
-    after = tuple(armed.items())
+    after = tuple(armed.items()) if armed else ()
     if not absent and (state is not before or after != timers):
         tx.save(artifact, Row(state, after), revision)
     for entry, content in versions:
         previous = held_of(have, artifact, entry.version - 1)
         before_it = previous.content if previous is not None else None
         tx.publish(artifact, entry, content.content, before_it)
-    here: list[Send[ToCache]] = []
-    away: list[Post] = []
-    contents: dict[Version, Brought] = {}
-    message: ToCache | None = None
-    for post in posts:
-        if post.dst not in local:
-            away.append(Post(post.dst, post.message))
-            continue
-        here.append(post)
-        if post.message is message:  # one invalidation goes to many
-            continue
-        message = post.message
-        if isinstance(message, CARRIERS) and message.content is not None:
-            version = message.version
-            if version != published and version not in contents:
-                contents[version] = held_of(have, artifact, version) or (
-                    message.content,
-                    _content(tx, artifact, version),
-                )
     if away or published:
         tx.append(artifact, published, author, away)
     due_s = min(armed.values()) - now if armed else None

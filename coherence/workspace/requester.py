@@ -72,8 +72,8 @@ class Requester:
         with self._asking:
             self.require()
             exchange, caches = self.exchange, self.caches
-            exchange.refresh()
-            self.require()
+            if exchange.refresh():
+                self.require()
             with exchange.lock:
                 before = caches.remember(artifact)
                 caches.answers.pop(artifact, None)
@@ -85,7 +85,8 @@ class Requester:
                 if not sent:
                     return caches.answers.pop(artifact, None)
                 # The wait begins when home has been asked: one of 0 s takes what is free.
-                wait = caches.timers.pop((artifact, DEADLINE), None)
+                timers = caches.timers
+                wait = timers.pop((artifact, DEADLINE), None) if timers else None
             try:
                 outcomes = exchange.send({artifact: [(caches.address, m) for m in sent]})
             except BaseException as error:
@@ -110,8 +111,8 @@ class Requester:
         with self._asking:
             self.require()
             exchange, caches = self.exchange, self.caches
-            exchange.refresh()
-            self.require()
+            if exchange.refresh():
+                self.require()
             asks = (first, second)
             with exchange.lock:
                 before = [caches.remember(ask.artifact) for ask in asks]
