@@ -68,16 +68,20 @@ class Front(Value, Generic[E], frozen=True, gc=False, tag=True):
         """
         window, stop, passed = self.window, self.next, []
         found = window.first(self.first, stop)
-        while found is not None and closed(*found):
+        while found is not None:
+            first, entry = found
+            if not closed(first, entry):
+                break
             passed.append(found)
-            window = window.drop(found[0])
-            found = window.first(found[0] + 1, stop)
-        if found is None:
+            window = window.drop(first)
+            found = window.first(first + 1, stop)
+        else:
             return Front(window, stop, stop, -1, stop), passed
-        first, party = found[0], found[1].party
+        party = entry.party
         # All that is open before the old `second` belongs to the old `first`'s party.  So a new
         # party begins at or behind `second`, and no entry is passed twice by one cursor.
-        found = window.first(max(first, self.second), stop)
+        if self.second > first:
+            found = window.first(self.second, stop)
         while found is not None:
             if found[1].party == party:
                 passed.append(found)

@@ -39,6 +39,7 @@ from causal.messages import (
     Unicast,
     Unsupported,
 )
+from causal.window import Window
 from messaging.process import (
     Address,
     Command,
@@ -86,20 +87,15 @@ class Hybrid(Machine[State]):
             return Step(state, (Respond(id), Deliver(dst, message)), "SendToSelf")
         if kept.older(party) < kept.next:
             # A secret of somebody else is among what this message may have been caused by.
-            own = own.append(Own(party, kept.next, request.payload))
-            state = State(
-                own, kept, state.links, state.waiting, state.ahead, state.gone, state.ticking
-            )
+            state = replace(state, own=own.append(Own(party, kept.next, request.payload)))
             return self.timed(state, [Respond(id)], "Send", now)
         link = state.links.get(party) or FRESH
         secret = own.older(party) < id
         own = own.append(Own(party, kept.next, request.payload, link.out, True, secret))
-        links = state.links.put(
-            party, Link(id, link.acked, link.let, link.got, link.told, link.filed)
-        )
+        links = state.links.put(party, replace(link, out=id))
         waiting = state.waiting + (state.waiting == id)
         ahead = state.ahead + (state.ahead == id)
-        state = State(own, kept, links, waiting, ahead, state.gone, state.ticking)
+        state = replace(state, own=own, links=links, waiting=waiting, ahead=ahead)
         prev = link.out if self.chained else 0
         packet = Data(id, prev, secret, request.payload, state.gone)
         return self.timed(state, [Respond(id), Send(dst, packet)], "Send", now)
@@ -176,8 +172,8 @@ class Hybrid(Machine[State]):
             if ready is not None:
                 filed = filed.drop(got)
         commands.insert(at, Send(src, Ack(got, state.gone)))
-        links = state.links.put(party, Link(link.out, link.acked, link.let, got, link.told, filed))
-        state = State(state.own, kept, links, state.waiting, state.ahead, state.gone, state.ticking)
+        links = state.links.put(party, replace(link, got=got, filed=filed))
+        state = replace(state, kept=kept, links=links)
         return self.timed(state, commands, "ReceiveData", now)
 
     def acked(
@@ -198,9 +194,7 @@ class Hybrid(Machine[State]):
             if link.let:
                 commands.append(Send(src, Release(link.let, state.gone)))
             return self.timed(state, commands, "Duplicate", now)
-        own = state.own
-        window = own.window
-        key = id
+        window, key = state.own.window, id
         while key > link.acked:
             entry = window.get(key)
             if entry is None or entry.party != party:
@@ -210,18 +204,10 @@ class Hybrid(Machine[State]):
             else:
                 window = window.drop(key)
             key = entry.prev
-        link = Link(link.out, id, link.let, link.got, link.told, link.filed)
-        own = Front(window, own.next, own.first, own.party, own.second)
-        state = State(
-            own,
-            state.kept,
-            state.links.put(party, link),
-            state.waiting,
-            state.ahead,
-            state.gone,
-            state.ticking,
-        )
-        return self.timed(self.release(state, commands), commands, "ReceiveAck", now)
+        own = replace(state.own, window=window)
+        links = state.links.put(party, replace(link, acked=id))
+        own, links = self.release(own, links, state.gone, commands)
+        return self.timed(replace(state, own=own, links=links), commands, "ReceiveAck", now)
 
     def told(
         self, state: State, party: int, link: Link, id: int, commands: Commands, now: Time
@@ -231,67 +217,81 @@ class Hybrid(Machine[State]):
             raise ForgedPacket(f"{self.team[party]!r} releases {id}, and ids count from 1")
         if id > link.told:
             links = state.links.put(party, replace(link, told=id))
-            state = self.free(replace(state, links=links), commands)
+            state = self.free(state, state.own, state.kept, links, commands)
         return self.timed(state, commands, "ReceiveRelease", now)
 
     # The two fronts.
 
-    def release(self, state: State, commands: Commands) -> State:
+    def release(
+        self,
+        own: Front[Own],
+        links: Window[Link],
+        gone: tuple[Address, ...],
+        commands: Commands,
+    ) -> tuple[Front[Own], Window[Link]]:
         """Move on over delivered messages; let the recipients of later ones tell."""
-        own, passed = state.own.advance(lambda _, entry: entry.acked)
+        own, passed = own.advance(_acked)
         if not passed:
-            return replace(state, own=own)
-        let: dict[int, int] = {}
-        window, links = own.window, state.links
+            return own, links
+        let: dict[int, int] = {}  # the newest to each: what was passed is in order
+        window, first = own.window, own.first
         for key, entry in passed:
             if not entry.secret:
                 continue
-            let[entry.party] = max(key, let.get(entry.party, 0))
-            if key >= own.first:
-                window = window.drop(key) if entry.acked else window.put(key, _released(entry))
+            let[entry.party] = key
+            if key >= first:
+                released = replace(entry, secret=False)
+                window = window.drop(key) if entry.acked else window.put(key, released)
         for party, key in let.items():
-            if self.links.lossy:
+            if self.lossy:
                 links = links.put(party, replace(links.get(party) or FRESH, let=key))
-            commands.append(Send(self.team[party], Release(key, state.gone)))
-        own = Front(window, own.next, own.first, own.party, own.second)
-        return replace(state, own=own, links=links)
+            commands.append(Send(self.team[party], Release(key, gone)))
+        return replace(own, window=window), links
 
-    def free(self, state: State, commands: Commands) -> State:
+    def free(
+        self,
+        state: State,
+        own: Front[Own],
+        kept: Front[Kept],
+        links: Window[Link],
+        commands: Commands,
+    ) -> State:
         """Move on over secrets that may be told; put on the wire what waited for them."""
-        links = state.links
 
-        def told(_: int, kept: Kept) -> bool:
-            return kept.id <= (links.get(kept.party) or FRESH).told
+        def told(_: int, secret: Kept) -> bool:
+            return secret.id <= (links.get(secret.party) or FRESH).told
 
-        kept, _ = state.kept.advance(told)
-        own, waiting, ahead = state.own, state.waiting, state.ahead
+        kept, _ = kept.advance(told)
+        waiting, ahead = state.waiting, state.ahead
         window, stop = own.window, own.next
         freed: list[tuple[int, Own]] = []
         # What was sent before the oldest secret came waits for nothing.
-        while (found := window.first(waiting, stop)) is not None and found[1].need <= kept.first:
+        first = kept.first
+        while (found := window.first(waiting, stop)) is not None and found[1].need <= first:
             freed.append(found)
             waiting = found[0] + 1
-        waiting = stop if found is None else found[0]
-        # Its owner may be sent what was sent before the oldest secret of anybody else came.
-        ahead = max(waiting, ahead)
-        while (found := window.first(ahead, stop)) is not None and found[1].need <= kept.second:
-            if found[1].party == kept.party:
-                freed.append(found)
-            ahead = found[0] + 1
-        ahead = stop if found is None else found[0]
+        if found is None:
+            waiting = ahead = stop
+        else:
+            waiting = found[0]
+            # Its owner may be sent what was sent before the oldest secret of anybody else came.
+            ahead = max(waiting, ahead)
+            while (found := window.first(ahead, stop)) is not None and found[1].need <= kept.second:
+                if found[1].party == kept.party:
+                    freed.append(found)
+                ahead = found[0] + 1
+            ahead = stop if found is None else found[0]
         for id, entry in freed:
             if entry.sent:
                 continue
             party = entry.party
             link = links.get(party) or FRESH
-            secret = own.older(party) < id
-            entry = Own(party, entry.need, entry.payload, link.out, True, secret)
-            commands.append(Send(self.team[party], self.packet(state, id, entry)))
+            entry = replace(entry, prev=link.out, sent=True, secret=own.older(party) < id)
+            commands.append(Send(self.team[party], self.packet(state.gone, id, entry)))
             window = window.put(id, entry)
-            link = Link(id, link.acked, link.let, link.got, link.told, link.filed)
-            links = links.put(party, link)
-        own = Front(window, own.next, own.first, own.party, own.second)
-        return State(own, kept, links, waiting, ahead, state.gone, state.ticking)
+            links = links.put(party, replace(link, out=id))
+        own = replace(own, window=window)
+        return replace(state, own=own, kept=kept, links=links, waiting=waiting, ahead=ahead)
 
     # Views.
 
@@ -308,23 +308,19 @@ class Hybrid(Machine[State]):
         for key, secret in state.kept.window.items():
             if secret.party in parties:
                 kept = kept.drop(key)
-        state = replace(
-            state,
-            own=replace(state.own, window=own),
-            kept=replace(state.kept, window=kept),
-            links=links,
-            gone=tuple(sorted({*state.gone, *peers})),
-        )
-        return self.free(self.release(state, commands), commands)
+        gone = tuple(sorted({*state.gone, *peers}))
+        front, links = self.release(replace(state.own, window=own), links, gone, commands)
+        state = replace(state, gone=gone)
+        return self.free(state, front, replace(state.kept, window=kept), links, commands)
 
     # Lossy links.
 
     def resend(self, state: State, action: str, now: Time) -> Step[State]:
         """Repeat what is unacknowledged; a repeated acknowledgement asks for a lost release."""
-        if not self.links.lossy and action != "Restart":
+        if not self.lossy and action != "Restart":
             return Step(state, (), action)
         commands: Commands = [
-            Send(self.team[own.party], self.packet(state, id, own))
+            Send(self.team[own.party], self.packet(state.gone, id, own))
             for id, own in state.own.window.items()
             if own.sent and not own.acked
         ]
@@ -335,16 +331,16 @@ class Hybrid(Machine[State]):
 
     def timed(self, state: State, commands: Commands, action: str, now: Time) -> Step[State]:
         """The step, with the timer armed where something outstanding may have been lost."""
-        if self.links.lossy and not state.ticking:
+        if self.lossy and not state.ticking:
             own, kept = state.own, state.kept
             if own.window.root is not None or kept.first < kept.next:
                 state = replace(state, ticking=True)
                 commands.append(SetTimer(RESEND, now + self.resend_after))
         return Step(state, tuple(commands), action)
 
-    def packet(self, state: State, id: int, own: Own) -> Data[Any]:
+    def packet(self, gone: tuple[Address, ...], id: int, own: Own) -> Data[Any]:
         """`own` as it goes on the wire."""
-        return Data(id, own.prev if self.chained else 0, own.secret, own.payload, state.gone)
+        return Data(id, own.prev if self.chained else 0, own.secret, own.payload, gone)
 
     # Inspection.
 
@@ -395,5 +391,5 @@ class Hybrid(Machine[State]):
         return state.own.first >= context.sent and state.kept.first >= context.kept
 
 
-def _released(own: Own) -> Own:
-    return replace(own, secret=False)
+def _acked(_: int, own: Own) -> bool:
+    return own.acked

@@ -70,6 +70,8 @@ class Machine(ABC, Generic[S]):
         self.me = me
         self.team = members
         self.links = links
+        # Asked at every step, and a property of an enumeration's value is not cheap.
+        self.lossy = links.lossy
         self.resend_after = resend_after
         # Whether the protocol itself must keep the messages of one pair in order.
         self.chained = not self.stop_and_wait and (links.lossy or not links.ordered)

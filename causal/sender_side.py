@@ -238,7 +238,7 @@ class SenderSide(Machine[State]):
 
     def resend(self, state: State, action: str, now: Time) -> Step[State]:
         """Repeat what is unacknowledged; a repeated acknowledgement asks for a lost release."""
-        if not self.links.lossy and action != "Restart":
+        if not self.lossy and action != "Restart":
             return Step(state, (), action)
         again: Commands = tuple(
             Send(o.dst, self.packet(state, o)) for o in state.own if o.sent and not o.acked
@@ -258,7 +258,7 @@ class SenderSide(Machine[State]):
             if o.eager and not o.released and o.sent and self.releasable(state, o):
                 own[i] = replace(o, released=True)
                 place = self.place[o.dst]
-                if self.links.lossy:
+                if self.lossy:
                     links[place] = replace(links[place], let=o.id)
                 sends = releases.setdefault(o.dst, [])
                 if self.coalesces:
@@ -283,7 +283,7 @@ class SenderSide(Machine[State]):
             state, send = self.transmit(state, o)
             commands.append(send)
         outstanding = bool(state.own or state.secrets)
-        if self.links.lossy and not state.ticking and outstanding:
+        if self.lossy and not state.ticking and outstanding:
             state = replace(state, ticking=True)
             commands.append(SetTimer(RESEND, now + self.resend_after))
         return Step(state, tuple(commands), action)

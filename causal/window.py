@@ -20,6 +20,7 @@ V = TypeVar("V")
 BITS = 5
 WIDTH = 1 << BITS
 MASK = WIDTH - 1
+_NONE: list[None] = [None] * WIDTH
 _BARE: tuple[Any, ...] = (None,) * WIDTH
 
 
@@ -52,7 +53,11 @@ class Window(Value, Generic[V], frozen=True, gc=False, tag=True):
             root = _with(_BARE, prefix & MASK, root)
             prefix >>= BITS
             shift += BITS
-        return Window(prefix, shift, _put(root, shift, key, value))
+        # The first turn of `_put`, and mostly the only one: a put is half of what a step costs.
+        place = key >> shift & MASK
+        copy = [*root]
+        copy[place] = _put(root[place] or _BARE, shift - BITS, key, value) if shift else value
+        return Window(prefix, shift, tuple(copy))
 
     def drop(self, key: int) -> Window[V]:
         """Without `key`, which is present."""
@@ -73,13 +78,27 @@ class Window(Value, Generic[V], frozen=True, gc=False, tag=True):
         """The smallest key not below `start`, with its value; no key is `stop` or above."""
         if start == stop:
             return None
-        value = self.get(start)
-        if value is not None:
-            return start, value
-        shift, root = self.shift, self.root
-        if root is None or start >> shift + BITS > self.prefix:
+        prefix, shift, root = self.prefix, self.shift, self.root
+        if root is None:
             return None
-        lowest = self.prefix << shift + BITS
+        if start >> shift + BITS == prefix:
+            # Mostly it stands at `start` itself, or near it in the same leaf.
+            node, above = root, shift
+            while above and node is not None:
+                node = node[start >> above & MASK]
+                above -= BITS
+            if node is not None:
+                value = node[start & MASK]
+                if value is not None:
+                    return start, value
+                for place in range((start & MASK) + 1, WIDTH):
+                    value = node[place]
+                    if value is not None:
+                        return (start & ~MASK) + place, value
+            start = (start | MASK) + 1
+        if start >> shift + BITS > prefix:
+            return None
+        lowest = prefix << shift + BITS
         return _first(root, shift, max(start, lowest), lowest)
 
     def items(self) -> Iterator[tuple[int, V]]:
@@ -98,27 +117,24 @@ EMPTY: Window[Any] = Window()
 
 
 def _with(node: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:
-    copy = list(node)
+    copy = [*node]
     copy[place] = value
     return tuple(copy)
 
 
 def _put(node: tuple[Any, ...], shift: int, key: int, value: Any) -> tuple[Any, ...]:
-    copy = list(node)
-    if shift == 0:
-        copy[key & MASK] = value
-    else:
-        place = key >> shift & MASK
-        copy[place] = _put(node[place] or _BARE, shift - BITS, key, value)
+    place = key >> shift & MASK
+    copy = [*node]
+    copy[place] = _put(node[place] or _BARE, shift - BITS, key, value) if shift else value
     return tuple(copy)
 
 
 def _drop(node: tuple[Any, ...], shift: int, key: int) -> tuple[Any, ...] | None:
     place = key >> shift & MASK
-    rest = _drop(node[place], shift - BITS, key) if shift else None
-    if rest is None and node.count(None) == MASK:
-        return None
-    return _with(node, place, rest)
+    copy: list[Any] = [*node]
+    copy[place] = _drop(node[place], shift - BITS, key) if shift else None
+    # This stops at the first entry, where a count would compare all of them with None.
+    return None if copy == _NONE else tuple(copy)
 
 
 def _first(node: tuple[Any, ...], shift: int, start: int, lowest: int) -> tuple[int, Any] | None:
