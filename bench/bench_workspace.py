@@ -40,20 +40,33 @@ Figures = dict[str, tuple[float, float]]
 def timed(
     work: Callable[[], object], calls: int, before: Callable[[], object] | None = None
 ) -> tuple[float, float]:
-    """Microseconds a call: CPU and wall, medians over rounds; `before` runs untimed each time."""
+    """Microseconds a call: CPU and wall, medians over rounds; `before` runs untimed each time.
+
+    Then every call is between two looks at the clocks, whose own time is measured and taken off.
+    """
+    if before is None:
+        return rounds(work, calls, 1, lambda: None)
+    whole = rounds(work, 1, calls, before)
+    clocks = rounds(lambda: None, 1, calls, before)
+    return whole[0] - clocks[0], whole[1] - clocks[1]
+
+
+def rounds(
+    work: Callable[[], object], calls: int, times: int, before: Callable[[], object]
+) -> tuple[float, float]:
+    """`before` and then `calls` timed calls, that many times in each round."""
     cpu, wall = [], []
     for _ in range(ROUNDS):
         spent = passed = 0.0
-        for _ in range(calls if before else 1):
-            if before:
-                before()
+        for _ in range(times):
+            before()
             start, begun = time.thread_time(), time.perf_counter()
-            for _ in range(1 if before else calls):
+            for _ in range(calls):
                 work()
             spent += time.thread_time() - start
             passed += time.perf_counter() - begun
-        cpu.append(spent / calls * 1e6)
-        wall.append(passed / calls * 1e6)
+        cpu.append(spent / (calls * times) * 1e6)
+        wall.append(passed / (calls * times) * 1e6)
     return statistics.median(cpu), statistics.median(wall)
 
 

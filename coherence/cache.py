@@ -93,7 +93,7 @@ class CacheScratch(Scratch[CacheState]):
         "version",
     )
 
-    def __init__(self, state: CacheState, policy: Policy, home: Address, now: Time) -> None:
+    def __init__(self, cache: Cache, state: CacheState, now: Time) -> None:
         self.before = state
         self.at = state.at
         self.version: Version = state.version
@@ -103,8 +103,8 @@ class CacheScratch(Scratch[CacheState]):
         self.epoch: Epoch = state.epoch
         self.uses = state.uses
         self.asked: GetS | GetM | PutM | None = state.asked
-        self.policy = policy
-        self.home = home
+        self.policy = cache.policy
+        self.home = cache.home
         self.now = now
         self.src: Address = ""
         self.msg: Any = None
@@ -399,6 +399,8 @@ CACHE: Table[CacheScratch] = Table(
 )
 
 _USE = {Use.FREE: "Load", Use.COUNTED: "Load/counted", Use.REFRESH: "Load/refresh"}
+_DATA = {grant: f"Data/{grant}" for grant in Grant}
+_PUT_ACK = {grant: f"PutAck/{grant}" for grant in Grant}
 
 
 def _load(x: X) -> str:
@@ -417,14 +419,14 @@ def _data(x: X) -> str:
         return "Data/M-late" if msg.grant is Grant.M and msg.epoch > x.epoch else "Data/late"
     if msg.version <= x.killed:
         return "Data/M-killed" if msg.grant is Grant.M else "Data/killed"
-    return f"Data/{msg.grant}"
+    return _DATA[msg.grant]
 
 
 def _put_ack(x: X) -> str:
     msg: PutAck = x.msg
     if x.asked is None or msg.serial != x.asked.serial:
         return "PutAck/late"
-    return "PutAck/killed" if msg.version <= x.killed else f"PutAck/{msg.grant}"
+    return "PutAck/killed" if msg.version <= x.killed else _PUT_ACK[msg.grant]
 
 
 def _nack(x: X) -> str:
@@ -467,6 +469,7 @@ class Cache(Automaton[CacheState, CacheScratch]):
     """
 
     table = CACHE
+    scratch = CacheScratch
 
     def __init__(self, policy: Policy, home: Address = "home") -> None:
         self.policy = policy
@@ -489,9 +492,6 @@ class Cache(Automaton[CacheState, CacheScratch]):
         if state.at in READABLE and self.policy.use(state) is Use.FREE:
             return Loaded(state.version, state.content)
         return None
-
-    def scratch(self, state: CacheState, event: Event[Request, Message], now: Time) -> CacheScratch:
-        return CacheScratch(state, self.policy, self.home, now)
 
     def classify(self, x: CacheScratch, event: Event[Request, Message]) -> str:
         if type(event) is Receive:

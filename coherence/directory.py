@@ -66,6 +66,7 @@ PUSH = "push"
 AT_I, AT_M, AT_S_A = HomeAt.I, HomeAt.M, HomeAt.S_A
 LAZY = Visibility.LAZY
 UPDATE, POINTER = Announce.UPDATE, Announce.POINTER
+GRANT_S, GRANT_E, GRANT_M = Grant.S, Grant.E, Grant.M
 
 
 class HomeScratch(Scratch[HomeState]):
@@ -88,7 +89,7 @@ class HomeScratch(Scratch[HomeState]):
         "writer_serial",
     )
 
-    def __init__(self, state: HomeState, policy: Policy, now: Time) -> None:
+    def __init__(self, home: Home, state: HomeState, now: Time) -> None:
         self.at = state.at
         self.version: Version = state.version
         self.content: Content = state.content
@@ -101,7 +102,7 @@ class HomeScratch(Scratch[HomeState]):
         self.writer: Address = state.writer
         self.writer_serial: Serial = state.writer_serial
         self.verdicts = state.verdicts
-        self.policy = policy
+        self.policy = home.policy
         self.now = now
         self.src: Address = ""
         self.msg: Any = None
@@ -179,11 +180,11 @@ def _answer(x: X, dst: Address, serial: Serial, have: Version, grant: Grant, epo
 
 
 def _data_s(x: X) -> None:
-    _answer(x, x.src, x.msg.serial, x.msg.have, Grant.S, 0)
+    _answer(x, x.src, x.msg.serial, x.msg.have, GRANT_S, 0)
 
 
 def _data_e(x: X) -> None:
-    _answer(x, x.src, x.msg.serial, x.msg.have, Grant.E, 0)
+    _answer(x, x.src, x.msg.serial, x.msg.have, GRANT_E, 0)
 
 
 def _downgrade(x: X) -> None:
@@ -196,7 +197,7 @@ def _give(x: X, cache: Address, serial: Serial, have: Version) -> None:
     x.sharers = _with(x.sharers, cache, serial)
     x.owner = cache
     x.owner_serial = serial
-    _answer(x, cache, serial, have, Grant.M, x.epoch)
+    _answer(x, cache, serial, have, GRANT_M, x.epoch)
     _arm_grant(x)
 
 
@@ -304,17 +305,17 @@ def _finish(x: X, grant: Grant) -> None:
 
 
 def _put_ack_s(x: X) -> None:
-    _finish(x, Grant.S)
+    _finish(x, GRANT_S)
 
 
 def _put_ack_e(x: X) -> None:
-    _finish(x, Grant.E)
+    _finish(x, GRANT_E)
 
 
 def _verdict_again(x: X) -> None:
     verdict = next(verdict for verdict in x.verdicts if verdict.cache == x.src)
     if verdict.refusal is None:
-        x.out.append(Send(x.src, PutAck(x.msg.serial, verdict.version, Grant.S)))
+        x.out.append(Send(x.src, PutAck(x.msg.serial, verdict.version, GRANT_S)))
     else:
         x.out.append(Send(x.src, Nack(x.msg.serial, verdict.refusal, x.version)))
 
@@ -569,6 +570,7 @@ class Home(Automaton[HomeState, HomeScratch]):
     """
 
     table = HOME
+    scratch = HomeScratch
 
     def __init__(self, policy: Policy, version: Version = 0, content: Content = None) -> None:
         self.policy = policy
@@ -582,9 +584,6 @@ class Home(Automaton[HomeState, HomeScratch]):
     def durable(self, state: HomeState) -> HomeState:
         """All of it: this is the side that must not forget."""
         return state
-
-    def scratch(self, state: HomeState, event: Event[Any, Message], now: Time) -> HomeScratch:
-        return HomeScratch(state, self.policy, now)
 
     def classify(self, x: HomeScratch, event: Event[Any, Message]) -> str:
         if type(event) is Receive:

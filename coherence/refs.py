@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
+
+import msgspec
 
 from coherence.errors import BadRef, InvalidName
 
@@ -24,8 +25,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-
 _REF = re.compile(r"(?P<name>.+)@(?P<version>[1-9][0-9]{0,18})", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(msgspec.Struct, frozen=True, gc=False, eq=False):
     """One version of one artifact; prints as ``name@version``.
 
     `workspace` is the workspace that handed the ref out, empty for one that was parsed; refs are
@@ -34,7 +34,18 @@ class Ref:
 
     name: str
     version: int
-    workspace: str = field(default="", compare=False, repr=False)
+    workspace: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Ref):
+            return NotImplemented
+        return self.version == other.version and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.version))
+
+    def __repr__(self) -> str:
+        return f"Ref({self.name!r}, {self.version})"
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"

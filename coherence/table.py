@@ -145,13 +145,14 @@ class Automaton(Generic[S, X]):
     """A process whose every transition is a row of its table."""
 
     table: Table[X]
-
-    def scratch(self, state: S, event: Event[Any, Any], now: Time) -> X:
-        """A scratch copy of `state`, holding the event's particulars."""
-        raise NotImplementedError
+    #: Makes a scratch copy of a state, of this process, the state and the time.
+    scratch: Callable[[Any, S, Time], X]
 
     def classify(self, x: X, event: Event[Any, Any]) -> str:
-        """The table's name for `event` in the state that `x` holds: its kind and its guards."""
+        """The table's name for `event` in the state that `x` holds: its kind and its guards.
+
+        Leaves the event's particulars in `x`.
+        """
         raise NotImplementedError
 
     def follows(self, x: X) -> str | None:
@@ -163,7 +164,7 @@ class Automaton(Generic[S, X]):
 
         Raises `Impossible` for a cell that cannot be reached and `Stalled` for one that must wait.
         """
-        x = self.scratch(state, event, now)
+        x = self.scratch(self, state, now)
         compiled = self.table.compiled
         runs, to, action = compiled[x.at][self.classify(x, event)]
         while True:

@@ -95,10 +95,9 @@ class Items:
 
     def put(self, who: Reader, name: str, value: Value | None, pass_on: PassOn | None) -> None:
         """Publish `value`, or delete the item where it is None.  Raises as `Reader.put` does."""
+        given = None if value is None else encoded(value)
         try:
-            ref, content = who.put(
-                name, value if value is None else encoded(value), self._on_conflict
-            )
+            ref, content = who.put(name, given, self._on_conflict)
         except UnknownArtifact:  # nothing to delete, unless what was never ours
             if pass_on is not None and self.workspace.row(name) is None:
                 pass_on(None)
@@ -109,7 +108,8 @@ class Items:
         """Tell the store beside, unless there is a newer version, whose writer tells it."""
         if pass_on is None:
             return
+        value = None if content is None else decoded(content)
         with self._turn:
             row = self.workspace.row(ref.name)
             if row is not None and row.row.state.version == ref.version:
-                pass_on(None if content is None else decoded(content))
+                pass_on(value)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 from coherence.contents import Content
 from coherence.context.desk import Desk
@@ -22,6 +22,7 @@ from coherence.refs import Ref
 from coherence.workspace.conflict import Conflict
 from coherence.workspace.view import Served, View
 from coherence.workspace.workspace import Workspace
+from messaging.process import Time
 
 #: What becomes of a put that lost: it is refused with `Conflict`; or merged where the two changed
 #: different fields or lines, else refused; or it replaces what it has not seen.
@@ -56,7 +57,7 @@ class Reader:
                 self.bases[name] = 0
                 return None
             self.bases[name] = view.ref.version
-            if self.tell is not None:
+            if self.tell is not None:  # a hit is worth the guard
                 self._note("hit" if view.served is Served.HIT else "fill", view.ref)
             return view
 
@@ -79,7 +80,12 @@ class Reader:
             base = None if on_conflict == "overwrite" else self.bases.get(name)
             while True:
                 try:
-                    ref = self._publish(name, content, base)
+                    if content is None:
+                        ref = self._agent.delete(name, expect=base, overwrite=base is None)
+                        self.bases[name] = 0
+                    else:
+                        ref = self._agent.write(name, content, expect=base, overwrite=base is None)
+                        self.bases[name] = ref.version
                     break
                 except Conflict as conflict:
                     self._note("conflict", conflict.current)
@@ -89,15 +95,8 @@ class Reader:
                     if content is None:
                         raise
                     base = conflict.current.version
-            self.bases[name] = 0 if content is None else ref.version
             self._note("publish", ref)
             return ref, content
-
-    def _publish(self, name: str, content: Content | None, base: Version | None) -> Ref:
-        how: Any = {"expect": base, "overwrite": base is None}
-        if content is None:
-            return self._agent.delete(name, **how)
-        return self._agent.write(name, content, **how)
 
     def _note(self, event: str, ref: Ref) -> None:
         if self.tell is not None:
@@ -126,6 +125,9 @@ class Dates:
         self.of = lru_cache(maxsize=65_536)(self._of)
 
     def _of(self, name: str, version: Version) -> tuple[datetime, datetime]:
-        past = [e.at for e in self._workspace.history(name) if e.version <= version]
-        first, last = (datetime.fromtimestamp(at + self._epoch, UTC) for at in (past[0], past[-1]))
-        return first, last
+        past = self._workspace.history(name)
+        made = next(entry for entry in reversed(past) if entry.version <= version)  # one is near
+        return self._date(past[0].at), self._date(made.at)
+
+    def _date(self, at: Time) -> datetime:
+        return datetime.fromtimestamp(at + self._epoch, UTC)

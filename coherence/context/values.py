@@ -41,14 +41,15 @@ def quoted(part: str) -> str:
 
 def encoded(value: Mapping[str, Any]) -> Content:
     """The content of an artifact that holds `value`.  Raises `InvalidContent`."""
-    if value.keys() == {"text"} and isinstance(value["text"], str):
+    if len(value) == 1 and "text" in value and isinstance(value["text"], str):
         return value["text"]
     try:
-        return msgspec.json.encode(value)
+        return _encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidContent(f"the value is no JSON: {error}") from error
 
 
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 

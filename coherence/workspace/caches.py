@@ -26,7 +26,6 @@ from messaging.process import (
     Restart,
     Send,
     SetTimer,
-    Step,
     Timeout,
 )
 
@@ -238,9 +237,10 @@ class Caches:
         return sent
 
     def _step(self, artifact: str, event: Event[Any, Any], now: float) -> Sequence[ToHome]:
-        state = self.states.get(artifact, self._first)
-        step: Step[CacheState] = self._processes[artifact][0].step(state, event, now)
-        self.states[artifact] = step.state
+        states = self.states
+        cache = self._processes[artifact][0]
+        step = cache.step(states.get(artifact, self._first), event, now)
+        states[artifact] = step.state
         if self._recorder is not None:
             self._recorder.cache_step(artifact, self.address, self.session, now, event, step)
         if not step.commands:
@@ -249,7 +249,6 @@ class Caches:
         for command in step.commands:
             if type(command) is Send:
                 sent.append(command.message)
-                self.sent += 1
             elif type(command) is Respond:
                 self.answers[artifact] = command.result
                 waiter = self.waiters.get(artifact)
@@ -261,4 +260,5 @@ class Caches:
                 self.timers.pop((artifact, command.name), None)
             elif type(command) is Deliver:
                 self.asked_to_finish.add(artifact)
+        self.sent += len(sent)
         return sent

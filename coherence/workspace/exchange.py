@@ -195,10 +195,10 @@ class Exchange:
                 now = monotonic()
                 for outcome in outcomes:
                     artifact = outcome.artifact
-                    if outcome.due_s is None:
-                        self._due.pop(artifact, None)
-                    else:
+                    if outcome.due_s is not None:
                         self._due[artifact] = now + outcome.due_s
+                    elif self._due:
+                        self._due.pop(artifact, None)
                     if outcome.made is not None:
                         self.held[artifact] = ref(outcome.made)
                     sent: ToCache | None = None
@@ -228,14 +228,14 @@ class Exchange:
     ) -> ToCache:
         """`message`, which brings content, with what this process holds in place of the handle."""
         version = message.version
-        got = held_of(self.held, artifact, version)
-        if got is None:
-            brought = contents[version]
-            if isinstance(brought, tuple):
-                whose = Ref(artifact, version, self.store.identity)
-                brought = held(whose, brought[1], brought[0])
-            got = brought
-            self.held[artifact] = ref(got)
+        got = contents[version]
+        if type(got) is tuple:
+            handle, content = got
+            mine = held_of(self.held, artifact, version)
+            if mine is None:
+                mine = held(Ref(artifact, version, self.store.identity), content, handle)
+                self.held[artifact] = ref(mine)
+            got = mine
         if type(message) is Data:
             return Data(message.serial, version, message.grant, message.epoch, message.base, got)
         return Update(version, message.base, got)

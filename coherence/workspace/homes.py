@@ -96,26 +96,27 @@ def turn(
     """
     stored = tx.load(artifact)
     now = tx.now
-    timers: tuple[tuple[str, Time], ...] = ()
+    todo: Sequence[tuple[Address, ToHome | Timeout | Restart]] = inbox
+    armed: dict[str, Time] = {}
+    absent = False
     if stored is not None:
-        before, timers, revision = stored.row.state, stored.row.timers, stored.revision
-        absent = False
+        row, revision = stored.row, stored.revision
+        before, timers = row.state, row.timers
+        if timers:
+            armed = dict(timers)
+            due = sorted((at, name) for name, at in timers if at <= now)
+            todo = [*(("", Timeout(name)) for _, name in due), *inbox]
     else:
-        before, revision = HomeState(), 0
-        absent = not any(type(m) in (GetM, PutM) for _, m in inbox)
+        before, timers, revision = HomeState(), (), 0
+        if not any(type(message) in (GetM, PutM) for _, message in inbox):
+            absent = True
+        elif tx.count() >= artifacts_max:
+            raise QuotaExceeded(f"there are {artifacts_max} artifacts already")
+        elif home.policy.push_every is not None:
+            todo = [("", Restart()), *inbox]
     steps: list[tuple[Event[Any, Any], Step[HomeState]]] = []
     if taken is not None and not absent:
         taken.append(Taken(artifact, home.policy, before, timers, now, steps))
-    todo: Sequence[tuple[Address, ToHome | Timeout | Restart]] = inbox
-    armed = dict(timers)
-    if timers:
-        due = sorted((at, name) for name, at in timers if at <= now)
-        todo = [*(("", Timeout(name)) for _, name in due), *inbox]
-    elif stored is None and not absent:
-        if tx.count() >= artifacts_max:
-            raise QuotaExceeded(f"there are {artifacts_max} artifacts already")
-        if home.policy.push_every is not None:
-            todo = [("", Restart()), *inbox]
     state = before
     here: list[Send[ToCache]] = []
     away: list[Post] = []

@@ -10,7 +10,6 @@ import pytest
 
 from coherence.table import SAME, Row, Stall, Stalled, Table
 from messaging.errors import Impossible
-from messaging.process import Restart
 
 ALL = [
     (name, str(at), on)
@@ -45,7 +44,7 @@ def test_a_cell_does_what_is_pinned(name, at, on, pinned):
 def test_the_guards_name_the_cell(name, at, on):
     policy, state, event = cells.example(name, at, on)
     process = cells.automaton(name, cells.TABLES[name], policy)
-    assert process.classify(process.scratch(state, event, cells.NOW), event) == on
+    assert process.classify(process.scratch(process, state, cells.NOW), event) == on
 
 
 @pytest.mark.parametrize(("name", "at", "on"), IMPOSSIBLE)
@@ -75,7 +74,7 @@ def test_what_follows_by_itself_is_found(on):
     if on == "Lazy":
         state = cells.replace(state, unacked=(cells.BOB,))
     process = cells.automaton("home", cells.HOME, policy)
-    x = process.scratch(state, Restart(), cells.NOW)
+    x = process.scratch(process, state, cells.NOW)
     assert process.follows(x) == on
 
 
