@@ -201,7 +201,8 @@ class Incoming(Framed):
     async def secure(self) -> None:
         """Speak TLS from here on.  A server of asyncio's would not say who failed at it."""
         owner, loop, bare = self.owner, asyncio.get_running_loop(), self.wire
-        assert bare is not None
+        if bare is None:
+            return  # they, or we, hung up before this task had its turn
         assert owner.server_tls is not None
         secured = failure = None
         try:

@@ -7,13 +7,14 @@ import socket
 import ssl
 import struct
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from causal.endpoint import Endpoint
 from causal.transports.certificates import names
 from causal.transports.conformance import CHECKS, Station
-from causal.transports.stream import StreamTransport
+from causal.transports.stream import Incoming, StreamTransport
 from messaging.errors import CallerError
 
 trustme = pytest.importorskip("trustme")
@@ -180,6 +181,21 @@ def test_whoever_hangs_up_before_saying_anything_leaves_nothing_behind(rudely: b
             there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         writer.close()
         await until(lambda: not b.transport.incoming)
+        assert not b.refusals
+        await b.transport.close()
+
+    asyncio.run(main())
+
+
+def test_whoever_hangs_up_before_the_handshake_begins_is_no_error(tmp_path: Path) -> None:
+    async def main() -> None:
+        addresses = {name: f"unix://{tmp_path}/{name}" for name in "ab"}
+        b = await Station(StreamTransport(addresses, **contexts(OURS.issue_cert("b")))).start("b")
+        incoming = Incoming(b.transport)
+        incoming.connection_made(Mock(spec=asyncio.Transport))
+        incoming.connection_lost(None)
+        await incoming.securing
+        assert not b.transport.incoming
         assert not b.refusals
         await b.transport.close()
 
