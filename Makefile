@@ -11,7 +11,7 @@ ARGS ?=
 TEST_EXTRAS ?= dev,frameworks,json,numba,postgres,report,tlc,tokens
 
 # An environment that happens to be active, or its variables, must not leak into ours.
-unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV CONDA_PREFIX
+unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 PY := $(VENV)/bin/python
@@ -27,7 +27,7 @@ simulate: $(VENV)/.base ## the main job: what coherence saves on the canonical s
 	@$(PY) -m coherence.simulate $(ARGS)
 
 test: $(VENV)/.dev servers ## the fast tests
-	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
+	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 test-slow: $(VENV)/.dev servers ## the tests marked slow: minutes of proof
 	@$(PY) -m pytest -m slow -n auto --maxprocesses 2 $(ARGS) || { code=$$?; test $$code -eq 5; }

@@ -31,6 +31,8 @@ X = TypeVar("X", bound="Scratch[Any]")
 
 SAME = "="
 Runs: TypeAlias = tuple[Callable[[X], None], ...]
+Compiled: TypeAlias = tuple[Runs[X], Any, str]
+"""A cell to be run: what to call, the next state, the action."""
 
 
 class Stalled(CallerError):
@@ -109,8 +111,9 @@ class Table(Generic[X]):
                     raise ValueError(f"{name}: cell ({at}, {on}) is given twice")
                 self.cells[at, on] = replace(row, at=at, on=on)
         self.events = tuple(dict.fromkeys(on for row in self.rows for on in row.on.split()))
-        #: state -> event -> (what to run, the next state, the action)
-        self.compiled = {at: _Cells[X](name, at) for at in self.states}
+        #: state -> event -> cell
+        self.compiled: dict[Any, dict[str, Compiled[X]]]
+        self.compiled = {at: _Cells(name, at) for at in self.states}
         for (at, on), row in self.cells.items():
             runs: Runs[X] = tuple(op.run for op in row.do)
             if row.stall:
@@ -123,7 +126,7 @@ class Table(Generic[X]):
         return Table(self.name, self.states, [cell for cell in cells.values() if cell is not None])
 
 
-class _Cells(dict[str, tuple[Runs[X], Any, str]]):
+class _Cells(dict[str, Compiled[X]]):
     """The cells of one state.  Raises `Impossible` for an event that has none."""
 
     def __init__(self, name: str, at: str) -> None:

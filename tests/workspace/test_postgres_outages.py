@@ -152,8 +152,9 @@ def test_writing_again_what_was_made_is_refused(link):
 # A server that stops.
 
 
+@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["cut", "fast", "immediate"])
-def test_writers_outlive_the_server(postgres, postgres_url, monkeypatch, how):
+def test_writers_outlive_the_server(postgres, postgres_url, monkeypatch, how, times):
     monkeypatch.setattr(module, "CONNECT_S", 0.25)
     workspaces = [Workspace(postgres_url) for _ in range(2)]
     agents = [workspaces[n % 2].agent(f"a{n}") for n in range(4)]
@@ -172,7 +173,7 @@ def test_writers_outlive_the_server(postgres, postgres_url, monkeypatch, how):
     threads = [threading.Thread(target=work, args=(agent,)) for agent in agents]
     for thread in threads:
         thread.start()
-    for _ in range(3):
+    for _ in range(times):
         for _ in range(10):
             made.get(timeout=PATIENCE_S)
         if how == "cut":

@@ -49,7 +49,7 @@ def play(rooms, **settings):
 
     def work(agent):
         try:
-            for number in range(8):
+            for number in range(5):
                 agent.update(PLAN, lambda text, n=number: f"{text}{agent.name} {n}\n")
                 agent.read(PLAN)
                 try:

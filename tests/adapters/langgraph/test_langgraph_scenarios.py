@@ -17,7 +17,9 @@ from coherence_langgraph import CoherentStore
 
 NS = ("proj",)
 PLAN = "# Plan\n" + "".join(f"- step {number} of a long plan\n" for number in range(1, 21))
-RETRY = RetryPolicy(max_attempts=50, initial_interval=0.001, max_interval=0.01, retry_on=Conflict)
+RETRY = RetryPolicy(
+    max_attempts=50, initial_interval=0.001, max_interval=0.01, jitter=False, retry_on=Conflict
+)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)

@@ -32,7 +32,9 @@ from coherence.context.values import item_of, name_of
 from coherence_langgraph import CoherentStore, FrameworkMissing
 
 NS = ("proj",)
-RETRY = RetryPolicy(max_attempts=50, initial_interval=0.001, max_interval=0.01, retry_on=Conflict)
+RETRY = RetryPolicy(
+    max_attempts=50, initial_interval=0.001, max_interval=0.01, jitter=False, retry_on=Conflict
+)
 
 
 class Total(TypedDict, total=False):

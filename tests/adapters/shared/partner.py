@@ -33,7 +33,7 @@ def langgraph(url, name):
 
     def runs(node):
         builder = StateGraph(dict)
-        retry = RetryPolicy(retry_on=Conflict, initial_interval=0.001)
+        retry = RetryPolicy(retry_on=Conflict, initial_interval=0.001, jitter=False)
         builder.add_node("langgraph", node, retry_policy=retry)
         builder.add_edge(START, "langgraph")
         return builder.compile(store=store).invoke({})
