@@ -16,7 +16,7 @@ from typing import Any
 from specs import catalogue, report
 from specs.checker.check import ENGINES, check
 from specs.checker.composite import Composite
-from specs.checker.errors import CheckerError
+from specs.checker.errors import CheckerError, UsageError
 from specs.checker.model import Model
 from specs.checker.result import Budget, Progress, Result
 
@@ -108,15 +108,18 @@ def _list(options: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _check(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    walking = options.simulate is not None
+    if walking:
+        _refuse_beside_walks(options)
     if options.name == "all":
         _refuse(rest)
         return _check_all(options)
     constants = _constants(options.name, rest)
     model = catalogue.factory(options.name)(**constants)
-    result = _simulate(constants, options) if options.simulate else _run(model, options)
+    result = _simulate(constants, options) if walking else _run(model, options)
     case = catalogue.case_of(options.name, constants)
     differences: list[str] = []
-    if case is not None and not result.stopped and not options.simulate:
+    if case is not None and not result.stopped and not walking:
         differences = case.differences(result, symmetry=options.symmetry, por=options.por)
     if options.json:
         sys.stdout.buffer.write(report.as_json(result, differences) + b"\n")
@@ -260,6 +263,15 @@ def _say(text: str) -> None:
 
 def _complain(text: str) -> None:
     sys.stderr.write(text + "\n")
+
+
+def _refuse_beside_walks(options: argparse.Namespace) -> None:
+    """Walks visit no state space: nothing to reduce, no engine to choose, one model at a time."""
+    beside = [f"--{name}" for name in ("symmetry", "por") if getattr(options, name)]
+    beside += ["--engine"] if options.engine != "auto" else []
+    beside += ["all"] if options.name == "all" else []
+    if beside:
+        raise UsageError(f"--simulate beside {', '.join(beside)}", remedy="one or the other")
 
 
 def _refuse(rest: Sequence[str]) -> None:

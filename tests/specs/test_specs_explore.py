@@ -3,6 +3,8 @@
 import json
 import re
 
+import pytest
+
 from specs.checker import check
 from specs.cli import main
 from specs.explore import explore, page
@@ -53,3 +55,17 @@ def test_random_walks_from_the_command_line(capsys):
     hasty = [*arguments[:-1], "3000", "--hasty", "--seed", "1", "--workers", "2"]
     assert main(hasty) == 1
     assert "simulation, seed 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("twophase --simulate 0", "0 walks"),
+        ("twophase --simulate 9 --por", "beside --por"),
+        ("twophase --simulate 9 --engine table --symmetry", "beside --symmetry, --engine"),
+        ("all --simulate 9", "beside all"),
+    ],
+)
+def test_what_means_nothing_for_walks_is_refused(arguments, named, capsys):
+    assert main(["check", *arguments.split()]) == 2
+    assert named in capsys.readouterr().err
