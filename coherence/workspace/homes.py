@@ -44,6 +44,7 @@ CARRIERS = (Data, Update)
 """The messages that bring content."""
 
 Brought: TypeAlias = Held | tuple[Handle, Content]
+Todo: TypeAlias = tuple[Address, ToHome | Timeout | Restart]
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -96,7 +97,7 @@ def turn(
     """
     stored = tx.load(artifact)
     now = tx.now
-    todo: Sequence[tuple[Address, ToHome | Timeout | Restart]] = inbox
+    todo: Sequence[Todo] = inbox
     armed: dict[str, Time] = {}
     absent = False
     if stored is not None:
@@ -104,16 +105,12 @@ def turn(
         before, timers = row.state, row.timers
         if timers:
             armed = dict(timers)
-            due = sorted((at, name) for name, at in timers if at <= now)
-            todo = [*(("", Timeout(name)) for _, name in due), *inbox]
+            todo = [*_due(timers, now), *inbox]
     else:
         before, timers, revision = HomeState(), (), 0
-        if not any(type(message) in (GetM, PutM) for _, message in inbox):
-            absent = True
-        elif tx.count() >= artifacts_max:
-            raise QuotaExceeded(f"there are {artifacts_max} artifacts already")
-        elif home.policy.push_every is not None:
-            todo = [("", Restart()), *inbox]
+        absent = not any(type(message) in (GetM, PutM) for _, message in inbox)
+        if not absent:
+            todo = [*_founding(tx, home, artifacts_max), *inbox]
     steps: list[tuple[Event[Any, Any], Step[HomeState]]] = []
     if taken is not None and not absent:
         taken.append(Taken(artifact, home.policy, before, timers, now, steps))
@@ -156,8 +153,7 @@ def turn(
                 told = message
                 if isinstance(message, CARRIERS) and message.content is not None:
                     version = message.version
-                    if version == published:
-                        assert made is not None
+                    if made is not None and version == published:
                         contents[version] = made
                     elif version not in contents:
                         contents[version] = held_of(have, artifact, version) or (
@@ -179,6 +175,20 @@ def turn(
         tx.append(artifact, published, author, away)
     due_s = min(armed.values()) - now if armed else None
     return Outcome(artifact, here, contents, action, published, made, due_s, absent)
+
+
+def _due(timers: Sequence[tuple[str, Time]], now: Time) -> list[Todo]:
+    """The timers that have run out, the oldest first."""
+    return [
+        ("", Timeout(name)) for at, name in sorted((at, name) for name, at in timers) if at <= now
+    ]
+
+
+def _founding(tx: Transaction, home: Home, artifacts_max: int) -> list[Todo]:
+    """What a home does before its first message: it arms its push, where its policy has one."""
+    if tx.count() >= artifacts_max:
+        raise QuotaExceeded(f"there are {artifacts_max} artifacts already")
+    return [("", Restart())] if home.policy.push_every is not None else []
 
 
 def held_of(
