@@ -5,6 +5,7 @@ Layout, each line importing only from lines above it and from :mod:`messaging`:
 * `messages`, `machine`: requests, packets, refusals; the one interface of all protocols
 * `sender_side`, then `mf95`, `cykas`, `csps`, `hybrid_plain`, `named`: secrets, stated plainly
 * `window`, `front`, `hybrid_state`, then `hybrid`: the default, in constant work an event
+* `announcing`: the hybrid for small teams, whose secrets last two thirds as long
 * `rst91`, `bss91`: the classical receiver-side baselines
 * `member`: what a driver of `bss91` needs beside it; `handling` is one, for tasks of an event loop
 * `specimens`: variants that are wrong in one way each, for checks to catch
@@ -14,6 +15,7 @@ All of these but `history` and `handling` are pure.  `simulate` drives them: ``p
 causal.simulate``.
 """
 
+from causal.announcing import Announcing
 from causal.bss91 import Bss91
 from causal.csps import Csps
 from causal.cykas import Cykas, CykasRefined
@@ -38,6 +40,7 @@ from causal.named import Named
 from causal.rst91 import Rst91
 
 __all__ = [
+    "Announcing",
     "Broadcast",
     "Bss91",
     "Context",

@@ -102,6 +102,7 @@ def accounts(lines: Iterable[Line]) -> Accounts:
     """The account of every message in a trace."""
     book = Accounts()
     secrets: defaultdict[str, set[Name]] = defaultdict(set)
+    heard: defaultdict[str, set[Name]] = defaultdict(set)
     told: defaultdict[tuple[str, str], int] = defaultdict(int)
     for line in lines:
         book.end = max(book.end, line.time)
@@ -118,13 +119,26 @@ def accounts(lines: Iterable[Line]) -> Accounts:
                     secrets[here].discard(name)
                     if name in book.messages:
                         book.messages[name].told = line.time
+            if kind == "Delivered":
+                heard[here].add((str(content["owner"]), int(content["id"])))
         if kind == "PeerDown":
             secrets[here] = {s for s in secrets[here] if s[0] != content["peer"]}
         if kind == "Unicast":
             _open(book, line, content, secrets[here])
         for command in line.commands:
             _command(book, line, command, secrets[here], told)
+        if heard[here]:
+            _conclude(book, line, secrets[here], heard[here])
     return book
+
+
+def _conclude(book: Accounts, line: Line, secrets: set[Name], heard: set[Name]) -> None:
+    """End the secrets that nothing undelivered precedes, as the process was told by others."""
+    for owner, id in tuple(secrets):
+        before = [m for m in book if m.src == owner and m.id < id and m.dst != line.process]
+        if all((m.src, m.id) in heard for m in before):
+            secrets.discard((owner, id))
+            book.messages[owner, id].told = line.time
 
 
 def _open(book: Accounts, line: Line, request: dict[str, Any], secrets: set[Name]) -> None:

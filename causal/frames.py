@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, TypeAlias
 
-from causal.messages import Ack, Data, Release
+from causal.messages import Ack, Data, Delivered, Release
 from messaging.errors import CallerError, EnvironmentFault, PeerError
 from messaging.process import Address, Value
 
-Packet: TypeAlias = Data[bytes] | Ack | Release
+Packet: TypeAlias = Data[bytes] | Ack | Release | Delivered
 PAYLOAD_BYTES_MAX: Final = 1 << 16
 FRAME_PACKETS_MAX: Final = 64
 COMPACT_BYTES_MIN: Final = 1 << 20

@@ -30,6 +30,7 @@ from causal.messages import (
     Ack,
     Context,
     Data,
+    Delivered,
     ForgedPacket,
     Held,
     Message,
@@ -40,16 +41,7 @@ from causal.messages import (
     Unsupported,
 )
 from causal.window import Window
-from messaging.process import (
-    Address,
-    Command,
-    Deliver,
-    Respond,
-    Send,
-    SetTimer,
-    Step,
-    Time,
-)
+from messaging.process import Address, Command, Deliver, Respond, Send, SetTimer, Step, Time
 
 Commands = list[Command[Any, Any]]
 
@@ -140,6 +132,8 @@ class Hybrid(Machine[State]):
             return self.acked(state, src, party, link, packet.id, commands, now)
         if kind is Release:
             return self.told(state, party, link, packet.id, commands, now)
+        if kind is Delivered:
+            return self.heard(state, src, packet, commands, now)
         raise ForgedPacket(f"{self.name} has no packet {kind.__name__}")
 
     def data(
@@ -216,9 +210,19 @@ class Hybrid(Machine[State]):
         if id < 1:
             raise ForgedPacket(f"{self.team[party]!r} releases {id}, and ids count from 1")
         if id > link.told:
-            links = state.links.put(party, replace(link, told=id))
+            links = state.links.put(party, self.released(link, id))
             state = self.free(state, state.own, state.kept, links, commands)
         return self.timed(state, commands, "ReceiveRelease", now)
+
+    def released(self, link: Link, id: int) -> Link:
+        """With every message up to `id` released."""
+        return replace(link, told=id, heard=0)
+
+    def heard(
+        self, state: State, src: Address, packet: Delivered, commands: Commands, now: Time
+    ) -> Step[State]:
+        """Of no use here; :mod:`causal.announcing` makes something of it."""
+        return self.timed(state, commands, "Ignore", now)
 
     # The two fronts.
 

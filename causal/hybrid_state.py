@@ -41,6 +41,7 @@ class Link(Value, frozen=True, gc=False, tag=True):
     got: int = 0  # delivered from them
     told: int = 0  # released by them
     filed: Window[Data[Any]] = Window()  # arrived before their turn, by `prev`
+    heard: int = 0  # known to be delivered, as bits from `told` on; where deliveries are announced
 
 
 FRESH = Link()

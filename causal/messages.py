@@ -89,6 +89,17 @@ class Release(Value, frozen=True, gc=False, tag=True, array_like=True):
     gone: tuple[Address, ...] = ()
 
 
+class Delivered(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """The message `id` of `owner`, who is neither you nor me, has been delivered to me.
+
+    True whenever it arrives, and nothing is lost with it but time: a `Release` says more.
+    """
+
+    owner: Address
+    id: int
+    gone: tuple[Address, ...] = ()
+
+
 # Packets of the receiver-side protocols.
 
 

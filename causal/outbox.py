@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from causal.frames import FRAME_PACKETS_MAX, Frame, Packet
-from causal.messages import Data
+from causal.messages import Data, Delivered
 from causal.transports.port import NoRoute, Transport
 from messaging.process import Address, Envelope
 from messaging.wire import Codec
@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 class Outbox:
     """Packets by destination, in order.
 
-    Acknowledgements and releases are cumulative: of several to one peer, the last says all, and it
-    rides in the frame of whatever else goes there.
+    Acknowledgements and releases are cumulative: of several to one peer, the last says all.  They
+    and announcements ride in the frame of whatever else goes there.
     """
 
     def __init__(self, name: Address, codec: Codec, transport: Transport) -> None:
@@ -32,7 +32,8 @@ class Outbox:
     def post(self, dst: Address, packet: Packet) -> None:
         """Put a packet in."""
         box = self._packets.setdefault(dst, {})
-        key = packet.id if type(packet) is Data else type(packet)
+        kind = type(packet)
+        key = packet.id if kind is Data else packet if kind is Delivered else kind
         box.pop(key, None)
         box[key] = packet
 

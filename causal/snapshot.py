@@ -33,6 +33,7 @@ class Counts(Value, frozen=True, gc=False, tag=True, array_like=True):
     got: int
     told: int
     filed: tuple[Data[bytes], ...]
+    heard: int = 0
 
 
 class Snapshot(Value, frozen=True, gc=False, tag=True, array_like=True):
@@ -64,6 +65,7 @@ def taken(state: State) -> Snapshot:
                 link.got,
                 link.told,
                 tuple(packet for _, packet in link.filed.items()),
+                link.heard,
             )
             for party, link in state.links.items()
         ),
@@ -80,7 +82,7 @@ def restored(snapshot: Snapshot) -> State:
         filed: Window[Data[Any]] = Window()
         for packet in c.filed:
             filed = filed.put(packet.prev, packet)
-        links = links.put(c.party, Link(c.out, c.acked, c.let, c.got, c.told, filed))
+        links = links.put(c.party, Link(c.out, c.acked, c.let, c.got, c.told, filed, c.heard))
     return State(
         own=_front(snapshot.own, snapshot.own_at),
         kept=_front(snapshot.kept, snapshot.kept_at),

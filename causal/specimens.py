@@ -9,9 +9,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from causal.announcing import Announcing, closed
 from causal.bss91 import Bss91
 from causal.cykas import Cykas, CykasRefined
+from causal.hybrid import Commands
 from causal.hybrid_plain import HybridPlain
+from causal.hybrid_state import Link as HybridLink
+from causal.hybrid_state import State as HybridState
 from causal.messages import MatrixData, PeerDown, Release, VectorData
 from causal.mf95 import Mf95
 from causal.named import Named
@@ -157,6 +161,18 @@ class ViewsKeptBack(HybridPlain):
             for c in step.commands
         )
         return Step(step.state, bare, step.action)
+
+
+class AcrossGaps(Announcing):
+    """An announcement counts for everything that was sent before what it announces."""
+
+    name = "announcing-across-gaps"
+
+    def learnt(
+        self, state: HybridState, party: int, link: HybridLink, commands: Commands
+    ) -> HybridState:
+        link = closed(link, (link.told or 1) + link.heard.bit_length())
+        return super().learnt(state, party, link, commands)
 
 
 class OwnEntryRst(Rst91):

@@ -21,7 +21,7 @@ Shape = Literal["notices", "fan-out", "pipeline"]
 SHAPES: Final[tuple[Shape, ...]] = ("notices", "fan-out", "pipeline")
 
 #: Protocols in which a job's recipient may answer its dispatcher at once.
-_ANSWERS_AT_ONCE = ("cykas-refined", "hybrid", "named", "rst91")
+_ANSWERS_AT_ONCE = ("cykas-refined", "hybrid", "announcing", "named", "rst91")
 #: Protocols in which a stage may pass its job on while it keeps a secret.
 _PASSES_ON = ("named", "rst91")
 
@@ -73,9 +73,10 @@ def closed_form(protocol: str, shape: Shape, k: int, job_rtt: float) -> tuple[fl
     """When the last job starts and when all is done, in round trips.
 
     A job that comes eagerly starts after one one-way delay; its recipient is released three of
-    them after the send, and then what it may not say before goes out.
+    them after the send, or two where deliveries are announced, and then what it may not say before
+    goes out.
     """
-    told = 3 * HALF
+    told = 2 * HALF if protocol == "announcing" else 3 * HALF
     if shape == "pipeline":
         if protocol == "mf95":
             hop = 1 + HALF + job_rtt  # the log's acknowledgement, then the job

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from causal.announcing import Announcing
 from causal.csps import Csps
 from causal.cykas import Cykas, CykasRefined
 from causal.hybrid import Hybrid
@@ -21,7 +22,8 @@ from messaging.errors import CallerError
 Builder = Callable[..., Machine[Any]]
 
 PROTOCOLS: Final[dict[str, Builder]] = {
-    machine.name: machine for machine in (Mf95, Cykas, CykasRefined, Csps, Hybrid, Named, Rst91)
+    machine.name: machine
+    for machine in (Mf95, Cykas, CykasRefined, Csps, Hybrid, Announcing, Named, Rst91)
 }
 
 #: What no protocol of a kind can beat; not part of a comparison unless it is asked for.

@@ -117,7 +117,8 @@ class Bench:
 
     def play(self, script: str) -> None:
         """Events in shorthand: `a>b` a sends to b; at b, from a, arrives the oldest message `b<a`,
-        acknowledgement `b?a` or release `b!a`; `a*` a broadcasts; `a+` a crashes; `b-a` b hears so.
+        acknowledgement `b?a`, release `b!a` or announcement `b~a`; `a*` a broadcasts; `a+` a
+        crashes; `b-a` b hears so.
         """
         for word in script.split():
             address, sign, peer = word[0], word[1], word[2:]
@@ -130,7 +131,8 @@ class Bench:
             elif sign == "-":
                 self.do(address, Invoke(PeerDown(peer)))
             else:
-                self.pass_on(peer, address, {"<": "Data", "?": "Ack", "!": "Release"}[sign])
+                kinds = {"<": "Data", "?": "Ack", "!": "Release", "~": "Delivered"}
+                self.pass_on(peer, address, kinds[sign])
 
     def crash(self, address: Address) -> None:
         """Stop the process; what it has sent may still arrive."""

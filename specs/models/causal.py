@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from causal import specimens
+from causal.announcing import Announcing
 from causal.bss91 import Bss91
 from causal.csps import Csps
 from causal.cykas import Cykas, CykasRefined
@@ -42,6 +43,7 @@ _MACHINES: Final[tuple[type[Machine[Any]], ...]] = (
     Csps,
     HybridPlain,
     Hybrid,
+    Announcing,
     Named,
     Rst91,
     Bss91,
@@ -57,6 +59,7 @@ _MACHINES: Final[tuple[type[Machine[Any]], ...]] = (
     specimens.NotPassedOn,
     specimens.NamedWithViews,
     specimens.ViewsKeptBack,
+    specimens.AcrossGaps,
     specimens.OwnEntryRst,
     specimens.OwnEntryBss,
 )

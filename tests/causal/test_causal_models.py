@@ -19,10 +19,13 @@ FAST = {
     ("cykas", 3, 4, "Ordered"): (6_649, 17_630, 14),
     ("csps", 3, 4, "Ordered"): (10_433, 27_204, 13),
     ("hybrid", 3, 4, "Ordered"): (9_466, 23_937, 15),
+    ("announcing", 3, 3, "Ordered"): (4_217, 11_451, 14),
+    ("announcing", 3, 3, "Unordered"): (5_475, 17_340, 13),
     ("rst91", 3, 4, "Unordered"): (2_899, 6_933, 8),
     ("bss91", 3, 4, "Ordered"): (5_474, 16_645, 12),
     # Messages may be lost, late, repeated and overtaken, and the timer may ring at any moment.
     ("hybrid", 3, 2, WILD): (2_027, 12_285, 15),
+    ("announcing", 3, 2, WILD): (18_959, 147_909, 18),
     ("cykas", 3, 2, WILD): (1_617, 9_605, 14),
     ("csps", 3, 2, WILD): (2_283, 14_349, 14),
 }
@@ -34,6 +37,10 @@ SLOW = {
     ("hybrid", 4, 4, "Ordered"): (69_507, 192_854, 15),
     ("hybrid", 3, 5, "Unordered"): (254_966, 841_936, 18),
     ("hybrid", 4, 4, "Unordered"): (106_673, 300_298, 15),
+    ("announcing", 3, 4, "Ordered"): (88_760, 290_097, 19),
+    ("announcing", 3, 4, "Unordered"): (156_819, 659_774, 18),
+    ("announcing", 4, 3, "Ordered"): (95_884, 384_212, 17),
+    ("announcing", 4, 3, "Unordered"): (123_532, 553_826, 17),
     ("cykas-scan", 3, 4, "Ordered"): (6_802, 18_006, 14),
     ("cykas-refined", 3, 4, "Ordered"): (6_876, 18_252, 14),
     ("hybrid-plain", 3, 4, "Ordered"): (8_160, 21_716, 12),
@@ -107,6 +114,8 @@ def test_a_crash_leaves_nobody_mute_or_out_of_order(
     ("case", "counts"),
     [
         (("hybrid", 3, 2, WILD), (45_855, 335_030, 19)),
+        (("announcing", 3, 3, "Ordered"), (84_250, 226_149, 17)),
+        (("announcing", 3, 2, WILD), (389_071, 3_442_910, 23)),
         (("hybrid", 3, 3, "Unordered"), (20_080, 49_415, 14)),
         (("hybrid", 3, 4, "Ordered"), (207_751, 533_310, 18)),
     ],
@@ -128,6 +137,7 @@ def test_a_crash_elsewhere(case: Case, counts: tuple[int, int, int]) -> None:
         pytest.param("cykas-refined-queued-uncounted", 3, 5, 0, 9, marks=pytest.mark.slow),
         pytest.param("named-not-passed-on", 4, 4, 0, 7, marks=pytest.mark.slow),
         ("hybrid-views-kept-back", 3, 3, 1, 7),
+        ("announcing-across-gaps", 3, 4, 0, 6),
         pytest.param("cykas-boolean-mode", 3, 5, 0, 12, marks=pytest.mark.slow),
     ],
 )
@@ -178,6 +188,7 @@ def test_the_scan_reading_of_cykas_deadlocks_with_six_messages() -> None:
         ("csps", 3_492),
         ("hybrid-plain", 1_505),
         ("hybrid", 1_872),
+        ("announcing", 31_488),
         ("named", 1_637),
     ],
 )

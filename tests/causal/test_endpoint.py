@@ -107,6 +107,27 @@ def test_no_message_before_its_cause() -> None:
     run(main)
 
 
+def test_what_is_announced_ends_a_secret_without_its_owner() -> None:
+    async def main() -> None:
+        async with team("abc", announces=True) as [(a, wire), (b, back), (c, _)]:
+            wire.hold("b")
+            back.hold("a")  # b acknowledges nothing, so a releases nothing
+            await a.send("b", b"plan B")
+            await a.send("c", b"the plan has changed")
+            assert (await c.receive()).id == 2
+            await c.send("b", b"step 1 of plan B is approved")
+            await rounds()
+            assert [h.dst for h in c.held()] == ["b"]
+            wire.let("b")
+            assert [(await b.receive()).src for _ in range(2)] == ["a", "c"]
+            assert c.secrets() == ()
+            assert a.backlog() == 2
+            back.let("a")
+            await a.flush(timeout_s=5)
+
+    run(main)
+
+
 def test_deliveries_end_when_the_endpoint_closes() -> None:
     async def main() -> None:
         async with team("ab") as [(a, _), (b, _)]:

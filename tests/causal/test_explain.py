@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from causal import Hybrid, Machine, Mf95, PeerDown, Rst91, Unicast
+from causal import Announcing, Hybrid, Machine, Mf95, PeerDown, Rst91, Unicast
 from causal.account import Accounts, accounts
 from causal.explain import bar, main, mermaid, summary, svg
 from messaging.netmodel import NetworkModel
@@ -68,6 +68,13 @@ def test_a_secret_and_what_it_held(tmp_path: Path) -> None:
         "secret_mean": 11.0,
         "latency_mean": (10 + 1 + 11) / 3,
     }
+
+
+def test_a_secret_ends_by_what_others_announce(tmp_path: Path) -> None:
+    book = accounts(read(traced(tmp_path / "t", Announcing, TRIANGLE)))
+    _, eager, held = book.messages.values()
+    # b has a1 at 10, and c hears so from b.
+    assert (eager.told, held.went, held.delivered) == (11.0, 11.0, 12.0)
 
 
 def test_the_traditional_protocol_holds_behind_its_own(tmp_path: Path) -> None:

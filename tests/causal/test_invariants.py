@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from causal import Cykas, Hybrid, HybridPlain, specimens
+from causal import Announcing, Cykas, Hybrid, HybridPlain, specimens
 from causal.history import History
 from causal.invariants import Knowledge, front_holds, hybrid_holds, nothing, observe
 from causal.simulate.walk import Bench
@@ -63,9 +63,9 @@ def test_what_is_delivered_everywhere_is_forgotten(script: list[Any]) -> None:
     assert run(Hybrid, script).knowledge == nothing(TEAM)
 
 
-@given(SCRIPTS)
-def test_the_cursors_of_the_hybrid_hold(script: list[Any]) -> None:
-    run(Hybrid, script, hybrid_holds)
+@given(SCRIPTS, st.sampled_from([Hybrid, Announcing]))
+def test_the_cursors_of_the_hybrid_hold(script: list[Any], build: Any) -> None:
+    run(build, script, hybrid_holds)
 
 
 def test_a_cursor_that_is_off_is_noticed() -> None:

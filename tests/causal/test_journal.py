@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from causal import Hybrid
+from causal import Announcing, Hybrid
 from causal import endpoint as endpoint_module
 from causal.endpoint import Endpoint
 from causal.frames import Delivery
@@ -41,11 +41,12 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     st.lists(
         st.one_of(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), st.integers(0, 30)),
         max_size=60,
-    )
+    ),
+    st.sampled_from([Hybrid, Announcing]),
 )
-def test_a_snapshot_holds_all_of_a_state(script: list[Any]) -> None:
+def test_a_snapshot_holds_all_of_a_state(script: list[Any], build: Any) -> None:
     links = Guarantee.UNORDERED_LOSSY_DUPLICATING
-    bench = Bench({a: Hybrid(a, "abcd", links=links) for a in "abcd"})
+    bench = Bench({a: build(a, "abcd", links=links) for a in "abcd"})
     for event in script:
         if isinstance(event, tuple):
             bench.send(*event, b"payload")
@@ -129,13 +130,15 @@ def test_one_endpoint_one_journal(tmp_path: Path) -> None:
 # The endpoint.
 
 
-def test_a_restarted_endpoint_goes_on_where_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("announces", [False, True])
+def test_a_restarted_endpoint_goes_on_where_it_was(tmp_path: Path, announces: bool) -> None:
     async def main() -> None:
         hub = MemoryHub()
 
         def opened(name: str) -> Endpoint:
             journal = Journal(tmp_path / name)
-            return Endpoint(name, "abc", hub.transport(), journal=journal, resend_after_s=0.02)
+            options: dict[str, Any] = {"resend_after_s": 0.02, "announces": announces}
+            return Endpoint(name, "abc", hub.transport(), journal=journal, **options)
 
         async with opened("a") as a:
             await a.send("b", b"before b was there")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from causal import (
+    Announcing,
     Broadcast,
     Bss91,
     Csps,
@@ -42,8 +43,8 @@ from messaging.process import (
     Timeout,
 )
 
-SECRET_KEEPING = [Cykas, CykasRefined, Csps, HybridPlain, Hybrid, Named]
-WITH_VIEWS = [Mf95, Cykas, CykasRefined, Csps, HybridPlain, Hybrid]
+SECRET_KEEPING = [Cykas, CykasRefined, Csps, HybridPlain, Hybrid, Announcing, Named]
+WITH_VIEWS = [Mf95, Cykas, CykasRefined, Csps, HybridPlain, Hybrid, Announcing]
 UNICAST = [Mf95, *SECRET_KEEPING, Rst91]
 
 Build = Callable[..., Machine[Any]]
@@ -135,7 +136,7 @@ def test_cykas_in_secret_mode_sends_to_nobody_not_even_the_owner() -> None:
     assert {h.secrets for h in held} == {(Secret("a", 2),)}
 
 
-@pytest.mark.parametrize("build", [CykasRefined, HybridPlain, Hybrid, Named])
+@pytest.mark.parametrize("build", [CykasRefined, HybridPlain, Hybrid, Announcing, Named])
 def test_a_secret_does_not_hold_messages_to_its_owner(build: Build) -> None:
     b = bench(build)
     b.play("a>b a>c c<a c>a c>b")
@@ -144,7 +145,7 @@ def test_a_secret_does_not_hold_messages_to_its_owner(build: Build) -> None:
     assert [(s.owner, s.id) for s in held[0].secrets] == [("a", 2)]
 
 
-@pytest.mark.parametrize("build", [CykasRefined, Csps, HybridPlain, Hybrid, Named])
+@pytest.mark.parametrize("build", [CykasRefined, Csps, HybridPlain, Hybrid, Announcing, Named])
 def test_a_secret_holds_only_what_was_sent_after_it(build: Build) -> None:
     b = bench(build)
     # c queues C1 under a's secret, then learns one of d's; a's release lets C1 go.
@@ -167,7 +168,7 @@ def test_csps_is_eager_towards_the_same_destination_and_the_hybrid_is_not() -> N
     }
 
 
-@pytest.mark.parametrize("build", [HybridPlain, Hybrid])
+@pytest.mark.parametrize("build", [HybridPlain, Hybrid, Announcing])
 def test_the_hybrid_counts_queued_messages_when_it_decides_what_is_eager(build: Build) -> None:
     b = bench(build)
     b.play("a>b a>c c<a c>b c>a")  # C1 to b is queued, C2 to a may go

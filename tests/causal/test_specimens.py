@@ -1,7 +1,8 @@
 """Every broken variant is caught by its shortest trace, and the sound one passes the same trace.
 
 Shorthand as in `Bench.play`: `a>b` a sends to b, `b<a` b gets a's oldest message, `a?b` a gets b's
-oldest acknowledgement, `c!a` c gets a's oldest release, `a+` a crashes, `b-a` b hears of it.
+oldest acknowledgement, `c!a` c gets a's oldest release, `c~b` c gets b's oldest announcement, `a+`
+a crashes, `b-a` b hears of it.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from causal import Bss91, Cykas, CykasRefined, Hybrid, HybridPlain, Mf95, Named, Rst91, specimens
+from causal import (
+    Announcing,
+    Bss91,
+    Cykas,
+    CykasRefined,
+    Hybrid,
+    HybridPlain,
+    Mf95,
+    Named,
+    Rst91,
+    specimens,
+)
 from causal.simulate.walk import Bench, Outcome
 from messaging.network import Guarantee
 
@@ -25,6 +37,7 @@ UNSAFE = [
     (specimens.NotPassedOn, Named, "a>b a>c c<a c>d d<c d>b b<d"),
     (specimens.ViewsKeptBack, HybridPlain, "a>b a>c a+ c<a c-a c>b b<c"),
     (specimens.ViewsKeptBack, Hybrid, "a>b a>c a+ c<a c-a c>b b<c"),
+    (specimens.AcrossGaps, Announcing, "a>b a>c a>d d<a c<a d~c d>b b<d"),
     (specimens.OwnEntryRst, Rst91, TRIANGLE),
     (specimens.OwnEntryBss, Bss91, "a* c<a c* b<c"),
 ]
@@ -79,7 +92,7 @@ def test_the_scan_reading_leaves_the_two_queued_messages_behind() -> None:
     assert wrong.missing == ((("a", 2), "c"), (("b", 2), "c"))
 
 
-@pytest.mark.parametrize("build", [Hybrid, HybridPlain, Named, CykasRefined])
+@pytest.mark.parametrize("build", [Hybrid, Announcing, HybridPlain, Named, CykasRefined])
 def test_those_that_bind_secrets_to_messages_pass_the_same_script(
     build: Callable[..., Any],
 ) -> None:
@@ -95,7 +108,7 @@ def test_two_messages_of_a_pair_need_their_chain() -> None:
         return bench.outcome()
 
     assert not overtaken(specimens.Unchained).safe
-    for build in (Hybrid, HybridPlain, Named):
+    for build in (Hybrid, Announcing, HybridPlain, Named):
         assert overtaken(build).safe
         assert overtaken(build).complete
 
@@ -125,6 +138,6 @@ def rounds_until_sent(build: Callable[..., Any], limit: int) -> int | None:
 def test_cykas_starves_and_the_others_do_not() -> None:
     # Tong, Liittschwager and Kuper, arXiv 2603.14690, in our reading: the mode is global.
     assert rounds_until_sent(Cykas, 500) is None
-    for build in (CykasRefined, HybridPlain, Hybrid):
+    for build in (CykasRefined, HybridPlain, Hybrid, Announcing):
         assert rounds_until_sent(build, 500) == 1
     assert rounds_until_sent(Named, 500) == 1

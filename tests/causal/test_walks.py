@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from causal import (
+    Announcing,
     Bss91,
     Csps,
     Cykas,
@@ -26,8 +27,8 @@ from causal.simulate.walk import Bench, Outcome, walk
 from messaging.network import Guarantee
 from messaging.process import Invoke, Timeout
 
-SENDER_SIDE = [Mf95, Cykas, CykasRefined, Csps, HybridPlain, Hybrid, Named]
-WITH_VIEWS = [Mf95, Cykas, CykasRefined, Csps, HybridPlain, Hybrid]
+SENDER_SIDE = [Mf95, Cykas, CykasRefined, Csps, HybridPlain, Hybrid, Announcing, Named]
+WITH_VIEWS = [Mf95, Cykas, CykasRefined, Csps, HybridPlain, Hybrid, Announcing]
 WILD = Guarantee.UNORDERED_LOSSY_DUPLICATING
 
 Build = Callable[..., Any]
@@ -199,6 +200,7 @@ def adversary(builder: Build, guarantee: Guarantee, deaths: int) -> Any:
 
 TestHybridWild = adversary(Hybrid, WILD, 2)
 TestHybridOrdered = adversary(Hybrid, Guarantee.ORDERED, 1)
+TestAnnouncingWild = adversary(Announcing, WILD, 2)
 TestHybridUnordered = adversary(Hybrid, Guarantee.UNORDERED, 1)
 TestCykasWild = adversary(Cykas, WILD, 1)
 TestRefinedWild = adversary(CykasRefined, WILD, 1)

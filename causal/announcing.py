@@ -1,0 +1,115 @@
+"""The hybrid for small teams: every delivery is announced to everybody, so secrets last less.
+
+A secret of the hybrid ends by a release, three one-way delays after the message that it protects
+was sent: recipient to owner, owner to keeper.  Here the recipient tells the keepers as well.  Ids
+count all messages of their sender, so whoever has heard of every id before a secret's knows what
+its owner would say.  Metadata on messages stays constant; the price is a packet to each other
+process for each message, so work an event grows with the team.
+
+Announcements are true for ever, and none is needed: one that was lost, or was never made because
+its process crashed or the message went to its own sender, leaves a gap that the next release
+closes.  An owner whose message is not eager closes it, too: nothing older is undelivered then,
+except to us.
+
+Source: the idea is that of message stability (Birman, Schiper and Stephenson, "Lightweight Causal
+and Atomic Group Multicast", 1991, section 5); its use to end secrets is ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from causal.hybrid import Commands, Hybrid
+from causal.hybrid_state import FRESH, Link, State
+from causal.messages import Data, Delivered, ForgedPacket
+from messaging.process import Address, Deliver, Send, Step, Time
+
+AHEAD_MAX = 64
+"""Ids behind a gap that are remembered; what is announced beyond waits for a release."""
+
+
+class Announcing(Hybrid):
+    """Constant metadata, eager starts, and n - 1 packets that say of a message that it is in."""
+
+    name = "announcing"
+
+    def data(
+        self,
+        state: State,
+        src: Address,
+        party: int,
+        link: Link,
+        packet: Data[Any],
+        commands: Commands,
+        now: Time,
+    ) -> Step[State]:
+        """As the hybrid; then tell the others, and what this tells about the sender's secrets."""
+        step = super().data(state, src, party, link, packet, commands, now)
+        ids = [c.message.id for c in step.commands if type(c) is Deliver]
+        if not ids:
+            return step
+        state = step.state
+        more: Commands = [
+            Send(peer, Delivered(src, id, state.gone))
+            for id in ids
+            for peer in self.team
+            if peer not in (self.me, src) and peer not in state.gone
+        ]
+        link = state.links.get(party) or FRESH
+        if not packet.eager:
+            link = closed(link, packet.id)
+        for id in ids:
+            link = marked(link, id)
+        state = self.learnt(state, party, link, more)
+        return Step(state, (*step.commands, *more), step.action)
+
+    def released(self, link: Link, id: int) -> Link:
+        """With the messages released that follow `id` without a gap, too."""
+        return closed(link, id)
+
+    def heard(
+        self, state: State, src: Address, packet: Delivered, commands: Commands, now: Time
+    ) -> Step[State]:
+        """Take note; forget the secrets that nothing undelivered precedes any more."""
+        party = self.place.get(packet.owner)
+        if party is None or packet.owner in (self.me, src) or packet.id < 1:
+            raise ForgedPacket(f"{src!r} announces {packet.id} of {packet.owner!r}")
+        if packet.owner in state.gone:
+            return self.timed(state, commands, "Fence", now)
+        before = state.links.get(party) or FRESH
+        link = marked(before, packet.id)
+        if link is before:
+            return self.timed(state, commands, "Duplicate", now)
+        state = self.learnt(state, party, link, commands)
+        return self.timed(state, commands, "ReceiveDelivered", now)
+
+    def learnt(self, state: State, party: int, link: Link, commands: Commands) -> State:
+        """With that link, and what waited for its secrets on the wire."""
+        before = state.links.get(party) or FRESH
+        links = state.links.put(party, link)
+        if link.told == before.told:
+            return replace(state, links=links)
+        return self.free(state, state.own, state.kept, links, commands)
+
+
+def marked(link: Link, id: int) -> Link:
+    """With message `id` known to be delivered; `link` itself where that is no news."""
+    first = link.told or 1
+    if not first <= id < first + AHEAD_MAX or link.heard >> (id - first) & 1:
+        return link
+    link = replace(link, heard=link.heard | 1 << (id - first))
+    return closed(link, id) if id == first else link
+
+
+def closed(link: Link, id: int) -> Link:
+    """With all messages before `id` known to be delivered, and those that follow without a gap."""
+    first = link.told or 1
+    if id < first:
+        return link
+    heard = link.heard >> (id - first)
+    while heard & 1:
+        heard >>= 1
+        id += 1
+    return replace(link, told=id, heard=heard)
