@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from causal import Hybrid, HybridPlain, Machine, Rst91, Unicast
+from causal import Announcing, Hybrid, HybridPlain, Machine, Rst91, Unicast
 from causal.messages import Ack, Data, Release
 from messaging.network import Guarantee
 from messaging.process import Event, Invoke, Receive, Send
@@ -150,6 +150,8 @@ def main(
     queues = {q: queue_us(Hybrid, q, max(1, 10_000 // q)) for q in (10, 100, 1_000, 10_000)}
     beside = {
         "hybrid-plain, 300 queued": queue_us(HybridPlain, 300, 1),
+        "announcing, n=10": traffic_us(Announcing, 10, min(messages, 5_000)),
+        "announcing, n=100": traffic_us(Announcing, 100, min(messages, 1_000)),
         "rst91, n=10": traffic_us(Rst91, 10, min(messages, 5_000)),
     }
     records = [

@@ -1,12 +1,13 @@
-"""The best that waiting at the sender can do: a yardstick, not a protocol to use.
+"""The most that a sender who waits can know: a yardstick, not a protocol to use.
 
-Every message carries all that its sender knows (the matrix of Raynal, Schiper and Toueg 1991), and
-every delivery is announced by its recipient to everybody at once.  A message leaves when all
-earlier messages to the same process *are known to be delivered*: RST91's own condition, asked by
-the sender before the message leaves and not by the recipient when it has arrived.  A protocol that
-delivers what arrives cannot know more, nor earlier except by luck, so what it takes longer is the
-price of what it does not carry.  Announcements stand in the way of messages on links that keep
-order: look at links that do not.
+Every message carries all that its sender knows: the matrix of Raynal, Schiper and Toueg 1991, of
+messages sent, and another of messages delivered.  Every delivery is announced by its recipient to
+everybody at once, with all that it knows.  A message leaves when all earlier messages to the same
+process *are known to be delivered*: RST91's own condition, asked by the sender before the message
+leaves and not by the recipient when it has arrived.  So no message could have left earlier, given
+what was delivered before it.  It is no bound on the mean: what arrives early is in the past of
+more, which wait for it.  Announcements stand in the way of messages on links that keep order: look
+at links that do not.
 """
 
 from __future__ import annotations
@@ -23,9 +24,15 @@ from messaging.process import Address, Command, Respond, Send, Step, Time, Value
 
 
 class Announced(Value, frozen=True, gc=False, tag=True):
-    """How many messages of each process its sender has delivered."""
+    """Which messages its sender knows to be delivered."""
 
-    delivered: tuple[int, ...]
+    known: Matrix
+
+
+class KnownData(MatrixData[Any], frozen=True, gc=False, tag=True):
+    """As `MatrixData`, and which messages its sender knows to be delivered."""
+
+    known: Matrix
 
 
 class State(Value, frozen=True, gc=False, tag=True):
@@ -61,24 +68,20 @@ class Informed(Machine[State]):
         return self.pump(state, answers, step.action)
 
     def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+        known = joined(state.known, packet.known)
         if type(packet) is Announced:
-            known = self.learnt(state.known, src, packet.delivered)
             return self.pump(replace(state, known=known), [], "ReceiveAnnounced")
-        step = self.inner.receive(state.rst, src, packet, now)
-        delivered = step.state.delivered
+        # Its sender had delivered whatever it knew to be addressed to it.
+        i = self.place[src]
+        known = in_column(known, i, [row[i] for row in packet.sent])
+        data = MatrixData(packet.id, packet.sent, packet.payload)
+        step = self.inner.receive(state.rst, src, data, now)
+        known = in_column(known, self.place[self.me], step.state.delivered)
         commands = list(step.commands)
-        if delivered != state.rst.delivered:
+        if step.state.delivered != state.rst.delivered:
             others = [peer for peer in self.team if peer != self.me]
-            commands += [Send(peer, Announced(delivered)) for peer in others]
-        return Step(replace(state, rst=step.state), tuple(commands), step.action)
-
-    def learnt(self, known: Matrix, peer: Address, delivered: tuple[int, ...]) -> Matrix:
-        """`known` after `peer` has said what it has delivered."""
-        j = self.place[peer]
-        return tuple(
-            (*row[:j], max(row[j], count), *row[j + 1 :])
-            for row, count in zip(known, delivered, strict=True)
-        )
+            commands += [Send(peer, Announced(known)) for peer in others]
+        return self.pump(replace(state, rst=step.state, known=known), commands, step.action)
 
     def pump(self, state: State, commands: list[Command[Any, Any]], action: str) -> Step[State]:
         """Let out what depends on nothing that may still be on its way."""
@@ -86,10 +89,24 @@ class Informed(Machine[State]):
         for dst, packet in state.queue:
             j = self.place[dst]
             if all(state.known[k][j] >= row[j] for k, row in enumerate(packet.sent) if k != me):
-                commands.append(Send(dst, packet))
+                data = KnownData(packet.id, packet.sent, packet.payload, state.known)
+                commands.append(Send(dst, data))
             else:
                 kept.append((dst, packet))
         return Step(replace(state, queue=tuple(kept)), tuple(commands), action)
 
     def idle(self, state: State) -> bool:
         return not state.queue and self.inner.idle(state.rst)
+
+
+def joined(mine: Matrix, theirs: Matrix) -> Matrix:
+    """What either knows."""
+    return tuple(tuple(map(max, a, b)) for a, b in zip(mine, theirs, strict=True))
+
+
+def in_column(known: Matrix, j: int, counts: Any) -> Matrix:
+    """`known` where the process at place `j` has delivered `counts`, one of each sender."""
+    return tuple(
+        (*row[:j], max(row[j], count), *row[j + 1 :])
+        for row, count in zip(known, counts, strict=True)
+    )

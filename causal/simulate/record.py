@@ -16,7 +16,7 @@ from causal.messages import Data, MatrixData, NamedData, VectorData
 from causal.mf95 import Mf95
 from causal.named import Named
 from causal.rst91 import Rst91
-from causal.simulate.informed import Informed
+from causal.simulate.informed import Informed, KnownData
 from messaging.errors import CallerError
 
 Builder = Callable[..., Machine[Any]]
@@ -77,6 +77,8 @@ def metadata_bytes(machine: Machine[Any], packet: Any) -> int:
         return 8 + chain + 8 * len(packet.avoid)
     if kind is MatrixData:
         return 8 * len(packet.sent) ** 2
+    if kind is KnownData:
+        return 2 * 8 * len(packet.sent) ** 2
     if kind is VectorData:
         return 8 * len(packet.clock)
     return 0
