@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import msgspec
 import pytest
 
@@ -67,8 +69,17 @@ def test_causal_delivery_keeps_it(protocol, links):
     assert set(found.values()) == {Verdict.HOLDS}
 
 
-@pytest.mark.parametrize("links", ["Ordered", "Unordered"])
-@pytest.mark.parametrize("protocol", CAUSAL)
+# What is announced and overtaken makes states by the hundred thousand.
+MANY = ("announcing", "Unordered")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "links"),
+    [
+        pytest.param(*case, marks=pytest.mark.slow if case == MANY else ())
+        for case in product(CAUSAL, ["Ordered", "Unordered"])
+    ],
+)
 def test_a_third_agent_may_pass_the_word_on(protocol, links):
     found = verdicts(check(joined(protocol, links, relay=True)))
     del found[EARLY]
