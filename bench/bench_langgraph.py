@@ -72,8 +72,16 @@ def overheads(value: dict[str, Any]) -> None:
     def get(from_: BaseStore) -> Work:
         return lambda: from_.get(NS, "k")
 
+    def aget(from_: BaseStore) -> Work:
+        def work() -> None:
+            with suppress(StopIteration):  # what is answered at once needs no event loop
+                from_.aget(NS, "k").send(None)
+
+        return work
+
     rows: dict[str, tuple[Work, Work, Work]] = {
         "get": (get(plain), get(writer), lambda: agent.read("k")),
+        "aget": (aget(plain), aget(writer), lambda: agent.read("k")),
         "put": (put(plain), put(writer), lambda: agent.write("k", content)),
         "1 put, 4 gets": (
             shared(put(plain), [get(plain)] * 4),

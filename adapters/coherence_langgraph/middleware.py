@@ -43,8 +43,7 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _closed(self, request: Any) -> tuple[Any, set[str]]:
         held = in_context(request.messages, self._workspace.identity).values()
-        news = notice(self._workspace, held)
-        added = [HumanMessage(news)] if news else []
+        added = [HumanMessage(news)] if (news := notice(self._workspace, held)) else []
         return request.override(messages=[*request.messages, *added]), set(map(str, held))
 
 

@@ -8,7 +8,7 @@ import asyncio
 import copy
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.config import get_stream_writer
@@ -19,7 +19,7 @@ from langgraph.store.memory import InMemoryStore
 from coherence import BadArgument, Ref, View, Workspace
 from coherence.context.desk import Desk
 from coherence.context.frameworks import FrameworkMissing
-from coherence.context.items import Items, PassOn, Place
+from coherence.context.items import Items, Labels, PassOn, Place
 from coherence.context.reader import OnConflict, Reader
 from coherence.context.values import decoded, item_of, name_of
 
@@ -43,6 +43,9 @@ class CoherentItem(base.Item):
     def ref(self) -> str:
         """The version, such as ``proj/plan.md@3``: for `ArtifactRefs`, `resolve` and tools."""
         return str(self._ref)
+
+
+Found: TypeAlias = CoherentItem | None
 
 
 class CoherentStore(base.BaseStore):
@@ -96,30 +99,34 @@ class CoherentStore(base.BaseStore):
 
         Raises `UnknownArtifact`, `UnknownVersion`, `BadRef`.
         """
-        wanted = Ref.parse(ref)
-        return CoherentItem(self._who().get_version(wanted), item_of(wanted.name), self.items)
+        wanted, who = Ref.parse(ref), self._bound or self._who()
+        return CoherentItem(who.get_version(wanted), item_of(wanted.name), self.items)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """As the stores of LangGraph do: a batch reads first, in order, and then writes."""
-        who, ops = self._who(), list(ops)
+        who, ops = self._bound or self._who(), list(ops)
         with who.desk.turn:
             results = [None if isinstance(op, PutOp) else self._look(who, op) for op in ops]
             for op in ops:
                 if isinstance(op, PutOp):
-                    name = _name(op.namespace, op.key)
-                    self.items.put(who, name, op.value, self._pass_on(op))
+                    self.items.put(who, _name(*op[:2]), op.value, self._pass_on(op))
         return results
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         # A write may have to wait its turn, and the wrapped store for its disk: not in the loop.
         return await asyncio.to_thread(self.batch, list(ops))
 
-    def get(
-        self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None
-    ) -> base.Item | None:
+    def get(self, namespace: Labels, key: str, *, refresh_ttl: bool | None = None) -> Found:
         return self._get(self._bound or self._who(), (namespace, key), refresh_ttl)
 
-    def _get(self, who: Reader, place: Place, refresh: bool | None = None) -> CoherentItem | None:
+    async def aget(self, namespace: Labels, key: str, *, refresh_ttl: bool | None = None) -> Found:
+        # A copy of the task's own needs neither.
+        who, name = self._bound or self.items.known(_running().get(_TASK)), _name(namespace, key)
+        if who is not None and not self.supports_ttl and (view := who.at_once(name)) is not None:
+            return CoherentItem(view, (namespace, key), self.items)
+        return await asyncio.to_thread(self.get, namespace, key, refresh_ttl=refresh_ttl)
+
+    def _get(self, who: Reader, place: Place, refresh: bool | None = None) -> Found:
         name = _name(*place)
         view = who.get(name)
         if self.inner is not None and (view is None or self.supports_ttl):
@@ -128,9 +135,8 @@ class CoherentStore(base.BaseStore):
         return CoherentItem(view, place, self.items) if view is not None else None
 
     def _pass_on(self, op: PutOp) -> PassOn | None:
-        if (inner := self.inner) is not None:
-            return lambda value: inner.batch([op._replace(value=value)])
-        return None
+        inner = self.inner
+        return None if inner is None else lambda value: inner.batch([op._replace(value=value)])
 
     def published(self, ref: Ref, text: str) -> None:
         """Say that `text` was published past the store, so that a wrapped store has it too."""
@@ -153,10 +159,7 @@ class CoherentStore(base.BaseStore):
         return mirror
 
     def _who(self) -> Reader:
-        if self._bound is not None:
-            return self._bound
-        config: Any = var_child_runnable_config.get(None) or {}
-        given = config.get("configurable", {})
+        given = _running()
         if (task := given.get(_TASK)) is not None:
             return self.items.reader(task, lambda: Reader(self.desk(), get_stream_writer()))
         if any(key.startswith("__pregel") for key in given):  # else no put would compare
@@ -168,11 +171,16 @@ class CoherentStore(base.BaseStore):
 
         It has the name that ``create_agent`` gave it, else the path of nodes, less the last `up`.
         """
-        metadata = (var_child_runnable_config.get(None) or {}).get("metadata", {})
+        metadata = _running("metadata")
         path = metadata.get("langgraph_checkpoint_ns", "").split("|")
         nodes = [node.split(":")[0] for node in path if node and not node.isdigit()]
         named = metadata.get("lc_agent_name")
         return self.items.desk_of([named] if named else nodes[: len(nodes) - up] or ["outside"])
+
+
+def _running(part: str = "configurable") -> dict[str, Any]:
+    """What LangGraph says of the running task, nothing outside a graph."""
+    return (var_child_runnable_config.get(None) or {}).get(part, {})  # type: ignore[return-value]
 
 
 @lru_cache(maxsize=65_536)

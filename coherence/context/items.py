@@ -23,7 +23,9 @@ from coherence.workspace.conflict import Conflict
 from coherence.workspace.view import View
 from coherence.workspace.workspace import Workspace
 
-Place: TypeAlias = tuple[tuple[str, ...], str]
+Labels: TypeAlias = tuple[str, ...]
+
+Place: TypeAlias = tuple[Labels, str]
 """The labels that an item is under, and its key."""
 
 Value: TypeAlias = Mapping[str, Any]
@@ -62,6 +64,10 @@ class Items:
         """The desk of whom the framework knows by `path`, in this process."""
         return self.desk("/".join(map(quoted, path)) + self._suffix)
 
+    def known(self, task: Hashable) -> Reader | None:
+        """What `task` has read, where it has asked before."""
+        return self._readers.get(task) if task is not None else None
+
     def reader(self, task: Hashable, made: Callable[[], Reader]) -> Reader:
         """What `task` has read, for as long as somebody else keeps it."""
         if (there := self._readers.get(task)) is None:
@@ -85,7 +91,7 @@ class Items:
                 return view
         return who.get(name)
 
-    def values(self, desk: Desk, labels: tuple[str, ...] = ()) -> Iterator[tuple[Place, Value]]:
+    def values(self, desk: Desk, labels: Labels = ()) -> Iterator[tuple[Place, Value]]:
         """Every item of the workspace under `labels`, unnoticed: no task has read it then."""
         unseen = Reader(desk)
         for name in self.workspace.names("".join(quoted(label) + "/" for label in labels)):

@@ -56,10 +56,23 @@ class Reader:
             except UnknownArtifact:
                 self.bases[name] = 0
                 return None
-            self.bases[name] = view.ref.version
-            if self.tell is not None:  # a hit is worth the guard
-                self._note("hit" if view.served is Served.HIT else "fill", view.ref)
-            return view
+            return self._took(name, view)
+
+    def at_once(self, name: str) -> View | None:
+        """As `get`, for event loops; None where that would ask the store, or wait for a thread."""
+        if not self._turn.acquire(blocking=False):
+            return None
+        try:
+            view = self._agent._hit(name)
+            return None if view is None else self._took(name, view)
+        finally:
+            self._turn.release()
+
+    def _took(self, name: str, view: View) -> View:
+        self.bases[name] = view.ref.version
+        if self.tell is not None:  # a hit is worth the guard
+            self._note("hit" if view.served is Served.HIT else "fill", view.ref)
+        return view
 
     def get_version(self, ref: Ref) -> View:
         """The version that `ref` names.  Raises `UnknownArtifact`, `UnknownVersion`."""

@@ -1,5 +1,7 @@
 """What tasks have read, what their puts compare with, and a store beside that knows no versions."""
 
+import threading
+
 import pytest
 
 from coherence import BadArgument, Conflict, InvalidContent, Retention, UnknownVersion, Workspace
@@ -134,6 +136,52 @@ def test_events_say_how_each_call_went(task):
         ("publish", "k@3"),
     ]
     assert {each["agent"] for each in told} == {"me"}
+
+
+def test_a_copy_is_served_at_once_and_nothing_else_is(task):
+    told = []
+    me, other = task("me", told.append), task("other")
+    assert me.at_once("k") is None
+    other.put("k", "1", "raise")
+    assert me.at_once("k") is None
+    me.get("k")
+    assert me.at_once("k").content == "1"
+    assert [each["coherence"] for each in told] == ["fill", "hit"]
+    other.put("k", "2", "overwrite")
+    assert me.at_once("k") is None
+    with pytest.raises(Conflict):  # derived from what it was served
+        me.put("k", "3", "raise")
+
+
+def test_what_is_served_at_once_is_what_a_put_derives_from(task):
+    me, again = task("me"), task("me")
+    task("other").put("k", "1", "raise")
+    me.get("k")
+    assert again.at_once("k").ref.version == 1
+    task("other").put("k", "2", "overwrite")
+    with pytest.raises(Conflict):
+        again.put("k", "3", "raise")
+
+
+def test_nobody_waits_for_another_thread_to_be_served_at_once(task):
+    me = task("me")
+    me.put("k", "1", "raise")
+    held, done = threading.Event(), threading.Event()
+
+    def holds():
+        with me.desk.turn:
+            held.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=holds)
+    thread.start()
+    try:
+        assert held.wait(30)
+        assert me.at_once("k") is None
+    finally:
+        done.set()
+        thread.join()
+    assert me.at_once("k").content == "1"
 
 
 # Beside a store.
