@@ -202,4 +202,4 @@ def test_figures(tmp_path: Path) -> None:
 def test_everything_reproduces() -> None:
     done = RUN.invoke(app, ["reproduce", "--json"])
     assert done.exit_code == 0
-    assert len(json.loads(done.stdout)) == 1_423
+    assert len(json.loads(done.stdout)) == 1_628
