@@ -16,8 +16,6 @@ WILD = "UnorderedLossyDuplicating"
 #: (protocol, processes, sends, links): distinct states, transitions, longest shortest path.
 FAST = {
     ("mf95", 3, 4, "Ordered"): (2_676, 6_951, 12),
-    ("cykas", 3, 4, "Ordered"): (6_649, 17_630, 14),
-    ("csps", 3, 4, "Ordered"): (10_433, 27_204, 13),
     ("hybrid", 3, 4, "Ordered"): (9_466, 23_937, 15),
     ("announcing", 3, 3, "Ordered"): (4_217, 11_451, 14),
     ("announcing", 3, 3, "Unordered"): (5_475, 17_340, 13),
@@ -25,11 +23,13 @@ FAST = {
     ("bss91", 3, 4, "Ordered"): (5_474, 16_645, 12),
     # Messages may be lost, late, repeated and overtaken, and the timer may ring at any moment.
     ("hybrid", 3, 2, WILD): (2_027, 12_285, 15),
-    ("announcing", 3, 2, WILD): (18_959, 147_909, 18),
     ("cykas", 3, 2, WILD): (1_617, 9_605, 14),
     ("csps", 3, 2, WILD): (2_283, 14_349, 14),
 }
 SLOW = {
+    ("announcing", 3, 2, WILD): (18_959, 147_909, 18),
+    ("cykas", 3, 4, "Ordered"): (6_649, 17_630, 14),
+    ("csps", 3, 4, "Ordered"): (10_433, 27_204, 13),
     ("hybrid", 3, 3, WILD): (271_563, 2_657_333, 24),
     ("cykas", 3, 3, WILD): (144_861, 1_391_297, 22),
     ("mf95", 3, 3, WILD): (26_803, 197_857, 18),
@@ -101,7 +101,11 @@ def test_counts_equal_those_of_an_independent_prototype(case: Case, distinct: in
 
 
 @pytest.mark.parametrize(
-    ("protocol", "counts"), [("hybrid", (15_603, 36_302, 14)), ("cykas", (13_290, 31_248, 13))]
+    ("protocol", "counts"),
+    [
+        ("hybrid", (15_603, 36_302, 14)),
+        pytest.param("cykas", (13_290, 31_248, 13), marks=pytest.mark.slow),
+    ],
 )
 def test_a_crash_leaves_nobody_mute_or_out_of_order(
     protocol: str, counts: tuple[int, int, int]

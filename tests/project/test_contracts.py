@@ -114,15 +114,14 @@ def test_every_contract_is_broken_once():
     assert broken == {contract["id"] for contract in LINTER["contracts"]}
 
 
-@pytest.mark.parametrize(
-    ("_contract", "file", "line", "report"), VIOLATIONS.values(), ids=VIOLATIONS.keys()
-)
-def test_a_violation_is_named(tree, _contract, file, line, report):
-    with (tree / file).open("a", encoding="utf-8") as module:
-        module.write(f"\n{line}\n")
+def test_every_violation_is_named(tree):
+    for _, file, line, _ in VIOLATIONS.values():
+        with (tree / file).open("a", encoding="utf-8") as module:
+            module.write(f"\n{line}\n")
     broken = lint(tree)
     assert broken.returncode == 1, broken.stdout + broken.stderr
-    assert report in " ".join(broken.stdout.split())
+    said = " ".join(broken.stdout.split())
+    assert [what for what, (*_, report) in VIOLATIONS.items() if report not in said] == []
 
 
 @pytest.mark.parametrize("package", [p for p in LINTER["root_packages"] if folder(p) == p])

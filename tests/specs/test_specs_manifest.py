@@ -22,24 +22,25 @@ def facts(result):
     )
 
 
-@pytest.mark.parametrize("case", FAST, ids=str)
+# Larger cases are left to the slow tests, and the slow engine's to them sooner.
+LARGE, SMALL = 10_000, 2_500
+
+
+def up_to(most, cases):
+    """The cases, those of more than `most` transitions marked slow."""
+    return [
+        pytest.param(case, marks=() if (case.generated or 0) <= most else pytest.mark.slow)
+        for case in cases
+    ]
+
+
+@pytest.mark.parametrize("case", up_to(LARGE, FAST), ids=str)
 def test_pinned(case):
     result = check(make(case))
     assert case.differences(result) == []
 
 
-# The reference engine is the slow one: larger cases are left to the slow tests.
-SMALL = 2_500
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, marks=() if (case.generated or 0) <= SMALL else pytest.mark.slow)
-        for case in FAST
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("case", up_to(SMALL, FAST), ids=str)
 def test_engines_agree(case):
     if not isinstance(make(case), Composite):
         pytest.skip("a plain model has one engine")
@@ -56,11 +57,7 @@ def test_orbits(case):
 
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(case, marks=() if (case.generated or 0) <= SMALL else pytest.mark.slow)
-        for case in catalogue.cases()
-        if case.por and case.time != "slow"
-    ],
+    up_to(SMALL, [case for case in catalogue.cases() if case.por and case.time != "slow"]),
     ids=str,
 )
 def test_partial_order_reduction(case):

@@ -87,12 +87,13 @@ def play(rooms, **settings):
 @pytest.mark.parametrize(
     "policy",
     [
-        Lazy(grant_lease=5.0),
-        Eager(grant_lease=5.0),
-        AccessCount(grant_lease=5.0, max_accesses=1),
-        None,
+        pytest.param(None, id="room"),
+        pytest.param(Lazy(grant_lease=5.0), id="lazy", marks=pytest.mark.slow),
+        pytest.param(Eager(grant_lease=5.0), id="eager"),
+        pytest.param(
+            AccessCount(grant_lease=5.0, max_accesses=1), id="count", marks=pytest.mark.slow
+        ),
     ],
-    ids=["lazy", "eager", "count", "room"],
 )
 def test_a_real_run_is_a_run_of_the_protocol(rooms, recorder, policy, capsys):
     settings = {"recorder": recorder, **({"policy": policy} if policy else {})}

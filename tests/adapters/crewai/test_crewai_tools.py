@@ -220,6 +220,7 @@ def test_tools_live_on_through_copies_of_a_crew(team, planner):
     assert all(isinstance(tool, ArtifactTool) for tool in kept)
 
 
+@pytest.mark.slow
 def test_it_loads_no_other_framework():
     program = "import coherence_crewai, sys; print(*sys.modules)"
     loaded = subprocess.run(
