@@ -11,8 +11,8 @@ its process crashed or the message went to its own sender, leaves a gap that the
 closes.  An owner whose message is not eager closes it, too: nothing older is undelivered then,
 except to us.
 
-Source: the idea is that of message stability (Birman, Schiper and Stephenson, "Lightweight Causal
-and Atomic Group Multicast", 1991, section 5); its use to end secrets is ours.
+Source: ours.  That a message is everywhere is long known as its stability (Birman, Schiper and
+Stephenson, "Lightweight Causal and Atomic Group Multicast", 1991); that it ends secrets is new here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ AHEAD_MAX = 64
 
 
 class Announcing(Hybrid):
-    """Constant metadata, eager starts, and n - 1 packets that say of a message that it is in."""
+    """Constant metadata, eager starts, and n - 2 packets that say of a message that it is in."""
 
     name = "announcing"
 
