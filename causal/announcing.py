@@ -11,8 +11,8 @@ its process crashed or the message went to its own sender, leaves a gap that the
 closes.  An owner whose message is not eager closes it, too: nothing older is undelivered then,
 except to us.
 
-Source: ours.  That a message is everywhere is long known as its stability (Birman, Schiper and
-Stephenson, "Lightweight Causal and Atomic Group Multicast", 1991); that it ends secrets is new here.
+Source: that a message is everywhere is long known as its stability (Birman, Schiper and
+Stephenson, "Lightweight Causal and Atomic Group Multicast", 1991); that it ends secrets is ours.
 """
 
 from __future__ import annotations
