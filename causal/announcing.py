@@ -26,8 +26,9 @@ from causal.hybrid_state import FRESH, Link, State
 from causal.messages import Data, Delivered, ForgedPacket
 from messaging.process import Address, Deliver, Send, Step, Time
 
-AHEAD_MAX = 64
-"""Ids behind a gap that are remembered; what is announced beyond waits for a release."""
+AHEAD_MAX = 1_024
+"""Ids behind a gap that are remembered, by a bit each: as many as an endpoint may have undelivered
+by default.  What is announced beyond waits for a release."""
 
 
 class Announcing(Hybrid):

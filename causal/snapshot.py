@@ -33,7 +33,7 @@ class Counts(Value, frozen=True, gc=False, tag=True, array_like=True):
     got: int
     told: int
     filed: tuple[Data[bytes], ...]
-    heard: int = 0
+    heard: bytes = b""
 
 
 class Snapshot(Value, frozen=True, gc=False, tag=True, array_like=True):
@@ -65,7 +65,7 @@ def taken(state: State) -> Snapshot:
                 link.got,
                 link.told,
                 tuple(packet for _, packet in link.filed.items()),
-                link.heard,
+                link.heard.to_bytes((link.heard.bit_length() + 7) // 8),
             )
             for party, link in state.links.items()
         ),
@@ -82,7 +82,8 @@ def restored(snapshot: Snapshot) -> State:
         filed: Window[Data[Any]] = Window()
         for packet in c.filed:
             filed = filed.put(packet.prev, packet)
-        links = links.put(c.party, Link(c.out, c.acked, c.let, c.got, c.told, filed, c.heard))
+        heard = int.from_bytes(c.heard)
+        links = links.put(c.party, Link(c.out, c.acked, c.let, c.got, c.told, filed, heard))
     return State(
         own=_front(snapshot.own, snapshot.own_at),
         kept=_front(snapshot.kept, snapshot.kept_at),

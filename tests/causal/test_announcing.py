@@ -2,16 +2,18 @@
 
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from causal import Announcing, ForgedPacket, Hybrid, PeerDown
 from causal.announcing import AHEAD_MAX, closed, marked
-from causal.hybrid_state import FRESH, Link
+from causal.hybrid_state import FRESH, Link, State
 from causal.messages import Delivered, Release
 from causal.simulate import loads
 from causal.simulate.walk import Bench
+from causal.snapshot import Snapshot, restored, taken
 from messaging.process import Invoke, Receive
 
 
@@ -98,6 +100,14 @@ def test_what_is_remembered_is_bounded() -> None:
         link = marked(link, id)
     assert (link.told, link.heard.bit_length()) == (0, AHEAD_MAX)
     assert closed(link, 5_000) == Link(told=5_000)
+
+
+def test_a_snapshot_takes_all_that_is_remembered() -> None:
+    link = FRESH
+    for id in range(2, AHEAD_MAX + 1, 3):
+        link = marked(link, id)
+    state = State(links=State().links.put(0, link))
+    assert restored(msgspec.json.decode(msgspec.json.encode(taken(state)), type=Snapshot)) == state
 
 
 @pytest.mark.parametrize(
