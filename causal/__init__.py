@@ -5,7 +5,7 @@ Layout, each line importing only from lines above it and from :mod:`messaging`:
 * `messages`, `machine`: requests, packets, refusals; the one interface of all protocols
 * `sender_side`, then `mf95`, `cykas`, `csps`, `hybrid_plain`, `named`: secrets, stated plainly
 * `window`, `front`, `hybrid_state`, then `hybrid`: the default, in constant work an event
-* `announcing`: the hybrid for small teams, whose secrets last two thirds as long
+* `announcing`: the hybrid for small teams, whose secrets end a one-way delay sooner
 * `rst91`, `bss91`: the classical receiver-side baselines
 * `member`: what a driver of `bss91` needs beside it; `handling` is one, for tasks of an event loop
 * `specimens`: variants that are wrong in one way each, for checks to catch

@@ -24,6 +24,9 @@ class Line(Protocol):
     def process(self) -> str: ...
 
     @property
+    def action(self) -> str: ...
+
+    @property
     def event(self) -> dict[str, Any]: ...
 
     @property
@@ -115,11 +118,9 @@ def accounts(lines: Iterable[Line]) -> Accounts:
                 found.arrived = line.time if found.arrived is None else found.arrived
             if kind == "Release":
                 told[here, src] = max(told[here, src], int(content["id"]))
-                for name in {s for s in secrets[here] if s[0] == src and s[1] <= content["id"]}:
-                    secrets[here].discard(name)
-                    if name in book.messages:
-                        book.messages[name].told = line.time
-            if kind == "Delivered":
+                released = {s for s in secrets[here] if s[0] == src and s[1] <= content["id"]}
+                _end(book, line, secrets[here], released)
+            if line.action == "ReceiveDelivered":  # a process that does not announce ignores it
                 heard[here].add((str(content["owner"]), int(content["id"])))
         if kind == "PeerDown":
             secrets[here] = {s for s in secrets[here] if s[0] != content["peer"]}
@@ -128,17 +129,25 @@ def accounts(lines: Iterable[Line]) -> Accounts:
         for command in line.commands:
             _command(book, line, command, secrets[here], told)
         if heard[here]:
-            _conclude(book, line, secrets[here], heard[here])
+            _end(book, line, secrets[here], _concluded(book, here, secrets[here], heard[here]))
     return book
 
 
-def _conclude(book: Accounts, line: Line, secrets: set[Name], heard: set[Name]) -> None:
-    """End the secrets that nothing undelivered precedes, as the process was told by others."""
-    for owner, id in tuple(secrets):
-        before = [m for m in book if m.src == owner and m.id < id and m.dst != line.process]
-        if all((m.src, m.id) in heard for m in before):
-            secrets.discard((owner, id))
-            book.messages[owner, id].told = line.time
+def _end(book: Accounts, line: Line, secrets: set[Name], ended: set[Name]) -> None:
+    secrets -= ended
+    for name in ended & book.messages.keys():
+        book.messages[name].told = line.time
+
+
+def _concluded(book: Accounts, here: str, secrets: set[Name], heard: set[Name]) -> set[Name]:
+    """The secrets that nothing undelivered precedes, as the process was told by others."""
+    return {
+        (owner, id)
+        for owner, id in secrets
+        if all(
+            (owner, m.id) in heard for m in book if m.src == owner and m.id < id and m.dst != here
+        )
+    }
 
 
 def _open(book: Accounts, line: Line, request: dict[str, Any], secrets: set[Name]) -> None:

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from causal.hybrid import Commands, Hybrid
 from causal.hybrid_state import FRESH, Link, State
-from causal.messages import Data, Delivered, ForgedPacket
+from causal.messages import Delivered, ForgedPacket
 from messaging.process import Address, Deliver, Send, Step, Time
 
 AHEAD_MAX = 1_024
@@ -36,22 +36,13 @@ class Announcing(Hybrid):
 
     name = "announcing"
 
-    def data(
-        self,
-        state: State,
-        src: Address,
-        party: int,
-        link: Link,
-        packet: Data[Any],
-        commands: Commands,
-        now: Time,
-    ) -> Step[State]:
-        """As the hybrid; then tell the others, and what this tells about the sender's secrets."""
-        step = super().data(state, src, party, link, packet, commands, now)
+    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+        """As the hybrid; then tell the others of deliveries, and what these tell about `src`."""
+        step = super().receive(state, src, packet, now)
         ids = [c.message.id for c in step.commands if type(c) is Deliver]
         if not ids:
             return step
-        state = step.state
+        state, party = step.state, self.place[src]
         more: Commands = [
             Send(peer, Delivered(src, id, state.gone))
             for id in ids

@@ -21,7 +21,7 @@ from zlib import crc32
 
 import msgspec
 
-from causal.messages import Ack, Data, Delivered, Release
+from causal.frames import Packet
 from causal.snapshot import Snapshot
 from messaging.errors import CallerError, EnvironmentFault
 from messaging.process import Address, Value
@@ -53,7 +53,7 @@ class Got(Value, frozen=True, gc=False, tag=True, array_like=True):
     """A packet arrived and was taken."""
 
     src: Address
-    packet: Data[bytes] | Ack | Release | Delivered
+    packet: Packet
 
 
 class Down(Value, frozen=True, gc=False, tag=True, array_like=True):

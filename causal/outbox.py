@@ -32,8 +32,11 @@ class Outbox:
     def post(self, dst: Address, packet: Packet) -> None:
         """Put a packet in."""
         box = self._packets.setdefault(dst, {})
-        kind = type(packet)
-        key = packet.id if kind is Data else packet if kind is Delivered else kind
+        key: Any = type(packet)
+        if key is Data:
+            key = packet.id
+        elif key is Delivered:
+            key = packet
         box.pop(key, None)
         box[key] = packet
 

@@ -120,7 +120,7 @@ class CoherentStore(base.BaseStore):
         return self._get(self._bound or self._who(), (namespace, key), refresh_ttl)
 
     async def aget(self, namespace: Labels, key: str, *, refresh_ttl: bool | None = None) -> Found:
-        # A copy of the task's own needs neither.
+        # A copy of the task's own is served in the loop: that waits for nobody.
         who, name = self._bound or self.items.known(_running().get(_TASK)), _name(namespace, key)
         if who is not None and not self.supports_ttl and (view := who.at_once(name)) is not None:
             return CoherentItem(view, (namespace, key), self.items)

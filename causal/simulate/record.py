@@ -26,7 +26,7 @@ PROTOCOLS: Final[dict[str, Builder]] = {
     for machine in (Mf95, Cykas, CykasRefined, Csps, Hybrid, Announcing, Named, Rst91)
 }
 
-#: What no protocol of a kind can beat; not part of a comparison unless it is asked for.
+#: What protocols are held against; not part of a comparison unless it is asked for.
 YARDSTICKS: Final[dict[str, Builder]] = {Informed.name: Informed}
 
 

@@ -70,9 +70,7 @@ class Items:
 
     def reader(self, task: Hashable, made: Callable[[], Reader]) -> Reader:
         """What `task` has read, for as long as somebody else keeps it."""
-        if (there := self._readers.get(task)) is None:
-            there = self._readers.setdefault(task, made())
-        return there
+        return self.known(task) or self._readers.setdefault(task, made())
 
     def settle(
         self, who: Reader, name: str, view: View | None, beside: Value | None

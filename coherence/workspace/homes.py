@@ -179,9 +179,8 @@ def turn(
 
 def _due(timers: Sequence[tuple[str, Time]], now: Time) -> list[Todo]:
     """The timers that have run out, the oldest first."""
-    return [
-        ("", Timeout(name)) for at, name in sorted((at, name) for name, at in timers) if at <= now
-    ]
+    due = sorted((at, name) for name, at in timers if at <= now)
+    return [("", Timeout(name)) for _, name in due]
 
 
 def _founding(tx: Transaction, home: Home, artifacts_max: int) -> list[Todo]:

@@ -50,14 +50,28 @@ def test_cykas_starves() -> None:
     assert all(wait is not None and wait <= 1.0 for wait in waits.values())
 
 
-@pytest.mark.parametrize(("rate", "times"), [(0.5, 2.0), (1.0, 2.0), (2.0, 2.0), (16.0, 2.6)])
-def test_the_hybrid_stays_near_the_optimum_under_load(rate: float, times: float) -> None:
-    # Within twice of it where processes send up to twice a round trip, and bounded beyond.
-    ours = loads.traffic("hybrid", rate=rate, duration=15)
+@pytest.mark.parametrize(
+    ("protocol", "rate", "times"),
+    [
+        ("hybrid", 0.5, 2.0),
+        ("hybrid", 1.0, 2.0),
+        ("hybrid", 2.0, 2.0),
+        ("hybrid", 16.0, 2.6),
+        ("announcing", 1.0, 2.0),
+        ("announcing", 5.0, 2.0),
+        ("announcing", 20.0, 2.0),
+    ],
+)
+def test_ours_stay_near_the_optimum_under_load(protocol: str, rate: float, times: float) -> None:
+    # The hybrid within twice of it where processes send up to twice a round trip, and bounded
+    # beyond; with announcements within twice everywhere.
+    ours = loads.traffic(protocol, rate=rate, duration=15)
     best = loads.traffic("rst91", rate=rate, duration=15)
     assert ours.latency_mean_rtt is not None
     assert best.latency_mean_rtt is not None
     assert ours.latency_mean_rtt <= times * best.latency_mean_rtt
+    assert ours.violations == 0
+    assert ours.metadata_bytes_mean == 9
 
 
 def test_waiting_at_the_sender_costs_even_those_who_know_everything() -> None:

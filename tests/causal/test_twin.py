@@ -69,7 +69,7 @@ class Twins(Machine[Pair]):
 @pytest.mark.parametrize("links", list(Guarantee))
 @pytest.mark.parametrize("crashes", [0, 2])
 def test_they_do_the_same(links: Guarantee, crashes: int) -> None:
-    for seed in range(8):
+    for seed in range(12):
         outcome = walk(
             Twins,
             seed=seed,
