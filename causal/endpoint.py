@@ -70,9 +70,8 @@ class Endpoint:
     `team` are the names of all endpoints.  `resend_after_s` is how long an acknowledgement may take
     before messages are repeated.  `backlog_max` bounds this endpoint's undelivered messages,
     `inbox_max` the delivered ones that its application has not taken.  One that `announces` tells
-    the whole team of each delivery, which shortens waits in small teams: see
-    :mod:`causal.announcing`.  With a `journal` nothing that was sent or acknowledged is lost in a
-    crash: see :mod:`causal.journal`.
+    the whole team of each delivery: see :mod:`causal.announcing`.  With a `journal` nothing that
+    was sent or acknowledged is lost in a crash: see :mod:`causal.journal`.
     """
 
     def __init__(
@@ -149,7 +148,7 @@ class Endpoint:
         """Become what the journal says this endpoint was; begin one where there is none."""
         entries = journal.open()
         if not entries:
-            journal.append([Began(self.name, self.machine.team, self._incarnation)])
+            journal.append([self._began()])
             return
         try:
             recovered = recover(self.machine, entries)
@@ -158,6 +157,9 @@ class Endpoint:
             raise
         self.state, self._incarnation = recovered.state, recovered.incarnation
         self._inbox.extend(Delivery(*message) for message in recovered.inbox)
+
+    def _began(self) -> Began:
+        return Began(self.name, self.machine.team, self._incarnation, self.machine.name)
 
     async def close(self, *, flush_s: float = 0.0) -> None:
         """Be unreachable, after waiting up to `flush_s` for what is undelivered.  Twice is once."""
@@ -365,11 +367,10 @@ class Endpoint:
         journal.append(self._unwritten)
         self._unwritten.clear()
         if journal.size > self._compact_at:
-            began = Began(self.name, self.machine.team, self._incarnation)
             inbox = tuple(self._inbox)
             if self._handed and self._last is not None:
                 inbox = (self._last, *inbox)
-            journal.replace([began, Rested(taken(self.state), inbox)])
+            journal.replace([self._began(), Rested(taken(self.state), inbox)])
             self._compact_at = max(COMPACT_BYTES_MIN, 4 * journal.size)
         self._wake()
 

@@ -28,11 +28,12 @@ from messaging.process import Address, Value
 
 
 class Began(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """Whose journal it is, and which of its lives."""
+    """Whose journal it is, which of its lives, and by what machine its entries are to be read."""
 
     name: Address
     team: tuple[Address, ...]
     incarnation: bytes
+    machine: str = "hybrid"
 
 
 class Rested(Value, frozen=True, gc=False, tag=True, array_like=True):
@@ -82,7 +83,7 @@ class JournalInUse(CallerError):
 class WrongJournal(CallerError):
     """The journal is another endpoint's, or of another team."""
 
-    remedy = "a team may grow at its end; an endpoint keeps its name"
+    remedy = "a team may grow at its end; an endpoint keeps its name, and whether it announces"
 
 
 class DamagedJournal(EnvironmentFault):

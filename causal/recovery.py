@@ -30,6 +30,9 @@ def recover(machine: Hybrid, entries: Sequence[Entry]) -> Recovered:
     if machine.team[: len(began.team)] != began.team:
         # States name members by their place.
         raise WrongJournal(f"its team is {began.team}, not {machine.team}")
+    if began.machine != machine.name:
+        # Replayed by another, what went out might never have gone.
+        raise WrongJournal(f"it was written by {began.machine!r}, not by {machine.name!r}")
     state, inbox = machine.initial(), deque[tuple[Address, int, bytes]]()
     for entry in entries[1:]:
         event: Event[Any, Any]

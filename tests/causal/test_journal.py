@@ -195,6 +195,34 @@ def test_a_journal_is_compacted_and_means_the_same(
     run(main)
 
 
+@pytest.mark.parametrize("announces", [False, True])
+def test_whether_an_endpoint_announces_is_settled_with_its_journal(
+    tmp_path: Path, announces: bool
+) -> None:
+    # What went because of an announcement would be unheard of to one that ignores them.
+    async def main() -> None:
+        hub = MemoryHub()
+
+        def opened(name: str, announces: bool) -> Endpoint:
+            journal = Journal(tmp_path / name)
+            return Endpoint(name, "abc", hub.transport(), journal=journal, announces=announces)
+
+        async with opened("a", announces) as a, opened("b", announces), opened("c", announces) as c:
+            await a.send("b", b"notice")
+            await a.send("c", b"job")
+            await c.receive(timeout_s=5)
+            await c.send("b", b"relayed")
+            await c.flush(timeout_s=5)
+        written = (tmp_path / "c").read_bytes()
+        with pytest.raises(WrongJournal, match="written by"):
+            await opened("c", not announces).open()
+        assert (tmp_path / "c").read_bytes() == written
+        async with opened("c", announces) as c:
+            assert c.backlog() == 0
+
+    run(main)
+
+
 def test_a_journal_of_another_is_refused(tmp_path: Path) -> None:
     async def main() -> None:
         hub = MemoryHub()
