@@ -22,7 +22,7 @@ from coherence.contents import Content, Kind
 from coherence.errors import BadRef, InvalidName, UnknownArtifact, UnknownVersion
 from coherence.refs import Ref, check_name
 from coherence.stores.opening import open_store
-from coherence.stores.port import Entry, Retention, Row, Store
+from coherence.stores.port import Entry, Place, Retention, Row, Store
 from coherence.workspace.delta import diff as difference
 from coherence.workspace.workspace import Workspace
 from messaging.errors import EnvironmentFault, ToolkitError
@@ -160,7 +160,7 @@ def watch(
         # To be rung it has to say where the bell is: not read-only, but nobody waits for it.
         store = open_store(url, create=False)
         try:
-            place = store.head() if since < 0 else since
+            place = store.head() if since < 0 else Place(since)
             with shown(style, pattern) as show:
                 for number, seen in enumerate(changes(store, place, pattern), 1):
                     show(seen)

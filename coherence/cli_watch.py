@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from coherence.stores.port import Change, Store
+from coherence.stores.port import Change, Place, Store
 
 #: How long one wait for the store lasts; whatever wake-up was lost costs no more.
 WATCH_S = 60.0
@@ -62,12 +62,12 @@ def when(at: float) -> str:
     return datetime.fromtimestamp(at).isoformat(" ", "seconds")
 
 
-def changes(store: Store, place: int, pattern: str) -> Iterator[Seen]:
+def changes(store: Store, place: Place, pattern: str) -> Iterator[Seen]:
     """What is published to artifacts that match `pattern`, after `place` in the log; never ends."""
     missed = False
     while True:
         found = store.since(place)
-        missed = missed or found.gap
+        missed = missed or found.gap or found.foreign
         wanted = [
             change
             for change in found.entries
@@ -76,9 +76,9 @@ def changes(store: Store, place: int, pattern: str) -> Iterator[Seen]:
         for number, change in enumerate(wanted, 1):
             yield Seen(change, missed, number < len(wanted))
             missed = False
-        place = found.seq
+        place = found.place
         if not found.entries:
-            store.wait(place, WATCH_S)
+            store.wait(place.seq, WATCH_S)
 
 
 def shown(style: Style, pattern: str) -> AbstractContextManager[Show]:

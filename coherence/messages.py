@@ -55,6 +55,8 @@ class Refusal(StrEnum):
 
 #: The largest integer that has a wire form.
 NUMBER_MAX = 2**63 - 1
+#: The serials of an agent's session begin at its number, shifted by so many bits.
+SERIAL_BITS = 24
 
 
 class InvalidRequest(CallerError):

@@ -19,12 +19,14 @@ from typing import Any
 from coherence.contents import Content
 from coherence.errors import StoreFault
 from coherence.messages import Version
+from coherence.stores.chance import draw
 from coherence.stores.port import (
     Change,
     Changes,
     Entry,
     Member,
     Moved,
+    Place,
     Post,
     Retention,
     Row,
@@ -33,7 +35,7 @@ from coherence.stores.port import (
 from messaging.process import Address
 
 LOG_LINES = 10_000
-_ORIGINS = count(1)
+_NUMBERS = count(1)
 _seq = attrgetter("seq")
 
 
@@ -102,8 +104,8 @@ class MemoryStore:
     hashes = False
 
     def __init__(self, retention: Retention | None = None, *, clock: Any = time.monotonic) -> None:
-        self.origin = next(_ORIGINS)
-        self.identity = f"memory-{self.origin}"
+        self.origin = draw()
+        self.identity = f"memory-{next(_NUMBERS)}"
         self._clock = clock
         self._retention = retention or Retention()
         self._lock = threading.Lock()
@@ -138,7 +140,9 @@ class MemoryStore:
             self._prune(kept, now)
         for artifact, version, author, posts in log:
             seq = self._log[-1].seq + 1 if self._log else 1
-            self._log.append(Change(seq, self.origin, artifact, version, author, now, tuple(posts)))
+            # The memory of a process has one history: no line needs a number of its own.
+            line = Change(seq, 0, self.origin, artifact, version, author, now, tuple(posts))
+            self._log.append(line)
         if log:
             self.wake()
 
@@ -161,18 +165,18 @@ class MemoryStore:
     def mark(self) -> Any:
         return None
 
-    def since(self, seq: int) -> Changes:
+    def since(self, place: Place) -> Changes:
         with self._lock:
-            if not self._log or self._log[-1].seq <= seq:
-                return Changes((), seq, False)
-            gap = self._log[0].seq > seq + 1
-            after = bisect_right(self._log, seq, key=_seq)
+            if not self._log or self._log[-1].seq <= place.seq:
+                return Changes((), place, False)
+            gap = self._log[0].seq > place.seq + 1
+            after = bisect_right(self._log, place.seq, key=_seq)
             entries = [self._log[i] for i in range(after, len(self._log))]
-            return Changes(entries, entries[-1].seq, gap)
+            return Changes(entries, Place(entries[-1].seq), gap)
 
-    def head(self) -> int:
+    def head(self) -> Place:
         with self._lock:
-            return self._log[-1].seq if self._log else 0
+            return Place(self._log[-1].seq if self._log else 0)
 
     def wait(self, seq: int, timeout_s: float) -> None:
         with self._woken:
@@ -197,7 +201,7 @@ class MemoryStore:
         with self._lock:
             session = next(self._sessions)
             now = self._clock()
-            self._members[agent] = Member(agent, session, now)
+            self._members[agent] = Member(agent, session, now, self.origin)
             self._apply({}, [], [("", 0, agent, ())], now)
             return session
 

@@ -19,6 +19,10 @@ durable
 ordered
     The change log is in the order in which transactions took effect; `since` misses none, or says
     that it does (`Changes.gap`).
+one history
+    Each line of the log carries a random number.  A process that comes back with the number of the
+    line it has reached is told where the log is another one (`Changes.foreign`): the store was put
+    back from a backup, replaced, or failed over to a copy that lagged behind.
 definite
     `StoreFault` out of a transaction means that nothing was saved, `OutcomeUnknown` that it cannot
     be known.
@@ -90,11 +94,27 @@ class Post(Value, frozen=True, gc=False, tag=True, array_like=True):
     message: ToCache
 
 
+class Place(NamedTuple):
+    """A place in the change log, and what tells the history that it is a place of.
+
+    A `number` or a `generation` of 0 is not known, and is not compared.
+    """
+
+    #: Of the line that was read last; 0 before the first.
+    seq: int
+    #: The random number that this line carries.
+    number: int = 0
+    #: Of the store when the line was read.
+    generation: int = 0
+
+
 class Change(Value, frozen=True, gc=False, tag=True, array_like=True):
     """One line of the change log."""
 
     #: Counts from 1 without a hole.
     seq: int
+    #: Drawn at random by the transaction that wrote the line.
+    number: int
     #: The workspace whose transaction it was, by `Store.origin`.
     origin: int
     #: Empty where `author` has joined: who went by that name before is superseded.
@@ -112,9 +132,12 @@ class Changes(NamedTuple):
 
     entries: Sequence[Change]
     #: Where to go on from.
-    seq: int
+    place: Place
     #: Some of what came after the given place is no longer kept.
     gap: bool
+    #: The given place is one of another history: nothing that was read before counts any more.
+    #: `entries` is empty then, and `place` is the end of the log.
+    foreign: bool = False
 
 
 class Member(Value, frozen=True, gc=False, tag=True, array_like=True):
@@ -123,6 +146,8 @@ class Member(Value, frozen=True, gc=False, tag=True, array_like=True):
     agent: Address
     session: int
     since: Time
+    #: `Store.origin` of the process that it joined from; 0 where an older release did not say.
+    origin: int = 0
 
 
 class Retention(Value, frozen=True, gc=False, tag=True, array_like=True):
@@ -188,7 +213,7 @@ class Store(Protocol):
 
     #: Names the store: equal for all who open the same one, different for any other.
     identity: str
-    #: Of this opening of the store, unlike any other's.
+    #: Of this opening of the store, unlike any other's: drawn at random.
     origin: int
     #: Whether `mark` is so cheap that every cached read can ask it.
     validates: bool
@@ -205,12 +230,16 @@ class Store(Protocol):
         """A token; as long as it is equal, nobody else has committed anything to the store."""
         ...
 
-    def since(self, seq: int) -> Changes:
-        """The change log after place `seq`, oldest first; at most some thousand lines at once."""
+    def since(self, place: Place) -> Changes:
+        """The change log after `place`, oldest first; at most some thousand lines at once.
+
+        Says `foreign` where the line at that place is not the one that `place` names, or the
+        store's generation is another.  Where that line is no longer kept there is a gap.
+        """
         ...
 
-    def head(self) -> int:
-        """The place of the newest line of the change log; 0 for an empty one."""
+    def head(self) -> Place:
+        """The place of the newest line of the change log."""
         ...
 
     def wait(self, seq: int, timeout_s: float) -> None:

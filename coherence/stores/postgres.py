@@ -30,9 +30,11 @@ except ImportError as error:
         remedy="pip install 'artifact-coherence[postgres]'",
     ) from error
 
+from coherence.stores.chance import draw
 from coherence.stores.codec import unpack_posts, unpack_row
-from coherence.stores.port import Change, Changes, Entry, Member, Moved, Retention, Stored
-from coherence.stores.postgres_ear import HEAD, Ear
+from coherence.stores.places import follow
+from coherence.stores.port import Change, Changes, Entry, Member, Moved, Place, Retention, Stored
+from coherence.stores.postgres_ear import Ear
 from coherence.stores.postgres_schema import prepare
 from coherence.stores.postgres_transaction import (
     BEGIN,
@@ -42,7 +44,6 @@ from coherence.stores.postgres_transaction import (
     PRUNE,
     PRUNE_EVERY,
     ROW,
-    SESSION,
     PostgresTransaction,
     entry,
     fault,
@@ -82,8 +83,12 @@ _LEAVE: LiteralString = """
     DELETE FROM coherence_member WHERE agent = %s AND session = %s RETURNING 1
 """
 _SINCE: LiteralString = """
-    SELECT seq, origin, artifact, version, author, at, posts FROM coherence_log
-    WHERE seq > %s ORDER BY seq LIMIT %s
+    SELECT generation, seq, number, origin, artifact, version, author, at, posts
+    FROM coherence_meta LEFT JOIN coherence_log ON seq >= %s ORDER BY seq LIMIT %s
+"""
+_HEAD: LiteralString = """
+    SELECT coalesce(seq, 0), coalesce(number, 0), generation
+    FROM coherence_meta LEFT JOIN coherence_log ON seq = head
 """
 _CUT: LiteralString = "DELETE FROM coherence_log WHERE seq <= %s RETURNING 1"
 _NAMES: LiteralString = """
@@ -134,7 +139,7 @@ class PostgresStore:
                 prepare(conn, create=create and not readonly)
                 [(identity,)] = conn.execute("SELECT identity FROM coherence_meta").fetchall()
                 self.identity = str(identity)
-                self.origin = 0 if readonly else int(conn.execute(SESSION).fetchall()[0][0])
+                self.origin = 0 if readonly else draw()
         except psycopg.Error as error:
             raise fault(error) from error
         self.channel = f"coherence_{self.identity}"
@@ -261,20 +266,17 @@ class PostgresStore:
     def mark(self) -> str:
         return str(self._ask("SELECT pg_current_snapshot()::text")[0][0])
 
-    def since(self, seq: int) -> Changes:
-        rows = self._ask(_SINCE, seq, LINES)
-        if not rows:
-            head = self.head()
-            # Behind where the caller was: the database was put back from a backup.
-            return Changes((), min(seq, head), head < seq)
-        entries = [
-            Change(seq, origin, artifact, version, author, at, unpack_posts(posts))
-            for seq, origin, artifact, version, author, at, posts in rows
+    def since(self, place: Place) -> Changes:
+        rows = self._ask(_SINCE, place.seq, LINES + 1)
+        lines = [
+            Change(seq, number, origin, artifact, version, author, at, unpack_posts(posts))
+            for _, seq, number, origin, artifact, version, author, at, posts in rows
+            if seq is not None
         ]
-        return Changes(entries, entries[-1].seq, entries[0].seq > seq + 1)
+        return follow(place, rows[0][0], lines, self.head)
 
-    def head(self) -> int:
-        return int(self._ask(HEAD)[0][0])
+    def head(self) -> Place:
+        return Place(*self._ask(_HEAD)[0])
 
     def wait(self, seq: int, timeout_s: float) -> None:
         self.require()
@@ -293,7 +295,9 @@ class PostgresStore:
         self._ask(_LEAVE, agent, session)
 
     def members(self) -> list[Member]:
-        rows = self._ask("SELECT agent, session, since FROM coherence_member ORDER BY agent")
+        rows = self._ask(
+            "SELECT agent, session, since, origin FROM coherence_member ORDER BY agent"
+        )
         return [Member(*row) for row in rows]
 
     # Those who only look.

@@ -61,8 +61,18 @@ CREATE TABLE coherence_member (
 INSERT INTO coherence_meta (schema_version) VALUES (0);
 """
 
+#: What tells one history of the tables from another.  A number of 62 bits, above 0.
+_DRAWN: LiteralString = "1 + (random() * ((1::bigint << 31) - 1))::bigint * (1::bigint << 31)"
+HISTORIES: LiteralString = f"""
+ALTER TABLE coherence_log ADD COLUMN number bigint NOT NULL DEFAULT 0;
+UPDATE coherence_log SET number = {_DRAWN} + (random() * 2147483647)::bigint;
+ALTER TABLE coherence_member ADD COLUMN origin bigint NOT NULL DEFAULT 0;
+ALTER TABLE coherence_meta ADD COLUMN generation bigint NOT NULL DEFAULT 0;
+UPDATE coherence_meta SET generation = {_DRAWN} + (random() * 2147483647)::bigint;
+"""
+
 #: MIGRATIONS[n] takes a database from schema n to n + 1; the first makes one from nothing.
-MIGRATIONS: tuple[LiteralString, ...] = (CREATE,)
+MIGRATIONS: tuple[LiteralString, ...] = (CREATE, HISTORIES)
 SCHEMA = len(MIGRATIONS)
 
 #: Held while tables are made, so that two processes that start together do not both make them.

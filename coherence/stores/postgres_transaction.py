@@ -24,6 +24,7 @@ from coherence.errors import (
     StoreReadOnly,
 )
 from coherence.messages import Version
+from coherence.stores.chance import draw, next_session
 from coherence.stores.codec import (
     pack_posts,
     pack_row,
@@ -84,13 +85,16 @@ PRUNE: LiteralString = f"""
 """
 APPEND: LiteralString = """
     WITH next AS (UPDATE coherence_meta SET head = head + 1 RETURNING head)
-    INSERT INTO coherence_log SELECT head, %s, %s, %s, %s, %s, %s FROM next RETURNING seq
+    INSERT INTO coherence_log (seq, number, origin, artifact, version, author, at, posts)
+    SELECT head, %s, %s, %s, %s, %s, %s, %s FROM next RETURNING seq
 """
-SESSION: LiteralString = "UPDATE coherence_meta SET sessions = sessions + 1 RETURNING sessions"
+SESSIONS: LiteralString = "SELECT sessions FROM coherence_meta FOR UPDATE"
 JOIN: LiteralString = f"""
-    WITH next AS ({SESSION})
-    INSERT INTO coherence_member SELECT %s, sessions, {NOW} FROM next
-    ON CONFLICT (agent) DO UPDATE SET session = excluded.session, since = excluded.since
+    WITH next AS (UPDATE coherence_meta SET sessions = %s RETURNING sessions)
+    INSERT INTO coherence_member (agent, session, since, origin)
+    SELECT %s, sessions, {NOW}, %s FROM next
+    ON CONFLICT (agent) DO UPDATE
+    SET session = excluded.session, since = excluded.since, origin = excluded.origin
     RETURNING session
 """
 ENTRY: LiteralString = """
@@ -216,7 +220,7 @@ class PostgresTransaction:
         self, artifact: str, version: Version, author: Address, posts: Sequence[Post]
     ) -> None:
         packed = pack_posts(tuple(posts))
-        values = (self._store.origin, artifact, version, author, self.now, packed)
+        values = (draw(), self._store.origin, artifact, version, author, self.now, packed)
         self._writes.append((APPEND, values))
 
     def content(self, artifact: str, version: Version) -> Content | None:
@@ -229,7 +233,9 @@ class PostgresTransaction:
 
     def join(self, agent: Address) -> int:
         """As `Store.join`."""
-        [(session,)] = self._ask(JOIN, (agent,))
+        [(last,)] = self._ask(SESSIONS)
+        values = (next_session(last, self.now), agent, self._store.origin)
+        [(session,)] = self._ask(JOIN, values)
         self.append("", 0, agent, ())
         return int(session)
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from coherence.contents import Content, Limits, check_content
 from coherence.messages import Inv, Version
 from coherence.states import HomeAt, HomeState, Sharer
-from coherence.stores.port import Entry, Moved, Post, Row, Store, Transaction
+from coherence.stores.port import Entry, Moved, Place, Post, Row, Store, Transaction
 from messaging.errors import EnvironmentFault
 
 Opener: TypeAlias = Callable[[], Store]
@@ -89,7 +89,7 @@ def check_values(room: Room) -> None:
     _expect(store.row("no") is None, "a row is there that nobody saved")
     _expect(store.history("no") == [] and store.read("no", 1) is None, "history of nothing")
     _expect(store.read("a/b.md", 6) is None, "a version is there that nobody published")
-    changes = store.since(0)
+    changes = store.since(Place(0))
     kept = [c for c in changes.entries if c.artifact]
     _expect([c.version for c in kept] == [1, 2, 3, 4, 5], "the log lacks a version")
     _expect(kept[1].posts == (Post("bob", Inv(1, False)),), f"a message reads {kept[1].posts}")
@@ -205,14 +205,17 @@ def check_ordered(room: Room) -> None:
     start = store.head()
     for text in "12345":
         _publish(store, "a", text)
+    first = start.seq + 1
     seqs = [change.seq for change in store.since(start).entries]
-    _expect(seqs == list(range(start + 1, start + 6)), f"the lines are numbered {seqs}")
-    changes = store.since(start + 3)
+    _expect(seqs == list(range(first, first + 5)), f"the lines are numbered {seqs}")
+    changes = store.since(Place(start.seq + 3))
     _expect([c.seq for c in changes.entries] == seqs[3:], "a later place gives other lines")
-    _expect(changes.seq == store.head() == start + 5, "the log ends elsewhere than it says")
+    _expect(changes.place == store.head(), "the log ends elsewhere than it says")
+    _expect(changes.place.seq == first + 4, "the end of the log is not that of its last line")
     _expect(not changes.gap, "a gap is announced where there is none")
-    end = store.since(start + 5)
-    _expect(not end.entries and end.seq == start + 5 and not end.gap, "there is more than the end")
+    end = store.since(changes.place)
+    _expect(not end.entries and end.place == changes.place, "there is more than the end")
+    _expect(not (end.gap or end.foreign), "the end of the log leads nowhere")
 
 
 def check_sessions(room: Room) -> None:
@@ -222,7 +225,7 @@ def check_sessions(room: Room) -> None:
     _expect(0 < first < second < third, f"the sessions are {first}, {second}, {third}")
     members = [(member.agent, member.session) for member in store.members()]
     _expect(members == [("ann", third), ("bob", second)], f"the members are {members}")
-    joined = [change.author for change in store.since(0).entries if not change.artifact]
+    joined = [change.author for change in store.since(Place(0)).entries if not change.artifact]
     _expect(joined == ["ann", "bob", "ann"], f"the log says that {joined} joined")
     store.leave("ann", first)
     _expect(len(store.members()) == 2, "an old session's farewell ended a newer one")
@@ -266,7 +269,7 @@ def check_awake(room: Room) -> None:
     place, done = store.head(), threading.Event()
 
     def wait() -> None:
-        store.wait(place, 10 * PATIENCE_S)
+        store.wait(place.seq, 10 * PATIENCE_S)
         done.set()
 
     def wake() -> None:
@@ -323,8 +326,28 @@ def check_shared(room: Room) -> None:
     _expect(found is not None and found[1] == "one", "another process does not see a commit")
     if two.validates:
         _expect(two.mark() != mark, "the mark is the same after another's commit")
-    _expect(two.since(0).entries[-1].origin == one.origin, "the log names another origin")
+    _expect(two.since(Place(0)).entries[-1].origin == one.origin, "the log names another origin")
     _expect(_publish(two, "a", "two") == 2, "two processes count apart")
+
+
+def check_history(room: Room) -> None:
+    """A place of another history is told from one of this history, at any length of the log."""
+    store = room.open()
+    for text in "123":
+        _publish(store, "a", text)
+    end = store.head()
+    _expect(end.number != 0 and end.generation != 0, f"{end} tells no history from another")
+    numbers = [change.number for change in store.since(Place(0)).entries]
+    _expect(len(set(numbers)) == len(numbers), "two lines carry one number")
+    for place in (
+        Place(end.seq - 1, numbers[-2] ^ 1, end.generation),
+        Place(end.seq, end.number ^ 1, end.generation),
+        Place(end.seq, end.number, end.generation ^ 1),
+        Place(end.seq + 1, end.number, end.generation),
+    ):
+        changes = store.since(place)
+        _expect(changes.foreign, f"{place} is taken for a place of this history")
+        _expect(not changes.entries and changes.place == end, "the way on is not the log's end")
 
 
 def check_marks(room: Room) -> None:
@@ -342,8 +365,8 @@ def check_heard(room: Room) -> None:
 
     def wait() -> None:
         begun.set()
-        while two.head() <= place:
-            two.wait(place, 10 * PATIENCE_S)
+        while two.head().seq <= place.seq:
+            two.wait(place.seq, 10 * PATIENCE_S)
 
     def append() -> None:
         begun.wait()
@@ -395,6 +418,7 @@ BASE: dict[str, Callable[[Room], None]] = {
 EXTENDED: dict[str, Callable[[Room], None]] = {
     "durable": check_durable,
     "shared": check_shared,
+    "one history": check_history,
     "marks": check_marks,
     "heard": check_heard,
 }

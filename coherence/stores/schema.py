@@ -53,8 +53,17 @@ INSERT INTO meta VALUES ('session', 0);
 INSERT INTO meta VALUES ('origin', 0);
 """
 
+#: What tells one history of a file from another.  `random() >> 1` keeps a sign bit free.
+HISTORIES = """
+ALTER TABLE log ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+UPDATE log SET number = 1 + ((random() >> 1) & 0x3fffffffffffffff);
+ALTER TABLE member ADD COLUMN origin INTEGER NOT NULL DEFAULT 0;
+DELETE FROM meta WHERE key = 'origin';
+INSERT INTO meta VALUES ('generation', 1 + ((random() >> 1) & 0x3fffffffffffffff));
+"""
+
 #: MIGRATIONS[n] takes a file from schema n to n + 1; the first makes one from nothing.
-MIGRATIONS: tuple[str, ...] = (CREATE,)
+MIGRATIONS: tuple[str, ...] = (CREATE, HISTORIES)
 SCHEMA = len(MIGRATIONS)
 
 

@@ -24,8 +24,10 @@ from coherence.contents import Content, Handle, Kind
 from coherence.errors import BadUrl, StoreCorrupt, StoreFault, StoreMissing
 from coherence.messages import Version
 from coherence.stores.bell import Bell, ring
+from coherence.stores.chance import draw
 from coherence.stores.codec import unpack_posts, unpack_row
-from coherence.stores.port import Change, Changes, Entry, Member, Retention, Stored
+from coherence.stores.places import follow
+from coherence.stores.port import Change, Changes, Entry, Member, Place, Retention, Stored
 from coherence.stores.schema import prepare
 from coherence.stores.sqlite_transaction import (
     ENTRY,
@@ -35,7 +37,6 @@ from coherence.stores.sqlite_transaction import (
     fault,
     faults,
     fetch,
-    increment,
     prune,
 )
 from messaging.process import Address, Time
@@ -49,6 +50,15 @@ LINES = 1_000
 #: The write-ahead log is cut back to this.
 WAL_BYTES = 16 << 20
 _LOW = (1 << VERSION_BITS) - 1
+_GENERATION = "(SELECT value FROM meta WHERE key = 'generation')"
+_SINCE = f"""
+    SELECT {_GENERATION}, seq, number, origin, artifact, version, author, at, posts
+    FROM (SELECT 1) LEFT JOIN log ON seq >= ? ORDER BY seq LIMIT ?
+"""
+_HEAD = f"""
+    SELECT ifnull(seq, 0), ifnull(number, 0), {_GENERATION}
+    FROM (SELECT 1) LEFT JOIN log ON seq = (SELECT max(seq) FROM log)
+"""
 
 
 def _wall_clock() -> Time:
@@ -107,7 +117,7 @@ class SqliteStore:
                 self._read = self._connect()
                 self._glass = self._connect()
                 self.identity = self._meta("identity")
-                self.origin = 0 if readonly else self._next("origin")
+                self.origin = 0 if readonly else draw()
         except BaseException:
             self._disconnect()
             raise
@@ -172,18 +182,17 @@ class SqliteStore:
                 raise fault(error) from error
             return version if idle else -version
 
-    def since(self, seq: int) -> Changes:
-        rows = self._query("SELECT * FROM log WHERE seq > ? ORDER BY seq LIMIT ?", seq, LINES)
-        if not rows:
-            return Changes((), seq, False)
-        entries = [
-            Change(place, origin, artifact, version, author, at, unpack_posts(posts))
-            for place, origin, artifact, version, author, at, posts in rows
+    def since(self, place: Place) -> Changes:
+        rows = self._query(_SINCE, place.seq, LINES + 1)
+        lines = [
+            Change(seq, number, origin, artifact, version, author, at, unpack_posts(posts))
+            for _, seq, number, origin, artifact, version, author, at, posts in rows
+            if seq is not None
         ]
-        return Changes(entries, entries[-1].seq, entries[0].seq > seq + 1)
+        return follow(place, rows[0][0], lines, self.head)
 
-    def head(self) -> int:
-        return int(self._query("SELECT ifnull(max(seq), 0) FROM log")[0][0])
+    def head(self) -> Place:
+        return Place(*self._query(_HEAD)[0])
 
     def wait(self, seq: int, timeout_s: float) -> None:
         now = self.clock()
@@ -193,7 +202,7 @@ class SqliteStore:
             self._change("INSERT OR REPLACE INTO bell VALUES (?, ?)", bell.port, until)
             self._bell_until = until  # only now: where the file was busy, nobody rings yet
             self._change("DELETE FROM bell WHERE until < ?", now)
-        if self.head() <= seq:
+        if self.head().seq <= seq:
             bell.wait(timeout_s)
 
     def wake(self) -> None:
@@ -223,7 +232,8 @@ class SqliteStore:
         self._change("DELETE FROM member WHERE agent = ? AND session = ?", agent, session)
 
     def members(self) -> list[Member]:
-        return [Member(*row) for row in self._query("SELECT * FROM member ORDER BY agent")]
+        rows = self._query("SELECT agent, session, since, origin FROM member ORDER BY agent")
+        return [Member(*row) for row in rows]
 
     # Those who only look.
 
@@ -338,9 +348,6 @@ class SqliteStore:
                     db.execute("ROLLBACK")
                 raise
             return done
-
-    def _next(self, key: str) -> int:
-        return self._atomically(lambda db: increment(db, key))
 
     def _meta(self, key: str) -> str:
         rows = self._query("SELECT value FROM meta WHERE key = ?", key)

@@ -18,6 +18,7 @@ from coherence.errors import (
     StoreReadOnly,
 )
 from coherence.messages import Version
+from coherence.stores.chance import draw, next_session
 from coherence.stores.codec import (
     pack_posts,
     pack_row,
@@ -188,9 +189,17 @@ class SqliteTransaction:
         self, artifact: str, version: Version, author: Address, posts: Sequence[Post]
     ) -> None:
         line = self._db.execute(
-            "INSERT INTO log (origin, artifact, version, author, at, posts)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (self._store.origin, artifact, version, author, self.now, pack_posts(tuple(posts))),
+            "INSERT INTO log (number, origin, artifact, version, author, at, posts)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                draw(),
+                self._store.origin,
+                artifact,
+                version,
+                author,
+                self.now,
+                pack_posts(tuple(posts)),
+            ),
         )
         self._appended = True
         seq = line.lastrowid or 0
@@ -199,9 +208,12 @@ class SqliteTransaction:
 
     def join(self, agent: Address) -> int:
         """See `Store.join`."""
-        session = increment(self._db, "session")
+        (last,) = self._db.execute("SELECT value FROM meta WHERE key = 'session'").fetchone()
+        session = next_session(last, self.now)
+        self._db.execute("UPDATE meta SET value = ? WHERE key = 'session'", (session,))
         self._db.execute(
-            "INSERT OR REPLACE INTO member VALUES (?, ?, ?)", (agent, session, self.now)
+            "INSERT OR REPLACE INTO member (agent, session, since, origin) VALUES (?, ?, ?, ?)",
+            (agent, session, self.now, self._store.origin),
         )
         self.append("", 0, agent, ())
         return session
@@ -221,12 +233,6 @@ class SqliteTransaction:
             ).fetchone() or (0,)
             self._new[artifact] = key
         return key << VERSION_BITS
-
-
-def increment(db: sqlite3.Connection, key: str) -> int:
-    """The next value of a counter."""
-    db.execute("UPDATE meta SET value = value + 1 WHERE key = ?", (key,))
-    return int(db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
 
 
 def prune(db: sqlite3.Connection, base: int, current: Version, rule: Retention, now: float) -> int:

@@ -13,7 +13,7 @@ import msgspec
 
 from coherence.cache import DEADLINE, RETRY, VALIDITY, Cache
 from coherence.directory import Home
-from coherence.messages import Inv, Request, Result, ToCache, ToHome, Update, Version
+from coherence.messages import SERIAL_BITS, Inv, Request, Result, ToCache, ToHome, Update, Version
 from coherence.states import CacheAt, CacheState
 from messaging.process import (
     Address,
@@ -89,7 +89,7 @@ class Caches:
         self.session = session
         self._processes = processes
         self._recorder = recorder
-        self._first = CacheState(serial=session << 32)
+        self._first = CacheState(serial=session << SERIAL_BITS)
         self.states: dict[str, CacheState] = {}
         #: (artifact, timer) -> deadline, on this process's monotonic clock.
         self.timers: dict[tuple[str, str], float] = {}

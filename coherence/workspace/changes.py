@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from coherence.refs import Ref
+from coherence.stores.port import Place
 from coherence.workspace.exchange import Exchange
 from messaging.process import Address, Time
 
@@ -32,16 +33,16 @@ class Feed:
     def __init__(self, exchange: Exchange, pattern: str, since: int | None) -> None:
         self._exchange = exchange
         self._pattern = pattern
-        self.seq = exchange.store.head() if since is None else since
+        self._place = exchange.store.head() if since is None else Place(since)
 
     def more(self) -> list[Published]:
         """What has come since the last call."""
         found: list[Published] = []
         missed = False
         while True:
-            changes = self._exchange.store.since(self.seq)
-            missed = missed or changes.gap
-            self.seq = changes.seq
+            changes = self._exchange.store.since(self._place)
+            missed = missed or changes.gap or changes.foreign
+            self._place = changes.place
             if not changes.entries:
                 return found
             for change in changes.entries:

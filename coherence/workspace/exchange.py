@@ -106,7 +106,7 @@ class Exchange:
         self._due: dict[str, float] = {}
         self._fetching = threading.Lock()
         self._seen = store.mark()
-        self._seq = store.head()
+        self._place = store.head()
         self._ear = threading.Lock()
         self._ear_thread = 0
         self._listeners = 0
@@ -263,9 +263,9 @@ class Exchange:
             more = True
             while more:
                 mark = self.store.mark()
-                changes = self.store.since(self._seq)
-                if changes.gap:
-                    log.info("the change log has a gap after %d: every copy is checked", self._seq)
+                changes = self.store.since(self._place)
+                if changes.gap or changes.foreign:
+                    log.info("the change log has a gap after %s: every copy lapses", self._place)
                     self.lapse()
                 for change in changes.entries:
                     if change.origin == self.store.origin:
@@ -276,7 +276,7 @@ class Exchange:
                     for post in change.posts:
                         if post.dst in self.agents:
                             self._receive(change.artifact, post.dst, post.message, replies)
-                self._seq, self._seen = changes.seq, mark
+                self._place, self._seen = changes.place, mark
                 more = bool(changes.entries)
         if published:
             for grown in tuple(self._growth):
@@ -355,7 +355,7 @@ class Exchange:
         self._ear_thread = me
         while self._listeners and self._ear_thread == me and not self.closed.is_set():
             try:
-                self.store.wait(self._seq, WATCH_S)
+                self.store.wait(self._place.seq, WATCH_S)
                 self.fetch()
             except StoreFault as error:
                 if self.closed.is_set() or not self._listeners:

@@ -34,7 +34,7 @@ import msgspec
 from coherence.cache import Cache
 from coherence.contents import Handle
 from coherence.directory import Home
-from coherence.messages import Request
+from coherence.messages import SERIAL_BITS, Request
 from coherence.policy import AccessCount, Broadcast, Eager, Lazy, Lease, Policy
 from coherence.states import CacheState, HomeState
 from coherence.workspace.homes import HOME, Taken
@@ -81,7 +81,7 @@ class RecordedCache(Cache):
 
     def step(self, state: CacheState, event: Event[Any, Any], now: Time) -> Step[CacheState]:
         if type(event) is Invoke and type(event.request) is Join:
-            return Step(CacheState(serial=event.request.session << 32), (), "Join")
+            return Step(CacheState(serial=event.request.session << SERIAL_BITS), (), "Join")
         return super().step(state, event, now)
 
 
@@ -124,7 +124,7 @@ class _Run:
         for session, now, event, step in self.waiting.pop(address, ()):
             if self.sessions.get(address) != session:
                 self.sessions[address] = session
-                joined = CacheState(serial=session << 32)
+                joined = CacheState(serial=session << SERIAL_BITS)
                 self.write(address, now, Invoke(Join(session)), Step(joined, (), "Join"))
             self.write(address, now, event, step)
 

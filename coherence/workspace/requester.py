@@ -15,6 +15,7 @@ from typing import TypeAlias
 from coherence.cache import DEADLINE
 from coherence.errors import AgentBusy, AgentSuperseded, OutcomeUnknown, StoreFault
 from coherence.messages import (
+    SERIAL_BITS,
     Abandon,
     Epoch,
     GetM,
@@ -241,7 +242,7 @@ class Requester:
             for artifact, state in list(caches.states.items()):
                 if state.at in ASKING:
                     caches.quit(artifact)
-                if state.serial > caches.session << 32:
+                if state.serial > caches.session << SERIAL_BITS:
                     sent = caches.invoke(artifact, Leave())
                     batch[artifact] = [(caches.address, message) for message in sent]
             caches.answers.clear()  # whoever waits in another thread is told that the agent left

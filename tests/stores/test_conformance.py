@@ -10,7 +10,7 @@ from coherence.errors import StoreFault
 from coherence.stores import promises
 from coherence.stores.conformance import BASE, EXTENDED, verify
 from coherence.stores.memory import MemoryStore
-from coherence.stores.port import Changes, Entry, Row
+from coherence.stores.port import Entry, Place, Row
 from coherence.stores.sqlite import SqliteStore
 
 
@@ -117,8 +117,8 @@ BROKEN = {
     "isolated": lambda kind: bent(kind, save=ignore_revision),
     "concurrent": lambda kind: bent(kind, load=lose_update),
     "ordered": lambda kind: {
-        "since": lambda self, seq: Changes(
-            tuple(reversed((found := kind.since(self, seq)).entries)), found.seq, found.gap
+        "since": lambda self, place: (found := kind.since(self, place))._replace(
+            entries=tuple(reversed(found.entries))
         )
     },
     "sessions": lambda kind: {"join": lambda self, agent: kind.join(self, agent) % 2 + 1},
@@ -132,6 +132,7 @@ BROKEN = {
         )
     },
     "shared": lambda kind: {"mark": lambda self: 7},
+    "one history": lambda kind: {"since": lambda self, place: kind.since(self, Place(place.seq))},
     "marks": lambda kind: {"mark": lambda self: next(TICKS)},
     "heard": lambda kind: {"_ring": lambda self, ports: None},
 }

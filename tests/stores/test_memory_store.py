@@ -8,7 +8,7 @@ from coherence.contents import Limits, check_content
 from coherence.errors import StoreFault
 from coherence.states import HomeState
 from coherence.stores.memory import MemoryStore
-from coherence.stores.port import Entry, Moved, Retention, Row
+from coherence.stores.port import Entry, Moved, Place, Retention, Row
 
 
 def publish(store, name, text, author="ann"):
@@ -44,7 +44,7 @@ def test_a_transaction_that_fails_has_changed_nothing():
     with pytest.raises(KeyError):
         half_done()
     assert store.row("plan.md") is None
-    assert store.head() == 0
+    assert store.head() == Place(0)
 
 
 def test_a_revision_that_has_moved_is_refused():
@@ -80,9 +80,9 @@ def test_the_log_says_when_it_has_a_gap(monkeypatch):
     store = MemoryStore()
     for text in "12345":
         publish(store, "plan.md", text)
-    assert store.since(1).gap
-    assert not store.since(2).gap
-    assert [change.version for change in store.since(3).entries] == [4, 5]
+    assert store.since(Place(1)).gap
+    assert not store.since(Place(2)).gap
+    assert [change.version for change in store.since(Place(3)).entries] == [4, 5]
 
 
 def test_a_wait_ends_when_the_log_grows():

@@ -18,7 +18,7 @@ from coherence.errors import (
 )
 from coherence.states import HomeState
 from coherence.stores import postgres as module
-from coherence.stores.port import Entry, Moved, Retention, Row
+from coherence.stores.port import Entry, Moved, Place, Retention, Row
 from coherence.stores.postgres import PostgresStore
 
 LINES = "".join(f"line {number}\n" for number in range(200))
@@ -81,7 +81,7 @@ def test_a_name_never_escapes_into_a_query(opened, name):
     assert [entry.author for entry in store.history(name)] == [name, name]
     assert store.read(name, 2)[1] == "two"
     assert store.names(name) == [name]
-    assert [change.artifact for change in store.since(0).entries] == [name, name, "other"]
+    assert [change.artifact for change in store.since(Place(0)).entries] == [name, name, "other"]
     assert store.pin(name, 1, True)
     session = store.join(name)
     assert [member.agent for member in store.members()] == [name]
@@ -256,7 +256,7 @@ def test_two_make_one_artifact_and_the_second_has_moved(opened, monkeypatch, cap
         interleaved()
     assert not caplog.records, "what is expected is no matter for a log"
     assert one.read("plan.md", 1)[1] == "theirs"
-    assert one.head() == 1
+    assert one.head().seq == 1
     with one.transaction(publishes=False) as tx:
         assert tx.count() == 1
 
@@ -466,7 +466,7 @@ def test_damaged_lines_are_refused(postgres, postgres_url, opened):
     publish(store, "plan.md", "one")
     postgres.run("UPDATE coherence_log SET posts = 'nonsense'", postgres_url)
     with pytest.raises(StoreCorrupt):
-        store.since(0)
+        store.since(Place(0))
 
 
 # The change log.
@@ -478,17 +478,17 @@ def test_the_log_is_cut_at_the_far_end_and_says_so(opened, monkeypatch):
     store = opened()
     for text in "12345":
         publish(store, "plan.md", text)
-    assert store.since(1).gap
-    assert not store.since(2).gap
-    assert [change.seq for change in store.since(3).entries] == [4, 5]
+    assert store.since(Place(1)).gap
+    assert not store.since(Place(2)).gap
+    assert [change.seq for change in store.since(Place(3)).entries] == [4, 5]
 
 
-def test_a_database_put_back_from_a_backup_is_a_gap(opened):
+def test_a_database_put_back_from_a_backup_has_another_history(opened):
     store = opened()
     publish(store, "plan.md", "one")
-    changes = store.since(7)
-    assert changes.gap
-    assert changes.seq == 1
+    changes = store.since(Place(7))
+    assert changes.foreign
+    assert changes.place == store.head()
 
 
 def test_a_transaction_that_fails_leaves_no_hole_in_the_log(opened):
@@ -505,7 +505,7 @@ def test_a_transaction_that_fails_leaves_no_hole_in_the_log(opened):
     with pytest.raises(StoreFault):
         twice()
     publish(store, "plan.md", "2")
-    changes = store.since(0)
+    changes = store.since(Place(0))
     assert [change.seq for change in changes.entries] == [1, 2]
 
 
@@ -514,11 +514,11 @@ def test_a_long_log_is_fetched_in_parts(opened, monkeypatch):
     store = opened()
     for text in "12345":
         publish(store, "plan.md", text)
-    seen, seq = [], 0
-    while (changes := store.since(seq)).entries:
+    seen, place = [], Place(0)
+    while (changes := store.since(place)).entries:
         assert not changes.gap
         seen += [change.seq for change in changes.entries]
-        seq = changes.seq
+        place = changes.place
     assert seen == [1, 2, 3, 4, 5]
 
 

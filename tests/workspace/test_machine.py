@@ -280,7 +280,7 @@ class Machine(RuleBasedStateMachine):
         on_their_way = [
             ("home", post.dst, plain(post.message))
             for room in set(self.rooms)
-            for change in room._store.since(room._exchange._seq).entries
+            for change in room._store.since(room._exchange._place).entries
             if change.origin != room._store.origin
             for post in change.posts
         ]

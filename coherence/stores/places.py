@@ -1,0 +1,36 @@
+"""How a store answers `since`: whether the log still leads on from where a process has read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from coherence.stores.port import Change, Changes, Place
+
+
+def follow(
+    place: Place, generation: int, lines: Sequence[Change], end: Callable[[], Place]
+) -> Changes:
+    """The answer to `since(place)`.
+
+    `lines` are those from `place.seq` on, the line at that place included where it is kept;
+    `generation` is the store's, and `end` gives the newest place of the log.
+    """
+    known = lines[0] if lines and lines[0].seq == place.seq else None
+    if (
+        (place.generation and place.generation != generation)
+        or (place.seq and not lines)  # the log is shorter than it was
+        or (known is not None and place.number and place.number != known.number)
+    ):
+        return Changes((), end(), False, True)
+    after = lines[1:] if known is not None else lines
+    if not after:
+        number = known.number if known is not None else 0
+        return Changes((), Place(place.seq, number, generation), False)
+    # Where the line at the place is gone, nothing says that what follows is of the same history.
+    unproved = known is None and place.number != 0
+    last = after[-1]
+    return Changes(
+        after,
+        Place(last.seq, last.number, generation),
+        unproved or after[0].seq > place.seq + 1,
+    )
