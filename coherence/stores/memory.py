@@ -1,20 +1,22 @@
 """A store in memory: threads and tasks of one process, gone with it.
 
-One lock serialises transactions.  A transaction collects what it saves and applies it at its end,
-so that one that fails has changed nothing.  Values are immutable and kept as they come: an
-artifact's content is the very object that was written.
+One lock serialises transactions.  A transaction collects what it saves.  It takes effect when the
+store notes it as `_due`, by one assignment; its parts are then applied, each in a way that may be
+repeated.  A call that is cut off in between leaves that to the next call that takes the lock.
+Values are immutable and kept as they come: an artifact's content is the very object that was
+written.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import count
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from coherence.contents import Content
 from coherence.errors import StoreFault
@@ -32,11 +34,23 @@ from coherence.stores.port import (
     Row,
     Stored,
 )
+from coherence.stores.releasing import free
 from messaging.process import Address
 
 LOG_LINES = 10_000
 _NUMBERS = count(1)
 _seq = attrgetter("seq")
+
+
+class _Effect(NamedTuple):
+    """What one transaction changes, as values that are put in place."""
+
+    rows: dict[str, Stored]
+    versions: list[tuple[str, Entry, Content]]
+    lines: list[Change]
+    #: None for an agent that leaves.
+    members: dict[Address, Member | None]
+    now: float
 
 
 class _Transaction:
@@ -53,6 +67,8 @@ class _Transaction:
         if store._closed:
             store._lock.release()
             raise StoreFault("the store is closed")
+        if store._due is not None:
+            store._apply()
         self.now = store._clock()
         self._rows: dict[str, Stored] = {}
         self._versions: list[tuple[str, Entry, Content]] = []
@@ -60,11 +76,12 @@ class _Transaction:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
+        store = self._store
         try:
             if kind is None:
-                self._store._apply(self._rows, self._versions, self._log, self.now)
+                store._take_effect(self._rows, self._versions, self._log, self.now)
         finally:
-            self._store._lock.release()
+            store._lock.release()
 
     def load(self, artifact: str) -> Stored | None:
         return self._rows.get(artifact) or self._store._rows.get(artifact)
@@ -108,8 +125,8 @@ class MemoryStore:
         self.identity = f"memory-{next(_NUMBERS)}"
         self._clock = clock
         self._retention = retention or Retention()
-        self._lock = threading.Lock()
-        self._woken = threading.Condition(threading.Lock())
+        self._lock = threading.RLock()
+        self._woken = threading.Condition()
         self._wakes = self._waiting = 0
         self._rows: dict[str, Stored] = {}
         self._names: list[str] = []
@@ -118,33 +135,55 @@ class MemoryStore:
         self._members: dict[Address, Member] = {}
         self._sessions = count(1)
         self._closed = False
+        self._due: _Effect | None = None
         self._transaction = _Transaction(self)
 
     def transaction(self, *, publishes: bool) -> _Transaction:
         return self._transaction
 
-    def _apply(
+    def _take_effect(
         self,
         rows: dict[str, Stored],
         versions: list[tuple[str, Entry, Content]],
         log: list[tuple[str, Version, Address, Sequence[Post]]],
         now: float,
+        members: dict[Address, Member | None] | None = None,
     ) -> None:
-        for artifact, stored in rows.items():
-            if artifact not in self._rows:
-                insort(self._names, artifact)
-            self._rows[artifact] = stored
-        for artifact, entry, content in versions:
-            kept = self._history.setdefault(artifact, {})
-            kept[entry.version] = (entry, content)
-            self._prune(kept, now)
-        for artifact, version, author, posts in log:
-            seq = self._log[-1].seq + 1 if self._log else 1
-            # The memory of a process has one history: no line needs a number of its own.
-            line = Change(seq, 0, self.origin, artifact, version, author, now, tuple(posts))
-            self._log.append(line)
+        seq = self._log[-1].seq if self._log else 0
+        # The memory of a process has one history: no line needs a number of its own.
+        lines = [
+            Change(seq + place, 0, self.origin, artifact, version, author, now, tuple(posts))
+            for place, (artifact, version, author, posts) in enumerate(log, 1)
+        ]
+        self._due = _Effect(rows, versions, lines, members or {}, now)
+        self._apply()
         if log:
             self.wake()
+
+    def _apply(self) -> None:
+        """Carry out what is due.  Every part may be done twice."""
+        due = self._due
+        if due is None:
+            return
+        for artifact in due.rows:
+            if artifact not in self._rows:
+                place = bisect_left(self._names, artifact)
+                if self._names[place : place + 1] != [artifact]:
+                    self._names.insert(place, artifact)
+        self._rows.update(due.rows)
+        for artifact, entry, content in due.versions:
+            kept = self._history.setdefault(artifact, {})
+            kept[entry.version] = (entry, content)
+            self._prune(kept, due.now)
+        for line in due.lines:
+            if not self._log or self._log[-1].seq < line.seq:
+                self._log.append(line)
+        for agent, member in due.members.items():
+            if member is not None:
+                self._members[agent] = member
+            else:
+                self._members.pop(agent, None)
+        self._due = None
 
     def _prune(self, kept: dict[Version, tuple[Entry, Content]], now: float) -> int:
         """Oldest first, as far as the rule goes: what is newer than a version it keeps is kept."""
@@ -167,6 +206,7 @@ class MemoryStore:
 
     def since(self, place: Place) -> Changes:
         with self._lock:
+            self._apply()
             if not self._log or self._log[-1].seq <= place.seq:
                 return Changes((), place, False)
             gap = self._log[0].seq > place.seq + 1
@@ -176,6 +216,7 @@ class MemoryStore:
 
     def head(self) -> Place:
         with self._lock:
+            self._apply()
             return Place(self._log[-1].seq if self._log else 0)
 
     def wait(self, seq: int, timeout_s: float) -> None:
@@ -199,24 +240,28 @@ class MemoryStore:
 
     def join(self, agent: Address) -> int:
         with self._lock:
+            self._apply()
             session = next(self._sessions)
             now = self._clock()
-            self._members[agent] = Member(agent, session, now, self.origin)
-            self._apply({}, [], [("", 0, agent, ())], now)
+            joined = Member(agent, session, now, self.origin)
+            self._take_effect({}, [], [("", 0, agent, ())], now, {agent: joined})
             return session
 
     def leave(self, agent: Address, session: int) -> None:
         with self._lock:
+            self._apply()
             member = self._members.get(agent)
             if member is not None and member.session == session:
                 del self._members[agent]
 
     def members(self) -> list[Member]:
         with self._lock:
+            self._apply()
             return [self._members[agent] for agent in sorted(self._members)]
 
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
         with self._lock:
+            self._apply()
             return [
                 name
                 for name in self._names
@@ -225,19 +270,25 @@ class MemoryStore:
             ]
 
     def row(self, artifact: str) -> Stored | None:
+        if self._due is not None:
+            with self._lock:
+                self._apply()
         return self._rows.get(artifact)
 
     def history(self, artifact: str) -> list[Entry]:
         with self._lock:
+            self._apply()
             kept = self._history.get(artifact, {})
             return [kept[version][0] for version in sorted(kept)]
 
     def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
         with self._lock:
+            self._apply()
             return self._history.get(artifact, {}).get(version)
 
     def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
         with self._lock:
+            self._apply()
             kept = self._history.get(artifact, {})
             if version not in kept:
                 return False
@@ -250,11 +301,15 @@ class MemoryStore:
 
     def tidy(self) -> int:
         with self._lock:
+            self._apply()
             now = self._clock()
             return sum(self._prune(kept, now) for kept in self._history.values() if kept)
 
     def check(self) -> Iterable[str]:
         return ()
+
+    def release(self) -> None:
+        free(self._lock, self._woken)
 
     def close(self) -> None:
         with self._lock:

@@ -23,6 +23,9 @@ one history
     Each line of the log carries a random number.  A process that comes back with the number of the
     line it has reached is told where the log is another one (`Changes.foreign`): the store was put
     back from a backup, replaced, or failed over to a copy that lagged behind.
+released
+    An exception may cut off a call at any instruction, as a signal handler's does.  After `release`
+    in that thread no lock is held and no transaction is open; all of it took effect, or nothing.
 definite
     `StoreFault` out of a transaction means that nothing was saved, `OutcomeUnknown` that it cannot
     be known.
@@ -290,6 +293,14 @@ class Store(Protocol):
 
     def check(self) -> Iterable[str]:
         """What is damaged, in words; nothing where all is well."""
+        ...
+
+    def release(self) -> None:
+        """Give back what a call of this thread has left behind: locks, a transaction, connections.
+
+        For a caller whose call was cut off at any instruction, by an interrupt: nothing that it had
+        not committed takes effect.  Does nothing where nothing was left, and does not block.
+        """
         ...
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from threading import get_ident
 from typing import Any, Final, LiteralString, TypeVar
 
 from coherence.contents import Content
@@ -144,17 +145,11 @@ class PostgresStore:
             raise fault(error) from error
         self.channel = f"coherence_{self.identity}"
         self._ear = Ear(self._connect, self.channel)
-        self._pool = ConnectionPool(
-            kwargs=self._address,
-            configure=self._configure,
-            min_size=1,
-            max_size=CONNECTIONS,
-            timeout=CONNECT_S,
-            # After that whoever asks next makes it try again, at once.
-            reconnect_timeout=CONNECT_S,
-            num_workers=1,
-            open=True,
-        )
+        self._pool = self._open_pool()
+        #: Thread -> the connections that it has taken, each with the pool that it is of.
+        self._taken: dict[int, list[tuple[ConnectionPool, psycopg.Connection[Any]]]] = {}
+        #: The threads that are in a call of the pool's: cut off there, a connection is lost to it.
+        self._pooling: set[int] = set()
 
     @classmethod
     def open(
@@ -179,6 +174,19 @@ class PostgresStore:
             raise
         return conn
 
+    def _open_pool(self) -> ConnectionPool:
+        return ConnectionPool(
+            kwargs=self._address,
+            configure=self._configure,
+            min_size=1,
+            max_size=CONNECTIONS,
+            timeout=CONNECT_S,
+            # After that the next caller makes it try again, at once.
+            reconnect_timeout=CONNECT_S,
+            num_workers=1,
+            open=True,
+        )
+
     def _configure(self, conn: psycopg.Connection[Any]) -> None:
         settings = {
             "lock": f"{LOCK_S * 1000:.0f}ms",
@@ -194,9 +202,15 @@ class PostgresStore:
 
     def _take(self) -> psycopg.Connection[Any]:
         self.require()
+        me, pool = get_ident(), self._pool
         try:
-            return self._pool.getconn()
+            self._pooling.add(me)
+            conn = pool.getconn()
+            self._taken.setdefault(me, []).append((pool, conn))
+            self._pooling.discard(me)
+            return conn
         except psycopg.Error as error:
+            self._pooling.discard(me)
             self.require()
             raise StoreFault(
                 f"no connection within {CONNECT_S:.0f} s",
@@ -207,8 +221,30 @@ class PostgresStore:
         """Take a connection back; one that is in the middle of something is cut."""
         if conn.info.transaction_status != TransactionStatus.IDLE:
             conn.close()
-        with suppress(psycopg.Error):
-            self._pool.putconn(conn)
+        me = get_ident()
+        mine = self._taken.get(me, [])
+        for taken in mine:
+            if taken[1] is conn:
+                self._pooling.add(me)
+                mine.remove(taken)
+                with suppress(psycopg.Error):
+                    taken[0].putconn(conn)
+                self._pooling.discard(me)
+                break
+        if not mine:
+            self._taken.pop(me, None)
+
+    def release(self) -> None:
+        me = get_ident()
+        for pool, conn in self._taken.pop(me, []):
+            conn.close()  # the server rolls back what was open
+            with suppress(psycopg.Error):
+                pool.putconn(conn)
+        if me in self._pooling:
+            # The pool may have handed out a connection that nobody has: it would stay one short.
+            old, self._pool = self._pool, self._open_pool()
+            self._pooling.discard(me)
+            old.close(timeout=0)
 
     def begin(self, sql: LiteralString, values: Any) -> tuple[psycopg.Connection[Any], list[Any]]:
         """A connection on which a transaction has begun, and what its first query found."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeAlias
 
 from coherence.contents import Content, Limits, check_content
@@ -285,6 +286,31 @@ def check_awake(room: Room) -> None:
         done.set()
 
 
+def check_released(room: Room) -> None:
+    """A call that is cut off anywhere gives back what it had taken, and all or nothing stands."""
+    store = room.open()
+    _publish(store, "a", "0")
+
+    def publish() -> None:
+        _publish(store, "a", "more")
+
+    for steps in range(5):
+        tx = store.transaction(publishes=True).__enter__()  # and nothing ever leaves it
+        work: list[Callable[[], object]] = [
+            partial(tx.load, "a"),
+            partial(tx.content, "a", 1),
+            partial(_write, tx, "a", "never"),
+            partial(_write, tx, "b", "never"),
+        ]
+        for step in work[:steps]:
+            step()
+        store.release()
+        store.release()
+        _ends(publish, lambda: None, "a transaction after a release")
+        _expect(_publish(store, "a", "more") == 2 * steps + 3, "an open transaction took effect")
+        _expect(store.names() == ["a"], f"the names are {store.names()}")
+
+
 def check_closed(room: Room) -> None:
     """A closed store refuses, and is closed again without complaint."""
     store = room.open()
@@ -412,6 +438,7 @@ BASE: dict[str, Callable[[Room], None]] = {
     "pins": check_pins,
     "clock": check_clock,
     "awake": check_awake,
+    "released": check_released,
     "closed": check_closed,
 }
 #: Those of a store that outlives its process and is shared by several.

@@ -7,6 +7,9 @@ machine there is no cache left whose directory entry could be missed.
 Three connections: one writes, one reads, and one only ever asks ``PRAGMA data_version``, which
 changes when another connection commits.  It must be asked outside of any transaction, or it would
 answer for the moment at which that one began; so the one that writes is asked only when it is idle.
+
+Each connection has one cursor.  A statement that an interrupt has left unfinished would keep the
+connection at the moment at which it began; the cursor's next statement ends it.
 """
 
 from __future__ import annotations
@@ -28,10 +31,13 @@ from coherence.stores.chance import draw
 from coherence.stores.codec import unpack_posts, unpack_row
 from coherence.stores.places import follow
 from coherence.stores.port import Change, Changes, Entry, Member, Place, Retention, Stored
+from coherence.stores.releasing import free, owned
 from coherence.stores.schema import prepare
 from coherence.stores.sqlite_transaction import (
+    BUSY_S,
     ENTRY,
     LOAD,
+    TURN_S,
     VERSION_BITS,
     SqliteTransaction,
     fault,
@@ -43,12 +49,11 @@ from messaging.process import Address, Time
 
 T = TypeVar("T")
 
-#: How long to wait for another process's transaction.
-BUSY_S = 30.0
 #: How much of the change log is fetched at once.
 LINES = 1_000
 #: The write-ahead log is cut back to this.
 WAL_BYTES = 16 << 20
+_VERSION = "PRAGMA data_version"
 _LOW = (1 << VERSION_BITS) - 1
 _GENERATION = "(SELECT value FROM meta WHERE key = 'generation')"
 _SINCE = f"""
@@ -97,9 +102,11 @@ class SqliteStore:
             raise StoreMissing(
                 f"there is no folder {self.path.absolute().parent}", remedy="make the folder first"
             )
-        self._lock = threading.Lock()
-        self._reading = threading.Lock()
-        self._glancing = threading.Lock()
+        self._lock = threading.RLock()
+        self._reading = threading.RLock()
+        self._glancing = threading.RLock()
+        #: Whether a thread is in a transaction: `mark` then asks another connection.
+        self._writing = False
         self._ids: dict[str, int] = {}
         self._durable = True
         self._bell: Bell | None = None
@@ -113,7 +120,8 @@ class SqliteStore:
                     self._write.execute("PRAGMA journal_mode = WAL")
                     self._write.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
                     self._write.execute("PRAGMA synchronous = FULL")
-                    prepare(self._write)
+                    prepare(self._write.connection)
+                    self._write.execute(f"PRAGMA busy_timeout = {TURN_S * 1000:.0f}")
                 self._read = self._connect()
                 self._glass = self._connect()
                 self.identity = self._meta("identity")
@@ -137,14 +145,14 @@ class SqliteStore:
             raise BadUrl(f"{url!r} names no file")
         return cls(path, retention, create=create, readonly=readonly)
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Cursor:
         mode = "ro" if self._readonly else "rwc"
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
         db = sqlite3.connect(
             uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
         )
         self._open.append(db)
-        return db
+        return db.cursor()
 
     def _disconnect(self) -> None:
         for db in self._open:
@@ -155,8 +163,8 @@ class SqliteStore:
     def transaction(self, *, publishes: bool) -> SqliteTransaction:
         return SqliteTransaction(self, publishes)
 
-    def _writer(self, *, durable: bool) -> sqlite3.Connection:
-        """The writing connection, for whoever holds the lock."""
+    def _writer(self, *, durable: bool) -> sqlite3.Cursor:
+        """The writing connection, for the thread that holds the lock."""
         self._require()
         if durable != self._durable:
             self._write.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -172,15 +180,20 @@ class SqliteStore:
     def mark(self) -> int:
         # The connection that writes does not count what it has committed itself.  While it is busy
         # the other one is asked, by which there may seem to be news where there is none.
-        idle = not self._lock.locked()
-        with self._lock if idle else self._glancing:
-            try:
-                glass = self._write if idle else self._glass
-                version: int = glass.execute("PRAGMA data_version").fetchone()[0]
-            except sqlite3.Error as error:
-                self._require()
-                raise fault(error) from error
-            return version if idle else -version
+        try:
+            if self._lock.acquire(blocking=False):
+                try:
+                    if not self._writing:
+                        version: int = self._write.execute(_VERSION).fetchone()[0]
+                        return version
+                finally:
+                    self._lock.release()
+            with self._glancing:
+                seen: int = self._glass.execute(_VERSION).fetchone()[0]
+                return -seen
+        except sqlite3.Error as error:
+            self._require()
+            raise fault(error) from error
 
     def since(self, place: Place) -> Changes:
         rows = self._query(_SINCE, place.seq, LINES + 1)
@@ -275,7 +288,7 @@ class SqliteStore:
     def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
         slot = self._base(artifact) | version
 
-        def set_pin(db: sqlite3.Connection) -> bool:
+        def set_pin(db: sqlite3.Cursor) -> bool:
             # Whole while it is pinned, since what it would be a difference to may be let go.
             content = fetch(db, slot - version, artifact, version)
             if content is None:
@@ -290,7 +303,7 @@ class SqliteStore:
         return self._atomically(set_pin)
 
     def tidy(self) -> int:
-        def sweep(db: sqlite3.Connection) -> int:
+        def sweep(db: sqlite3.Cursor) -> int:
             now = self.clock()
             rows = db.execute("SELECT id, version FROM artifact WHERE version").fetchall()
             return sum(
@@ -312,6 +325,19 @@ class SqliteStore:
         if wrong != [("ok",)]:
             return [f"SQLite: {line}" for (line,) in wrong]
         return audit(self)
+
+    def release(self) -> None:
+        if owned(self._lock):
+            self._end_transaction()
+        free(self._lock, self._reading, self._glancing)
+
+    def _end_transaction(self) -> None:
+        """Roll back what is open, for the thread that holds the lock."""
+        db = self._write.connection
+        with suppress(sqlite3.Error):
+            if db.in_transaction:
+                db.rollback()
+        self._writing = False
 
     def close(self) -> None:
         if self._closed:
@@ -336,18 +362,9 @@ class SqliteStore:
     def _change(self, sql: str, *values: object) -> None:
         self._atomically(lambda db: db.execute(sql, values))
 
-    def _atomically(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock, faults():
-            db = self._writer(durable=False)
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                done = work(db)
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-            return done
+    def _atomically(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        with self.transaction(publishes=False) as tx, faults():
+            return work(tx.cursor)
 
     def _meta(self, key: str) -> str:
         rows = self._query("SELECT value FROM meta WHERE key = ?", key)

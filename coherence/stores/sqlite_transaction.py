@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from coherence.contents import Content, Handle, Kind
@@ -38,14 +39,20 @@ if TYPE_CHECKING:
 LOG_LINES: Final = 10_000
 PRUNE_EVERY: Final = 256
 VERSION_BITS: Final = 32
+#: How long to wait for another process's transaction, and how long of that in one turn.
+BUSY_S: Final = 30.0
+TURN_S: Final = 0.25
 #: Older contents shorter than this are kept as they are.
 SPLICED_BYTES_MIN: Final = 512
 
 LOAD = "SELECT id, revision, home FROM artifact WHERE name = ?"
 ENTRY = "SELECT slot, kind, size_bytes, digest, author, at, pinned FROM history"
-BODY = (
-    "SELECT slot, kind, size_bytes, digest, whole, body FROM history WHERE slot >= ? ORDER BY slot"
-)
+#: A version and those after it, up to the first that is whole.
+BODY = """
+    SELECT slot, kind, size_bytes, digest, whole, body FROM history WHERE slot >= ?1 AND slot <=
+    ifnull((SELECT slot FROM history WHERE slot >= ?1 AND whole ORDER BY slot LIMIT 1), ?1)
+    ORDER BY slot
+"""
 
 _FAULTS: dict[int, type[StoreFault]] = {
     sqlite3.SQLITE_BUSY: StoreBusy,
@@ -67,6 +74,11 @@ def faults() -> Iterator[None]:
         raise fault(error) from error
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another connection holds what was asked for."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_BUSY
+
+
 def fault(error: sqlite3.Error) -> StoreFault:
     """What SQLite's error means for a caller."""
     # The low byte is the kind, the rest says more closely what.
@@ -77,7 +89,7 @@ def fault(error: sqlite3.Error) -> StoreFault:
 class SqliteTransaction:
     """Holds the file's write lock from `__enter__` to `__exit__`."""
 
-    __slots__ = ("_appended", "_db", "_ids", "_new", "_publishes", "_store", "now")
+    __slots__ = ("_appended", "_new", "_publishes", "_store", "cursor", "now")
 
     def __init__(self, store: SqliteStore, publishes: bool) -> None:
         self._store = store
@@ -87,18 +99,32 @@ class SqliteTransaction:
         store = self._store
         store._lock.acquire()
         try:
-            self._db = store._writer(durable=self._publishes)
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as error:
-                raise fault(error) from error
+            self.cursor = self._begun(store)
         except BaseException:
-            store._lock.release()
+            store.release()
             raise
         self._appended = False
         self._new: dict[str, int] = {}
         self.now = store.clock()
         return self
+
+    def _begun(self, store: SqliteStore) -> sqlite3.Cursor:
+        """The writing cursor, in a transaction.
+
+        SQLite waits for another process without listening to signals, so it waits in short turns.
+        """
+        if store._writing:
+            raise StoreFault("this thread is in a transaction of the store already")
+        cursor = store._writer(durable=self._publishes)
+        store._writing = True
+        for turn in count(1):
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+                return cursor
+            except sqlite3.Error as error:
+                if not (is_busy(error) and turn * TURN_S < BUSY_S):
+                    raise fault(error) from error
+        raise AssertionError("unreachable")
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         store = self._store
@@ -107,32 +133,24 @@ class SqliteTransaction:
             if error is None:
                 try:
                     if self._appended:
-                        rung = self._db.execute(
+                        rung = self.cursor.execute(
                             "SELECT port FROM bell WHERE until > ?", (self.now,)
                         )
                         ports = [port for (port,) in rung]
-                    self._db.execute("COMMIT")
-                except BaseException as failure:
-                    self._roll_back()
-                    if isinstance(failure, sqlite3.Error):
-                        raise _commit_fault(failure) from failure
-                    raise
+                    self.cursor.execute("COMMIT")
+                except sqlite3.Error as failure:
+                    raise _commit_fault(failure) from failure
                 store._ids.update(self._new)
-            else:
-                self._roll_back()
         finally:
-            store._lock.release()
+            # Nothing is open after a commit; whatever else has happened is rolled back.
+            store.release()
         if ports:
             store._ring(ports)
         if isinstance(error, sqlite3.Error):
             raise fault(error) from error
 
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
-
     def load(self, artifact: str) -> Stored | None:
-        found = self._db.execute(LOAD, (artifact,)).fetchone()
+        found = self.cursor.execute(LOAD, (artifact,)).fetchone()
         if found is None:
             return None
         self._new[artifact] = found[0]
@@ -142,13 +160,13 @@ class SqliteTransaction:
         state = row.state
         values = (expected + 1, state.version, row.exists, pack_row(row), artifact)
         if expected:
-            done = self._db.execute(
+            done = self.cursor.execute(
                 "UPDATE artifact SET revision = ?, version = ?, alive = ?, home = ?"
                 " WHERE name = ? AND revision = ?",
                 (*values, expected),
             )
         else:
-            done = self._db.execute(
+            done = self.cursor.execute(
                 "INSERT INTO artifact (revision, version, alive, home, name)"
                 " VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
                 values,
@@ -162,7 +180,7 @@ class SqliteTransaction:
         base = self._base(artifact)
         slot, handle = base | entry.version, entry.handle
         body = to_bytes(content)
-        self._db.execute(
+        self.cursor.execute(
             "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
             (
                 slot,
@@ -179,16 +197,16 @@ class SqliteTransaction:
             old = to_bytes(previous)
             delta = splice(old, body) if len(old) >= SPLICED_BYTES_MIN else None
             if delta is not None:
-                self._db.execute(
+                self.cursor.execute(
                     "UPDATE history SET whole = 0, body = ? WHERE slot = ? AND NOT pinned",
                     (delta, slot - 1),
                 )
-        prune(self._db, base, entry.version, self._store.retention, self.now)
+        prune(self.cursor, base, entry.version, self._store.retention, self.now)
 
     def append(
         self, artifact: str, version: Version, author: Address, posts: Sequence[Post]
     ) -> None:
-        line = self._db.execute(
+        line = self.cursor.execute(
             "INSERT INTO log (number, origin, artifact, version, author, at, posts)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -204,14 +222,14 @@ class SqliteTransaction:
         self._appended = True
         seq = line.lastrowid or 0
         if seq % PRUNE_EVERY == 0:
-            self._db.execute("DELETE FROM log WHERE seq <= ?", (seq - LOG_LINES,))
+            self.cursor.execute("DELETE FROM log WHERE seq <= ?", (seq - LOG_LINES,))
 
     def join(self, agent: Address) -> int:
         """See `Store.join`."""
-        (last,) = self._db.execute("SELECT value FROM meta WHERE key = 'session'").fetchone()
+        (last,) = self.cursor.execute("SELECT value FROM meta WHERE key = 'session'").fetchone()
         session = next_session(last, self.now)
-        self._db.execute("UPDATE meta SET value = ? WHERE key = 'session'", (session,))
-        self._db.execute(
+        self.cursor.execute("UPDATE meta SET value = ? WHERE key = 'session'", (session,))
+        self.cursor.execute(
             "INSERT OR REPLACE INTO member (agent, session, since, origin) VALUES (?, ?, ?, ?)",
             (agent, session, self.now, self._store.origin),
         )
@@ -219,23 +237,23 @@ class SqliteTransaction:
         return session
 
     def content(self, artifact: str, version: Version) -> Content | None:
-        return fetch(self._db, self._base(artifact), artifact, version)
+        return fetch(self.cursor, self._base(artifact), artifact, version)
 
     def count(self) -> int:
         # Rows are never deleted, so the largest id is their number; no need to count.
-        return int(self._db.execute("SELECT ifnull(max(id), 0) FROM artifact").fetchone()[0])
+        return int(self.cursor.execute("SELECT ifnull(max(id), 0) FROM artifact").fetchone()[0])
 
     def _base(self, artifact: str) -> int:
         key = self._store._ids.get(artifact) or self._new.get(artifact)
         if key is None:
-            (key,) = self._db.execute(
+            (key,) = self.cursor.execute(
                 "SELECT id FROM artifact WHERE name = ?", (artifact,)
             ).fetchone() or (0,)
             self._new[artifact] = key
         return key << VERSION_BITS
 
 
-def prune(db: sqlite3.Connection, base: int, current: Version, rule: Retention, now: float) -> int:
+def prune(db: sqlite3.Cursor, base: int, current: Version, rule: Retention, now: float) -> int:
     """Let go of what the retention rule does not keep of one artifact; how many versions."""
     last = 0
     if rule.versions is not None:
@@ -254,9 +272,9 @@ def prune(db: sqlite3.Connection, base: int, current: Version, rule: Retention, 
     ).rowcount
 
 
-def fetch(db: sqlite3.Connection, base: int, artifact: str, version: Version) -> Content | None:
+def fetch(db: sqlite3.Cursor, base: int, artifact: str, version: Version) -> Content | None:
     """The content of one version, or None where it is not kept.  Raises `StoreCorrupt`."""
-    rows = db.execute(BODY, (base | version,))
+    rows = db.execute(BODY, (base | version,)).fetchall()
     differences: list[bytes] = []
     handle: Handle | None = None
     slot = base | version
@@ -266,7 +284,6 @@ def fetch(db: sqlite3.Connection, base: int, artifact: str, version: Version) ->
         if handle is None:
             handle = Handle(Kind(kind), size_bytes, digest)
         if whole:
-            rows.close()
             for difference in reversed(differences):
                 body = unsplice(difference, body)
             return to_content(handle, body, f"{artifact}@{version}")

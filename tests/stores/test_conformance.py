@@ -125,6 +125,7 @@ BROKEN = {
     "pins": lambda kind: {"pin": lambda self, artifact, version, pinned: version == 1},
     "clock": lambda kind: {"__init__": backwards(kind), "clock": None},
     "awake": lambda kind: {"wake": lambda self: None},
+    "released": lambda kind: {"release": lambda self: None},
     "closed": lambda kind: {"close": lambda self: None},
     "durable": lambda kind: {
         "close": lambda self: (
