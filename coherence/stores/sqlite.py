@@ -116,14 +116,17 @@ class SqliteStore:
         try:
             with faults():
                 self._write = self._connect()
+                self._write_sql = self._write.cursor()
                 if not readonly:
-                    self._write.execute("PRAGMA journal_mode = WAL")
-                    self._write.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-                    self._write.execute("PRAGMA synchronous = FULL")
-                    prepare(self._write.connection)
-                    self._write.execute(f"PRAGMA busy_timeout = {TURN_S * 1000:.0f}")
+                    self._write_sql.execute("PRAGMA journal_mode = WAL")
+                    self._write_sql.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+                    self._write_sql.execute("PRAGMA synchronous = FULL")
+                    prepare(self._write)
+                    self._write_sql.execute(f"PRAGMA busy_timeout = {TURN_S * 1000:.0f}")
                 self._read = self._connect()
+                self._read_sql = self._read.cursor()
                 self._glass = self._connect()
+                self._glass_sql = self._glass.cursor()
                 self.identity = self._meta("identity")
                 self.origin = 0 if readonly else draw()
         except BaseException:
@@ -145,14 +148,14 @@ class SqliteStore:
             raise BadUrl(f"{url!r} names no file")
         return cls(path, retention, create=create, readonly=readonly)
 
-    def _connect(self) -> sqlite3.Cursor:
+    def _connect(self) -> sqlite3.Connection:
         mode = "ro" if self._readonly else "rwc"
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
         db = sqlite3.connect(
             uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
         )
         self._open.append(db)
-        return db.cursor()
+        return db
 
     def _disconnect(self) -> None:
         for db in self._open:
@@ -167,9 +170,9 @@ class SqliteStore:
         """The writing connection, for the thread that holds the lock."""
         self._require()
         if durable != self._durable:
-            self._write.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._write_sql.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._durable = durable
-        return self._write
+        return self._write_sql
 
     def _require(self) -> None:
         if self._closed:
@@ -184,12 +187,12 @@ class SqliteStore:
             if self._lock.acquire(blocking=False):
                 try:
                     if not self._writing:
-                        version: int = self._write.execute(_VERSION).fetchone()[0]
+                        version: int = self._write_sql.execute(_VERSION).fetchone()[0]
                         return version
                 finally:
                     self._lock.release()
             with self._glancing:
-                seen: int = self._glass.execute(_VERSION).fetchone()[0]
+                seen: int = self._glass_sql.execute(_VERSION).fetchone()[0]
                 return -seen
         except sqlite3.Error as error:
             self._require()
@@ -280,7 +283,7 @@ class SqliteStore:
         entry = _entry(rows[0])
         with self._reading, faults():
             self._require()
-            content = fetch(self._read, base, artifact, version)
+            content = fetch(self._read_sql, base, artifact, version)
         return (entry, content) if content is not None else None
 
     # Upkeep.
@@ -314,7 +317,7 @@ class SqliteStore:
         gone = self._atomically(sweep)
         with self._lock, faults():
             self._writer(durable=False).execute("PRAGMA incremental_vacuum")
-            self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._write_sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return gone
 
     def check(self) -> Iterable[str]:
@@ -333,7 +336,7 @@ class SqliteStore:
 
     def _end_transaction(self) -> None:
         """Roll back what is open, for the thread that holds the lock."""
-        db = self._write.connection
+        db = self._write
         with suppress(sqlite3.Error):
             if db.in_transaction:
                 db.rollback()
@@ -357,7 +360,7 @@ class SqliteStore:
     def _query(self, sql: str, *values: object) -> list[Any]:
         with self._reading, faults():
             self._require()
-            return self._read.execute(sql, values).fetchall()
+            return self._read_sql.execute(sql, values).fetchall()
 
     def _change(self, sql: str, *values: object) -> None:
         self._atomically(lambda db: db.execute(sql, values))

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
+from threading import get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from coherence.contents import Content
-from coherence.errors import AgentBusy
 from coherence.refs import Ref, check_name
 from coherence.stores.port import Entry
 from coherence.workspace.changes import Watch
 from coherence.workspace.draft import Draft
 from coherence.workspace.effects import Apply, Ask, AskBoth, Effect, Fetch, Operation
-from coherence.workspace.front import Front
-from coherence.workspace.requester import Requester
+from coherence.workspace.exchange import again
+from coherence.workspace.front import Call, Front
 from coherence.workspace.view import View
-from coherence.workspace.writing import HOLD_S, WAIT_S, Writing
+from coherence.workspace.writing import HOLD_S, WAIT_S
 from messaging.errors import ToolkitError
-
-if TYPE_CHECKING:
-    from coherence.workspace.workspace import Workspace
 
 T = TypeVar("T")
 
@@ -35,10 +31,6 @@ class Agent(Front):
     where the store fails.  A call that raises has changed nothing, save `OutcomeUnknown`.
     """
 
-    def __init__(self, workspace: Workspace, requester: Requester, operations: Writing) -> None:
-        super().__init__(workspace, requester, operations)
-        self._turn = threading.RLock()
-
     def read(self, name: str, have: Ref | str | None = None, *, version: int | None = None) -> View:
         """The current version of an artifact, or the one that `version` says.
 
@@ -46,8 +38,16 @@ class Agent(Front):
         *unchanged*, or only what has changed since.  Raises `UnknownArtifact`, `UnknownVersion`,
         `ForeignRef`, `BadRef`.
         """
-        if have is None and version is None and (hit := self._hit(name)) is not None:
-            return hit
+        if have is None and version is None:
+            try:
+                if (hit := self._hit(name)) is not None:
+                    return hit
+            except ToolkitError:
+                self._requester.require()
+                raise
+            except BaseException:
+                again(self._exchange.settle)
+                raise
         if version is not None:
             return self._run(self._operations.read_version(name, version))
         return self._run(self._operations.read(name, have))
@@ -148,15 +148,27 @@ class Agent(Front):
     # Carries out what operations ask for.
 
     def _run(self, operation: Operation[T]) -> T:
-        requester = self._requester
-        requester.require()
-        if not self._turn.acquire(blocking=False):
-            raise AgentBusy(f"{self.name!r} is in a call of another thread")
+        call = Call(get_ident())
+        try:
+            try:
+                self._begin(call)
+                done = self._carry_out(call, operation)
+                self._end(call)
+                return done
+            except BaseException as error:
+                if not call.is_cut_off_by(error):
+                    self._end(call)
+                raise
+        except BaseException as error:
+            self._undo(call, error)
+            raise
+
+    def _carry_out(self, call: Call, operation: Operation[T]) -> T:
         try:
             effect = next(operation)
             while True:
                 try:
-                    outcome = self._perform(effect)
+                    outcome = self._perform(call, effect)
                 except BaseException as error:
                     effect = operation.throw(error)
                 else:
@@ -164,19 +176,28 @@ class Agent(Front):
         except StopIteration as done:
             result: T = done.value
             return result
-        finally:
-            self._turn.release()
 
-    def _perform(self, effect: Effect) -> object:
+    def _perform(self, call: Call, effect: Effect) -> object:
         requester = self._requester
         if type(effect) is Ask:
+            self._touch(call, effect.artifact)
             answer = requester.ask(effect.artifact, effect.request)
             return answer if answer is not None else requester.wait(effect.artifact)
         if type(effect) is Fetch:
-            return self._exchange.store.read(effect.artifact, effect.version)
+            return self._exchange.look(self._exchange.store.read, effect.artifact, effect.version)
         if type(effect) is Apply:
-            return effect.function(effect.argument)
+            call.lent = True
+            try:
+                made = effect.function(effect.argument)
+            except BaseException as error:
+                call.theirs = error
+                raise
+            finally:
+                call.lent = False
+            return made
         if type(effect) is AskBoth:
+            for ask in effect:
+                self._touch(call, ask.artifact)
             refused = requester.ask_both(effect.first, effect.second)
             if refused is None:
                 for ask in effect:
@@ -188,17 +209,27 @@ class Agent(Front):
 
 
 class Edit:
-    """The context manager that `Agent.edit` gives."""
+    """The context manager that `Agent.edit` gives.
+
+    The draft is its: one that is dropped without having been left gives its grant back.
+    """
 
     def __init__(self, agent: Agent, name: str, wait_s: float | None, hold_s: float) -> None:
         self._agent, self._name, self._wait_s, self._hold_s = agent, name, wait_s, hold_s
         self._draft: Draft | None = None
 
     def __enter__(self) -> Draft:
-        operations = self._agent._operations
-        grant = self._agent._run(operations.acquire(self._name, self._wait_s, self._hold_s))
-        self._draft = Draft(grant, self._agent._is_awaited)
-        return self._draft
+        agent = self._agent
+        try:
+            grant = agent._run(agent._operations.acquire(self._name, self._wait_s, self._hold_s))
+            self._draft = Draft(grant, agent._is_awaited)
+            agent._own(self, self._name)
+            return self._draft
+        except ToolkitError:
+            raise
+        except BaseException:
+            agent._drop(self, self._name)
+            raise
 
     def __exit__(
         self,
@@ -206,7 +237,13 @@ class Edit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._draft is not None
         agent = self._agent
-        with suppress(ToolkitError) if error is not None else nullcontext():
-            agent._run(self._draft.finish(agent._operations, error))
+        try:
+            assert self._draft is not None
+            with suppress(ToolkitError) if error is not None else nullcontext():
+                agent._run(self._draft.finish(agent._operations, error))
+        except ToolkitError:
+            raise
+        except BaseException:
+            agent._drop(self, self._name)
+            raise

@@ -15,16 +15,17 @@ from inspect import isawaitable
 from time import monotonic
 from types import TracebackType
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from coherence.contents import Content
-from coherence.errors import AgentBusy
-from coherence.messages import Granted, Result
+from coherence.messages import Result
 from coherence.refs import Ref, check_name
 from coherence.stores.port import Entry, Store
 from coherence.workspace.changes import Feed, Published
 from coherence.workspace.draft import Draft
 from coherence.workspace.effects import Apply, Ask, AskBoth, Effect, Fetch, Operation
-from coherence.workspace.front import Front
+from coherence.workspace.exchange import again
+from coherence.workspace.front import Call, Front
 from coherence.workspace.view import View
 from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import HOLD_S, WAIT_S, Writing
@@ -46,7 +47,7 @@ class AsyncWorkspace:
         self._owned = not isinstance(url, Workspace)
         self.sync = url if isinstance(url, Workspace) else Workspace(url, **settings)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="coherence")
-        self._fronts: dict[str, AsyncAgent] = {}
+        self._fronts: WeakValueDictionary[str, AsyncAgent] = WeakValueDictionary()
 
     async def agent(self, name: str) -> AsyncAgent:
         """See `Workspace.agent`: each task has an agent of its own."""
@@ -75,21 +76,12 @@ class AsyncWorkspace:
         future = asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
         try:
             return await asyncio.shield(future)
-        except asyncio.CancelledError:
+        except BaseException:
             while not future.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([future])
-            if future.exception() is None:
-                raise Interrupted(future.result()) from None
+            future.exception()  # it was looked at: the cancellation says what became of the call
             raise
-
-
-class Interrupted(asyncio.CancelledError):
-    """A call was cancelled while the store was at work, which brought this."""
-
-    def __init__(self, result: object) -> None:
-        super().__init__()
-        self.result = result
 
 
 class AsyncAgent(Front):
@@ -102,14 +94,21 @@ class AsyncAgent(Front):
     def __init__(self, workspace: AsyncWorkspace, requester: Any, operations: Writing) -> None:
         super().__init__(workspace.sync, requester, operations)
         self._run = workspace.run
-        self._task: asyncio.Task[Any] | None = None
 
     async def read(
         self, name: str, have: Ref | str | None = None, *, version: int | None = None
     ) -> View:
         """See `Agent.read`."""
-        if have is None and version is None and (hit := self._hit(name)) is not None:
-            return hit
+        if have is None and version is None:
+            try:
+                if (hit := self._hit(name)) is not None:
+                    return hit
+            except ToolkitError:
+                self._requester.require()
+                raise
+            except BaseException:
+                again(self._exchange.settle)
+                raise
         if version is not None:
             return await self._drive(self._operations.read_version(name, version))
         return await self._drive(self._operations.read(name, have))
@@ -175,9 +174,9 @@ class AsyncAgent(Front):
         self._requester.require()
         feed = await self._run(Feed, self._exchange, pattern, since)
         grown = asyncio.Event()
-        stop = self._exchange.on_growth(_threadsafe(grown)), self._exchange.listen()
         ready: deque[Published] = deque()
         try:
+            self._exchange.watch(grown, _threadsafe(grown))
             while True:
                 self._requester.require()
                 grown.clear()
@@ -189,8 +188,7 @@ class AsyncAgent(Front):
                 except TimeoutError:
                     return
         finally:
-            for end in stop:
-                end()
+            self._exchange.unwatch(grown)
 
     async def leave(self) -> None:
         """See `Agent.leave`."""
@@ -205,17 +203,37 @@ class AsyncAgent(Front):
     # Carries out what operations ask for.
 
     async def _drive(self, operation: Operation[T]) -> T:
-        self._requester.require()
-        task = asyncio.current_task()
-        outer = self._task
-        if outer is not None and outer is not task:
-            raise AgentBusy(f"{self.name!r} is in a call of another task")
-        self._task = task
+        call = Call(asyncio.current_task())
+        try:
+            try:
+                self._begin(call)
+                done = await self._carry_out(call, operation)
+                self._end(call)
+                return done
+            except BaseException as error:
+                if not call.is_cut_off_by(error):
+                    self._end(call)
+                raise
+        except asyncio.CancelledError as error:
+            self._undo(call, error)
+            await self._workspace_settled()
+            raise
+        except BaseException as error:
+            self._undo(call, error)
+            raise
+
+    async def _workspace_settled(self) -> None:
+        """Homes have heard what a cancelled call left for them."""
+        done = asyncio.Event()
+        self._workspace.keeper.do(_threadsafe(done))
+        await done.wait()
+
+    async def _carry_out(self, call: Call, operation: Operation[T]) -> T:
         try:
             effect = next(operation)
             while True:
                 try:
-                    outcome = await self._perform(effect)
+                    outcome = await self._perform(call, effect)
                 except BaseException as error:
                     effect = operation.throw(error)
                 else:
@@ -223,19 +241,29 @@ class AsyncAgent(Front):
         except StopIteration as done:
             result: T = done.value
             return result
-        finally:
-            self._task = outer
 
-    async def _perform(self, effect: Effect) -> object:
+    async def _perform(self, call: Call, effect: Effect) -> object:
         requester = self._requester
         if type(effect) is Ask:
-            return await self._ask(effect)
+            self._touch(call, effect.artifact)
+            answer = await self._run(requester.ask, effect.artifact, effect.request)
+            return answer if answer is not None else await self._answer(effect.artifact)
         if type(effect) is Fetch:
-            return await self._run(self._exchange.store.read, effect.artifact, effect.version)
+            read = self._exchange.store.read
+            return await self._run(self._exchange.look, read, effect.artifact, effect.version)
         if type(effect) is Apply:
-            made = effect.function(effect.argument)
-            return await made if isawaitable(made) else made
+            call.lent = True
+            try:
+                made = effect.function(effect.argument)
+                return await made if isawaitable(made) else made
+            except BaseException as error:
+                call.theirs = error
+                raise
+            finally:
+                call.lent = False
         if type(effect) is AskBoth:
+            for ask in effect:
+                self._touch(call, ask.artifact)
             refused = await self._run(requester.ask_both, effect.first, effect.second)
             if refused is None:
                 for ask in effect:
@@ -244,20 +272,11 @@ class AsyncAgent(Front):
         self._note(effect)
         return None
 
-    async def _ask(self, ask: Ask) -> Result:
-        requester = self._requester
-        try:
-            answer = await self._run(requester.ask, ask.artifact, ask.request)
-        except Interrupted as interrupted:
-            await self._undo(ask.artifact, interrupted.result)
-            raise
-        return answer if answer is not None else await self._answer(ask.artifact)
-
     async def _answer(self, artifact: str) -> Result:
         """Wait for the answer without holding a thread."""
         requester = self._requester
         come = asyncio.Event()
-        stop = requester.await_answer(artifact, _threadsafe(come))
+        requester.await_answer(artifact, _threadsafe(come))
         try:
             while (answer := requester.take(artifact)) is None:
                 requester.require()
@@ -265,23 +284,16 @@ class AsyncAgent(Front):
                 wait_s = None if until is None else max(0.0, until - monotonic())
                 try:
                     await asyncio.wait_for(come.wait(), wait_s)
+                    if requester.has_missed(artifact):
+                        await self._run(requester.nudge, artifact)
                 except TimeoutError:
                     await self._run(requester.nudge, artifact)
                 come.clear()
-            return answer
-        except BaseException:
-            await self._undo(artifact, None)
+        except ToolkitError:
+            await self._run(requester.give_up, artifact)
             raise
-        finally:
-            stop()
-
-    async def _undo(self, artifact: str, answer: object) -> None:
-        """A call was given up: leave the queue, or give back the grant that nobody waits for."""
-        with suppress(ToolkitError, Interrupted):
-            if answer is None:
-                await self._run(self._requester.give_up, artifact)
-            elif isinstance(answer, Granted):
-                await self._run(self._requester.give_back, artifact, answer.epoch)
+        requester.await_no_more(artifact)
+        return answer
 
 
 class AsyncEdit:
@@ -293,11 +305,18 @@ class AsyncEdit:
 
     async def __aenter__(self) -> Draft:
         agent = self._agent
-        grant = await agent._drive(
-            agent._operations.acquire(self._name, self._wait_s, self._hold_s)
-        )
-        self._draft = Draft(grant, agent._is_awaited)
-        return self._draft
+        try:
+            grant = await agent._drive(
+                agent._operations.acquire(self._name, self._wait_s, self._hold_s)
+            )
+            self._draft = Draft(grant, agent._is_awaited)
+            agent._own(self, self._name)
+            return self._draft
+        except ToolkitError:
+            raise
+        except BaseException:
+            agent._drop(self, self._name)
+            raise
 
     async def __aexit__(
         self,
@@ -305,9 +324,16 @@ class AsyncEdit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._draft is not None
-        with suppress(ToolkitError) if error is not None else nullcontext():
-            await self._agent._drive(self._draft.finish(self._agent._operations, error))
+        agent = self._agent
+        try:
+            assert self._draft is not None
+            with suppress(ToolkitError) if error is not None else nullcontext():
+                await agent._drive(self._draft.finish(agent._operations, error))
+        except ToolkitError:
+            raise
+        except BaseException:
+            agent._drop(self, self._name)
+            raise
 
 
 def _threadsafe(event: asyncio.Event) -> Callable[[], None]:

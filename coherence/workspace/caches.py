@@ -8,12 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType
 
 import msgspec
+from msgspec.structs import replace
 
 from coherence.cache import DEADLINE, RETRY, VALIDITY, Cache
 from coherence.directory import Home
-from coherence.messages import SERIAL_BITS, Inv, Request, Result, ToCache, ToHome, Update, Version
+from coherence.messages import (
+    SERIAL_BITS,
+    Inv,
+    Request,
+    Result,
+    ToCache,
+    ToHome,
+    Update,
+    Version,
+)
 from coherence.states import CacheAt, CacheState
 from messaging.process import (
     Address,
@@ -70,6 +81,8 @@ class Caches:
         "answers",
         "asked_to_finish",
         "bases",
+        "drafting",
+        "missed",
         "sent",
         "session",
         "states",
@@ -103,8 +116,13 @@ class Caches:
         self.sent = 0
         #: The version last given to the application, where the cached one is another.
         self.bases: dict[str, Version] = {}
-        #: Artifacts for whose grant somebody waits while this agent holds it.
+        #: Artifacts for whose grant another agent waits while this agent holds it.
         self.asked_to_finish: set[str] = set()
+        #: Artifacts that this agent drafts, and what will leave the draft: the context manager, or
+        #: None where the call that drafts is under way.
+        self.drafting: dict[str, ReferenceType[object] | None] = {}
+        #: Artifacts whose answer this agent waits for and may have missed: it asks again.
+        self.missed: set[str] = set()
 
     def state(self, artifact: str) -> CacheState:
         """Where the cache of `artifact` stands."""
@@ -141,6 +159,11 @@ class Caches:
         more = self._step(artifact, received, now)
         return [*sent, *more] if sent else more
 
+    def doubt(self, artifact: str) -> None:
+        """The copy may just be becoming stale: home must confirm it before it is served."""
+        self.timers.pop((artifact, VALIDITY), None)
+        self._step(artifact, Timeout(VALIDITY), monotonic())
+
     def overdue(self, artifact: str) -> Sequence[ToHome]:
         """Step the timers of `artifact` that are due."""
         return self._overdue(artifact, monotonic()) if self.timers else NOTHING
@@ -152,8 +175,55 @@ class Caches:
     def lapse(self) -> None:
         """Something that home sent was missed: no copy is served before home has confirmed it."""
         for artifact in self.states:
-            self.timers.pop((artifact, VALIDITY), None)
-            self._step(artifact, Timeout(VALIDITY), monotonic())
+            self.doubt(artifact)
+        for artifact, waiter in tuple(self.waiters.items()):
+            self.missed.add(artifact)
+            waiter()
+
+    def begin_again(self) -> None:
+        """The store has another history: no content and no floor of a version says anything of it.
+
+        What the application was given stays known, with its digest: a write that derives from a
+        version of the history that is gone is refused.
+        """
+        for artifact in self.states:
+            self.keep_base(artifact)
+        self.lapse()
+        for artifact, state in self.states.items():
+            if state.at in STABLE:
+                self.states[artifact] = CacheState(serial=state.serial, epoch=state.epoch)
+            else:  # what the answer confirms, it confirms by its digest
+                self.states[artifact] = replace(state, killed=-1)
+
+    def rejoin(self, session: int) -> None:
+        """This agent has a session in the history that the store has now."""
+        self.session = session
+        self._first = CacheState(serial=session << SERIAL_BITS)
+        for artifact, state in self.states.items():
+            if state.serial < self._first.serial and state.at in STABLE:
+                self.states[artifact] = replace(state, serial=self._first.serial)
+
+    def keep_base(self, artifact: str) -> None:
+        """Remember the version that the application was given, whatever becomes of the copy."""
+        self.bases[artifact] = self.base(artifact)
+
+    def forsake(self, artifact: str, *, keep_grant: bool) -> Sequence[ToHome]:
+        """Leave no request under way and no answer waiting; the farewell that home should get.
+
+        A grant that the agent drafts under stays where `keep_grant` says so.
+        """
+        self.waiters.pop(artifact, None)
+        self.answers.pop(artifact, None)
+        self.missed.discard(artifact)
+        state = self.states.get(artifact)
+        if state is None:
+            return NOTHING
+        if state.at in STABLE and keep_grant:
+            return NOTHING
+        # However the state looks: what its last step sent may not have left.  A farewell names a
+        # serial, so it may come late: once the agent has asked again it takes nothing from the new
+        # request, as the return of a grant would.
+        return self.restart(artifact)
 
     def remember(self, artifact: str) -> Before:
         """What `revert` goes back to."""
@@ -219,7 +289,7 @@ class Caches:
 
     def restart(self, artifact: str) -> Sequence[ToHome]:
         """Give up on a request whose answer may never come; the farewell that home should get."""
-        self.bases[artifact] = self.base(artifact)
+        self.keep_base(artifact)
         for key in [key for key in self.timers if key[0] == artifact]:
             del self.timers[key]
         cache, _ = self._processes[artifact]

@@ -33,14 +33,14 @@ class Feed:
     def __init__(self, exchange: Exchange, pattern: str, since: int | None) -> None:
         self._exchange = exchange
         self._pattern = pattern
-        self._place = exchange.store.head() if since is None else Place(since)
+        self._place = exchange.look(exchange.store.head) if since is None else Place(since)
 
     def more(self) -> list[Published]:
         """What has come since the last call."""
         found: list[Published] = []
         missed = False
         while True:
-            changes = self._exchange.store.since(self._place)
+            changes = self._exchange.look(self._exchange.store.since, self._place)
             missed = missed or changes.gap or changes.foreign
             self._place = changes.place
             if not changes.entries:
@@ -53,7 +53,11 @@ class Feed:
 
 
 class Watch(Iterator[Published]):
-    """Changes as they come, for a thread; ``close`` or ``with`` ends it, from any thread."""
+    """Changes as they come, for a thread; ``close`` or ``with`` ends it, from any thread.
+
+    A change that was fetched and not returned yet comes with the next call, whatever cuts this one
+    off.
+    """
 
     def __init__(
         self,
@@ -68,7 +72,8 @@ class Watch(Iterator[Published]):
         self._ready: deque[Published] = deque()
         self._grown = threading.Event()
         self._closed = False
-        self._stop = (exchange.on_growth(self._grown.set), exchange.listen())
+        self._exchange = exchange
+        exchange.watch(self, self._grown.set)
 
     def __next__(self) -> Published:
         while not self._ready:
@@ -82,12 +87,10 @@ class Watch(Iterator[Published]):
         return self._ready.popleft()
 
     def close(self) -> None:
-        """End it: whoever waits for the next change gets none."""
-        if not self._closed:
-            self._closed = True
-            for stop in self._stop:
-                stop()
-            self._grown.set()
+        """End it: a thread that waits for the next change gets none."""
+        self._closed = True
+        self._exchange.unwatch(self)
+        self._grown.set()
 
     def __enter__(self) -> Watch:
         return self

@@ -4,27 +4,35 @@ What a cache sends is taken to its home in one transaction.  What homes send to 
 process is handed over at once; what they send to others is in the change log, and what others'
 transactions sent here is fetched from it.  The tables bear messages that come late, twice or in
 another order, so no lock orders hand-overs; one that was missed makes every copy lapse.
+
+A cached copy may be served only if it was taken after the validation that covers it: `fresh` is
+asked first, and the copy is looked up after that.  Between a commit and its hand-over no copy of
+what was committed is served at all (`moving`).
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, TypeAlias
-from weakref import ReferenceType, ref
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from coherence.cache import Cache
 from coherence.directory import Home
-from coherence.errors import OutcomeUnknown, StoreFault
+from coherence.errors import AgentBusy, OutcomeUnknown, StoreFault
 from coherence.messages import Data, Nack, PutM, ToCache, ToHome, Update, Version
 from coherence.policy import Policy
 from coherence.refs import Ref
 from coherence.stores.port import Moved, Store
+from coherence.stores.releasing import free, owned
 from coherence.workspace.caches import Caches
 from coherence.workspace.homes import CARRIERS, HOME, Brought, Outcome, Taken, held_of, turn
 from coherence.workspace.view import Held, held
+from messaging.errors import ToolkitError
 from messaging.process import Address, Receive
 
 if TYPE_CHECKING:
@@ -42,7 +50,28 @@ MOVES = 100
 RESENDS = 3
 #: How long one wait for other processes lasts, and how long to leave a store alone that fails.
 WATCH_S = 60.0
+#: How many interrupts in a row the settling of one may meet; a safeguard, not a limit.
+INTERRUPTS_MAX = 1_000
 PAUSE_S = 1.0
+
+
+NOTHING: Batch = {}
+T = TypeVar("T")
+
+
+def again(settle: Callable[[], None]) -> BaseException | None:
+    """Call `settle` to its end, however often it is interrupted itself; the last interrupt."""
+    interrupt: BaseException | None = None
+    for _ in range(INTERRUPTS_MAX):
+        try:
+            settle()
+            return interrupt
+        except Exception:
+            log.exception("a call was cut off, and what it left could not be put in order")
+            return interrupt
+        except BaseException as error:
+            interrupt = error
+    return interrupt
 
 
 class Vetoed(Exception):
@@ -95,7 +124,7 @@ class Exchange:
         self.store = store
         self._recorder = recorder
         #: Guards the caches of every agent.  Never held while the store is asked.
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.agents: dict[Address, Caches] = {}
         #: The version of each artifact that this process had last: one content for all its agents.
         self.held: dict[str, ReferenceType[Held]] = {}
@@ -104,16 +133,95 @@ class Exchange:
         self._artifacts_max = artifacts_max
         #: When the next timer of a home is due, on this process's monotonic clock.
         self._due: dict[str, float] = {}
-        self._fetching = threading.Lock()
+        #: Each thread that is at the store, and what it takes to homes: until all that follows
+        #: from it is handed over.  What an interrupted thread has left here was not.
+        self.at_store: dict[int, Batch] = {}
+        self._fetching = threading.RLock()
         self._seen = store.mark()
         self._place = store.head()
-        self._ear = threading.Lock()
-        self._ear_thread = 0
-        self._listeners = 0
+        self._ear = threading.RLock()
+        self._ear_thread: threading.Thread | None = None
+        #: Whether news are fetched as they come although nobody waits for them.
+        self.listens = False
         self.closed = threading.Event()
-        self._growth: list[Callable[[], None]] = []
+        #: What to call when a version was published, for as long as the watcher is there.
+        self._growth: WeakKeyDictionary[object, Callable[[], None]] = WeakKeyDictionary()
+
+    # At the store.
+
+    def enter(self, batch: Batch) -> int:
+        """This thread goes to the store with `batch`; its number, for `left`.
+
+        Raises `AgentBusy` where it is there already: a signal handler or a finaliser runs in the
+        middle of a call.
+        """
+        me = get_ident()
+        if me in self.at_store or owned(self.lock):
+            if _is_nested():
+                raise AgentBusy(
+                    "this thread is in the middle of another call",
+                    remedy="make no calls from signal handlers and finalisers",
+                )
+            self.settle()  # what an interrupt has left, which was itself interrupted
+        self.at_store[me] = batch
+        return me
+
+    def left(self, me: int) -> None:
+        """It is back, and all that follows was handed over."""
+        self.at_store.pop(me, None)
+
+    def moves(self, artifact: str) -> bool:
+        """Whether a thread of this process may be changing `artifact` just now."""
+        return any(artifact in batch for batch in tuple(self.at_store.values()))
+
+    def settle(self) -> None:
+        """Put in order what an interrupt of this thread has left behind.  May be done twice."""
+        self.store.release()
+        free(self._fetching, self._ear, self.lock)
+        if self._recorder is not None:
+            free(self._recorder.order)
+        me = get_ident()
+        if me in self.at_store:
+            # Something may have taken effect at home, or half of it here, of which caches of this
+            # process have not heard.
+            self.lapse()
+            self.left(me)
+
+    def look(self, work: Callable[..., T], *arguments: object) -> T:
+        """What `work` returns, which only asks the store.  Nothing is left where it is cut off."""
+        me = get_ident()
+        entered = False
+        try:
+            self.enter(NOTHING)
+            entered = True
+            found = work(*arguments)
+            self.left(me)
+            return found
+        except BaseException as error:
+            if not isinstance(error, ToolkitError):
+                again(self.settle)
+            elif entered:
+                self.left(me)
+            raise
 
     # To homes.
+
+    def carry(
+        self, batch: Batch, veto: Veto | None = None, *, resends: int = RESENDS
+    ) -> list[Outcome]:
+        """Take `batch` to its homes, all or nothing, and hand over what follows.
+
+        Raises as `send` does.
+        """
+        me = self.enter(batch)
+        try:
+            outcomes = self.send(batch, veto, resends=resends)
+            self.hand_over(outcomes)
+        except (ToolkitError, Vetoed):
+            self.left(me)
+            raise
+        self.left(me)
+        return outcomes
 
     def send(
         self, batch: Batch, veto: Veto | None = None, *, resends: int = RESENDS
@@ -213,15 +321,16 @@ class Exchange:
                             received: Receive[ToCache] = Receive(HOME, whole)
                         for reply in caches.receive(artifact, received, now):
                             replies.setdefault(artifact, []).append((post.dst, reply))
-        except BaseException:
+        except ToolkitError:
             self.lapse()
             raise
-        if self._growth:
-            for outcome in outcomes:
-                if outcome.published:
-                    for grown in tuple(self._growth):
-                        grown()
+        if self._growth and any(outcome.published for outcome in outcomes):
+            self._tell_growth()
         return replies
+
+    def _tell_growth(self) -> None:
+        for grown in tuple(self._growth.values()):
+            grown()
 
     def _whole(
         self, artifact: str, message: Data | Update, contents: dict[Version, Brought]
@@ -231,7 +340,7 @@ class Exchange:
         got = contents[version]
         if type(got) is tuple:
             handle, content = got
-            mine = held_of(self.held, artifact, version)
+            mine = held_of(self.held, artifact, version, handle)
             if mine is None:
                 mine = held(Ref(artifact, version, self.store.identity), content, handle)
                 self.held[artifact] = ref(mine)
@@ -252,20 +361,43 @@ class Exchange:
 
     @property
     def fresh(self) -> bool:
-        """Whether nobody else has changed the store since this process last looked."""
+        """Whether nobody else has changed the store since this process last looked.
+
+        Covers the copies that are looked up after it was asked, and no others.
+        """
         return bool(self.store.mark() == self._seen)
 
     def fetch(self) -> None:
         """Hand over what the change log brings for caches of this process."""
         replies: dict[str, list[tuple[Address, ToHome]]] = {}
+        me = self.enter(NOTHING)
+        try:
+            published = self._fetch(replies)
+            if published:
+                self._tell_growth()
+            if replies:
+                try:
+                    self.hand_over(self.send(replies))
+                except StoreFault as error:
+                    log.warning("replies to homes were lost: %s", error)
+        except ToolkitError:
+            self.left(me)
+            raise
+        self.left(me)
+
+    def _fetch(self, replies: dict[str, list[tuple[Address, ToHome]]]) -> bool:
+        """Take in what is new in the log; whether a version was published."""
         published = False
         with self._fetching:
             more = True
             while more:
                 mark = self.store.mark()
                 changes = self.store.since(self._place)
-                if changes.gap or changes.foreign:
-                    log.info("the change log has a gap after %s: every copy lapses", self._place)
+                if changes.foreign:
+                    log.warning("the store has another history: all that was held is dropped")
+                    self._begin_again()
+                elif changes.gap:
+                    log.info("the change log has a gap: every copy lapses")
                     self.lapse()
                 for change in changes.entries:
                     if change.origin == self.store.origin:
@@ -278,14 +410,23 @@ class Exchange:
                             self._receive(change.artifact, post.dst, post.message, replies)
                 self._place, self._seen = changes.place, mark
                 more = bool(changes.entries)
-        if published:
-            for grown in tuple(self._growth):
-                grown()
-        if replies:
-            try:
-                self.hand_over(self.send(replies))
-            except StoreFault as error:
-                log.warning("replies to homes were lost: %s", error)
+        return published
+
+    def _begin_again(self) -> None:
+        """The store has another history: nothing that this process holds says anything of it."""
+        with self.lock:
+            self.held.clear()
+            self._due.clear()
+            agents = list(self.agents.values())
+            for caches in agents:
+                caches.begin_again()
+        superseded = {m.agent: m for m in self.store.members()}
+        for caches in agents:
+            member = superseded.get(caches.address)
+            if member is not None and member.session > caches.session:
+                self._joined(caches.address)  # by another process, in the history that counts
+            elif member is None or member.origin != self.store.origin:
+                caches.rejoin(self.store.join(caches.address))
 
     def _joined(self, agent: Address) -> None:
         with self.lock:
@@ -318,7 +459,10 @@ class Exchange:
                     replies.setdefault(artifact, []).append((dst, reply))
 
     def lapse(self) -> None:
-        """Something may have been missed: every copy of this process must be confirmed by home."""
+        """Something may have been missed: every copy of this process must be confirmed by home.
+
+        What an agent waits for may have been missed too: a waiting agent asks again at once.
+        """
         with self.lock:
             for caches in self.agents.values():
                 caches.lapse()
@@ -329,37 +473,52 @@ class Exchange:
         """When a timer of `artifact`'s home is due, as far as is known here."""
         return self._due.get(artifact)
 
-    def on_growth(self, grown: Callable[[], None]) -> Callable[[], None]:
-        """Call `grown` whenever a version was published; returns how to end that."""
-        self._growth.append(grown)
-        return lambda: self._growth.remove(grown)
+    def watch(self, watcher: object, grown: Callable[[], None]) -> None:
+        """Call `grown` whenever a version was published, until `unwatch` or `watcher` is gone."""
+        self._growth[watcher] = grown
+        self.listen()
 
-    def listen(self) -> Callable[[], None]:
-        """Fetch what other processes do as it happens, until the returned function is called."""
+    def unwatch(self, watcher: object) -> None:
+        """Call it no longer."""
+        self._growth.pop(watcher, None)
+        self.hush()
+
+    def listen(self) -> None:
+        """Fetch what other processes do as it happens, for as long as something here waits."""
         if not self.store.shared:
-            return lambda: None
+            return
         with self._ear:
-            self._listeners += 1
-            if self._listeners == 1:
-                threading.Thread(target=self._listening, name="coherence-ear", daemon=True).start()
-        return self._stop_listening
+            if self._ear_thread is None or not self._ear_thread.is_alive():
+                ear = threading.Thread(target=self._listening, name="coherence-ear", daemon=True)
+                self._ear_thread = ear
+                ear.start()
 
-    def _stop_listening(self) -> None:
-        with self._ear:
-            self._listeners -= 1
-            if not self._listeners:
-                self.store.wake()
+    def hush(self) -> None:
+        """Something waits no longer: the ear looks whether anything does."""
+        if self.store.shared and not self._listened_for:
+            self.store.wake()
+
+    @property
+    def _listened_for(self) -> bool:
+        if self.closed.is_set():
+            return False
+        if self.listens or self._growth:
+            return True
+        return any(caches.waiters for caches in tuple(self.agents.values()))
 
     def _listening(self) -> None:
-        me = threading.get_ident()
-        self._ear_thread = me
-        while self._listeners and self._ear_thread == me and not self.closed.is_set():
+        while True:
+            with self._ear:
+                if not self._listened_for or self._ear_thread is not threading.current_thread():
+                    if self._ear_thread is threading.current_thread():
+                        self._ear_thread = None
+                    return
             try:
                 self.store.wait(self._place.seq, WATCH_S)
                 self.fetch()
             except StoreFault as error:
-                if self.closed.is_set() or not self._listeners:
-                    return
+                if not self._listened_for:
+                    continue
                 log.warning("the change log cannot be read: %s", error)
                 if self.store.validates:
                     self.lapse()
@@ -367,8 +526,20 @@ class Exchange:
                 self.closed.wait(PAUSE_S)
 
     def close(self) -> None:
-        """Hear and hand over nothing any more; whoever waits for a change is woken to see it."""
+        """Hear and hand over nothing any more; whatever waits for a change is woken to see it."""
         self.closed.set()
-        for grown in tuple(self._growth):
-            grown()
+        self._tell_growth()
         self.store.wake()
+
+
+def _is_nested() -> bool:
+    """Whether this thread is in a call of the exchange already, below the present one."""
+    frame = sys._getframe(2)
+    calls = {Exchange.carry.__code__, Exchange.fetch.__code__, Exchange.look.__code__}
+    inner = True
+    while frame is not None:
+        if frame.f_code in calls and not inner:
+            return True
+        inner = False
+        frame = frame.f_back  # type: ignore[assignment]
+    return False

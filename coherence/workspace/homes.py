@@ -118,7 +118,7 @@ def turn(
     here: list[Send[ToCache]] = []
     away: list[Post] = []
     contents: dict[Version, Brought] = {}
-    versions: list[tuple[Entry, Held]] = []
+    versions: list[tuple[Entry, Held, Handle | None]] = []
     told: ToCache | None = None
     published: Version = 0
     made: Held | None = None
@@ -139,7 +139,7 @@ def turn(
             steps.append((event, step))
         if step.state.version > state.version and type(what) is PutM:
             published, made, author = step.state.version, what.content, src
-            versions.append((Entry(published, made.handle, src, now), made))
+            versions.append((Entry(published, made.handle, src, now), made, state.content))
         state, action = step.state, step.action
         for command in step.commands:
             if type(command) is Send:
@@ -156,8 +156,9 @@ def turn(
                     if made is not None and version == published:
                         contents[version] = made
                     elif version not in contents:
-                        contents[version] = held_of(have, artifact, version) or (
-                            message.content,
+                        handle = message.content
+                        contents[version] = held_of(have, artifact, version, handle) or (
+                            handle,
                             _content(tx, artifact, version),
                         )
             elif type(command) is SetTimer:
@@ -167,8 +168,8 @@ def turn(
     after = tuple(armed.items()) if armed else ()
     if not absent and (state is not before or after != timers):
         tx.save(artifact, Row(state, after), revision)
-    for entry, content in versions:
-        previous = held_of(have, artifact, entry.version - 1)
+    for entry, content, handle in versions:
+        previous = held_of(have, artifact, entry.version - 1, handle)
         before_it = previous.content if previous is not None else None
         tx.publish(artifact, entry, content.content, before_it)
     if away or published:
@@ -191,12 +192,17 @@ def _founding(tx: Transaction, home: Home, artifacts_max: int) -> list[Todo]:
 
 
 def held_of(
-    have: Mapping[str, ReferenceType[Held]], artifact: str, version: Version
+    have: Mapping[str, ReferenceType[Held]],
+    artifact: str,
+    version: Version,
+    handle: Handle | None,
 ) -> Held | None:
-    """That version, where it is the one that this process holds."""
+    """That version, where this process holds it: of the same number, and the same content."""
     found = have.get(artifact)
     held = found() if found is not None else None
-    return held if held is not None and held.ref.version == version else None
+    if held is not None and held.ref.version == version and held.handle == handle:
+        return held
+    return None
 
 
 def _content(tx: Transaction, artifact: str, version: Version) -> Content:

@@ -1,17 +1,25 @@
-"""Renews the leases of live drafts, so that a long thought does not cost a writer its grant.
+"""Does for one workspace what no call of an agent waits for: renews drafts, passes farewells on.
 
-One thread for a workspace, there while drafts are.  A process that dies or is stopped renews
-nothing, so its grant ends with its lease; a draft that is held for longer than it may be is not
-renewed either, so nobody waits for ever for a call that hangs.
+One thread, there while there is anything to do, which alone knows what that is: calls only put
+things into its inbox.  So an interrupt that cuts a call off can leave nothing half done here.
+
+A lease is renewed while its draft is live, so that a long thought does not cost a writer its grant.
+A process that dies or is stopped renews nothing, so its grant ends with its lease; a draft that is
+held for longer than it may be is not renewed either.  A draft whose context manager is gone without
+having been left is over: its grant is given back.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+from weakref import ReferenceType
 
+from coherence.stores.releasing import free
 from coherence.workspace.effects import Grant
 from coherence.workspace.requester import Requester
 from messaging.errors import ToolkitError
@@ -20,6 +28,14 @@ log = logging.getLogger("coherence.workspace")
 
 #: A lease is renewed when this much of it has passed.
 RENEW_AT = 1 / 3
+#: How long the thread stays where it has nothing to do, in seconds.
+IDLE_S = 10.0
+#: How long the end of a workspace waits for what is owed to homes, in seconds.
+CLOSE_S = 2.0
+
+Key: TypeAlias = tuple[str, str]
+Owner: TypeAlias = ReferenceType[object] | None
+"""What will leave the draft, and when it is gone, never will; None for a call that is under way."""
 
 
 class _Draft(NamedTuple):
@@ -28,67 +44,125 @@ class _Draft(NamedTuple):
     every_s: float
     next_at: float
     until: float
+    owner: Owner
 
 
 class Keeper:
-    """The drafts that are live in one workspace."""
+    """The drafts that are live in one workspace, and what it owes to homes."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._drafts: dict[tuple[str, str], _Draft] = {}
-        self._running = False
+        #: What to call in the keeper's thread, which then looks at every draft.  `put` serves as
+        #: the callback that an owner is gone: to call the dead reference does nothing.
+        self.inbox: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._drafts: dict[Key, _Draft] = {}
+        self._starting = threading.RLock()
+        self._thread: threading.Thread | None = None
 
-    def hold(self, requester: Requester, grant: Grant, lease_s: float, hold_s: float) -> None:
-        """Renew this grant from now on, for at most `hold_s`."""
+    def hold(
+        self,
+        requester: Requester,
+        grant: Grant,
+        lease_s: float,
+        hold_s: float,
+        owner: Owner = None,
+    ) -> None:
+        """Renew this grant from now on, for at most `hold_s` and while `owner` is there."""
         now = monotonic()
         every_s = lease_s * RENEW_AT
-        draft = _Draft(requester, grant, every_s, now + every_s, now + hold_s)
-        with self._changed:
-            self._drafts[requester.caches.address, grant.artifact] = draft
-            if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="coherence-keeper", daemon=True).start()
-            self._changed.notify()
+        draft = _Draft(requester, grant, every_s, now + every_s, now + hold_s, owner)
+        self.do(lambda: self._drafts.update({_key(requester, grant.artifact): draft}))
+
+    def own(self, requester: Requester, artifact: str, owner: Owner) -> None:
+        """From now on `owner` is what will leave the draft."""
+
+        def change() -> None:
+            key = _key(requester, artifact)
+            draft = self._drafts.get(key)
+            if draft is not None:
+                self._drafts[key] = draft._replace(owner=owner)
+
+        self.do(change)
 
     def let_go(self, requester: Requester, artifact: str) -> None:
         """Renew it no longer."""
-        with self._changed:
-            self._drafts.pop((requester.caches.address, artifact), None)
-            self._changed.notify()
+        self.do(lambda: self._forget(_key(requester, artifact)))
+
+    def do(self, work: Callable[[], object]) -> None:
+        """Have `work` called in the keeper's thread, after what came before."""
+        self.inbox.put(work)
+        if self._thread is None:
+            self._start()
+
+    def settle(self) -> None:
+        """Put in order what an interrupt of this thread has left behind."""
+        free(self._starting)
+        if self._thread is None and not self.inbox.empty():
+            self._start()
 
     def close(self) -> None:
-        """Renew nothing any more."""
-        with self._changed:
-            self._drafts.clear()
-            self._changed.notify()
+        """Renew nothing any more, and wait for what is owed."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self.inbox.put(self._drafts.clear)
+            done = threading.Event()
+            self.inbox.put(done.set)
+            done.wait(CLOSE_S)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="coherence-keeper", daemon=True)
+                self._thread = thread
+                thread.start()
+
+    def _forget(self, key: Key) -> None:
+        self._drafts.pop(key, None)
 
     def _run(self) -> None:
-        while (draft := self._next()) is not None:
+        while True:
+            try:
+                work: Callable[[], object] | None = self.inbox.get(timeout=self._patience_s())
+            except Empty:
+                work = None
+            if work is not None:
+                try:
+                    work()
+                except ToolkitError as error:
+                    log.warning("a farewell was not passed on: %s", error)
+            elif not self._drafts:
+                with self._starting:
+                    self._thread = None
+                    if self.inbox.empty():
+                        return
+                    self._thread = threading.current_thread()
+            for key, draft in tuple(self._drafts.items()):
+                self._look_after(key, draft)
+
+    def _patience_s(self) -> float:
+        """How long until a lease is to be renewed."""
+        if not self._drafts:
+            return IDLE_S
+        first = min(min(draft.next_at, draft.until) for draft in self._drafts.values())
+        return max(0.0, first - monotonic())
+
+    def _look_after(self, key: Key, draft: _Draft) -> None:
+        now = monotonic()
+        if draft.owner is not None and draft.owner() is None:
+            self._forget(key)
+            draft.requester.abandoned(draft.grant, draft.owner)
+        elif now >= draft.until:
+            self._forget(key)
+        elif now >= draft.next_at:
             try:
                 live = draft.requester.renew(draft.grant)
             except ToolkitError as error:
                 log.warning("the lease of %r was not renewed: %s", draft.grant.artifact, error)
                 live = True
-            key = (draft.requester.caches.address, draft.grant.artifact)
-            with self._changed:
-                if self._drafts.get(key) is draft:
-                    if live:
-                        self._drafts[key] = draft._replace(next_at=monotonic() + draft.every_s)
-                    else:
-                        del self._drafts[key]
+            if live:
+                self._drafts[key] = draft._replace(next_at=monotonic() + draft.every_s)
+            else:
+                self._forget(key)
 
-    def _next(self) -> _Draft | None:
-        """Block until a lease is to be renewed; which, or None where there is no draft left."""
-        with self._changed:
-            while self._drafts:
-                now = monotonic()
-                for key in [key for key, d in self._drafts.items() if d.next_at > d.until]:
-                    del self._drafts[key]
-                if not self._drafts:
-                    break
-                first = min(self._drafts.values(), key=lambda draft: draft.next_at)
-                if first.next_at <= now:
-                    return first
-                self._changed.wait(first.next_at - now)
-            self._running = False
-            return None
+
+def _key(requester: Requester, artifact: str) -> Key:
+    return requester.caches.address, artifact

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from coherence.contents import Kind
 from coherence.errors import BadRef, ForeignRef, UnknownArtifact, UnknownVersion
 from coherence.messages import Load, Loaded, Version
@@ -29,6 +31,14 @@ class Metrics:
         #: Versions published, and writes refused with `Conflict`.
         self.writes = 0
         self.conflicts = 0
+
+
+class Given(NamedTuple):
+    """What the application was given of one artifact."""
+
+    base: Version
+    #: It has said that this is no longer in the model's context.
+    forgotten: bool
 
 
 class Reading:
@@ -100,6 +110,18 @@ class Reading:
             raise UnknownArtifact(f"{ref} is a deletion, by {entry.author}")
         self.caches.bases[name] = version
         return View(ref, content, entry.handle, Served.FULL)
+
+    # What a call that was cut off must not have changed: what the application has been given.
+
+    def given(self, name: str) -> Given:
+        """What the application has of `name` before a call."""
+        return Given(self.caches.base(name), self._is_forgotten(name))
+
+    def give_back(self, name: str, given: Given) -> None:
+        """The call brought nothing to the application: it has what it had before."""
+        self.caches.bases[name] = given.base
+        if given.forgotten:
+            self.forget(name)
 
     def forget(self, name: str | None) -> None:
         """What was read is no longer in the model's context: the next read is full."""

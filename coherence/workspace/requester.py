@@ -1,7 +1,10 @@
 """The requesting side of one agent: asks its caches, and sees to it that an answer comes.
 
-Nothing here polls.  Who waits for a grant sleeps until the answer is handed over, its own deadline
-has come, or a timer of the home is due that nobody else may notice.
+Nothing here polls.  A waiting agent sleeps until the answer is handed over, its own deadline has
+come, or a timer of the home is due that nobody else may notice.
+
+A call that an interrupt cuts off leaves what it took where `forsake` finds it: requests under way
+and grants in the caches, answers, waiters.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from coherence.messages import (
     GetS,
     Granted,
     Leave,
+    Load,
     PutM,
     Refused,
     Request,
@@ -34,7 +38,6 @@ from coherence.table import Stalled
 from coherence.workspace.caches import ASKING, Before, Caches
 from coherence.workspace.effects import Ask, Grant
 from coherence.workspace.exchange import Batch, Exchange, Vetoed, veto_refusal
-from coherence.workspace.homes import Outcome
 from messaging.errors import ToolkitError
 
 Mark: TypeAlias = tuple[str, CacheState, Before]
@@ -54,6 +57,8 @@ class Requester:
         self.exchange = exchange
         self.caches = caches
         self.fault: ToolkitError | None = None
+        #: Nothing of this agent is left in its workspace.
+        self.parted = False
         #: One request at a time: the agent's own, or a renewal of its lease with what follows.
         self._asking = threading.RLock()
 
@@ -68,7 +73,8 @@ class Requester:
     def ask(self, artifact: str, request: Request) -> Result | None:
         """The answer, or None where it comes later: see `take`.
 
-        Raises `StoreFault` with nothing changed, and `OutcomeUnknown`.
+        Raises `StoreFault` with nothing changed, and `OutcomeUnknown`.  Any other exception cuts
+        the request off: `forsake` puts things in order.
         """
         with self._asking:
             self.require()
@@ -78,6 +84,8 @@ class Requester:
             with exchange.lock:
                 before = caches.remember(artifact)
                 caches.answers.pop(artifact, None)
+                if type(request) is Load and exchange.moves(artifact):
+                    caches.doubt(artifact)
                 try:
                     sent = caches.invoke(artifact, request)
                 except Stalled as error:
@@ -89,13 +97,12 @@ class Requester:
                 timers = caches.timers
                 wait = timers.pop((artifact, DEADLINE), None) if timers else None
             try:
-                outcomes = exchange.send({artifact: [(caches.address, m) for m in sent]})
-            except BaseException as error:
+                outcomes = exchange.carry({artifact: [(caches.address, m) for m in sent]})
+            except ToolkitError as error:
                 self._failed(error, [(artifact, left, before)])
                 raise
             if outcomes[0].action == "Late" and self._is_superseded(artifact, sent[-1]):
                 self._supersede()
-            self._hand_over(outcomes, artifact)
             if outcomes[0].absent or wait is not None:
                 with exchange.lock:
                     if outcomes[0].absent:
@@ -129,14 +136,13 @@ class Requester:
                 ]
 
             try:
-                outcomes = exchange.send(batch, veto_refusal)
+                exchange.carry(batch, veto_refusal)
             except Vetoed as veto:
                 self._revert(marks)
                 return veto.artifact, Refused(veto.nack.reason, veto.nack.version)
-            except BaseException as error:
+            except ToolkitError as error:
                 self._failed(error, marks)
                 raise
-            self._hand_over(outcomes, *batch)
             return None
 
     def take(self, artifact: str) -> Result | None:
@@ -166,54 +172,76 @@ class Requester:
         """
         self.require()
         with self.exchange.lock:
+            self.caches.missed.discard(artifact)
             sent = [*self.caches.overdue(artifact), *self.caches.again(artifact)]
-        self.exchange.hand_over(
-            self.exchange.send({artifact: [(self.caches.address, m) for m in sent]})
-        )
+        self.exchange.carry({artifact: [(self.caches.address, m) for m in sent]})
         if self.exchange.store.shared:
-            # The answer may be in the log, sent by who was there first, and unheard of here.
+            # The answer may be in the log, sent by whoever was there first, and unheard of here.
             self.exchange.fetch()
 
     def wait(self, artifact: str) -> Result:
-        """Block until the answer has come."""
+        """Block until the answer has come.  An exception not of ours is for `forsake` to mend."""
         come = threading.Event()
-        stop = self.await_answer(artifact, come.set)
+        self.await_answer(artifact, come.set)
         try:
             while (result := self.take(artifact)) is None:
                 self.require()
                 until = self.deadline(artifact)
-                if not come.wait(None if until is None else max(0.0, until - monotonic())):
+                wait_s = None if until is None else max(0.0, until - monotonic())
+                if not come.wait(wait_s) or self.has_missed(artifact):
                     self.nudge(artifact)
                 come.clear()
-            return result
-        except BaseException:
+        except ToolkitError:
             self.give_up(artifact)
             raise
-        finally:
-            stop()
+        self.await_no_more(artifact)
+        return result
 
-    def await_answer(self, artifact: str, come: Callable[[], None]) -> Callable[[], None]:
-        """Have `come` called when the answer comes; returns how to end that."""
+    def has_missed(self, artifact: str) -> bool:
+        """Whether the answer may have come and be lost."""
+        return artifact in self.caches.missed
+
+    def await_answer(self, artifact: str, come: Callable[[], None]) -> None:
+        """Have `come` called when the answer comes, until `await_no_more` or `forsake`."""
         with self.exchange.lock:
             self.caches.waiters[artifact] = come
-        stop_listening = self.exchange.listen()
+        self.exchange.listen()
 
-        def stop() -> None:
-            stop_listening()
-            with self.exchange.lock:
-                self.caches.waiters.pop(artifact, None)
+    def await_no_more(self, artifact: str) -> None:
+        """The answer was taken."""
+        with self.exchange.lock:
+            self.caches.waiters.pop(artifact, None)
+            self.caches.missed.discard(artifact)
+        self.exchange.hush()
 
-        return stop
+    def forsake(self, artifact: str, *, keep_grant: bool = False) -> Batch:
+        """Give up whatever is under way for `artifact`; what its home should hear of that.
+
+        Does not ask the store, and may be done twice.
+        """
+        with self.exchange.lock:
+            sent = self.caches.forsake(artifact, keep_grant=keep_grant)
+        self.exchange.hush()
+        return {artifact: [(self.caches.address, m) for m in sent]} if sent else {}
+
+    def say(self, batch: Batch) -> None:
+        """Tell homes what they will find out by themselves where this does not reach them."""
+        try:
+            self.exchange.carry(batch, resends=1)
+        except StoreFault as error:
+            log.warning("%s will be noticed when its lease is over: %s", ", ".join(batch), error)
 
     def give_up(self, artifact: str) -> None:
         """Wait no longer for the grant of `artifact`; give it back if it has come."""
-        with self.exchange.lock:
-            sent = self.caches.quit(artifact)
-            answer = self.caches.answers.pop(artifact, None)
-        if sent:
-            self._say({artifact: [(self.caches.address, m) for m in sent]})
-        if isinstance(answer, Granted):
-            self.give_back(artifact, answer.epoch)
+        self.say(self.forsake(artifact))
+
+    def abandoned(self, grant: Grant, owner: object) -> None:
+        """The draft under `grant` was dropped and will never be published: give the grant back."""
+        with self._asking:
+            drafting = self.caches.drafting
+            if drafting.get(grant.artifact) is owner:
+                drafting.pop(grant.artifact, None)
+                self.say(self.forsake(grant.artifact))
 
     def give_back(self, artifact: str, epoch: Epoch) -> None:
         """Give a grant back that nobody will use."""
@@ -247,14 +275,14 @@ class Requester:
                     batch[artifact] = [(caches.address, message) for message in sent]
             caches.answers.clear()  # whoever waits in another thread is told that the agent left
         if batch:
-            exchange.hand_over(exchange.send(batch))
+            exchange.carry(batch)
 
     def _revert(self, marks: Sequence[Mark]) -> None:
         with self.exchange.lock:
             for artifact, left, before in marks:
                 self.caches.revert(artifact, left, before)
 
-    def _failed(self, error: BaseException, marks: Sequence[Mark]) -> None:
+    def _failed(self, error: ToolkitError, marks: Sequence[Mark]) -> None:
         """Take the requests back, or where home may have heard of them give them up."""
         if _unsent(error):
             self._revert(marks)
@@ -265,24 +293,7 @@ class Requester:
                 sent = self.caches.restart(artifact)
                 farewells[artifact] = [(self.caches.address, message) for message in sent]
         if isinstance(error, OutcomeUnknown):
-            self._say(farewells)
-
-    def _say(self, batch: Batch) -> None:
-        """Tell homes what they will find out by themselves where this does not reach them."""
-        try:
-            self.exchange.hand_over(self.exchange.send(batch, resends=1))
-        except StoreFault as error:
-            log.warning("%s will be noticed when its lease is over: %s", ", ".join(batch), error)
-
-    def _hand_over(self, outcomes: Sequence[Outcome], *artifacts: str) -> None:
-        try:
-            self.exchange.hand_over(outcomes)
-        except BaseException:
-            # Interrupted: the answer may be lost, and the request with it.
-            with self.exchange.lock:
-                for artifact in artifacts:
-                    self.caches.abort(artifact)
-            raise
+            self.say(farewells)
 
     def _is_superseded(self, artifact: str, message: object) -> bool:
         if isinstance(message, PutM):
@@ -296,9 +307,6 @@ class Requester:
         self.require()
 
 
-def _unsent(error: BaseException) -> bool:
-    """Whether home has certainly not heard of the request, so that its serial may be used again.
-
-    An interrupt may have come when the transaction was already made.
-    """
-    return isinstance(error, ToolkitError) and not isinstance(error, OutcomeUnknown)
+def _unsent(error: ToolkitError) -> bool:
+    """Whether home has certainly not heard of the request, so that its serial may be used again."""
+    return not isinstance(error, OutcomeUnknown)

@@ -7,8 +7,9 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet, WeakValueDictionary
 
 from msgspec.structs import replace
 
@@ -25,9 +26,10 @@ from coherence.policy import Lazy, Lease, Policy, Visibility
 from coherence.refs import Ref, check_agent, check_name
 from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Member, Retention, Store, Stored
+from coherence.stores.releasing import free
 from coherence.workspace.caches import Caches
 from coherence.workspace.effects import Hold
-from coherence.workspace.exchange import Exchange
+from coherence.workspace.exchange import Exchange, again
 from coherence.workspace.keeper import Keeper
 from coherence.workspace.reading import Metrics
 from coherence.workspace.requester import Requester
@@ -49,6 +51,7 @@ PUSH_VALIDITY_S = 60.0
 
 log = logging.getLogger("coherence.workspace")
 
+T = TypeVar("T")
 _ALL: WeakSet[Workspace] = WeakSet()
 _FORKED: list[Any] = []  # what a child process must neither use nor finalise
 
@@ -85,13 +88,13 @@ class Workspace:
         self._policies = {glob: self._complete(p) for glob, p in (policies or {}).items()}
         self._recorder = recorder
         self._exchange = Exchange(self._store, self.policy_of, self.limits.artifacts, recorder)
-        self._keeper = Keeper()
+        self.keeper = Keeper()
         self._agents: dict[str, tuple[Requester, Writing]] = {}
-        self._fronts: dict[str, Agent] = {}
+        self._fronts: WeakValueDictionary[str, Agent] = WeakValueDictionary()
         self._departed = dict.fromkeys((*Metrics.__slots__, "messages"), 0)
-        self._joining = threading.Lock()
-        self._stop_listening: Callable[[], None] | None = None
+        self._joining = threading.RLock()
         self._fault: ToolkitError | None = None
+        self._closed = False
         _ALL.add(self)
 
     @property
@@ -106,18 +109,24 @@ class Workspace:
         """
         from coherence.workspace.agent import Agent
 
-        requester, operations = self.join(name)
-        with self._joining:
-            front = self._fronts.get(name)
-            if front is None or front._requester is not requester:
-                front = self._fronts[name] = Agent(self, requester, operations)
-            return front
+        def find() -> Agent:
+            requester, operations = self.join(name)
+            with self._joining:
+                front = self._fronts.get(name)
+                if front is None or front._requester is not requester:
+                    front = self._fronts[name] = Agent(self, requester, operations)
+                return front
+
+        return self._guarded(find)
 
     def join(self, name: str) -> tuple[Requester, Writing]:
         """What an agent of that name is made of, for either kind; joins where it has not."""
         check_agent(name)
         if self._recorder is not None:
             self._recorder.check_agent(name)
+        return self._guarded(lambda: self._look(self._join, name))
+
+    def _join(self, name: str) -> tuple[Requester, Writing]:
         with self._joining:
             self._require()
             there = self._agents.get(name)
@@ -131,36 +140,53 @@ class Workspace:
             with self._exchange.lock:
                 self._exchange.agents[name] = caches
             self._agents[name] = (requester, operations)
-            if self._stop_listening is None and not self._store.validates:
+            if not self._store.validates:
                 # No read looks whether there is news: it has to come by itself.
-                self._stop_listening = self._exchange.listen()
+                self._exchange.listens = True
+                self._exchange.listen()
             return requester, operations
 
     def part(self, requester: Requester) -> None:
         """The agent leaves."""
-        caches = requester.caches
-        if requester.fault is not None:
+        if requester.parted:
             return
         try:
+            self._part(requester)
+        except ToolkitError:
+            raise
+        except BaseException:
+            again(partial(self._settle, requester))
+            raise
+
+    def _part(self, requester: Requester) -> None:
+        caches = requester.caches
+        try:
             requester.leave()
-            self._store.leave(caches.address, caches.session)
+            self._look(self._store.leave, caches.address, caches.session)
         except StoreFault as error:
-            # Who says no farewell is forgotten all the same, at the next write or with its lease.
+            # An agent that says no farewell is forgotten all the same, at the next write or with
+            # its lease.
             log.warning("%r left without a farewell: %s", caches.address, error)
-        finally:
-            requester.fault = AgentLeft(f"{caches.address!r} has left")
-            with self._exchange.lock:
-                if self._exchange.agents.get(caches.address) is caches:
-                    del self._exchange.agents[caches.address]
-                caches.states.clear()
-                caches.timers.clear()
-                for waiter in caches.waiters.values():
-                    waiter()
-            with self._joining:
-                there = self._agents.pop(caches.address, None)
-                if there is not None:
-                    _add(self._departed, *there)
+        requester.fault = requester.fault or AgentLeft(f"{caches.address!r} has left")
+        with self._exchange.lock:
+            if self._exchange.agents.get(caches.address) is caches:
+                del self._exchange.agents[caches.address]
+            caches.states.clear()
+            caches.timers.clear()
+            for waiter in tuple(caches.waiters.values()):
+                waiter()
+        with self._joining:
+            there = self._agents.get(caches.address)
+            if there is not None and there[0] is requester:
+                del self._agents[caches.address]
+                _add(self._departed, *there)
                 self._fronts.pop(caches.address, None)
+        requester.parted = True
+
+    def _settle(self, requester: Requester) -> None:
+        """Put in order what an interrupt of this thread has left behind."""
+        free(requester._asking, self._joining)
+        self._exchange.settle()
 
     def policy_of(self, artifact: str) -> Policy:
         """The policy that is in force for `artifact`."""
@@ -209,36 +235,48 @@ class Workspace:
         """Renew a grant's lease from now on."""
         lease_s = self.policy_of(hold.grant.artifact).grant_lease
         assert lease_s is not None
-        self._keeper.hold(requester, hold.grant, lease_s, hold.hold_s)
+        self.keeper.hold(requester, hold.grant, lease_s, hold.hold_s)
 
     def let_go(self, requester: Requester, artifact: str) -> None:
         """Renew it no longer."""
-        self._keeper.let_go(requester, artifact)
+        self.keeper.let_go(requester, artifact)
 
-    # Those who only look.
+    # Calls that only look.
+
+    def _look(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """What `work` returns, with nothing left behind where an interrupt cuts it off."""
+        self._require()
+        return self._exchange.look(partial(work, *arguments, **options))
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        """What `work` returns, which may hold locks of the workspace where it is cut off."""
+        try:
+            return work()
+        except ToolkitError:
+            raise
+        except BaseException:
+            again(partial(free, self._joining))
+            again(self._exchange.settle)
+            raise
 
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
         """Every artifact whose name begins with `prefix`; with `deleted`, those that once were."""
-        self._require()
-        return self._store.names(prefix, deleted=deleted)
+        return self._look(self._store.names, prefix, deleted=deleted)
 
     def history(self, name: str) -> list[Entry]:
         """The versions that are kept, oldest first.  Raises `UnknownArtifact`."""
-        self._require()
-        entries = self._store.history(check_name(name))
+        entries = self._look(self._store.history, check_name(name))
         if not entries:
             raise UnknownArtifact(f"there is no artifact {name!r}")
         return entries
 
     def row(self, name: str) -> Stored | None:
         """The directory's row of `name`: who holds what, who waits."""
-        self._require()
-        return self._store.row(check_name(name))
+        return self._look(self._store.row, check_name(name))
 
     def members(self) -> list[Member]:
         """The agents that have joined, of whatever process, and have not left."""
-        self._require()
-        return self._store.members()
+        return self._look(self._store.members)
 
     def metrics(self) -> dict[str, int]:
         """Counters of this process, over every agent it ever had; they only grow.
@@ -253,32 +291,33 @@ class Workspace:
 
     def pin(self, ref: Ref | str, pinned: bool = True) -> bool:
         """Keep that version whatever the retention rule says; False where it is not there."""
-        self._require()
         ref = ref if isinstance(ref, Ref) else Ref.parse(ref)
-        return self._store.pin(ref.name, ref.version, pinned)
+        return self._look(self._store.pin, ref.name, ref.version, pinned)
 
     def gc(self) -> int:
         """Apply the retention rule everywhere; the number of versions let go."""
-        self._require()
-        return self._store.tidy()
+        return self._look(self._store.tidy)
 
     def check(self) -> list[str]:
         """What is damaged in the store, in words."""
-        self._require()
-        return list(self._store.check())
+        return self._look(lambda: list(self._store.check()))
 
     def close(self) -> None:
-        """Every agent of this process leaves, and the store is let go.  Closing again is fine."""
-        if self._fault is not None:
+        """Every agent of this process leaves, and the store is let go.  Closing again is fine.
+
+        One that was cut off is carried on by closing again.
+        """
+        if self._closed or isinstance(self._fault, UsedAfterFork):
             return
         try:
             for requester, _ in list(self._agents.values()):
                 self.part(requester)
         finally:
             self._fault = WorkspaceClosed("the workspace is closed")
-            self._keeper.close()
+            self.keeper.close()
             self._exchange.close()
             self._store.close()
+        self._closed = True
 
     def __enter__(self) -> Workspace:
         return self
@@ -298,8 +337,8 @@ class Workspace:
             requester.fault = fault
             requester.caches.states.clear()
             requester._asking = threading.RLock()
-        self._joining = threading.Lock()
-        _FORKED.append((self._store, self._exchange, self._keeper))
+        self._joining = threading.RLock()
+        _FORKED.append((self._store, self._exchange, self.keeper))
 
 
 def _add(totals: dict[str, int], requester: Requester, operations: Writing) -> None:

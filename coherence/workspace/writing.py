@@ -15,6 +15,7 @@ from coherence.messages import (
     Abandon,
     Commit,
     Committed,
+    Epoch,
     Granted,
     Load,
     Loaded,
@@ -56,8 +57,6 @@ class Writing(Reading):
         super().__init__(caches, identity)
         self._limits = limits
         self._hashed = hashed
-        #: Artifacts of which a draft is live.
-        self.drafting: set[str] = set()
 
     # Writes.
 
@@ -70,7 +69,7 @@ class Writing(Reading):
         wait_s: float | None,
     ) -> Operation[Ref]:
         """Publish `content` as the version after the one it was derived from."""
-        self._check_free(name)
+        yield from self._free(name)
         handle = self.handle(content)
         if overwrite and expect is not None:
             raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
@@ -83,7 +82,7 @@ class Writing(Reading):
         self, name: str, expect: Ref | str | int | None, overwrite: bool, wait_s: float | None
     ) -> Operation[Ref]:
         """Publish a version that says that the artifact is gone."""
-        self._check_free(name)
+        yield from self._free(name)
         if overwrite and expect is not None:
             raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
         base = self.caches.base(name) if expect is None else self._expected(name, expect)
@@ -94,8 +93,8 @@ class Writing(Reading):
 
     def rename(self, name: str, to: str) -> Operation[Ref]:
         """Publish the current content under a new name and delete the old one, both or neither."""
-        self._check_free(name)
-        self._check_free(to)
+        yield from self._free(name)
+        yield from self._free(to)
         if name == to:
             raise BadArgument(f"{name!r} is its name already")
         view, version = self._alive(name, (yield Ask(name, Load())))
@@ -129,7 +128,7 @@ class Writing(Reading):
 
         The second attempt is made under a grant: whoever asked first goes first.
         """
-        self._check_free(name)
+        yield from self._free(name)
         wait_s = check_wait(wait_s)
         self.handle(initial)
         loaded: Loaded = yield Ask(name, Load())
@@ -214,7 +213,7 @@ class Writing(Reading):
         keep_base: bool = False,
     ) -> Operation[Grant]:
         """Wait for the exclusive grant.  Raises `GrantTimeout` at the deadline."""
-        self._check_free(name)
+        yield from self._free(name)
         wait_s = check_wait(wait_s)
         base = self.caches.base(name)
         self.caches.asked_to_finish.discard(name)
@@ -226,7 +225,7 @@ class Writing(Reading):
         else:
             self.caches.bases.pop(name, None)
         grant = Grant(name, result.epoch, result.version, result.content)
-        self.drafting.add(name)
+        self.caches.drafting[name] = None
         yield Hold(grant, hold_s)
         return grant
 
@@ -239,7 +238,7 @@ class Writing(Reading):
         return made.ref
 
     def _commit(self, made: Held, grant: Grant) -> Operation[Committed | Refused]:
-        self.drafting.discard(grant.artifact)
+        self.caches.drafting.pop(grant.artifact, None)
         self.caches.asked_to_finish.discard(grant.artifact)
         yield LetGo(grant.artifact)
         try:
@@ -254,11 +253,15 @@ class Writing(Reading):
 
     def abandon(self, grant: Grant) -> Operation[None]:
         """Give a grant back.  Where the store is away, the lease does so."""
-        self.drafting.discard(grant.artifact)
-        self.caches.asked_to_finish.discard(grant.artifact)
-        yield LetGo(grant.artifact)
-        with suppress(StoreFault):
-            yield Ask(grant.artifact, Abandon(grant.epoch))
+        yield from self._end_draft(grant.artifact, grant.epoch)
+
+    def _end_draft(self, name: str, epoch: Epoch) -> Operation[None]:
+        self.caches.drafting.pop(name, None)
+        self.caches.asked_to_finish.discard(name)
+        yield LetGo(name)
+        if epoch:
+            with suppress(StoreFault):
+                yield Ask(name, Abandon(epoch))
 
     # Checks and errors.
 
@@ -270,11 +273,17 @@ class Writing(Reading):
         ref = Ref(name, base + 1, self.identity)
         return Gone(ref, handle) if handle.kind is Kind.TOMBSTONE else View(ref, content, handle)
 
-    def _check_free(self, name: str) -> None:
-        if check_name(name) in self.drafting:
+    def _free(self, name: str) -> Operation[None]:
+        """Raises `BadArgument` where this agent drafts `name`; ends a draft that was dropped."""
+        if check_name(name) not in self.caches.drafting:
+            return
+        owner = self.caches.drafting[name]
+        if owner is None or owner() is not None:
             raise BadArgument(
                 f"this agent is drafting {name!r}", remedy="change the draft, and leave it first"
             )
+        epoch = self.caches.state(name).epoch
+        yield from self._end_draft(name, epoch)
 
     def _count(self, name: str, result: Committed | Refused) -> bool:
         """Whether it was published; this agent's next write then derives from it."""

@@ -1,0 +1,66 @@
+"""Raises an exception at the Nth moment of a call: after each line of ours, and each call made there.
+
+Moments are: the start of each line of the package's code, the return of each C function that it
+calls, and the return of each function of others that it calls.  Code of others is not entered.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import coherence
+
+OURS = str(Path(coherence.__file__).parent)
+
+
+class Cut(KeyboardInterrupt):
+    """As a signal handler raises it."""
+
+
+class Moments:
+    """Counts the moments of this thread's calls; raises `Cut` at number `at`, once."""
+
+    def __init__(self, at: int = 0) -> None:
+        self.at = at
+        self.seen = 0
+        self.where = ""
+
+    def __call__(self, call: Callable[[], object]) -> bool:
+        """Make the call; whether it was cut off."""
+        sys.setprofile(self._profile)
+        sys.settrace(self._trace)
+        try:
+            call()
+        except Cut:
+            return True
+        finally:
+            sys.settrace(None)
+            sys.setprofile(None)
+        # An operation may have turned it into another error, or carried on.
+        return False
+
+    def _moment(self, frame: FrameType, what: str) -> None:
+        self.seen += 1
+        if self.seen == self.at:
+            self.where = f"{frame.f_code.co_filename[len(OURS) :]}:{frame.f_lineno} {what}"
+            sys.settrace(None)
+            sys.setprofile(None)
+            raise Cut
+
+    def _trace(self, frame: FrameType, event: str, arg: object) -> Callable[..., object] | None:
+        if not frame.f_code.co_filename.startswith(OURS):
+            return None
+        if event == "line":
+            self._moment(frame, "line")
+        return self._trace
+
+    def _profile(self, frame: FrameType, event: str, arg: object) -> None:
+        if event == "c_return" and frame.f_code.co_filename.startswith(OURS):
+            self._moment(frame, f"return of {getattr(arg, '__name__', arg)}")
+        elif event == "return" and not frame.f_code.co_filename.startswith(OURS):
+            back = frame.f_back
+            if back is not None and back.f_code.co_filename.startswith(OURS):
+                self._moment(back, f"return of {frame.f_code.co_name}")

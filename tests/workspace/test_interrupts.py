@@ -1,0 +1,224 @@
+"""An exception at any moment of any call leaves everybody able to go on.
+
+A Ctrl-C, or a signal handler that raises, falls between any two instructions of a blocking call.
+Afterwards the interrupted agent, the other agents of its process and those of other processes can
+read, write and edit; nothing that was acknowledged is lost, nothing is doubled.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
+
+import pytest
+from interrupting import Moments
+
+from coherence import Conflict, Lazy, Workspace
+from coherence.errors import UnknownArtifact
+from messaging.errors import ToolkitError
+
+#: A grant that is left behind outlives every wait here: what is left is found out, not waited for.
+POLICY = Lazy(grant_lease=600.0)
+WAIT_S = 20.0
+
+
+class Team:
+    """Two agents on one store: `ann` is interrupted, `bob` must be able to go on."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.here = Workspace(url, policy=POLICY)
+        apart = not url.startswith("memory")
+        self.there = Workspace(url, policy=POLICY) if apart else self.here
+        self.ann, self.bob = self.here.agent("ann"), self.there.agent("bob")
+        self.numbers = count()
+        self.ann.write("doc", "")
+        self.ann.write("old", "one")
+        self.ann.write("old", "two")
+
+    def close(self) -> None:
+        self.there.close()
+        self.here.close()
+
+    # What is interrupted.  Each starts from the same state, whatever the one before has left.
+
+    def begin(self) -> None:
+        self.ann = self.here.agent("ann")
+        self.ann.write("doc", "start", overwrite=True)
+        self.bob.read("doc")
+
+    def read_hit(self) -> None:
+        self.ann.read("doc")
+
+    def read_miss(self) -> None:
+        self.ann.read("doc")
+
+    def read_have(self) -> None:
+        self.ann.read("doc", have="doc@1")
+
+    def read_version(self) -> None:
+        self.ann.read("old", version=1)
+
+    def write(self) -> None:
+        self.ann.write("doc", "written")
+
+    def write_new(self) -> None:
+        self.ann.write(f"new/{next(self.numbers)}", "text")
+
+    def conflict(self) -> None:
+        with suppress(Conflict):
+            self.ann.write("doc", "stale", expect=1)
+
+    def update(self) -> None:
+        self.ann.update("doc", lambda text: text + ".")
+
+    def update_again(self) -> None:
+        def slow(text: str) -> str:
+            if not text.endswith("bob"):
+                self.bob.update("doc", lambda theirs: theirs + "bob")
+            return text + "."
+
+        self.ann.update("doc", slow)
+
+    def edit(self) -> None:
+        with self.ann.edit("doc", wait_s=WAIT_S) as draft:
+            draft.text += "."
+
+    def edit_nothing(self) -> None:
+        with self.ann.edit("doc", wait_s=WAIT_S) as draft:
+            self.ann.read("doc")
+            assert not draft.awaited
+
+    def edit_raises(self) -> None:
+        with suppress(KeyError), self.ann.edit("doc", wait_s=WAIT_S):
+            raise KeyError
+
+    def delete(self) -> None:
+        name = f"gone/{next(self.numbers)}"
+        self.ann.write(name, "text")
+        self.ann.delete(name)
+
+    def rename(self) -> None:
+        name = f"from/{next(self.numbers)}"
+        self.ann.write(name, "text")
+        self.ann.rename(name, name + ".to")
+
+    def leave(self) -> None:
+        self.here.agent("guest").read("doc")
+        self.here.agent("guest").leave()
+
+    def look(self) -> None:
+        self.ann.list("n"), self.ann.history("doc"), self.ann.forget()
+        self.here.row("doc"), self.here.members(), self.here.metrics()
+
+    def keep_up(self) -> None:
+        self.here.pin("old@1", False), self.here.gc(), self.here.check()
+
+    def watch(self) -> None:
+        with self.ann.watch(timeout_s=0) as changes:
+            self.ann.write("doc", "seen", overwrite=True)
+            next(changes)
+
+
+CALLS = [
+    name
+    for name, value in vars(Team).items()
+    if isinstance(value, Callable) and not name.startswith("_") and name not in ("close", "begin")
+]
+
+
+def go_on(team: Team) -> None:
+    """What everybody must be able to do, in whatever order, within a wait that no lease ends."""
+    store = team.here._store
+    for lock in ("_lock", "_reading", "_glancing"):
+        assert not hasattr(store, lock) or not getattr(store, lock)._is_owned()
+    assert not getattr(store, "_taken", None), "a connection is kept"
+    exchange = team.here._exchange
+    assert not exchange.lock._is_owned()
+    assert threading.get_ident() not in exchange.at_store
+    text = f"bob {next(team.numbers)}"
+    team.bob.write("doc", text, overwrite=True, wait_s=WAIT_S)
+    with team.bob.edit("doc", wait_s=WAIT_S) as draft:
+        draft.text = text
+    team.ann = team.here.agent("ann")
+    assert team.ann.read("doc").text == text, "a copy is stale"
+    team.ann.update("doc", lambda now: now + ", ann", wait_s=WAIT_S)
+    with team.ann.edit("doc", wait_s=WAIT_S) as draft:
+        assert draft.text == text + ", ann"
+        draft.text = text
+    assert team.bob.read("doc").text in (text, text + ", ann")
+    for number in range(2):  # threads of their own: a lock that ann's thread keeps would stop them
+        worker = threading.Thread(
+            target=team.here.agent(f"w{number}").update, args=("doc", str.upper), daemon=True
+        )
+        worker.start()
+        worker.join(WAIT_S)
+        assert not worker.is_alive()
+    assert not team.ann._requester.caches.drafting
+    assert not team.ann._turn
+
+
+def interrupt(team: Team, call: str, at: int) -> tuple[bool, Moments]:
+    """One call, cut off at that moment; whether it was long enough for that."""
+    team.begin()
+    if call == "read_miss":
+        team.bob.write("doc", "by bob", overwrite=True)
+    moments = Moments(at)
+    with suppress(ToolkitError, KeyError):
+        moments(getattr(team, call))
+    return moments.seen >= at, moments
+
+
+def sweep(team: Team, call: str, every: int, start: int = 1) -> int:
+    """Cut `call` off at every so many moments; how many there are."""
+    at = start
+    while True:
+        reached, moments = interrupt(team, call, at)
+        try:
+            go_on(team)
+        except BaseException as error:
+            raise AssertionError(
+                f"{call} cut off at moment {at}, {moments.where}: {error!r}"
+            ) from error
+        if not reached:
+            return at
+        at += every
+
+
+@pytest.fixture
+def teams(tmp_path, request) -> Iterator[Callable[[str], Team]]:
+    made: list[Team] = []
+
+    def make(kind: str) -> Team:
+        url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/team.db"}.get(kind)
+        made.append(Team(url or request.getfixturevalue("postgres").fresh()))
+        return made[-1]
+
+    yield make
+    for team in made:
+        team.close()
+    gc.collect()
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_call_that_is_cut_off_leaves_everybody_able_to_go_on(teams, kind, call):
+    sweep(teams(kind), call, 23, 1 + CALLS.index(call) % 23)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_call_may_be_cut_off_at_every_moment(teams, kind, call):
+    sweep(teams(kind), call, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_over_postgres_may_be_cut_off_at_every_tenth_moment(teams, call):
+    sweep(teams("postgres"), call, 10, 1 + CALLS.index(call) % 10)
