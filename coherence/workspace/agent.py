@@ -170,6 +170,8 @@ class Agent(Front):
                 try:
                     outcome = self._perform(call, effect)
                 except BaseException as error:
+                    if call.is_cut_off_by(error):
+                        raise
                     effect = operation.throw(error)
                 else:
                     effect = operation.send(outcome)

@@ -235,6 +235,8 @@ class AsyncAgent(Front):
                 try:
                     outcome = await self._perform(call, effect)
                 except BaseException as error:
+                    if call.is_cut_off_by(error):
+                        raise
                     effect = operation.throw(error)
                 else:
                     effect = operation.send(outcome)

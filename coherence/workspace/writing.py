@@ -140,6 +140,8 @@ class Writing(Reading):
             grant = yield from self.acquire(name, wait_s)
             try:
                 made = yield from self._apply(name, function, initial, grant)
+            except GeneratorExit:
+                raise  # the call was cut off, and its end gives the grant back
             except BaseException:
                 yield from self.abandon(grant)
                 raise
