@@ -45,15 +45,15 @@ def cases() -> dict[str, tuple[str, Callable[[], Any]]]:
     policy = Lazy()
     cache, home = Cache(policy), Home(policy)
     have = CacheState(CacheAt.S, 2, "two", 1, 3)
-    asking = CacheState(CacheAt.IS_D, 2, "two", 2, 3, asked=GetS(3, 2))
+    asking = CacheState(CacheAt.IS_D, 2, "two", 2, 3, asked=GetS(3, 2, "two"))
     few = HomeState(HomeAt.S, 2, "two", (Sharer("ann", 4), Sharer("bob", 5)))
     names = [f"agent-{number:04}" for number in range(1000)]
     many = HomeState(HomeAt.S, 2, "two", tuple(Sharer(name, 1) for name in names))
     load = Invoke(Load())
     data = Receive("home", Data(3, 3, Grant.S, 0, 0, "three"))
     inv = Receive("home", Inv(2, False))
-    read, write = Receive("cyd", GetS(1, 0)), Receive("ann", PutM(5, 2, 0, "three"))
-    again = Receive("agent-0500", GetS(2, 2))
+    read, write = Receive("cyd", GetS(1, 0)), Receive("ann", PutM(5, 2, 0, "three", "two"))
+    again = Receive("agent-0500", GetS(2, 2, "two"))
     return {
         "a bare call": ("", partial(bare, have, load, 0.0)),
         "a call that makes a Step": ("", partial(built, have, load, 0.0)),

@@ -51,6 +51,7 @@ from coherence.messages import (
     Store,
     Update,
     Version,
+    digest_of,
 )
 from coherence.policy import Policy, Use
 from coherence.states import READABLE, CacheAt, CacheState
@@ -139,15 +140,16 @@ def _ask(x: X, message: GetS | GetM | PutM) -> None:
 
 
 def _ask_gets(x: X) -> None:
-    _ask(x, GetS(x.serial + 1, x.version))
+    _ask(x, GetS(x.serial + 1, x.version, digest_of(x.content)))
 
 
 def _ask_getm(x: X) -> None:
-    _ask(x, GetM(x.serial + 1, x.version))
+    _ask(x, GetM(x.serial + 1, x.version, digest_of(x.content)))
 
 
 def _ask_putm(x: X) -> None:
-    _ask(x, PutM(x.serial + 1, x.msg.base, x.msg.epoch, x.msg.content))
+    msg: Commit = x.msg
+    _ask(x, PutM(x.serial + 1, msg.base, msg.epoch, msg.content, msg.digest))
 
 
 def _set_deadline(x: X) -> None:
@@ -273,9 +275,9 @@ def _done(x: X) -> None:
     x.out.append(Respond(Done()))
 
 
-ask_gets = Op("GetS(have) to home", _ask_gets)
-ask_getm = Op("GetM(have) to home", _ask_getm)
-ask_putm = Op("PutM(base, epoch) to home", _ask_putm)
+ask_gets = Op("GetS(have, digest) to home", _ask_gets)
+ask_getm = Op("GetM(have, digest) to home", _ask_getm)
+ask_putm = Op("PutM(base, epoch, digest) to home", _ask_putm)
 ask_again = Op("same request to home", _ask_again)
 set_deadline = Op("arm deadline", _set_deadline)
 answered = Op("request done", _answered)

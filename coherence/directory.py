@@ -5,8 +5,8 @@ differs, and why, is said in each row's source; the three differences that matte
 
 * **Home is never stale.**  It holds the last committed content in every state, so a read is
   answered at once whoever holds the grant, and the owner is never asked for data.
-* **A commit is compared.**  Every PutM names the version that its content was derived from, and
-  home makes it the next version only if that is still the current one.
+* **A commit is compared.**  Every PutM names the version that its content was derived from, by
+  number and digest, and home makes it the next version only if that is still the current one.
 * **Acknowledgements are collected here**, not at the writer: agents crash, this side is durable.
 
 What this module does not know: what content is, stores, clocks, how messages travel, other
@@ -42,6 +42,7 @@ from coherence.messages import (
     Serial,
     Update,
     Version,
+    digest_of,
 )
 from coherence.policy import Announce, Policy, Visibility
 from coherence.states import HomeAt, HomeState, Sharer, Verdict, Waiter
@@ -170,21 +171,21 @@ def _add(x: X) -> None:
     x.sharers = _with(x.sharers, x.src, x.msg.serial)
 
 
-def _answer(x: X, dst: Address, serial: Serial, have: Version, grant: Grant, epoch: Epoch) -> None:
-    version = x.version
-    if have == version and have:
-        x.out.append(Send(dst, Data(serial, version, grant, epoch, have, None)))
+def _answer(x: X, dst: Address, ask: GetS | GetM | Waiter, grant: Grant, epoch: Epoch) -> None:
+    have, version = ask.have, x.version
+    if have == version and have and ask.digest == digest_of(x.content):
+        x.out.append(Send(dst, Data(ask.serial, version, grant, epoch, have, None)))
         return
     base = have if have and 0 < version - have <= x.policy.delta_window else 0
-    x.out.append(Send(dst, Data(serial, version, grant, epoch, base, x.content)))
+    x.out.append(Send(dst, Data(ask.serial, version, grant, epoch, base, x.content)))
 
 
 def _data_s(x: X) -> None:
-    _answer(x, x.src, x.msg.serial, x.msg.have, GRANT_S, 0)
+    _answer(x, x.src, x.msg, GRANT_S, 0)
 
 
 def _data_e(x: X) -> None:
-    _answer(x, x.src, x.msg.serial, x.msg.have, GRANT_E, 0)
+    _answer(x, x.src, x.msg, GRANT_E, 0)
 
 
 def _downgrade(x: X) -> None:
@@ -193,41 +194,43 @@ def _downgrade(x: X) -> None:
             x.out.append(Send(sharer.cache, FwdGetS()))
 
 
-def _give(x: X, cache: Address, serial: Serial, have: Version) -> None:
-    x.sharers = _with(x.sharers, cache, serial)
+def _give(x: X, cache: Address, ask: GetM | Waiter) -> None:
+    x.sharers = _with(x.sharers, cache, ask.serial)
     x.owner = cache
-    x.owner_serial = serial
-    _answer(x, cache, serial, have, GRANT_M, x.epoch)
+    x.owner_serial = ask.serial
+    _answer(x, cache, ask, GRANT_M, x.epoch)
     _arm_grant(x)
 
 
 def _grant(x: X) -> None:
     x.epoch += 1
-    _give(x, x.src, x.msg.serial, x.msg.have)
+    _give(x, x.src, x.msg)
 
 
 def _renew(x: X) -> None:
-    _give(x, x.src, x.msg.serial, x.msg.have)
+    _give(x, x.src, x.msg)
 
 
 def _grant_next(x: X) -> None:
     first, *rest = x.queue
     x.queue = tuple(rest)
     x.epoch += 1
-    _give(x, first.cache, first.serial, first.have)
+    _give(x, first.cache, first)
     if rest:
         x.out.append(Send(first.cache, FwdGetM()))
 
 
+def _waiter(x: X) -> Waiter:
+    msg: GetM = x.msg
+    return Waiter(x.src, msg.serial, msg.have, msg.digest)
+
+
 def _enqueue(x: X) -> None:
-    x.queue = (*x.queue, Waiter(x.src, x.msg.serial, x.msg.have))
+    x.queue = (*x.queue, _waiter(x))
 
 
 def _requeue(x: X) -> None:
-    x.queue = tuple(
-        Waiter(x.src, x.msg.serial, x.msg.have) if waiter.cache == x.src else waiter
-        for waiter in x.queue
-    )
+    x.queue = tuple(_waiter(x) if waiter.cache == x.src else waiter for waiter in x.queue)
 
 
 def _dequeue(x: X) -> None:
@@ -425,7 +428,7 @@ PRIMER = "Primer 8.3"
 LAST = "Primer 8.3, PutS-Last"
 PAPER = "paper, strategies"
 NOBODY = "ours: home has the committed content, nobody waits"
-CAS = "ours: compare on version"
+CAS = "ours: compare on version and digest"
 NET = "ours: messages may be lost, repeated, late"
 LEASE = "ours: grants are queued, leased, fenced"
 STRICT = "ours: acks are collected at home"
@@ -516,7 +519,7 @@ def _put_m(x: X) -> str:
     owns = x.at is AT_M and x.owner == x.src
     if msg.epoch and not (owns and msg.epoch == x.epoch):
         return "PutM/fenced"
-    if msg.base != x.version:
+    if msg.base != x.version or (msg.digest is not None and msg.digest != digest_of(x.content)):
         return "PutM/stale"
     return "PutM/owner" if owns else "PutM"
 

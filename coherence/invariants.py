@@ -55,6 +55,7 @@ from coherence.messages import (
     Serial,
     Update,
     Version,
+    digest_of,
 )
 from coherence.policy import Policy, Visibility
 from coherence.states import READABLE, CacheAt, CacheState, HomeAt, HomeState
@@ -179,7 +180,8 @@ def _judge_commit(ghost: Ghost, event: Event[Any, Any], home: HomeState) -> str:
     if msg.epoch and (src, msg.epoch) != (ghost.owner, ghost.epoch):
         return "fencing"
     again = any((made.writer, made.serial) == (src, msg.serial) for made in ghost.commits)
-    if msg.base != ghost.version or again or (src, msg.serial) in ghost.refused:
+    of_another = msg.digest is not None and msg.digest != digest_of(ghost.content(ghost.version))
+    if msg.base != ghost.version or of_another or again or (src, msg.serial) in ghost.refused:
         return "no_lost_update"
     return "" if home.content == msg.content else "data_value"
 

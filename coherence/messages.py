@@ -10,6 +10,9 @@ Two numbers make every message safe to lose, repeat or overtake:
 * `version` counts an artifact's commits, from 1; 0 is "never written".  An invalidation names the
   version it kills, so it can never kill a newer copy.
 
+A number alone does not name a content: where a store went back to an earlier state, the versions
+after it are counted a second time.  So whoever claims to hold a version gives its `digest` as well.
+
 Content is opaque to the protocol: text and bytes in production, anything hashable in a model.
 """
 
@@ -28,6 +31,13 @@ Version: TypeAlias = Annotated[int, Meta(ge=0)]
 Serial: TypeAlias = Annotated[int, Meta(ge=0)]
 Epoch: TypeAlias = Annotated[int, Meta(ge=0)]
 Content: TypeAlias = Any
+#: What tells one content from another: see `digest_of`.  None is "not known" or "no content".
+Digest: TypeAlias = Any
+
+
+def digest_of(content: Content) -> Digest:
+    """The digest that a handle or a view of content bears; any other content is its own."""
+    return getattr(content, "digest", content)
 
 
 class Grant(StrEnum):
@@ -97,12 +107,14 @@ class Commit(Value, frozen=True, gc=False, tag=True):
     """Publish `content`, derived from version `base`.  Answered by `Committed` or `Refused`.
 
     `epoch` is that of the grant under which the draft was made; 0 makes it an optimistic write,
-    legal from every state and judged by `base` alone.  Raises `InvalidRequest` for a negative one.
+    legal from every state and judged by its base alone.  `digest` is that of the base's content;
+    None leaves the judgement to the number.  Raises `InvalidRequest` for a negative number.
     """
 
     content: Content
     base: Version
     epoch: Epoch = 0
+    digest: Digest = None
 
     def __post_init__(self) -> None:
         _check("base", self.base, 0)
@@ -176,21 +188,28 @@ Result: TypeAlias = Loaded | Granted | Committed | Refused | Done
 
 
 class GetS(Value, frozen=True, gc=False, tag=True):
-    """Asks for a readable copy.  `have` is the version whose content the cache holds, or 0."""
+    """Asks for a readable copy.  `have` is the version whose content the cache holds, or 0.
+
+    `digest` is that of the content held.
+    """
 
     serial: Serial
     have: Version
+    digest: Digest = None
 
 
 class GetM(Value, frozen=True, gc=False, tag=True):
-    """Asks for the exclusive grant; from its owner, renews it."""
+    """Asks for the exclusive grant; from its owner, renews it.  The rest is as in `GetS`."""
 
     serial: Serial
     have: Version
+    digest: Digest = None
 
 
 class PutM(Value, frozen=True, gc=False, tag=True):
     """Commits content derived from `base`; `epoch` 0 claims no grant.
+
+    `digest` is that of the base's content, None where only its number is known.
 
     The Primer's PutM writes a dirty block back when it is evicted.  Ours is how a draft, which is
     private until then, becomes the next version.
@@ -200,6 +219,7 @@ class PutM(Value, frozen=True, gc=False, tag=True):
     base: Version
     epoch: Epoch
     content: Content
+    digest: Digest = None
 
 
 class PutE(Value, frozen=True, gc=False, tag=True):
@@ -231,9 +251,10 @@ class InvAck(Value, frozen=True, gc=False, tag=True):
 class Data(Value, frozen=True, gc=False, tag=True):
     """Answers GetS and GetM with the committed content.
 
-    `base` says how the content may travel: equal to `version`, the receiver holds it already and
-    `content` is None (*unchanged*); greater than 0, the receiver holds that version and the wire
-    may send a *delta* against it; 0, *full*.
+    `base` says how the content may travel: equal to `version`, the receiver holds it already, by
+    number and digest, and `content` is None (*unchanged*); greater than 0, the receiver said that
+    it holds that version and the wire may send a *delta* against it; 0, *full*.  Home knows the
+    digest of the current version only: who makes a delta sees to it that both ends mean one base.
     """
 
     serial: Serial

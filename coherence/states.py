@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from coherence.messages import Content, Epoch, GetM, GetS, PutM, Refusal, Serial, Version
+from coherence.messages import Content, Digest, Epoch, GetM, GetS, PutM, Refusal, Serial, Version
 from messaging.process import Address, Value
 
 
@@ -87,11 +87,13 @@ class Sharer(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Waiter(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """A cache in the queue for the grant."""
+    """A cache in the queue for the grant, and the content that it holds meanwhile."""
 
     cache: Address
     serial: Serial
     have: Version
+    #: None in rows of earlier releases: such a waiter is sent the content whole.
+    digest: Digest = None
 
 
 class Verdict(Value, frozen=True, gc=False, tag=True, array_like=True):

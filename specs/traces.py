@@ -4,7 +4,7 @@
 becomes the data for it: a module and a configuration in a folder of their own.  The same run is
 judged by `specs.recorded` with the tables; the two know nothing of each other.
 
-Numbers of TLC have 32 bits, so the serials of a session, which begin at a multiple of 2**32, are
+Numbers of TLC have 32 bits, so the serials of a session, which begin at a high number, are
 counted anew; order and successor stay.  Contents and names are written in the letters of ASCII.
 """
 
@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from coherence.messages import Message, Request, Result, Store
+from coherence.messages import SERIAL_BITS, Message, Request, Result, Store
 from coherence.policy import AccessCount, Announce, Broadcast, Policy, Visibility
 from coherence.states import HomeState
 from coherence.workspace.homes import HOME
@@ -47,7 +47,7 @@ from specs.tlavalue import function, printed
 from specs.twins import NONE, home_record, message
 
 MODULES = ("Network.tla", "Mesi.tla", "TraceMesi.tla")
-SESSION = 1 << 32
+SESSION = 1 << SERIAL_BITS
 REQUESTS_MAX = 100_000
 #: Operators of Mesi and what the configuration puts in their place.
 REPLACED = {
@@ -178,7 +178,7 @@ class _Writer:
         changed: dict[str, Any] = {}
         for name in value.__struct_fields__:
             old = getattr(value, name)
-            if name == "content":
+            if name in ("content", "digest"):
                 changed[name] = None if old is None else (_ascii(str(old)),)
             elif name.endswith("serial"):
                 changed[name] = self.serial(old)

@@ -65,8 +65,9 @@ def mesi_model(constants: Mapping[str, Any]) -> Composite[Any]:
 def message(value: Any) -> Any:
     """A message as a record, its class as its type."""
     fields = {name: getattr(value, name) for name in type(value).__struct_fields__}
-    if "content" in fields:
-        fields["content"] = NO_CONTENT if fields["content"] is None else fields["content"]
+    for name in ("content", "digest"):
+        if name in fields and fields[name] is None:
+            fields[name] = NO_CONTENT
     plain = {name: str(v) if isinstance(v, str) else v for name, v in fields.items()}
     return function({"type": type(value).__name__, **plain})
 
@@ -104,7 +105,14 @@ def home_record(state: HomeState) -> Any:
             "owner_serial": state.owner_serial,
             "epoch": state.epoch,
             "queue": tuple(
-                function({"cache": w.cache, "serial": w.serial, "have": w.have})
+                function(
+                    {
+                        "cache": w.cache,
+                        "serial": w.serial,
+                        "have": w.have,
+                        "digest": NO_CONTENT if w.digest is None else w.digest,
+                    }
+                )
                 for w in state.queue
             ),
             "unacked": function({s.cache: s.serial for s in state.unacked}),

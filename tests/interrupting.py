@@ -1,4 +1,4 @@
-"""Raises an exception at the Nth moment of a call: after each line of ours, and each call made there.
+"""Raises an exception at the Nth moment of a call: at each line of ours, and each call made there.
 
 Moments are: the start of each line of the package's code, the return of each C function that it
 calls, and the return of each function of others that it calls.  Code of others is not entered.

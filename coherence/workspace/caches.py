@@ -17,6 +17,7 @@ from coherence.cache import DEADLINE, RETRY, VALIDITY, Cache
 from coherence.directory import Home
 from coherence.messages import (
     SERIAL_BITS,
+    Digest,
     Inv,
     Request,
     Result,
@@ -24,6 +25,7 @@ from coherence.messages import (
     ToHome,
     Update,
     Version,
+    digest_of,
 )
 from coherence.states import CacheAt, CacheState
 from messaging.process import (
@@ -132,6 +134,14 @@ class Caches:
         """The version of `artifact` that this agent was last given, or 0."""
         version = self.bases.get(artifact)
         return self.state(artifact).version if version is None else version
+
+    def derived(self, artifact: str) -> tuple[Version, Digest]:
+        """That version with the digest of its content, or None where only its number is known."""
+        version = self.bases.get(artifact)
+        if version is not None:
+            return version, None
+        state = self.state(artifact)
+        return state.version, digest_of(state.content)
 
     def invoke(self, artifact: str, request: Request) -> Sequence[ToHome]:
         """Ask the cache; what it sends to home.  An answer is in `answers`, now or later.

@@ -126,7 +126,8 @@ def turn(
     for src, what in todo:
         event: Event[Any, Any]
         if type(what) is PutM:
-            event = Receive(src, PutM(what.serial, what.base, what.epoch, what.content.handle))
+            handle = what.content.handle
+            event = Receive(src, PutM(what.serial, what.base, what.epoch, handle, what.digest))
         elif type(what) is Timeout:
             if armed.get(what.name, inf) > now:
                 continue

@@ -7,7 +7,7 @@
     # python -m specs recorded runs/*.ndjson
 
 One file for each artifact, in the format of `messaging.trace`: a line a step of its home and of its
-caches, each by its agent's name.  Contents are named by their hash, never written.  Workspaces of
+caches, each by its agent's name.  Contents are named by their digest, never written.  Workspaces of
 this process that share a store share a recorder; it takes their transactions one at a time, so that
 the file's order is the store's, and it takes from reads the short way that steps nothing.
 
@@ -246,14 +246,14 @@ class Recorder:
 
 
 def _named(value: Any) -> Any:
-    """`value` with the name of each content in place of it.
+    """`value` with the name of each content in place of it: its digest, and that of a digest.
 
     A cache holds a content and a home only its handle, which are one to the protocol.
     """
-    if isinstance(value, View | Gone):
-        value = value.handle
-    if isinstance(value, Handle):
-        return f"{value.kind.value}/{value.size_bytes}/{value.digest.hex()}"
+    if isinstance(value, View | Gone | Handle):
+        value = value.digest
+    if type(value) is bytes:
+        return value.hex()
     if isinstance(value, msgspec.Struct):
         old = {name: getattr(value, name) for name in value.__struct_fields__}
         new = {name: _named(field) for name, field in old.items()}

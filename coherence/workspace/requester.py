@@ -139,6 +139,9 @@ class Requester:
                 exchange.carry(batch, veto_refusal)
             except Vetoed as veto:
                 self._revert(marks)
+                with exchange.lock:
+                    if veto.artifact in caches.states:
+                        caches.doubt(veto.artifact)  # the copy may be why it was refused
                 return veto.artifact, Refused(veto.nack.reason, veto.nack.version)
             except ToolkitError as error:
                 self._failed(error, marks)

@@ -56,6 +56,11 @@ class View(msgspec.Struct, frozen=True, weakref=True, eq=False):
         return self.ref.version
 
     @property
+    def digest(self) -> bytes:
+        """What tells this content from another that bears the same version; see `Handle`."""
+        return self.handle.digest
+
+    @property
     def size_bytes(self) -> int:
         """The size of the whole content; text counts in UTF-8."""
         return self.handle.size_bytes
@@ -91,6 +96,11 @@ class Gone(msgspec.Struct, frozen=True, weakref=True, eq=False):
     ref: Ref
     handle: Handle
     content: Content = b""
+
+    @property
+    def digest(self) -> bytes:
+        """That of every deletion."""
+        return self.handle.digest
 
 
 Held = View | Gone

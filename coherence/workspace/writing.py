@@ -15,6 +15,7 @@ from coherence.messages import (
     Abandon,
     Commit,
     Committed,
+    Digest,
     Epoch,
     Granted,
     Load,
@@ -23,6 +24,7 @@ from coherence.messages import (
     Refused,
     Store,
     Version,
+    digest_of,
 )
 from coherence.refs import VERSION_MAX, Ref, check_name
 from coherence.stores.port import Entry
@@ -73,10 +75,9 @@ class Writing(Reading):
         handle = self.handle(content)
         if overwrite and expect is not None:
             raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
-        base = self.caches.base(name) if expect is None else self._expected(name, expect)
-        return (
-            yield from self._publish(name, content, handle, base, overwrite, check_wait(wait_s))
-        )
+        base, known = self._derived(name, expect)
+        wait_s = check_wait(wait_s)
+        return (yield from self._publish(name, content, handle, base, known, overwrite, wait_s))
 
     def delete(
         self, name: str, expect: Ref | str | int | None, overwrite: bool, wait_s: float | None
@@ -85,11 +86,13 @@ class Writing(Reading):
         yield from self._free(name)
         if overwrite and expect is not None:
             raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
-        base = self.caches.base(name) if expect is None else self._expected(name, expect)
+        base, known = self._derived(name, expect)
         if not base or overwrite:
-            _, current = self._alive(name, (yield Ask(name, Load())))
-            base = current if overwrite else base
-        return (yield from self._publish(name, b"", TOMBSTONE, base, overwrite, check_wait(wait_s)))
+            view, current = self._alive(name, (yield Ask(name, Load())))
+            if overwrite:
+                base, known = current, view.digest
+        wait_s = check_wait(wait_s)
+        return (yield from self._publish(name, b"", TOMBSTONE, base, known, overwrite, wait_s))
 
     def rename(self, name: str, to: str) -> Operation[Ref]:
         """Publish the current content under a new name and delete the old one, both or neither."""
@@ -112,12 +115,13 @@ class Writing(Reading):
         new = View(Ref(to, base + 1, self.identity), view.content, view.handle)
         gone = Gone(Ref(name, version + 1, self.identity), TOMBSTONE)
         refused: tuple[str, Refused] | None = yield AskBoth(
-            Ask(name, Commit(gone, version)), Ask(to, Commit(new, base))
+            Ask(name, Commit(gone, version, digest=view.digest)),
+            Ask(to, Commit(new, base, digest=digest_of(there))),
         )
         if refused is not None:
             hit, result = refused
-            derived = version if hit == name else base
-            yield from self._conflict(hit, view.content, derived, result.version)
+            derived, known = (version, view.digest) if hit == name else (base, digest_of(there))
+            yield from self._conflict(hit, view.content, derived, known, result.version)
         self.metrics.writes += 2
         return new.ref
 
@@ -133,7 +137,8 @@ class Writing(Reading):
         self.handle(initial)
         loaded: Loaded = yield Ask(name, Load())
         made: View = yield from self._apply(name, function, initial, loaded)
-        result = yield Ask(name, Commit(made, loaded.version))
+        known = digest_of(loaded.content)
+        result = yield Ask(name, Commit(made, loaded.version, digest=known))
         if self._count(name, result):
             return made
         for _ in range(ATTEMPTS):
@@ -148,7 +153,7 @@ class Writing(Reading):
             result = yield from self._commit(made, grant)
             if isinstance(result, Committed):
                 return made
-        return (yield from self._fenced(name, made.content, grant.base, result.version))
+        return (yield from self._fenced(name, made.content, grant, result.version))
 
     def _apply(
         self, name: str, function: Callable[[Any], Any], initial: Content, of: Loaded | Grant
@@ -166,21 +171,24 @@ class Writing(Reading):
         content: Content,
         handle: Handle,
         base: Version,
+        known: Digest,
         overwrite: bool,
         wait_s: float | None,
     ) -> Operation[Ref]:
         for _ in range(ATTEMPTS):
             made = self._made(name, content, handle, base)
-            result = yield Ask(name, Commit(made, base))
+            result = yield Ask(name, Commit(made, base, digest=known))
             if self._count(name, result):
                 return made.ref
             if result.reason is Refusal.BUSY:
                 break
             if overwrite or (not base and (yield from self._is_gone(name, result.version))):
-                base = result.version
+                base, known = result.version, None
             else:
-                yield from self._conflict(name, content, base, result.version)
-        return (yield from self._publish_in_turn(name, content, handle, base, overwrite, wait_s))
+                yield from self._conflict(name, content, base, known, result.version)
+        return (
+            yield from self._publish_in_turn(name, content, handle, base, known, overwrite, wait_s)
+        )
 
     def _publish_in_turn(
         self,
@@ -188,15 +196,17 @@ class Writing(Reading):
         content: Content,
         handle: Handle,
         base: Version,
+        known: Digest,
         overwrite: bool,
         wait_s: float | None,
     ) -> Operation[Ref]:
         """Somebody drafts under a grant: wait for our own, then see what is current."""
         grant = yield from self.acquire(name, wait_s, keep_base=True)
         fresh = not base and not isinstance(grant.held, View)
-        if grant.base != base and not overwrite and not fresh:
+        moved = grant.base != base or (known is not None and known != digest_of(grant.held))
+        if moved and not overwrite and not fresh:
             yield from self.abandon(grant)
-            yield from self._conflict(name, content, base, grant.base)
+            yield from self._conflict(name, content, base, known, grant.base)
         return (yield from self.publish(grant, content, handle))
 
     def _is_gone(self, name: str, version: Version) -> Operation[bool]:
@@ -236,7 +246,7 @@ class Writing(Reading):
         made = self._made(grant.artifact, content, handle, grant.base)
         result = yield from self._commit(made, grant)
         if isinstance(result, Refused):
-            yield from self._fenced(grant.artifact, content, grant.base, result.version)
+            yield from self._fenced(grant.artifact, content, grant, result.version)
         return made.ref
 
     def _commit(self, made: Held, grant: Grant) -> Operation[Committed | Refused]:
@@ -245,7 +255,7 @@ class Writing(Reading):
         yield LetGo(grant.artifact)
         try:
             result: Committed | Refused = yield Ask(
-                grant.artifact, Commit(made, grant.base, grant.epoch)
+                grant.artifact, Commit(made, grant.base, grant.epoch, digest_of(grant.held))
             )
         except StoreFault:
             yield from self.abandon(grant)
@@ -295,6 +305,12 @@ class Writing(Reading):
         self.metrics.writes += 1
         return True
 
+    def _derived(self, name: str, expect: Ref | str | int | None) -> tuple[Version, Digest]:
+        """What a write derives from, with its digest, or None where only its number is known."""
+        if expect is None:
+            return self.caches.derived(name)
+        return self._expected(name, expect), None
+
     def _expected(self, name: str, expect: Ref | str | int) -> Version:
         if type(expect) is int:
             if not 0 <= expect < VERSION_MAX:
@@ -309,23 +325,33 @@ class Writing(Reading):
         raise BadArgument(f"expect is {expect!r}", remedy="a ref, or 0 for a new artifact")
 
     def _conflict(
-        self, name: str, content: Content, base: Version, current: Version
+        self, name: str, content: Content, base: Version, known: Digest, current: Version
     ) -> Operation[NoReturn]:
-        raise (yield from self._refusal(Conflict, name, content, base, current))
+        raise (yield from self._refusal(Conflict, name, content, base, known, current))
 
     def _fenced(
-        self, name: str, content: Content, base: Version, current: Version
+        self, name: str, content: Content, grant: Grant, current: Version
     ) -> Operation[NoReturn]:
-        raise (yield from self._refusal(Fenced, name, content, base, current))
+        known = digest_of(grant.held)
+        raise (yield from self._refusal(Fenced, name, content, grant.base, known, current))
 
     def _refusal(
-        self, kind: type[Conflict], name: str, content: Content, base: Version, current: Version
+        self,
+        kind: type[Conflict],
+        name: str,
+        content: Content,
+        base: Version,
+        known: Digest,
+        current: Version,
     ) -> Operation[Conflict]:
         self.metrics.conflicts += 1
         before: tuple[Entry, Content] | None = (yield Fetch(name, base)) if base else None
         after: tuple[Entry, Content] | None = (yield Fetch(name, current)) if current else None
         entry, theirs = after if after is not None else (None, None)
         derived = f"{name}@{base}" if base else "nothing"
+        if before is not None and known is not None and known != before[0].handle.digest:
+            before = None  # that number names another content than the one it was derived from
+            derived += " of another history"
         what = "the draft's grant ended" if kind is Fenced else f"the write derives from {derived}"
         author = entry.author if entry is not None else ""
         return kind(

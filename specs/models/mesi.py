@@ -26,7 +26,16 @@ import msgspec
 from coherence.cache import CACHE, VALIDITY, Cache
 from coherence.directory import ACKS, HOME, Home
 from coherence.invariants import NAMES, begin, directory_agrees, well_formed
-from coherence.messages import Abandon, Commit, Leave, Load, Replacement, Request, Store
+from coherence.messages import (
+    Abandon,
+    Commit,
+    Leave,
+    Load,
+    Replacement,
+    Request,
+    Store,
+    digest_of,
+)
 from coherence.policy import AccessCount, Eager, Lazy, Policy, Visibility
 from coherence.states import READABLE, CacheAt, CacheState, HomeState
 from coherence.table import Table
@@ -82,7 +91,7 @@ def requests_of(
         if state.epoch:
             yield Abandon(state.epoch)
         return
-    content = (address, state.serial + 1)
+    content, known = (address, state.serial + 1), digest_of(state.content)
     for kind in kinds:
         match kind:
             case "Load":
@@ -92,9 +101,9 @@ def requests_of(
             case "Store/wait":
                 yield Store(1.0)
             case "Commit":
-                yield Commit(content, state.version)
+                yield Commit(content, state.version, digest=known)
                 if state.epoch:
-                    yield Commit(content, state.version, state.epoch)
+                    yield Commit(content, state.version, state.epoch, known)
             case "Abandon":
                 if state.epoch:
                     yield Abandon(state.epoch)

@@ -73,7 +73,8 @@ THEOREM HSpec => Refines
 SoundCommits ==
   [][home'.version # home.version =>
        \E c \in Agents : \E m \in FromCache(c, "PutM") :
-         /\ m.base = home.version /\ m.content = home'.content
+         /\ m.base = home.version /\ m.digest \in {NoContent, home.content}
+         /\ m.content = home'.content
          /\ m.epoch # 0 => home.owner = c /\ home.epoch = m.epoch]_vars
 
 (* For configurations that must fail: a guard is replaced by one of these. *)

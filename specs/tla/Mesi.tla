@@ -10,7 +10,7 @@
 (*                                                                         *)
 (* Abstractions.  Time: an armed timer may be due at any moment, except    *)
 (* that a cache gives up its copy before home stops waiting for it.        *)
-(* Content: a pair that names its write.                                   *)
+(* Content: a pair that names its write, and is its own digest.            *)
 (*                                                                         *)
 (* Not modelled: the periodic push of the Broadcast policy (rows push),    *)
 (* and the forgetting of verdicts beyond the policy's `memory`.            *)
@@ -58,10 +58,13 @@ None == [type |-> "None"]
 -----------------------------------------------------------------------------
 (* Messages, by the names of coherence/messages.py. *)
 
-GetSOf(serial, have) == [type |-> "GetS", serial |-> serial, have |-> have]
-GetMOf(serial, have) == [type |-> "GetM", serial |-> serial, have |-> have]
-PutMOf(serial, base, epoch, content) ==
-  [type |-> "PutM", serial |-> serial, base |-> base, epoch |-> epoch, content |-> content]
+GetSOf(serial, have, digest) ==
+  [type |-> "GetS", serial |-> serial, have |-> have, digest |-> digest]
+GetMOf(serial, have, digest) ==
+  [type |-> "GetM", serial |-> serial, have |-> have, digest |-> digest]
+PutMOf(serial, base, epoch, content, digest) ==
+  [type |-> "PutM", serial |-> serial, base |-> base, epoch |-> epoch, content |-> content,
+   digest |-> digest]
 PutEOf(serial, epoch) == [type |-> "PutE", serial |-> serial, epoch |-> epoch]
 PutSOf(serial) == [type |-> "PutS", serial |-> serial]
 LeaveOf(serial) == [type |-> "Leave", serial |-> serial]
@@ -177,7 +180,7 @@ UsedUp(c) == MaxAccesses > 0 /\ cache[c].uses >= MaxAccesses
 
 LoadMiss(c) ==
   /\ May(c, "Load") /\ cache[c].at = "I"
-  /\ AsksHome(c, "IS_D", GetSOf(Serial(c), cache[c].version), {})
+  /\ AsksHome(c, "IS_D", GetSOf(Serial(c), cache[c].version, cache[c].content), {})
 
 LoadHit(c) ==
   /\ May(c, "Load") /\ cache[c].at \in Live
@@ -188,13 +191,13 @@ LoadHit(c) ==
 
 LoadRefresh(c) ==
   /\ May(c, "Load") /\ cache[c].at \in {"S", "E"} /\ UsedUp(c)
-  /\ AsksHome(c, "IS_D", GetSOf(Serial(c), cache[c].version), {})
+  /\ AsksHome(c, "IS_D", GetSOf(Serial(c), cache[c].version, cache[c].content), {})
 
 (* With or without a deadline for the wait. *)
 Stores(c, at) ==
   \E kind \in {"Store", "Store/wait"} :
     /\ May(c, kind)
-    /\ AsksHome(c, at, GetMOf(Serial(c), cache[c].version),
+    /\ AsksHome(c, at, GetMOf(Serial(c), cache[c].version, cache[c].content),
                 Only(kind = "Store/wait", {"deadline"}))
 
 StoreMiss(c) == cache[c].at = "I" /\ Stores(c, "IM_D")
@@ -204,13 +207,13 @@ StoreRenew(c) == cache[c].at = "M" /\ Stores(c, "SM_D")
 (* What an application may commit: derived from what its cache gave last; optimistic, or under the *)
 (* last grant.                                                                                     *)
 Written(c) ==
-  {[base |-> cache[c].version, epoch |-> epoch, content |-> <<c, Serial(c)>>] :
-     epoch \in {0, cache[c].epoch}}
+  {[base |-> cache[c].version, epoch |-> epoch, content |-> <<c, Serial(c)>>,
+    digest |-> cache[c].content] : epoch \in {0, cache[c].epoch}}
 
 Publishes(c, at) ==
   /\ May(c, "Commit")
   /\ \E new \in Written(c) :
-       AsksHome(c, at, PutMOf(Serial(c), new.base, new.epoch, new.content), {})
+       AsksHome(c, at, PutMOf(Serial(c), new.base, new.epoch, new.content, new.digest), {})
 
 CommitBare(c) == cache[c].at = "I" /\ Publishes(c, "IS_A")
 CommitLive(c) == cache[c].at \in Live /\ Publishes(c, "MS_A")
@@ -373,7 +376,7 @@ DataM(c) ==
 DataMDead(c) ==
   \E m \in FromHome(c, "Data") :
     /\ Meant(c, m) /\ Dead(c, m) /\ m.grant = "M" /\ cache[c].at \in {"IM_D", "IM_D_I"}
-    /\ LET again == GetMOf(Serial(c), cache[c].version) IN
+    /\ LET again == GetMOf(Serial(c), cache[c].version, cache[c].content) IN
        /\ Becomes(c, Asked(c, "IM_D", again))
        /\ Takes(c, Home, m, ToHome(again))
        /\ Timed(c, {}, AskTimers)
@@ -501,22 +504,24 @@ Heard(c) ==
                  \cup Only(home.owner = c, {home.owner_serial})
   IN CHOOSE s \in serials : \A t \in serials : s >= t
 
-Answer(x, c, serial, have, grant, epoch) ==
+(* ask is a GetS, a GetM or a place in the queue. *)
+Answer(x, c, ask, grant, epoch) ==
   LET version == x.h.version
+      have == ask.have
       delta == have # 0 /\ 0 < version - have /\ version - have <= DeltaWindow
-  IN Says(x, c, IF have = version /\ have # 0
-                THEN DataOf(serial, version, grant, epoch, have, NoContent)
-                ELSE DataOf(serial, version, grant, epoch, IF delta THEN have ELSE 0, x.h.content))
+  IN Says(x, c,
+       IF have = version /\ have # 0 /\ ask.digest = x.h.content
+       THEN DataOf(ask.serial, version, grant, epoch, have, NoContent)
+       ELSE DataOf(ask.serial, version, grant, epoch, IF delta THEN have ELSE 0, x.h.content))
 
 Shares(x, c, serial) == [x EXCEPT !.h.sharers = Added(@, c, serial)]
 Downgraded(x, c) == Tells(x, DOMAIN x.h.sharers \ {c}, FwdGetSOf)
 
-Gives(x, c, serial, have) ==
-  LET y == [Shares(x, c, serial) EXCEPT !.h.owner = c, !.h.owner_serial = serial]
-  IN [Answer(y, c, serial, have, "M", y.h.epoch)
-        EXCEPT !.on = @ \cup Only(GrantLease, {"grant"})]
+Gives(x, c, ask) ==
+  LET y == [Shares(x, c, ask.serial) EXCEPT !.h.owner = c, !.h.owner_serial = ask.serial]
+  IN [Answer(y, c, ask, "M", y.h.epoch) EXCEPT !.on = @ \cup Only(GrantLease, {"grant"})]
 
-NewGrant(x, c, serial, have) == Gives([x EXCEPT !.h.epoch = @ + 1], c, serial, have)
+NewGrant(x, c, ask) == Gives([x EXCEPT !.h.epoch = @ + 1], c, ask)
 
 EndGrant(x) ==
   [x EXCEPT !.h.owner = NoOne, !.h.owner_serial = 0, !.on = @ \ Only(GrantLease, {"grant"})]
@@ -576,7 +581,7 @@ Finish(x, grant) ==
 GrantNext(x) ==
   LET first == Head(x.h.queue)
       rest == Tail(x.h.queue)
-      y == NewGrant(To([x EXCEPT !.h.queue = rest], "M"), first.cache, first.serial, first.have)
+      y == NewGrant(To([x EXCEPT !.h.queue = rest], "M"), first.cache, first)
   IN IF rest = << >> THEN y ELSE Says(y, first.cache, FwdGetMOf)
 
 (* What follows by itself: the rows LastAck, Lazy, Queued and Empty. *)
@@ -606,7 +611,7 @@ Does(c, m, x) ==
 Sole(c) == DOMAIN home.sharers \subseteq {c}
 
 ReadBy(c, m, x, grant, at) ==
-  Does(c, m, To(Answer(Shares(x, c, m.serial), c, m.serial, m.have, grant, 0), at))
+  Does(c, m, To(Answer(Shares(x, c, m.serial), c, m, grant, 0), at))
 InTime(c, m) == Heard(c) <= m.serial
 
 GetSSole(c) ==
@@ -632,26 +637,25 @@ GetM(c) ==
   \E m \in FromCache(c, "GetM") :
     /\ InTime(c, m) /\ home.at \in Free
     /\ LET x == IF home.at = "E" THEN Downgraded(Scratch, c) ELSE Scratch
-       IN Does(c, m, To(NewGrant(x, c, m.serial, m.have), "M"))
+       IN Does(c, m, To(NewGrant(x, c, m), "M"))
+
+WaiterOf(c, m) == [cache |-> c, serial |-> m.serial, have |-> m.have, digest |-> m.digest]
 
 GetMWaits(c) ==
   \E m \in FromCache(c, "GetM") :
     /\ InTime(c, m) /\ home.at \in Busy /\ home.owner # c /\ ~InQueue(c)
-    /\ LET waiter == [cache |-> c, serial |-> m.serial, have |-> m.have]
-           x == [Scratch EXCEPT !.h.queue = Append(@, waiter)]
+    /\ LET x == [Scratch EXCEPT !.h.queue = Append(@, WaiterOf(c, m))]
        IN Does(c, m, IF home.at = "M" THEN Says(x, home.owner, FwdGetMOf) ELSE x)
 
 GetMAgain(c) ==
   \E m \in FromCache(c, "GetM") :
     /\ InTime(c, m) /\ home.at \in Busy /\ home.owner # c /\ InQueue(c)
     /\ Does(c, m, [Scratch EXCEPT !.h.queue =
-         [i \in DOMAIN @ |-> IF Waits(@[i], c)
-                             THEN [cache |-> c, serial |-> m.serial, have |-> m.have]
-                             ELSE @[i]]])
+         [i \in DOMAIN @ |-> IF Waits(@[i], c) THEN WaiterOf(c, m) ELSE @[i]]])
 
 GetMRenews(c) ==
   \E m \in FromCache(c, "GetM") :
-    InTime(c, m) /\ home.owner = c /\ Does(c, m, Gives(Scratch, c, m.serial, m.have))
+    InTime(c, m) /\ home.owner = c /\ Does(c, m, Gives(Scratch, c, m))
 
 ThisGrant(c, m) ==
   /\ home.owner = c
@@ -685,7 +689,9 @@ Judged(c) ==
 (* m was not judged before, nor was anything newer. *)
 IsNew(c, m) == \A verdict \in Judged(c) : verdict.serial < m.serial
 Fenced(c, m) == m.epoch # 0 /\ ~(home.owner = c /\ m.epoch = home.epoch)
-Fresh(c, m) == IsNew(c, m) /\ ~Fenced(c, m) /\ m.base = home.version
+(* m was derived from what is current; its digest may not be known. *)
+Derived(m) == m.base = home.version /\ m.digest \in {NoContent, home.content}
+Fresh(c, m) == IsNew(c, m) /\ ~Fenced(c, m) /\ Derived(m)
 
 PutM(c) ==
   \E m \in FromCache(c, "PutM") :
@@ -706,7 +712,7 @@ PutMBusy(c) ==
 
 PutMStale(c) ==
   \E m \in FromCache(c, "PutM") :
-    IsNew(c, m) /\ ~Fenced(c, m) /\ m.base # home.version /\ Refuses(c, m, "stale")
+    IsNew(c, m) /\ ~Fenced(c, m) /\ ~Derived(m) /\ Refuses(c, m, "stale")
 
 PutMFenced(c) ==
   \E m \in FromCache(c, "PutM") : IsNew(c, m) /\ Fenced(c, m) /\ Refuses(c, m, "fenced")

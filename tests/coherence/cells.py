@@ -71,9 +71,11 @@ def example(name: str, at: str, on: str) -> Example:
 
 
 def _cache(at: CacheAt, on: str) -> Example:
-    asked = {"D": GetS(3, 2), "A": PutM(3, 2, 4, "draft")}.get(at.removesuffix("_I")[-1])
+    asked = {"D": GetS(3, 2, "two"), "A": PutM(3, 2, 4, "draft", "two")}.get(
+        at.removesuffix("_I")[-1]
+    )
     if at in (CacheAt.IM_D, CacheAt.IM_D_I, CacheAt.SM_D):
-        asked = GetM(3, 2)
+        asked = GetM(3, 2, "two")
     live = at in (CacheAt.S, CacheAt.E, CacheAt.M, CacheAt.SM_D, CacheAt.MS_A)
     drafts = at is CacheAt.M or isinstance(asked, PutM)
     state = CacheState(at, 2, "two", 1 if live else 2, 3, 4 if drafts else 0, 1, asked)
@@ -82,7 +84,7 @@ def _cache(at: CacheAt, on: str) -> Example:
     policy = {"Load/counted": 6, "Load/refresh": 1}.get(on)
     requests = {
         "Store": Store(wait=7),
-        "Commit": Commit("draft", 2, state.epoch),
+        "Commit": Commit("draft", 2, state.epoch, "two"),
         "Abandon": Abandon(state.epoch or 3),
         "Abandon/other": Abandon(3),
         "Replacement": Replacement(),
@@ -131,10 +133,29 @@ HOMES = {
     HomeAt.S: HomeState(HomeAt.S, 2, "two", (ANN, BOB), epoch=3, verdicts=VERDICTS),
     HomeAt.E: HomeState(HomeAt.E, 2, "two", (BOB,), epoch=3, verdicts=VERDICTS),
     HomeAt.M: HomeState(
-        HomeAt.M, 2, "two", (ANN, BOB), "bob", 5, 3, (Waiter("cyd", 6, 2),), verdicts=VERDICTS
+        HomeAt.M,
+        2,
+        "two",
+        (ANN, BOB),
+        "bob",
+        5,
+        3,
+        (Waiter("cyd", 6, 2, "two"),),
+        verdicts=VERDICTS,
     ),
     HomeAt.S_A: HomeState(
-        HomeAt.S_A, 2, "two", (ANN,), "", 0, 3, (Waiter("cyd", 6, 2),), (BOB,), "ann", 4, VERDICTS
+        HomeAt.S_A,
+        2,
+        "two",
+        (ANN,),
+        "",
+        0,
+        3,
+        (Waiter("cyd", 6, 2, "two"),),
+        (BOB,),
+        "ann",
+        4,
+        VERDICTS,
     ),
 }
 
@@ -144,16 +165,16 @@ def _home(at: HomeAt, on: str) -> Example:
     held = at in (HomeAt.S, HomeAt.E, HomeAt.M)
     who: dict[str, tuple[str, Any]] = {
         "GetS": ("dan", GetS(7, 0)),
-        "GetS/sole": ("bob", GetS(7, 2)),
+        "GetS/sole": ("bob", GetS(7, 2, "two")),
         "GetS/late": ("bob", GetS(1, 0)),
         "GetM": ("dan", GetM(7, 0)),
-        "GetM/owner": ("bob", GetM(7, 2)),
+        "GetM/owner": ("bob", GetM(7, 2, "two")),
         "GetM/queued": ("cyd", GetM(7, 0)),
         "GetM/late": ("bob", GetM(1, 0)),
-        "PutM": ("dan", PutM(7, 2, 0, "three")),
-        "PutM/owner": ("bob", PutM(7, 2, 3, "three")),
+        "PutM": ("dan", PutM(7, 2, 0, "three", "two")),
+        "PutM/owner": ("bob", PutM(7, 2, 3, "three", "two")),
         "PutM/stale": ("dan", PutM(7, 1, 0, "three")),
-        "PutM/fenced": ("dan", PutM(7, 2, 2, "three")),
+        "PutM/fenced": ("dan", PutM(7, 2, 2, "three", "two")),
         "PutM/again": ("dan" if at is HomeAt.S_A else "ann", PutM(4, 1, 0, "two")),
         "PutM/pending": ("ann", PutM(4, 1, 0, "two")),
         "PutM/late": ("ann", PutM(3, 1, 0, "old")),
@@ -180,7 +201,7 @@ def _home(at: HomeAt, on: str) -> Example:
     if on == "PutM/again" and at is HomeAt.S_A:
         who[on] = ("dan", PutM(1, 1, 0, "refused"))
     if on == "Queued":
-        state = replace(state, queue=(Waiter("cyd", 6, 2), Waiter("dan", 7, 0)))
+        state = replace(state, queue=(Waiter("cyd", 6, 2, "two"), Waiter("dan", 7, 0)))
     elif on == "LastAck/sole":
         state = replace(state, unacked=(), queue=())
     elif on in ("LastAck", "Lazy"):

@@ -27,6 +27,7 @@ from coherence.messages import (
     Refused,
     Replacement,
     Store,
+    digest_of,
 )
 from coherence.oracle import HOME, Oracle, system
 from coherence.policy import (
@@ -207,7 +208,9 @@ class Run:
                 base, epoch = self.drafts[agent]
             else:
                 base, epoch = self.read.get(agent, self.sim.states[agent].version), 0
-            return Commit((agent, self.written), base, epoch)
+            cache = self.sim.states[agent]
+            known = digest_of(cache.content) if base == cache.version else None
+            return Commit((agent, self.written), base, epoch, known)
         if kind == "abandon" and agent in self.drafts:
             return Abandon(self.drafts.pop(agent)[1])
         if kind == "replace":

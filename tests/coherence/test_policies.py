@@ -84,8 +84,8 @@ def test_a_policy_of_ones_own():
 def test_a_delta_is_offered_within_the_window_only():
     home = Home(Lazy(delta_window=1), version=3, content="three")
     bases = []
-    for have in (1, 2, 3):
-        (answer,) = home.step(home.initial(), Receive("ann", GetS(1, have)), 0).commands
+    for have, held in (1, "one"), (2, "two"), (3, "three"):
+        (answer,) = home.step(home.initial(), Receive("ann", GetS(1, have, held)), 0).commands
         bases.append((answer.message.base, answer.message.content))
     assert bases == [(0, "three"), (2, "three"), (3, None)]
 

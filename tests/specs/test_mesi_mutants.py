@@ -30,7 +30,7 @@ def pick(cell: tuple[str, str, str], change: str) -> mutants.Mutant:
         (("cache", "I", "Load"), "deleted", "no step raises"),
         (("cache", "IS_D", "Data/S"), "without answer Loaded", "deadlock"),
         (("home", "I", "GetS/sole"), "to I", "well_formed"),
-        (("cache", "I", "Load"), "without GetS(have) to home", "well_formed a"),
+        (("cache", "I", "Load"), "without GetS(have, digest) to home", "well_formed a"),
         (("cache", "E", "FwdGetS"), "to I", NOTICED),
         (("cache", "M", "Leave"), "deleted", ""),
     ],

@@ -17,7 +17,6 @@ import pytest
 from interrupting import Moments
 
 from coherence import Conflict, Lazy, Workspace
-from coherence.errors import UnknownArtifact
 from messaging.errors import ToolkitError
 
 #: A grant that is left behind outlives every wait here: what is left is found out, not waited for.
