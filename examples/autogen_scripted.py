@@ -9,7 +9,12 @@ from typing import Any
 
 import msgspec
 from autogen_core import FunctionCall
-from autogen_core.models import CreateResult, ModelInfo, RequestUsage
+from autogen_core.models import (
+    CreateResult,
+    FunctionExecutionResultMessage,
+    ModelInfo,
+    RequestUsage,
+)
 from autogen_ext.models.replay import ReplayChatCompletionClient
 from counting import counter
 
@@ -63,6 +68,16 @@ def texts(message: Any) -> list[str]:
     return [
         part.arguments if isinstance(part, FunctionCall) else part.content
         for part in message.content
+    ]
+
+
+def answers(messages: Sequence[Any]) -> list[str]:
+    """What tools have answered so far, oldest first; the last message may be another, of news."""
+    return [
+        result.content
+        for message in messages
+        if isinstance(message, FunctionExecutionResultMessage)
+        for result in message.content
     ]
 
 

@@ -68,6 +68,11 @@ class Scripted(BaseLLM):
         )
 
 
+def answers(messages: Sequence[Any]) -> list[str]:
+    """What tools have answered so far, oldest first, where the model calls functions."""
+    return [str(message["content"]) for message in messages if message["role"] == "tool"]
+
+
 def model(name: str | None, turns: Sequence[Turn], *, native: bool = True) -> Any:
     """The model called `name`, such as ``openai/gpt-4o``; without a name one that plays `turns`."""
     return name or Scripted(model="scripted", turns=list(turns), native=native)

@@ -18,7 +18,7 @@ from typing import Any
 
 from crewai import Agent, Crew, Task
 from crewai.tools import tool
-from crewai_scripted import model
+from crewai_scripted import answers, model
 
 from coherence import Workspace
 from coherence_crewai import artifact_tools, coherence_hooks
@@ -44,7 +44,7 @@ def run(name: str | None, coherent: bool) -> str:
         seen: list[str] = []
 
         def look(messages: Any) -> str:
-            seen.append(str(messages[-1]["content"]))
+            seen.append(answers(messages)[-1])
             return "bought"
 
         tools = artifact_tools(workspace, "buyer") if coherent else [read_artifact]

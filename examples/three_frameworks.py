@@ -88,7 +88,7 @@ async def autogen_agent(workspace: Workspace, met: threading.Barrier, name: str 
         return ("write_artifact", {"name": NAME, "text": PLAN.replace(old, new)})
 
     def again(messages: Any) -> Any:
-        if "Nothing was written" not in autogen_scripted.texts(messages[-1])[0]:
+        if "Nothing was written" not in autogen_scripted.answers(messages)[-1]:
             return "reviewed"
         return ("edit_artifact", {"name": NAME, "old": old, "new": new})
 
@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> list[str]:
     parser.add_argument("--model", help="such as gpt-4o; without it the scripts are played")
     name = parser.parse_args(arguments).model
     # Real models are not made to wait for each other.
-    met = threading.Barrier(3 if name is None else 1, timeout=10)
+    met = threading.Barrier(3 if name is None else 1, timeout=60)
     with Workspace("memory://") as workspace, ThreadPoolExecutor(3) as together:
         workspace.agent("planner").write(NAME, PLAN)
         runs = [

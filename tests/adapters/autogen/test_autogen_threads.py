@@ -78,7 +78,7 @@ def test_nodes_of_a_graph_that_run_at_once_lose_each_others_work(player, workspa
 
     def retried(done):
         def turn(messages):
-            if "Nothing was written" not in messages[-1].content[0].content:
+            if "Nothing was written" not in script.answers(messages)[-1]:
                 return "done"
             text = workspace.agent("judge").read("plan.md").text
             return ("write_artifact", {"name": "plan.md", "text": done(text)})

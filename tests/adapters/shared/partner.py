@@ -55,9 +55,9 @@ def langgraph(url, name):
 
 
 def autogen(url, name):
-    """An agent whose model calls tools; what it was told is the last message of its context."""
+    """An agent whose model calls tools; it says what the last of them answered."""
     from autogen_agentchat.agents import AssistantAgent
-    from autogen_scripted import model, texts
+    from autogen_scripted import answers, model
 
     from coherence import Workspace
     from coherence_autogen import ArtifactWorkbench, CoherentModelContext
@@ -65,12 +65,12 @@ def autogen(url, name):
     read = ("read_artifact", {"name": name, "whole": True})
 
     def edit(messages):
-        say(texts(messages[-1])[0])
+        say(answers(messages)[-1])
         old, new = told()
         return ("edit_artifact", {"name": name, "old": old, "new": new})
 
     def done(messages):
-        say(texts(messages[-1])[0])
+        say(answers(messages)[-1])
         return "done"
 
     with Workspace(url) as workspace:

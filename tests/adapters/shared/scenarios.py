@@ -102,10 +102,10 @@ def claiming(turn, answers):
 
 
 @contextmanager
-def on_a_file(driver, tmp_path):
+def on_a_file(driver, tmp_path, policy=None):
     """The driver on a workspace that other processes can open, and its URL."""
     url = f"sqlite:///{tmp_path}/team.db"
-    with Workspace(url, policy=Lazy(grant_lease=0.5)) as workspace:
+    with Workspace(url, policy=policy) as workspace:
         yield driver.on(workspace), url
 
 
@@ -256,7 +256,7 @@ with agent.edit(sys.argv[2]) as draft:
 @scenario
 def crash(driver, tmp_path):
     """A writer that crashes mid-edit."""
-    with on_a_file(driver, tmp_path) as (driver, url):
+    with on_a_file(driver, tmp_path, Lazy(grant_lease=0.5)) as (driver, url):
         driver.workspace.agent("planner").write(NAME, "# Plan\n- one\n")
         doomed = elsewhere("-c", CRASHES, url, NAME)
         doomed.communicate()
