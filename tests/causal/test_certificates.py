@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 import struct
+import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -19,27 +20,67 @@ from messaging.errors import CallerError
 
 trustme = pytest.importorskip("trustme")
 
+from cryptography import x509  # noqa: E402 - trustme brings it
+from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
+from cryptography.x509.oid import NameOID  # noqa: E402
+
 KEY = b"0123456789abcdef"
 OURS, THEIRS = trustme.CA(), trustme.CA()
 
 
-def contexts(leaf, trusted=OURS):
-    """What an endpoint with this certificate gives to its transport."""
+def contexts(leaf, trusted=OURS, *, strict=True):
+    """What an endpoint with this certificate gives to its transport.
+
+    Verified by the letter of RFC 5280 where `strict`, as by default from Python 3.13 on.
+    """
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     client = ssl.create_default_context()
     server.verify_mode = ssl.CERT_REQUIRED
     client.check_hostname = False  # names are those of endpoints, not of hosts
     for context in (server, client):
         trusted.configure_trust(context)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if strict:
+            context.verify_flags |= ssl.VERIFY_X509_STRICT
         if leaf is not None:
             leaf.configure_cert(context)
     return {"server_tls": server, "client_tls": client}
 
 
+def named(name, *alternative, extended=False, issuer_key=True):
+    """A certificate with a common name, as `trustme` makes none.
+
+    It has an extension of alternative names where there are some or it is `extended`, and says by
+    which key it was issued where `issuer_key`.
+    """
+    key, now, day = ec.generate_private_key(ec.SECP256R1()), *_now()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    authority = x509.load_pem_x509_certificate(OURS.cert_pem.bytes())
+    made = x509.CertificateBuilder(authority.subject, subject, key.public_key())
+    made = made.serial_number(x509.random_serial_number())
+    made = made.not_valid_before(now - day).not_valid_after(now + day)
+    if issuer_key:
+        of = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(of)
+        made = made.add_extension(issuer, critical=False)
+    if alternative or extended:
+        names = x509.SubjectAlternativeName(map(x509.DNSName, alternative))
+        made = made.add_extension(names, critical=False)
+    secret = serialization.load_pem_private_key(OURS.private_key_pem.bytes(), None)
+    pem = serialization.Encoding.PEM
+    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    signed = made.sign(secret, hashes.SHA256()).public_bytes(pem)
+    return trustme.LeafCert(key.private_bytes(pem, *private), signed, [])
+
+
 def expired(name):
-    now = datetime.datetime.now(datetime.UTC)
-    day = datetime.timedelta(days=1)
+    now, day = _now()
     return OURS.issue_cert(name, not_before=now - 2 * day, not_after=now - day)
+
+
+def _now():
+    return datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
 
 
 async def until(done) -> None:
@@ -63,8 +104,8 @@ def test_the_kit(tmp_path: Path, check) -> None:
     "leaf",
     [
         lambda name: OURS.issue_cert(name),
-        lambda name: OURS.issue_cert(common_name=name),
-        lambda name: OURS.issue_cert("host.example", common_name=name),
+        lambda name: named(name),
+        lambda name: named(name, "host.example"),
         lambda name: OURS.issue_cert("host.example", name),
     ],
     ids=["alternative name", "common name", "beside its host, common", "beside its host"],
@@ -88,12 +129,46 @@ def test_certified_endpoints_need_no_key(tmp_path: Path, leaf) -> None:
     asyncio.run(main())
 
 
+def test_from_python_3_13_on_contexts_verify_by_the_letter() -> None:
+    by_the_letter = ssl.create_default_context().verify_flags & ssl.VERIFY_X509_STRICT
+    assert bool(by_the_letter) == (sys.version_info >= (3, 13))
+
+
+@pytest.mark.parametrize(
+    ("leaf", "why"),
+    [
+        (lambda name: named(name, extended=True), "Empty Subject Alternative Name"),
+        (lambda name: named(name, issuer_key=False), "Missing Authority Key Identifier"),
+    ],
+    ids=["an empty list of names", "no key of the issuer"],
+)
+def test_what_verifying_by_the_letter_refuses(tmp_path: Path, leaf, why: str) -> None:
+    addresses = {name: f"unix://{tmp_path}/{name}" for name in "ab"}
+
+    async def main(strict: bool) -> None:
+        made = {n: StreamTransport(addresses, **contexts(leaf(n), strict=strict)) for n in "ab"}
+        a, b = [await Station(made[name]).start(name) for name in "ab"]
+        a.transport.send("b", b"hello")
+        if strict:
+            await until(lambda: a.refusals)
+            assert a.refusals[0].code == "bad-certificate"
+            assert why in str(a.refusals[0])
+            assert b.frames.empty()
+        else:
+            assert await b.next() == ("a", b"hello")
+        for station in (a, b):
+            await station.transport.close()
+
+    asyncio.run(main(strict=False))
+    asyncio.run(main(strict=True))
+
+
 @pytest.mark.parametrize(
     ("leaf", "why"),
     [
         (lambda: OURS.issue_cert("c"), "is certified as"),  # a member, posing as another
-        (lambda: OURS.issue_cert(common_name="*"), "is certified as"),  # no wildcards
-        (lambda: OURS.issue_cert(common_name="A"), "is certified as"),
+        (lambda: named("*"), "is certified as"),  # no wildcards
+        (lambda: named("A"), "is certified as"),
         (lambda: None, "did not return a certificate"),
         (lambda: THEIRS.issue_cert("a"), "unable to get local issuer"),
         (lambda: expired("a"), "expired"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -104,13 +105,14 @@ def test_a_crash_at_any_moment(make_store):
         store, again = make_store()
         told = []
         faulty = Faulty(store, at)
-        try:
-            story(Workspace(faulty, policy=POLICY), told)
-        except Crash:
-            with Workspace(again(), policy=POLICY) as survivor:
-                check_after(survivor, told)
-        else:
-            break
+        with closing(store):  # the system closes what a dead process had open
+            try:
+                story(Workspace(faulty, policy=POLICY), told)
+            except Crash:
+                with Workspace(again(), policy=POLICY) as survivor:
+                    check_after(survivor, told)
+            else:
+                break
     assert at > 100
     assert len(told) == 6
 
@@ -131,6 +133,7 @@ def test_a_fault_at_any_moment_leaves_the_process_going(make_store, fault):
         try:
             workspace = Workspace(Faulty(store, at, lambda: fault("on purpose")), policy=POLICY)
         except fault:
+            store.close()
             continue
         with workspace:
             try:
@@ -158,8 +161,9 @@ def test_a_torn_or_unsynced_tail(folder):
             synced.append(((live / "team.db-wal").stat().st_size, list(self)))
 
     told = Told()
-    story(Workspace(store, policy=POLICY), told)
-    whole = (live / "team.db-wal").read_bytes()
+    with closing(store):
+        story(Workspace(store, policy=POLICY), told)
+        whole = (live / "team.db-wal").read_bytes()
     for number, cut in enumerate(range(0, len(whole) + 1, 1013)):
         copy = folder / f"cut{number}"
         copy.mkdir()
