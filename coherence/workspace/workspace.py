@@ -84,10 +84,15 @@ class Workspace:
                 recorder.check_policy(given)
         self.limits = limits or Limits()
         self._store = open_store(url, retention or Retention()) if isinstance(url, str) else url
-        self._policy = self._complete(policy or Lazy())
-        self._policies = {glob: self._complete(p) for glob, p in (policies or {}).items()}
         self._recorder = recorder
-        self._exchange = Exchange(self._store, self.policy_of, self.limits.artifacts, recorder)
+        try:
+            self._policy = self._complete(policy or Lazy())
+            self._policies = {glob: self._complete(p) for glob, p in (policies or {}).items()}
+            self._exchange = Exchange(self._store, self.policy_of, self.limits.artifacts, recorder)
+        except BaseException:
+            if isinstance(url, str):  # a store that was given is its giver's to close
+                self._store.close()
+            raise
         self.keeper = Keeper()
         self._agents: dict[str, tuple[Requester, Writing]] = {}
         self._fronts: WeakValueDictionary[str, Agent] = WeakValueDictionary()

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -33,6 +34,7 @@ from coherence import (
     Workspace,
     WorkspaceClosed,
 )
+from coherence.stores.sqlite import SqliteStore
 from messaging.errors import ToolkitError
 
 NAMES = {
@@ -325,6 +327,24 @@ def test_a_folder_that_is_not_there(tmp_path):
         Workspace(f"sqlite:///{tmp_path}/no/team.db")
     with pytest.raises(StoreFault):
         Workspace(f"sqlite:///{tmp_path}")
+
+
+def test_a_workspace_that_cannot_begin_leaves_no_store_open(tmp_path, monkeypatch):
+    asked = []
+
+    def head(store):
+        asked.append(store)
+        raise StoreFault("on purpose")
+
+    monkeypatch.setattr(SqliteStore, "head", head)
+    with pytest.raises(StoreFault, match="on purpose"):
+        Workspace(f"sqlite:///{tmp_path}/team.db")
+    with pytest.raises(StoreFault, match="closed"):
+        asked[0].members()
+    with closing(SqliteStore(tmp_path / "team.db")) as given:
+        with pytest.raises(StoreFault, match="on purpose"):
+            Workspace(given)
+        assert given.members() == [], "a store that was given is its giver's to close"
 
 
 def test_a_file_that_is_no_database(tmp_path):
