@@ -17,7 +17,7 @@ import msgspec
 from causal.endpoint import Endpoint
 from causal.transports.memory import MemoryHub
 from coherence.stores.memory import MemoryStore
-from coherence.stores.port import Change, Changes
+from coherence.stores.port import Change, Changes, Place
 from coherence.workspace.aio import AsyncWorkspace
 
 TEAM = ("writer", "lead", "reviewer")
@@ -75,11 +75,13 @@ class Mailed:
         """How much mail has come: a cached copy is served unless there is news."""
         return len(self.news)
 
-    head = mark
+    def head(self):
+        """The place of the newest mail."""
+        return Place(len(self.news))
 
-    def since(self, seq):
+    def since(self, place):
         """The news after that."""
-        return Changes(self.news[seq:], len(self.news), False)
+        return Changes(self.news[place.seq :], self.head(), False)
 
     def close(self):
         """The rows belong to all."""
@@ -96,7 +98,7 @@ class Noted:
 
     def append(self, artifact, version, author, posts):
         """Keep the line for the mail."""
-        self.changes.append(Change(0, 0, artifact, version, author, self.tx.now, tuple(posts)))
+        self.changes.append(Change(0, 0, 0, artifact, version, author, self.tx.now, tuple(posts)))
 
 
 class Member:
