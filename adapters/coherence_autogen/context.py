@@ -81,9 +81,7 @@ class ArtifactMemory(memory.Memory):
             await model_context.add_message(UserMessage(content=shown(view), source="artifacts"))
         return memory.UpdateContextResult(memories=_result(*news))
 
-    async def query(
-        self, query: str | memory.MemoryContent, *_: Any, **__: Any
-    ) -> memory.MemoryQueryResult:
+    async def query(self, query: Any, *_: Any, **__: Any) -> memory.MemoryQueryResult:
         """The artifact that `query` names.  Raises `UnknownArtifact`."""
         async with self._desk.agent() as agent:
             return _result(await agent.read(str(getattr(query, "content", query))))
@@ -101,14 +99,14 @@ class ArtifactMemory(memory.Memory):
         """Do nothing: the artifacts are the team's."""
 
     async def close(self) -> None:
-        """Do nothing: the workspace is its owner's to close."""
+        """The agent may leave; the workspace is its owner's to close."""
+        self._desk.rest()
 
 
 def _result(*views: View) -> memory.MemoryQueryResult:
     kind, made = memory.MemoryMimeType.TEXT, memory.MemoryContent
-    return memory.MemoryQueryResult(
-        results=[
-            made(content=view.for_prompt(), mime_type=kind, metadata={"ref": str(view.ref)})
-            for view in views
-        ]
-    )
+    results = [
+        made(content=view.for_prompt(), mime_type=kind, metadata={"ref": str(view.ref)})
+        for view in views
+    ]
+    return memory.MemoryQueryResult(results=results)

@@ -5,11 +5,11 @@ What a model has and what its text derives from is what its context proves, not 
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from autogen_core import FunctionCall
 from autogen_core.models import FunctionExecutionResult
-from autogen_core.tools import FunctionTool, StaticWorkbench
+from autogen_core.tools import FunctionTool, StaticWorkbench, ToolResult
 
 from coherence import BadArgument
 from coherence.context.proven import ProvenCalls
@@ -24,8 +24,13 @@ class ArtifactWorkbench(StaticWorkbench):
     """
 
     def __init__(self, context: CoherentModelContext) -> None:
+        self._desk = context.desk
         calls = ProvenCalls(context.desk, context.held)
         super().__init__([FunctionTool(call, description=str(call.__doc__)) for call in calls])
+
+    async def call_tool(self, name: str, *given: Any, **named: Any) -> ToolResult:
+        self._desk.during(named.get("cancellation_token"))  # one for each run, of a team too
+        return await super().call_tool(name, *given, **named)
 
     def _to_config(self) -> NoReturn:
         raise BadArgument("an open workspace cannot be dumped", remedy="make workbenches in code")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from crewai import Crew
@@ -61,7 +61,9 @@ def coherence_hooks(crew: Crew, workspace: Workspace) -> Iterator[None]:
     hooks: dict[InterceptionPoint, list[Any]] = {p: get_scoped_hooks(p) for p in InterceptionPoint}
     hooks[InterceptionPoint.PRE_MODEL_CALL].append(notify)
     hooks[InterceptionPoint.PRE_TOOL_CALL].append(verify)
-    with scoped_hooks(hooks):
+    with ExitStack() as work, scoped_hooks(hooks):
+        for desk in desks:
+            work.enter_context(desk.work())
         yield
 
 

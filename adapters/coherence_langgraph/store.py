@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any, Self, TypeAlias
 
 from langchain_core.runnables.config import var_child_runnable_config
-from langgraph.config import get_stream_writer
 from langgraph.store import base
 from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 from langgraph.store.memory import InMemoryStore
@@ -91,7 +90,7 @@ class CoherentStore(base.BaseStore):
         Raises `InvalidName`.
         """
         twin = copy.copy(self)
-        twin._bound = Reader(self.items.desk(name))
+        twin._bound = Reader(Desk(self.workspace, name))
         return twin
 
     def resolve(self, ref: str) -> CoherentItem:
@@ -159,10 +158,9 @@ class CoherentStore(base.BaseStore):
         return mirror
 
     def _who(self) -> Reader:
-        given = _running()
-        if (task := given.get(_TASK)) is not None:
-            return self.items.reader(task, lambda: Reader(self.desk(), get_stream_writer()))
-        if any(key.startswith("__pregel") for key in given):  # else no put would compare
+        if (task := _running().get(_TASK)) is not None:
+            return self.items.reader(task, lambda: Reader(self.desk(), run()))
+        if any(key.startswith("__pregel") for key in _running()):  # else no put would compare
             raise FrameworkMissing("this langgraph does not tell its tasks apart")
         return Reader(self.desk())
 
@@ -174,13 +172,18 @@ class CoherentStore(base.BaseStore):
         metadata = _running("metadata")
         path = metadata.get("langgraph_checkpoint_ns", "").split("|")
         nodes = [node.split(":")[0] for node in path if node and not node.isdigit()]
-        named = metadata.get("lc_agent_name")
-        return self.items.desk_of([named] if named else nodes[: len(nodes) - up] or ["outside"])
+        named = list(filter(None, [metadata.get("lc_agent_name")]))
+        return self.items.desk_of(named or nodes[: len(nodes) - up] or ["outside"], run())
 
 
 def _running(part: str = "configurable") -> dict[str, Any]:
     """What LangGraph says of the running task, nothing outside a graph."""
     return (var_child_runnable_config.get(None) or {}).get(part, {})  # type: ignore[return-value]
+
+
+def run() -> Any:
+    """The writer of events that LangGraph makes for each run of a graph, and drops with it."""
+    return getattr(_running().get("__pregel_runtime"), "stream_writer", None)
 
 
 @lru_cache(maxsize=65_536)

@@ -12,7 +12,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from coherence.context.answers import refusal
 from coherence.context.calls import Calls, Told
-from coherence_langgraph.store import CoherentStore
+from coherence_langgraph.store import CoherentStore, run
 from messaging.errors import ToolkitError
 
 
@@ -24,7 +24,7 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
     Raises `InvalidName`, `WorkspaceClosed`.
     """
     named = None if agent is None else store.items.desk(agent)
-    calls = Calls(lambda: named or store.desk(up=1), store.published)
+    calls = Calls(lambda: named.during(run()) if named else store.desk(up=1), store.published)
 
     def tool(call: Callable[..., Told]) -> BaseTool:
         @wraps(call)

@@ -1,17 +1,19 @@
 """Where one agent works: it does one thing at a time, though a framework calls its tools at once.
 
-A desk outlasts what sits at it: an agent that has left, or was superseded by another process, joins
-again with the next call.
+A desk outlasts what sits at it.  An agent leaves when nobody has work for it, see `seats`; one that
+has left, or was superseded by another process, joins again with the next call.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar
+from functools import partial
+from typing import Self, TypeVar
+from weakref import WeakSet
 
+from coherence.context.seats import Seat, seat_of, when_gone
 from coherence.errors import BadArgument
 from coherence.workspace.agent import Agent
 from coherence.workspace.aio import AsyncAgent, AsyncWorkspace
@@ -20,45 +22,103 @@ from coherence.workspace.workspace import Workspace
 T = TypeVar("T")
 
 
-class Desk:
+class _Desk:
+    """What desks for threads and for tasks have in common."""
+
+    def __init__(self, workspace: Workspace, agent: str) -> None:
+        if not isinstance(workspace, Workspace):
+            raise BadArgument(
+                f"{workspace!r} is no workspace", remedy="open one: Workspace('sqlite:///team.db')"
+            )
+        self.workspace, self.name = workspace, agent
+        self._seat = seat_of(workspace, agent)
+        self._runs: WeakSet[object] = WeakSet()
+        # Its own hold on the seat, where it has one: what ends it must not keep the desk.
+        self._own: list[Seat] = []
+        when_gone(self, partial(_gone, self._seat, self._own))
+
+    def during(self, run: object) -> Self:
+        """This desk; the agent stays for as long as `run` lives, unless that is None.
+
+        `run` is what a framework makes for each run and drops with it.
+        """
+        if run is not None and run not in self._runs:
+            self._runs.add(run)
+            self._seat.hold_for(run)
+        return self
+
+    def rest(self) -> None:
+        """There is no more work for now, unless it is for a run or a block that goes on."""
+        while self._own:
+            self._own.pop().let_go()
+
+    def _stay(self) -> None:
+        """An agent that works for no run in particular stays until it may rest."""
+        if not self._seat.held and not self._own:
+            self._own.append(self._seat)
+            self._seat.hold()
+
+
+def _gone(seat: Seat, own: list[Seat]) -> None:
+    for held in own:
+        held.let_go()
+    seat.close()
+
+
+class Desk(_Desk):
     """For threads.
 
     Raises `BadArgument`, `InvalidName`, `WorkspaceClosed`: now, not when it is used.
     """
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
-        self.workspace, self.name = workspace, _joined(workspace, agent)
+        super().__init__(workspace, agent)
         #: Held during a call; a thread may hold it again.
-        self.turn = threading.RLock()
+        self.turn = self._seat.turn
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """The agent stays until the block ends, and may rest then."""
+        self._seat.hold()
+        try:
+            yield
+        finally:
+            self.rest()
+            self._seat.let_go()
 
     @contextmanager
     def agent(self) -> Iterator[Agent]:
         """The agent, until the block ends."""
         with self.turn:
-            yield self.workspace.agent(self.name)
+            self._stay()
+            self._seat.hold()
+            try:
+                yield self.workspace.agent(self.name)
+            finally:
+                self._seat.let_go()
 
 
-class AsyncDesk:
+class AsyncDesk(_Desk):
     """For tasks of one event loop.  Raises as `Desk` does."""
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
-        self._name, self.identity = _joined(workspace, agent), workspace.identity
-        self._workspace, self._turn = AsyncWorkspace(workspace), asyncio.Lock()
+        super().__init__(workspace, agent)
+        self.identity = workspace.identity
+        self._tasks, self._turn = AsyncWorkspace(workspace), asyncio.Lock()
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[AsyncAgent]:
         """The agent, until the block ends."""
         async with self._turn:
-            yield await self._workspace.agent(self._name)
+            while self._seat.leaving:  # which may wait for a disk
+                await self._tasks.run(self._seat.settle)
+            self._stay()
+            self._seat.hold()
+            try:
+                yield await self._tasks.agent(self.name)
+            finally:
+                self._seat.let_go()
 
     async def run(self, look: Callable[..., T], *arguments: object) -> T:
         """Call ``look(workspace, ...)``, which may block, without stopping the loop."""
-        return await self._workspace.run(look, self._workspace.sync, *arguments)
-
-
-def _joined(workspace: object, agent: str) -> str:
-    if not isinstance(workspace, Workspace):
-        raise BadArgument(
-            f"{workspace!r} is no workspace", remedy="open one: Workspace('sqlite:///team.db')"
-        )
-    return workspace.agent(agent).name
+        return await self._tasks.run(look, self.workspace, *arguments)

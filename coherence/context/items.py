@@ -54,15 +54,17 @@ class Items:
         self._desks: dict[str, Desk] = {}
         self._readers: WeakKeyDictionary[Any, Reader] = WeakKeyDictionary()
 
-    def desk(self, name: str) -> Desk:
-        """Where the agent of that name works.  Raises `InvalidName`, `WorkspaceClosed`."""
-        if name not in self._desks:
-            self._desks.setdefault(name, Desk(self.workspace, name))
-        return self._desks[name]
+    def desk(self, name: str, run: object = None) -> Desk:
+        """Where the agent of that name works, for `run` if that is given: see `Desk.during`.
 
-    def desk_of(self, path: Sequence[str]) -> Desk:
+        Raises `InvalidName`, `WorkspaceClosed`.
+        """
+        desk = self._desks.get(name) or self._desks.setdefault(name, Desk(self.workspace, name))
+        return desk.during(run)
+
+    def desk_of(self, path: Sequence[str], run: object = None) -> Desk:
         """The desk of whom the framework knows by `path`, in this process."""
-        return self.desk("/".join(map(quoted, path)) + self._suffix)
+        return self.desk("/".join(map(quoted, path)) + self._suffix, run)
 
     def known(self, task: Hashable) -> Reader | None:
         """What `task` has read, where it has asked before."""
