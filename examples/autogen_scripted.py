@@ -39,6 +39,7 @@ class Scripted(ReplayChatCompletionClient):
             if hasattr(turn, "__await__"):
                 turn = await turn
         self.chat_completions[self._current_index] = self._completion(turn)
+        options.pop("cancellation_token", None)  # of a run that is over nothing should be kept
         return await super().create(messages, **options)
 
     def _completion(self, turn: Any) -> str | CreateResult:

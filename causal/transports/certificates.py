@@ -5,6 +5,10 @@ proves both names, and a member that loses its secret can be replaced without th
 theirs.  A certificate names an endpoint by a DNS or URI entry of its subject alternative names
 (RFC 5280, 4.2.1.6) or by its common name, spelt exactly like the endpoint: no wildcards.  One that
 bears several names may speak under each of them.
+
+Whether a certificate is sound is for the contexts to say: those that `ssl.create_default_context`
+makes verify by the letter of RFC 5280 from Python 3.13 on, and refuse, for one, an extension of
+alternative names that is empty.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ other.  Nothing here knows a framework.
 * `frameworks`: the error where a framework is missing or of an unknown release
 * `answers`: what a model is told of a read, of a change by somebody else, of a refusal
 * `desk`: one agent's place of work, for a framework that calls its tools at once
+* `seats`: when an agent that an adapter brought in leaves
 * `calls`, `proven`: what a model calls; it says which version it has, or its context does
 * `reader`, `items`: what a task has read, so that its puts compare with that; a store of items
 

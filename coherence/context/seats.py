@@ -151,14 +151,18 @@ class _Thread:
                     self._runs = True
 
     def do(self, work: Work, after_s: float = 0.0) -> None:
-        """Do `work` then.  May be called at any moment, also by the collector."""
-        self._due.put((monotonic() + after_s, next(self._number), work))
+        """Do `work` then.  May be called at any moment, also by the collector.
+
+        Where no seat was ever held, nobody has a farewell to say.
+        """
+        if self._runs:
+            self._due.put((monotonic() + after_s, next(self._number), work))
 
     def wait(self, timeout_s: float) -> bool:
         """Whether all that is due now is done within that time."""
         done = threading.Event()
         self.do(done.set)
-        return self._runs and done.wait(timeout_s)
+        return not self._runs or done.wait(timeout_s)
 
     def _run(self) -> None:
         later: list[tuple[float, int, Work]] = []

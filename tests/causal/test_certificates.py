@@ -27,6 +27,8 @@ from cryptography.x509.oid import NameOID  # noqa: E402
 
 KEY = b"0123456789abcdef"
 OURS, THEIRS = trustme.CA(), trustme.CA()
+PEM = serialization.Encoding.PEM
+PRIVATE = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 
 
 def contexts(leaf, trusted=OURS, *, strict=True):
@@ -49,17 +51,13 @@ def contexts(leaf, trusted=OURS, *, strict=True):
 
 
 def named(name, *alternative, extended=False, issuer_key=True):
-    """A certificate with a common name, as `trustme` makes none.
+    """A certificate with a common name, if it is not empty, as `trustme` makes none.
 
     It has an extension of alternative names where there are some or it is `extended`, and says by
     which key it was issued where `issuer_key`.
     """
-    key, now, day = ec.generate_private_key(ec.SECP256R1()), *_now()
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     authority = x509.load_pem_x509_certificate(OURS.cert_pem.bytes())
-    made = x509.CertificateBuilder(authority.subject, subject, key.public_key())
-    made = made.serial_number(x509.random_serial_number())
-    made = made.not_valid_before(now - day).not_valid_after(now + day)
+    key, made = begun(name, authority.subject)
     if issuer_key:
         of = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(of)
@@ -68,10 +66,26 @@ def named(name, *alternative, extended=False, issuer_key=True):
         names = x509.SubjectAlternativeName(map(x509.DNSName, alternative))
         made = made.add_extension(names, critical=False)
     secret = serialization.load_pem_private_key(OURS.private_key_pem.bytes(), None)
-    pem = serialization.Encoding.PEM
-    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    signed = made.sign(secret, hashes.SHA256()).public_bytes(pem)
-    return trustme.LeafCert(key.private_bytes(pem, *private), signed, [])
+    signed = made.sign(secret, hashes.SHA256()).public_bytes(PEM)
+    return trustme.LeafCert(key.private_bytes(PEM, *PRIVATE), signed, [])
+
+
+def authority():
+    """One whose certificate does not say what its key is used for."""
+    key, made = begun("an authority")
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    itself = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    signed = made.add_extension(itself, critical=False).sign(key, hashes.SHA256())
+    return trustme.CA.from_pem(signed.public_bytes(PEM), key.private_bytes(PEM, *PRIVATE))
+
+
+def begun(name, issuer=None):
+    """The key and the beginning of a certificate."""
+    key, now, day = ec.generate_private_key(ec.SECP256R1()), *_now()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else [])
+    made = x509.CertificateBuilder(issuer or subject, subject, key.public_key())
+    made = made.serial_number(x509.random_serial_number())
+    return key, made.not_valid_before(now - day).not_valid_after(now + day)
 
 
 def expired(name):
@@ -81,6 +95,9 @@ def expired(name):
 
 def _now():
     return datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+
+
+LAX = authority()
 
 
 async def until(done) -> None:
@@ -139,14 +156,19 @@ def test_from_python_3_13_on_contexts_verify_by_the_letter() -> None:
     [
         (lambda name: named(name, extended=True), "Empty Subject Alternative Name"),
         (lambda name: named(name, issuer_key=False), "Missing Authority Key Identifier"),
+        (lambda name: named("", name), "Subject empty and Subject Alt Name extension not critical"),
+        (lambda name: LAX.issue_cert(name), "CA cert does not include key usage extension"),
     ],
-    ids=["an empty list of names", "no key of the issuer"],
+    ids=["an empty list of names", "no key of the issuer", "no subject", "an authority's use"],
 )
 def test_what_verifying_by_the_letter_refuses(tmp_path: Path, leaf, why: str) -> None:
     addresses = {name: f"unix://{tmp_path}/{name}" for name in "ab"}
 
     async def main(strict: bool) -> None:
-        made = {n: StreamTransport(addresses, **contexts(leaf(n), strict=strict)) for n in "ab"}
+        tls = {name: contexts(leaf(name), strict=strict) for name in "ab"}
+        for context in (context for each in tls.values() for context in each.values()):
+            LAX.configure_trust(context)
+        made = {name: StreamTransport(addresses, **tls[name]) for name in "ab"}
         a, b = [await Station(made[name]).start(name) for name in "ab"]
         a.transport.send("b", b"hello")
         if strict:
