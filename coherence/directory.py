@@ -44,7 +44,7 @@ from coherence.messages import (
     Version,
     digest_of,
 )
-from coherence.policy import Announce, Policy, Visibility
+from coherence.policy import Announce, Policy, Visibility, require_bounds
 from coherence.states import HomeAt, HomeState, Sharer, Verdict, Waiter
 from coherence.table import Automaton, Op, Row, Scratch, Table
 from messaging.process import (
@@ -567,6 +567,7 @@ class Home(Automaton[HomeState, HomeScratch]):
     """The process that holds one artifact's committed content and who has which copy.
 
     `version` and `content` are what it starts with; version 0 means that nothing was ever written.
+    Raises `InvalidPolicy` where `policy` leaves open a bound that a home needs.
 
     Promises: versions grow by one; a commit is derived from its predecessor; at most one grant
     lives; a commit under an ended grant is refused; waiters are served in order of asking.
@@ -576,7 +577,7 @@ class Home(Automaton[HomeState, HomeScratch]):
     scratch = HomeScratch
 
     def __init__(self, policy: Policy, version: Version = 0, content: Content = None) -> None:
-        self.policy = policy
+        self.policy = require_bounds(policy)
         self.version = version
         self.content = content
 

@@ -62,9 +62,9 @@ class InvalidPolicy(CallerError):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Lazy invalidation, the default; base of all policies.
 
-    Raises `InvalidPolicy` where a setting is out of its range, where `strict` visibility has no
-    `validity` to fall back on when a reader never answers, or where it meets a periodic push, which
-    tells readers of a commit only later.
+    Raises `InvalidPolicy` where a setting is out of its range, or where `strict` visibility meets a
+    periodic push, which tells readers of a commit only later.  A policy may leave bounds open: a
+    workspace gives its own, and `require_bounds` says what a home cannot do without.
     """
 
     visibility: Visibility = Visibility.LAZY
@@ -98,11 +98,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
                 f"delta_window is {self.delta_window}, memory is {self.memory}",
                 remedy="delta_window must be at least 0 and memory at least 1",
             )
-        if self.visibility is Visibility.STRICT and self.validity is None:
-            raise InvalidPolicy(
-                "strict visibility without a validity",
-                remedy="set validity: it is how long a writer waits for a reader that has vanished",
-            )
         if self.visibility is Visibility.STRICT and self.push_every is not None:
             raise InvalidPolicy(
                 "strict visibility with a periodic push",
@@ -126,6 +121,20 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     def members(self) -> tuple[Address, ...]:
         """Whom a periodic push reaches."""
         return ()
+
+
+def require_bounds(policy: Policy) -> Policy:
+    """`policy`, where it says all that a home needs.
+
+    Raises `InvalidPolicy` where `strict` visibility has no `validity` to fall back on when a reader
+    never answers.
+    """
+    if policy.visibility is Visibility.STRICT and policy.validity is None:
+        raise InvalidPolicy(
+            "strict visibility without a validity",
+            remedy="set validity: it is how long a writer waits for a reader that has vanished",
+        )
+    return policy
 
 
 class Lazy(Policy, frozen=True, kw_only=True):

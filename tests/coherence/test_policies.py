@@ -40,7 +40,6 @@ def test_a_duration_is_positive(name, value):
     ("kind", "settings", "said"),
     [
         (Policy, {"visibility": "strict", "validity": 5}, "visibility is 'strict'"),
-        (Policy, {"visibility": Visibility.STRICT}, "strict visibility without a validity"),
         (Policy, {"delta_window": -1}, "delta_window is -1"),
         (Policy, {"memory": 0}, "memory is 0"),
         (Lease, {}, "a lease without a length"),
@@ -54,6 +53,14 @@ def test_what_contradicts_itself_is_refused(kind, settings, said):
         kind(**settings)
     assert isinstance(caught.value, CallerError)
     assert caught.value.remedy
+
+
+def test_a_home_needs_a_bound_for_readers_that_vanish():
+    """A policy may leave it open: a workspace has a default, a home of one's own has none."""
+    with pytest.raises(InvalidPolicy, match="strict visibility without a validity") as caught:
+        Home(Lazy(visibility=Visibility.STRICT))
+    assert "validity" in caught.value.remedy
+    Home(Lazy(visibility=Visibility.STRICT, validity=5))
 
 
 class PushSmall(Policy, frozen=True):

@@ -31,6 +31,7 @@ from coherence import (
     UnknownArtifact,
     UnknownVersion,
     UsedAfterFork,
+    Visibility,
     Workspace,
     WorkspaceClosed,
 )
@@ -449,3 +450,16 @@ def test_a_policy_that_is_none():
         Workspace(policy="lazy")
     with pytest.raises(coherence.InvalidPolicy):
         Workspace(policy=Lazy(grant_lease=-1))
+
+
+def test_a_policy_that_leaves_its_bounds_to_the_workspace(rooms):
+    """Strict visibility has the default validity where a store cannot validate every hit."""
+    rooms.settings["policy"] = Lazy(visibility=Visibility.STRICT)
+    ann, bob = rooms.agents("ann", "bob")
+    ann.write("plan.md", "one")
+    assert bob.read("plan.md").text == "one"
+    ann.write("plan.md", "two")
+    assert bob.read("plan.md").text == "two"
+    policy = rooms.opened[0].policy_of("plan.md")
+    validates = rooms.opened[0]._store.validates
+    assert policy.validity == (None if validates else 5.0)
