@@ -15,7 +15,7 @@ from weakref import ReferenceType
 import msgspec
 
 from coherence.contents import Content, Handle
-from coherence.directory import Home
+from coherence.directory import ACKS, GRANT, PUSH, Home
 from coherence.errors import QuotaExceeded
 from coherence.messages import Data, GetM, PutM, ToCache, ToHome, Update, Version
 from coherence.policy import Policy
@@ -42,6 +42,9 @@ HOME = "home"
 
 CARRIERS = (Data, Update)
 """The messages that bring content."""
+
+SPANS = {GRANT: "grant_lease", ACKS: "validity", PUSH: "push_every"}
+"""What a policy says of how far ahead each timer of a home is armed."""
 
 Brought: TypeAlias = Held | tuple[Handle, Content]
 Todo: TypeAlias = tuple[Address, ToHome | Timeout | Restart]
@@ -104,8 +107,8 @@ def turn(
         row, revision = stored.row, stored.revision
         before, timers = row.state, row.timers
         if timers:
-            armed = dict(timers)
-            todo = [*_due(timers, now), *inbox]
+            armed = _capped(timers, home.policy, now)
+            todo = [*_due(armed, now), *inbox]
     else:
         before, timers, revision = HomeState(), (), 0
         absent = not any(type(message) in (GetM, PutM) for _, message in inbox)
@@ -179,9 +182,23 @@ def turn(
     return Outcome(artifact, here, contents, action, published, made, due_s, absent)
 
 
-def _due(timers: Sequence[tuple[str, Time]], now: Time) -> list[Todo]:
+def _capped(timers: Sequence[tuple[str, Time]], policy: Policy, now: Time) -> dict[str, Time]:
+    """`timers` by name, none later than `policy` lets one be that is armed now.
+
+    A later one was armed by a clock that has been set back since: a lease must not last longer for
+    that.  As long as the clock does not go back, no timer is later.
+    """
+    armed = dict(timers)
+    for name, at in timers:
+        span = getattr(policy, SPANS[name]) if name in SPANS else None
+        if span is not None and at > now + span:
+            armed[name] = now + span
+    return armed
+
+
+def _due(armed: Mapping[str, Time], now: Time) -> list[Todo]:
     """The timers that have run out, the oldest first."""
-    due = sorted((at, name) for name, at in timers if at <= now)
+    due = sorted((at, name) for name, at in armed.items() if at <= now)
     return [("", Timeout(name)) for _, name in due]
 
 

@@ -14,12 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from coherence import Lazy, Workspace
+from coherence import Eager, Lazy, Workspace
 from coherence.contents import Limits, check_content
+from coherence.directory import Home
 from coherence.messages import Commit, Committed, Granted, Store
+from coherence.policy import Broadcast
 from coherence.refs import Ref
+from coherence.states import HomeAt, HomeState
+from coherence.stores.port import Row
 from coherence.stores.sqlite import SqliteStore
 from coherence.workspace import caches, exchange, requester
+from coherence.workspace.homes import turn
 from coherence.workspace.view import View
 from coherence.workspace.writing import WAIT_S
 
@@ -33,9 +38,11 @@ class Team:
 
     def __init__(self, folder, size, policy):
         self.now = 1000.0
+        #: By how much the store's clock is ahead of that of the processes.
+        self.ahead_s = 0.0
         self.rooms = [
             Workspace(
-                SqliteStore(folder / "team.db", clock=lambda: self.now),
+                SqliteStore(folder / "team.db", clock=lambda: self.now + self.ahead_s),
                 policy=policy,
             )
             for _ in range(size)
@@ -134,6 +141,47 @@ def test_the_usual_wait_outlasts_a_few_that_were_killed(team):
         assert here.ask(number) is None
     took, _ = here.serve([3], 0.1, random.Random(0))
     assert took[3] < WAIT_S
+
+
+def test_a_clock_that_is_set_back_makes_no_lease_longer(team):
+    """The lease of a holder that was killed ends one lease after somebody has looked."""
+    here = team(2)
+    here.ahead_s = 3600.0
+    assert isinstance(here.ask(0), Granted)
+    here.ahead_s = 0.0
+    assert here.ask(1) is None
+    took, refused = here.serve([1], 0.0, random.Random(0))
+    assert took[1] <= 1.5 * LEASE_S
+    assert not refused
+
+
+POLICIES = {
+    "grant": (Lazy(grant_lease=5.0), 5.0),
+    "acks": (Eager(validity=7.0), 7.0),
+    "push": (Broadcast(period=9.0), 9.0),
+}
+
+
+@pytest.mark.parametrize("timer", POLICIES)
+def test_a_deadline_of_a_clock_that_was_ahead_is_brought_back(rooms, timer):
+    policy, span_s = POLICIES[timer]
+    store = rooms.open()._store
+    state = HomeState(at=HomeAt.M, owner="ann", owner_serial=1, epoch=1)
+    with store.transaction(publishes=False) as tx:
+        tx.save(NAME, Row(state, ((timer, tx.now + 3600.0), ("other", tx.now + 3600.0))), 0)
+
+    def look():
+        with store.transaction(publishes=False) as tx:
+            turn(tx, Home(policy), NAME, (), (), {}, 10)
+            return tx.now
+
+    now = look()
+    stored = store.row(NAME)
+    timers = dict(stored.row.timers)
+    assert timers[timer] <= now + span_s
+    assert timers["other"] > now + 3000.0, "no policy knows it"
+    look()
+    assert store.row(NAME) == stored, "it counts down from there"
 
 
 # A renewal beside the agent's own requests.
