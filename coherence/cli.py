@@ -17,9 +17,10 @@ import msgspec
 import typer
 from rich.table import Table
 
+from coherence.cli_folder import read_files, write_files
 from coherence.cli_watch import Style, changes, console, shown, when
 from coherence.contents import Content, Kind
-from coherence.errors import BadRef, InvalidName, UnknownArtifact, UnknownVersion
+from coherence.errors import BadRef, BadUrl, StoreMissing, UnknownArtifact, UnknownVersion
 from coherence.refs import Ref, check_name
 from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Place, Retention, Row, Store
@@ -43,12 +44,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 TEAM = "sqlite:///team.db"
 
 
+#: What to do next, in commands, where the error's own remedy names calls.
+_REMEDIES: dict[type[ToolkitError], str] = {
+    UnknownArtifact: "`status` lists those that exist, `log` also those that were deleted",
+    UnknownVersion: "`log NAME` lists the versions that are kept",
+    BadUrl: "--store or COHERENCE_STORE names it, such as sqlite:///folder/team.db",
+}
+
+
 @contextmanager
 def _reported() -> Iterator[None]:
     """Errors of ours end the command with one line, and say what to do."""
     try:
         yield
     except ToolkitError as error:
+        if "remedy" not in vars(error):
+            error.remedy = _REMEDIES.get(type(error), error.remedy)
+        if isinstance(error, StoreMissing):
+            error.remedy += "; --store or COHERENCE_STORE names the store"
         typer.echo(f"{error.code}: {error}", err=True)
         raise typer.Exit(3 if isinstance(error, EnvironmentFault) else 2) from None
 
@@ -134,7 +147,13 @@ def diff(
 ) -> None:
     """What one version changes in another."""
     with _looking(url) as store:
-        before, after = _read(store, old)[1], _read(store, new or old.rpartition("@")[0] or old)[1]
+        if not new and "@" not in old:
+            raise BadRef(
+                f"{old!r} names no version to begin with",
+                remedy=f"diff {old}@1 compares version 1 with the current one, "
+                f"diff {old}@1 {old}@2 two versions; `log {old}` lists them",
+            )
+        before, after = _read(store, old)[1], _read(store, new or old.rpartition("@")[0])[1]
         if not (isinstance(before, str) and isinstance(after, str)):
             raise BadRef("one of the two is no text")
     typer.echo(difference(before, after).render(before), nl=False)
@@ -191,18 +210,11 @@ def export(
     url: Url = TEAM,
     pattern: Annotated[str, typer.Option(help="Only artifacts that match.")] = "*",
 ) -> None:
-    """Write every artifact's current content to a file of its name."""
+    """Write every artifact's current content to a file of its name.  Follows no symbolic link."""
     with _looking(url) as store:
         names = [name for name in store.names() if fnmatchcase(name, pattern)]
-        for name in names:
-            content = _read(store, name)[1]
-            file = folder / check_name(name)  # checked again: a path is made of it
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content.encode() if isinstance(content, str) else content)
-            except OSError as error:
-                raise EnvironmentFault(f"{file}: {error.strerror or error}") from error
-    typer.echo(f"{len(names)} artifacts written to {folder}.")
+        written = write_files(folder, names, lambda name: _read(store, name)[1])
+    typer.echo(f"{written} artifacts written to {folder}.")
 
 
 @app.command("import")
@@ -213,7 +225,7 @@ def import_(
 ) -> None:
     """Publish every file of a folder as an artifact of its name, where it differs."""
     with _reported():
-        files = _files(folder)
+        files = read_files(folder)
         published = 0
         with Workspace(url) as workspace, workspace.agent(agent) as author:
             for name, content in files.items():
@@ -258,22 +270,6 @@ def _read(store: Store, ref: str) -> tuple[Entry, Content]:
     if found is None:
         raise UnknownVersion(f"{name}@{version} is not kept")
     return found
-
-
-def _files(folder: Path) -> dict[str, Content]:
-    """Every file below `folder`, by the name it would have; nothing is read where one cannot."""
-    if not folder.is_dir():
-        raise InvalidName(f"there is no folder {folder}", remedy="name a folder of files")
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    named = {check_name(path.relative_to(folder).as_posix()): path for path in paths}
-    contents: dict[str, Content] = {}
-    for name, path in named.items():
-        data = path.read_bytes()
-        try:
-            contents[name] = data.decode()
-        except UnicodeDecodeError:
-            contents[name] = data
-    return contents
 
 
 def _shown(row: Row) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@
 
     CallerError
     ├── InvalidName, BadRef, InvalidContent, ContentTooLarge, QuotaExceeded, BadUrl, BadArgument
+    ├── PathTaken              a file was to be written where another thing is
     ├── UnknownArtifact        never written, or deleted
     ├── UnknownVersion         not yet made, or no longer kept
     ├── ForeignRef             a ref of another workspace
@@ -17,7 +18,8 @@
         ├── StoreReadOnly, StoreFull, StoreCorrupt, StoreNewer, StoreMissing
         └── StoreBusy          somebody else held the store for longer than the limit
 
-`Conflict` and `Fenced` have a module of their own, `coherence.conflict`: they can say much more.
+`Conflict` and `Fenced` have a module of their own, `coherence.workspace.conflict`, since they say
+much more.
 """
 
 from __future__ import annotations
@@ -69,6 +71,12 @@ class BadUrl(CallerError):
 
 class BadArgument(CallerError):
     """An argument outside its range, or two that contradict each other."""
+
+
+class PathTaken(CallerError):
+    """A file was to be written where another thing is.  Nothing was written."""
+
+    remedy = "move it away, or name another place"
 
 
 class UnknownArtifact(CallerError):
@@ -138,7 +146,9 @@ class StoreReadOnly(StoreFault):
 class StoreFull(StoreFault):
     """There is no room left."""
 
-    remedy = "free some room, or shorten what is kept with gc"
+    remedy = (
+        "free some room on the disk; then gc shortens what is kept, for which it needs a little"
+    )
 
 
 class StoreCorrupt(StoreFault):

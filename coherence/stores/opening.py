@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
+from urllib.parse import quote, urlsplit
 
 from coherence.errors import BadUrl
 from coherence.stores.memory import MemoryStore
 from coherence.stores.port import Retention, Store
+
+_SCHEMES = ("memory", "sqlite", "postgresql", "postgres")
 
 
 def open_store(
@@ -23,8 +26,9 @@ def open_store(
     """
     try:
         scheme = urlsplit(url).scheme
-    except ValueError as error:
-        raise BadUrl(f"{url!r}: {error}") from error
+    except ValueError:
+        # What the error says of it may quote a password.
+        raise BadUrl(f"{_safe(url)!r} is no address") from None
     if scheme == "memory":
         if url != "memory://":
             raise BadUrl(f"{url!r} names something", remedy="memory:// names nothing")
@@ -39,4 +43,12 @@ def open_store(
         from coherence.stores.postgres import PostgresStore
 
         return PostgresStore.open(url, retention, create=create, readonly=readonly)
-    raise BadUrl(f"{url!r} has no scheme that a store understands")
+    path = url.strip("/ ")
+    if ":" not in url and "\0" not in url and path and path not in _SCHEMES:
+        raise BadUrl(f"{url!r} has no scheme", remedy=f"did you mean sqlite:///{quote(url)}?")
+    raise BadUrl(f"{_safe(url)!r} has no scheme that a store understands")
+
+
+def _safe(url: str) -> str:
+    """`url` without what may be a user and a password."""
+    return re.sub("//.*@", "//...@", url, flags=re.DOTALL)

@@ -145,7 +145,9 @@ class SqliteStore:
         """The store at ``sqlite:///relative/path`` or ``sqlite:////absolute/path``."""
         path = unquote(url.removeprefix("sqlite:///"))
         if not url.startswith("sqlite:///") or not path or "\0" in path or path == ":memory:":
-            raise BadUrl(f"{url!r} names no file")
+            meant = url.removeprefix("sqlite:").removeprefix("//")
+            said = f"did you mean sqlite:///{meant}?" if meant.strip("/") else None
+            raise BadUrl(f"{url!r} names no file", remedy=said if path == url else None)
         return cls(path, retention, create=create, readonly=readonly)
 
     def _connect(self) -> sqlite3.Connection:

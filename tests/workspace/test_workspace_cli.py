@@ -75,6 +75,7 @@ def test_show(team, url):
 def test_diff(team, url):
     assert run(url, "diff", "plan.md@1").stdout == "@@ -2 +2 @@\n-two\n+2\n"
     assert run(url, "diff", "plan.md@2", "plan.md@1").stdout == "@@ -2 +2 @@\n-2\n+two\n"
+    assert run(url, "diff", "plan.md", "plan.md@1").stdout == "@@ -2 +2 @@\n-2\n+two\n"
     run(url, "diff", "plan.md@1", "notes/raw", code=2)
 
 
@@ -167,6 +168,80 @@ def test_export_and_import(team, url, tmp_path):
     assert "aaa" not in team.names()
 
 
+def outside(tmp_path, folder):
+    """A folder of somebody else's, and two links to it in the one that is exported into."""
+    away = tmp_path / "outside"
+    away.mkdir()
+    folder.mkdir()
+    for name in ("raw", "plan.md"):
+        (away / name).write_text("precious")
+    return away
+
+
+@pytest.mark.parametrize("link", ["notes", "plan.md", "plan.md to nothing", "notes to a file"])
+def test_export_follows_no_link_out_of_the_folder(team, url, tmp_path, link):
+    folder = tmp_path / "out"
+    away = outside(tmp_path, folder)
+    name, _, what = link.partition(" to ")
+    target = {"": away / name, "nothing": away / "none", "a file": away / "raw"}[what]
+    if not what and name == "notes":
+        target = away
+    (folder / name).symlink_to(target)
+    refused = run(url, "export", str(folder), code=2).stderr
+    assert "path-taken" in refused
+    assert f"{folder / name} is a symbolic link" in refused
+    assert [path.read_text() for path in sorted(away.iterdir())] == ["precious"] * 2
+    assert list(folder.iterdir()) == [folder / name], "nothing is written where one cannot be"
+
+
+def test_export_writes_to_no_other_name_of_a_file(team, url, tmp_path):
+    folder = tmp_path / "out"
+    away = outside(tmp_path, folder)
+    (folder / "plan.md").hardlink_to(away / "plan.md")
+    (folder / "plan.md").chmod(0o640)
+    run(url, "export", str(folder))
+    assert (folder / "plan.md").read_text() == "one\n2\n"
+    assert (folder / "plan.md").stat().st_mode & 0o777 == 0o640
+    assert (away / "plan.md").read_text() == "precious"
+
+
+def test_export_of_names_that_cannot_be_files_together(team, url, tmp_path):
+    team.agent("ann").write("plan.md/more.md", "text")
+    folder = tmp_path / "out"
+    refused = run(url, "export", str(folder), code=2).stderr
+    assert "'plan.md'" in refused
+    assert "'plan.md/more.md'" in refused
+    assert not folder.exists()
+    assert "1 artifacts" in run(url, "export", str(folder), "--pattern", "plan.md/*").stdout
+    # A folder is in the way of a file as a file is of a folder.
+    refused = run(url, "export", str(folder), "--pattern", "plan.md", code=2).stderr
+    assert f"{folder / 'plan.md'} is a folder" in refused
+
+
+def test_export_stops_before_it_has_begun_where_a_content_is_damaged(team, url, tmp_path):
+    team._store._write.execute("UPDATE history SET digest = x'00' WHERE kind = 'bytes'")
+    folder = tmp_path / "out"
+    run(url, "export", str(folder), code=3)
+    assert list(folder.iterdir()) == []
+
+
+def test_export_into_what_is_no_folder(team, url, tmp_path):
+    (tmp_path / "file").write_text("text")
+    assert "environment" in run(url, "export", str(tmp_path / "file"), code=3).stderr
+    assert "environment" in run(url, "export", str(tmp_path / "file/x"), code=3).stderr
+
+
+def test_messages_name_commands(team, url):
+    assert "`status` lists" in run(url, "show", "none.md", code=2).stderr
+    assert "`log NAME` lists" in run(url, "show", "plan.md@9", code=2).stderr
+    assert "diff plan.md@1" in run(url, "diff", "plan.md", code=2).stderr
+    for bad in ("sqlite://ex.db", "ex.db"):
+        assert "did you mean sqlite:///ex.db?" in run(bad, "status", code=2).stderr
+    said = run("foo://joe:secret@host/db", "status", code=2).stderr
+    assert "secret" not in said
+    assert "--store" in said
+
+
 def test_gc(team, url):
     assert "2 versions let go" in run(url, "gc", "--versions", "1").stdout
     assert [entry.version for entry in team.history("plan.md")] == [2]
@@ -184,7 +259,9 @@ def test_looking_neither_waits_for_a_writer_nor_holds_one_up(team, url, command,
 def test_a_store_that_is_not_there(tmp_path):
     url = f"sqlite:///{tmp_path}/none.db"
     for command in ("status", "log", "check", "gc", "watch"):
-        assert "store-missing" in run(url, command, code=3).stderr
+        refused = run(url, command, code=3).stderr
+        assert "store-missing" in refused
+        assert "--store or COHERENCE_STORE" in refused
     assert not (tmp_path / "none.db").exists()
     assert "bad-url" in run("memory://", "status", code=2).stderr
 
