@@ -66,8 +66,8 @@ class Bell:
 
 
 def ring(ports: Iterable[int]) -> None:
-    """End the waits on those ports."""
+    """End the waits on those ports; a number that is no port is left out."""
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
         for port in ports:
-            with suppress(OSError):
+            with suppress(OSError, OverflowError):
                 mouth.sendto(b"", ("127.0.0.1", port))

@@ -53,6 +53,14 @@ def unpack_posts(data: bytes) -> tuple[Post, ...]:
         raise StoreCorrupt(f"a line of the change log is damaged: {error}") from error
 
 
+def is_storable(text: str) -> bool:
+    """Whether every store can hold `text`, as it can every name."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
 def to_bytes(content: Content) -> bytes:
     """Content as it is stored."""
     return content.encode() if isinstance(content, str) else content

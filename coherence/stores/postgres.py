@@ -32,7 +32,7 @@ except ImportError as error:
     ) from error
 
 from coherence.stores.chance import draw
-from coherence.stores.codec import unpack_posts, unpack_row
+from coherence.stores.codec import is_storable, unpack_posts, unpack_row
 from coherence.stores.places import follow
 from coherence.stores.port import Change, Changes, Entry, Member, Moved, Place, Retention, Stored
 from coherence.stores.postgres_ear import Ear
@@ -339,6 +339,8 @@ class PostgresStore:
     # Those who only look.
 
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
+        if not is_storable(prefix):
+            return []
         return [name for (name,) in self._ask(_NAMES, prefix, prefix, deleted)]
 
     def row(self, artifact: str) -> Stored | None:

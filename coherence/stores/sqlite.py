@@ -23,47 +23,48 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from coherence.contents import Content, Handle, Kind
+from coherence.contents import Content
 from coherence.errors import BadUrl, StoreCorrupt, StoreFault, StoreMissing
 from coherence.messages import Version
 from coherence.stores.bell import Bell, ring
 from coherence.stores.chance import draw
-from coherence.stores.codec import unpack_posts, unpack_row
+from coherence.stores.codec import is_storable, to_bytes
 from coherence.stores.places import follow
-from coherence.stores.port import Change, Changes, Entry, Member, Place, Retention, Stored
+from coherence.stores.port import Changes, Entry, Member, Place, Retention, Stored
 from coherence.stores.releasing import free, owned
 from coherence.stores.schema import prepare
-from coherence.stores.sqlite_transaction import (
-    BUSY_S,
-    ENTRY,
+from coherence.stores.sqlite_faults import fault, faults
+from coherence.stores.sqlite_rows import (
+    BODY,
+    HEAD,
+    HISTORY,
     LOAD,
-    TURN_S,
+    LOW,
+    MEMBERS,
+    NAMES,
+    SINCE,
     VERSION_BITS,
-    SqliteTransaction,
-    fault,
-    faults,
-    fetch,
+    change,
+    content,
+    end_of,
+    entry,
+    head_of,
+    member,
     prune,
+    shaped,
+    stored,
 )
+from coherence.stores.sqlite_transaction import BUSY_S, TURN_S, SqliteTransaction
 from messaging.process import Address, Time
 
 T = TypeVar("T")
 
 #: How much of the change log is fetched at once.
 LINES = 1_000
+SEQ_MAX = (1 << 63) - 1
 #: The write-ahead log is cut back to this.
 WAL_BYTES = 16 << 20
 _VERSION = "PRAGMA data_version"
-_LOW = (1 << VERSION_BITS) - 1
-_GENERATION = "(SELECT value FROM meta WHERE key = 'generation')"
-_SINCE = f"""
-    SELECT {_GENERATION}, seq, number, origin, artifact, version, author, at, posts
-    FROM (SELECT 1) LEFT JOIN log ON seq >= ? ORDER BY seq LIMIT ?
-"""
-_HEAD = f"""
-    SELECT ifnull(seq, 0), ifnull(number, 0), {_GENERATION}
-    FROM (SELECT 1) LEFT JOIN log ON seq = (SELECT max(seq) FROM log)
-"""
 
 
 def _wall_clock() -> Time:
@@ -107,7 +108,6 @@ class SqliteStore:
         self._glancing = threading.RLock()
         #: Whether a thread is in a transaction: `mark` then asks another connection.
         self._writing = False
-        self._ids: dict[str, int] = {}
         self._durable = True
         self._bell: Bell | None = None
         self._bell_until = 0.0
@@ -201,16 +201,13 @@ class SqliteStore:
             raise fault(error) from error
 
     def since(self, place: Place) -> Changes:
-        rows = self._query(_SINCE, place.seq, LINES + 1)
-        lines = [
-            Change(seq, number, origin, artifact, version, author, at, unpack_posts(posts))
-            for _, seq, number, origin, artifact, version, author, at, posts in rows
-            if seq is not None
-        ]
-        return follow(place, rows[0][0], lines, self.head)
+        rows = self._query(SINCE, min(place.seq, SEQ_MAX), LINES + 1)
+        (generation,) = shaped(rows[0][:1], (int,), "the store's generation")
+        lines = [change(row) for row in rows if row[1] is not None]
+        return follow(place, generation, lines, self.head)
 
     def head(self) -> Place:
-        return Place(*self._query(_HEAD)[0])
+        return head_of(self._query(HEAD)[0])
 
     def wait(self, seq: int, timeout_s: float) -> None:
         now = self.clock()
@@ -250,58 +247,43 @@ class SqliteStore:
         self._change("DELETE FROM member WHERE agent = ? AND session = ?", agent, session)
 
     def members(self) -> list[Member]:
-        rows = self._query("SELECT agent, session, since, origin FROM member ORDER BY agent")
-        return [Member(*row) for row in rows]
+        return [member(row) for row in self._query(MEMBERS)]
 
     # Those who only look.
 
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
-        # Names hold no characters beyond U+10FFFF: this is the end of the range of the prefix.
-        rows = self._query(
-            "SELECT name FROM artifact WHERE name >= ? AND name < ? AND (alive OR (? AND version))"
-            " ORDER BY name",
-            prefix,
-            prefix + "\U0010ffff",
-            deleted,
-        )
-        return [name for (name,) in rows]
+        if not is_storable(prefix):
+            return []
+        rows = self._query(NAMES, prefix, end_of(prefix), deleted)
+        return [shaped(row, (str,), "a name")[0] for row in rows]
 
     def row(self, artifact: str) -> Stored | None:
         rows = self._query(LOAD, artifact)
-        return Stored(unpack_row(rows[0][2]), rows[0][1]) if rows else None
+        return stored(rows[0], artifact)[1] if rows else None
 
     def history(self, artifact: str) -> list[Entry]:
-        base = self._base(artifact)
-        rows = self._query(f"{ENTRY} WHERE slot > ? AND slot <= ? ORDER BY slot", base, base | _LOW)
-        return [_entry(row) for row in rows]
+        return [entry(row, artifact) for row in self._query(HISTORY, artifact)]
 
     def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
-        if not 0 < version <= _LOW:
+        if not 0 < version <= LOW:
             return None
-        base = self._base(artifact)
-        rows = self._query(f"{ENTRY} WHERE slot = ?", base | version)
-        if not rows:
-            return None
-        entry = _entry(rows[0])
-        with self._reading, faults():
-            self._require()
-            content = fetch(self._read_sql, base, artifact, version)
-        return (entry, content) if content is not None else None
+        return content(self._query(BODY, artifact, version), artifact, version)
 
     # Upkeep.
 
     def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
-        slot = self._base(artifact) | version
+        if not 0 < version <= LOW:
+            return False
 
         def set_pin(db: sqlite3.Cursor) -> bool:
-            # Whole while it is pinned, since what it would be a difference to may be let go.
-            content = fetch(db, slot - version, artifact, version)
-            if content is None:
+            rows = db.execute(BODY, (artifact, version)).fetchall()
+            kept = content(rows, artifact, version)
+            if kept is None:
                 return False
-            body = content.encode() if isinstance(content, str) else content
+            # Whole while it is pinned, since what it would be a difference to may be let go.
             db.execute(
                 "UPDATE history SET pinned = ?, whole = 1, body = ? WHERE slot = ?",
-                (pinned, body, slot),
+                (pinned, to_bytes(kept[1]), rows[0][1]),
             )
             return True
 
@@ -311,10 +293,11 @@ class SqliteStore:
         def sweep(db: sqlite3.Cursor) -> int:
             now = self.clock()
             rows = db.execute("SELECT id, version FROM artifact WHERE version").fetchall()
-            return sum(
-                prune(db, key << VERSION_BITS, version, self.retention, now)
-                for key, version in rows
-            )
+            gone = 0
+            for row in rows:
+                key, version = shaped(row, (int, int), "the list of artifacts")
+                gone += prune(db, key << VERSION_BITS, version, self.retention, now)
+            return gone
 
         gone = self._atomically(sweep)
         with self._lock, faults():
@@ -376,17 +359,3 @@ class SqliteStore:
         if not rows:
             raise StoreCorrupt(f"the file has no {key}")
         return str(rows[0][0])
-
-    def _base(self, artifact: str) -> int:
-        key = self._ids.get(artifact)
-        if key is None:
-            rows = self._query("SELECT id FROM artifact WHERE name = ?", artifact)
-            if not rows:
-                return 0
-            key = self._ids[artifact] = int(rows[0][0])
-        return key << VERSION_BITS
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    slot, kind, size_bytes, digest, author, at, pinned = row
-    return Entry(slot & _LOW, Handle(Kind(kind), size_bytes, digest), author, at, bool(pinned))

@@ -105,6 +105,28 @@ def test_a_good_name(rooms):
     assert list(agent.list()) == names
 
 
+LAST = "\U0010ffff"
+
+
+def test_a_prefix(rooms):
+    """Of what is last in its range, and of what no name can begin with."""
+    names = ["a\ud7ff", "a\ue000", f"b{LAST}", f"b{LAST}x", "c", f"{LAST}x"]
+    (agent,) = rooms.agents("ann")
+    for name in names:
+        agent.write(name, "text")
+    for prefix, found in {
+        "a": names[:2],
+        "a\ud7ff": names[:1],
+        "b": names[2:4],
+        f"b{LAST}": names[2:4],
+        LAST: names[5:],
+        "": names,
+        "\ud800": [],
+        "\0": [],
+    }.items():
+        assert list(agent.list(prefix)) == found, prefix
+
+
 def test_content_that_is_none(room):
     for content in (None, 5, "\ud800", ["text"], 1.5, bytearray(b"x")):
         for call in (

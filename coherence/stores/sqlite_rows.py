@@ -1,0 +1,178 @@
+"""What is read from the SQLite file: the statements, and what their rows mean.
+
+A row is believed as far as it can be proved.  A file may be damaged where no checksum of SQLite's
+would tell, so the columns are looked at before they are used; what does not fit is `StoreCorrupt`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from coherence.contents import Content, Handle, Kind
+from coherence.errors import StoreCorrupt
+from coherence.messages import Version
+from coherence.stores.codec import to_content, unpack_posts, unpack_row, unsplice
+from coherence.stores.port import Change, Entry, Member, Place, Retention, Stored
+
+VERSION_BITS: Final = 32
+LOW: Final = (1 << VERSION_BITS) - 1
+_REVISION_MAX: Final = 1 << 62
+
+# Each gives the name as the table has it: the index by which it was found may be damaged.
+LOAD: Final = """
+    SELECT proved.id, proved.revision, proved.version, proved.home, proved.name
+    FROM artifact AS found CROSS JOIN artifact AS proved ON proved.id = found.id
+    WHERE found.name = ?
+"""
+_VERSION_COLUMNS: Final = "slot, kind, size_bytes, digest, author, at, pinned"
+HISTORY: Final = f"""
+    SELECT proved.name, {_VERSION_COLUMNS}
+    FROM artifact AS found JOIN artifact AS proved ON proved.id = found.id
+    CROSS JOIN history ON slot > found.id << {VERSION_BITS}
+                      AND slot <= found.id << {VERSION_BITS} | {LOW}
+    WHERE found.name = ? ORDER BY slot
+"""
+#: A version and those after it, up to the first that is whole.
+BODY: Final = f"""
+    WITH wanted AS (
+        SELECT proved.name AS name, found.id << {VERSION_BITS} | ?2 AS first
+        FROM artifact AS found JOIN artifact AS proved ON proved.id = found.id
+        WHERE found.name = ?1
+    )
+    SELECT name, {_VERSION_COLUMNS}, whole, body
+    FROM wanted CROSS JOIN history ON slot >= first AND slot <= ifnull(
+        (SELECT slot FROM history WHERE slot >= first AND whole ORDER BY slot LIMIT 1), first)
+    ORDER BY slot
+"""
+_GENERATION: Final = "(SELECT value FROM meta WHERE key = 'generation')"
+SINCE: Final = f"""
+    SELECT {_GENERATION}, seq, number, origin, artifact, version, author, at, posts
+    FROM (SELECT 1) LEFT JOIN log ON seq >= ? ORDER BY seq LIMIT ?
+"""
+HEAD: Final = f"""
+    SELECT ifnull(seq, 0), ifnull(number, 0), {_GENERATION}
+    FROM (SELECT 1) LEFT JOIN log ON seq = (SELECT max(seq) FROM log)
+"""
+MEMBERS: Final = "SELECT agent, session, since, origin FROM member ORDER BY agent"
+#: A blob is greater than any text, so one may stand where there is no end.
+NAMES: Final = """
+    SELECT name FROM artifact WHERE name >= ? AND name < ? AND (alive OR (? AND version))
+    ORDER BY name
+"""
+_ROW: Final = (int, int, int, bytes, str)
+_ENTRY: Final = (str, int, str, int, bytes, str, float, int)
+_BODY: Final = (int, bytes)
+_LINE: Final = (int, int, int, int, str, int, str, float, bytes)
+_LAST: Final = "\U0010ffff"
+_SURROGATES: Final = (0xD800, 0xE000)
+
+
+def shaped(
+    row: Sequence[Any], types: tuple[type, ...], what: str, artifact: str = ""
+) -> Sequence[Any]:
+    """`row`, where its columns are of these types; `what` it is of, and of which artifact."""
+    if tuple(map(type, row)) != types:
+        said = f"{what} of {artifact!r}" if artifact else what
+        raise StoreCorrupt(f"{said} is damaged: its columns are not of their types")
+    return row
+
+
+def stored(row: Sequence[Any], artifact: str) -> tuple[int, Stored]:
+    """What `LOAD` found: the id of the artifact, and its row."""
+    key, revision, version, home, name = shaped(row, _ROW, "the row", artifact)
+    _prove(name, artifact)
+    found = unpack_row(home)
+    if not (0 < revision < _REVISION_MAX and 0 <= version <= LOW):
+        raise StoreCorrupt(f"the row of {artifact!r} has a number that no store gives")
+    if found.state.version != version:
+        raise StoreCorrupt(f"the row of {artifact!r} holds two versions")
+    return key, Stored(found, revision)
+
+
+def entry(row: Sequence[Any], artifact: str) -> Entry:
+    """A line of `HISTORY`, or the start of one of `BODY`."""
+    name, slot, kind, size_bytes, digest, author, at, pinned = shaped(
+        row[:8], _ENTRY, "the history", artifact
+    )
+    _prove(name, artifact)
+    try:
+        handle = Handle(Kind(kind), size_bytes, digest)
+    except ValueError as error:
+        raise StoreCorrupt(f"the history of {artifact!r} is damaged: {error}") from error
+    return Entry(slot & LOW, handle, author, at, bool(pinned))
+
+
+def content(rows: Sequence[Any], artifact: str, version: Version) -> tuple[Entry, Content] | None:
+    """What `BODY` found of a version, or None where it is not kept."""
+    if not rows:
+        return None
+    first = entry(rows[0], artifact)
+    if first.version != version:
+        return None
+    name = f"{artifact}@{version}"
+    slot = rows[0][1]
+    differences: list[bytes] = []
+    for number, row in enumerate(rows):
+        whole, body = shaped(row[8:], _BODY, name)
+        if row[1] != slot + number:
+            break
+        if whole:
+            for difference in reversed(differences):
+                body = unsplice(difference, body)
+            return first, to_content(first.handle, body, name)
+        differences.append(body)
+    raise StoreCorrupt(f"{name} is a difference to a version that is not there")
+
+
+def change(row: Sequence[Any]) -> Change:
+    """A line of `SINCE`, which has one."""
+    _, seq, number, origin, artifact, version, author, at, posts = shaped(
+        row, _LINE, "the change log"
+    )
+    return Change(seq, number, origin, artifact, version, author, at, unpack_posts(posts))
+
+
+def head_of(row: Sequence[Any]) -> Place:
+    """What `HEAD` found."""
+    return Place(*shaped(row, (int, int, int), "the end of the change log"))
+
+
+def member(row: Sequence[Any]) -> Member:
+    """A line of `MEMBERS`."""
+    return Member(*shaped(row, (str, int, float, int), "the list of members"))
+
+
+def end_of(prefix: str) -> str | bytes:
+    """The first text after all that begin with `prefix`; a blob where there is none."""
+    kept = prefix.rstrip(_LAST)
+    if not kept:
+        return b""
+    after = ord(kept[-1]) + 1
+    low, high = _SURROGATES
+    return kept[:-1] + chr(high if low <= after < high else after)
+
+
+def prune(db: sqlite3.Cursor, base: int, current: Version, rule: Retention, now: float) -> int:
+    """Let go of what the retention rule does not keep of one artifact; how many versions."""
+    last = 0
+    if rule.versions is not None:
+        last = current - rule.versions
+    if rule.age_s is not None:
+        old = db.execute(
+            "SELECT max(slot) FROM history WHERE slot > ? AND slot < ? AND at < ?",
+            (base, base | current, now - rule.age_s),
+        ).fetchone()[0]
+        last = max(last, (old or base) - base)
+    if last <= 0:
+        return 0
+    last = min(last, current - 1)
+    return db.execute(
+        "DELETE FROM history WHERE slot > ? AND slot <= ? AND NOT pinned", (base, base | last)
+    ).rowcount
+
+
+def _prove(name: str, artifact: str) -> None:
+    if name != artifact:
+        raise StoreCorrupt(f"the index of names leads from {artifact!r} to another artifact")
