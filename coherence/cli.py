@@ -20,7 +20,14 @@ from rich.table import Table
 from coherence.cli_folder import read_files, write_files
 from coherence.cli_watch import Style, changes, console, shown, when
 from coherence.contents import Content, Kind
-from coherence.errors import BadRef, BadUrl, StoreMissing, UnknownArtifact, UnknownVersion
+from coherence.errors import (
+    BadRef,
+    BadUrl,
+    StoreCorrupt,
+    StoreMissing,
+    UnknownArtifact,
+    UnknownVersion,
+)
 from coherence.refs import Ref, check_name
 from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Place, Retention, Row, Store
@@ -67,13 +74,19 @@ def _reported() -> Iterator[None]:
 
 
 @contextmanager
+def _opened(url: str) -> Iterator[Store]:
+    """The store of that address, for those who only look."""
+    store = open_store(url, create=False, readonly=True)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
 def _looking(url: str) -> Iterator[Store]:
-    with _reported():
-        store = open_store(url, create=False, readonly=True)
-        try:
-            yield store
-        finally:
-            store.close()
+    with _reported(), _opened(url) as store:
+        yield store
 
 
 @app.command()
@@ -194,9 +207,14 @@ def watch(
 @app.command()
 def check(url: Url = TEAM) -> None:
     """Hold every row and every version against its invariants and its hash."""
-    with _looking(url) as store:
-        names = store.names(deleted=True)
-        damage = list(store.check())
+    names: list[str] = []
+    with _reported():
+        try:
+            with _opened(url) as store:
+                damage = list(store.check())
+                names = [] if damage else store.names(deleted=True)
+        except StoreCorrupt as error:
+            damage = [str(error)]
     for line in damage:
         typer.echo(line)
     if damage:

@@ -36,6 +36,7 @@ from coherence.stores.schema import prepare
 from coherence.stores.sqlite_faults import fault, faults
 from coherence.stores.sqlite_rows import (
     BODY,
+    CHECKS,
     HEAD,
     HISTORY,
     LOAD,
@@ -43,6 +44,7 @@ from coherence.stores.sqlite_rows import (
     MEMBERS,
     NAMES,
     SINCE,
+    UNLISTED,
     VERSION_BITS,
     change,
     content,
@@ -308,11 +310,31 @@ class SqliteStore:
     def check(self) -> Iterable[str]:
         from coherence.stores.audit import audit
 
-        with faults():
-            wrong = self._query("PRAGMA quick_check")
-        if wrong != [("ok",)]:
-            return [f"SQLite: {line}" for (line,) in wrong]
-        return audit(self)
+        self._require()
+        yield from self._contradictions()
+        yield from audit(self)
+
+    def _contradictions(self) -> Iterable[str]:
+        """What SQLite finds wrong, and what the tables hold that no store writes."""
+        for what, sql in CHECKS.items():
+            try:
+                for (found,) in self._query(sql):
+                    if found != "ok":
+                        yield f"{what}{found}"
+            except StoreFault as error:
+                self._require()
+                yield f"{what}{error}"
+        try:
+            unlisted = [shaped(row, (str,), "a name")[0] for row in self._query(UNLISTED)]
+        except StoreFault as error:
+            self._require()
+            unlisted = []
+            yield f"the list of artifacts: {error}"
+        for name in unlisted:
+            try:
+                self.row(name)
+            except StoreCorrupt as error:
+                yield f"{name}: {error}"
 
     def release(self) -> None:
         if owned(self._lock):

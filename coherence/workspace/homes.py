@@ -16,13 +16,13 @@ import msgspec
 
 from coherence.contents import Content, Handle
 from coherence.directory import ACKS, GRANT, PUSH, Home
-from coherence.errors import QuotaExceeded
+from coherence.errors import QuotaExceeded, StoreCorrupt
 from coherence.messages import Data, GetM, PutM, ToCache, ToHome, Update, Version
 from coherence.policy import Policy
 from coherence.states import HomeState
+from coherence.stores.audit import is_home
 from coherence.stores.port import Entry, Post, Row, Transaction
 from coherence.workspace.view import Held
-from messaging.errors import Defect
 from messaging.process import (
     Address,
     CancelTimer,
@@ -138,7 +138,12 @@ def turn(
             event = what
         else:
             event = what if type(what) is Restart else Receive(src, what)
-        step = home.step(state, event, now)
+        try:
+            step = home.step(state, event, now)
+        except Exception as error:
+            if is_home(before):
+                raise
+            raise StoreCorrupt(f"the directory entry of {artifact!r} is damaged") from error
         if taken is not None:
             steps.append((event, step))
         if step.state.version > state.version and type(what) is PutM:
@@ -226,5 +231,5 @@ def held_of(
 def _content(tx: Transaction, artifact: str, version: Version) -> Content:
     content = tx.content(artifact, version)
     if content is None:
-        raise Defect(f"the current version {version} of {artifact!r} is not in its history")
+        raise StoreCorrupt(f"the current version {version} of {artifact!r} is not in its history")
     return content
