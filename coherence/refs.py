@@ -28,13 +28,14 @@ _REF = re.compile(r"(?P<name>.+)@(?P<version>[1-9][0-9]{0,18})", re.DOTALL)
 class Ref(msgspec.Struct, frozen=True, gc=False, eq=False):
     """One version of one artifact; prints as ``name@version``.
 
-    `workspace` is the workspace that handed the ref out, empty for one that was parsed; refs are
-    equal where name and version are.
+    `workspace` is the workspace that handed the ref out and `digest` that of the content it means;
+    both are empty for a ref that was parsed.  Refs are equal where name and version are.
     """
 
     name: str
     version: int
     workspace: str = ""
+    digest: bytes = b""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ref):

@@ -18,6 +18,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from coherence.contents import Kind, digest
 from coherence.errors import BadRef
 from coherence.refs import Ref
 
@@ -68,12 +69,15 @@ class Evidence(Generic[P]):
     """Weighs claims to be in a conversation, in its order; `P` is a place in the conversation.
 
     A version is held where it was shown whole, or as a difference to one that is held.  A claim
-    that is not borne out takes nothing away from those that are.
+    that is not borne out takes nothing away from those that are.  A ref to a version that was shown
+    whole carries the digest of its text, so it means that content whatever its number means now.
     """
 
     def __init__(self, workspace: str) -> None:
         self._workspace = workspace
         self._chains: dict[str, tuple[P, ...]] = {}
+        #: The digest of each version that is held as one text.
+        self._digests: dict[str, bytes] = {}
 
     def weigh_claim(self, claim: object, place: P, texts: Iterable[object]) -> None:
         """Weigh what is said beside the texts of one place: see `coherence.context.calls.claim`.
@@ -95,6 +99,7 @@ class Evidence(Generic[P]):
         for place, text in texts:
             if seal(ours, since, text) == sealed:
                 self._chains[str(ref)] = (*base, place)
+                self._digests[str(ref)] = b"" if since else _digest(text)
                 return place, text
         return None
 
@@ -102,7 +107,10 @@ class Evidence(Generic[P]):
     def held(self) -> dict[str, Ref]:
         """Artifact -> the newest version that is held."""
         refs = sorted(map(Ref.parse, self._chains), key=lambda ref: ref.version)
-        return {ref.name: Ref(ref.name, ref.version, self._workspace) for ref in refs}
+        return {
+            ref.name: Ref(ref.name, ref.version, self._workspace, self._digests[str(ref)])
+            for ref in refs
+        }
 
     @property
     def needed(self) -> set[P]:
@@ -165,6 +173,10 @@ def mentioned(texts: Iterable[str]) -> dict[str, Ref]:
     """Artifact -> the newest version that a passage in `texts` is of, be it whole or not."""
     found = [ref for text in texts for tag in _MENTION.finditer(text) if (ref := _ref(tag["ref"]))]
     return {ref.name: ref for ref in sorted(found, key=lambda ref: ref.version)}
+
+
+def _digest(text: str) -> bytes:
+    return digest(Kind.TEXT, text.encode("utf-8", "replace"))
 
 
 def _ref(text: str) -> Ref | None:

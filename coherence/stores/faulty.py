@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from coherence.errors import StoreFault
 from coherence.stores.port import Store
 
 #: Calls of a transaction, each with a moment before it and one after.
@@ -24,7 +25,8 @@ class Faulty:
     """`store`, failing at moment `at` by what `make` returns.  `moments` counts those so far.
 
     At a moment after a transaction has taken effect, what is raised should be an `OutcomeUnknown`
-    or a `Crash`: any other would be a lie that no store may tell.
+    or a `Crash`: any other would be a lie that no store may tell.  After a `Crash` the process is
+    dead: whatever still runs in it, such as a thread that renews leases, reaches the store no more.
     """
 
     def __init__(
@@ -34,14 +36,19 @@ class Faulty:
         self.at = at
         self.make = make
         self.moments = 0
+        self.dead = False
         #: The moments that lie between a transaction's taking effect and its return.
         self.effected: list[int] = []
 
     def moment(self) -> None:
         """Something can go wrong here."""
+        if self.dead:
+            raise StoreFault("the process has ended")
         self.moments += 1
         if self.moments == self.at:
-            raise self.make()
+            fault = self.make()
+            self.dead = isinstance(fault, Crash)
+            raise fault
 
     def transaction(self, *, publishes: bool) -> _Faulty:
         self.moment()
@@ -49,7 +56,7 @@ class Faulty:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.store, name)
-        if not callable(value) or name in ("mark", "wait", "wake", "close"):
+        if not callable(value) or name in ("mark", "wait", "wake", "release", "close"):
             return value
 
         def call(*args: Any, **options: Any) -> Any:

@@ -116,8 +116,8 @@ class Caches:
         self.superseded = False
         #: Messages sent to homes.
         self.sent = 0
-        #: The version last given to the application, where the cached one is another.
-        self.bases: dict[str, Version] = {}
+        #: What the application was given last, where the cached version is another.
+        self.bases: dict[str, tuple[Version, Digest]] = {}
         #: Artifacts for whose grant another agent waits while this agent holds it.
         self.asked_to_finish: set[str] = set()
         #: Artifacts that this agent drafts, and what will leave the draft: the context manager, or
@@ -132,14 +132,14 @@ class Caches:
 
     def base(self, artifact: str) -> Version:
         """The version of `artifact` that this agent was last given, or 0."""
-        version = self.bases.get(artifact)
-        return self.state(artifact).version if version is None else version
+        base = self.bases.get(artifact)
+        return self.state(artifact).version if base is None else base[0]
 
     def derived(self, artifact: str) -> tuple[Version, Digest]:
         """That version with the digest of its content, or None where only its number is known."""
-        version = self.bases.get(artifact)
-        if version is not None:
-            return version, None
+        base = self.bases.get(artifact)
+        if base is not None:
+            return base
         state = self.state(artifact)
         return state.version, digest_of(state.content)
 
@@ -165,7 +165,7 @@ class Caches:
         sent = self._overdue(artifact, now) if self.timers else NOTHING
         if type(message) is Update and artifact not in self.bases:
             # It may replace what the application was given by what it has not seen yet.
-            self.bases[artifact] = self.state(artifact).version
+            self.keep_base(artifact)
         more = self._step(artifact, received, now)
         return [*sent, *more] if sent else more
 
@@ -215,7 +215,7 @@ class Caches:
 
     def keep_base(self, artifact: str) -> None:
         """Remember the version that the application was given, whatever becomes of the copy."""
-        self.bases[artifact] = self.base(artifact)
+        self.bases[artifact] = self.derived(artifact)
 
     def forsake(self, artifact: str, *, keep_grant: bool) -> Sequence[ToHome]:
         """Leave no request under way and no answer waiting; the farewell that home should get.

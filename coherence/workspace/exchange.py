@@ -31,6 +31,7 @@ from coherence.stores.port import Moved, Store
 from coherence.stores.releasing import free, owned
 from coherence.workspace.caches import Caches
 from coherence.workspace.homes import CARRIERS, HOME, Brought, Outcome, Taken, held_of, turn
+from coherence.workspace.served import ServedDigests
 from coherence.workspace.view import Held, held
 from messaging.errors import ToolkitError
 from messaging.process import Address, Receive
@@ -128,6 +129,8 @@ class Exchange:
         self.agents: dict[Address, Caches] = {}
         #: The version of each artifact that this process had last: one content for all its agents.
         self.held: dict[str, ReferenceType[Held]] = {}
+        #: What was given to the applications of this process.
+        self.served = ServedDigests()
         #: What every agent's cache of an artifact is, and what its home is.
         self.processes = Processes(policy)
         self._artifacts_max = artifacts_max
@@ -342,7 +345,8 @@ class Exchange:
             handle, content = got
             mine = held_of(self.held, artifact, version, handle)
             if mine is None:
-                mine = held(Ref(artifact, version, self.store.identity), content, handle)
+                ref_ = Ref(artifact, version, self.store.identity, handle.digest)
+                mine = held(ref_, content, handle)
                 self.held[artifact] = ref(mine)
             got = mine
         if type(message) is Data:
@@ -414,6 +418,7 @@ class Exchange:
 
     def _begin_again(self) -> None:
         """The store has another history: nothing that this process holds says anything of it."""
+        self.served.begin_again()
         with self.lock:
             self.held.clear()
             self._due.clear()

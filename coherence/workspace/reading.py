@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from coherence.contents import Kind
 from coherence.errors import BadRef, ForeignRef, UnknownArtifact, UnknownVersion
-from coherence.messages import Load, Loaded, Version
+from coherence.messages import Digest, Load, Loaded, Version
 from coherence.refs import VERSION_MAX, Ref, check_name
 from coherence.workspace.caches import Caches
 from coherence.workspace.delta import diff
 from coherence.workspace.effects import Ask, Fetch, Operation
+from coherence.workspace.served import ServedDigests
 from coherence.workspace.view import Served, View, as_served
 from messaging.process import Address
 
@@ -36,7 +37,7 @@ class Metrics:
 class Given(NamedTuple):
     """What the application was given of one artifact."""
 
-    base: Version
+    base: tuple[Version, Digest]
     #: It has said that this is no longer in the model's context.
     forgotten: bool
 
@@ -44,9 +45,14 @@ class Given(NamedTuple):
 class Reading:
     """What one agent reads, and what it was given so far."""
 
-    def __init__(self, caches: Caches, identity: str) -> None:
+    def __init__(
+        self, caches: Caches, identity: str, served: ServedDigests, *, hashed: bool
+    ) -> None:
         self.caches = caches
         self.identity = identity
+        self.served = served
+        #: Whether contents have digests: a store that cannot lose its history needs none.
+        self._hashed = hashed
         self.metrics = Metrics()
         self._forgotten: set[str] = set()
         self._forgot_all = False
@@ -63,8 +69,10 @@ class Reading:
         """The current version, in the shortest form that the caller can make sense of."""
         check_name(name)
         known = self._known(name, have)
+        claimed = self._claimed(known) if known is not None else None
         sent = self.caches.sent
         view, version = self._alive(name, (yield Ask(name, Load())))
+        self._gave(name, version, view.digest)
         if known is None or self._is_forgotten(name):
             if self.caches.sent == sent:
                 self.hit(name)
@@ -73,12 +81,14 @@ class Reading:
                 self._remember(name)
             self.metrics.fulls += 1
             return as_served(view, Served.FULL)
-        if known.version > version:
+        if known.version > version and not claimed:
             raise UnknownVersion(f"{known} has not been made yet, current is {view.ref}")
-        if known.version == version:
+        if known.version == version and claimed == view.digest:
             self.metrics.unchanged += 1
             return as_served(view, Served.UNCHANGED, view.ref)
-        changes = yield from self._changes(known, view)
+        changes = None
+        if known.version < version and claimed is not None:
+            changes = yield from self._changes(known, claimed, view)
         if changes is None:
             self.metrics.fulls += 1
             return as_served(view, Served.FULL)
@@ -105,17 +115,18 @@ class Reading:
                 raise UnknownArtifact(f"there is no artifact {name!r}")
             raise UnknownVersion(f"{name}@{version} is not kept; current is {name}@{current}")
         entry, content = found
-        ref = Ref(name, version, self.identity)
+        ref = Ref(name, version, self.identity, entry.handle.digest)
         if entry.handle.kind is Kind.TOMBSTONE:
             raise UnknownArtifact(f"{ref} is a deletion, by {entry.author}")
-        self.caches.bases[name] = version
+        self.caches.bases[name] = (version, entry.handle.digest)
+        self._gave(name, version, entry.handle.digest)
         return View(ref, content, entry.handle, Served.FULL)
 
     # What a call that was cut off must not have changed: what the application has been given.
 
     def given(self, name: str) -> Given:
         """What the application has of `name` before a call."""
-        return Given(self.caches.base(name), self._is_forgotten(name))
+        return Given(self.caches.derived(name), self._is_forgotten(name))
 
     def give_back(self, name: str, given: Given) -> None:
         """The call brought nothing to the application: it has what it had before."""
@@ -141,12 +152,12 @@ class Reading:
         if self._forgot_all:
             self._remembered.add(name)
 
-    def _changes(self, known: Ref, view: View) -> Operation[str | None]:
+    def _changes(self, known: Ref, claimed: bytes, view: View) -> Operation[str | None]:
         """The difference in words, where there is one that is shorter than the text."""
         if not isinstance(view.content, str):
             return None
         found = yield Fetch(known.name, known.version)
-        if found is None or not isinstance(found[1], str):
+        if found is None or not isinstance(found[1], str) or found[0].handle.digest != claimed:
             return None
         changes = diff(found[1], view.content).render(found[1])
         shown = as_served(view, Served.DELTA, known, changes)
@@ -163,6 +174,20 @@ class Reading:
     @staticmethod
     def _version(loaded: Loaded) -> Version:
         return loaded.version
+
+    def _gave(self, name: str, version: Version, digest: bytes) -> None:
+        """The application has that content now, under that number."""
+        if self._hashed:
+            self.served.note(name, version, digest)
+
+    def _claimed(self, known: Ref) -> bytes | None:
+        """The digest of the content that the caller says it has, or None where nothing proves it.
+
+        A bare ref proves what this process has served under its number.
+        """
+        if not self._hashed:
+            return b""
+        return known.digest or self.served.digest(known.name, known.version)
 
     def _known(self, name: str, have: Ref | str | None) -> Ref | None:
         if have is None:

@@ -141,7 +141,8 @@ class Workspace:
             caches = Caches(name, session, self._exchange.processes, self._recorder)
             requester = Requester(self._exchange, caches)
             hashed = self._store.hashes or self._recorder is not None
-            operations = Writing(caches, self.limits, self.identity, hashed=hashed)
+            served = self._exchange.served
+            operations = Writing(caches, self.limits, self.identity, served, hashed=hashed)
             with self._exchange.lock:
                 self._exchange.agents[name] = caches
             self._agents[name] = (requester, operations)

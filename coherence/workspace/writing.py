@@ -41,6 +41,7 @@ from coherence.workspace.effects import (
     Operation,
 )
 from coherence.workspace.reading import Reading
+from coherence.workspace.served import ServedDigests
 from coherence.workspace.view import Gone, Held, View
 
 #: How long a call waits for its turn where the caller does not say, in seconds.
@@ -55,10 +56,17 @@ HOLD_S = 900.0
 class Writing(Reading):
     """What one agent writes."""
 
-    def __init__(self, caches: Caches, limits: Limits, identity: str, *, hashed: bool) -> None:
-        super().__init__(caches, identity)
+    def __init__(
+        self,
+        caches: Caches,
+        limits: Limits,
+        identity: str,
+        served: ServedDigests,
+        *,
+        hashed: bool,
+    ) -> None:
+        super().__init__(caches, identity, served, hashed=hashed)
         self._limits = limits
-        self._hashed = hashed
 
     # Writes.
 
@@ -112,7 +120,7 @@ class Writing(Reading):
                 current=there.ref,
             )
         base = there.ref.version if there is not None else 0
-        new = View(Ref(to, base + 1, self.identity), view.content, view.handle)
+        new = View(Ref(to, base + 1, self.identity, view.digest), view.content, view.handle)
         gone = Gone(Ref(name, version + 1, self.identity), TOMBSTONE)
         refused: tuple[str, Refused] | None = yield AskBoth(
             Ask(name, Commit(gone, version, digest=view.digest)),
@@ -139,7 +147,7 @@ class Writing(Reading):
         made: View = yield from self._apply(name, function, initial, loaded)
         known = digest_of(loaded.content)
         result = yield Ask(name, Commit(made, loaded.version, digest=known))
-        if self._count(name, result):
+        if self._count(name, made, result):
             return made
         for _ in range(ATTEMPTS):
             grant = yield from self.acquire(name, wait_s)
@@ -163,7 +171,7 @@ class Writing(Reading):
         current = held.content if isinstance(held, View) else initial
         content = yield Apply(function, current)
         handle = self.handle(content)
-        return View(Ref(name, version + 1, self.identity), content, handle)
+        return View(Ref(name, version + 1, self.identity, handle.digest), content, handle)
 
     def _publish(
         self,
@@ -178,7 +186,7 @@ class Writing(Reading):
         for _ in range(ATTEMPTS):
             made = self._made(name, content, handle, base)
             result = yield Ask(name, Commit(made, base, digest=known))
-            if self._count(name, result):
+            if self._count(name, made, result):
                 return made.ref
             if result.reason is Refusal.BUSY:
                 break
@@ -227,7 +235,7 @@ class Writing(Reading):
         """Wait for the exclusive grant.  Raises `GrantTimeout` at the deadline."""
         yield from self._free(name)
         wait_s = check_wait(wait_s)
-        base = self.caches.base(name)
+        base = self.caches.derived(name)
         self.caches.asked_to_finish.discard(name)
         result: Granted | Refused = yield Ask(name, Store(wait_s))
         if isinstance(result, Refused):
@@ -237,6 +245,8 @@ class Writing(Reading):
         else:
             self.caches.bases.pop(name, None)
         grant = Grant(name, result.epoch, result.version, result.content)
+        if isinstance(grant.held, View):
+            self._gave(name, grant.base, grant.held.digest)
         self.caches.drafting[name] = None
         yield Hold(grant, hold_s)
         return grant
@@ -260,7 +270,7 @@ class Writing(Reading):
         except StoreFault:
             yield from self.abandon(grant)
             raise
-        self._count(grant.artifact, result)
+        self._count(grant.artifact, made, result)
         return result
 
     def abandon(self, grant: Grant) -> Operation[None]:
@@ -282,7 +292,7 @@ class Writing(Reading):
         return check_content(content, self._limits, hashed=self._hashed)
 
     def _made(self, name: str, content: Content, handle: Handle, base: Version) -> Held:
-        ref = Ref(name, base + 1, self.identity)
+        ref = Ref(name, base + 1, self.identity, handle.digest)
         return Gone(ref, handle) if handle.kind is Kind.TOMBSTONE else View(ref, content, handle)
 
     def _free(self, name: str) -> Operation[None]:
@@ -297,11 +307,12 @@ class Writing(Reading):
         epoch = self.caches.state(name).epoch
         yield from self._end_draft(name, epoch)
 
-    def _count(self, name: str, result: Committed | Refused) -> bool:
+    def _count(self, name: str, made: Held, result: Committed | Refused) -> bool:
         """Whether it was published; this agent's next write then derives from it."""
         if isinstance(result, Refused):
             return False
         self.caches.bases.pop(name, None)
+        self._gave(name, made.ref.version, made.digest)
         self.metrics.writes += 1
         return True
 
@@ -309,19 +320,16 @@ class Writing(Reading):
         """What a write derives from, with its digest, or None where only its number is known."""
         if expect is None:
             return self.caches.derived(name)
-        return self._expected(name, expect), None
-
-    def _expected(self, name: str, expect: Ref | str | int) -> Version:
         if type(expect) is int:
             if not 0 <= expect < VERSION_MAX:
                 raise BadArgument(
                     f"expect is {expect}", remedy="a version, or 0 for a new artifact"
                 )
-            return expect
+            return expect, self.served.digest(name, expect) if self._hashed else None
         if isinstance(expect, Ref) or type(expect) is str:
             ref = self._known(name, expect)
             assert ref is not None
-            return ref.version
+            return ref.version, (self._claimed(ref) if self._hashed else None)
         raise BadArgument(f"expect is {expect!r}", remedy="a ref, or 0 for a new artifact")
 
     def _conflict(
@@ -348,6 +356,8 @@ class Writing(Reading):
         before: tuple[Entry, Content] | None = (yield Fetch(name, base)) if base else None
         after: tuple[Entry, Content] | None = (yield Fetch(name, current)) if current else None
         entry, theirs = after if after is not None else (None, None)
+        if entry is not None:
+            self._gave(name, current, entry.handle.digest)
         derived = f"{name}@{base}" if base else "nothing"
         if before is not None and known is not None and known != before[0].handle.digest:
             before = None  # that number names another content than the one it was derived from
@@ -360,7 +370,7 @@ class Writing(Reading):
             base=before[1] if before is not None else None,
             base_version=base,
             theirs=theirs,
-            current=Ref(name, current, self.identity),
+            current=Ref(name, current, self.identity, entry.handle.digest if entry else b""),
             author=author,
             at=entry.at if entry is not None else 0.0,
         )
