@@ -65,8 +65,9 @@ class Refusal(StrEnum):
 
 #: The largest integer that has a wire form.
 NUMBER_MAX = 2**63 - 1
-#: The serials of an agent's session begin at its number, shifted by so many bits.
-SERIAL_BITS = 24
+#: The serials of an agent's session begin at its number, shifted by so many bits.  A session that
+#: counts further never meets the next one: session numbers grow with time, faster than requests.
+SERIAL_BITS = 16
 
 
 class InvalidRequest(CallerError):

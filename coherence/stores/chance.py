@@ -13,8 +13,10 @@ from messaging.process import Time
 
 #: Session numbers begin to count here, in seconds since the epoch: 1 January 2025.
 SESSIONS_SINCE_S: Final = 1_735_689_600
-#: The low bits of a session number, drawn at random; the others are seconds.
-SESSION_RANDOM_BITS: Final = 8
+#: A session number is a time in units of 1/1024 s, and below it some bits drawn at random.  47 bits
+#: in all last until 2093, and leave 16 for `coherence.messages.SERIAL_BITS`.
+TICKS_A_SECOND: Final = 1_024
+SESSION_RANDOM_BITS: Final = 6
 
 
 def draw() -> int:
@@ -23,6 +25,10 @@ def draw() -> int:
 
 
 def next_session(last: int, now: Time) -> int:
-    """A session number above `last`; `now` is the store's clock, in seconds since the epoch."""
-    by_clock = max(0, int(now) - SESSIONS_SINCE_S) << SESSION_RANDOM_BITS
-    return max(last + 1, by_clock) + randbits(SESSION_RANDOM_BITS)
+    """A session number above `last`; `now` is the store's clock, in seconds since the epoch.
+
+    The later of two sessions has the larger number, also where a restore came in between and `last`
+    knows nothing of the first.
+    """
+    ticks = int((now - SESSIONS_SINCE_S) * TICKS_A_SECOND)
+    return max(last + 1, ticks << SESSION_RANDOM_BITS) + randbits(SESSION_RANDOM_BITS)

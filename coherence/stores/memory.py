@@ -122,6 +122,7 @@ class MemoryStore:
 
     def __init__(self, retention: Retention | None = None, *, clock: Any = time.monotonic) -> None:
         self.origin = draw()
+        self.last = Place(0)
         self.identity = f"memory-{next(_NUMBERS)}"
         self._clock = clock
         self._retention = retention or Retention()

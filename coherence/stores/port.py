@@ -218,6 +218,8 @@ class Store(Protocol):
     identity: str
     #: Of this opening of the store, unlike any other's: drawn at random.
     origin: int
+    #: The newest line that this opening has appended, 0 for none; its generation is not known.
+    last: Place
     #: Whether `mark` is so cheap that every cached read can ask it.
     validates: bool
     #: Whether other processes can change this store.

@@ -17,7 +17,7 @@ from threading import get_ident
 from typing import Any, Final, LiteralString, TypeVar
 
 from coherence.contents import Content
-from coherence.errors import BadUrl, StoreFault, StoreMissing
+from coherence.errors import BadUrl, StoreCorrupt, StoreFault, StoreMissing
 from coherence.messages import Version
 
 try:
@@ -141,6 +141,7 @@ class PostgresStore:
                 [(identity,)] = conn.execute("SELECT identity FROM coherence_meta").fetchall()
                 self.identity = str(identity)
                 self.origin = 0 if readonly else draw()
+                self.last = Place(0)
         except psycopg.Error as error:
             raise fault(error) from error
         self.channel = f"coherence_{self.identity}"
@@ -303,7 +304,7 @@ class PostgresStore:
         return str(self._ask("SELECT pg_current_snapshot()::text")[0][0])
 
     def since(self, place: Place) -> Changes:
-        rows = self._ask(_SINCE, place.seq, LINES + 1)
+        rows = self._stamped(_SINCE, place.seq, LINES + 1)
         lines = [
             Change(seq, number, origin, artifact, version, author, at, unpack_posts(posts))
             for _, seq, number, origin, artifact, version, author, at, posts in rows
@@ -312,7 +313,14 @@ class PostgresStore:
         return follow(place, rows[0][0], lines, self.head)
 
     def head(self) -> Place:
-        return Place(*self._ask(_HEAD)[0])
+        return Place(*self._stamped(_HEAD)[0])
+
+    def _stamped(self, sql: LiteralString, *values: object) -> list[Any]:
+        """Rows that are joined to the one row of `coherence_meta`."""
+        rows = self._ask(sql, *values)
+        if not rows:
+            raise StoreCorrupt("the workspace's tables have lost their stamp")
+        return rows
 
     def wait(self, seq: int, timeout_s: float) -> None:
         self.require()

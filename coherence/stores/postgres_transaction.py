@@ -34,7 +34,7 @@ from coherence.stores.codec import (
     unpack_row,
     unsplice,
 )
-from coherence.stores.port import Entry, Moved, Post, Row, Stored
+from coherence.stores.port import Entry, Moved, Place, Post, Row, Stored
 from messaging.process import Address
 
 if TYPE_CHECKING:
@@ -175,6 +175,8 @@ class PostgresTransaction:
         seqs = [cursor.fetchall()[0][0] for cursor in self._appended]
         self._store.give(self._conn)
         if seqs:
+            numbers = [values[0] for sql, values in self._writes if sql is APPEND]
+            self._store.last = max(self._store.last, Place(seqs[-1], numbers[-1]))
             self._store.appended(seqs)
 
     @property

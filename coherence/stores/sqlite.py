@@ -131,6 +131,7 @@ class SqliteStore:
                 self._glass_sql = self._glass.cursor()
                 self.identity = self._meta("identity")
                 self.origin = 0 if readonly else draw()
+                self.last = Place(0)
         except BaseException:
             self._disconnect()
             raise

@@ -12,7 +12,7 @@ from coherence.errors import StoreCorrupt, StoreFault
 from coherence.messages import Version
 from coherence.stores.chance import draw, next_session
 from coherence.stores.codec import pack_posts, pack_row, splice, to_bytes
-from coherence.stores.port import Entry, Moved, Post, Row, Stored
+from coherence.stores.port import Entry, Moved, Place, Post, Row, Stored
 from coherence.stores.sqlite_faults import commit_fault, fault, is_busy
 from coherence.stores.sqlite_rows import BODY, LOAD, LOW, VERSION_BITS, content, prune, stored
 from messaging.process import Address
@@ -33,7 +33,7 @@ SPLICED_BYTES_MIN: Final = 512
 class SqliteTransaction:
     """Holds the file's write lock from `__enter__` to `__exit__`."""
 
-    __slots__ = ("_appended", "_ids", "_publishes", "_store", "cursor", "now")
+    __slots__ = ("_ids", "_line", "_publishes", "_store", "cursor", "now")
 
     def __init__(self, store: SqliteStore, publishes: bool) -> None:
         self._store = store
@@ -47,7 +47,7 @@ class SqliteTransaction:
         except BaseException:
             store.release()
             raise
-        self._appended = False
+        self._line = Place(0)
         # Never kept beyond the transaction: after a restore an id may be another artifact's.
         self._ids: dict[str, int] = {}
         self.now = store.clock()
@@ -77,12 +77,14 @@ class SqliteTransaction:
         try:
             if error is None:
                 try:
-                    if self._appended:
+                    if self._line.seq:
                         rung = self.cursor.execute(
                             "SELECT port FROM bell WHERE until > ?", (self.now,)
                         )
                         ports = [port for (port,) in rung]
                     self.cursor.execute("COMMIT")
+                    if self._line.seq:
+                        store.last = self._line
                 except sqlite3.Error as failure:
                     raise commit_fault(failure) from failure
         finally:
@@ -156,11 +158,12 @@ class SqliteTransaction:
     def append(
         self, artifact: str, version: Version, author: Address, posts: Sequence[Post]
     ) -> None:
+        number = draw()
         line = self.cursor.execute(
             "INSERT INTO log (number, origin, artifact, version, author, at, posts)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                draw(),
+                number,
                 self._store.origin,
                 artifact,
                 version,
@@ -169,8 +172,8 @@ class SqliteTransaction:
                 pack_posts(tuple(posts)),
             ),
         )
-        self._appended = True
         seq = line.lastrowid or 0
+        self._line = Place(seq, number)
         if seq % PRUNE_EVERY == 0:
             self.cursor.execute("DELETE FROM log WHERE seq <= ?", (seq - LOG_LINES,))
 

@@ -140,6 +140,8 @@ class Exchange:
         #: from it is handed over.  What an interrupted thread has left here was not.
         self.at_store: dict[int, Batch] = {}
         self._fetching = threading.RLock()
+        #: The line of this process's own that is known to be in the log.
+        self._proved = store.last
         self._seen = store.mark()
         self._place = store.head()
         self._ear = threading.RLock()
@@ -393,18 +395,23 @@ class Exchange:
         """Take in what is new in the log; whether a version was published."""
         published = False
         with self._fetching:
+            # Its own lines are passed over, but prove that the log is the one they were written to.
+            own = self.store.last
+            missing = own != self._proved and own.seq > self._place.seq
             more = True
             while more:
                 mark = self.store.mark()
                 changes = self.store.since(self._place)
                 if changes.foreign:
-                    log.warning("the store has another history: all that was held is dropped")
+                    missing = False
                     self._begin_again()
                 elif changes.gap:
                     log.info("the change log has a gap: every copy lapses")
+                    missing = False
                     self.lapse()
                 for change in changes.entries:
                     if change.origin == self.store.origin:
+                        missing = missing and (change.seq, change.number) != own[:2]
                         continue
                     published = published or change.version > 0
                     if not change.artifact:
@@ -414,10 +421,14 @@ class Exchange:
                             self._receive(change.artifact, post.dst, post.message, replies)
                 self._place, self._seen = changes.place, mark
                 more = bool(changes.entries)
+            if missing:
+                self._begin_again()
+            self._proved = own
         return published
 
     def _begin_again(self) -> None:
         """The store has another history: nothing that this process holds says anything of it."""
+        log.warning("the store has another history: all that was held is dropped")
         self.served.begin_again()
         with self.lock:
             self.held.clear()
