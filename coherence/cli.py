@@ -258,6 +258,14 @@ def import_(
 
 
 @app.command()
+def upgrade(url: Url = TEAM) -> None:
+    """Bring a store of an older release up to date; older releases can then open it no more."""
+    with _reported():
+        open_store(url, create=False).close()
+    typer.echo("The store is up to date.")
+
+
+@app.command()
 def gc(
     url: Url = TEAM,
     versions: Annotated[int, typer.Option(help="Keep so many of each artifact.", min=1)] = 64,

@@ -15,7 +15,8 @@
     EnvironmentFault
     └── StoreFault             the store refused or failed: nothing was changed
         ├── OutcomeUnknown     the store went away while it answered: the write may have been made
-        ├── StoreReadOnly, StoreFull, StoreCorrupt, StoreNewer, StoreMissing
+        ├── StoreReadOnly, StoreFull, StoreCorrupt, StoreMissing
+        ├── StoreNewer, StoreOlder
         └── StoreBusy          somebody else held the store for longer than the limit
 
 `Conflict` and `Fenced` have a module of their own, `coherence.workspace.conflict`, since they say
@@ -161,6 +162,12 @@ class StoreNewer(StoreFault):
     """The store was written by a newer release."""
 
     remedy = "upgrade artifact-coherence in this environment"
+
+
+class StoreOlder(StoreFault):
+    """The store was written by an older release, and is not to be changed."""
+
+    remedy = "`python -m coherence upgrade` brings it up to date, as opening it for writing does"
 
 
 class StoreMissing(StoreFault):

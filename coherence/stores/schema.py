@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from typing import TypeAlias
 
-from coherence.errors import StoreCorrupt, StoreNewer
+from coherence.errors import StoreCorrupt, StoreMissing, StoreNewer, StoreOlder
 
 #: "ACOH", in the header of every file of ours.
 APPLICATION_ID = 0x41434F48
@@ -62,9 +64,19 @@ DELETE FROM meta WHERE key = 'origin';
 INSERT INTO meta VALUES ('generation', 1 + ((random() >> 1) & 0x3fffffffffffffff));
 """
 
+#: Of one moment, since another process may be making the tables.
+_STAMP = """
+    SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
+    FROM pragma_user_version, pragma_application_id
+"""
+
+#: What takes a file from one schema to the next: statements, or a function that is given the file
+#: within the transaction.  A row's `home` and a line's `posts` are structs in msgpack, which no
+#: statement can change: see "Changing a protocol" in CONTRIBUTING.md.
+Migration: TypeAlias = str | Callable[[sqlite3.Connection], None]
+
 #: MIGRATIONS[n] takes a file from schema n to n + 1; the first makes one from nothing.
-MIGRATIONS: tuple[str, ...] = (CREATE, HISTORIES)
-SCHEMA = len(MIGRATIONS)
+MIGRATIONS: tuple[Migration, ...] = (CREATE, HISTORIES)
 
 
 def prepare(db: sqlite3.Connection) -> None:
@@ -72,27 +84,61 @@ def prepare(db: sqlite3.Connection) -> None:
 
     Raises `StoreNewer`, and `StoreCorrupt` for a database that is not ours.
     """
-    if _version(db) == SCHEMA:
+    if schema_of(db) == len(MIGRATIONS):
         return
     db.execute("BEGIN IMMEDIATE")
     try:
-        # Somebody else may have done it while we waited.
-        for step in range(_version(db), SCHEMA):
-            for statement in MIGRATIONS[step].split(";\n"):
-                db.execute(statement)
+        # Another process may have done it while this one waited.
+        for step in MIGRATIONS[schema_of(db) :]:
+            if isinstance(step, str):
+                for statement in step.split(";\n"):
+                    db.execute(statement)
+            else:
+                step(db)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {SCHEMA}")
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     except BaseException:
         db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")
 
 
-def _version(db: sqlite3.Connection) -> int:
-    version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    ours = db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-    if not ours and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise StoreCorrupt("the database belongs to another program", remedy="name another file")
-    if version > SCHEMA:
-        raise StoreNewer(f"the file has schema {version}, this release knows {SCHEMA}")
-    return version
+def require(db: sqlite3.Connection | sqlite3.Cursor) -> None:
+    """Raise where the tables are not those of this release, whatever they are."""
+    found = schema_of(db)
+    if not found:
+        raise StoreMissing("the file holds no workspace", remedy="check the path")
+    if found < len(MIGRATIONS):
+        raise StoreOlder(f"the file has schema {found}, this release reads {len(MIGRATIONS)}")
+
+
+def require_schema(found: int) -> None:
+    """Raise where an open file has another schema by now; `found` is its ``user_version``."""
+    if found > len(MIGRATIONS):
+        raise _newer(found)
+    if found != len(MIGRATIONS):
+        raise StoreOlder(
+            f"the file was put back to schema {found}, this release writes {len(MIGRATIONS)}",
+            remedy="open it again, which brings it up to date",
+        )
+
+
+def schema_of(db: sqlite3.Connection | sqlite3.Cursor) -> int:
+    """The schema of the file, 0 where it is empty; none that is newer than this release."""
+    version, application, tables = db.execute(_STAMP).fetchone()
+    if application != APPLICATION_ID:
+        if version or application or tables:
+            raise StoreCorrupt(
+                "the database belongs to another program, or its stamp is damaged",
+                remedy="name another file, or restore a backup",
+            )
+        return 0
+    if version > len(MIGRATIONS):
+        raise _newer(version)
+    if version < 1:
+        raise StoreCorrupt(f"the file's stamp is damaged: it names schema {version}")
+    return int(version)
+
+
+def _newer(found: int) -> StoreNewer:
+    return StoreNewer(f"the file has schema {found}, this release knows {len(MIGRATIONS)}")

@@ -32,7 +32,7 @@ from coherence.stores.codec import is_storable, to_bytes
 from coherence.stores.places import follow
 from coherence.stores.port import Changes, Entry, Member, Place, Retention, Stored
 from coherence.stores.releasing import free, owned
-from coherence.stores.schema import prepare
+from coherence.stores.schema import prepare, require, require_schema
 from coherence.stores.sqlite_faults import fault, faults
 from coherence.stores.sqlite_rows import (
     BODY,
@@ -56,7 +56,7 @@ from coherence.stores.sqlite_rows import (
     shaped,
     stored,
 )
-from coherence.stores.sqlite_transaction import BUSY_S, TURN_S, SqliteTransaction
+from coherence.stores.sqlite_transaction import BUSY_S, SCHEMA, TURN_S, SqliteTransaction
 from messaging.process import Address, Time
 
 T = TypeVar("T")
@@ -119,7 +119,9 @@ class SqliteStore:
             with faults():
                 self._write = self._connect()
                 self._write_sql = self._write.cursor()
-                if not readonly:
+                if readonly:
+                    require(self._write)
+                else:
                     self._write_sql.execute("PRAGMA journal_mode = WAL")
                     self._write_sql.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
                     self._write_sql.execute("PRAGMA synchronous = FULL")
@@ -204,6 +206,7 @@ class SqliteStore:
             raise fault(error) from error
 
     def since(self, place: Place) -> Changes:
+        require_schema(self._query(SCHEMA)[0][0])
         rows = self._query(SINCE, min(place.seq, SEQ_MAX), LINES + 1)
         (generation,) = shaped(rows[0][:1], (int,), "the store's generation")
         lines = [change(row) for row in rows if row[1] is not None]

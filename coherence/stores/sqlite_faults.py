@@ -32,7 +32,14 @@ _FAULTS: dict[int, tuple[type[StoreFault], str | None]] = {
     sqlite3.SQLITE_IOERR: (StoreFault, "check the disk: its health, its room and the quotas on it"),
 }
 #: What SQLite says of tables that are not those we made, under a code that means nothing more.
-_OTHER_TABLES = ("no such table", "no such column", "malformed", "table ", "could not decode")
+_OTHER_TABLES = (
+    "no such table",
+    "no such column",
+    "malformed",
+    "table ",
+    "duplicate column",
+    "could not decode",
+)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from coherence.messages import Version
 from coherence.stores.chance import draw, next_session
 from coherence.stores.codec import pack_posts, pack_row, splice, to_bytes
 from coherence.stores.port import Entry, Moved, Place, Post, Row, Stored
+from coherence.stores.schema import require_schema
 from coherence.stores.sqlite_faults import commit_fault, fault, is_busy
 from coherence.stores.sqlite_rows import BODY, LOAD, LOW, VERSION_BITS, content, prune, stored
 from messaging.process import Address
@@ -26,6 +27,7 @@ PRUNE_EVERY: Final = 256
 #: How long to wait for another process's transaction, and how long of that in one turn.
 BUSY_S: Final = 30.0
 TURN_S: Final = 0.25
+SCHEMA: Final = "PRAGMA user_version"
 #: Older contents shorter than this are kept as they are.
 SPLICED_BYTES_MIN: Final = 512
 
@@ -65,6 +67,8 @@ class SqliteTransaction:
         for turn in count(1):
             try:
                 cursor.execute("BEGIN IMMEDIATE")
+                # A process of a newer release may have changed the tables since they were opened.
+                require_schema(cursor.execute(SCHEMA).fetchone()[0])
                 return cursor
             except sqlite3.Error as error:
                 if not (is_busy(error) and turn * TURN_S < BUSY_S):
