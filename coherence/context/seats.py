@@ -21,7 +21,7 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Final, TypeAlias
-from weakref import WeakValueDictionary, finalize
+from weakref import WeakValueDictionary, finalize, ref
 
 from coherence.refs import check_agent
 from coherence.workspace.workspace import Workspace
@@ -43,11 +43,15 @@ class Seat:
         self.workspace, self.name = workspace, agent
         #: Held during a call; a thread may hold it again.
         self.turn = threading.RLock()
-        self._moved = threading.Condition(threading.Lock())
+        self._counting, self._moving = threading.Lock(), threading.Lock()
         self._holders = 0
         self._idle_since = 0.0
         #: Whether a desk brought the agent in: one that was there before is left alone.
-        self._ours = self.leaving = False
+        self._ours = False
+        #: The agent as the application has it, which is known to be waited for.
+        self._front: Callable[[], object] = lambda: None
+        #: Whether the agent is leaving right now.
+        self.leaving = False
 
     @property
     def held(self) -> bool:
@@ -57,12 +61,15 @@ class Seat:
     def hold(self) -> None:
         """The agent stays until `let_go`.  Waits while it is leaving."""
         _thread.start()
-        with self._moved:
-            self._settle()
-            if not self._holders and not self._ours:
-                there = self.workspace._agents.get(self.name)
-                self._ours = there is None or there[0].fault is not None
-            self._holders += 1
+        while True:
+            with self._counting:
+                if not self.leaving:
+                    if not self._holders and not self._ours:
+                        there = self.workspace._agents.get(self.name)
+                        self._ours = there is None or there[0].fault is not None
+                    self._holders += 1
+                    return
+            self.settle()
 
     def hold_for(self, owner: object) -> None:
         """Hold the seat for as long as `owner` lives."""
@@ -71,7 +78,7 @@ class Seat:
 
     def let_go(self) -> None:
         """End a `hold`."""
-        with self._moved:
+        with self._counting:
             self._holders -= 1
             if not self._holders:
                 self._idle_since = monotonic()
@@ -79,32 +86,41 @@ class Seat:
 
     def settle(self) -> None:
         """Wait while the agent is leaving."""
-        with self._moved:
-            self._settle()
-
-    def _settle(self) -> None:
-        self._moved.wait_for(lambda: not self.leaving)
+        with self._moving:
+            pass
 
     def close(self) -> None:
         """The agent leaves, unless there is work for it."""
-        self._leave(lambda: not self._holders)
+        self._leave(lambda: self._unused)
+
+    def end(self) -> None:
+        """The agent leaves, whatever there is to do: the process ends."""
+        self._leave(lambda: True)
 
     def _leave_if_idle(self) -> None:
-        self._leave(lambda: not self._holders and monotonic() >= self._idle_since + LINGER_S)
+        self._leave(lambda: self._unused and monotonic() >= self._idle_since + LINGER_S)
 
-    def _leave(self, may: Callable[[], bool] = lambda: True) -> None:
-        with self._moved:
-            if not self._ours or self.leaving or not may():
-                return
-            self.leaving = True
-        try:
-            there = self.workspace._agents.get(self.name)
-            if there is not None:
-                self.workspace.part(there[0])
-        finally:
-            with self._moved:
-                self._ours = self.leaving = False
-                self._moved.notify_all()
+    @property
+    def _unused(self) -> bool:
+        """Whether neither a desk nor the application itself has any use for the agent."""
+        front = self.workspace._fronts.get(self.name)
+        if front is not None and front is not self._front():
+            self._front = ref(front)
+            when_gone(front, self.close)
+        return front is None and not self._holders
+
+    def _leave(self, may: Callable[[], bool]) -> None:
+        with self._moving:
+            with self._counting:
+                self.leaving = self._ours and may()
+            if self.leaving:
+                try:
+                    there = self.workspace._agents.get(self.name)
+                    if there is not None:
+                        self.workspace.part(there[0])
+                finally:
+                    with self._counting:
+                        self._ours = self.leaving = False
 
 
 _SEATS: WeakValueDictionary[tuple[int, str], Seat] = WeakValueDictionary()
@@ -187,7 +203,7 @@ def said(timeout_s: float) -> bool:
 
 def _all_leave() -> None:
     for there in list(_SEATS.values()):
-        _thread.do(there._leave)
+        _thread.do(there.end)
     said(FAREWELL_S)
 
 

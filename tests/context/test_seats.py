@@ -38,15 +38,15 @@ def there(workspace):
     return [member.agent for member in workspace.members()]
 
 
-def work(desk, name="plan.md"):
+def work(desk, change=lambda text: text + "x"):
     """One call, whichever kind of desk it is."""
     if isinstance(desk, Desk):
         with desk.agent() as agent:
-            return agent.update(name, lambda text: text + "x").text
+            return agent.update("plan.md", change).text
 
     async def call():
         async with desk.agent() as agent:
-            return (await agent.update(name, lambda text: text + "x")).text
+            return (await agent.update("plan.md", change)).text
 
     return asyncio.run(call())
 
@@ -117,15 +117,7 @@ def test_a_run_that_ends_ends_no_call(workspace, kind, at_once):
         assert there(workspace) == ["coder"]
         return text + "x"
 
-    async def call():
-        async with desk.agent() as agent:
-            await agent.update("plan.md", meanwhile)
-
-    if kind is Desk:
-        with desk.agent() as agent:
-            agent.update("plan.md", meanwhile)
-    else:
-        asyncio.run(call())
+    work(desk, meanwhile)
     assert there(workspace) == []
     assert workspace.agent("judge").read("plan.md").text == "x"
 
@@ -148,6 +140,17 @@ def test_an_agent_that_was_there_before_is_left_alone(workspace, kind, at_once):
     del desk
     assert there(workspace) == ["coder"]
     assert coder.read("plan.md").text == "x"
+
+
+def test_an_agent_that_the_application_has_is_left_alone_for_as_long(workspace, at_once):
+    desk = Desk(workspace, "coder")
+    with desk.work():
+        work(desk)
+        coder = workspace.agent("coder")
+    assert there(workspace) == ["coder"]
+    assert coder.read("plan.md").text == "x"
+    del coder
+    assert there(workspace) == []
 
 
 def test_whoever_needs_an_agent_that_is_leaving_waits_for_it_to_have_left(
