@@ -8,10 +8,15 @@ read, write and edit; nothing that was acknowledged is lost, nothing is doubled.
 from __future__ import annotations
 
 import gc
+import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 
 import pytest
 from interrupting import Moments
@@ -221,3 +226,39 @@ def test_a_call_may_be_cut_off_at_every_moment(teams, kind, call):
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_over_postgres_may_be_cut_off_at_every_tenth_moment(teams, call):
     sweep(teams("postgres"), call, 10, 1 + CALLS.index(call) % 10)
+
+
+def storm(url: str, interrupts: int, seed: int) -> None:
+    """Real signals, in a process of its own: they reach its main thread alone."""
+    script = Path(__file__).with_name("interrupt_storm.py")
+    path = os.pathsep.join(part for part in sys.path if part)
+    done = subprocess.run(
+        [sys.executable, str(script), url, str(interrupts), str(seed)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["interrupts"] == interrupts
+    assert report["kept"], f"an increment is lost or doubled: {report}"
+    assert report["damage"] == []
+
+
+def url_of(kind: str, tmp_path: Path, request) -> str:
+    if kind == "postgres":
+        return request.getfixturevalue("postgres").fresh()
+    return "memory://" if kind == "memory" else f"sqlite:///{tmp_path}/team.db"
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres"])
+def test_a_storm_of_signals(tmp_path, request, kind):
+    storm(url_of(kind, tmp_path, request), 40, seed=3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres"])
+def test_a_thousand_signals(tmp_path, request, kind):
+    storm(url_of(kind, tmp_path, request), 1_000, seed=4)
