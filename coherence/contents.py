@@ -52,6 +52,8 @@ class Limits(Value, frozen=True, gc=False):
 
     content_bytes: int = 16 << 20
     artifacts: int = 100_000
+    #: What the copies of one workspace may weigh.  One that was let go of is read again from home.
+    copies_bytes: int = 64 << 20
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import count
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from coherence.contents import Content
 from coherence.errors import StoreFault
@@ -42,15 +42,16 @@ _NUMBERS = count(1)
 _seq = attrgetter("seq")
 
 
-class _Effect(NamedTuple):
-    """What one transaction changes, as values that are put in place."""
-
-    rows: dict[str, Stored]
-    versions: list[tuple[str, Entry, Content]]
-    lines: list[Change]
-    #: None for an agent that leaves.
-    members: dict[Address, Member | None]
-    now: float
+_Effect: TypeAlias = tuple[
+    dict[str, Stored],
+    list[tuple[str, Entry, Content]],
+    list[Change],
+    dict[Address, Member | None],
+    float,
+]
+"""What one transaction changes, as values that are put in place: rows, versions, lines of the log,
+members, where None is for an agent that leaves, and when.
+"""
 
 
 class _Transaction:
@@ -150,13 +151,20 @@ class MemoryStore:
         now: float,
         members: dict[Address, Member | None] | None = None,
     ) -> None:
+        if not versions and not log:
+            for artifact in rows:
+                if artifact not in self._rows:
+                    break
+            else:
+                self._rows.update(rows)  # one instruction: nothing can be left to carry on
+                return
         seq = self._log[-1].seq if self._log else 0
         # The memory of a process has one history: no line needs a number of its own.
         lines = [
             Change(seq + place, 0, self.origin, artifact, version, author, now, tuple(posts))
             for place, (artifact, version, author, posts) in enumerate(log, 1)
         ]
-        self._due = _Effect(rows, versions, lines, members or {}, now)
+        self._due = (rows, versions, lines, members or {}, now)
         self._apply()
         if log:
             self.wake()
@@ -166,20 +174,21 @@ class MemoryStore:
         due = self._due
         if due is None:
             return
-        for artifact in due.rows:
+        rows, versions, lines, members, now = due
+        for artifact in rows:
             if artifact not in self._rows:
                 place = bisect_left(self._names, artifact)
                 if self._names[place : place + 1] != [artifact]:
                     self._names.insert(place, artifact)
-        self._rows.update(due.rows)
-        for artifact, entry, content in due.versions:
+        self._rows.update(rows)
+        for artifact, entry, content in versions:
             kept = self._history.setdefault(artifact, {})
             kept[entry.version] = (entry, content)
-            self._prune(kept, due.now)
-        for line in due.lines:
+            self._prune(kept, now)
+        for line in lines:
             if not self._log or self._log[-1].seq < line.seq:
                 self._log.append(line)
-        for agent, member in due.members.items():
+        for agent, member in members.items():
             if member is not None:
                 self._members[agent] = member
             else:

@@ -206,9 +206,14 @@ class AsyncAgent(Front):
         call = Call(asyncio.current_task())
         try:
             try:
-                self._begin(call)
+                self._requester.require()
+                if self._turn.setdefault("call", call) is not call:
+                    self._begin_within(call)
                 done = await self._carry_out(call, operation)
-                self._end(call)
+                if call.within is None:
+                    del self._turn["call"]
+                else:
+                    self._end(call)
                 return done
             except BaseException as error:
                 if not call.is_cut_off_by(error):
@@ -247,7 +252,8 @@ class AsyncAgent(Front):
     async def _perform(self, call: Call, effect: Effect) -> object:
         requester = self._requester
         if type(effect) is Ask:
-            self._touch(call, effect.artifact)
+            if effect.artifact not in call.touched:
+                call.touched[effect.artifact] = self._operations.given(effect.artifact)
             answer = await self._run(requester.ask, effect.artifact, effect.request)
             return answer if answer is not None else await self._answer(effect.artifact)
         if type(effect) is Fetch:
@@ -265,7 +271,7 @@ class AsyncAgent(Front):
                 call.lent = False
         if type(effect) is AskBoth:
             for ask in effect:
-                self._touch(call, ask.artifact)
+                call.touched.setdefault(ask.artifact, self._operations.given(ask.artifact))
             refused = await self._run(requester.ask_both, effect.first, effect.second)
             if refused is None:
                 for ask in effect:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from coherence.cache import DEADLINE, RETRY, VALIDITY, Cache
+from coherence.contents import Limits
 from coherence.directory import Home
 from coherence.messages import (
     SERIAL_BITS,
@@ -28,6 +29,7 @@ from coherence.messages import (
     digest_of,
 )
 from coherence.states import CacheAt, CacheState
+from coherence.workspace.holdings import Holdings
 from messaging.process import (
     Address,
     CancelTimer,
@@ -49,6 +51,9 @@ READABLE = frozenset({CacheAt.S, CacheAt.E, CacheAt.M})
 STABLE = READABLE | {CacheAt.I}
 ASKING = frozenset({CacheAt.IM_D, CacheAt.IM_D_I, CacheAt.SM_D})
 NOTHING: tuple[ToHome, ...] = ()
+TIMERS = (VALIDITY, RETRY, DEADLINE)
+#: How many versions that were given are remembered of artifacts whose copies were let go of.
+BASES_MAX = 10_000
 
 
 class Before(msgspec.Struct, frozen=True, gc=False):
@@ -77,6 +82,7 @@ class Caches:
 
     __slots__ = (
         "_first",
+        "_holdings",
         "_processes",
         "_recorder",
         "address",
@@ -99,9 +105,11 @@ class Caches:
         session: int,
         processes: Mapping[str, tuple[Cache, Home]],
         recorder: Recorder | None = None,
+        holdings: Holdings | None = None,
     ) -> None:
         self.address = address
         self.session = session
+        self._holdings = holdings or Holdings(Limits().copies_bytes)
         self._processes = processes
         self._recorder = recorder
         self._first = CacheState(serial=session << SERIAL_BITS)
@@ -125,6 +133,11 @@ class Caches:
         self.drafting: dict[str, ReferenceType[object] | None] = {}
         #: Artifacts whose answer this agent waits for and may have missed: it asks again.
         self.missed: set[str] = set()
+
+    @property
+    def used(self) -> set[str]:
+        """Where to note that a copy of an artifact was used."""
+        return self._holdings.used
 
     def state(self, artifact: str) -> CacheState:
         """Where the cache of `artifact` stands."""
@@ -160,7 +173,8 @@ class Caches:
             state = self.states.get(artifact, self._first)
             dead = invalidated(state, message)
             if dead is not None:
-                self.states[artifact] = dead
+                if artifact in self.states:  # of one that was let go of there is nothing to kill
+                    self.states[artifact] = dead
                 return NOTHING
         sent = self._overdue(artifact, now) if self.timers else NOTHING
         if type(message) is Update and artifact not in self.bases:
@@ -199,11 +213,11 @@ class Caches:
         for artifact in self.states:
             self.keep_base(artifact)
         self.lapse()
-        for artifact, state in self.states.items():
+        for artifact, state in list(self.states.items()):
             if state.at in STABLE:
-                self.states[artifact] = CacheState(serial=state.serial, epoch=state.epoch)
+                self._put(artifact, CacheState(serial=state.serial, epoch=state.epoch))
             else:  # what the answer confirms, it confirms by its digest
-                self.states[artifact] = replace(state, killed=-1)
+                self._put(artifact, replace(state, killed=-1))
 
     def rejoin(self, session: int) -> None:
         """This agent has a session in the history that the store has now."""
@@ -240,7 +254,7 @@ class Caches:
         state = self.states.get(artifact)
         if not self.timers:
             return Before(state, ())
-        keys = [(artifact, name) for name in (VALIDITY, RETRY, DEADLINE)]
+        keys = [(artifact, name) for name in TIMERS]
         armed = tuple((key, self.timers[key]) for key in keys if key in self.timers)
         return Before(state, armed)
 
@@ -253,13 +267,13 @@ class Caches:
         if self.states.get(artifact) is left:
             if self._recorder is not None:
                 self._recorder.take_back(artifact, self.address)
-            for name in (VALIDITY, RETRY, DEADLINE):
+            for name in TIMERS:
                 self.timers.pop((artifact, name), None)
             self.timers.update(before.timers)
             if before.state is None:
-                del self.states[artifact]
+                self._drop(artifact)
             else:
-                self.states[artifact] = before.state
+                self._put(artifact, before.state)
         else:
             self.abort(artifact)
 
@@ -267,15 +281,61 @@ class Caches:
         """There is no home of that name: keep nothing, so that nobody need ever tell us of one."""
         if self._recorder is not None:
             self._recorder.forget(artifact, self.address)
-        self.states.pop(artifact, None)
-        for key in [key for key in self.timers if key[0] == artifact]:
-            del self.timers[key]
+        self._drop(artifact)
+
+    def evict(self, artifact: str) -> bool:
+        """Keep nothing of `artifact`; False where something is under way there.
+
+        Home is not told: what it sends for the copy finds none.  Later requests are counted on from
+        here, so that no serial is given twice.
+        """
+        state = self.states.get(artifact)
+        if state is None:
+            return True
+        if state.at not in STABLE or state.epoch or artifact in self.waiters:
+            return False
+        self.keep_base(artifact)
+        if len(self.bases) > BASES_MAX:
+            self._forget_bases()
+        if state.serial > self._first.serial:
+            self._first = CacheState(serial=state.serial)
+        self._drop(artifact)
+        return True
+
+    def _forget_bases(self) -> None:
+        """Of artifacts that were let go of, the oldest first: a write then needs a read before."""
+        over = len(self.bases) - BASES_MAX // 2
+        for artifact in [name for name in self.bases if name not in self.states][:over]:
+            del self.bases[artifact]
+
+    def clear(self) -> None:
+        """Keep nothing of anything."""
+        for artifact in list(self.states):
+            self._drop(artifact)
+        self.timers.clear()
+
+    def _put(self, artifact: str, state: CacheState) -> None:
+        """The one place where a state is kept."""
+        old = self.states.get(artifact)
+        self.states[artifact] = state
+        if old is None:
+            self._holdings.add(artifact, state.content)
+        elif old.content is not state.content:
+            self._holdings.change(artifact, old.content, state.content)
+
+    def _drop(self, artifact: str) -> None:
+        """The one place where a state is let go of, with its timers."""
+        old = self.states.pop(artifact, None)
+        if old is not None:
+            self._holdings.remove(artifact, old.content)
+        if self.timers:
+            for name in TIMERS:
+                self.timers.pop((artifact, name), None)
 
     def supersede(self) -> None:
         """Another process has this name now: homes tell it, not us, what becomes stale."""
         self.superseded = True
-        self.states.clear()
-        self.timers.clear()
+        self.clear()
         for waiter in self.waiters.values():
             waiter()
 
@@ -300,27 +360,31 @@ class Caches:
     def restart(self, artifact: str) -> Sequence[ToHome]:
         """Give up on a request whose answer may never come; the farewell that home should get."""
         self.keep_base(artifact)
-        for key in [key for key in self.timers if key[0] == artifact]:
-            del self.timers[key]
+        for name in TIMERS:
+            self.timers.pop((artifact, name), None)
         cache, _ = self._processes[artifact]
-        self.states[artifact] = cache.durable(self.state(artifact))
+        self._put(artifact, cache.durable(self.state(artifact)))
         return self._step(artifact, Restart(), monotonic())
 
     def _overdue(self, artifact: str, now: float) -> Sequence[ToHome]:
         sent: list[ToHome] = []
-        due = sorted(
-            (at, name) for (name_of, name), at in self.timers.items() if name_of == artifact
-        )
-        for at, name in due:
-            if at <= now and self.timers.pop((artifact, name), None) is not None:
+        timers = self.timers
+        armed = ((timers.get((artifact, name)), name) for name in TIMERS)
+        for _, name in sorted((at, name) for at, name in armed if at is not None and at <= now):
+            if timers.pop((artifact, name), None) is not None:
                 sent += self._step(artifact, Timeout(name), now)
         return sent
 
     def _step(self, artifact: str, event: Event[Any, Any], now: float) -> Sequence[ToHome]:
         states = self.states
         cache = self._processes[artifact][0]
-        step = cache.step(states.get(artifact, self._first), event, now)
-        states[artifact] = step.state
+        before = states.get(artifact)
+        step = cache.step(before or self._first, event, now)
+        after = step.state
+        if before is not None and before.content is after.content:
+            states[artifact] = after
+        else:
+            self._put(artifact, after)
         if self._recorder is not None:
             self._recorder.cache_step(artifact, self.address, self.session, now, event, step)
         if not step.commands:

@@ -19,17 +19,19 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
-from weakref import ReferenceType, WeakKeyDictionary, ref
+from weakref import ReferenceType, ref
 
 from coherence.cache import Cache
+from coherence.contents import Limits
 from coherence.directory import Home
 from coherence.errors import AgentBusy, OutcomeUnknown, StoreFault
 from coherence.messages import Data, Nack, PutM, ToCache, ToHome, Update, Version
 from coherence.policy import Policy
 from coherence.refs import Ref
 from coherence.stores.port import Moved, Store
-from coherence.stores.releasing import free, owned
+from coherence.stores.releasing import free
 from coherence.workspace.caches import Caches
+from coherence.workspace.holdings import Holdings
 from coherence.workspace.homes import CARRIERS, HOME, Brought, Outcome, Taken, held_of, turn
 from coherence.workspace.served import ServedDigests
 from coherence.workspace.view import Held, held
@@ -49,6 +51,8 @@ Batch: TypeAlias = Mapping[str, Inbox]
 #: request that is sent again is recognised by its serial and answered, not judged a second time.
 MOVES = 100
 RESENDS = 3
+#: For how many artifacts their policy is remembered.
+PROCESSES_MAX = 10_000
 #: How long one wait for other processes lasts, and how long to leave a store alone that fails.
 WATCH_S = 60.0
 #: How many interrupts in a row the settling of one may meet; a safeguard, not a limit.
@@ -104,6 +108,8 @@ class Processes(dict[str, tuple[Cache, Home]]):
         self._by_policy: dict[int, tuple[Cache, Home]] = {}
 
     def __missing__(self, artifact: str) -> tuple[Cache, Home]:
+        if len(self) >= PROCESSES_MAX:
+            self.clear()
         policy = self._policy(artifact)
         pair = self._by_policy.get(id(policy))
         if pair is None:
@@ -119,10 +125,11 @@ class Exchange:
         self,
         store: Store,
         policy: Callable[[str], Policy],
-        artifacts_max: int,
+        limits: Limits,
         recorder: Recorder | None = None,
     ) -> None:
         self.store = store
+        self.holdings = Holdings(limits.copies_bytes)
         self._recorder = recorder
         #: Guards the caches of every agent.  Never held while the store is asked.
         self.lock = threading.RLock()
@@ -133,7 +140,7 @@ class Exchange:
         self.served = ServedDigests()
         #: What every agent's cache of an artifact is, and what its home is.
         self.processes = Processes(policy)
-        self._artifacts_max = artifacts_max
+        self._artifacts_max = limits.artifacts
         #: When the next timer of a home is due, on this process's monotonic clock.
         self._due: dict[str, float] = {}
         #: Each thread that is at the store, and what it takes to homes: until all that follows
@@ -149,8 +156,8 @@ class Exchange:
         #: Whether news are fetched as they come although nobody waits for them.
         self.listens = False
         self.closed = threading.Event()
-        #: What to call when a version was published, for as long as the watcher is there.
-        self._growth: WeakKeyDictionary[object, Callable[[], None]] = WeakKeyDictionary()
+        #: Watcher -> what to call when a version was published, while the watcher is there.
+        self._growth: dict[ReferenceType[object], Callable[[], None]] = {}
 
     # At the store.
 
@@ -161,15 +168,18 @@ class Exchange:
         middle of a call.
         """
         me = get_ident()
-        if me in self.at_store or owned(self.lock):
-            if _is_nested():
-                raise AgentBusy(
-                    "this thread is in the middle of another call",
-                    remedy="make no calls from signal handlers and finalisers",
-                )
-            self.settle()  # what an interrupt has left, which was itself interrupted
+        if me in self.at_store or self.lock._is_owned():  # type: ignore[attr-defined]
+            self._check_left()
         self.at_store[me] = batch
         return me
+
+    def _check_left(self) -> None:
+        if _is_nested():
+            raise AgentBusy(
+                "this thread is in the middle of another call",
+                remedy="make no calls from signal handlers and finalisers",
+            )
+        self.settle()  # what an interrupt has left, which was itself interrupted
 
     def left(self, me: int) -> None:
         """It is back, and all that follows was handed over."""
@@ -190,7 +200,16 @@ class Exchange:
             # Something may have taken effect at home, or half of it here, of which caches of this
             # process have not heard.
             self.lapse()
+            self._recount()
             self.left(me)
+
+    def _recount(self) -> None:
+        with self.lock:
+            self.holdings.recount(
+                (artifact, state.content)
+                for caches in self.agents.values()
+                for artifact, state in caches.states.items()
+            )
 
     def look(self, work: Callable[..., T], *arguments: object) -> T:
         """What `work` returns, which only asks the store.  Nothing is left where it is cut off."""
@@ -218,15 +237,33 @@ class Exchange:
 
         Raises as `send` does.
         """
-        me = self.enter(batch)
+        me = get_ident()
+        if me in self.at_store or self.lock._is_owned():  # type: ignore[attr-defined]
+            self._check_left()
+        self.at_store[me] = batch
         try:
             outcomes = self.send(batch, veto, resends=resends)
             self.hand_over(outcomes)
         except (ToolkitError, Vetoed):
             self.left(me)
             raise
-        self.left(me)
+        if self.holdings.bytes > self.holdings.limit_bytes:
+            self._let_go()
+        self.at_store.pop(me, None)
         return outcomes
+
+    def _let_go(self) -> None:
+        """Let go of copies, those first that were not used for longest."""
+        if self._recorder is not None:
+            return  # a recorded cache forgets nothing that its trace does not say
+        with self.lock:
+            agents = tuple(self.agents.values())
+            for artifact in self.holdings.surplus():
+                if [caches for caches in agents if not caches.evict(artifact)]:
+                    self.holdings.keep(artifact)
+                else:
+                    self.held.pop(artifact, None)
+                    self._due.pop(artifact, None)
 
     def send(
         self, batch: Batch, veto: Veto | None = None, *, resends: int = RESENDS
@@ -334,8 +371,11 @@ class Exchange:
         return replies
 
     def _tell_growth(self) -> None:
-        for grown in tuple(self._growth.values()):
-            grown()
+        for watcher, grown in tuple(self._growth.items()):
+            if watcher() is None:
+                self._growth.pop(watcher, None)
+            else:
+                grown()
 
     def _whole(
         self, artifact: str, message: Data | Update, contents: dict[Version, Brought]
@@ -491,12 +531,12 @@ class Exchange:
 
     def watch(self, watcher: object, grown: Callable[[], None]) -> None:
         """Call `grown` whenever a version was published, until `unwatch` or `watcher` is gone."""
-        self._growth[watcher] = grown
+        self._growth[ref(watcher)] = grown
         self.listen()
 
     def unwatch(self, watcher: object) -> None:
         """Call it no longer."""
-        self._growth.pop(watcher, None)
+        self._growth.pop(ref(watcher), None)
         self.hush()
 
     def listen(self) -> None:
@@ -518,7 +558,7 @@ class Exchange:
     def _listened_for(self) -> bool:
         if self.closed.is_set():
             return False
-        if self.listens or self._growth:
+        if self.listens or any(watcher() is not None for watcher in tuple(self._growth)):
             return True
         return any(caches.waiters for caches in tuple(self.agents.values()))
 
@@ -550,7 +590,7 @@ class Exchange:
 
 def _is_nested() -> bool:
     """Whether this thread is in a call of the exchange already, below the present one."""
-    frame = sys._getframe(2)
+    frame = sys._getframe(3)
     calls = {Exchange.carry.__code__, Exchange.fetch.__code__, Exchange.look.__code__}
     inner = True
     while frame is not None:

@@ -30,17 +30,16 @@ if TYPE_CHECKING:
 class Call:
     """One call of an agent, from its beginning to its end."""
 
-    __slots__ = ("caller", "lent", "theirs", "touched", "within")
+    #: The call of the same caller that this one is made within: by an `update`'s function.
+    within: Call | None = None
+    #: Whether a function of the application's runs, which may make calls of its own.
+    lent = False
+    #: What that function raised.
+    theirs: BaseException | None = None
 
     def __init__(self, caller: Any) -> None:
         #: The thread or the task that makes it.
         self.caller = caller
-        #: The call of the same caller that this one is made within: by an `update`'s function.
-        self.within: Call | None = None
-        #: Whether a function of the application's runs, which may make calls of its own.
-        self.lent = False
-        #: What that function raised.
-        self.theirs: BaseException | None = None
         #: The artifacts that it asked for, and what the application had of them before.
         self.touched: dict[str, Given] = {}
 
@@ -139,9 +138,8 @@ class Front:
 
     # A call's beginning, and its end.
 
-    def _begin(self, call: Call) -> None:
-        """Take this agent's turn.  Raises what makes the agent unusable, and `AgentBusy`."""
-        self._requester.require()
+    def _begin_within(self, call: Call) -> None:
+        """The turn is another call's: begin as a part of that call.  Raises `AgentBusy`."""
         holder = self._turn.setdefault("call", call)
         if holder is not call and not holder.lent and holder.is_over:
             self._undo(holder, KeyboardInterrupt())
@@ -164,11 +162,6 @@ class Front:
             call.within.lent = True
         elif self._turn.get("call") is call:
             del self._turn["call"]
-
-    def _touch(self, call: Call, artifact: str) -> None:
-        """Remember what the application has of `artifact`, before the call changes that."""
-        if artifact not in call.touched:
-            call.touched[artifact] = self._operations.given(artifact)
 
     def _undo(self, call: Call, error: BaseException) -> None:
         """End a call that raised `error`; where that has cut it off, put in order what it left."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TypeAlias
 
 from coherence.contents import Kind
 from coherence.errors import BadRef, ForeignRef, UnknownArtifact, UnknownVersion
-from coherence.messages import Digest, Load, Loaded, Version
+from coherence.messages import Digest, Load, Loaded, Version, digest_of
 from coherence.refs import VERSION_MAX, Ref, check_name
+from coherence.states import CacheState
 from coherence.workspace.caches import Caches
 from coherence.workspace.delta import diff
 from coherence.workspace.effects import Ask, Fetch, Operation
@@ -34,12 +35,10 @@ class Metrics:
         self.conflicts = 0
 
 
-class Given(NamedTuple):
-    """What the application was given of one artifact."""
-
-    base: tuple[Version, Digest]
-    #: It has said that this is no longer in the model's context.
-    forgotten: bool
+Given: TypeAlias = tuple[tuple[Version, Digest] | None, CacheState | None, bool]
+"""What the application was given of one artifact: its base, or else the state that says it; and
+whether it has said that this is no longer in the model's context.
+"""
 
 
 class Reading:
@@ -53,6 +52,7 @@ class Reading:
         self.served = served
         #: Whether contents have digests: a store that cannot lose its history needs none.
         self._hashed = hashed
+        self._used = caches.used
         self.metrics = Metrics()
         self._forgotten: set[str] = set()
         self._forgot_all = False
@@ -72,7 +72,8 @@ class Reading:
         claimed = self._claimed(known) if known is not None else None
         sent = self.caches.sent
         view, version = self._alive(name, (yield Ask(name, Load())))
-        self._gave(name, version, view.digest)
+        if self._hashed:
+            self.served.note(name, version, view.digest)
         if known is None or self._is_forgotten(name):
             if self.caches.sent == sent:
                 self.hit(name)
@@ -98,6 +99,7 @@ class Reading:
     def hit(self, name: str) -> None:
         """Note that the cached copy was given, whole."""
         self.metrics.hits += 1
+        self._used.add(name)
         if self.caches.bases:
             self.caches.bases.pop(name, None)
         if self._forgot_all or self._forgotten:
@@ -126,12 +128,17 @@ class Reading:
 
     def given(self, name: str) -> Given:
         """What the application has of `name` before a call."""
-        return Given(self.caches.derived(name), self._is_forgotten(name))
+        caches = self.caches
+        forgotten = (self._forgot_all or name in self._forgotten) and self._is_forgotten(name)
+        return caches.bases.get(name), caches.states.get(name), forgotten
 
     def give_back(self, name: str, given: Given) -> None:
         """The call brought nothing to the application: it has what it had before."""
-        self.caches.bases[name] = given.base
-        if given.forgotten:
+        base, state, forgotten = given
+        if base is None:
+            base = (state.version, digest_of(state.content)) if state is not None else (0, None)
+        self.caches.bases[name] = base
+        if forgotten:
             self.forget(name)
 
     def forget(self, name: str | None) -> None:

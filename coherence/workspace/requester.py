@@ -84,7 +84,7 @@ class Requester:
             with exchange.lock:
                 before = caches.remember(artifact)
                 caches.answers.pop(artifact, None)
-                if type(request) is Load and exchange.moves(artifact):
+                if exchange.at_store and type(request) is Load and exchange.moves(artifact):
                     caches.doubt(artifact)
                 try:
                     sent = caches.invoke(artifact, request)

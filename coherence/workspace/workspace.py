@@ -88,7 +88,7 @@ class Workspace:
         try:
             self._policy = self._complete(policy or Lazy())
             self._policies = {glob: self._complete(p) for glob, p in (policies or {}).items()}
-            self._exchange = Exchange(self._store, self.policy_of, self.limits.artifacts, recorder)
+            self._exchange = Exchange(self._store, self.policy_of, self.limits, recorder)
         except BaseException:
             if isinstance(url, str):  # a store that was given is its giver's to close
                 self._store.close()
@@ -138,7 +138,8 @@ class Workspace:
             if there is not None and there[0].fault is None:
                 return there
             session = self._store.join(name)
-            caches = Caches(name, session, self._exchange.processes, self._recorder)
+            exchange = self._exchange
+            caches = Caches(name, session, exchange.processes, self._recorder, exchange.holdings)
             requester = Requester(self._exchange, caches)
             hashed = self._store.hashes or self._recorder is not None
             served = self._exchange.served
@@ -177,8 +178,7 @@ class Workspace:
         with self._exchange.lock:
             if self._exchange.agents.get(caches.address) is caches:
                 del self._exchange.agents[caches.address]
-            caches.states.clear()
-            caches.timers.clear()
+            caches.clear()
             for waiter in tuple(caches.waiters.values()):
                 waiter()
         with self._joining:

@@ -79,7 +79,8 @@ class Writing(Reading):
         wait_s: float | None,
     ) -> Operation[Ref]:
         """Publish `content` as the version after the one it was derived from."""
-        yield from self._free(name)
+        if check_name(name) in self.caches.drafting:
+            yield from self._free(name)
         handle = self.handle(content)
         if overwrite and expect is not None:
             raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
@@ -312,7 +313,8 @@ class Writing(Reading):
         if isinstance(result, Refused):
             return False
         self.caches.bases.pop(name, None)
-        self._gave(name, made.ref.version, made.digest)
+        if self._hashed:
+            self.served.note(name, made.ref.version, made.handle.digest)
         self.metrics.writes += 1
         return True
 

@@ -273,7 +273,7 @@ def test_contract_7_a_reader_that_vanished_holds_nobody_up(rooms):
 
 
 def test_contract_7_a_writer_that_vanished_holds_nobody_up_beyond_its_lease(rooms):
-    rooms.settings["policy"] = Lazy(grant_lease=0.05)
+    rooms.settings["policy"] = Lazy(grant_lease=1.0)
     ann, bob = rooms.agents("ann", "bob")
     edit = bob.edit("plan.md", hold_s=0.0)
     edit.__enter__()

@@ -1,0 +1,88 @@
+"""What the copies of one workspace weigh, and which of them to let go of first.
+
+A content that several agents hold counts once.  Copies are let go of in the order in which they
+were filled; one that was used since is passed over once, and then waits for its turn again.
+Whoever calls holds the workspace's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+#: What stands around a content, and around one agent's state of an artifact, in bytes.  A text is
+#: counted by its characters: what is not Latin takes up to four times as much.
+CONTENT_BYTES: Final = 400
+STATE_BYTES: Final = 400
+#: How much of the limit is left when copies have been let go of.
+ROOM: Final = 0.9
+
+
+class Holdings:
+    """The weight of all that the caches of one process hold."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.bytes = 0
+        #: Artifacts with a hit since they were last considered.
+        self.used: set[str] = set()
+        #: Content -> how many states hold it.  Each is alive, so its id is its own.
+        self._holders: dict[int, int] = {}
+        self._order: dict[str, None] = {}
+
+    def change(self, artifact: str, old: Any, new: Any) -> None:
+        """A state of `artifact` holds `new` in place of `old`; either may be None."""
+        holders = self._holders
+        if new is not None:
+            key = id(new)
+            if key in holders:
+                holders[key] += 1
+            else:
+                holders[key] = 1
+                self.bytes += len(new.content) + CONTENT_BYTES
+                self.used.add(artifact)
+        if old is not None:
+            key = id(old)
+            if holders.get(key, 1) > 1:
+                holders[key] -= 1
+            elif holders.pop(key, 0):
+                self.bytes -= len(old.content) + CONTENT_BYTES
+
+    def add(self, artifact: str, content: object) -> None:
+        """One more agent has a state of `artifact`, which holds `content`."""
+        self.bytes += STATE_BYTES
+        self._order[artifact] = None
+        if content is not None:
+            self.change(artifact, None, content)
+
+    def remove(self, artifact: str, content: object) -> None:
+        """An agent lets go of its state of `artifact`."""
+        self.bytes -= STATE_BYTES
+        if content is not None:
+            self.change(artifact, content, None)
+
+    def surplus(self) -> Iterator[str]:
+        """Artifacts to let go of, one after the other, while there is too much."""
+        enough = self.limit_bytes * ROOM
+        for artifact in (*self._order, *self._order):
+            if self.bytes <= enough:
+                return
+            if artifact not in self._order:
+                continue
+            del self._order[artifact]
+            if artifact in self.used:
+                self.used.discard(artifact)
+                self._order[artifact] = None
+            else:
+                yield artifact
+
+    def keep(self, artifact: str) -> None:
+        """It could not be let go of: something is under way there."""
+        self._order[artifact] = None
+
+    def recount(self, held: Iterable[tuple[str, object]]) -> None:
+        """Count again what there is: an interrupt may have come in between."""
+        self.bytes = 0
+        self._holders.clear()
+        for artifact, content in held:
+            self.add(artifact, content)
