@@ -36,11 +36,11 @@ HISTORY: Final = f"""
 """
 #: A version and those after it, up to the first that is whole.
 BODY: Final = f"""
-    WITH wanted AS (
-        SELECT proved.name AS name, found.id << {VERSION_BITS} | ?2 AS first
+    WITH start AS (
+        SELECT proved.name AS name, found.id << {VERSION_BITS} AS base
         FROM artifact AS found JOIN artifact AS proved ON proved.id = found.id
-        WHERE found.name = ?1
-    )
+        WHERE found.name = ?
+    ), wanted AS (SELECT name, base | ? AS first FROM start)
     SELECT name, {_VERSION_COLUMNS}, whole, body
     FROM wanted CROSS JOIN history ON slot >= first AND slot <= ifnull(
         (SELECT slot FROM history WHERE slot >= first AND whole ORDER BY slot LIMIT 1), first)
