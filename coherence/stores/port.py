@@ -141,6 +141,8 @@ class Changes(NamedTuple):
     #: The given place is one of another history: nothing that was read before counts any more.
     #: `entries` is empty then, and `place` is the end of the log.
     foreign: bool = False
+    #: There may be lines after these.  A store that can tell for nothing spares its caller asking.
+    more: bool = True
 
 
 class Member(Value, frozen=True, gc=False, tag=True, array_like=True):
