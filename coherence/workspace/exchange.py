@@ -58,6 +58,10 @@ WATCH_S = 60.0
 #: How many interrupts in a row the settling of one may meet; a safeguard, not a limit.
 INTERRUPTS_MAX = 1_000
 PAUSE_S = 1.0
+#: How often a store that does not validate is looked at while an agent waits for an answer, and how
+#: long what others do may gather after some that was of no concern here.
+LOOK_S = 1.0
+PACE_S = 0.005
 
 
 NOTHING: Batch = {}
@@ -413,13 +417,14 @@ class Exchange:
         """
         return bool(self.store.mark() == self._seen)
 
-    def fetch(self) -> None:
-        """Hand over what the change log brings for caches of this process."""
+    def fetch(self) -> bool:
+        """Hand over what the change log brings for caches of this process; whether it does."""
         replies: dict[str, list[tuple[Address, ToHome]]] = {}
         me = self.enter(NOTHING)
         try:
-            published = self._fetch(replies)
-            if published:
+            published, concerned = self._fetch(replies)
+            if published and self._growth:
+                concerned = True
                 self._tell_growth()
             if replies:
                 try:
@@ -430,17 +435,19 @@ class Exchange:
             self.left(me)
             raise
         self.left(me)
+        return concerned
 
-    def _fetch(self, replies: dict[str, list[tuple[Address, ToHome]]]) -> bool:
-        """Take in what is new in the log; whether a version was published."""
-        published = False
+    def _fetch(self, replies: dict[str, list[tuple[Address, ToHome]]]) -> tuple[bool, bool]:
+        """Take in what is new in the log; whether a version was published, or a message came."""
+        published = concerned = False
         with self._fetching:
             # Its own lines are passed over, but prove that the log is the one they were written to.
             own = self.store.last
             missing = own != self._proved and own.seq > self._place.seq
             more = True
             while more:
-                mark = self.store.mark()
+                # A store that does not validate is never asked whether its mark is this one.
+                mark = self.store.mark() if self.store.validates else self._seen
                 changes = self.store.since(self._place)
                 if changes.foreign:
                     missing = False
@@ -458,13 +465,14 @@ class Exchange:
                         self._joined(change.author)
                     for post in change.posts:
                         if post.dst in self.agents:
+                            concerned = True
                             self._receive(change.artifact, post.dst, post.message, replies)
                 self._place, self._seen = changes.place, mark
-                more = bool(changes.entries)
+                more = changes.more and bool(changes.entries)
             if missing:
                 self._begin_again()
             self._proved = own
-        return published
+        return published, concerned
 
     def _begin_again(self) -> None:
         """The store has another history: nothing that this process holds says anything of it."""
@@ -560,9 +568,16 @@ class Exchange:
             return False
         if self.listens or any(watcher() is not None for watcher in tuple(self._growth)):
             return True
+        return self._awaited
+
+    @property
+    def _awaited(self) -> bool:
+        """Whether an agent waits for an answer."""
         return any(caches.waiters for caches in tuple(self.agents.values()))
 
     def _listening(self) -> None:
+        validates = self.store.validates
+        look_s, looked_at = WATCH_S if validates else LOOK_S, monotonic()
         while True:
             with self._ear:
                 if not self._listened_for or self._ear_thread is not threading.current_thread():
@@ -570,8 +585,16 @@ class Exchange:
                         self._ear_thread = None
                     return
             try:
-                self.store.wait(self._place.seq, WATCH_S)
-                self.fetch()
+                begun = monotonic()
+                self.store.wait(self._place.seq, look_s)
+                now = monotonic()
+                # Where no notification came, the log is read for an agent that waits for an answer:
+                # the notification may be lost.  For nobody else is it read so often.
+                if now - begun < look_s or now - looked_at >= WATCH_S or self._awaited:
+                    looked_at = now
+                    if not self.fetch() and not validates:
+                        # Nothing of it was for this process: what comes next may gather.
+                        self.closed.wait(PACE_S)
             except StoreFault as error:
                 if not self._listened_for:
                     continue
