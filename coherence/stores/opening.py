@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from coherence.errors import BadUrl
 from coherence.stores.memory import MemoryStore
 from coherence.stores.port import Retention, Store
 
 _SCHEMES = ("memory", "sqlite", "postgresql", "postgres")
+_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 
 
 def open_store(
@@ -24,11 +25,8 @@ def open_store(
     With `create` false one that is not there is `StoreMissing`; with `readonly` nothing is written,
     and only what looks may be called.
     """
-    try:
-        scheme = urlsplit(url).scheme
-    except ValueError:
-        # What the error says of it may quote a password.
-        raise BadUrl(f"{_safe(url)!r} is no address") from None
+    named = _SCHEME.match(url)
+    scheme = named[1].lower() if named is not None else ""
     if scheme == "memory":
         if url != "memory://":
             raise BadUrl(f"{url!r} names something", remedy="memory:// names nothing")
@@ -43,12 +41,9 @@ def open_store(
         from coherence.stores.postgres import PostgresStore
 
         return PostgresStore.open(url, retention, create=create, readonly=readonly)
+    # An address that is not understood may hold a password anywhere: no more of it is repeated than
+    # can be none.
     path = url.strip("/ ")
-    if ":" not in url and "\0" not in url and path and path not in _SCHEMES:
+    if path and path not in _SCHEMES and not set(":@\0") & set(url):
         raise BadUrl(f"{url!r} has no scheme", remedy=f"did you mean sqlite:///{quote(url)}?")
-    raise BadUrl(f"{_safe(url)!r} has no scheme that a store understands")
-
-
-def _safe(url: str) -> str:
-    """`url` without what may be a user and a password."""
-    return re.sub("//.*@", "//...@", url, flags=re.DOTALL)
+    raise BadUrl(f"no store has the scheme {scheme!r}" if scheme else "the address has no scheme")

@@ -1,0 +1,74 @@
+"""What an address of a PostgreSQL database says, told without the secrets that it may hold.
+
+libpq quotes what it does not understand, and what it does not understand may be a piece of a
+password: one with an unescaped ``@`` or ``/`` is read as a host, a port or a path.  So an address
+that could be read in two ways is refused here, and no text of libpq's about an address is repeated.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Any, Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from coherence.errors import BadUrl
+
+#: How long to wait for a connection where the address does not say.
+CONNECT_S: Final = 5.0
+#: What an address may say otherwise.  A link that is silently cut is noticed within half a minute.
+_DEFAULTS: Final = {
+    "connect_timeout": int(CONNECT_S),
+    "fallback_application_name": "artifact-coherence",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+_SECRETS: Final = (
+    "password",
+    "sslpassword",
+    "oauth_client_secret",
+    "scram_client_key",
+    "scram_server_key",
+)
+_REMEDY: Final = (
+    "postgresql://user:password@host:port/database; other characters of a user or a password than"
+    " letters, digits and -._~ are written as %XX, such as %40 for @"
+)
+#: The part of an address between the scheme and the first slash, and the path after it.
+_PARTS: Final = re.compile(r"postgres(?:ql)?://(?P<server>[^/?]*)(?P<path>/[^?]*)?", re.IGNORECASE)
+_PORTS: Final = re.compile(r"[0-9]*(,[0-9]*)*")
+
+
+def parse(url: str) -> dict[str, Any]:
+    """The parameters of a connection, as libpq names them.  Raises `BadUrl`."""
+    found: dict[str, Any] | None = None
+    if not _ambiguous(url):
+        with suppress(psycopg.Error, UnicodeError):
+            found = dict(conninfo_to_dict(url))
+    # Outside of the handler: the error that libpq has raised is not to be found in ours.
+    if found is None or not _PORTS.fullmatch(str(found.get("port") or "")):
+        raise BadUrl("the address of the PostgreSQL database cannot be read", remedy=_REMEDY)
+    return {**_DEFAULTS, **found, "client_encoding": "UTF8", "autocommit": True}
+
+
+def told(error: psycopg.Error, address: dict[str, Any]) -> str:
+    """What `error` says, without the secrets of the address that was tried."""
+    text = str(error).strip()
+    for key in _SECRETS:
+        secret = address.get(key)
+        if secret:
+            text = text.replace(str(secret), "***")
+    return text
+
+
+def _ambiguous(url: str) -> bool:
+    """Whether a password may have been taken for something else."""
+    parts = _PARTS.match(url)
+    if parts is None:
+        return False
+    server, path = parts["server"], parts["path"] or ""
+    return server.count("@") > 1 or "@" in path or not url.isprintable()
