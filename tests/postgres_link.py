@@ -1,4 +1,4 @@
-"""A link between clients and a PostgreSQL server that can be cut at any packet.
+"""A link between clients and a PostgreSQL server that can be cut at any packet, and counts trips.
 
 It listens on a Unix socket of its own.  What a client sends at once arrives here as one packet,
 unless it is long.
@@ -9,7 +9,9 @@ import socket
 import tempfile
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
+from itertools import count
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,17 +24,45 @@ class Lost(Enum):
     ANSWER = "answer"
 
 
+@dataclass
+class Trip:
+    """What a client sent on one connection between two answers of the server."""
+
+    connection: int
+    data: bytes = b""
+    answered: bool = False
+
+    @property
+    def statements(self) -> list[str]:
+        """The names of the prepared statements that it carries out, in order.
+
+        A statement whose name does not go with its execution is of psycopg's own.
+        """
+        names, at = [], 0
+        while at < len(self.data):
+            kind, length = self.data[at : at + 1], int.from_bytes(self.data[at + 1 : at + 5], "big")
+            body = self.data[at + 5 : at + 1 + length]
+            if kind == b"B":  # Bind: portal and statement, each ended by a NUL
+                names.append(body.split(b"\0")[1].decode())
+            elif kind == b"Q":
+                names.append("simple query")
+            at += 1 + length
+        return names
+
+
 class Link:
     """Carries what clients say to the server at `url`; `self.url` is the address of this end."""
 
     def __init__(self, url: str) -> None:
-        there = parse_qs(urlsplit(url).query)["host"][0]
         self._folder = Path(tempfile.mkdtemp(prefix="link-"))
-        self.url = url.replace(there, str(self._folder))
-        self._server = f"{there}/.s.PGSQL.5432"
+        self.url = url.replace(_folder(url), str(self._folder))
+        self.lead_to(url)
         self._lock = threading.Lock()
         #: Packets that clients have sent since `arm`.
         self.packets = 0
+        #: What was sent, by round trips; of every connection.
+        self.trips: list[Trip] = []
+        self._connections = count(1)
         self._cut_at: tuple[int | bytes, Lost, bool] | None = None
         self._up = True
         self._open: list[socket.socket] = []
@@ -41,6 +71,10 @@ class Link:
         self._ear.listen(50)
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
+
+    def lead_to(self, url: str) -> None:
+        """Lead new connections to that server."""
+        self._server = f"{_folder(url)}/.s.PGSQL.5432"
 
     def arm(self, packet: int | bytes, lost: Lost, *, stay_down: bool = False) -> None:
         """Cut the connection on which the n-th packet from now comes, or the next that holds this.
@@ -88,15 +122,20 @@ class Link:
                 client.close()
                 server.close()
                 continue
-            ways = ((client, server, True), (server, client, False))
+            # A connection begins as one whose last trip was answered.
+            last = [Trip(next(self._connections), answered=True)]
+            ways = ((client, server, last, True), (server, client, last, False))
             pair = [threading.Thread(target=self._carry, args=way) for way in ways]
             self._threads += pair
             for thread in pair:
                 thread.start()
 
-    def _carry(self, source: socket.socket, sink: socket.socket, counts: bool) -> None:
+    def _carry(
+        self, source: socket.socket, sink: socket.socket, last: list[Trip], counts: bool
+    ) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 20):
+                self._note(last, data if counts else None)
                 lost = self._lost(data) if counts else None
                 if lost is not None and not self._up:
                     self._hang_up(source, sink)
@@ -116,6 +155,16 @@ class Link:
             source.close()
             sink.close()
 
+    def _note(self, last: list[Trip], data: bytes | None) -> None:
+        with self._lock:
+            if data is None:
+                last[0].answered = True
+                return
+            if last[0].answered:
+                last[0] = Trip(last[0].connection)
+                self.trips.append(last[0])
+            last[0].data += data
+
     def _lost(self, data: bytes) -> Lost | None:
         with self._lock:
             self.packets += 1
@@ -128,3 +177,7 @@ class Link:
             if stay_down:
                 self._up = False
             return lost
+
+
+def _folder(url: str) -> str:
+    return parse_qs(urlsplit(url).query)["host"][0]

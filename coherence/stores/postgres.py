@@ -11,20 +11,18 @@ set to beyond ``on`` stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from threading import get_ident
-from typing import Any, Final, LiteralString, TypeVar
+from threading import Condition, Event, RLock, get_ident
+from time import monotonic
+from typing import Any, Final, TypeVar
 
 from coherence.contents import Content
-from coherence.errors import BadUrl, StoreCorrupt, StoreFault, StoreMissing
+from coherence.errors import StoreBusy, StoreCorrupt, StoreFault, StoreMissing
 from coherence.messages import Version
 
 try:
     import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-    from psycopg.pq import TransactionStatus
-    from psycopg_pool import ConnectionPool
 except ImportError as error:
     raise StoreMissing(
         f"the driver for PostgreSQL is not there: {error}",
@@ -35,22 +33,33 @@ from coherence.stores.chance import draw
 from coherence.stores.codec import is_storable, unpack_posts, unpack_row
 from coherence.stores.places import follow
 from coherence.stores.port import Change, Changes, Entry, Member, Moved, Place, Retention, Stored
+from coherence.stores.postgres_address import CONNECT_S, parse, told
 from coherence.stores.postgres_ear import Ear
-from coherence.stores.postgres_schema import prepare
-from coherence.stores.postgres_transaction import (
-    BEGIN,
+from coherence.stores.postgres_errors import fault, lost
+from coherence.stores.postgres_schema import note_timeline, prepare, settle
+from coherence.stores.postgres_sql import (
     BODY,
-    ENTRY,
-    LOG_LINES,
-    PRUNE,
-    PRUNE_EVERY,
+    CUT,
+    HEAD,
+    HISTORY,
+    LEAVE,
+    MARK,
+    MEMBERS,
+    NAMES,
     ROW,
+    SINCE,
+    TIDY,
+    TIDY_AGED,
+)
+from coherence.stores.postgres_transaction import (
+    LOG_LINES,
+    PRUNE_EVERY,
     PostgresTransaction,
     entry,
-    fault,
-    lost,
     restore,
 )
+from coherence.stores.postgres_wire import Call, Rows, Statement, Value, Wire
+from coherence.stores.releasing import free
 from messaging.process import Address
 
 T = TypeVar("T")
@@ -59,44 +68,16 @@ T = TypeVar("T")
 LINES: Final = 1_000
 #: Connections of one process, the one that listens not counted.
 CONNECTIONS: Final = 8
-#: How long to wait for a connection.
-CONNECT_S: Final = 5.0
+#: How long a connection beyond the first may lie idle before it is closed, in seconds.
+IDLE_S: Final = 60.0
+#: How long until a connection that failed is tried again, in seconds: at first, and at most.
+AGAIN_S: Final = 0.05
+AGAIN_S_MAX: Final = 0.5
 #: How long to wait for another's lock, and how long a process that has stopped may hold one.
 LOCK_S: Final = 15.0
 STOPPED_S: Final = 5.0
-#: What an address may say otherwise.  A link that is silently cut is noticed within half a minute.
-_DEFAULTS: Final = {
-    "connect_timeout": int(CONNECT_S),
-    "fallback_application_name": "artifact-coherence",
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
-_SETTINGS: LiteralString = """
-    SELECT set_config('lock_timeout', %(lock)s, false),
-           set_config('idle_in_transaction_session_timeout', %(stopped)s, false),
-           set_config('default_transaction_read_only', %(readonly)s, false),
-           set_config('synchronous_commit', coalesce(
-               nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)
-"""
-_LEAVE: LiteralString = """
-    DELETE FROM coherence_member WHERE agent = %s AND session = %s RETURNING 1
-"""
-_SINCE: LiteralString = """
-    SELECT generation, seq, number, origin, artifact, version, author, at, posts
-    FROM coherence_meta LEFT JOIN coherence_log ON seq >= %s ORDER BY seq LIMIT %s
-"""
-_HEAD: LiteralString = """
-    SELECT coalesce(seq, 0), coalesce(number, 0), generation
-    FROM coherence_meta LEFT JOIN coherence_log ON seq = head
-"""
-_CUT: LiteralString = "DELETE FROM coherence_log WHERE seq <= %s RETURNING 1"
-_NAMES: LiteralString = """
-    SELECT name FROM coherence_artifact
-    WHERE name >= %s AND starts_with(name, %s) AND (alive OR (%s AND version > 0)) ORDER BY name
-"""
-_TIDY: LiteralString = f"WITH gone AS ({PRUNE} RETURNING 1) SELECT count(*) FROM gone"
+#: The largest number that a column holds.
+_SEQ_MAX: Final = (1 << 63) - 1
 
 
 class PostgresStore:
@@ -118,39 +99,40 @@ class PostgresStore:
         create: bool = True,
         readonly: bool = False,
     ) -> None:
-        try:
-            given = conninfo_to_dict(url)
-        except psycopg.Error as error:
-            # The address is not repeated: it may hold a password.
-            raise BadUrl(f"no address of a PostgreSQL database: {error}") from None
-        self._address = {**_DEFAULTS, **given, "client_encoding": "UTF8", "autocommit": True}
+        self._address = parse(url)
         self._readonly = readonly
-        rule = retention or Retention()
-        self.rule = {"versions": rule.versions, "age_s": rule.age_s}
-        self._closed = False
-        # Once without the pool, which would keep the reason of a failure to itself.
+        self.retention = retention or Retention()
+        self._closing = Event()
+        #: Every connection, and the thread that has it; 0 for one that lies idle.
+        self._wires: dict[Wire, int] = {}
+        self._handing = RLock()
+        self._freed = Condition(self._handing)
+        #: Threads that wait for a connection.
+        self._waiting = 0
+        self.origin = 0 if readonly else draw()
+        first = Wire()
         try:
-            conn = self._connect()
+            self._settle(first.open(self._address))
         except psycopg.Error as error:
+            first.close()
             raise StoreMissing(
-                f"PostgreSQL: {error}", remedy="check the address, and that the server runs"
-            ) from error
+                f"PostgreSQL: {told(error, self._address)}",
+                remedy="check the address, and that the server runs",
+            ) from None
         try:
-            with conn:
-                prepare(conn, create=create and not readonly)
-                [(identity,)] = conn.execute("SELECT identity FROM coherence_meta").fetchall()
-                self.identity = str(identity)
-                self.origin = 0 if readonly else draw()
-                self.last = Place(0)
+            assert first.conn is not None
+            prepare(first.conn, create=create, readonly=readonly)
+            [(identity,)] = first.conn.execute("SELECT identity FROM coherence_meta").fetchall()
+            if not readonly:
+                note_timeline(first.conn)
         except psycopg.Error as error:
             raise fault(error) from error
+        finally:
+            first.close()
+        self.identity = str(identity)
         self.channel = f"coherence_{self.identity}"
-        self._ear = Ear(self._connect, self.channel)
-        self._pool = self._open_pool()
-        #: Thread -> the connections that it has taken, each with the pool that it is of.
-        self._taken: dict[int, list[tuple[ConnectionPool, psycopg.Connection[Any]]]] = {}
-        #: The threads that are in a call of the pool's: cut off there, a connection is lost to it.
-        self._pooling: set[int] = set()
+        self._ear = Ear(self._open, self.channel, self.origin)
+        self.last = Place(0)
 
     @classmethod
     def open(
@@ -166,163 +148,176 @@ class PostgresStore:
 
     # Connections.
 
-    def _connect(self) -> psycopg.Connection[Any]:
-        conn = psycopg.connect(**self._address)  # type: ignore[arg-type]
+    def _open(self, wire: Wire | None = None) -> Wire:
+        """Connect anew.  Raises `psycopg.Error`."""
+        wire = wire or Wire()
         try:
-            self._configure(conn)
+            conn = wire.open(self._address)
+            self._settle(conn)
+            if not self._readonly:
+                note_timeline(conn)
         except BaseException:
-            conn.close()
+            wire.close()
             raise
-        return conn
+        return wire
 
-    def _open_pool(self) -> ConnectionPool:
-        return ConnectionPool(
-            kwargs=self._address,
-            configure=self._configure,
-            min_size=1,
-            max_size=CONNECTIONS,
-            timeout=CONNECT_S,
-            # After that the next caller makes it try again, at once.
-            reconnect_timeout=CONNECT_S,
-            num_workers=1,
-            open=True,
-        )
-
-    def _configure(self, conn: psycopg.Connection[Any]) -> None:
-        settings = {
-            "lock": f"{LOCK_S * 1000:.0f}ms",
-            "stopped": f"{STOPPED_S * 1000:.0f}ms",
-            "readonly": "on" if self._readonly else "off",
-        }
-        conn.execute(_SETTINGS, settings)
+    def _settle(self, conn: psycopg.Connection[Any]) -> None:
+        settle(conn, lock_s=LOCK_S, stopped_s=STOPPED_S, readonly=self._readonly)
 
     def require(self) -> None:
         """Raise where the store is closed."""
-        if self._closed:
+        if self._closing.is_set():
             raise StoreFault("the store is closed")
 
-    def _take(self) -> psycopg.Connection[Any]:
-        self.require()
-        me, pool = get_ident(), self._pool
-        try:
-            self._pooling.add(me)
-            conn = pool.getconn()
-            self._taken.setdefault(me, []).append((pool, conn))
-            self._pooling.discard(me)
-            return conn
-        except psycopg.Error as error:
-            self._pooling.discard(me)
-            self.require()
-            raise StoreFault(
-                f"no connection within {CONNECT_S:.0f} s",
-                remedy="check that the server runs and takes connections, and try again",
-            ) from error
+    def _take(self) -> Wire:
+        """A connection for this thread alone, until it is given back."""
+        me, until = get_ident(), monotonic() + CONNECT_S
+        with self._handing:
+            while True:
+                self.require()
+                for wire, holder in self._wires.items():
+                    if not holder:
+                        self._wires[wire] = me
+                        return wire
+                if len(self._wires) < CONNECTIONS:
+                    wire = Wire()
+                    self._wires[wire] = me
+                    break
+                self._waiting += 1
+                freed = self._freed.wait(until - monotonic())
+                self._waiting -= 1
+                if not freed:
+                    raise StoreBusy(
+                        f"all {CONNECTIONS} connections of this process are in use",
+                        remedy="try again, or spread the agents over more processes",
+                    )
+        again_s = AGAIN_S
+        while True:
+            try:
+                return self._open(wire)
+            except psycopg.Error as error:
+                if self._closing.wait(again_s) or monotonic() > until:
+                    self.give(wire)
+                    self.require()
+                    raise StoreFault(
+                        f"no connection within {CONNECT_S:.0f} s: {told(error, self._address)}",
+                        remedy="check that the server runs and takes connections, and try again",
+                    ) from None
+                again_s = min(2 * again_s, AGAIN_S_MAX)
 
-    def give(self, conn: psycopg.Connection[Any]) -> None:
+    def give(self, wire: Wire) -> None:
         """Take a connection back; one that is in the middle of something is cut."""
-        if conn.info.transaction_status != TransactionStatus.IDLE:
-            conn.close()
-        me = get_ident()
-        mine = self._taken.get(me, [])
-        for taken in mine:
-            if taken[1] is conn:
-                self._pooling.add(me)
-                mine.remove(taken)
-                with suppress(psycopg.Error):
-                    taken[0].putconn(conn)
-                self._pooling.discard(me)
-                break
-        if not mine:
-            self._taken.pop(me, None)
+        if not wire.idle:
+            wire.close()
+        now = wire.used = monotonic()
+        surplus: list[Wire] = []
+        with self._handing:
+            if wire.closed or self._closing.is_set():
+                surplus.append(wire)
+            else:
+                self._wires[wire] = 0
+            if len(self._wires) > 1:
+                surplus += self._stale(now)
+            for other in surplus:
+                self._wires.pop(other, None)
+            if self._waiting:
+                self._freed.notify()
+        for other in surplus:
+            other.close()
+
+    def _stale(self, now: float) -> list[Wire]:
+        """The connections that nobody has needed for long, except the first."""
+        others = list(self._wires.items())[1:]
+        return [wire for wire, holder in others if not holder and now - wire.used > IDLE_S]
 
     def release(self) -> None:
+        free(self._handing)
+        self._ear.release()
         me = get_ident()
-        for pool, conn in self._taken.pop(me, []):
-            conn.close()  # the server rolls back what was open
-            with suppress(psycopg.Error):
-                pool.putconn(conn)
-        if me in self._pooling:
-            # The pool may have handed out a connection that nobody has: it would stay one short.
-            old, self._pool = self._pool, self._open_pool()
-            self._pooling.discard(me)
-            old.close(timeout=0)
+        for wire, holder in list(self._wires.items()):
+            if holder == me:
+                wire.close()
+                self.give(wire)
 
-    def begin(self, sql: LiteralString, values: Any) -> tuple[psycopg.Connection[Any], list[Any]]:
-        """A connection on which a transaction has begun, and what its first query found."""
+    def begin(self, *calls: Call) -> tuple[Wire, list[Rows]]:
+        """A connection, and what `calls` found on it, the first of which begins a transaction."""
+        return self._live(lambda wire: wire.trip(*calls))
 
-        def first(conn: psycopg.Connection[Any]) -> list[Any]:
-            # Not as a pipeline: psycopg ends one with a Flush, and a server that has had that does
-            # not count the time for which a transaction lies idle.
-            conn.execute(BEGIN)
-            return conn.execute(sql, values).fetchall()
-
-        return self._live(first)
-
-    def _live(
-        self, work: Callable[[psycopg.Connection[Any]], T]
-    ) -> tuple[psycopg.Connection[Any], T]:
+    def _live(self, work: Callable[[Wire], T]) -> tuple[Wire, T]:
         """A connection that lives, and what `work` did on it: something that may be done twice.
 
-        One that was cut while it lay idle shows only in use, and the pool may be full of them.
+        One that was cut while it lay idle shows only in use, and all of them may be.
         """
         for spare in reversed(range(CONNECTIONS + 1)):
-            conn = self._take()
+            wire = self._take()
             try:
-                return conn, work(conn)
+                return wire, work(wire)
             except BaseException as error:
-                cut = isinstance(error, psycopg.Error) and (conn.closed or lost(error))
+                cut = isinstance(error, psycopg.Error) and (wire.closed or lost(error))
                 if cut:
-                    conn.close()
-                self.give(conn)
+                    wire.close()
+                self.give(wire)
                 if not isinstance(error, psycopg.Error):
                     raise
                 if not (cut and spare):
                     raise fault(error) from error
         raise AssertionError("unreachable")
 
-    def _ask(self, sql: LiteralString, *values: object) -> list[Any]:
-        conn, rows = self._live(lambda conn: conn.execute(sql, values).fetchall())
-        self.give(conn)
-        return rows
+    def _ask(self, statement: Statement, *values: Value) -> Rows:
+        wire, found = self._live(lambda wire: wire.trip((statement, values)))
+        self.give(wire)
+        return found[0]
 
     # Transactions.
 
     def transaction(self, *, publishes: bool) -> PostgresTransaction:
-        return PostgresTransaction(self)
+        return PostgresTransaction(self, publishes)
 
-    def appended(self, seqs: Iterable[int]) -> None:
-        """Lines were added to the log under these numbers."""
-        for seq in seqs:
-            self._ear.hear(seq)
-            if seq % PRUNE_EVERY == 0:
+    def appended(self, lines: Sequence[Place]) -> None:
+        """These lines were added to the log."""
+        self.last = max(self.last, *lines)
+        for line in lines:
+            if line.seq % PRUNE_EVERY == 0:
                 with suppress(StoreFault):  # the next one will do it
-                    self._ask(_CUT, seq - LOG_LINES)
+                    self._ask(CUT, line.seq - LOG_LINES)
+        self._ear.tell(len(lines))
 
     # The change log.
 
     def mark(self) -> str:
-        return str(self._ask("SELECT pg_current_snapshot()::text")[0][0])
+        return str(self._ask(MARK)[0][0])
 
     def since(self, place: Place) -> Changes:
-        rows = self._stamped(_SINCE, place.seq, LINES + 1)
+        heard = self._ear.heard
+        rows = self._stamped(SINCE, min(place.seq, _SEQ_MAX), LINES + 1)
         lines = [
             Change(seq, number, origin, artifact, version, author, at, unpack_posts(posts))
             for _, seq, number, origin, artifact, version, author, at, posts in rows
             if seq is not None
         ]
-        return follow(place, rows[0][0], lines, self.head)
+        changes = follow(place, rows[0][0], lines, self.head)
+        if changes.foreign:
+            self.last = Place(0)  # its number may soon be that of another line
+        if len(lines) > LINES:
+            return changes
+        self._ear.learn(heard, changes.place.seq)
+        return changes._replace(more=False)
 
     def head(self) -> Place:
-        return Place(*self._stamped(_HEAD)[0])
+        heard = self._ear.heard
+        place = Place(*self._stamped(HEAD)[0])
+        self._ear.learn(heard, place.seq)
+        return place
 
-    def _stamped(self, sql: LiteralString, *values: object) -> list[Any]:
+    def _stamped(self, statement: Statement, *values: Value) -> Rows:
         """Rows that are joined to the one row of `coherence_meta`."""
-        rows = self._ask(sql, *values)
+        rows = self._ask(statement, *values)
         if not rows:
             raise StoreCorrupt("the workspace's tables have lost their stamp")
         return rows
 
     def wait(self, seq: int, timeout_s: float) -> None:
+        # Lines of this process's own end no wait, unless there are many.
         self.require()
         self._ear.wait(seq, timeout_s)
 
@@ -336,37 +331,29 @@ class PostgresStore:
             return tx.join(agent)
 
     def leave(self, agent: Address, session: int) -> None:
-        self._ask(_LEAVE, agent, session)
+        self._ask(LEAVE, agent, session)
 
     def members(self) -> list[Member]:
-        rows = self._ask(
-            "SELECT agent, session, since, origin FROM coherence_member ORDER BY agent"
-        )
-        return [Member(*row) for row in rows]
+        return [Member(*row) for row in self._ask(MEMBERS)]
 
     # Those who only look.
 
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
         if not is_storable(prefix):
             return []
-        return [name for (name,) in self._ask(_NAMES, prefix, prefix, deleted)]
+        return [name for (name,) in self._ask(NAMES, prefix, deleted)]
 
     def row(self, artifact: str) -> Stored | None:
         rows = self._ask(ROW, artifact)
         return Stored(unpack_row(rows[0][1]), rows[0][0]) if rows else None
 
     def history(self, artifact: str) -> list[Entry]:
-        return [
-            entry(row) for row in self._ask(f"{ENTRY} WHERE artifact = %s ORDER BY 1", artifact)
-        ]
+        return [entry(row) for row in self._ask(HISTORY, artifact)]
 
     def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
-        if not 0 < version < 1 << 63:
+        if not 0 < version <= _SEQ_MAX:
             return None
-        wanted = {"artifact": artifact, "version": version}
-        conn, rows = self._live(lambda conn: conn.execute(BODY, wanted).fetchall())
-        self.give(conn)
-        return restore(rows, artifact, version)
+        return restore(self._ask(BODY, artifact, version), artifact, version)
 
     # Upkeep.
 
@@ -375,13 +362,19 @@ class PostgresStore:
             return tx.pin(artifact, version, pinned)
 
     def tidy(self) -> int:
-        while True:
+        rule, calls = self.retention, list[Call]()
+        if rule.versions is not None:
+            calls.append((TIDY, (rule.versions,)))
+        if rule.age_s is not None:
+            calls.append((TIDY_AGED, (float(rule.age_s),)))
+        while calls:
             try:
-                conn, rows = self._live(lambda conn: conn.execute(_TIDY, self.rule).fetchall())
+                wire, found = self._live(lambda wire: wire.trip(*calls))
             except Moved:
                 continue  # it met a writer of several artifacts crosswise, and let go of nothing
-            self.give(conn)
-            return int(rows[0][0])
+            self.give(wire)
+            return sum(len(rows) for rows in found)
+        return 0
 
     def check(self) -> Iterable[str]:
         from coherence.stores.audit import audit
@@ -389,7 +382,14 @@ class PostgresStore:
         return audit(self)
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._ear.close()
-            self._pool.close()
+        if self._closing.is_set():
+            return
+        self._ear.close()
+        self._closing.set()
+        with self._handing:
+            idle = [wire for wire, holder in self._wires.items() if not holder]
+            for wire in idle:
+                del self._wires[wire]
+            self._freed.notify_all()
+        for wire in idle:
+            wire.close()

@@ -1,7 +1,12 @@
-"""Hears that the change log has grown: one connection that listens, one thread that waits on it.
+"""Hears that the change log has grown, and tells others so: one connection, and one thread on it.
 
-A notification carries nothing and proves nothing: it makes the ear ask the log how long it is.  So
-one that is lost costs time, and one from a stranger costs a question.
+A notification carries nothing and proves nothing.  The ear counts them and asks nothing: it wakes
+whoever waits, who reads the log.  So one that is lost costs time, and one from a stranger costs a
+question.
+
+The notification that a transaction causes is sent after its commit, by the ear, in a transaction
+that is not synced: the server lets only one transaction notify at a time, and would make all of
+them wait for each other's disk.  Those that come close together are sent as one.
 """
 
 from __future__ import annotations
@@ -11,46 +16,84 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any, Final, LiteralString
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 
+from coherence.errors import StoreFault
+from coherence.stores.postgres_wire import Statement, Wire
+from coherence.stores.releasing import free
+
 log = logging.getLogger("coherence.stores")
 
-HEAD: LiteralString = "SELECT head FROM coherence_meta"
-#: How long until a lost connection is made anew, in seconds: at first, and at most.
+RING: Final = Statement("RING", "SELECT pg_notify($1, $2)")
+#: The least time from one notification that is sent to the next, in seconds.
+PACE_S: Final = 0.005
+#: How long until a lost connection is made again, in seconds: at first, and at most.
 AGAIN_S: Final = 0.05
 AGAIN_S_MAX: Final = 2.0
+#: How often a server that takes no listeners, a hot standby, is looked at instead, in seconds.
+LOOK_S: Final = 1.0
+#: After how many lines of this process the log is read, although nobody else has written.
+OWN_LINES: Final = 512
 
 
 class Ear:
-    """Knows how long the log is, as far as has been heard.  Listens once somebody waits."""
+    """Knows whether the log may have grown.  Listens once somebody waits, or is to be told.
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], channel: str) -> None:
+    `origin` tells the notifications that this process has sent from those of others.
+    """
+
+    def __init__(self, connect: Callable[[], Wire], channel: str, origin: int) -> None:
         self._connect = connect
         self._channel = channel
+        self._ring = (RING, (channel, str(origin)))
+        self._origin = str(origin)
         self._changed = threading.Condition()
+        #: How often there was reason to read the log, and how much of that a reading has answered.
+        self.heard = 0
+        self._answered = 0
+        #: How long the log was at the last reading.
         self._head = 0
+        self._own = 0
         self._wakes = 0
+        self._due = False
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
         #: A byte into one end ends the thread's wait at the other.
         self._ends: tuple[socket.socket, socket.socket] | None = None
 
     def wait(self, seq: int, timeout_s: float) -> None:
-        """Block until the log is known to be longer than `seq`, woken, or the time is over."""
+        """Block until another may have made the log longer than `seq`, or this wait is ended."""
         with self._changed:
-            if self._thread is None and not self._closed.is_set():
-                self._ends = socket.socketpair()
-                self._thread = threading.Thread(
-                    target=self._run, args=self._ends[1:], name="coherence-notify", daemon=True
-                )
-                self._thread.start()
+            self._start()
             wakes = self._wakes
             self._changed.wait_for(
-                lambda: self._head > seq or self._wakes != wakes or self._closed.is_set(), timeout_s
+                lambda: (
+                    self._head > seq
+                    or self.heard != self._answered
+                    or self._wakes != wakes
+                    or self._closed.is_set()
+                ),
+                timeout_s,
             )
+
+    def hear(self) -> None:
+        """There is reason to read the log."""
+        with self._changed:
+            self._own = 0
+            self.heard += 1
+            self._changed.notify_all()
+
+    def learn(self, heard: int, head: int) -> None:
+        """A reading that began when `heard` was so high has found the log's end there."""
+        with self._changed:
+            if heard >= self._answered:
+                self._answered, self._head = heard, head
+                self._own = 0
 
     def wake(self) -> None:
         """End every wait."""
@@ -58,53 +101,124 @@ class Ear:
             self._wakes += 1
             self._changed.notify_all()
 
-    def hear(self, head: int) -> None:
-        """The log is this long."""
-        with self._changed:
-            if head > self._head:
-                self._head = head
-                self._changed.notify_all()
+    def tell(self, lines: int) -> None:
+        """This process has added so many lines to the log: others are told, soon."""
+        self._own += lines
+        if self._own >= OWN_LINES:
+            self.hear()
+        if not self._due:
+            self._due = True
+            if self._thread is None:
+                self._start()
+            self._nudge()
+
+    def release(self) -> None:
+        """Give back what a call of this thread's has left behind."""
+        free(self._changed)
+        if self._due:
+            self._start()
+            self._nudge()
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Listen no longer.  What others are to be told is told first, if the server is there."""
         self._closed.set()
         self.wake()
         if self._thread is not None and self._ends is not None:
-            self._ends[0].send(b"x")
+            self._nudge()
             self._thread.join()
             for end in self._ends:
                 end.close()
 
+    def _start(self) -> None:
+        with self._changed:
+            if self._closed.is_set():
+                return
+            if self._ends is None:
+                ends = socket.socketpair()
+                for end in ends:
+                    end.setblocking(False)
+                self._ends = ends
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, args=self._ends[1:], name="coherence-notify", daemon=True
+                )
+            if self._thread.ident is None:
+                with suppress(RuntimeError):
+                    self._thread.start()
+
+    def _nudge(self) -> None:
+        if self._ends is not None:
+            with suppress(OSError):  # full, and so it is on its way
+                self._ends[0].send(b"x")
+
     def _run(self, far: socket.socket) -> None:
         again_s = AGAIN_S
-        while not self._closed.is_set():
+        while not self._closed.is_set() or self._due:
             try:
-                with self._connect() as conn:
-                    conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+                wire = self._connect()
+                try:
+                    listens = self._listen(wire)
                     again_s = AGAIN_S
-                    self._listen(conn, far)
-            except psycopg.Error as error:
+                    # What was notified before is not repeated.
+                    self.hear()
+                    self._attend(wire, far, listens)
+                finally:
+                    wire.close()
+            except (psycopg.Error, StoreFault) as error:
                 # Once for an outage: nothing is lost by it but time.
                 level = logging.WARNING if again_s == AGAIN_S else logging.DEBUG
                 log.log(level, "no notifications for now: %s", error)
-                # Whoever waits shall look for himself, and learn what has become of the server.
+                # Whoever waits shall look, and learn what has become of the server.
                 self.wake()
-                self._closed.wait(again_s)
+                if self._closed.wait(again_s):
+                    return
                 again_s = min(2 * again_s, AGAIN_S_MAX)
 
-    def _listen(self, conn: psycopg.Connection[Any], far: socket.socket) -> None:
-        # By a handler: what comes while something else is asked is kept for no generator by some
-        # releases of psycopg.
-        heard: list[psycopg.Notify] = []
-        conn.add_notify_handler(heard.append)
+    def _listen(self, wire: Wire) -> bool:
+        """Whether the server will notify; a standby does not."""
+        assert wire.conn is not None
+        wire.conn.execute("SET synchronous_commit = off")
+        try:
+            wire.conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+        except psycopg.errors.ReadOnlySqlTransaction:
+            return False
+        return True
+
+    def _attend(self, wire: Wire, far: socket.socket, listens: bool) -> None:
+        """Hear and tell until closed.  Raises `psycopg.Error` where the connection is lost."""
+        assert wire.conn is not None
+        pgconn = wire.conn.pgconn
+        told_at = -PACE_S
         with selectors.DefaultSelector() as ready:
-            ready.register(conn.fileno(), selectors.EVENT_READ)
+            ready.register(pgconn.socket, selectors.EVENT_READ)
             ready.register(far, selectors.EVENT_READ)
-            while not self._closed.is_set():
-                heard.clear()
-                head = conn.execute(HEAD).fetchone()
-                if head is not None:
-                    self.hear(head[0])
-                # Some came while the answer did, and are not at the socket any more.
-                if not heard:
-                    ready.select()
+            while True:
+                now = monotonic()
+                closed = self._closed.is_set()
+                if self._due and (closed or now >= told_at + PACE_S):
+                    self._due = False
+                    try:
+                        wire.trip(self._ring)
+                    except BaseException:
+                        self._due = True
+                        raise
+                    told_at = now
+                if closed:
+                    return
+                self._take_in(pgconn)
+                left_s = max(0.0, told_at + PACE_S - now) if self._due else None
+                limit_s = LOOK_S if not listens else None
+                for key, _ in ready.select(left_s if left_s is not None else limit_s):
+                    if key.fileobj is far:
+                        far.recv(4096)
+                    else:
+                        pgconn.consume_input()
+                if not listens:
+                    self.hear()
+
+    def _take_in(self, pgconn: Any) -> None:
+        strange = False
+        while (notification := pgconn.notifies()) is not None:
+            strange = strange or notification.extra != self._origin.encode()
+        if strange:
+            self.hear()

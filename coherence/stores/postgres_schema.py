@@ -6,11 +6,13 @@ workspaces as it has schemas: ``postgresql://host/team?options=-csearch_path%3Dp
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, LiteralString
 
 import psycopg
 
-from coherence.errors import StoreCorrupt, StoreMissing, StoreNewer
+from coherence.errors import StoreCorrupt, StoreMissing, StoreNewer, StoreOlder
+from coherence.stores.chance import draw
 
 CREATE: LiteralString = """
 -- One row.  Whoever holds it orders the change log: it is taken last, and for the shortest time.
@@ -68,6 +70,7 @@ ALTER TABLE coherence_log ADD COLUMN number bigint NOT NULL DEFAULT 0;
 UPDATE coherence_log SET number = {_DRAWN} + (random() * 2147483647)::bigint;
 ALTER TABLE coherence_member ADD COLUMN origin bigint NOT NULL DEFAULT 0;
 ALTER TABLE coherence_meta ADD COLUMN generation bigint NOT NULL DEFAULT 0;
+ALTER TABLE coherence_meta ADD COLUMN timeline text NOT NULL DEFAULT '';
 UPDATE coherence_meta SET generation = {_DRAWN} + (random() * 2147483647)::bigint;
 """
 
@@ -75,15 +78,35 @@ UPDATE coherence_meta SET generation = {_DRAWN} + (random() * 2147483647)::bigin
 MIGRATIONS: tuple[LiteralString, ...] = (CREATE, HISTORIES)
 SCHEMA = len(MIGRATIONS)
 
+_SETTINGS: LiteralString = """
+    SELECT set_config('lock_timeout', %(lock)s, false),
+           set_config('idle_in_transaction_session_timeout', %(stopped)s, false),
+           set_config('default_transaction_read_only', %(readonly)s, false),
+           set_config('synchronous_commit', coalesce(
+               nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)
+"""
+# A server that was promoted, or recovered to a point in time, counts on in a timeline of its own.
+# One in recovery is in none yet.
+_TIMELINE: LiteralString = """
+    SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), timeline FROM coherence_meta
+    WHERE NOT pg_is_in_recovery()
+"""
+_NEXT_TIMELINE: LiteralString = """
+    UPDATE coherence_meta
+    SET generation = CASE timeline WHEN '' THEN generation ELSE %(generation)s END,
+        timeline = %(timeline)s
+    WHERE timeline <> %(timeline)s
+"""
+
 #: Held while tables are made, so that two processes that start together do not both make them.
 _LOCK = 0x41434F48
 
 
-def prepare(conn: psycopg.Connection[Any], *, create: bool) -> None:
+def prepare(conn: psycopg.Connection[Any], *, create: bool, readonly: bool) -> None:
     """Make the tables of this release, or bring older ones up to it, in one transaction.
 
-    Raises `StoreNewer`, `StoreMissing` where there are none and none are to be made, and
-    `StoreCorrupt` for tables that are not ours.
+    Raises `StoreNewer`, `StoreMissing` where there are none and none are to be made, `StoreOlder`
+    where older ones are not to be changed, and `StoreCorrupt` for tables that are not ours.
     """
     encoding = conn.info.parameter_status("server_encoding")
     if encoding != "UTF8":
@@ -94,16 +117,40 @@ def prepare(conn: psycopg.Connection[Any], *, create: bool) -> None:
     found = _version(conn)
     if found == SCHEMA:
         return
-    if not create:
-        raise StoreMissing(
-            "the database holds no workspace of this release", remedy="check the address"
-        )
+    if not found and (readonly or not create):
+        raise StoreMissing("the database holds no workspace", remedy="check the address")
+    if readonly:
+        raise StoreOlder(f"the database has schema {found}, this release reads {SCHEMA}")
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         # Somebody else may have done it while we waited.
         for step in range(_version(conn), SCHEMA):
             conn.execute(MIGRATIONS[step])
         conn.execute("UPDATE coherence_meta SET schema_version = %s", (SCHEMA,))
+
+
+def settle(
+    conn: psycopg.Connection[Any], *, lock_s: float, stopped_s: float, readonly: bool
+) -> None:
+    """Set how long a connection may wait for a lock, and hold one while its process has stopped."""
+    settings = {
+        "lock": f"{lock_s * 1000:.0f}ms",
+        "stopped": f"{stopped_s * 1000:.0f}ms",
+        "readonly": "on" if readonly else "off",
+    }
+    conn.execute(_SETTINGS, settings)
+
+
+def note_timeline(conn: psycopg.Connection[Any]) -> None:
+    """Draw a new generation where the server is in another timeline than the tables say.
+
+    What was committed last in the other timeline may be lost in this one.  A server that does not
+    tell its timeline, and a role that may not ask or note it, leave everything as it is.
+    """
+    with suppress(psycopg.Error):
+        found = conn.execute(_TIMELINE).fetchone()
+        if found is not None and found[0] != found[1]:
+            conn.execute(_NEXT_TIMELINE, {"timeline": found[0], "generation": draw()})
 
 
 def _version(conn: psycopg.Connection[Any]) -> int:

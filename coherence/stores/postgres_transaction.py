@@ -1,7 +1,8 @@
-"""One transaction on PostgreSQL, and the SQL that it and the readers share.
+"""One transaction on PostgreSQL.
 
-A row is locked when it is loaded, and what is saved waits until the end: an undisturbed transaction
-is three round trips, to begin, to load, and to write and commit.
+A row is locked when it is loaded, and what is saved waits until the end.  A transaction on one
+artifact is two round trips: one begins it and loads, one writes and commits.  A third is needed
+where an artifact is made, and for a content that was too long to come along with its row.
 """
 
 from __future__ import annotations
@@ -10,19 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psycopg
-from psycopg import errors
-from psycopg.pq import TransactionStatus
 
 from coherence.contents import Content, Handle, Kind
-from coherence.errors import (
-    OutcomeUnknown,
-    StoreBusy,
-    StoreCorrupt,
-    StoreFault,
-    StoreFull,
-    StoreMissing,
-    StoreReadOnly,
-)
+from coherence.errors import OutcomeUnknown, StoreCorrupt
 from coherence.messages import Version
 from coherence.stores.chance import draw, next_session
 from coherence.stores.codec import (
@@ -35,6 +26,28 @@ from coherence.stores.codec import (
     unsplice,
 )
 from coherence.stores.port import Entry, Moved, Place, Post, Row, Stored
+from coherence.stores.postgres_errors import fault, lost
+from coherence.stores.postgres_sql import (
+    ALONG,
+    APPEND,
+    BEGIN,
+    BODY,
+    COMMIT,
+    COUNT,
+    INSERT,
+    JOIN,
+    LOCK,
+    NOW,
+    PIN,
+    PRUNE,
+    PRUNE_AGED,
+    PUBLISH,
+    ROLLBACK,
+    SESSIONS,
+    SPLICE,
+    UPDATE,
+)
+from coherence.stores.postgres_wire import Call, Rows, Statement, Value, Wire
 from messaging.process import Address
 
 if TYPE_CHECKING:
@@ -45,121 +58,45 @@ LOG_LINES: Final = 10_000
 PRUNE_EVERY: Final = 256
 #: Older contents shorter than this are kept as they are.
 SPLICED_BYTES_MIN: Final = 512
-
-BEGIN: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED"
-NOW: LiteralString = "extract(epoch FROM clock_timestamp())::float8"
-ROW: LiteralString = "SELECT revision, home FROM coherence_artifact WHERE name = %s"
-# The clock is read again once the lock is there: the wait for it may have been long.
-LOCK: LiteralString = f"""
-    WITH locked AS ({ROW} FOR UPDATE)
-    SELECT locked.*, {NOW} FROM (SELECT) AS always LEFT JOIN locked ON true
-"""
-INSERT: LiteralString = """
-    WITH counted AS (UPDATE coherence_meta SET artifacts = artifacts + 1)
-    INSERT INTO coherence_artifact (revision, version, alive, home, name)
-    VALUES (%s, %s, %s, %s, %s)
-"""
-UPDATE: LiteralString = """
-    UPDATE coherence_artifact SET revision = %s, version = %s, alive = %s, home = %s
-    WHERE name = %s
-"""
-PUBLISH: LiteralString = """
-    INSERT INTO coherence_history VALUES (%s, %s, %s, %s, %s, %s, %s, %s, true, %s)
-"""
-SPLICE: LiteralString = """
-    UPDATE coherence_history SET whole = false, body = %s
-    WHERE artifact = %s AND version = %s AND whole AND NOT pinned
-"""
-PIN: LiteralString = """
-    UPDATE coherence_history SET pinned = %s, whole = true, body = %s
-    WHERE artifact = %s AND version = %s
-"""
-#: What the retention rule does not keep.  A limit that is null excludes nothing.
-PRUNE: LiteralString = f"""
-    DELETE FROM coherence_history AS h USING coherence_artifact AS a
-    WHERE h.artifact = a.name AND NOT h.pinned AND h.version < a.version
-    AND (h.version <= a.version - %(versions)s::bigint
-         OR h.version <= (SELECT max(old.version) FROM coherence_history AS old
-                          WHERE old.artifact = a.name AND old.version < a.version
-                          AND old.at < {NOW} - %(age_s)s::float8))
-"""
-APPEND: LiteralString = """
-    WITH next AS (UPDATE coherence_meta SET head = head + 1 RETURNING head)
-    INSERT INTO coherence_log (seq, number, origin, artifact, version, author, at, posts)
-    SELECT head, %s, %s, %s, %s, %s, %s, %s FROM next RETURNING seq
-"""
-SESSIONS: LiteralString = "SELECT sessions FROM coherence_meta FOR UPDATE"
-JOIN: LiteralString = f"""
-    WITH next AS (UPDATE coherence_meta SET sessions = %s RETURNING sessions)
-    INSERT INTO coherence_member (agent, session, since, origin)
-    SELECT %s, sessions, {NOW}, %s FROM next
-    ON CONFLICT (agent) DO UPDATE
-    SET session = excluded.session, since = excluded.since, origin = excluded.origin
-    RETURNING session
-"""
-ENTRY: LiteralString = """
-    SELECT version, kind, size_bytes, digest, author, at, pinned FROM coherence_history
-"""
-#: A version and those after it, up to the first that is whole.
-BODY: LiteralString = """
-    SELECT version, kind, size_bytes, digest, author, at, pinned, whole, body
-    FROM coherence_history WHERE artifact = %(artifact)s AND version >= %(version)s
-    AND version <= (SELECT coalesce(min(version), %(version)s) FROM coherence_history
-                    WHERE artifact = %(artifact)s AND version >= %(version)s AND whole)
-    ORDER BY version
-"""
-
-_FAULTS: Final[tuple[tuple[type[psycopg.Error], type[StoreFault]], ...]] = (
-    (errors.DeadlockDetected, Moved),
-    (errors.SerializationFailure, Moved),
-    (errors.LockNotAvailable, StoreBusy),
-    (errors.QueryCanceled, StoreBusy),
-    (errors.TooManyConnections, StoreBusy),
-    (errors.ReadOnlySqlTransaction, StoreReadOnly),
-    (errors.InsufficientPrivilege, StoreReadOnly),
-    (errors.DiskFull, StoreFull),
-    (errors.DataCorrupted, StoreCorrupt),
-    (errors.IndexCorrupted, StoreCorrupt),
-    (errors.UndefinedTable, StoreMissing),
-    (errors.InvalidCatalogName, StoreMissing),
-)
-
-
-def fault(error: psycopg.Error) -> StoreFault:
-    """What PostgreSQL's error means for a caller."""
-    if isinstance(error, errors.UniqueViolation):
-        # Two made the same artifact at once, and this one came second.
-        kind = Moved if error.diag.table_name == "coherence_artifact" else StoreFault
-        return kind(f"PostgreSQL: {error}")
-    for theirs, ours in _FAULTS:
-        if isinstance(error, theirs):
-            return ours(f"PostgreSQL: {error}")
-    return StoreFault(f"PostgreSQL: {error}")
-
-
-def lost(error: psycopg.Error) -> bool:
-    """Whether it says that the connection is gone, not that the server refused."""
-    if error.sqlstate is None:
-        return isinstance(error, psycopg.OperationalError)
-    return error.sqlstate.startswith(("08", "57P"))
+#: A current content of at most this size comes along with the row of a transaction that publishes
+#: nothing: it may be needed for an answer.
+ALONG_BYTES_MAX: Final = 16_384
 
 
 class PostgresTransaction:
-    """Holds the locks of the rows it has loaded, and writes all at its end."""
+    """Holds the locks of the rows it has loaded, and writes all at its end.
 
-    __slots__ = ("_appended", "_conn", "_now", "_published", "_rows", "_store", "_writes")
+    The connection belongs to the thread from its first question on: `PostgresStore.release` finds
+    it there, whatever has become of this object.
+    """
 
-    def __init__(self, store: PostgresStore) -> None:
+    __slots__ = (
+        "_along",
+        "_now",
+        "_numbers",
+        "_published",
+        "_publishes",
+        "_rows",
+        "_store",
+        "_wire",
+        "_writes",
+    )
+
+    def __init__(self, store: PostgresStore, publishes: bool) -> None:
         self._store = store
+        self._publishes = publishes
 
     def __enter__(self) -> PostgresTransaction:
         self._store.require()
-        self._conn: psycopg.Connection[Any] | None = None
+        self._wire: Wire | None = None
         self._now: float | None = None
         self._rows: dict[str, Stored | None] = {}
+        #: The rows of `BODY` that have come along with an artifact's row.
+        self._along: dict[str, Rows] = {}
         self._published: dict[tuple[str, Version], Content] = {}
-        self._writes: list[tuple[LiteralString, Any]] = []
-        self._appended: list[psycopg.Cursor[Any]] = []
+        self._writes: list[Call] = []
+        #: Of the lines that are to be added to the log.
+        self._numbers: list[int] = []
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -167,29 +104,31 @@ class PostgresTransaction:
             self._roll_back()
             return
         try:
-            self._write()
+            lines = self._write()
         except BaseException:
             self._roll_back()
             raise
-        assert self._conn is not None
-        seqs = [cursor.fetchall()[0][0] for cursor in self._appended]
-        self._store.give(self._conn)
-        if seqs:
-            numbers = [values[0] for sql, values in self._writes if sql is APPEND]
-            self._store.last = max(self._store.last, Place(seqs[-1], numbers[-1]))
-            self._store.appended(seqs)
+        assert self._wire is not None
+        self._store.give(self._wire)
+        if lines:
+            self._store.appended(lines)
 
     @property
     def now(self) -> float:
         """The server's clock."""
         if self._now is None:
-            self._now = self._ask(f"SELECT {NOW}")[0][0]
+            [[(self._now,)]] = self._trip((NOW, ()))
         return self._now
 
     def load(self, artifact: str) -> Stored | None:
         if artifact not in self._rows:
-            [(revision, home, now)] = self._ask(LOCK, (artifact,))
+            calls: list[Call] = [(LOCK, (artifact,))]
+            if self._wire is None and not self._publishes:
+                calls.append((ALONG, (artifact, ALONG_BYTES_MAX)))
+            [(revision, home, now)], *along = self._trip(*calls)
             self._now = max(now, self._now or now)
+            if along and along[0]:
+                self._along[artifact] = along[0]
             found = Stored(unpack_row(home), revision) if revision is not None else None
             self._rows[artifact] = found
         return self._rows[artifact]
@@ -208,38 +147,44 @@ class PostgresTransaction:
         version, handle, body = entry.version, entry.handle, to_bytes(content)
         self._published[artifact, version] = content
         what = (str(handle.kind), handle.size_bytes, handle.digest)
-        values = (artifact, version, *what, entry.author, entry.at, entry.pinned, body)
+        values = (artifact, version, *what, entry.author, float(entry.at), entry.pinned, body)
         self._writes.append((PUBLISH, values))
         if previous is not None and type(previous) is type(content):
             old = to_bytes(previous)
             delta = splice(old, body) if len(old) >= SPLICED_BYTES_MIN else None
             if delta is not None:
                 self._writes.append((SPLICE, (delta, artifact, version - 1)))
-        rule = {**self._store.rule, "artifact": artifact}
-        self._writes.append((PRUNE + "AND a.name = %(artifact)s", rule))
+        rule = self._store.retention
+        if rule.versions is not None and version > rule.versions:
+            self._writes.append((PRUNE, (artifact, version - max(rule.versions, 1))))
+        if rule.age_s is not None:
+            self._writes.append((PRUNE_AGED, (artifact, version, float(rule.age_s))))
 
     def append(
         self, artifact: str, version: Version, author: Address, posts: Sequence[Post]
     ) -> None:
-        packed = pack_posts(tuple(posts))
-        values = (draw(), self._store.origin, artifact, version, author, self.now, packed)
-        self._writes.append((APPEND, values))
+        number, at = draw(), float(self.now)
+        line = (number, self._store.origin, artifact, version, author, at, pack_posts(tuple(posts)))
+        self._numbers.append(number)
+        self._writes.append((APPEND, line))
 
     def content(self, artifact: str, version: Version) -> Content | None:
         own = self._published.get((artifact, version))
         if own is not None:
             return own
-        rows = self._ask(BODY, {"artifact": artifact, "version": version})
+        rows = self._along.get(artifact)
+        if rows is None or rows[0][0] != version:
+            [rows] = self._trip((BODY, (artifact, version)))
         kept = restore(rows, artifact, version)
         return kept[1] if kept is not None else None
 
     def join(self, agent: Address) -> int:
         """As `Store.join`."""
-        [(last,)] = self._ask(SESSIONS)
-        values = (next_session(last, self.now), agent, self._store.origin)
-        [(session,)] = self._ask(JOIN, values)
+        [[(last, self._now)]] = self._trip((SESSIONS, ()))
+        session = next_session(last, self.now)
+        self._writes.append((JOIN, (session, agent, self._store.origin)))
         self.append("", 0, agent, ())
-        return int(session)
+        return session
 
     def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
         """As `Store.pin`."""
@@ -251,69 +196,59 @@ class PostgresTransaction:
         return True
 
     def count(self) -> int:
-        # Locked, so that two who make one artifact each do not both take the last place.
-        [(artifacts,)] = self._ask("SELECT artifacts FROM coherence_meta FOR UPDATE")
-        return int(artifacts) + sum(1 for sql, _ in self._writes if sql is INSERT)
+        [[(artifacts,)]] = self._trip((COUNT, ()))
+        return int(artifacts) + sum(1 for statement, _ in self._writes if statement is INSERT)
 
-    def _ask(self, sql: LiteralString, values: Any = ()) -> list[Any]:
-        """Rows of the server's; the first call begins the transaction there."""
-        if self._conn is None:
-            self._conn, rows = self._store.begin(sql, values)
-            return rows
+    def _ask(self, sql: LiteralString, values: Sequence[Value] = ()) -> Rows:
+        """The rows of any query, within this transaction."""
+        return self._trip((Statement(sql, sql), values))[0]
+
+    def _trip(self, *calls: Call) -> list[Rows]:
+        """The rows of each of `calls`; the first trip begins the transaction there."""
+        if self._wire is None:
+            self._wire, found = self._store.begin((BEGIN, ()), *calls)
+            return found[1:]
         try:
-            return self._conn.execute(sql, values).fetchall()
+            return self._wire.trip(*calls)
         except psycopg.Error as error:
-            if self._conn.closed or lost(error):
+            if self._wire.closed or lost(error):
                 raise Moved(f"the connection was cut before anything was saved: {error}") from error
             raise fault(error) from error
 
-    def _write(self) -> None:
-        if self._conn is None:
-            self._ask("SELECT 1")
-        conn = self._conn
-        assert conn is not None
+    def _write(self) -> list[Place]:
+        """Write and commit; the lines that were added to the log."""
         # Last of all, since this takes the lock that orders the log.
-        last = [write for write in self._writes if write[0] is APPEND]
-        first = [write for write in self._writes if write[0] is not APPEND]
-        failure: psycopg.Error | None = None
+        last = [call for call in self._writes if call[0] is APPEND]
+        first = [call for call in self._writes if call[0] is not APPEND]
+        if self._wire is None:
+            self._trip((NOW, ()))
+        wire = self._wire
+        assert wire is not None
         try:
-            with conn.pipeline():
-                try:
-                    for sql, values in first:
-                        conn.execute(sql, values)
-                    self._appended = [conn.execute(sql, values) for sql, values in last]
-                    if last:
-                        conn.execute("SELECT pg_notify(%s, '')", (self._store.channel,))
-                    conn.execute("COMMIT")
-                except psycopg.Error as error:
-                    # Kept from the pipeline, whose end would log what became of the rest.
-                    failure = error
+            found = wire.trip(*first, *last, (COMMIT, ()))
         except psycopg.Error as error:
-            failure = failure or error
-        if failure is not None:
-            if conn.closed or lost(failure):
+            if wire.closed or lost(error):
                 # COMMIT was on its way, and nobody is left to say whether it has arrived.
-                raise OutcomeUnknown(f"PostgreSQL: {failure}") from failure
-            raise fault(failure) from failure
+                raise OutcomeUnknown(f"PostgreSQL: {error}") from error
+            raise fault(error) from error
+        seqs = [rows[0][0] for rows in found[len(first) : -1]]
+        return [Place(seq, number) for seq, number in zip(seqs, self._numbers, strict=True)]
 
     def _roll_back(self) -> None:
-        conn, self._conn = self._conn, None
-        if conn is None:
+        wire, self._wire = self._wire, None
+        if wire is None:
             return
         try:
-            if conn.info.transaction_status in (
-                TransactionStatus.INTRANS,
-                TransactionStatus.INERROR,
-            ):
-                conn.execute("ROLLBACK")
+            if wire.begun:
+                wire.trip((ROLLBACK, ()))
         except psycopg.Error:
-            conn.close()
+            wire.close()
         finally:
-            self._store.give(conn)
+            self._store.give(wire)
 
 
 def entry(row: Sequence[Any]) -> Entry:
-    """What `ENTRY` and `BODY` select, as an entry.  Raises `StoreCorrupt`."""
+    """What `HISTORY` and `BODY` select, as an entry.  Raises `StoreCorrupt`."""
     version, kind, size_bytes, digest, author, at, pinned = row[:7]
     try:
         handle = Handle(Kind(kind), size_bytes, digest)

@@ -1,10 +1,11 @@
 """The store in PostgreSQL, where it differs from others; what all stores share is in the kit."""
 
-import select
 import threading
+from traceback import format_exception
 
 import psycopg
 import pytest
+from postgres_stores import publish
 
 from coherence.contents import Limits, check_content
 from coherence.errors import (
@@ -18,22 +19,11 @@ from coherence.errors import (
 )
 from coherence.states import HomeState
 from coherence.stores import postgres as module
+from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Moved, Place, Retention, Row
 from coherence.stores.postgres import PostgresStore
 
 LINES = "".join(f"line {number}\n" for number in range(200))
-
-
-def publish(store, name, content, author="ann", previous=None):
-    handle = check_content(content, Limits())
-    with store.transaction(publishes=True) as tx:
-        stored = tx.load(name)
-        version = 1 if stored is None else stored.row.state.version + 1
-        state = HomeState(version=version, content=handle)
-        tx.save(name, Row(state), stored.revision if stored else 0)
-        tx.publish(name, Entry(version, handle, author, tx.now), content, previous)
-        tx.append(name, version, author, ())
-    return version
 
 
 def bodies(server, url, name):
@@ -43,20 +33,6 @@ def bodies(server, url, name):
         url,
     )
     return {version: (whole, length) for version, whole, length in rows}
-
-
-@pytest.fixture
-def opened(postgres_url):
-    """Opens stores on one database, and closes them."""
-    stores = []
-
-    def open_one(retention=None, **options):
-        stores.append(PostgresStore(postgres_url, retention, **options))
-        return stores[-1]
-
-    yield open_one
-    for store in stores:
-        store.close()
 
 
 # What comes from outside stays a value.
@@ -109,9 +85,43 @@ def test_content_may_hold_what_text_columns_may_not(opened):
 # Opening.
 
 
-def test_a_bad_address_is_refused_and_its_password_kept_to_itself():
+HALVES = ("s3", "cret")
+UNREADABLE = [
+    "postgresql://ann:s3cret@host/team?sslmood=on",
+    "postgresql://ann:s3 cret@host/team",
+    "postgresql://ann:s3%ZZcret@host/team",
+    "postgresql://ann:s3cret]@[::1/team",
+    "postgresql://[s3cret",
+    "postgresql://ann:s3@cret@host/team",
+    "postgresql://ann:s3/cret@host/team",
+    "postgresql://ann:s3?cret@ho st/team",
+    "postgresql://ann:s3/c?ret=1@host/team",
+    "postgresql://ann:s3#/cret@host/team",
+    "postgresql://ann:s3\ncret@host/team",
+    "postgresql://ann:s3cret@host:s3cret/team",
+    "postgresql://ann:s3cret@host/team?s3cret",
+    "postgresql://ann:\ud800s3cret@host/team",
+    "postgresql:host=host password=s3cret",
+    "postgressql://ann:s3cret@host/team",
+    "//ann:s3cret@host/team",
+    "ann:s3cret@host/team",
+    "postgresql ://ann:s3cret@host/team",
+]
+
+
+@pytest.mark.parametrize("address", UNREADABLE)
+def test_an_address_that_cannot_be_read_keeps_its_password_to_itself(address):
     with pytest.raises(BadUrl) as refused:
-        PostgresStore("postgresql://ann:s3cret@host/team?sslmood=on")
+        open_store(address)
+    told = "".join(format_exception(refused.value)) + repr(refused.value.__context__)
+    assert not any(half in told.split("BadUrl:")[1] for half in HALVES), told
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize("user", ["ann", "s3cret"])
+def test_a_server_that_is_not_there_hears_no_password_either(tmp_path, user):
+    with pytest.raises(StoreMissing) as refused:
+        PostgresStore(f"postgresql://{user}:s3cret@/team?host={tmp_path}/s3cret")
     assert "s3cret" not in str(refused.value)
 
 
@@ -230,16 +240,8 @@ def test_a_row_that_is_loaded_is_waited_for(opened):
     assert [one.read("plan.md", version)[1] for version in (1, 2, 3)] == ["one", "two", "three"]
 
 
-@pytest.mark.parametrize("refused", ["early", "late"])
-def test_two_make_one_artifact_and_the_second_has_moved(opened, monkeypatch, caplog, refused):
-    """The server refuses while the rest is still being sent, or after."""
+def test_two_make_one_artifact_and_the_second_has_moved(opened, caplog):
     one, two = opened(), opened()
-    execute = psycopg.Connection.execute
-
-    def await_refusal(conn, sql, *values):
-        if conn.info.pipeline_status and "coherence_history" in sql:
-            select.select([conn], [], [], 60)
-        return execute(conn, sql, *values)
 
     def interleaved():
         with one.transaction(publishes=True) as tx:
@@ -249,8 +251,6 @@ def test_two_make_one_artifact_and_the_second_has_moved(opened, monkeypatch, cap
             tx.save("plan.md", Row(HomeState(version=1, content=handle)), 0)
             tx.publish("plan.md", Entry(1, handle, "ann", tx.now), "mine")
             tx.append("plan.md", 1, "ann", ())
-            if refused == "early":
-                monkeypatch.setattr(psycopg.Connection, "execute", await_refusal)
 
     with pytest.raises(Moved):
         interleaved()
@@ -520,82 +520,6 @@ def test_a_long_log_is_fetched_in_parts(opened, monkeypatch):
         seen += [change.seq for change in changes.entries]
         place = changes.place
     assert seen == [1, 2, 3, 4, 5]
-
-
-# Waiting.
-
-
-def waiting(store, seq):
-    thread = threading.Thread(target=store.wait, args=(seq, 90))
-    thread.start()
-    return thread
-
-
-def ends(thread):
-    thread.join(60)
-    return not thread.is_alive()
-
-
-def test_a_wait_ends_when_another_appends(opened):
-    one, two = opened(), opened()
-    thread = waiting(one, 0)
-    publish(two, "plan.md", "1")
-    assert ends(thread)
-    assert ends(waiting(one, 0)), "what is there already is not waited for"
-
-
-def test_a_wait_ends_when_it_is_woken_or_the_store_closed(opened):
-    store = opened()
-    first, second = waiting(store, 0), waiting(store, 0)
-    while store._ear._thread is None:
-        pass
-    store.wake()
-    store.close()
-    assert ends(first)
-    assert ends(second)
-
-
-def test_listening_goes_on_after_a_cut(postgres, opened):
-    one, two = opened(), opened()
-    first = waiting(one, 0)
-    publish(two, "plan.md", "1")
-    assert ends(first)
-    second = waiting(one, 1)
-    postgres.cut()
-    assert ends(second), "who waits is told to look, since he may have missed something"
-    third = waiting(one, 1)
-    publish(two, "plan.md", "2")
-    assert ends(third)
-
-
-def test_a_notification_that_comes_with_an_answer_is_heard(
-    postgres, postgres_url, opened, monkeypatch
-):
-    """The ear asks how long the log is, and it grows before the answer is there."""
-    slow = "SELECT head, pg_advisory_xact_lock(7) FROM coherence_meta"
-    monkeypatch.setattr("coherence.stores.postgres_ear.HEAD", slow)
-    one, two = opened(), opened()
-    with psycopg.connect(postgres_url, autocommit=True) as gate:
-        gate.execute("SELECT pg_advisory_lock(7)")
-        thread = waiting(one, 0)
-        asked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        while postgres.run(asked) == [(0,)]:
-            pass
-        publish(two, "plan.md", "1")
-        gate.execute("SELECT pg_advisory_unlock(7)")
-    assert ends(thread)
-
-
-def test_a_notification_from_a_stranger_proves_nothing(postgres, opened):
-    one, two = opened(), opened()
-    publish(one, "plan.md", "1")
-    thread = waiting(one, 1)
-    while one._ear._head < 1:
-        pass
-    postgres.run(f"NOTIFY {one.channel}, '99999999'")
-    assert one._ear._head == 1
-    publish(two, "plan.md", "2")
-    assert ends(thread)
 
 
 # Connections.

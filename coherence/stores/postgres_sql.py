@@ -1,0 +1,186 @@
+"""The statements of the PostgreSQL store.
+
+Each names the type of every value whose type the server would not find out by itself as it is sent.
+"""
+
+from __future__ import annotations
+
+from typing import Final, LiteralString
+
+from coherence.stores.postgres_wire import Statement
+
+BEGIN = Statement("BEGIN", "BEGIN ISOLATION LEVEL READ COMMITTED")
+COMMIT = Statement("COMMIT", "COMMIT")
+ROLLBACK = Statement("ROLLBACK", "ROLLBACK")
+_NOW: Final[LiteralString] = "extract(epoch FROM clock_timestamp())::float8"
+NOW = Statement("NOW", f"SELECT {_NOW}")
+ROW = Statement("ROW", "SELECT revision, home FROM coherence_artifact WHERE name = $1")
+# The clock is read again once the lock is there: the wait for it may have been long.
+LOCK = Statement(
+    "LOCK",
+    f"""
+    WITH locked AS (
+        SELECT revision, home FROM coherence_artifact WHERE name = $1 FOR UPDATE
+    )
+    SELECT locked.*, {_NOW} FROM (SELECT) AS always LEFT JOIN locked ON true
+    """,
+)
+INSERT = Statement(
+    "INSERT",
+    """
+    WITH counted AS (UPDATE coherence_meta SET artifacts = artifacts + 1)
+    INSERT INTO coherence_artifact (revision, version, alive, home, name)
+    VALUES ($1::bigint, $2::bigint, $3::boolean, $4::bytea, $5)
+    """,
+)
+UPDATE = Statement(
+    "UPDATE",
+    """
+    UPDATE coherence_artifact
+    SET revision = $1::bigint, version = $2::bigint, alive = $3::boolean, home = $4::bytea
+    WHERE name = $5
+    """,
+)
+PUBLISH = Statement(
+    "PUBLISH",
+    """
+    INSERT INTO coherence_history
+        (artifact, version, kind, size_bytes, digest, author, at, pinned, whole, body)
+    VALUES ($1, $2::bigint, $3, $4::bigint, $5::bytea, $6, $7::float8, $8::boolean, true, $9::bytea)
+    """,
+)
+SPLICE = Statement(
+    "SPLICE",
+    """
+    UPDATE coherence_history SET whole = false, body = $1::bytea
+    WHERE artifact = $2 AND version = $3::bigint AND whole AND NOT pinned
+    """,
+)
+PIN = Statement(
+    "PIN",
+    """
+    UPDATE coherence_history SET pinned = $1::boolean, whole = true, body = $2::bytea
+    WHERE artifact = $3 AND version = $4::bigint
+    """,
+)
+#: What the retention rule does not keep, by the numbers that a writer knows.
+PRUNE = Statement(
+    "PRUNE",
+    "DELETE FROM coherence_history WHERE artifact = $1 AND version <= $2::bigint AND NOT pinned",
+)
+#: The same by age; the version $2 is the current one.
+PRUNE_AGED = Statement(
+    "PRUNE_AGED",
+    f"""
+    DELETE FROM coherence_history WHERE artifact = $1 AND NOT pinned
+    AND version <= (SELECT max(version) FROM coherence_history WHERE artifact = $1
+                    AND version < $2::bigint AND at < {_NOW} - $3::float8)
+    """,
+)
+TIDY = Statement(
+    "TIDY",
+    """
+    DELETE FROM coherence_history AS h USING coherence_artifact AS a
+    WHERE h.artifact = a.name AND NOT h.pinned AND h.version < a.version
+    AND h.version <= a.version - $1::bigint RETURNING 1
+    """,
+)
+TIDY_AGED = Statement(
+    "TIDY_AGED",
+    f"""
+    DELETE FROM coherence_history AS h USING (
+        SELECT old.artifact, max(old.version) AS version
+        FROM coherence_history AS old JOIN coherence_artifact AS a ON a.name = old.artifact
+        WHERE old.version < a.version AND old.at < {_NOW} - $1::float8 GROUP BY old.artifact
+    ) AS aged
+    WHERE h.artifact = aged.artifact AND h.version <= aged.version AND NOT h.pinned RETURNING 1
+    """,
+)
+APPEND = Statement(
+    "APPEND",
+    """
+    WITH next AS (UPDATE coherence_meta SET head = head + 1 RETURNING head)
+    INSERT INTO coherence_log (seq, number, origin, artifact, version, author, at, posts)
+    SELECT head, $1::bigint, $2::bigint, $3, $4::bigint, $5, $6::float8, $7::bytea FROM next
+    RETURNING seq
+    """,
+)
+# Locked, so that two who make one artifact each do not both take the last place.
+COUNT = Statement("COUNT", "SELECT artifacts FROM coherence_meta FOR UPDATE")
+SESSIONS = Statement(
+    "SESSIONS",
+    f"""
+    WITH locked AS (SELECT sessions FROM coherence_meta FOR UPDATE)
+    SELECT sessions, {_NOW} FROM locked
+    """,
+)
+JOIN = Statement(
+    "JOIN",
+    f"""
+    WITH next AS (UPDATE coherence_meta SET sessions = $1::bigint RETURNING sessions)
+    INSERT INTO coherence_member (agent, session, since, origin)
+    SELECT $2, sessions, {_NOW}, $3::bigint FROM next
+    ON CONFLICT (agent) DO UPDATE
+    SET session = excluded.session, since = excluded.since, origin = excluded.origin
+    """,
+)
+_ENTRY: Final[LiteralString] = "version, kind, size_bytes, digest, author, at, pinned"
+HISTORY = Statement(
+    "HISTORY", f"SELECT {_ENTRY} FROM coherence_history WHERE artifact = $1 ORDER BY version"
+)
+#: A version and those after it, up to the first that is whole.
+BODY = Statement(
+    "BODY",
+    f"""
+    SELECT {_ENTRY}, whole, body
+    FROM coherence_history WHERE artifact = $1 AND version >= $2::bigint
+    AND version <= (SELECT coalesce(min(version), $2::bigint) FROM coherence_history
+                    WHERE artifact = $1 AND version >= $2::bigint AND whole)
+    ORDER BY version
+    """,
+)
+#: The current version, where it is no longer than $2.  It is always whole.
+ALONG = Statement(
+    "ALONG",
+    f"""
+    SELECT {_ENTRY}, whole, body FROM coherence_history
+    WHERE artifact = $1 AND size_bytes <= $2::bigint AND whole
+    AND version = (SELECT version FROM coherence_artifact WHERE name = $1)
+    """,
+)
+
+# Those of the store itself, each a transaction of its own.
+
+LEAVE = Statement("LEAVE", "DELETE FROM coherence_member WHERE agent = $1 AND session = $2::bigint")
+MARK = Statement("MARK", "SELECT pg_current_snapshot()::text")
+# LATERAL: joined plainly, the lines would be scanned from the first on and sorted each time.
+SINCE = Statement(
+    "SINCE",
+    """
+    SELECT generation, lines.* FROM coherence_meta LEFT JOIN LATERAL (
+        SELECT seq, number, origin, artifact, version, author, at, posts FROM coherence_log
+        WHERE seq >= $1::bigint ORDER BY seq LIMIT $2::bigint
+    ) AS lines ON true ORDER BY seq
+    """,
+)
+HEAD = Statement(
+    "HEAD",
+    """
+    SELECT coalesce(seq, 0), coalesce(number, 0), generation
+    FROM coherence_meta LEFT JOIN LATERAL (
+        SELECT seq, number FROM coherence_log WHERE seq = head LIMIT 1
+    ) AS line ON true
+    """,
+)
+CUT = Statement("CUT", "DELETE FROM coherence_log WHERE seq <= $1::bigint")
+MEMBERS = Statement(
+    "MEMBERS", "SELECT agent, session, since, origin FROM coherence_member ORDER BY agent"
+)
+NAMES = Statement(
+    "NAMES",
+    """
+    SELECT name FROM coherence_artifact
+    WHERE name >= $1 AND starts_with(name, $1) AND (alive OR ($2::boolean AND version > 0))
+    ORDER BY name
+    """,
+)

@@ -1,0 +1,233 @@
+"""One connection to a server, and statements on it: all that are known at once in one round trip.
+
+It speaks to libpq itself.  A pipeline of psycopg's costs several times the CPU of the statements in
+it, sends each in a packet of its own, and ends with a Flush, after which a server does not count
+the time for which a transaction lies idle.  A trip here is one packet that ends with a Sync.
+
+Statements are prepared once a connection.  Values travel in binary form, each under the type that
+the statement names: a text with a NUL is then refused by the server, and not cut off by libpq.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+import selectors
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, LiteralString, TypeAlias
+
+import psycopg
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
+
+Value: TypeAlias = bool | int | float | str | bytes | None
+Rows: TypeAlias = list[tuple[Any, ...]]
+
+
+class Statement:
+    """SQL with values ``$1``, ``$2``, and the name under which a connection has it prepared."""
+
+    __slots__ = ("formats", "name", "sql")
+
+    def __init__(self, name: str, sql: LiteralString) -> None:
+        self.name, self.sql = name.encode(), sql.encode()
+        #: Every value is in binary form.
+        self.formats = [1] * max(map(int, _VALUE.findall(sql)), default=0)
+
+
+Call: TypeAlias = tuple[Statement, Sequence[Value]]
+"""A statement and its values."""
+
+_VALUE = re.compile(r"\$(\d+)")
+_double = struct.Struct("!d")
+
+
+def _boolean(data: bytes) -> bool:
+    return data != b"\0"
+
+
+def _integer(data: bytes) -> int:
+    return int.from_bytes(data, "big", signed=True)
+
+
+def _real(data: bytes) -> float:
+    number: float = _double.unpack(data)[0]
+    return number
+
+
+#: How a value of each type is read, by the type's number in the server's catalogue.
+_READ: Final[dict[int, Callable[[bytes], Any]]] = {
+    16: _boolean,  # boolean
+    17: bytes,  # bytea
+    20: _integer,  # bigint
+    23: _integer,  # integer
+    25: bytes.decode,  # text
+    701: _real,  # double precision
+}
+#: How each is written.
+_WRITE: Final[dict[type, Callable[[Any], bytes | None]]] = {
+    bool: lambda value: b"\1" if value else b"\0",
+    bytes: lambda value: value,
+    float: _double.pack,
+    int: struct.Struct("!q").pack,
+    str: str.encode,
+    type(None): lambda value: None,
+}
+
+
+def _write(value: Value) -> bytes | None:
+    write = _WRITE.get(type(value))
+    if write is None:  # of a type derived from one of these
+        write = next(write for kind, write in _WRITE.items() if isinstance(value, kind))
+    return write(value)
+
+
+_DONE: Final = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+
+
+class Wire:
+    """A connection that one thread at a time uses.  `conn` is None until `open`."""
+
+    __slots__ = ("_prepared", "_ready", "conn", "used")
+
+    def __init__(self) -> None:
+        self.conn: psycopg.Connection[Any] | None = None
+        #: When it was given back last, on the process's monotonic clock.
+        self.used = 0.0
+        self._prepared: set[bytes] = set()
+        self._ready: _Ready | None = None
+
+    def open(self, address: dict[str, Any]) -> psycopg.Connection[Any]:
+        """Connect.  Raises `psycopg.Error`."""
+        self.conn = psycopg.connect(**address)
+        self._ready = _Ready(self.conn.pgconn.socket)
+        return self.conn
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is open and in the middle of nothing."""
+        return self._status() == TransactionStatus.IDLE
+
+    @property
+    def begun(self) -> bool:
+        """Whether a transaction is open on it that can be rolled back."""
+        return self._status() in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is not open, or cut."""
+        return self.conn is None or self.conn.closed
+
+    def _status(self) -> int:
+        return (
+            TransactionStatus.UNKNOWN if self.conn is None else self.conn.pgconn.transaction_status
+        )
+
+    def close(self) -> None:
+        """Cut it.  What the server does for it is cancelled, and rolled back."""
+        conn = self.conn
+        if conn is None:
+            return
+        if self._status() == TransactionStatus.ACTIVE:
+            # A server that waits for a lock would not notice the cut before it has the lock.
+            with suppress(psycopg.Error):
+                conn.cancel_safe(timeout=1.0)
+        conn.close()
+
+    def trip(self, *calls: Call) -> list[Rows]:
+        """Carry out `calls` in one round trip: the rows of each.
+
+        Raises the first `psycopg.Error` that came of it; nothing that follows is then done.
+        """
+        conn, ready = self.conn, self._ready
+        assert conn is not None
+        assert ready is not None
+        try:
+            written = [[_write(value) for value in values] for _, values in calls]
+        except (struct.error, UnicodeError) as error:
+            raise psycopg.DataError(f"a value is outside of its range: {error}") from error
+        pgconn = conn.pgconn
+        pgconn.enter_pipeline_mode()
+        #: What each result answers: a statement that was prepared, or one that was carried out.
+        asked: list[bytes | None] = []
+        for (statement, _), values in zip(calls, written, strict=True):
+            name = statement.name
+            if name not in self._prepared and name not in asked:
+                pgconn.send_prepare(name, statement.sql)
+                asked.append(name)
+            pgconn.send_query_prepared(name, values, statement.formats, 1)
+            asked.append(None)
+        pgconn.pipeline_sync()
+        results = _results(pgconn, ready)
+        pgconn.exit_pipeline_mode()
+        found: list[Rows] = []
+        for prepared, result in zip(asked, results, strict=False):
+            if result.status not in _DONE:
+                raise psycopg.errors.error_from_result(result)
+            if prepared is not None:
+                self._prepared.add(prepared)
+            else:
+                found.append(_rows(result) if result.ntuples else [])
+        return found
+
+
+class _Ready:
+    """Waits for a socket."""
+
+    __slots__ = ("_poll", "_socket")
+
+    def __init__(self, socket: int) -> None:
+        self._socket = socket
+        self._poll = None
+        if hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(socket, select.POLLIN)
+
+    def read(self) -> None:
+        """Return when there is something to read."""
+        if self._poll is not None:
+            self._poll.poll()
+        else:
+            select.select([self._socket], [], [])
+
+    def both(self) -> bool:
+        """Return when there is something to read or room to write; whether there is to read."""
+        with selectors.DefaultSelector() as either:
+            either.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            return any(events & selectors.EVENT_READ for _, events in either.select())
+
+
+def _results(pgconn: Any, ready: _Ready) -> list[Any]:
+    """What the server answers, up to the end of the trip."""
+    results: list[Any] = []
+    try:
+        while pgconn.flush():  # what one packet cannot hold
+            if ready.both():
+                pgconn.consume_input()
+        while True:
+            while pgconn.is_busy():
+                ready.read()
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:
+                if pgconn.status == ConnStatus.BAD:
+                    raise psycopg.OperationalError("the connection was lost")
+                continue
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                return results
+            results.append(result)
+    except psycopg.OperationalError:
+        # The server may have said why it ends the connection before it did.
+        if results and results[-1].status == ExecStatus.FATAL_ERROR:
+            raise psycopg.errors.error_from_result(results[-1]) from None
+        raise
+
+
+def _rows(result: Any) -> Rows:
+    get, rows = result.get_value, range(result.ntuples)
+    reads = [(column, _READ.get(result.ftype(column), bytes)) for column in range(result.nfields)]
+    return [
+        tuple([None if (data := get(row, at)) is None else read(data) for at, read in reads])
+        for row in rows
+    ]

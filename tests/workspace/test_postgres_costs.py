@@ -1,0 +1,188 @@
+"""What the PostgreSQL store costs in round trips and statements, counted on the way to it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from postgres_link import Link
+
+from coherence import Lazy, Workspace
+from coherence.messages import Replacement
+from coherence.stores import postgres_ear
+from coherence.stores.postgres_transaction import ALONG_BYTES_MAX
+from coherence.workspace import exchange
+
+PATIENCE_S = 90
+#: No copy is asked for again because its time is over.
+LONG = Lazy(validity=3600.0)
+
+
+@pytest.fixture
+def link(postgres_url):
+    made = Link(postgres_url)
+    yield made
+    made.close()
+
+
+def settle(workspace, seq=0):
+    """Return when the workspace listens, and has read all that it has heard of, this line too."""
+    ear = workspace._store._ear
+    patience = threading.Event()
+    while not ear.heard or ear.heard != ear._answered or workspace._exchange._place.seq < seq:
+        assert not patience.wait(0.001)
+
+
+def settled(agent, writer):
+    """Return when the agent's process has read all that the writer's has written."""
+    settle(agent._workspace, writer._workspace._store.head().seq)
+
+
+#: What the threads that listen ask, and nobody waits for.
+LISTENING = {"SINCE", "RING"}
+
+
+def trips(link, call):
+    """The statements of each round trip that `call` waits for."""
+    return [trip for trip in all_trips(link, call) if not LISTENING & set(trip)]
+
+
+def all_trips(link, call):
+    """The statements of each round trip meanwhile, those left out that make a connection ready."""
+    with link._lock:
+        link.trips.clear()
+    call()
+    with link._lock:
+        seen = [trip.statements for trip in link.trips]
+    return [trip for trip in seen if trip and trip[0].isupper()]
+
+
+@pytest.fixture
+def agents(link, postgres_url):
+    """A reader whose trips are counted, and a writer elsewhere."""
+    with Workspace(link.url, policy=LONG) as near, Workspace(postgres_url, policy=LONG) as far:
+        reader, writer = near.agent("reader"), far.agent("writer")
+        writer.write("warm.md", "up")
+        for number in range(3):  # every statement is prepared
+            reader.write("warm.md", str(number), overwrite=True)
+        reader.read("warm.md")
+        settle(near)
+        yield reader, writer
+
+
+def test_a_write_is_two_round_trips(link, agents):
+    reader, _ = agents
+    reader.write("plan.md", "one")
+    seen = trips(link, lambda: reader.write("plan.md", "two"))
+    assert seen == [["BEGIN", "LOCK"], ["UPDATE", "PUBLISH", "APPEND", "COMMIT"]]
+
+
+def test_a_write_whose_history_is_full_is_two_round_trips(link, agents):
+    reader, _ = agents
+    for number in range(70):
+        reader.write("plan.md", str(number))
+    seen = trips(link, lambda: reader.write("plan.md", "more"))
+    assert seen == [["BEGIN", "LOCK"], ["UPDATE", "PUBLISH", "PRUNE", "APPEND", "COMMIT"]]
+
+
+def test_the_first_write_of_an_artifact_is_three_round_trips(link, agents):
+    reader, _ = agents
+    seen = trips(link, lambda: reader.write("plan.md", "one"))
+    assert seen == [
+        ["BEGIN", "LOCK"],
+        ["COUNT"],
+        ["INSERT", "PUBLISH", "APPEND", "COMMIT"],
+    ]
+
+
+def test_a_miss_is_two_round_trips(link, agents):
+    reader, writer = agents
+    writer.write("plan.md", "one")
+    settled(reader, writer)
+    seen = trips(link, lambda: reader.read("plan.md"))
+    # The writer's process hears that its copy is no longer the only one.
+    assert seen == [["BEGIN", "LOCK", "ALONG"], ["UPDATE", "APPEND", "COMMIT"]]
+
+
+def test_a_miss_of_a_long_content_is_three_round_trips(link, agents):
+    reader, writer = agents
+    writer.write("plan.md", "x" * (ALONG_BYTES_MAX + 1))
+    settled(reader, writer)
+    seen = trips(link, lambda: reader.read("plan.md"))
+    assert seen == [["BEGIN", "LOCK", "ALONG"], ["BODY"], ["UPDATE", "APPEND", "COMMIT"]]
+
+
+def test_a_copy_that_was_evicted_is_two_round_trips(link, agents):
+    reader, _ = agents
+    reader._requester.ask("warm.md", Replacement())
+    seen = trips(link, lambda: reader.read("warm.md"))
+    assert len(seen) == 2
+
+
+def test_a_hit_is_none(link, agents):
+    reader, _ = agents
+    assert trips(link, lambda: reader.read("warm.md")) == []
+
+
+def test_writes_of_its_own_are_not_read_back(link):
+    """They are known here: nothing is asked after the commit."""
+    with Workspace(link.url) as workspace:
+        agent = workspace.agent("ann")
+        agent.write("plan.md", "0")
+        settle(workspace)
+        seen = all_trips(link, lambda: [agent.write("plan.md", str(n)) for n in range(1, 20)])
+        assert len([trip for trip in seen if trip != ["RING"]]) == 2 * 19
+
+
+def test_many_writes_of_its_own_are_read_now_and_then(link, agents, monkeypatch):
+    """The log is cut at its far end: a process that never read it would hear of a gap."""
+    monkeypatch.setattr(postgres_ear, "OWN_LINES", 10)
+    reader, _ = agents
+    before = reader._exchange._place.seq
+    for number in range(10):
+        reader.write("plan.md", str(number))
+    settle(reader._workspace, before + 10)
+
+
+def test_an_idle_process_costs_a_query_a_write(postgres_url):
+    """One that has joined and shares nothing with the writer; 2 are allowed."""
+    link = Link(postgres_url)
+    with Workspace(link.url) as idle, Workspace(postgres_url) as busy:
+        idle.agent("idle")
+        writer = busy.agent("writer")
+        writer.write("plan.md", "0")
+        settle(idle)
+        writes = 30
+        with link._lock:
+            link.trips.clear()
+        for number in range(writes):
+            writer.write("plan.md", str(number))
+            settle(idle, busy._store.head().seq)
+        with link._lock:
+            seen = [trip.statements for trip in link.trips]
+        assert set(map(tuple, seen)) == {("SINCE",)}
+        assert len(seen) <= 2 * writes
+    link.close()
+
+
+def test_a_process_in_which_nobody_waits_does_not_look_by_itself(link, monkeypatch):
+    monkeypatch.setattr(exchange, "LOOK_S", 0.001)
+    with Workspace(link.url) as workspace:
+        agent = workspace.agent("ann")
+        agent.write("plan.md", "one")
+        settle(workspace)
+        store, waits = workspace._store, []
+        enough, wait = threading.Event(), store.wait
+
+        def counted(seq, timeout_s):
+            wait(seq, timeout_s)
+            waits.append(seq)
+            if len(waits) > 50:
+                enough.set()
+
+        with link._lock:
+            link.trips.clear()
+        monkeypatch.setattr(store, "wait", counted)
+        assert enough.wait(PATIENCE_S)
+        with link._lock:
+            assert link.trips == []
