@@ -32,7 +32,7 @@ deadlock_timeout = 50ms
 class Server:
     """One server.  What it holds outlives `stop`."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, primary: "Server | None" = None) -> None:
         self._programs = programs
         self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
         self._as: dict[str, object] = {}
@@ -42,19 +42,10 @@ class Server:
             self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
             os.chown(self._folder, user.pw_uid, user.pw_gid)
         self._data = self._folder / "data"
-        self._call(
-            "initdb",
-            "-D",
-            self._data,
-            "-U",
-            "tester",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-locale",
-            "-N",
-        )
+        if primary is None:
+            self._make()
+        else:
+            self._copy(primary)
         with (self._data / "postgresql.conf").open("a") as settings:
             settings.write(SETTINGS.format(folder=self._folder))
         self.start()
@@ -99,6 +90,22 @@ class Server:
             " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
         return len(cut)
+
+    def standby(self) -> "Server":
+        """A hot standby that follows this server."""
+        return Server(self._programs, self)
+
+    def promote(self) -> None:
+        """End the recovery of a standby: it counts on in a timeline of its own."""
+        self._call("pg_ctl", "promote", "-w", "-D", self._data)
+
+    def _make(self) -> None:
+        initdb = ("initdb", "-D", self._data, "-U", "tester", "-A", "trust", "-E", "UTF8")
+        self._call(*initdb, "--no-locale", "-N")
+
+    def _copy(self, primary: "Server") -> None:
+        where = ("-D", self._data, "-h", primary._folder, "-U", "tester")
+        self._call("pg_basebackup", *where, "-R", "-N", "-c", "fast")
 
     def _call(self, program: str, *arguments: object) -> None:
         # To a file: a pipe would stay open for as long as the server that inherits it lives.
