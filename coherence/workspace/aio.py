@@ -139,7 +139,10 @@ class AsyncAgent(Front):
     def edit(
         self, name: str, *, wait_s: float | None = WAIT_S, hold_s: float = HOLD_S
     ) -> AsyncEdit:
-        """See `Agent.edit`: ``async with agent.edit("plan.md") as draft: ...``."""
+        """See `Agent.edit`: ``async with agent.edit("plan.md") as draft: ...``.
+
+        The draft is over when the task that began it ends.
+        """
         return AsyncEdit(self, name, wait_s, hold_s)
 
     async def delete(
@@ -318,7 +321,7 @@ class AsyncEdit:
                 agent._operations.acquire(self._name, self._wait_s, self._hold_s)
             )
             self._draft = Draft(grant, agent._is_awaited)
-            agent._own(self, self._name)
+            agent._own(self, self._name, asyncio.current_task())
             return self._draft
         except ToolkitError:
             raise

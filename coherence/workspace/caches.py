@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any
-from weakref import ReferenceType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -41,6 +40,7 @@ from messaging.process import (
     Restart,
     Send,
     SetTimer,
+    Step,
     Timeout,
 )
 
@@ -54,6 +54,10 @@ NOTHING: tuple[ToHome, ...] = ()
 TIMERS = (VALIDITY, RETRY, DEADLINE)
 #: How many versions that were given are remembered of artifacts whose copies were let go of.
 BASES_MAX = 10_000
+
+
+Owner: TypeAlias = Callable[[], object]
+"""Gives what will leave a draft, or None where nothing ever will: a weak reference is one."""
 
 
 class Before(msgspec.Struct, frozen=True, gc=False):
@@ -81,6 +85,7 @@ class Caches:
     """All that one agent caches.  `session` makes its serials larger than any it used before."""
 
     __slots__ = (
+        "_adopting",
         "_first",
         "_holdings",
         "_processes",
@@ -113,6 +118,8 @@ class Caches:
         self._processes = processes
         self._recorder = recorder
         self._first = CacheState(serial=session << SERIAL_BITS)
+        #: The step that is being adopted.
+        self._adopting: tuple[str, CacheState | None, Step[CacheState]] | None = None
         self.states: dict[str, CacheState] = {}
         #: (artifact, timer) -> deadline, on this process's monotonic clock.
         self.timers: dict[tuple[str, str], float] = {}
@@ -130,7 +137,7 @@ class Caches:
         self.asked_to_finish: set[str] = set()
         #: Artifacts that this agent drafts, and what will leave the draft: the context manager, or
         #: None where the call that drafts is under way.
-        self.drafting: dict[str, ReferenceType[object] | None] = {}
+        self.drafting: dict[str, Owner | None] = {}
         #: Artifacts whose answer this agent waits for and may have missed: it asks again.
         self.missed: set[str] = set()
 
@@ -381,14 +388,29 @@ class Caches:
         before = states.get(artifact)
         step = cache.step(before or self._first, event, now)
         after = step.state
+        self._adopting = (artifact, before, step)
         if before is not None and before.content is after.content:
             states[artifact] = after
         else:
             self._put(artifact, after)
         if self._recorder is not None:
             self._recorder.cache_step(artifact, self.address, self.session, now, event, step)
-        if not step.commands:
-            return NOTHING
+        sent = self._carry_out(artifact, step) if step.commands else NOTHING
+        self._adopting = None
+        return sent
+
+    def finish(self) -> None:
+        """Adopt the step to its end that an interrupt has cut off.  What it sends is lost."""
+        if self._adopting is not None:
+            artifact, before, step = self._adopting
+            now = self.states.get(artifact)
+            if now is before or now is step.state:  # else a later step has come in between
+                self._put(artifact, step.state)
+                self._carry_out(artifact, step)
+            self._adopting = None
+
+    def _carry_out(self, artifact: str, step: Step[CacheState]) -> Sequence[ToHome]:
+        """Do what the step asks for, each part of which may be done twice; what it sends."""
         sent: list[ToHome] = []
         for command in step.commands:
             if type(command) is Send:

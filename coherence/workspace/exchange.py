@@ -196,6 +196,9 @@ class Exchange:
     def settle(self) -> None:
         """Put in order what an interrupt of this thread has left behind.  May be done twice."""
         self.store.release()
+        with self.lock:
+            for caches in tuple(self.agents.values()):
+                caches.finish()
         free(self._fetching, self._ear, self.lock)
         if self._recorder is not None:
             free(self._recorder.order)

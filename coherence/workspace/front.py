@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any
-from weakref import ReferenceType, ref
+from weakref import ref
 
 from coherence.errors import AgentBusy
 from coherence.stores.releasing import free
-from coherence.workspace.caches import READABLE
+from coherence.workspace.caches import READABLE, Owner
 from coherence.workspace.effects import Effect, Hold, LetGo
 from coherence.workspace.exchange import again
 from coherence.workspace.reading import Given
@@ -24,6 +24,8 @@ from coherence.workspace.writing import Writing
 from messaging.errors import ToolkitError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from coherence.workspace.workspace import Workspace
 
 
@@ -61,6 +63,19 @@ class Call:
                 return False
             frame = frame.f_back
         return True
+
+
+class OfTask:
+    """What will leave a draft, for as long as its task runs."""
+
+    __slots__ = ("_edit", "_task")
+
+    def __init__(self, edit: Owner, task: asyncio.Task[Any]) -> None:
+        self._edit, self._task = edit, task
+
+    def __call__(self) -> object | None:
+        """The context manager, or None where it will never leave the draft."""
+        return None if self._task.done() else self._edit()
 
 
 class Front:
@@ -194,11 +209,16 @@ class Front:
         if batch:
             self._workspace.keeper.do(lambda: self._requester.say(batch))
 
-    def _own(self, edit: object, artifact: str) -> None:
-        """`edit` will leave the draft of `artifact`; where it is dropped, the draft is over."""
+    def _own(self, edit: object, artifact: str, task: asyncio.Task[Any] | None = None) -> None:
+        """`edit` will leave the draft of `artifact`; where it is dropped, the draft is over.
+
+        So it is where `task`, which is in its block, has ended.
+        """
         keeper = self._workspace.keeper
         # No code of ours runs when it is dropped: an interrupt there would be swallowed.
-        owner: ReferenceType[object] = ref(edit, keeper.inbox.put)
+        owner: Owner = ref(edit, keeper.inbox.put)
+        if task is not None:
+            owner = OfTask(owner, task)
         self._requester.caches.drafting[artifact] = owner
         keeper.own(self._requester, artifact, owner)
 

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import NamedTuple, TypeAlias
-from weakref import ReferenceType
 
 from coherence.stores.releasing import free
+from coherence.workspace.caches import Owner
 from coherence.workspace.effects import Grant
 from coherence.workspace.requester import Requester
 from messaging.errors import ToolkitError
@@ -30,12 +30,12 @@ log = logging.getLogger("coherence.workspace")
 RENEW_AT = 1 / 3
 #: How long the thread stays where it has nothing to do, in seconds.
 IDLE_S = 10.0
+#: How often it is looked whether drafts are still owned, in seconds: no task's end wakes a keeper.
+LOOK_S = 1.0
 #: How long the end of a workspace waits for what is owed to homes, in seconds.
 CLOSE_S = 2.0
 
 Key: TypeAlias = tuple[str, str]
-Owner: TypeAlias = ReferenceType[object] | None
-"""What will leave the draft, and when it is gone, never will; None for a call that is under way."""
 
 
 class _Draft(NamedTuple):
@@ -44,7 +44,8 @@ class _Draft(NamedTuple):
     every_s: float
     next_at: float
     until: float
-    owner: Owner
+    #: None where the call that drafts is under way.
+    owner: Owner | None
 
 
 class Keeper:
@@ -64,7 +65,7 @@ class Keeper:
         grant: Grant,
         lease_s: float,
         hold_s: float,
-        owner: Owner = None,
+        owner: Owner | None = None,
     ) -> None:
         """Renew this grant from now on, for at most `hold_s` and while `owner` is there."""
         now = monotonic()
@@ -143,7 +144,7 @@ class Keeper:
         if not self._drafts:
             return IDLE_S
         first = min(min(draft.next_at, draft.until) for draft in self._drafts.values())
-        return max(0.0, first - monotonic())
+        return min(max(0.0, first - monotonic()), LOOK_S)
 
     def _look_after(self, key: Key, draft: _Draft) -> None:
         now = monotonic()

@@ -7,6 +7,7 @@ read, write and edit; nothing that was acknowledged is lost, nothing is doubled.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import os
@@ -19,9 +20,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from interrupting import Moments
+from interrupting import Cut, Moments
 
-from coherence import Conflict, Lazy, Workspace
+from coherence import AsyncWorkspace, Conflict, Lazy, Workspace
 from messaging.errors import ToolkitError
 
 #: A grant that is left behind outlives every wait here: what is left is found out, not waited for.
@@ -265,3 +266,118 @@ def test_a_storm_of_signals(tmp_path, request, kind):
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres"])
 def test_a_thousand_signals(tmp_path, request, kind):
     storm(url_of(kind, tmp_path, request), 1_000, seed=4)
+
+
+# The same for tasks: the exception falls into the event loop's thread.
+
+
+class AsyncTeam:
+    """As `Team`, whose `ann` is an agent for tasks; what follows is asked of agents for threads."""
+
+    def __init__(self, url: str) -> None:
+        self.team = Team(url)
+        self.loop = asyncio.new_event_loop()
+        self.rooms = AsyncWorkspace(self.team.here)
+        self.ann = self.do(self.rooms.agent("ann"))
+
+    def do(self, work):
+        return self.loop.run_until_complete(work)
+
+    def close(self) -> None:
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.do(self.rooms.close())
+        self.loop.close()
+        self.team.close()
+
+    async def read_miss(self) -> None:
+        await self.ann.read("doc")
+
+    async def write(self) -> None:
+        await self.ann.write("doc", "written")
+
+    async def update(self) -> None:
+        async def slow(text: str) -> str:
+            await asyncio.sleep(0)
+            return text + "."
+
+        await self.ann.update("doc", slow)
+
+    async def edit(self) -> None:
+        async with self.ann.edit("doc", wait_s=WAIT_S) as draft:
+            draft.text += "."
+
+    async def rename(self) -> None:
+        name = f"from/{next(self.team.numbers)}"
+        await self.ann.write(name, "text")
+        await self.ann.rename(name, name + ".to")
+
+    async def wait(self) -> None:
+        """For a grant that bob gives back while ann waits."""
+        edit = self.team.bob.edit("doc", wait_s=WAIT_S)
+        edit.__enter__()
+        waiting = asyncio.ensure_future(self.edit())
+        try:
+            while not self.team.there.row("doc").row.state.queue and not waiting.done():
+                await asyncio.sleep(0.001)
+        finally:
+            edit.__exit__(None, None, None)
+        await waiting
+
+    async def watch(self) -> None:
+        async for _ in self.ann.watch(timeout_s=0):
+            raise AssertionError("nothing was published")
+
+
+ASYNC_CALLS = ["read_miss", "write", "update", "edit", "rename", "wait", "watch"]
+
+
+def sweep_async(teams: AsyncTeam, call: str, every: int, start: int) -> None:
+    at = start
+    while True:
+        teams.team.begin()
+        teams.ann = teams.do(teams.rooms.agent("ann"))
+        if call == "read_miss":
+            teams.team.bob.write("doc", "by bob", overwrite=True)
+        moments = Moments(at)
+        with suppress(ToolkitError):
+            moments(lambda: teams.do(getattr(teams, call)()))
+        # What was cut off may be at its end still, as a task of its own.
+        while pending := asyncio.all_tasks(teams.loop):
+            with suppress(Cut):
+                teams.do(asyncio.wait(pending))
+        try:
+            go_on(teams.team)
+        except BaseException as error:
+            where = f"{call} cut off at moment {at}, {moments.where}"
+            raise AssertionError(f"{where}: {error!r}") from error
+        if moments.seen < at:
+            return
+        at += every
+
+
+@pytest.fixture
+def tasks(tmp_path, request) -> Iterator[Callable[[str], AsyncTeam]]:
+    made: list[AsyncTeam] = []
+
+    def make(kind: str) -> AsyncTeam:
+        made.append(AsyncTeam(url_of(kind, tmp_path, request)))
+        return made[-1]
+
+    yield make
+    for team in made:
+        team.close()
+    gc.collect()
+
+
+@pytest.mark.parametrize("call", ASYNC_CALLS)
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_task_that_is_cut_off_leaves_everybody_able_to_go_on(tasks, kind, call):
+    sweep_async(tasks(kind), call, 17, 1 + ASYNC_CALLS.index(call))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("call", ASYNC_CALLS)
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_task_may_be_cut_off_at_every_moment(tasks, kind, call):
+    sweep_async(tasks(kind), call, 1, 1)
