@@ -165,8 +165,8 @@ class Ear:
                 finally:
                     wire.close()
             except (psycopg.Error, StoreFault) as error:
-                # Once for an outage: nothing is lost by it but time.
-                level = logging.WARNING if again_s == AGAIN_S else logging.DEBUG
+                # Nothing is lost by it but time: who asks a server that is away says so.
+                level = logging.INFO if again_s == AGAIN_S else logging.DEBUG
                 log.log(level, "no notifications for now: %s", error)
                 # Whoever waits shall look, and learn what has become of the server.
                 self.wake()

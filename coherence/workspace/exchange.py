@@ -581,6 +581,7 @@ class Exchange:
     def _listening(self) -> None:
         validates = self.store.validates
         look_s, looked_at = WATCH_S if validates else LOOK_S, monotonic()
+        away = False
         while True:
             with self._ear:
                 if not self._listened_for or self._ear_thread is not threading.current_thread():
@@ -598,10 +599,14 @@ class Exchange:
                     if not self.fetch() and not validates:
                         # Nothing of it was for this process: what comes next may gather.
                         self.closed.wait(PACE_S)
+                    away = False
             except StoreFault as error:
                 if not self._listened_for:
                     continue
-                log.warning("the change log cannot be read: %s", error)
+                # Once for an outage.
+                level = logging.DEBUG if away else logging.WARNING
+                log.log(level, "the change log cannot be read: %s", error)
+                away = True
                 if self.store.validates:
                     self.lapse()
                 # Else no copy outlives its validity, and what is in the log by then is read there.

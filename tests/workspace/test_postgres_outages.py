@@ -1,5 +1,6 @@
 """Links that are cut, a server that stops, notifications that are lost: typed, and nothing lost."""
 
+import logging
 import queue
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from postgres_link import Link, Lost
 
 from coherence import Conflict, Lazy, OutcomeUnknown, StoreFault, Visibility, Workspace
 from coherence.stores import postgres as module
+from coherence.workspace import exchange
 
 PATIENCE_S = 90
 
@@ -214,6 +216,31 @@ def test_a_server_that_is_away_is_said_to_be(postgres, postgres_url, monkeypatch
         assert str(agent.write("plan.md", "two")) == "plan.md@2"
 
 
+def test_an_outage_is_one_line_of_the_log(postgres, postgres_url, monkeypatch, caplog):
+    monkeypatch.setattr(module, "CONNECT_S", 0.1)
+    monkeypatch.setattr(exchange, "PAUSE_S", 0.01)
+    tries = []
+    with Workspace(postgres_url) as workspace:
+        agent = workspace.agent("ann")
+        agent.write("plan.md", "one")
+        fetch = workspace._exchange.fetch
+        monkeypatch.setattr(workspace._exchange, "fetch", lambda: (tries.append(1), fetch())[1])
+        while not tries:
+            pass
+        caplog.clear()
+        postgres.stop()
+        try:
+            tries.clear()
+            while len(tries) < 5:
+                attempt(lambda: agent.write("plan.md", "two"))
+        finally:
+            postgres.start()
+        recovered(lambda: agent.read("plan.md"))
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.name for record in told] == ["coherence.workspace"], caplog.text
+    assert "cannot be read" in told[0].message
+
+
 # Bounds without notifications.
 
 
@@ -277,6 +304,29 @@ def test_waiting_for_a_grant_without_notifications_ends_with_the_lease(postgres_
         draft.__enter__()
         waiter.update("plan.md", lambda text: text + " two")
         assert waiter.read("plan.md").text == "one two"
+
+
+def test_a_grant_whose_notification_was_lost_is_found_by_the_agent_that_waits(postgres_url):
+    """Long before half a lease, when it would ask again."""
+    policy = {"grant_lease": 3600.0}
+    with deaf(postgres_url, **policy) as far, deaf(postgres_url, **policy) as near:
+        holder, waiter = near.agent("holder"), far.agent("waiter")
+        holder.write("plan.md", "one")
+        edit = holder.edit("plan.md")
+        edit.__enter__()
+        append = threading.Thread(
+            target=waiter.update, args=("plan.md", lambda text: text + " two"), daemon=True
+        )
+        append.start()
+        while not near.row("plan.md").row.state.queue:
+            pass
+        ear = far._store._ear
+        while not ear.heard or ear.heard != ear._answered:
+            pass  # whoever begins to listen looks once
+        edit.__exit__(None, None, None)
+        append.join(PATIENCE_S)
+        assert not append.is_alive()
+        assert near.agent("witness").read("plan.md").text == "one two"
 
 
 def test_news_comes_by_itself(postgres_url):
