@@ -234,10 +234,12 @@ class PostgresStore:
         free(self._handing)
         self._ear.release()
         me = get_ident()
-        for wire, holder in list(self._wires.items()):
-            if holder == me:
-                wire.close()
-                self.give(wire)
+        mine = [wire for wire, holder in list(self._wires.items()) if holder == me]
+        for wire in mine:
+            wire.close()
+            self.give(wire)
+        if mine:
+            self._ear.tell(0)  # a line may have been added before the call was cut off
 
     def begin(self, *calls: Call) -> tuple[Wire, list[Rows]]:
         """A connection, and what `calls` found on it, the first of which begins a transaction."""

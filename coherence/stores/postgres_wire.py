@@ -201,27 +201,21 @@ class _Ready:
 def _results(pgconn: Any, ready: _Ready) -> list[Any]:
     """What the server answers, up to the end of the trip."""
     results: list[Any] = []
-    try:
-        while pgconn.flush():  # what one packet cannot hold
-            if ready.both():
-                pgconn.consume_input()
-        while True:
-            while pgconn.is_busy():
-                ready.read()
-                pgconn.consume_input()
-            result = pgconn.get_result()
-            if result is None:
-                if pgconn.status == ConnStatus.BAD:
-                    raise psycopg.OperationalError("the connection was lost")
-                continue
-            if result.status == ExecStatus.PIPELINE_SYNC:
-                return results
+    while pgconn.flush():  # what one packet cannot hold
+        if ready.both():
+            pgconn.consume_input()
+    while True:
+        while pgconn.is_busy():
+            ready.read()
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            if pgconn.status == ConnStatus.BAD:
+                raise psycopg.OperationalError("the connection was lost")
+        elif result.status == ExecStatus.PIPELINE_SYNC:
+            return results
+        else:
             results.append(result)
-    except psycopg.OperationalError:
-        # The server may have said why it ends the connection before it did.
-        if results and results[-1].status == ExecStatus.FATAL_ERROR:
-            raise psycopg.errors.error_from_result(results[-1]) from None
-        raise
 
 
 def _rows(result: Any) -> Rows:
