@@ -25,7 +25,6 @@ from coherence.messages import (
     ToHome,
     Update,
     Version,
-    digest_of,
 )
 from coherence.states import CacheAt, CacheState
 from coherence.workspace.holdings import Holdings
@@ -160,8 +159,10 @@ class Caches:
         base = self.bases.get(artifact)
         if base is not None:
             return base
-        state = self.state(artifact)
-        return state.version, digest_of(state.content)
+        state = self.states.get(artifact)
+        if state is None or state.content is None:
+            return 0, None
+        return state.version, state.content.handle.digest
 
     def invoke(self, artifact: str, request: Request) -> Sequence[ToHome]:
         """Ask the cache; what it sends to home.  An answer is in `answers`, now or later.
@@ -395,7 +396,9 @@ class Caches:
             self._put(artifact, after)
         if self._recorder is not None:
             self._recorder.cache_step(artifact, self.address, self.session, now, event, step)
-        sent = self._carry_out(artifact, step) if step.commands else NOTHING
+        if not step.commands:
+            return NOTHING
+        sent = self._carry_out(artifact, step)
         self._adopting = None
         return sent
 

@@ -88,6 +88,7 @@ class Front:
         self._exchange = requester.exchange
         self._states = requester.caches.states
         self._bases = requester.caches.bases
+        self._used = requester.caches.used
         self._quick = workspace.quick
         self._shared = workspace.shared
         #: Empty, or the call that is under way: put and taken by one instruction each.
@@ -129,7 +130,11 @@ class Front:
             and not (exchange.at_store and exchange.moves(name))
             and name not in self._bases
         ):
-            self._operations.hit(name)
+            operations = self._operations
+            operations.metrics.hits += 1
+            self._used.add(name)
+            if operations.forgets:
+                operations.remember(name)
             view: View = state.content
             return view
         return None

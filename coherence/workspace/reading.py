@@ -52,10 +52,11 @@ class Reading:
         self.served = served
         #: Whether contents have digests: a store that cannot lose its history needs none.
         self._hashed = hashed
-        self._used = caches.used
         self.metrics = Metrics()
         self._forgotten: set[str] = set()
         self._forgot_all = False
+        #: Whether anything was said to be no longer in the model's context.
+        self.forgets = False
         self._remembered: set[str] = set()
 
     @property
@@ -78,8 +79,8 @@ class Reading:
             if self.caches.sent == sent:
                 self.hit(name)
                 return view
-            if self._forgot_all or self._forgotten:
-                self._remember(name)
+            if self.forgets:
+                self.remember(name)
             self.metrics.fulls += 1
             return as_served(view, Served.FULL)
         if known.version > version and not claimed:
@@ -99,11 +100,10 @@ class Reading:
     def hit(self, name: str) -> None:
         """Note that the cached copy was given, whole."""
         self.metrics.hits += 1
-        self._used.add(name)
-        if self.caches.bases:
-            self.caches.bases.pop(name, None)
-        if self._forgot_all or self._forgotten:
-            self._remember(name)
+        self.caches.used.add(name)
+        self.caches.bases.pop(name, None)
+        if self.forgets:
+            self.remember(name)
 
     def read_version(self, name: str, version: Version) -> Operation[View]:
         """A version from the history.  A write that follows is taken to derive from it."""
@@ -129,7 +129,7 @@ class Reading:
     def given(self, name: str) -> Given:
         """What the application has of `name` before a call."""
         caches = self.caches
-        forgotten = (self._forgot_all or name in self._forgotten) and self._is_forgotten(name)
+        forgotten = self.forgets and self._is_forgotten(name)
         return caches.bases.get(name), caches.states.get(name), forgotten
 
     def give_back(self, name: str, given: Given) -> None:
@@ -143,6 +143,7 @@ class Reading:
 
     def forget(self, name: str | None) -> None:
         """What was read is no longer in the model's context: the next read is full."""
+        self.forgets = True
         if name is None:
             self._forgot_all = True
             self._remembered.clear()
@@ -154,7 +155,8 @@ class Reading:
     def _is_forgotten(self, name: str) -> bool:
         return name in self._forgotten or (self._forgot_all and name not in self._remembered)
 
-    def _remember(self, name: str) -> None:
+    def remember(self, name: str) -> None:
+        """The application was given all of `name` again."""
         self._forgotten.discard(name)
         if self._forgot_all:
             self._remembered.add(name)
