@@ -17,6 +17,7 @@
         ├── OutcomeUnknown     the store went away while it answered: the write may have been made
         ├── StoreReadOnly, StoreFull, StoreCorrupt, StoreMissing
         ├── StoreNewer, StoreOlder
+        ├── StoreReplaced, StoreLinked   the file at the path is not the one that is open
         └── StoreBusy          somebody else held the store for longer than the limit
 
 `Conflict` and `Fenced` have a module of their own, `coherence.workspace.conflict`, since they say
@@ -172,6 +173,20 @@ class StoreOlder(StoreFault):
 
 class StoreMissing(StoreFault):
     """The store, or what is needed to reach it, is not there."""
+
+
+class StoreReplaced(StoreFault):
+    """The file at the store's path, or its log, is not the one that this process has open."""
+
+    remedy = (
+        "what this process would write is seen by nobody: close the workspace, and open a new one"
+    )
+
+
+class StoreLinked(StoreFault):
+    """The store's file has a second name, beside which SQLite would keep a second log."""
+
+    remedy = "remove the other name (find -samefile), or copy the file and open the copy"
 
 
 class StoreBusy(StoreFault):

@@ -20,11 +20,19 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from coherence.contents import Content
-from coherence.errors import BadUrl, StoreCorrupt, StoreFault, StoreMissing
+from coherence.errors import (
+    BadUrl,
+    StoreBusy,
+    StoreCorrupt,
+    StoreFault,
+    StoreMissing,
+    StoreReadOnly,
+)
 from coherence.messages import Version
 from coherence.stores.bell import Bell, ring
 from coherence.stores.chance import draw
@@ -33,7 +41,8 @@ from coherence.stores.places import follow
 from coherence.stores.port import Changes, Entry, Member, Place, Retention, Stored
 from coherence.stores.releasing import free, owned
 from coherence.stores.schema import prepare, require, require_schema
-from coherence.stores.sqlite_faults import fault, faults
+from coherence.stores.sqlite_faults import fault, faults, unreadable
+from coherence.stores.sqlite_file import SqliteFile
 from coherence.stores.sqlite_rows import (
     BODY,
     CHECKS,
@@ -56,7 +65,7 @@ from coherence.stores.sqlite_rows import (
     shaped,
     stored,
 )
-from coherence.stores.sqlite_transaction import BUSY_S, SCHEMA, TURN_S, SqliteTransaction
+from coherence.stores.sqlite_transaction import SCHEMA, TURN_S, SqliteTransaction
 from messaging.process import Address, Time
 
 T = TypeVar("T")
@@ -66,6 +75,12 @@ LINES = 1_000
 SEQ_MAX = (1 << 63) - 1
 #: The write-ahead log is cut back to this.
 WAL_BYTES = 16 << 20
+#: How often it is looked whether the file is still there, where nothing is written.
+LOOK_S = 1.0
+#: How often a file is read again that others have begun to write meanwhile.
+TRIES = 3
+#: More than a connection counts of other connections' commits.
+TURN = 1 << 32
 _VERSION = "PRAGMA data_version"
 
 
@@ -98,13 +113,6 @@ class SqliteStore:
         self.clock = clock
         self.retention = retention or Retention()
         self._readonly = readonly
-        if readonly or not create:
-            if not self.path.is_file():
-                raise StoreMissing(f"there is no file {self.path}", remedy="check the path")
-        elif not self.path.absolute().parent.is_dir():
-            raise StoreMissing(
-                f"there is no folder {self.path.absolute().parent}", remedy="make the folder first"
-            )
         self._lock = threading.RLock()
         self._reading = threading.RLock()
         self._glancing = threading.RLock()
@@ -114,29 +122,21 @@ class SqliteStore:
         self._bell: Bell | None = None
         self._bell_until = 0.0
         self._closed = False
-        self._open: list[sqlite3.Connection] = []
-        try:
-            with faults():
-                self._write = self._connect()
-                self._write_sql = self._write.cursor()
-                if readonly:
-                    require(self._write)
-                else:
-                    self._write_sql.execute("PRAGMA journal_mode = WAL")
-                    self._write_sql.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-                    self._write_sql.execute("PRAGMA synchronous = FULL")
-                    prepare(self._write)
-                    self._write_sql.execute(f"PRAGMA busy_timeout = {TURN_S * 1000:.0f}")
-                self._read = self._connect()
-                self._read_sql = self._read.cursor()
-                self._glass = self._connect()
-                self._glass_sql = self._glass.cursor()
+        #: When to look whether the file is still there, on this process's clock.
+        self._look_at = 0.0
+        #: Sets the marks of one set of connections apart from those of the next.
+        self._turns = 0
+        with faults():
+            self._file = SqliteFile(self.path, create=create, readonly=readonly)
+            try:
+                self._connect()
                 self.identity = self._meta("identity")
                 self.origin = 0 if readonly else draw()
                 self.last = Place(0)
-        except BaseException:
-            self._disconnect()
-            raise
+                self._file.settle()
+            except BaseException:
+                self._file.close()
+                raise
 
     @classmethod
     def open(
@@ -155,18 +155,43 @@ class SqliteStore:
             raise BadUrl(f"{url!r} names no file", remedy=said if path == url else None)
         return cls(path, retention, create=create, readonly=readonly)
 
-    def _connect(self) -> sqlite3.Connection:
-        mode = "ro" if self._readonly else "rwc"
-        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
-        db = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-        )
-        self._open.append(db)
-        return db
+    def _connect(self) -> None:
+        self._file.prepare()
+        self._write = self._file.connect()
+        self._write_sql = self._write.cursor()
+        if self._readonly:
+            try:
+                require(self._write)
+            except sqlite3.Error as error:
+                if self._file.lean and fault(error).__class__ in (StoreMissing, StoreReadOnly):
+                    raise StoreReadOnly(
+                        f"{self.path} cannot be read without writing beside it: {error}",
+                        remedy="open it once as a user who may write there",
+                    ) from error
+                raise
+        else:
+            (mode,) = self._write_sql.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise StoreFault(
+                    f"{self.path} has no write-ahead log", remedy="choose a disk of this machine"
+                )
+            self._write_sql.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+            self._write_sql.execute("PRAGMA synchronous = FULL")
+            prepare(self._write)
+            self._write_sql.execute(f"PRAGMA busy_timeout = {TURN_S * 1000:.0f}")
+        self._read = self._file.connect()
+        self._read_sql = self._read.cursor()
+        self._glass = self._file.connect()
+        self._glass_sql = self._glass.cursor()
 
-    def _disconnect(self) -> None:
-        for db in self._open:
-            db.close()
+    def _connect_again(self) -> None:
+        """A file that was read at rest is written to by now: read it as others do."""
+        with self._lock, self._reading, self._glancing, faults():
+            self._require()
+            self._file.disconnect()
+            self._connect()
+            self._file.settle()
+            self._turns += TURN
 
     # Transactions.
 
@@ -175,6 +200,8 @@ class SqliteStore:
 
     def _writer(self, *, durable: bool) -> sqlite3.Cursor:
         """The writing connection, for the thread that holds the lock."""
+        if monotonic() >= self._look_at:
+            self.look()
         self._require()
         if durable != self._durable:
             self._write_sql.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -184,28 +211,49 @@ class SqliteStore:
     def _require(self) -> None:
         if self._closed:
             raise StoreFault("the store is closed")
+        if self._file.gone is not None:
+            raise self._file.gone.with_traceback(None)
+
+    def look(self) -> None:
+        """Raise where the file is not there any more; as do all calls from then on."""
+        self._look_at = 0.0
+        self._file.look()
+        self._look_at = monotonic() + LOOK_S
+
+    def glance(self) -> None:
+        """As `look`, for whoever asks so often that it must cost little."""
+        try:
+            self._file.glance()
+        except StoreFault:
+            self._look_at = 0.0
+            raise
 
     # The change log.
 
     def mark(self) -> int:
         # The connection that writes does not count what it has committed itself.  While it is busy
         # the other one is asked, by which there may seem to be news where there is none.
+        if monotonic() >= self._look_at:
+            self.look()
+        if self._readonly and self._file.disturbed():
+            self._connect_again()
         try:
             if self._lock.acquire(blocking=False):
                 try:
                     if not self._writing:
                         version: int = self._write_sql.execute(_VERSION).fetchone()[0]
-                        return version
+                        return version + self._turns
                 finally:
                     self._lock.release()
             with self._glancing:
                 seen: int = self._glass_sql.execute(_VERSION).fetchone()[0]
-                return -seen
+                return -seen - self._turns
         except sqlite3.Error as error:
             self._require()
             raise fault(error) from error
 
     def since(self, place: Place) -> Changes:
+        self.look()
         require_schema(self._query(SCHEMA)[0][0])
         rows = self._query(SINCE, min(place.seq, SEQ_MAX), LINES + 1)
         (generation,) = shaped(rows[0][:1], (int,), "the store's generation")
@@ -293,6 +341,7 @@ class SqliteStore:
             )
             return True
 
+        self.look()
         return self._atomically(set_pin)
 
     def tidy(self) -> int:
@@ -361,7 +410,7 @@ class SqliteStore:
                 self._change("DELETE FROM bell WHERE port = ?", self._bell.port)
         with self._lock, self._reading, self._glancing:
             self._closed = True
-            self._disconnect()
+            self._file.close()
         if self._bell is not None:
             self._bell.wake()
             self._bell.close()
@@ -369,9 +418,23 @@ class SqliteStore:
     # SQL.
 
     def _query(self, sql: str, *values: object) -> list[Any]:
-        with self._reading, faults():
-            self._require()
-            return self._read_sql.execute(sql, values).fetchall()
+        if monotonic() >= self._look_at:
+            self.look()
+        for attempt in range(TRIES):
+            try:
+                with self._reading:
+                    self._require()
+                    rows = self._read_sql.execute(sql, values).fetchall()
+                    if not self._readonly or not self._file.disturbed():
+                        return rows
+            except sqlite3.Error as error:
+                self._require()
+                if not self._file.lean or attempt == TRIES - 1:
+                    raise fault(error) from error
+            except UnicodeDecodeError as error:
+                raise unreadable(error) from error
+            self._connect_again()
+        raise StoreBusy(f"{self.path} was written to whenever it was read")
 
     def _change(self, sql: str, *values: object) -> None:
         self._atomically(lambda db: db.execute(sql, values))

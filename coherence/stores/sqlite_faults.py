@@ -50,8 +50,12 @@ def faults() -> Iterator[None]:
     except sqlite3.Error as error:
         raise fault(error) from error
     except UnicodeDecodeError as error:
-        # An error of SQLite's whose text quotes damaged bytes of the file.
-        raise StoreCorrupt(f"SQLite: {error}") from error
+        raise unreadable(error) from error
+
+
+def unreadable(error: UnicodeDecodeError) -> StoreFault:
+    """An error of SQLite's whose text quotes damaged bytes of the file."""
+    return StoreCorrupt(f"SQLite: {error}")
 
 
 def is_busy(error: sqlite3.Error) -> bool:

@@ -92,13 +92,15 @@ def shaped(
 
 def stored(row: Sequence[Any], artifact: str) -> tuple[int, Stored]:
     """What `LOAD` found: the id of the artifact, and its row."""
-    key, revision, version, home, name = shaped(row, _ROW, "the row", artifact)
-    _prove(name, artifact)
+    key, revision, version, home, name = row
+    if name != artifact or type(key) is not int or type(home) is not bytes:
+        shaped(row, _ROW, "the row", artifact)
+        _prove(name, artifact)
     found = unpack_row(home)
-    if not (0 < revision < _REVISION_MAX and 0 <= version <= LOW):
-        raise StoreCorrupt(f"the row of {artifact!r} has a number that no store gives")
     if found.state.version != version:
         raise StoreCorrupt(f"the row of {artifact!r} holds two versions")
+    if type(revision) is not int or not (0 < revision < _REVISION_MAX and 0 <= version <= LOW):
+        raise StoreCorrupt(f"the row of {artifact!r} has a number that no store gives")
     return key, Stored(found, revision)
 
 

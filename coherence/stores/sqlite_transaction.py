@@ -86,6 +86,8 @@ class SqliteTransaction:
                             "SELECT port FROM bell WHERE until > ?", (self.now,)
                         )
                         ports = [port for (port,) in rung]
+                    if self._publishes:
+                        store.glance()
                     self.cursor.execute("COMMIT")
                     if self._line.seq:
                         store.last = self._line
