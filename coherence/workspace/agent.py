@@ -13,7 +13,7 @@ from coherence.refs import Ref, check_name
 from coherence.stores.port import Entry
 from coherence.workspace.changes import Watch
 from coherence.workspace.draft import Draft
-from coherence.workspace.effects import Apply, Ask, AskBoth, Effect, Fetch, Operation
+from coherence.workspace.effects import Apply, Ask, AskBoth, Compare, Effect, Fetch, Operation
 from coherence.workspace.exchange import again
 from coherence.workspace.front import Call, Front
 from coherence.workspace.view import View
@@ -203,6 +203,8 @@ class Agent(Front):
             finally:
                 call.lent = False
             return made
+        if type(effect) is Compare:
+            return effect.words()
         if type(effect) is AskBoth:
             for ask in effect:
                 call.touched.setdefault(ask.artifact, self._operations.given(ask.artifact))

@@ -23,7 +23,7 @@ from coherence.refs import Ref, check_name
 from coherence.stores.port import Entry, Store
 from coherence.workspace.changes import Feed, Published
 from coherence.workspace.draft import Draft
-from coherence.workspace.effects import Apply, Ask, AskBoth, Effect, Fetch, Operation
+from coherence.workspace.effects import Apply, Ask, AskBoth, Compare, Effect, Fetch, Operation
 from coherence.workspace.exchange import again
 from coherence.workspace.front import Call, Front
 from coherence.workspace.view import View
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 #: Threads of one workspace for calls to its store.
 THREADS = 8
+#: Texts of fewer characters than this are compared in the event loop: that takes milliseconds.
+COMPARED_AT_ONCE = 20_000
 
 
 class AsyncWorkspace:
@@ -73,6 +75,10 @@ class AsyncWorkspace:
         """Call what may block.  Cancelled, it is waited for all the same: half a call is none."""
         if not self.sync.shared:
             return work(*arguments)
+        return await self.in_thread(work, *arguments)
+
+    async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        """Call what takes long, on a store of whatever kind.  See `run`."""
         future = asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
         try:
             return await asyncio.shield(future)
@@ -94,6 +100,7 @@ class AsyncAgent(Front):
     def __init__(self, workspace: AsyncWorkspace, requester: Any, operations: Writing) -> None:
         super().__init__(workspace.sync, requester, operations)
         self._run = workspace.run
+        self._in_thread = workspace.in_thread
 
     async def read(
         self, name: str, have: Ref | str | None = None, *, version: int | None = None
@@ -272,6 +279,10 @@ class AsyncAgent(Front):
                 raise
             finally:
                 call.lent = False
+        if type(effect) is Compare:
+            if len(effect.before) + len(effect.after) < COMPARED_AT_ONCE:
+                return effect.words()
+            return await self._in_thread(effect.words)
         if type(effect) is AskBoth:
             for ask in effect:
                 call.touched.setdefault(ask.artifact, self._operations.given(ask.artifact))

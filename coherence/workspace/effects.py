@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import msgspec
 
 from coherence.messages import Epoch, Request, Version
+from coherence.workspace.delta import diff
 from coherence.workspace.view import Held
 
 
@@ -47,6 +48,20 @@ class Apply(NamedTuple):
     argument: Any
 
 
+class Compare(NamedTuple):
+    """How one text differs from another, in words; is sent that.
+
+    Comparing long texts takes a while, for which no event loop may stand still.
+    """
+
+    before: str
+    after: str
+
+    def words(self) -> str:
+        """The difference."""
+        return diff(self.before, self.after).render(self.before)
+
+
 class Grant(NamedTuple):
     """An exclusive grant that this agent holds, and the version its draft starts from."""
 
@@ -69,6 +84,6 @@ class LetGo(NamedTuple):
     artifact: str
 
 
-Effect: TypeAlias = Ask | AskBoth | Fetch | Apply | Hold | LetGo
+Effect: TypeAlias = Ask | AskBoth | Fetch | Apply | Compare | Hold | LetGo
 T = TypeVar("T")
 Operation: TypeAlias = Generator[Effect, Any, T]

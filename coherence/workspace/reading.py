@@ -10,8 +10,7 @@ from coherence.messages import Digest, Load, Loaded, Version, digest_of
 from coherence.refs import VERSION_MAX, Ref, check_name
 from coherence.states import CacheState
 from coherence.workspace.caches import Caches
-from coherence.workspace.delta import diff
-from coherence.workspace.effects import Ask, Fetch, Operation
+from coherence.workspace.effects import Ask, Compare, Fetch, Operation
 from coherence.workspace.served import ServedDigests
 from coherence.workspace.view import Served, View, as_served
 from messaging.process import Address
@@ -168,7 +167,7 @@ class Reading:
         found = yield Fetch(known.name, known.version)
         if found is None or not isinstance(found[1], str) or found[0].handle.digest != claimed:
             return None
-        changes = diff(found[1], view.content).render(found[1])
+        changes: str = yield Compare(found[1], view.content)
         shown = as_served(view, Served.DELTA, known, changes)
         return changes if len(shown.for_prompt()) < len(view.content) else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -15,6 +16,7 @@ from coherence import (
     Served,
     UnknownArtifact,
 )
+from coherence.workspace.effects import Compare
 
 
 def play(rooms, story):
@@ -199,5 +201,32 @@ def test_both_kinds_share_a_workspace(rooms):
             while not rooms.opened[0].row("plan.md").row.state.queue:
                 await asyncio.sleep(0)
         assert (await thread).text == "ann's two"
+
+    play(rooms, story)
+
+
+def test_long_texts_are_compared_beside_the_loop(rooms):
+    """The loop goes on while a difference is worked out, on every store."""
+
+    async def story(open_one):
+        (ann,) = await agents(rooms, open_one, "ann")
+        first = "".join(f"line {number}\n" for number in range(2_000))
+        old = await ann.write("long.md", first)
+        await ann.write("long.md", first + "one more\n")
+        compared_in = []
+        words = Compare.words
+
+        def noted(compare):
+            compared_in.append(threading.get_ident())
+            return words(compare)
+
+        Compare.words = noted
+        try:
+            view = await ann.read("long.md", have=old)
+        finally:
+            Compare.words = words
+        assert view.served is Served.DELTA
+        assert compared_in != [threading.get_ident()]
+        assert len(compared_in) == 1
 
     play(rooms, story)
