@@ -230,3 +230,48 @@ def test_long_texts_are_compared_beside_the_loop(rooms):
         assert len(compared_in) == 1
 
     play(rooms, story)
+
+
+@pytest.mark.parametrize("way", ["timeout", "wait_for", "task group"])
+def test_a_call_that_is_cancelled_at_the_store_ends_as_any_coroutine(rooms, way):
+    """While the store is at work: a plain `CancelledError`, which the standard library knows."""
+
+    async def story(open_one):
+        (ann,) = await agents(rooms, open_one, "ann")
+        if not rooms.opened[0].shared:
+            return  # a call in memory is over before it can be cancelled
+        gate, ask = threading.Event(), ann._requester.ask
+        ann._requester.ask = lambda *request: (gate.wait(30), ask(*request))[1]
+        seen = []
+
+        async def write():
+            asyncio.get_running_loop().call_later(0.05, gate.set)
+            try:
+                await ann.write("plan.md", "one")
+            except BaseException as error:
+                seen.append(type(error))
+                raise
+
+        async def in_group():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(write())
+                await asyncio.sleep(0)
+                raise ZeroDivisionError
+
+        if way == "timeout":
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await write()
+        elif way == "wait_for":
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(write(), 0.01)
+        else:
+            with pytest.raises(ExceptionGroup) as caught:
+                await in_group()
+            assert [type(error) for error in caught.value.exceptions] == [ZeroDivisionError]
+        assert seen in ([asyncio.CancelledError], [])
+        assert asyncio.current_task().cancelling() == 0
+        ann._requester.ask = ask
+        assert (await ann.write("plan.md", "two", overwrite=True)).name == "plan.md"
+
+    play(rooms, story)
