@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from coherence.errors import BadUrl
 from coherence.stores.memory import MemoryStore
@@ -36,7 +36,7 @@ def open_store(
     if scheme == "sqlite":
         from coherence.stores.sqlite import SqliteStore
 
-        return SqliteStore.open(url, retention, create=create, readonly=readonly)
+        return SqliteStore(_path(url), retention, create=create, readonly=readonly)
     if scheme in ("postgresql", "postgres"):
         from coherence.stores.postgres import PostgresStore
 
@@ -47,3 +47,13 @@ def open_store(
     if path and path not in _SCHEMES and not set(":@\0") & set(url):
         raise BadUrl(f"{url!r} has no scheme", remedy=f"did you mean sqlite:///{quote(url)}?")
     raise BadUrl(f"no store has the scheme {scheme!r}" if scheme else "the address has no scheme")
+
+
+def _path(url: str) -> str:
+    """The file that ``sqlite:///relative/path`` or ``sqlite:////absolute/path`` names."""
+    path = unquote(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///") or not path or "\0" in path or path == ":memory:":
+        meant = url.removeprefix("sqlite:").removeprefix("//")
+        said = f"did you mean sqlite:///{meant}?" if meant.strip("/") and path == url else None
+        raise BadUrl(f"{url!r} names no file", remedy=said)
+    return path

@@ -22,16 +22,12 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
 from coherence.contents import Content
 from coherence.errors import (
-    BadUrl,
     StoreBusy,
     StoreCorrupt,
     StoreFault,
-    StoreMissing,
-    StoreReadOnly,
 )
 from coherence.messages import Version
 from coherence.stores.bell import Bell, ring
@@ -45,7 +41,6 @@ from coherence.stores.sqlite_faults import fault, faults, unreadable
 from coherence.stores.sqlite_file import SqliteFile
 from coherence.stores.sqlite_rows import (
     BODY,
-    CHECKS,
     HEAD,
     HISTORY,
     LOAD,
@@ -53,7 +48,6 @@ from coherence.stores.sqlite_rows import (
     MEMBERS,
     NAMES,
     SINCE,
-    UNLISTED,
     VERSION_BITS,
     change,
     content,
@@ -73,8 +67,6 @@ T = TypeVar("T")
 #: How much of the change log is fetched at once.
 LINES = 1_000
 SEQ_MAX = (1 << 63) - 1
-#: The write-ahead log is cut back to this.
-WAL_BYTES = 16 << 20
 #: How often it is looked whether the file is still there, where nothing is written.
 LOOK_S = 1.0
 #: How often a file is read again that others have begun to write meanwhile.
@@ -138,23 +130,6 @@ class SqliteStore:
                 self._file.close()
                 raise
 
-    @classmethod
-    def open(
-        cls,
-        url: str,
-        retention: Retention | None = None,
-        *,
-        create: bool = True,
-        readonly: bool = False,
-    ) -> SqliteStore:
-        """The store at ``sqlite:///relative/path`` or ``sqlite:////absolute/path``."""
-        path = unquote(url.removeprefix("sqlite:///"))
-        if not url.startswith("sqlite:///") or not path or "\0" in path or path == ":memory:":
-            meant = url.removeprefix("sqlite:").removeprefix("//")
-            said = f"did you mean sqlite:///{meant}?" if meant.strip("/") else None
-            raise BadUrl(f"{url!r} names no file", remedy=said if path == url else None)
-        return cls(path, retention, create=create, readonly=readonly)
-
     def _connect(self) -> None:
         self._file.prepare()
         self._write = self._file.connect()
@@ -163,20 +138,9 @@ class SqliteStore:
             try:
                 require(self._write)
             except sqlite3.Error as error:
-                if self._file.lean and fault(error).__class__ in (StoreMissing, StoreReadOnly):
-                    raise StoreReadOnly(
-                        f"{self.path} cannot be read without writing beside it: {error}",
-                        remedy="open it once as a user who may write there",
-                    ) from error
-                raise
+                raise self._file.fault(error) from error
         else:
-            (mode,) = self._write_sql.execute("PRAGMA journal_mode = WAL").fetchone()
-            if mode != "wal":
-                raise StoreFault(
-                    f"{self.path} has no write-ahead log", remedy="choose a disk of this machine"
-                )
-            self._write_sql.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-            self._write_sql.execute("PRAGMA synchronous = FULL")
+            self._file.write_ahead(self._write)
             prepare(self._write)
             self._write_sql.execute(f"PRAGMA busy_timeout = {TURN_S * 1000:.0f}")
         self._read = self._file.connect()
@@ -209,6 +173,7 @@ class SqliteStore:
         return self._write_sql
 
     def _require(self) -> None:
+        """Raise where the store is closed, or its file gone."""
         if self._closed:
             raise StoreFault("the store is closed")
         if self._file.gone is not None:
@@ -362,32 +327,11 @@ class SqliteStore:
 
     def check(self) -> Iterable[str]:
         from coherence.stores.audit import audit
+        from coherence.stores.sqlite_check import contradictions
 
         self._require()
-        yield from self._contradictions()
+        yield from contradictions(self)
         yield from audit(self)
-
-    def _contradictions(self) -> Iterable[str]:
-        """What SQLite finds wrong, and what the tables hold that no store writes."""
-        for what, sql in CHECKS.items():
-            try:
-                for (found,) in self._query(sql):
-                    if found != "ok":
-                        yield f"{what}{found}"
-            except StoreFault as error:
-                self._require()
-                yield f"{what}{error}"
-        try:
-            unlisted = [shaped(row, (str,), "a name")[0] for row in self._query(UNLISTED)]
-        except StoreFault as error:
-            self._require()
-            unlisted = []
-            yield f"the list of artifacts: {error}"
-        for name in unlisted:
-            try:
-                self.row(name)
-            except StoreCorrupt as error:
-                yield f"{name}: {error}"
 
     def release(self) -> None:
         if owned(self._lock):
@@ -418,6 +362,7 @@ class SqliteStore:
     # SQL.
 
     def _query(self, sql: str, *values: object) -> list[Any]:
+        """The rows of one statement that only reads."""
         if monotonic() >= self._look_at:
             self.look()
         for attempt in range(TRIES):

@@ -22,7 +22,15 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
-from coherence.errors import StoreBusy, StoreFault, StoreLinked, StoreMissing, StoreReplaced
+from coherence.errors import (
+    StoreBusy,
+    StoreFault,
+    StoreLinked,
+    StoreMissing,
+    StoreReadOnly,
+    StoreReplaced,
+)
+from coherence.stores.sqlite_faults import fault
 from coherence.stores.sqlite_transaction import BUSY_S
 
 try:
@@ -31,6 +39,8 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 _OFD_SETLK: Any = getattr(fcntl, "F_OFD_SETLK", None)
 
+#: The write-ahead log is cut back to this.
+WAL_BYTES: Final = 16 << 20
 #: The bytes that SQLite locks to read a file, beyond the end of any; and how a header says WAL.
 _SHARED: Final = (0x40000002, 510)
 _WAL_FORMAT: Final = b"\2\2"
@@ -122,6 +132,26 @@ class SqliteFile:
             isolation_level=None,
             check_same_thread=False,
         )
+
+    def write_ahead(self, db: sqlite3.Connection) -> None:
+        """Have a connection that writes append to a log."""
+        (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StoreFault(
+                f"{self.path} cannot have a write-ahead log", remedy="choose a disk of this machine"
+            )
+        db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        db.execute("PRAGMA synchronous = FULL")
+
+    def fault(self, error: sqlite3.Error) -> StoreFault:
+        """What SQLite's error means, where it is the first that was asked of a connection."""
+        found = fault(error)
+        if self.lean and isinstance(found, StoreMissing | StoreReadOnly):
+            return StoreReadOnly(
+                f"{self.path} cannot be read without writing beside it: {error}",
+                remedy="open it once as a user who may write there",
+            )
+        return found
 
     def settle(self) -> None:
         """All connections are there: see to it that they are of what is at the path.

@@ -61,17 +61,6 @@ NAMES: Final = """
     SELECT name FROM artifact WHERE name >= ? AND name < ? AND (alive OR (? AND version))
     ORDER BY name
 """
-#: Each finds what is wrong, in words that go on from its key.
-CHECKS: Final = {
-    "SQLite: ": "PRAGMA integrity_check",
-    "a version is of no artifact: ": f"""
-        SELECT slot FROM history WHERE slot >> {VERSION_BITS} NOT IN (SELECT id FROM artifact)""",
-    "the change log has holes: ": """
-        SELECT count(*) || ' lines from ' || min(seq) || ' to ' || max(seq) FROM log
-        HAVING count(*) != max(seq) - min(seq) + 1""",
-}
-#: The artifacts that were never written, by their columns: no list of names has them.
-UNLISTED: Final = "SELECT name FROM artifact NOT INDEXED WHERE NOT (alive OR version)"
 _ROW: Final = (int, int, int, bytes, str)
 _ENTRY: Final = (str, int, str, int, bytes, str, float, int)
 _BODY: Final = (int, bytes)

@@ -1,0 +1,47 @@
+"""What a SQLite file says of itself: its pages and indexes, and what no store writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from coherence.errors import StoreCorrupt, StoreFault
+from coherence.stores.sqlite_rows import VERSION_BITS, shaped
+
+if TYPE_CHECKING:
+    from coherence.stores.sqlite import SqliteStore
+
+#: Each finds what is wrong, in words that go on from its key.
+CHECKS: Final = {
+    "SQLite: ": "PRAGMA integrity_check",
+    "a version is of no artifact: ": f"""
+        SELECT slot FROM history WHERE slot >> {VERSION_BITS} NOT IN (SELECT id FROM artifact)""",
+    "the change log has holes: ": """
+        SELECT count(*) || ' lines from ' || min(seq) || ' to ' || max(seq) FROM log
+        HAVING count(*) != max(seq) - min(seq) + 1""",
+}
+#: The artifacts that were never written, by their columns: no list of names has them.
+UNLISTED: Final = "SELECT name FROM artifact NOT INDEXED WHERE NOT (alive OR version)"
+
+
+def contradictions(store: SqliteStore) -> Iterator[str]:
+    """What SQLite finds wrong, and what the tables hold that no store writes."""
+    for what, sql in CHECKS.items():
+        try:
+            for (found,) in store._query(sql):
+                if found != "ok":
+                    yield f"{what}{found}"
+        except StoreFault as error:
+            store._require()
+            yield f"{what}{error}"
+    try:
+        unlisted = [shaped(row, (str,), "a name")[0] for row in store._query(UNLISTED)]
+    except StoreFault as error:
+        store._require()
+        unlisted = []
+        yield f"the list of artifacts: {error}"
+    for name in unlisted:
+        try:
+            store.row(name)
+        except StoreCorrupt as error:
+            yield f"{name}: {error}"
