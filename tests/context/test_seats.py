@@ -216,7 +216,7 @@ for desk in desks:
 
 def script(more, *arguments):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT + more, *arguments],
+        [sys.executable, "-c", SCRIPT + more, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
