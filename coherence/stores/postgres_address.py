@@ -71,4 +71,5 @@ def _ambiguous(url: str) -> bool:
     if parts is None:
         return False
     server, path = parts["server"], parts["path"] or ""
-    return server.count("@") > 1 or "@" in path or not url.isprintable()
+    spaced = " " in server + path or not url.isprintable()
+    return server.count("@") > 1 or "@" in path or spaced
