@@ -13,7 +13,7 @@ import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import count
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -268,6 +268,18 @@ class MemoryStore:
         with self._lock:
             self._apply()
             return [self._members[agent] for agent in sorted(self._members)]
+
+    def sessions(self, agents: Collection[Address]) -> list[Member]:
+        return [member for member in self.members() if member.agent in agents]
+
+    def gone(self, member: Member) -> bool:
+        return False  # all members are of this process
+
+    def bury(self, member: Member) -> None:
+        pass
+
+    def renew(self) -> None:
+        pass
 
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
         with self._lock:

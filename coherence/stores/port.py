@@ -29,6 +29,8 @@ released
 definite
     `StoreFault` out of a transaction means that nothing was saved, `OutcomeUnknown` that it cannot
     be known.
+living
+    `gone` says only of a process that has ended that it has.  It need not know of each.
 awake
     `wait` returns soon after another process has appended to the log.  It may return early, and it
     may be late: a missed wake-up costs time, never coherence.
@@ -38,7 +40,7 @@ awake
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
@@ -120,9 +122,10 @@ class Change(Value, frozen=True, gc=False, tag=True, array_like=True):
     number: int
     #: The workspace whose transaction it was, by `Store.origin`.
     origin: int
-    #: Empty where `author` has joined: who went by that name before is superseded.
+    #: Empty where `author` has joined: the agent of that name before is superseded.
     artifact: str
     #: The version that was published, or 0 where messages were sent and nothing was published.
+    #: With 0 and no `posts`, `author` was taken for dead: its home has forgotten what it had.
     version: Version
     author: Address
     at: Time
@@ -145,6 +148,20 @@ class Changes(NamedTuple):
     more: bool = True
 
 
+class Life(Value, frozen=True, gc=False, array_like=True):
+    """Where a process lives, and what it has locked: what others need to find out that it ended."""
+
+    #: Names the run of the kernel; empty where it is not known, and nothing below says anything.
+    host: str = ""
+    #: Names the process table in which `pid` is a number.
+    space: str = ""
+    pid: int = 0
+    #: When it was started, by that table: a number is given out again, but not at that moment.
+    started: int = 0
+    #: What the process's lock is a lock of: a file, or a run of a server; empty where it has none.
+    lock: str = ""
+
+
 class Member(Value, frozen=True, gc=False, tag=True, array_like=True):
     """An agent that has joined and not left."""
 
@@ -153,6 +170,12 @@ class Member(Value, frozen=True, gc=False, tag=True, array_like=True):
     since: Time
     #: `Store.origin` of the process that it joined from; 0 where an older release did not say.
     origin: int = 0
+    life: Life = Life()
+    #: Until when it is a member where nobody can tell whether its process lives, on the store's
+    #: clock; the process prolongs it.
+    until: Time = 0.0
+    #: When its process was found to have ended, on the store's clock; 0 where it was not.
+    ended: Time = 0.0
 
 
 class Retention(Value, frozen=True, gc=False, tag=True, array_like=True):
@@ -266,7 +289,35 @@ class Store(Protocol):
         ...
 
     def members(self) -> list[Member]:
-        """The agents that joined and did not leave, by name."""
+        """The agents that joined and did not leave, by name, without those that are `gone`.
+
+        Where nobody can tell whether a process lives, its agents are members until `Member.until`.
+        """
+        ...
+
+    def sessions(self, agents: Collection[Address]) -> list[Member]:
+        """The last session of each of these agents as far as it is known, also of those gone."""
+        ...
+
+    def gone(self, member: Member) -> bool:
+        """Whether the process of `member` has ended for certain: False where nobody can tell.
+
+        Cheap enough to be asked several times a second.
+        """
+        ...
+
+    def bury(self, member: Member) -> None:
+        """Note that the process of `member` has ended: no agent of it is a member any more.
+
+        It takes that back itself, by `renew`, where it lives all the same.
+        """
+        ...
+
+    def renew(self) -> None:
+        """See to it that others take this process for what it is: alive.
+
+        Takes its lock again where that was lost, and prolongs its agents' membership.
+        """
         ...
 
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:

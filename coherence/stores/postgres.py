@@ -31,20 +31,20 @@ except ImportError as error:
 
 from coherence.stores.chance import draw
 from coherence.stores.codec import is_storable, unpack_posts, unpack_row
+from coherence.stores.membership import HasMembers
 from coherence.stores.places import follow
-from coherence.stores.port import Change, Changes, Entry, Member, Moved, Place, Retention, Stored
+from coherence.stores.port import Change, Changes, Entry, Moved, Place, Retention, Stored
 from coherence.stores.postgres_address import CONNECT_S, parse, told
 from coherence.stores.postgres_ear import Ear
 from coherence.stores.postgres_errors import fault, lost
+from coherence.stores.postgres_membership import PostgresMembership
 from coherence.stores.postgres_schema import note_timeline, prepare, settle
 from coherence.stores.postgres_sql import (
     BODY,
     CUT,
     HEAD,
     HISTORY,
-    LEAVE,
     MARK,
-    MEMBERS,
     NAMES,
     ROW,
     SINCE,
@@ -80,7 +80,7 @@ STOPPED_S: Final = 5.0
 _SEQ_MAX: Final = (1 << 63) - 1
 
 
-class PostgresStore:
+class PostgresStore(HasMembers):
     """Homes in the database at `url`, a libpq address such as ``postgresql://user@host/team``.
 
     With `create` false a database without our tables is `StoreMissing`; with `readonly` nothing is
@@ -90,6 +90,7 @@ class PostgresStore:
     validates = False
     shared = True
     hashes = True
+    _membership: PostgresMembership
 
     def __init__(
         self,
@@ -125,13 +126,14 @@ class PostgresStore:
             [(identity,)] = first.conn.execute("SELECT identity FROM coherence_meta").fetchall()
             if not readonly:
                 note_timeline(first.conn)
+            self._membership = PostgresMembership(self, first)
         except psycopg.Error as error:
             raise fault(error) from error
         finally:
             first.close()
         self.identity = str(identity)
         self.channel = f"coherence_{self.identity}"
-        self._ear = Ear(self._open, self.channel, self.origin)
+        self._ear = Ear(self._open, self.channel, self._membership)
         self.last = Place(0)
 
     @classmethod
@@ -329,14 +331,11 @@ class PostgresStore:
     # Agents.
 
     def join(self, agent: Address) -> int:
+        self._membership.sweep_in_passing()
         with self.transaction(publishes=False) as tx:
-            return tx.join(agent)
-
-    def leave(self, agent: Address, session: int) -> None:
-        self._ask(LEAVE, agent, session)
-
-    def members(self) -> list[Member]:
-        return [Member(*row) for row in self._ask(MEMBERS)]
+            session = tx.join(agent)
+        self._ear.attend()
+        return session
 
     # Those who only look.
 
@@ -364,6 +363,7 @@ class PostgresStore:
             return tx.pin(artifact, version, pinned)
 
     def tidy(self) -> int:
+        self._membership.sweep()
         rule, calls = self.retention, list[Call]()
         if rule.versions is not None:
             calls.append((TIDY, (rule.versions,)))

@@ -24,6 +24,7 @@ import psycopg
 from psycopg import sql
 
 from coherence.errors import StoreFault
+from coherence.stores.postgres_membership import PostgresMembership
 from coherence.stores.postgres_wire import Statement, Wire
 from coherence.stores.releasing import free
 
@@ -44,14 +45,18 @@ OWN_LINES: Final = 512
 class Ear:
     """Knows whether the log may have grown.  Listens once somebody waits, or is to be told.
 
-    `origin` tells the notifications that this process has sent from those of others.
+    Its connection also holds the lock of `membership`, whose origin tells the notifications that
+    this process has sent from those of others.
     """
 
-    def __init__(self, connect: Callable[[], Wire], channel: str, origin: int) -> None:
+    def __init__(
+        self, connect: Callable[[], Wire], channel: str, membership: PostgresMembership
+    ) -> None:
         self._connect = connect
         self._channel = channel
-        self._ring = (RING, (channel, str(origin)))
-        self._origin = str(origin)
+        self._membership = membership
+        self._origin = str(membership.origin)
+        self._ring = (RING, (channel, self._origin))
         self._changed = threading.Condition()
         #: How often there was reason to read the log, and how much of that a reading has answered.
         self.heard = 0
@@ -112,6 +117,13 @@ class Ear:
                 self._start()
             self._nudge()
 
+    def attend(self) -> None:
+        """An agent has joined: see to this process's membership from now on."""
+        if not self._membership.joined:
+            self._membership.joined = True
+            self._start()
+            self._nudge()
+
     def release(self) -> None:
         """Give back what a call of this thread's has left behind."""
         free(self._changed)
@@ -155,6 +167,7 @@ class Ear:
         again_s = AGAIN_S
         while not self._closed.is_set() or self._due:
             try:
+                self._membership.connects()
                 wire = self._connect()
                 try:
                     listens = self._listen(wire)
@@ -163,6 +176,7 @@ class Ear:
                     self.hear()
                     self._attend(wire, far, listens)
                 finally:
+                    self._membership.let_go()
                     wire.close()
             except (psycopg.Error, StoreFault) as error:
                 # Nothing is lost by it but time: who asks a server that is away says so.
@@ -185,7 +199,10 @@ class Ear:
         return True
 
     def _attend(self, wire: Wire, far: socket.socket, listens: bool) -> None:
-        """Hear and tell until closed.  Raises `psycopg.Error` where the connection is lost."""
+        """Hear and tell until closed, or until another connection is needed.
+
+        Raises `psycopg.Error` where this one is lost.
+        """
         assert wire.conn is not None
         pgconn = wire.conn.pgconn
         told_at = -PACE_S
@@ -205,9 +222,11 @@ class Ear:
                     told_at = now
                 if closed:
                     return
+                if not self._membership.keep(wire):
+                    return
                 self._take_in(pgconn)
                 left_s = max(0.0, told_at + PACE_S - now) if self._due else None
-                limit_s = LOOK_S if not listens else None
+                limit_s = LOOK_S if not listens else self._membership.next_s
                 for key, _ in ready.select(left_s if left_s is not None else limit_s):
                     if key.fileobj is far:
                         far.recv(4096)

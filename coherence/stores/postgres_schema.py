@@ -63,12 +63,17 @@ CREATE TABLE coherence_member (
 INSERT INTO coherence_meta (schema_version) VALUES (0);
 """
 
-#: What tells one history of the tables from another.  A number of 62 bits, above 0.
+#: What tells one history of the tables from another, and a process that lives from one that has
+#: ended.  A number of 62 bits, above 0.
 _DRAWN: LiteralString = "1 + (random() * ((1::bigint << 31) - 1))::bigint * (1::bigint << 31)"
 HISTORIES: LiteralString = f"""
 ALTER TABLE coherence_log ADD COLUMN number bigint NOT NULL DEFAULT 0;
 UPDATE coherence_log SET number = {_DRAWN} + (random() * 2147483647)::bigint;
 ALTER TABLE coherence_member ADD COLUMN origin bigint NOT NULL DEFAULT 0;
+ALTER TABLE coherence_member ADD COLUMN life text NOT NULL DEFAULT '';
+ALTER TABLE coherence_member ADD COLUMN until double precision NOT NULL DEFAULT 0;
+ALTER TABLE coherence_member ADD COLUMN ended double precision NOT NULL DEFAULT 0;
+UPDATE coherence_member SET until = since + 300;
 ALTER TABLE coherence_meta ADD COLUMN generation bigint NOT NULL DEFAULT 0;
 ALTER TABLE coherence_meta ADD COLUMN timeline text NOT NULL DEFAULT '';
 UPDATE coherence_meta SET generation = {_DRAWN} + (random() * 2147483647)::bigint;

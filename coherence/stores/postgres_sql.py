@@ -12,8 +12,8 @@ from coherence.stores.postgres_wire import Statement
 BEGIN = Statement("BEGIN", "BEGIN ISOLATION LEVEL READ COMMITTED")
 COMMIT = Statement("COMMIT", "COMMIT")
 ROLLBACK = Statement("ROLLBACK", "ROLLBACK")
-_NOW: Final[LiteralString] = "extract(epoch FROM clock_timestamp())::float8"
-NOW = Statement("NOW", f"SELECT {_NOW}")
+CLOCK: Final[LiteralString] = "extract(epoch FROM clock_timestamp())::float8"
+NOW = Statement("NOW", f"SELECT {CLOCK}")
 ROW = Statement("ROW", "SELECT revision, home FROM coherence_artifact WHERE name = $1")
 # The clock is read again once the lock is there: the wait for it may have been long.
 LOCK = Statement(
@@ -22,7 +22,7 @@ LOCK = Statement(
     WITH locked AS (
         SELECT revision, home FROM coherence_artifact WHERE name = $1 FOR UPDATE
     )
-    SELECT locked.*, {_NOW} FROM (SELECT) AS always LEFT JOIN locked ON true
+    SELECT locked.*, {CLOCK} FROM (SELECT) AS always LEFT JOIN locked ON true
     """,
 )
 INSERT = Statement(
@@ -74,7 +74,7 @@ PRUNE_AGED = Statement(
     f"""
     DELETE FROM coherence_history WHERE artifact = $1 AND NOT pinned
     AND version <= (SELECT max(version) FROM coherence_history WHERE artifact = $1
-                    AND version < $2::bigint AND at < {_NOW} - $3::float8)
+                    AND version < $2::bigint AND at < {CLOCK} - $3::float8)
     """,
 )
 TIDY = Statement(
@@ -91,7 +91,7 @@ TIDY_AGED = Statement(
     DELETE FROM coherence_history AS h USING (
         SELECT old.artifact, max(old.version) AS version
         FROM coherence_history AS old JOIN coherence_artifact AS a ON a.name = old.artifact
-        WHERE old.version < a.version AND old.at < {_NOW} - $1::float8 GROUP BY old.artifact
+        WHERE old.version < a.version AND old.at < {CLOCK} - $1::float8 GROUP BY old.artifact
     ) AS aged
     WHERE h.artifact = aged.artifact AND h.version <= aged.version AND NOT h.pinned RETURNING 1
     """,
@@ -111,17 +111,18 @@ SESSIONS = Statement(
     "SESSIONS",
     f"""
     WITH locked AS (SELECT sessions FROM coherence_meta FOR UPDATE)
-    SELECT sessions, {_NOW} FROM locked
+    SELECT sessions, {CLOCK} FROM locked
     """,
 )
 JOIN = Statement(
     "JOIN",
     f"""
     WITH next AS (UPDATE coherence_meta SET sessions = $1::bigint RETURNING sessions)
-    INSERT INTO coherence_member (agent, session, since, origin)
-    SELECT $2, sessions, {_NOW}, $3::bigint FROM next
+    INSERT INTO coherence_member (agent, session, since, origin, life, until)
+    SELECT $2, sessions, {CLOCK}, $3::bigint, $4, {CLOCK} + $5::float8 FROM next
     ON CONFLICT (agent) DO UPDATE
-    SET session = excluded.session, since = excluded.since, origin = excluded.origin
+    SET session = excluded.session, since = excluded.since, origin = excluded.origin,
+        life = excluded.life, until = excluded.until, ended = 0
     """,
 )
 _ENTRY: Final[LiteralString] = "version, kind, size_bytes, digest, author, at, pinned"
@@ -173,9 +174,6 @@ HEAD = Statement(
     """,
 )
 CUT = Statement("CUT", "DELETE FROM coherence_log WHERE seq <= $1::bigint")
-MEMBERS = Statement(
-    "MEMBERS", "SELECT agent, session, since, origin FROM coherence_member ORDER BY agent"
-)
 NAMES = Statement(
     "NAMES",
     """

@@ -27,6 +27,7 @@ from coherence.stores.codec import (
 )
 from coherence.stores.port import Entry, Moved, Place, Post, Row, Stored
 from coherence.stores.postgres_errors import fault, lost
+from coherence.stores.postgres_membership import LEASE_S
 from coherence.stores.postgres_sql import (
     ALONG,
     APPEND,
@@ -182,7 +183,9 @@ class PostgresTransaction:
         """As `Store.join`."""
         [[(last, self._now)]] = self._trip((SESSIONS, ()))
         session = next_session(last, self.now)
-        self._writes.append((JOIN, (session, agent, self._store.origin)))
+        store = self._store
+        values = (session, agent, store.origin, store._membership.life(), LEASE_S)
+        self._writes.append((JOIN, values))
         self.append("", 0, agent, ())
         return session
 

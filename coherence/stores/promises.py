@@ -234,6 +234,22 @@ def check_sessions(room: Room) -> None:
     _expect([member.agent for member in store.members()] == ["bob"], "who left is still there")
 
 
+def check_living(room: Room) -> None:
+    """Nobody is taken for dead who lives; and where one is all the same, it takes that back."""
+    one, two = room.open(), room.open()
+    session = one.join("ann")
+    [member] = two.sessions(["ann", "bob"])
+    _expect((member.agent, member.session) == ("ann", session), f"the last session is {member}")
+    _expect(not (one.gone(member) or two.gone(member)), "an agent of a store that is open is gone")
+    two.bury(member)
+    one.renew()
+    [member] = two.sessions(["ann"])
+    _expect(not two.gone(member), "an agent that was taken for dead cannot come back")
+    _expect([each.agent for each in two.members()] == ["ann"], "it is a member no more")
+    one.leave("ann", session)
+    _expect(two.sessions(["ann"]) == [], "the session of an agent that left is known still")
+
+
 def check_pins(room: Room) -> None:
     """A pinned version can be read after any number of others."""
     store = room.open()
@@ -435,6 +451,7 @@ BASE: dict[str, Callable[[Room], None]] = {
     "concurrent": check_concurrent,
     "ordered": check_ordered,
     "sessions": check_sessions,
+    "living": check_living,
     "pins": check_pins,
     "clock": check_clock,
     "awake": check_awake,

@@ -55,11 +55,16 @@ INSERT INTO meta VALUES ('session', 0);
 INSERT INTO meta VALUES ('origin', 0);
 """
 
-#: What tells one history of a file from another.  `random() >> 1` keeps a sign bit free.
+#: What tells one history of a file from another, and a process that lives from one that has ended.
+#: `random() >> 1` keeps a sign bit free.
 HISTORIES = """
 ALTER TABLE log ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
 UPDATE log SET number = 1 + ((random() >> 1) & 0x3fffffffffffffff);
 ALTER TABLE member ADD COLUMN origin INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE member ADD COLUMN life TEXT NOT NULL DEFAULT '';
+ALTER TABLE member ADD COLUMN until REAL NOT NULL DEFAULT 0;
+ALTER TABLE member ADD COLUMN ended REAL NOT NULL DEFAULT 0;
+UPDATE member SET until = since + 86400;
 DELETE FROM meta WHERE key = 'origin';
 INSERT INTO meta VALUES ('generation', 1 + ((random() >> 1) & 0x3fffffffffffffff));
 """

@@ -33,19 +33,20 @@ from coherence.messages import Version
 from coherence.stores.bell import Bell, ring
 from coherence.stores.chance import draw
 from coherence.stores.codec import is_storable, to_bytes
+from coherence.stores.membership import HasMembers
 from coherence.stores.places import follow
-from coherence.stores.port import Changes, Entry, Member, Place, Retention, Stored
+from coherence.stores.port import Changes, Entry, Place, Retention, Stored
 from coherence.stores.releasing import free, owned
 from coherence.stores.schema import prepare, require, require_schema
 from coherence.stores.sqlite_faults import fault, faults, unreadable
 from coherence.stores.sqlite_file import SqliteFile
+from coherence.stores.sqlite_membership import SqliteMembership
 from coherence.stores.sqlite_rows import (
     BODY,
     HEAD,
     HISTORY,
     LOAD,
     LOW,
-    MEMBERS,
     NAMES,
     SINCE,
     VERSION_BITS,
@@ -54,7 +55,6 @@ from coherence.stores.sqlite_rows import (
     end_of,
     entry,
     head_of,
-    member,
     prune,
     shaped,
     stored,
@@ -81,7 +81,7 @@ def _wall_clock() -> Time:
     return time.time()  # noqa: TID251 - this is the store's own clock
 
 
-class SqliteStore:
+class SqliteStore(HasMembers):
     """Homes in the file at `path`.  `clock` is for tests that own time.
 
     With `create` false a file that is not there is `StoreMissing`; with `readonly` nothing is
@@ -91,6 +91,7 @@ class SqliteStore:
     validates = True
     shared = True
     hashes = True
+    _membership: SqliteMembership
 
     def __init__(
         self,
@@ -124,6 +125,7 @@ class SqliteStore:
                 self._connect()
                 self.identity = self._meta("identity")
                 self.origin = 0 if readonly else draw()
+                self._membership = SqliteMembership(self)
                 self.last = Place(0)
                 self._file.settle()
             except BaseException:
@@ -230,6 +232,7 @@ class SqliteStore:
 
     def wait(self, seq: int, timeout_s: float) -> None:
         now = self.clock()
+        self._membership.keep()
         bell = self._ready_bell()
         if bell.port and self._bell_until < now + timeout_s:
             until = now + 2 * timeout_s + 60
@@ -259,14 +262,9 @@ class SqliteStore:
     # Agents.
 
     def join(self, agent: Address) -> int:
+        self._membership.sweep_in_passing()
         with self.transaction(publishes=False) as tx:
             return tx.join(agent)
-
-    def leave(self, agent: Address, session: int) -> None:
-        self._change("DELETE FROM member WHERE agent = ? AND session = ?", agent, session)
-
-    def members(self) -> list[Member]:
-        return [member(row) for row in self._query(MEMBERS)]
 
     # Those who only look.
 
@@ -319,6 +317,7 @@ class SqliteStore:
                 gone += prune(db, key << VERSION_BITS, version, self.retention, now)
             return gone
 
+        self._membership.sweep()
         gone = self._atomically(sweep)
         with self._lock, faults():
             self._writer(durable=False).execute("PRAGMA incremental_vacuum")
@@ -336,6 +335,7 @@ class SqliteStore:
     def release(self) -> None:
         if owned(self._lock):
             self._end_transaction()
+        self._membership.release()
         free(self._lock, self._reading, self._glancing)
 
     def _end_transaction(self) -> None:
@@ -355,6 +355,7 @@ class SqliteStore:
         with self._lock, self._reading, self._glancing:
             self._closed = True
             self._file.close()
+        self._membership.close()
         if self._bell is not None:
             self._bell.wake()
             self._bell.close()

@@ -14,6 +14,7 @@ from coherence.contents import Content, Handle, Kind
 from coherence.errors import StoreCorrupt
 from coherence.messages import Version
 from coherence.stores.codec import to_content, unpack_posts, unpack_row, unsplice
+from coherence.stores.membership import COLUMNS, member_of
 from coherence.stores.port import Change, Entry, Member, Place, Retention, Stored
 
 VERSION_BITS: Final = 32
@@ -55,7 +56,7 @@ HEAD: Final = f"""
     SELECT ifnull(seq, 0), ifnull(number, 0), {_GENERATION}
     FROM (SELECT 1) LEFT JOIN log ON seq = (SELECT max(seq) FROM log)
 """
-MEMBERS: Final = "SELECT agent, session, since, origin FROM member ORDER BY agent"
+MEMBERS: Final = f"SELECT {COLUMNS} FROM member"
 #: A blob is greater than any text, so one may stand where there is no end.
 NAMES: Final = """
     SELECT name FROM artifact WHERE name >= ? AND name < ? AND (alive OR (? AND version))
@@ -143,7 +144,8 @@ def head_of(row: Sequence[Any]) -> Place:
 
 def member(row: Sequence[Any]) -> Member:
     """A line of `MEMBERS`."""
-    return Member(*shaped(row, (str, int, float, int), "the list of members"))
+    kinds = (str, int, float, int, str, float, float)
+    return member_of(shaped(row, kinds, "the list of members"))
 
 
 def end_of(prefix: str) -> str | bytes:

@@ -185,14 +185,16 @@ class SqliteTransaction:
 
     def join(self, agent: Address) -> int:
         """See `Store.join`."""
+        store = self._store
         found = self.cursor.execute("SELECT value FROM meta WHERE key = 'session'").fetchone()
         if found is None or type(found[0]) is not int:
             raise StoreCorrupt("the file has lost count of its sessions")
         session = next_session(found[0], self.now)
         self.cursor.execute("UPDATE meta SET value = ? WHERE key = 'session'", (session,))
         self.cursor.execute(
-            "INSERT OR REPLACE INTO member (agent, session, since, origin) VALUES (?, ?, ?, ?)",
-            (agent, session, self.now, self._store.origin),
+            "INSERT OR REPLACE INTO member (agent, session, since, origin, life, until)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (agent, session, self.now, store.origin, *store._membership.facts(self.now)),
         )
         self.append("", 0, agent, ())
         return session

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from coherence.workspace.recorder import Recorder
 
 #: How long a grant lives unless renewed, in seconds, where the policy does not say.  Each that was
-#: killed in the queue costs as much: the usual wait of a minute should outlast a few.
+#: killed in the queue costs as much where nobody can tell that it was: the usual wait of a minute
+#: should outlast a few.
 GRANT_LEASE_S = 15.0
 #: How long a copy may be served unconfirmed, in seconds, where a store cannot validate every hit
 #: and the policy does not say.

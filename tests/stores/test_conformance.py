@@ -122,6 +122,7 @@ BROKEN = {
         )
     },
     "sessions": lambda kind: {"join": lambda self, agent: kind.join(self, agent) % 2 + 1},
+    "living": lambda kind: {"gone": lambda self, member: True},
     "pins": lambda kind: {"pin": lambda self, artifact, version, pinned: version == 1},
     "clock": lambda kind: {"__init__": backwards(kind), "clock": None},
     "awake": lambda kind: {"wake": lambda self: None},

@@ -1,0 +1,151 @@
+"""Who is a member of a store: the agents whose processes live, as far as anybody can tell.
+
+A row of a process that has ended is marked, not removed at once: the grants and places in queues
+that its agents have left behind, in whatever artifact, are known by it for what they are.  The mark
+counts where nobody can tell any more; it takes nothing from a process that is seen to live.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Final, LiteralString
+
+from coherence.errors import StoreFault
+from coherence.stores.living import unpack_life
+from coherence.stores.port import Member
+from messaging.process import Address, Time
+
+#: What `member_of` makes a member of.
+COLUMNS: Final[LiteralString] = "agent, session, since, origin, life, until, ended"
+#: How long the row of a process that has ended is kept.
+KEPT_S: Final = 3600.0
+#: How often a process looks through all members for those whose processes have ended.
+SWEEP_S: Final = 60.0
+
+
+def member_of(row: Sequence[Any]) -> Member:
+    """What `COLUMNS` selects."""
+    agent, session, since, origin, life, until, ended = row
+    return Member(agent, session, since, origin, unpack_life(life), until, ended)
+
+
+class Membership(ABC):
+    """The members of a store as one opening of it sees them."""
+
+    def __init__(self, origin: int) -> None:
+        self.origin = origin
+        #: Whether an agent of ours has joined.
+        self.joined = False
+        self._sweep_at = 0.0
+
+    @abstractmethod
+    def leave(self, agent: Address, session: int) -> None:
+        """As `Store.leave`."""
+
+    @abstractmethod
+    def members(self) -> list[Member]:
+        """As `Store.members`."""
+
+    @abstractmethod
+    def sessions(self, agents: Collection[Address]) -> list[Member]:
+        """As `Store.sessions`."""
+
+    @abstractmethod
+    def bury(self, member: Member) -> None:
+        """As `Store.bury`."""
+
+    @abstractmethod
+    def renew(self) -> None:
+        """As `Store.renew`."""
+
+    @abstractmethod
+    def has_ended(self, member: Member) -> bool | None:
+        """Whether the process of `member` has ended; None where nobody can tell."""
+
+    def has_lock(self, member: Member) -> bool:
+        """Whether the process of `member` is seen to hold its lock, where `has_ended` cannot tell.
+
+        A slow question, for a process that has been silent for long.
+        """
+        return False
+
+    @abstractmethod
+    def sweep(self) -> None:
+        """Mark the members whose processes have ended, and let go of those marked long ago."""
+
+    def gone(self, member: Member) -> bool:
+        """As `Store.gone`."""
+        return self._fate(member) is True
+
+    def living(self, members: Iterable[Member], now: Time) -> list[Member]:
+        """Those of `members` that are members still."""
+        return [
+            each
+            for each, fate in self._fates(members)
+            if fate is False or (fate is None and (each.until >= now or self.has_lock(each)))
+        ]
+
+    def lost(self, members: Iterable[Member], now: Time) -> tuple[set[int], list[Member]]:
+        """The processes that have ended and are not marked yet; whose rows need be kept no more."""
+        ended, over = set(), []
+        for each, fate in self._fates(members):
+            if fate is True and not each.ended:
+                ended.add(each.origin)
+            heard = max(each.ended or each.until, each.since)
+            if fate is not False and heard < now - KEPT_S and not self.has_lock(each):
+                over.append(each)
+        return ended - {0}, over
+
+    def sweep_in_passing(self) -> None:
+        """`sweep`, at most now and then: beside a call that does not fail for it."""
+        now = monotonic()
+        if self._sweep_at <= now:
+            self._sweep_at = now + SWEEP_S
+            with suppress(StoreFault):
+                self.sweep()
+
+    def _fates(self, members: Iterable[Member]) -> list[tuple[Member, bool | None]]:
+        known: dict[int, bool | None] = {self.origin: False} if self.origin else {}
+        found = []
+        for each in members:
+            if not each.origin:
+                fate = self._fate(each)
+            elif each.origin in known:
+                fate = known[each.origin]
+            else:
+                fate = known[each.origin] = self._fate(each)
+            found.append((each, fate))
+        return found
+
+    def _fate(self, member: Member) -> bool | None:
+        """Whether the process has ended, by what is seen now, or else by what was seen once."""
+        ended = self.has_ended(member)
+        return True if ended is None and member.ended else ended
+
+
+class HasMembers:
+    """A store whose members are kept by a `Membership`."""
+
+    _membership: Membership
+
+    def leave(self, agent: Address, session: int) -> None:
+        self._membership.leave(agent, session)
+        self._membership.sweep_in_passing()
+
+    def members(self) -> list[Member]:
+        return self._membership.members()
+
+    def sessions(self, agents: Collection[Address]) -> list[Member]:
+        return self._membership.sessions(agents)
+
+    def gone(self, member: Member) -> bool:
+        return self._membership.gone(member)
+
+    def bury(self, member: Member) -> None:
+        self._membership.bury(member)
+
+    def renew(self) -> None:
+        self._membership.renew()
