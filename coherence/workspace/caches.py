@@ -358,6 +358,17 @@ class Caches:
             return NOTHING
         return self._step(artifact, Timeout(RETRY), monotonic())
 
+    def start_over(self, artifact: str) -> Sequence[ToHome]:
+        """Home has forgotten this agent: no copy is served before home has confirmed it, and what
+        was asked is asked once more.
+        """
+        if artifact not in self.states:
+            return NOTHING
+        self.doubt(artifact)
+        if self.state(artifact).at in STABLE:
+            return NOTHING
+        return self._step(artifact, Timeout(RETRY), monotonic())
+
     def quit(self, artifact: str) -> Sequence[ToHome]:
         """Wait no longer for a grant; what home must hear of it."""
         if self.state(artifact).at not in ASKING:

@@ -17,7 +17,7 @@ import msgspec
 from coherence.contents import Content, Handle
 from coherence.directory import ACKS, GRANT, PUSH, Home
 from coherence.errors import QuotaExceeded, StoreCorrupt
-from coherence.messages import Data, GetM, PutM, ToCache, ToHome, Update, Version
+from coherence.messages import Data, GetM, Leave, PutM, ToCache, ToHome, Update, Version
 from coherence.policy import Policy
 from coherence.states import HomeState
 from coherence.stores.audit import is_home
@@ -92,6 +92,9 @@ def turn(
 ) -> Outcome:
     """Step the timers of `artifact`'s home that are due, then `inbox`; save and log what follows.
 
+    A farewell that is not the leaver's own, since its process was found to have ended, is logged,
+    so that it is told where it lives all the same.
+
     A read alone makes no home: nobody is entered in a directory that is not there.  Raises
     `QuotaExceeded` where a home would be one too many.
 
@@ -126,6 +129,7 @@ def turn(
     published: Version = 0
     made: Held | None = None
     author = action = ""
+    buried: list[Address] = []
     for src, what in todo:
         event: Event[Any, Any]
         if type(what) is PutM:
@@ -138,6 +142,8 @@ def turn(
             event = what
         else:
             event = what if type(what) is Restart else Receive(src, what)
+            if type(what) is Leave and src not in local:
+                buried.append(src)
         try:
             step = home.step(state, event, now)
         except Exception as error:
@@ -183,6 +189,8 @@ def turn(
         tx.publish(artifact, entry, content.content, before_it)
     if away or published:
         tx.append(artifact, published, author, away)
+    for agent in buried:
+        tx.append(artifact, 0, agent, ())
     due_s = min(armed.values()) - now if armed else None
     return Outcome(artifact, here, contents, action, published, made, due_s, absent)
 
