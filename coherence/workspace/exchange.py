@@ -33,6 +33,7 @@ from coherence.stores.releasing import free
 from coherence.workspace.caches import Caches
 from coherence.workspace.holdings import Holdings
 from coherence.workspace.homes import CARRIERS, HOME, Brought, Outcome, Taken, held_of, turn
+from coherence.workspace.lookout import Lookouts
 from coherence.workspace.served import ServedDigests
 from coherence.workspace.view import Held, held
 from messaging.errors import ToolkitError
@@ -162,6 +163,8 @@ class Exchange:
         self.closed = threading.Event()
         #: Watcher -> what to call when a version was published, while the watcher is there.
         self._growth: dict[ReferenceType[object], Callable[[], None]] = {}
+        #: Which waiting agents look whether the processes of others live.
+        self.lookouts = Lookouts(self)
 
     # At the store.
 
@@ -442,7 +445,7 @@ class Exchange:
 
     def _fetch(self, replies: dict[str, list[tuple[Address, ToHome]]]) -> tuple[bool, bool]:
         """Take in what is new in the log; whether a version was published, or a message came."""
-        published = concerned = False
+        published = concerned = renews = False
         with self._fetching:
             # Its own lines are passed over, but prove that the log is the one they were written to.
             own = self.store.last
@@ -466,6 +469,8 @@ class Exchange:
                     published = published or change.version > 0
                     if not change.artifact:
                         self._joined(change.author)
+                    elif not (change.version or change.posts):
+                        renews |= self._taken_for_dead(change.artifact, change.author, replies)
                     for post in change.posts:
                         if post.dst in self.agents:
                             concerned = True
@@ -475,7 +480,9 @@ class Exchange:
             if missing:
                 self._begin_again()
             self._proved = own
-        return published, concerned
+        if renews:
+            self.store.renew()
+        return published, concerned or renews
 
     def _begin_again(self) -> None:
         """The store has another history: nothing that this process holds says anything of it."""
@@ -500,6 +507,22 @@ class Exchange:
             caches = self.agents.pop(agent, None)
             if caches is not None:
                 caches.supersede()
+
+    def _taken_for_dead(
+        self, artifact: str, agent: Address, replies: dict[str, list[tuple[Address, ToHome]]]
+    ) -> bool:
+        """Whether that is an agent of this process, which lives.
+
+        Home has forgotten its copy, its grant and its request: the copy must be confirmed, the
+        request made again, and a commit under the grant will be refused.
+        """
+        with self.lock:
+            caches = self.agents.get(agent)
+            if caches is None:
+                return False
+            for message in caches.start_over(artifact):
+                replies.setdefault(artifact, []).append((agent, message))
+            return True
 
     def _receive(
         self,

@@ -1,7 +1,7 @@
 """The requesting side of one agent: asks its caches, and sees to it that an answer comes.
 
-Nothing here polls.  A waiting agent sleeps until the answer is handed over, its own deadline has
-come, or a timer of the home is due that nobody else may notice.
+A waiting agent sleeps until the answer is handed over, its own deadline has come, or a timer of the
+home is due that nobody else may notice.  Now and then it looks whether those it waits for live.
 
 A call that an interrupt cuts off leaves what it took where `forsake` finds it: requests under way
 and grants in the caches, answers, waiters.
@@ -61,6 +61,8 @@ class Requester:
         self.parted = False
         #: One request at a time: the agent's own, or a renewal of its lease with what follows.
         self._asking = threading.RLock()
+        #: When each wait asks again.
+        self._again: dict[str, float | None] = {}
 
     def require(self) -> None:
         """Raise what makes this agent unusable."""
@@ -103,6 +105,8 @@ class Requester:
                 raise
             if outcomes[0].action == "Late" and self._is_superseded(artifact, sent[-1]):
                 self._supersede()
+            if wait is not None and artifact not in caches.answers:
+                exchange.lookouts.look_before(artifact, wait)
             if outcomes[0].absent or wait is not None:
                 with exchange.lock:
                     if outcomes[0].absent:
@@ -154,26 +158,45 @@ class Requester:
             return self.caches.answers.pop(artifact, None)
 
     def deadline(self, artifact: str) -> float | None:
-        """When who waits must `nudge`, on this process's monotonic clock.
+        """When a waiting agent must `nudge`, on this process's monotonic clock.
 
-        When the holder's lease is over, as far as is known here, and at the latest half a lease
-        from now: whatever wake-up was lost, a grant is found while it lives, and a holder that is
-        gone is found out soon after its lease.
+        When it is time to look whether those in its way still live; when the holder's lease is
+        over, as far as is known here; and at the latest after half a lease: whatever wake-up was
+        lost, a grant is found while it lives, and a holder that is gone is found out soon after its
+        lease.
         """
+        return _first(self._due(artifact), self._look_at(artifact))
+
+    def _due(self, artifact: str) -> float | None:
+        """When timers are due, here or at home, or it is time to ask again."""
+        if artifact not in self._again:
+            self._again[artifact] = self._ask_again_at(artifact)
+        return _first(
+            self.caches.deadline(artifact), self.exchange.due(artifact), self._again[artifact]
+        )
+
+    def _ask_again_at(self, artifact: str) -> float | None:
         lease_s = self.exchange.processes[artifact][0].policy.grant_lease
-        due = [
-            self.caches.deadline(artifact),
-            self.exchange.due(artifact),
-            None if lease_s is None else monotonic() + lease_s * AGAIN_AT,
-        ]
-        return min((at for at in due if at is not None), default=None)
+        return None if lease_s is None else monotonic() + lease_s * AGAIN_AT
+
+    def _look_at(self, artifact: str) -> float | None:
+        """When to look whether those in the way still live."""
+        return self.exchange.lookouts.at(artifact, self.caches.address)
 
     def nudge(self, artifact: str) -> None:
-        """Let the timers fire that are due, here and at home, and ask for the grant again.
+        """Look, if it is time to; let the timers fire that are due, and ask for the grant again.
 
         Home knows a request that it has heard before, and repeats an answer that was lost.
         """
         self.require()
+        now, look_at = monotonic(), self._look_at(artifact)
+        if look_at is not None and look_at <= now and not self.has_missed(artifact):
+            self.exchange.lookouts.look(artifact, self.caches.address)
+            due = self._due(artifact)
+            if due is None or due > now:
+                return
+        self._again[artifact] = self._ask_again_at(artifact)
+        self.exchange.lookouts.doubt(artifact)
         with self.exchange.lock:
             self.caches.missed.discard(artifact)
             sent = [*self.caches.overdue(artifact), *self.caches.again(artifact)]
@@ -215,6 +238,7 @@ class Requester:
         with self.exchange.lock:
             self.caches.waiters.pop(artifact, None)
             self.caches.missed.discard(artifact)
+        self._look_no_more(artifact)
         self.exchange.hush()
 
     def forsake(self, artifact: str, *, keep_grant: bool = False) -> Batch:
@@ -224,8 +248,13 @@ class Requester:
         """
         with self.exchange.lock:
             sent = self.caches.forsake(artifact, keep_grant=keep_grant)
+        self._look_no_more(artifact)
         self.exchange.hush()
         return {artifact: [(self.caches.address, m) for m in sent]} if sent else {}
+
+    def _look_no_more(self, artifact: str) -> None:
+        self._again.pop(artifact, None)
+        self.exchange.lookouts.end(artifact, self.caches.address)
 
     def say(self, batch: Batch) -> None:
         """Tell homes what they will find out by themselves where this does not reach them."""
@@ -308,6 +337,11 @@ class Requester:
         with self.exchange.lock:
             self.caches.supersede()
         self.require()
+
+
+def _first(*moments: float | None) -> float | None:
+    """The earliest of those that there are."""
+    return min((at for at in moments if at is not None), default=None)
 
 
 def _unsent(error: ToolkitError) -> bool:
