@@ -32,6 +32,7 @@ from coherence.refs import Ref, check_name
 from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Place, Retention, Row, Store
 from coherence.workspace.delta import diff as difference
+from coherence.workspace.farewells import present
 from coherence.workspace.workspace import Workspace
 from messaging.errors import EnvironmentFault, ToolkitError
 
@@ -91,10 +92,15 @@ def _looking(url: str) -> Iterator[Store]:
 
 @app.command()
 def status(url: Url = TEAM, json: Json = False) -> None:
-    """Agents, artifacts, who holds what, who waits, and until when leases last."""
+    """Agents, artifacts, who holds what, who waits, and until when leases last.
+
+    An agent whose process has ended is not shown, whatever it has left behind.
+    """
     with _looking(url) as store:
+        found = {name: stored.row for name in store.names() if (stored := store.row(name))}
         members = store.members()
-        rows = {name: stored.row for name in store.names() if (stored := store.row(name))}
+    there = {(member.agent, member.session) for member in members}
+    rows = {name: Row(present(row.state, there), row.timers) for name, row in found.items()}
     if json:
         homes = {name: _shown(row) for name, row in rows.items()}
         _print_json({"agents": members, "artifacts": homes})
