@@ -89,13 +89,15 @@ _DONE: Final = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 class Wire:
     """A connection that one thread at a time uses.  `conn` is None until `open`."""
 
-    __slots__ = ("_prepared", "_ready", "conn", "used")
+    __slots__ = ("_prepared", "_ready", "_torn", "conn", "used")
 
     def __init__(self) -> None:
         self.conn: psycopg.Connection[Any] | None = None
         #: When it was given back last, on the process's monotonic clock.
         self.used = 0.0
         self._prepared: set[bytes] = set()
+        #: A trip was cut off: the server may have prepared what is not noted here.
+        self._torn = False
         self._ready: _Ready | None = None
 
     def open(self, address: dict[str, Any]) -> psycopg.Connection[Any]:
@@ -107,12 +109,13 @@ class Wire:
     @property
     def idle(self) -> bool:
         """Whether it is open and in the middle of nothing."""
-        return self._status() == TransactionStatus.IDLE
+        return not self._torn and self._status() == TransactionStatus.IDLE
 
     @property
     def begun(self) -> bool:
         """Whether a transaction is open on it that can be rolled back."""
-        return self._status() in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+        begun = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+        return not self._torn and self._status() in begun
 
     @property
     def closed(self) -> bool:
@@ -148,6 +151,7 @@ class Wire:
         except (struct.error, UnicodeError) as error:
             raise psycopg.DataError(f"a value is outside of its range: {error}") from error
         pgconn = conn.pgconn
+        self._torn = True
         pgconn.enter_pipeline_mode()
         #: What each result answers: a statement that was prepared, or one that was carried out.
         asked: list[bytes | None] = []
@@ -164,11 +168,13 @@ class Wire:
         found: list[Rows] = []
         for prepared, result in zip(asked, results, strict=False):
             if result.status not in _DONE:
+                self._torn = False
                 raise psycopg.errors.error_from_result(result)
             if prepared is not None:
                 self._prepared.add(prepared)
             else:
                 found.append(_rows(result) if result.ntuples else [])
+        self._torn = False
         return found
 
 

@@ -198,7 +198,10 @@ class Exchange:
 
     def settle(self) -> None:
         """Put in order what an interrupt of this thread has left behind.  May be done twice."""
-        self.store.release()
+        try:
+            self.store.release()
+        except Exception:
+            log.exception("a call was cut off, and the store kept what it had taken")
         with self.lock:
             for caches in tuple(self.agents.values()):
                 caches.finish()

@@ -144,7 +144,6 @@ def go_on(team: Team) -> None:
     assert threading.get_ident() not in taken, "a connection is kept"
     exchange = team.here._exchange
     assert not exchange.lock._is_owned()
-    assert threading.get_ident() not in exchange.at_store
     text = f"bob {next(team.numbers)}"
     team.bob.write("doc", text, overwrite=True, wait_s=WAIT_S)
     with team.bob.edit("doc", wait_s=WAIT_S) as draft:
