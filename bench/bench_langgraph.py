@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import cycle
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -64,10 +65,12 @@ def overheads(value: dict[str, Any]) -> None:
     writer, readers = store.as_agent("w"), [store.as_agent(f"r{i}") for i in range(4)]
     bare = Workspace()
     agent, others = bare.agent("w"), [bare.agent(f"r{i}") for i in range(4)]
-    content = "x" * 2_000
+    # In turn, for a write that changes nothing is none.
+    contents = cycle(["x" * 2_000, "y" * 2_000])
+    values = cycle([value, {**value, "changed": True}])
 
     def put(into: BaseStore) -> Work:
-        return lambda: into.put(NS, "k", value)
+        return lambda: into.put(NS, "k", next(values))
 
     def get(from_: BaseStore) -> Work:
         return lambda: from_.get(NS, "k")
@@ -82,17 +85,17 @@ def overheads(value: dict[str, Any]) -> None:
     rows: dict[str, tuple[Work, Work, Work]] = {
         "get": (get(plain), get(writer), lambda: agent.read("k")),
         "aget": (aget(plain), aget(writer), lambda: agent.read("k")),
-        "put": (put(plain), put(writer), lambda: agent.write("k", content)),
+        "put": (put(plain), put(writer), lambda: agent.write("k", next(contents))),
         "1 put, 4 gets": (
             shared(put(plain), [get(plain)] * 4),
             shared(put(writer), [get(reader) for reader in readers]),
             shared(
-                lambda: agent.write("k", content),
+                lambda: agent.write("k", next(contents)),
                 [lambda other=other: other.read("k") for other in others],
             ),
         ),
     }
-    put(plain)(), put(writer)(), agent.write("k", content)
+    put(plain)(), put(writer)(), agent.write("k", next(contents))
     for name, works in rows.items():
         ours = beside(*works)
         ratio = ours[1] / ours[0]

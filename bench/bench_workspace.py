@@ -22,6 +22,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 from coherence import Agent, Conflict, Workspace
@@ -33,6 +34,9 @@ PEER = Path(__file__).with_name("peer_workspace.py")
 ROUNDS = 7
 KB4 = "y" * 4096
 MB10 = "y" * 10_000_000
+#: In turn, for a write that changes nothing is none.
+TEXTS = cycle(["text", "another text"])
+LARGE = cycle([MB10, "z" + MB10[1:]])
 
 Figures = dict[str, tuple[float, float]]
 
@@ -84,7 +88,8 @@ def store(url: str) -> Figures:
         for name, size in (("small", "4 KB"), ("large", "10 MB")):
             bob.read(name)
             found[f"hit, {size}"] = timed(lambda name=name: bob.read(name), 20_000)
-        found["write, 10 MB"] = timed(lambda: ann.write("large", MB10), 3)
+        found["write, 10 MB"] = timed(lambda: ann.write("large", next(LARGE)), 3)
+        found["write, 10 MB, unchanged"] = timed(lambda: ann.write("large", MB10), 3)
         found["miss, 4 KB"] = timed(lambda: bob.read("small"), 200, lambda: miss(bob, "small"))
         for sharers in (0, 1, 4, 16, 64):
             name = f"shared by {sharers}"
@@ -96,7 +101,7 @@ def store(url: str) -> Figures:
                     reader.read(name)
 
             found[f"write, {sharers} sharers"] = timed(
-                lambda name=name: ann.write(name, "text"), 20, share
+                lambda name=name: ann.write(name, next(TEXTS)), 20, share
             )
     return found
 

@@ -32,7 +32,8 @@ class Handle(Value, frozen=True, gc=False, tag=True, array_like=True):
 
     kind: Kind
     size_bytes: int
-    #: blake2b of kind and bytes; empty where the store keeps the very object that was written.
+    #: blake2b of kind and bytes; empty where the store keeps the very object that was written: it
+    #: tells nothing then, and who wants to know whether two contents are equal looks at them.
     digest: bytes
 
     def __len__(self) -> int:

@@ -1,12 +1,14 @@
 """The home side: the directory entry and the committed content of one artifact, as a table.
 
 Source of the shape: Primer, section 8.3 (MESI directory protocol, directory controller).  What
-differs, and why, is said in each row's source; the three differences that matter:
+differs, and why, is said in each row's source; the four differences that matter:
 
 * **Home is never stale.**  It holds the last committed content in every state, so a read is
   answered at once whoever holds the grant, and the owner is never asked for data.
 * **A commit is compared.**  Every PutM names the version that its content was derived from, by
   number and digest, and home makes it the next version only if that is still the current one.
+* **A commit that changes nothing makes no version.**  Its content is that of its base, and its base
+  is current: it is acknowledged as that version, whoever holds the grant, and nobody else hears.
 * **Acknowledgements are collected here**, not at the writer: agents crash, this side is durable.
 
 What this module does not know: what content is, stores, clocks, how messages travel, other
@@ -22,7 +24,9 @@ from typing import Any
 
 from coherence.messages import (
     Content,
+    Current,
     Data,
+    Digest,
     Epoch,
     FwdGetM,
     FwdGetS,
@@ -315,6 +319,11 @@ def _put_ack_e(x: X) -> None:
     _finish(x, GRANT_E)
 
 
+def _put_ack_same(x: X) -> None:
+    x.out.append(Send(x.src, PutAck(x.msg.serial, x.version, GRANT_S)))
+    _judge(x, None)
+
+
 def _verdict_again(x: X) -> None:
     verdict = next(verdict for verdict in x.verdicts if verdict.cache == x.src)
     if verdict.refusal is None:
@@ -405,6 +414,7 @@ commit = Op("version + 1", _commit)
 announce = Op("Inv or Update to other sharers", _announce, "signal, push or pointer")
 put_ack_s = Op("PutAck(S) to writer", _put_ack_s)
 put_ack_e = Op("PutAck(E) to writer", _put_ack_e)
+put_ack_same = Op("PutAck(S, base) to writer", _put_ack_same)
 verdict_again = Op("same PutAck or Nack", _verdict_again)
 nack_stale = Op("Nack(stale)", _nack_stale)
 nack_fenced = Op("Nack(fenced)", _nack_fenced)
@@ -431,6 +441,7 @@ NOBODY = "ours: home has the committed content, nobody waits"
 CAS = "ours: compare on version and digest"
 NET = "ours: messages may be lost, repeated, late"
 LEASE = "ours: grants are queued, leased, fenced"
+SAME = "ours: a commit that changes nothing makes no version"
 STRICT = "ours: acks are collected at home"
 LAPSED = "ours: a copy that must have lapsed is as good as an ack"
 GOODBYE = "ours: who leaves or crashes says so"
@@ -460,6 +471,12 @@ HOME: Table[HomeScratch] = Table(
         Row(FREE, "PutM", (commit, announce), "S_A", "PutM", CAS),
         Row("M", "PutM/owner", (end_grant, commit, announce), "S_A", "PutMOwner", PRIMER),
         Row(BUSY, "PutM", (nack_busy,), "=", "PutMBusy", LEASE),
+        # The hint E may stay where it was: it confers no right, and nobody else need hear of this.
+        Row(FREE, "PutM/same", (add, put_ack_same), "S", "PutMSame", SAME),
+        Row("M", "PutM/same", (add, put_ack_same), "=", "PutMSame", SAME),
+        Row("M", "PutM/same-owner", (end_grant, add, put_ack_same), "S", "PutMSame", SAME),
+        # Not visible to all yet: who is told that it stands might still be served what was before.
+        Row("S_A", "PutM/same", (nack_busy,), "=", "PutMBusy", STRICT),
         Row(EVERY, "PutM/stale", (nack_stale,), "=", "PutMStale", CAS),
         Row(EVERY, "PutM/fenced", (nack_fenced,), "=", "PutMFenced", LEASE),
         Row(EVERY, "PutM/again", (verdict_again,), "=", "PutMAgain", NET),
@@ -517,11 +534,23 @@ def _put_m(x: X) -> str:
             pending = x.writer == x.src and x.writer_serial == msg.serial
             return "PutM/pending" if pending else "PutM/again"
     owns = x.at is AT_M and x.owner == x.src
-    if msg.epoch and not (owns and msg.epoch == x.epoch):
+    fenced = msg.epoch and not (owns and msg.epoch == x.epoch)
+    current = digest_of(x.content)
+    derived = msg.base == x.version and (msg.digest is None or msg.digest == current)
+    if derived and _is_same(msg.content, current):
+        # What comes under a grant that is over changes nothing either, and ends none that lives.
+        return "PutM/same-owner" if owns and not fenced else "PutM/same"
+    if fenced:
         return "PutM/fenced"
-    if msg.base != x.version or (msg.digest is not None and msg.digest != digest_of(x.content)):
+    if not derived:
         return "PutM/stale"
     return "PutM/owner" if owns else "PutM"
+
+
+def _is_same(content: Content, current: Digest) -> bool:
+    # No digest, or an empty one, tells nothing.
+    found = digest_of(content)
+    return bool(found and found == current) or type(found) is Current
 
 
 def _put_e(x: X) -> str:

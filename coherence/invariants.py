@@ -12,10 +12,12 @@ name:
 ``fairness``
     Grants go to waiters in order of asking.
 ``version_order``
-    Versions are 1, 2, 3, ...: each commit makes exactly the next one, and its writer learns that.
+    Versions are 1, 2, 3, ...: each commit makes exactly the next one, or none where its content is
+    that of its base, and its writer learns which.
 ``no_lost_update``
     Every commit was derived from the version before it, is made once, and is not made at all where
-    its writer was told that it was refused.
+    its writer was told that it was refused.  One that is acknowledged and makes no version has the
+    content of its own base: two writers who make one text of one base have made two changes.
 ``data_value``
     Every content served is the one that was committed under the version it is served as.
 ``bounded_staleness``
@@ -49,6 +51,7 @@ from coherence.messages import (
     Leave,
     Load,
     Loaded,
+    PutAck,
     PutE,
     PutM,
     Refused,
@@ -134,20 +137,22 @@ def observe(
     if ghost.broken:
         return ghost
     if isinstance(step.state, HomeState):
-        return _home(ghost, event, step.state)
+        return _home(ghost, event, step)
     return _cache(ghost, address, event, step, policy.visibility is Visibility.STRICT)
 
 
-def _home(ghost: Ghost, event: Event[Any, Any], home: HomeState) -> Ghost:
-    broken = ""
+def _home(ghost: Ghost, event: Event[Any, Any], step: Step[HomeState]) -> Ghost:
+    home, broken = step.state, ""
     commits = ghost.commits
     if home.version != ghost.version:
         broken = _judge_commit(ghost, event, home)
         if not broken:
             assert isinstance(event, Receive)
             commits = (*commits, Commitment(event.src, event.message.serial, home.content))
+    if not broken and isinstance(event, Receive) and isinstance(event.message, PutM):
+        broken = _judge_answer(ghost, commits, event, step)
     if not broken and ghost.owner and (home.owner, home.epoch) != (ghost.owner, ghost.epoch):
-        committed = len(commits) > len(ghost.commits)
+        committed = len(commits) > len(ghost.commits) or _is_same(event, ghost.owner, home)
         given_back = committed or _gave_up(event, ghost.owner)
         if not given_back and event != Timeout("grant"):
             broken = "swmr"
@@ -169,21 +174,51 @@ def _gave_up(event: Event[Any, Any], cache: Address) -> bool:
     )
 
 
+def _is_same(event: Event[Any, Any], owner: Address, home: HomeState) -> bool:
+    """Whether the owner committed what is current."""
+    return (
+        isinstance(event, Receive)
+        and event.src == owner
+        and isinstance(event.message, PutM)
+        and digest_of(event.message.content) == digest_of(home.content)
+    )
+
+
 def _judge_commit(ghost: Ghost, event: Event[Any, Any], home: HomeState) -> str:
     if not (isinstance(event, Receive) and isinstance(event.message, PutM)):
         return "version_order"
     src, msg = event.src, event.message
-    if home.version != ghost.version + 1:
+    current = digest_of(ghost.content(ghost.version))
+    if home.version != ghost.version + 1 or (current and current == digest_of(msg.content)):
         return "version_order"
     if ghost.owner and src != ghost.owner:
         return "swmr"
     if msg.epoch and (src, msg.epoch) != (ghost.owner, ghost.epoch):
         return "fencing"
     again = any((made.writer, made.serial) == (src, msg.serial) for made in ghost.commits)
-    of_another = msg.digest is not None and msg.digest != digest_of(ghost.content(ghost.version))
+    of_another = msg.digest is not None and msg.digest != current
     if msg.base != ghost.version or of_another or again or (src, msg.serial) in ghost.refused:
         return "no_lost_update"
     return "" if home.content == msg.content else "data_value"
+
+
+def _judge_answer(
+    ghost: Ghost, commits: tuple[Commitment, ...], event: Receive[Any], step: Step[HomeState]
+) -> str:
+    """Of an acknowledgement in the step that judged, or judged before."""
+    src, msg = event.src, event.message
+    for command in step.commands:
+        ack = command.message if isinstance(command, Send) and command.dst == src else None
+        if not isinstance(ack, PutAck) or ack.serial != msg.serial:
+            continue
+        if any((made.writer, made.serial) == (src, msg.serial) for made in commits):
+            continue
+        there = ghost.first <= ack.version <= ghost.version
+        if not (there and ack.version == msg.base):
+            return "no_lost_update"
+        if digest_of(ghost.content(ack.version)) != digest_of(msg.content):
+            return "no_lost_update"
+    return ""
 
 
 def _cache(
@@ -205,7 +240,7 @@ def _cache(
                 broken = _judge_read(ghost, after, result, strict)
                 after = msgspec.structs.replace(after, served=result.version)
             elif isinstance(result, Committed):
-                broken = _judge_ack(ghost, address, step.state.serial, result.version)
+                broken = _judge_ack(ghost, after, step.state, result)
                 after = msgspec.structs.replace(after, served=max(after.served, result.version))
                 returned = max(returned, result.version)
             elif isinstance(result, Refused):
@@ -236,11 +271,17 @@ def _judge_read(ghost: Ghost, seen: Watched, result: Loaded | Granted, strict: b
     return "swmr" if owns and version != ghost.version else ""
 
 
-def _judge_ack(ghost: Ghost, cache: Address, serial: Serial, version: Version) -> str:
-    if not ghost.first < version <= ghost.version:
-        return "version_order"
-    made = ghost.commits[version - ghost.first - 1]
-    return "" if (made.writer, made.serial) == (cache, serial) else "version_order"
+def _judge_ack(ghost: Ghost, seen: Watched, state: CacheState, result: Committed) -> str:
+    by = seen.cache, state.serial
+    made = [
+        n for n, of in enumerate(ghost.commits, ghost.first + 1) if (of.writer, of.serial) == by
+    ]
+    if made:
+        return "" if made == [result.version] else "version_order"
+    # It made none: its content was the current one at some moment since it asked.
+    current = seen.asked <= result.version <= ghost.version
+    same = current and digest_of(ghost.content(result.version)) == digest_of(state.content)
+    return "" if same else "version_order"
 
 
 def _judge_refusal(

@@ -40,6 +40,13 @@ def digest_of(content: Content) -> Digest:
     return getattr(content, "digest", content)
 
 
+class Current(Value, frozen=True, gc=False, tag=True):
+    """In place of a content that bears no digest: a driver found it equal to the current one."""
+
+
+CURRENT = Current()
+
+
 class Grant(StrEnum):
     """The state in which a cache may hold what `Data` or `PutAck` brings."""
 
@@ -166,7 +173,10 @@ class Granted(Value, frozen=True, gc=False, tag=True):
 
 
 class Committed(Value, frozen=True, gc=False, tag=True):
-    """The write is version `version`; in strict visibility no cache serves an older one."""
+    """The write is version `version`; in strict visibility no cache serves an older one.
+
+    That is the base itself where the content was the current one already: no version was made.
+    """
 
     version: Version
 
@@ -297,7 +307,10 @@ class FwdGetM(Value, frozen=True, gc=False, tag=True):
 
 
 class PutAck(Value, frozen=True, gc=False, tag=True):
-    """The commit of `serial` is version `version`; its writer may hold it in state `grant`."""
+    """The commit of `serial` is version `version`; its writer may hold it in state `grant`.
+
+    `version` is the base where the content is that of the base, so that no version was made.
+    """
 
     serial: Serial
     version: Version

@@ -64,9 +64,10 @@ class Agent(Front):
         """Publish `content`, derived from the version that this agent last read or wrote.
 
         `expect` names another version that it was derived from, 0 for none; `overwrite` says that
-        whatever is there may be lost.  Where somebody else is drafting, the write waits its turn
-        for at most `wait_s`.  Raises `Conflict` where the version it was derived from is not
-        current, `GrantTimeout`, `InvalidContent`, `ContentTooLarge`, `QuotaExceeded`.
+        whatever is there may be lost.  A write that changes nothing publishes nothing: the current
+        ref is its answer.  Where somebody else is drafting, the write waits its turn for at most
+        `wait_s`.  Raises `Conflict` where the version it was derived from is not current,
+        `GrantTimeout`, `InvalidContent`, `ContentTooLarge`, `QuotaExceeded`.
         """
         return self._run(self._operations.write(name, content, expect, overwrite, wait_s))
 

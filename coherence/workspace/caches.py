@@ -28,6 +28,7 @@ from coherence.messages import (
 )
 from coherence.states import CacheAt, CacheState
 from coherence.workspace.holdings import Holdings
+from coherence.workspace.view import Held, held
 from messaging.process import (
     Address,
     CancelTimer,
@@ -78,6 +79,14 @@ def invalidated(state: CacheState, inv: Inv) -> CacheState | None:
     return CacheState(
         CacheAt.I, state.version, state.content, killed, state.serial, state.epoch, state.uses
     )
+
+
+def _as_version(version: Version, written: Held, before: CacheState | None) -> Held:
+    """What was written to become the next version, and changed nothing: as the one that it is."""
+    copy: Held | None = before.content if before is not None else None
+    if copy is not None and copy.ref.version == version and copy.digest == written.digest:
+        return copy
+    return held(replace(written.ref, version=version), written.content, written.handle)
 
 
 class Caches:
@@ -400,6 +409,10 @@ class Caches:
         before = states.get(artifact)
         step = cache.step(before or self._first, event, now)
         after = step.state
+        written = after.content
+        if written is not None and written.ref.version != after.version:
+            after = replace(after, content=_as_version(after.version, written, before))
+            step = Step(after, step.commands, step.action)
         self._adopting = (artifact, before, step)
         if before is not None and before.content is after.content:
             states[artifact] = after

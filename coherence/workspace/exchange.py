@@ -537,7 +537,7 @@ class Exchange:
         contents: dict[Version, Brought] = {}
         if isinstance(message, CARRIERS) and message.content is not None:
             found = self.store.read(artifact, message.version)
-            if found is not None:
+            if found is not None and found[0].handle == message.content:
                 contents[message.version] = (found[0].handle, found[1])
             elif type(message) is Update:
                 message = Update(message.version, 0, None)  # gone already: a pointer is as good

@@ -17,7 +17,7 @@ import msgspec
 from coherence.contents import Content, Handle
 from coherence.directory import ACKS, GRANT, PUSH, Home
 from coherence.errors import QuotaExceeded, StoreCorrupt
-from coherence.messages import Data, GetM, Leave, PutM, ToCache, ToHome, Update, Version
+from coherence.messages import CURRENT, Data, GetM, Leave, PutM, ToCache, ToHome, Update, Version
 from coherence.policy import Policy
 from coherence.states import HomeState
 from coherence.stores.audit import is_home
@@ -133,8 +133,10 @@ def turn(
     for src, what in todo:
         event: Event[Any, Any]
         if type(what) is PutM:
-            handle = what.content.handle
-            event = Receive(src, PutM(what.serial, what.base, what.epoch, handle, what.digest))
+            content = what.content.handle
+            if not content.digest and _is_current(tx, artifact, state, what.content):
+                content = CURRENT
+            event = Receive(src, PutM(what.serial, what.base, what.epoch, content, what.digest))
         elif type(what) is Timeout:
             if armed.get(what.name, inf) > now:
                 continue
@@ -193,6 +195,14 @@ def turn(
         tx.append(artifact, 0, agent, ())
     due_s = min(armed.values()) - now if armed else None
     return Outcome(artifact, here, contents, action, published, made, due_s, absent)
+
+
+def _is_current(tx: Transaction, artifact: str, state: HomeState, written: Held) -> bool:
+    """Whether `written`, which bears no digest, is the content that is current."""
+    current, handle = state.content, written.handle
+    if current is None or (current.kind, len(current)) != (handle.kind, len(handle)):
+        return False
+    return _content(tx, artifact, state.version) == written.content
 
 
 def _capped(timers: Sequence[tuple[str, Time]], policy: Policy, now: Time) -> dict[str, Time]:

@@ -19,7 +19,7 @@ from messaging.process import Address
 class Metrics:
     """Plain counters of what one agent did."""
 
-    __slots__ = ("conflicts", "deltas", "fulls", "hits", "unchanged", "writes")
+    __slots__ = ("conflicts", "deltas", "fulls", "hits", "same", "unchanged", "writes")
 
     def __init__(self) -> None:
         #: Reads answered from the cache, whole.
@@ -29,8 +29,9 @@ class Metrics:
         #: Reads answered by "unchanged" and by a difference.
         self.unchanged = 0
         self.deltas = 0
-        #: Versions published, and writes refused with `Conflict`.
+        #: Versions published, writes that changed nothing, and writes refused with `Conflict`.
         self.writes = 0
+        self.same = 0
         self.conflicts = 0
 
 

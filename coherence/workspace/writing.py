@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from msgspec.structs import replace
+
 from coherence.contents import TOMBSTONE, Content, Handle, Kind, Limits, check_content
 from coherence.errors import BadArgument, GrantTimeout, StoreFault
 from coherence.messages import (
@@ -78,7 +80,10 @@ class Writing(Reading):
         overwrite: bool,
         wait_s: float | None,
     ) -> Operation[Ref]:
-        """Publish `content` as the version after the one it was derived from."""
+        """Publish `content` as the version after the one it was derived from.
+
+        Where it is the content of that very version, and that is current, its ref is the answer.
+        """
         if check_name(name) in self.caches.drafting:
             yield from self._free(name)
         handle = self.handle(content)
@@ -148,8 +153,8 @@ class Writing(Reading):
         made: View = yield from self._apply(name, function, initial, loaded)
         known = digest_of(loaded.content)
         result = yield Ask(name, Commit(made, loaded.version, digest=known))
-        if self._count(name, made, result):
-            return made
+        if self._count(name, made, loaded.version, result):
+            return self._as_committed(made, result)
         for _ in range(ATTEMPTS):
             grant = yield from self.acquire(name, wait_s)
             try:
@@ -161,7 +166,7 @@ class Writing(Reading):
                 raise
             result = yield from self._commit(made, grant)
             if isinstance(result, Committed):
-                return made
+                return self._as_committed(made, result)
         return (yield from self._fenced(name, made.content, grant, result.version))
 
     def _apply(
@@ -187,8 +192,8 @@ class Writing(Reading):
         for _ in range(ATTEMPTS):
             made = self._made(name, content, handle, base)
             result = yield Ask(name, Commit(made, base, digest=known))
-            if self._count(name, made, result):
-                return made.ref
+            if self._count(name, made, base, result):
+                return self._ref(made, result)
             if result.reason is Refusal.BUSY:
                 break
             if overwrite or (not base and (yield from self._is_gone(name, result.version))):
@@ -256,9 +261,9 @@ class Writing(Reading):
         """Publish under a grant, which ends with it.  Raises `Fenced` where it had ended before."""
         made = self._made(grant.artifact, content, handle, grant.base)
         result = yield from self._commit(made, grant)
-        if isinstance(result, Refused):
-            yield from self._fenced(grant.artifact, content, grant, result.version)
-        return made.ref
+        if isinstance(result, Committed):
+            return self._ref(made, result)
+        return (yield from self._fenced(grant.artifact, content, grant, result.version))
 
     def _commit(self, made: Held, grant: Grant) -> Operation[Committed | Refused]:
         self.caches.drafting.pop(grant.artifact, None)
@@ -271,7 +276,7 @@ class Writing(Reading):
         except StoreFault:
             yield from self.abandon(grant)
             raise
-        self._count(grant.artifact, made, result)
+        self._count(grant.artifact, made, grant.base, result)
         return result
 
     def abandon(self, grant: Grant) -> Operation[None]:
@@ -296,6 +301,16 @@ class Writing(Reading):
         ref = Ref(name, base + 1, self.identity, handle.digest)
         return Gone(ref, handle) if handle.kind is Kind.TOMBSTONE else View(ref, content, handle)
 
+    @staticmethod
+    def _ref(made: Held, result: Committed) -> Ref:
+        """Of `made` as the version that it is: its base, where it changed nothing."""
+        return replace(made.ref, version=result.version)
+
+    def _as_committed(self, made: View, result: Committed) -> View:
+        if made.version == result.version:
+            return made
+        return View(self._ref(made, result), made.content, made.handle)
+
     def _free(self, name: str) -> Operation[None]:
         """Raises `BadArgument` where this agent drafts `name`; ends a draft that was dropped."""
         if check_name(name) not in self.caches.drafting:
@@ -308,14 +323,17 @@ class Writing(Reading):
         epoch = self.caches.state(name).epoch
         yield from self._end_draft(name, epoch)
 
-    def _count(self, name: str, made: Held, result: Committed | Refused) -> bool:
-        """Whether it was published; this agent's next write then derives from it."""
+    def _count(self, name: str, made: Held, base: Version, result: Committed | Refused) -> bool:
+        """Whether it stands; this agent's next write then derives from it."""
         if isinstance(result, Refused):
             return False
         self.caches.bases.pop(name, None)
         if self._hashed:
-            self.served.note(name, made.ref.version, made.handle.digest)
-        self.metrics.writes += 1
+            self.served.note(name, result.version, made.handle.digest)
+        if result.version == base:
+            self.metrics.same += 1
+        else:
+            self.metrics.writes += 1
         return True
 
     def _derived(self, name: str, expect: Ref | str | int | None) -> tuple[Version, Digest]:

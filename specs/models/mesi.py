@@ -53,7 +53,19 @@ HOME_ADDRESS = "home"
 ADDRESSES = "abcdefgh"
 
 #: Everything that an application can ask, by the names that `mesi` takes.
-ALL = ("Load", "Store", "Store/wait", "Commit", "Abandon", "Abandon/other", "Replacement", "Leave")
+ALL = (
+    "Load",
+    "Store",
+    "Store/wait",
+    "Commit",
+    "Commit/equal",
+    "Abandon",
+    "Abandon/other",
+    "Replacement",
+    "Leave",
+)
+#: What ``Commit/equal`` writes, whoever asks.
+EQUAL = ("=", 0)
 
 #: By name: the kind of policy, and what it cannot do without.
 POLICIES: dict[str, tuple[type[Policy], dict[str, Any]]] = {
@@ -84,14 +96,15 @@ def requests_of(
 ) -> Iterator[Request]:
     """What the application of `address` may ask next, having asked `made` times before.
 
-    A commit's content names its writer and request, so that no two contents are equal.  An
-    application that has asked enough still gives its grant back, or others would wait for ever.
+    A commit's content names its writer and request, so that no two contents are equal, but for
+    those of ``Commit/equal``, which all are.  An application that has asked enough still gives its
+    grant back, or others would wait for ever.
     """
     if made >= times:
         if state.epoch:
             yield Abandon(state.epoch)
         return
-    content, known = (address, state.serial + 1), digest_of(state.content)
+    known = digest_of(state.content)
     for kind in kinds:
         match kind:
             case "Load":
@@ -100,7 +113,8 @@ def requests_of(
                 yield Store()
             case "Store/wait":
                 yield Store(1.0)
-            case "Commit":
+            case "Commit" | "Commit/equal":
+                content = EQUAL if kind == "Commit/equal" else (address, state.serial + 1)
                 yield Commit(content, state.version, digest=known)
                 if state.epoch:
                     yield Commit(content, state.version, state.epoch, known)

@@ -76,7 +76,18 @@ unchanged = Op("say that nothing has changed", _unchanged)
 lower_floor = Op("killed := the older, lowered", _lower_floor)
 await_nobody = Op("await no acknowledgement", _await_nobody)
 
-#: By the property that catches it.
+
+def _ack_what_is_there(x: h.HomeScratch) -> None:
+    """Acknowledge a stale commit whose text is the current one, as if it had changed nothing."""
+    if x.msg.content == x.content:
+        h.put_ack_same.run(x)
+    else:
+        h.nack_stale.run(x)
+
+
+ack_what_is_there = Op("PutAck where the text is there", _ack_what_is_there)
+
+#: By the property that catches it, and after a colon what is wrong where it catches several.
 FAULTS: dict[str, Fault] = {
     "no step raises": Fault("cache", "S", "Inv", None),
     "well_formed": Fault("home", "E", "GetS", (h.downgrade, h.add, h.data_s)),
@@ -100,6 +111,9 @@ FAULTS: dict[str, Fault] = {
         "home", "I S E", "PutM", (h.commit, h.announce, await_nobody), "S_A"
     ),
     "monotone_reads": Fault("cache", "S E", "Update/late", (lower_floor, c.take, c.ack), "S"),
+    "version_order: same": Fault("home", "I S E", "PutM/same", (h.commit, h.announce), "S_A"),
+    "no_lost_update: same": Fault("home", "I S E", "PutM/stale", (ack_what_is_there,)),
+    "strict_visibility: same": Fault("home", "S_A", "PutM/same", (h.add, h.put_ack_same)),
     "deadlock": Fault("home", "M", "GetM", (h.ask_owner,)),
     "a has a valid copy or none": Fault("cache", "S E", "Inv", (c.ack,)),
 }

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from coherence.invariants import Ghost, Watched, observe
-from coherence.messages import GetM, GetS, PutM
+from coherence.messages import Committed, Content, GetM, GetS, PutAck, PutM
 from coherence.policy import Policy, Visibility
 from coherence.states import CacheAt, CacheState, HomeState, Waiter
-from messaging.process import Address, Event, Invoke, Respond, Send, Step, Timeout
+from messaging.process import Address, Event, Invoke, Receive, Respond, Send, Step, Timeout
 
 READS = frozenset({CacheAt.IS_D, CacheAt.IS_D_I})
 
@@ -51,13 +51,26 @@ def _of_home(
 ) -> tuple[Any, ...] | None:
     after = step.state
     then, now = _directory(before), _directory(after)
-    if (before.version, then) == (after.version, now):
+    acks: tuple[Any, ...] = ()
+    if before.version == after.version and isinstance(event, Receive):
+        acks = tuple(c for c in step.commands if _answers(event, c))
+    if (before.version, then) == (after.version, now) and not acks:
         return None
     queue = tuple(Waiter(cache, 0, 0) for cache in now.queue)
     seen = HomeState(
         after.at, after.version, after.content, owner=now.owner, epoch=now.epoch, queue=queue
     )
-    return address, event, Step(seen, (), step.action), then
+    return address, event, Step(seen, acks, step.action), then
+
+
+def _answers(event: Receive[Any], command: Any) -> bool:
+    """Whether it acknowledges the commit that has come."""
+    return (
+        isinstance(event.message, PutM)
+        and isinstance(command, Send)
+        and isinstance(command.message, PutAck)
+        and (command.dst, command.message.serial) == (event.src, event.message.serial)
+    )
 
 
 def _directory(home: HomeState) -> Directory:
@@ -69,9 +82,12 @@ def _of_cache(
 ) -> tuple[Any, ...] | None:
     after = step.state
     commands: list[Any] = []
+    written: Content = None
     for command in step.commands:
         if isinstance(command, Respond):
             commands.append(command)
+            if isinstance(command.result, Committed):
+                written = after.content
         elif isinstance(command, Send) and isinstance(command.message, GetS | GetM | PutM):
             commands.append(Send("", GetS(0, 0)))
     if not commands and before.at is after.at:
@@ -79,7 +95,7 @@ def _of_cache(
     if not isinstance(event, Invoke):
         event = Timeout("")
     action = step.action if step.action == "Retry" else ""
-    seen = CacheState(after.at, serial=after.serial if commands else 0)
+    seen = CacheState(after.at, content=written, serial=after.serial if commands else 0)
     return address, event, Step(seen, tuple(commands), action), NOBODY
 
 

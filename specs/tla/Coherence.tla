@@ -15,10 +15,10 @@
 (***************************************************************************)
 EXTENDS Naturals, Sequences
 
-CONSTANTS Agents, Strict, NoOne
+CONSTANTS Agents, Strict, NoOne, Anyone
 
 VARIABLES
-  log,      \* committed contents; a content begins with its writer
+  log,      \* committed contents; a content begins with its writer, or with Anyone
   copy,     \* Agents -> << >>, or <<version, content>> that it serves
   holder,   \* whose grant lives, or NoOne
   asked,    \* Agents -> the current version when it last asked
@@ -39,7 +39,8 @@ AInit ==
   /\ done = 0
 
 Publish(c, content) ==
-  /\ content[1] = c /\ holder \in {NoOne, c}
+  /\ content[1] \in {c, Anyone} /\ holder \in {NoOne, c}
+  /\ Newest > 0 => content # log[Newest]
   /\ log' = Append(log, content)
   /\ holder' \in Agents \cup {NoOne}
   /\ UNCHANGED <<copy, asked, seen, done>>
@@ -77,10 +78,11 @@ Lose(c) ==
 
 Older(c, v) == copy[c] # << >> /\ copy[c][1] < v
 
-(* A commit returns to its writer, who may keep what it wrote. *)
+(* A commit returns to its writer, who may keep what it wrote.  Of what anyone may write, another *)
+(* may have written it: then it was there when the writer asked, or came to be since.             *)
 Learn(c) ==
   \E v \in 1..Newest :
-    /\ log[v][1] = c
+    /\ log[v][1] = c \/ (log[v][1] = Anyone /\ v >= asked[c])
     /\ Strict => \A d \in Agents : ~Older(d, v)
     /\ done' = IF v > done THEN v ELSE done
     /\ copy' \in {[copy EXCEPT ![c] = Version(v)], [copy EXCEPT ![c] = << >>]}

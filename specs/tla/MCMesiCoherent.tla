@@ -49,7 +49,7 @@ HRest ==
           \/ GetSSole(c) \/ GetS(c) \/ GetSOfE(c) \/ GetSBeside(c)
           \/ GetM(c) \/ GetMWaits(c) \/ GetMAgain(c) \/ GetMRenews(c)
           \/ PutEOwner(c) \/ PutEQueued(c) \/ PutS(c) \/ Leave(c) \/ LeaveOwner(c)
-          \/ PutMBusy(c) \/ PutMStale(c) \/ PutMFenced(c) \/ PutMAgain(c)
+          \/ PutMSame(c) \/ PutMBusy(c) \/ PutMStale(c) \/ PutMFenced(c) \/ PutMAgain(c)
           \/ InvAck(c) \/ HomeLate(c)
      \/ \E p \in Processes : Crash(p)
      \/ HomeTimedOut \/ HomeRestart
@@ -69,12 +69,13 @@ Refines == Abstract!ASpec
 
 THEOREM HSpec => Refines
 
-(* Every commit is derived from the version before it, and under no grant that has ended. *)
+(* Every commit is derived from the version before it, changes it, and comes under no grant that *)
+(* has ended.                                                                                    *)
 SoundCommits ==
   [][home'.version # home.version =>
        \E c \in Agents : \E m \in FromCache(c, "PutM") :
          /\ m.base = home.version /\ m.digest \in {NoContent, home.content}
-         /\ m.content = home'.content
+         /\ m.content = home'.content /\ m.content # home.content
          /\ m.epoch # 0 => home.owner = c /\ home.epoch = m.epoch]_vars
 
 (* For configurations that must fail: a guard is replaced by one of these. *)

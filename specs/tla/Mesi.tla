@@ -10,7 +10,8 @@
 (*                                                                         *)
 (* Abstractions.  Time: an armed timer may be due at any moment, except    *)
 (* that a cache gives up its copy before home stops waiting for it.        *)
-(* Content: a pair that names its write, and is its own digest.            *)
+(* Content: a pair that names its write, or one that everybody may write;  *)
+(* it is its own digest.                                                   *)
 (*                                                                         *)
 (* Not modelled: the periodic push of the Broadcast policy (rows push),    *)
 (* and the forgetting of verdicts beyond the policy's `memory`.            *)
@@ -53,6 +54,9 @@ Pairs == ({Home} \X Agents) \cup (Agents \X {Home})
 INSTANCE Network
 
 NoContent == << >>
+
+(* A content that begins so does not name its writer. *)
+Anyone == "="
 None == [type |-> "None"]
 
 -----------------------------------------------------------------------------
@@ -206,14 +210,16 @@ StoreRenew(c) == cache[c].at = "M" /\ Stores(c, "SM_D")
 
 (* What an application may commit: derived from what its cache gave last; optimistic, or under the *)
 (* last grant.                                                                                     *)
-Written(c) ==
-  {[base |-> cache[c].version, epoch |-> epoch, content |-> <<c, Serial(c)>>,
+Written(c, kind) ==
+  {[base |-> cache[c].version, epoch |-> epoch,
+    content |-> IF kind = "Commit" THEN <<c, Serial(c)>> ELSE <<Anyone, 0>>,
     digest |-> cache[c].content] : epoch \in {0, cache[c].epoch}}
 
 Publishes(c, at) ==
-  /\ May(c, "Commit")
-  /\ \E new \in Written(c) :
-       AsksHome(c, at, PutMOf(Serial(c), new.base, new.epoch, new.content, new.digest), {})
+  \E kind \in {"Commit", "Commit/equal"} :
+    /\ May(c, kind)
+    /\ \E new \in Written(c, kind) :
+         AsksHome(c, at, PutMOf(Serial(c), new.base, new.epoch, new.content, new.digest), {})
 
 CommitBare(c) == cache[c].at = "I" /\ Publishes(c, "IS_A")
 CommitLive(c) == cache[c].at \in Live /\ Publishes(c, "MS_A")
@@ -691,7 +697,9 @@ IsNew(c, m) == \A verdict \in Judged(c) : verdict.serial < m.serial
 Fenced(c, m) == m.epoch # 0 /\ ~(home.owner = c /\ m.epoch = home.epoch)
 (* m was derived from what is current; its digest may not be known. *)
 Derived(m) == m.base = home.version /\ m.digest \in {NoContent, home.content}
-Fresh(c, m) == IsNew(c, m) /\ ~Fenced(c, m) /\ Derived(m)
+(* It changes nothing. *)
+Same(c, m) == IsNew(c, m) /\ Derived(m) /\ m.content = home.content
+Fresh(c, m) == IsNew(c, m) /\ ~Fenced(c, m) /\ Derived(m) /\ ~Same(c, m)
 
 PutM(c) ==
   \E m \in FromCache(c, "PutM") :
@@ -706,16 +714,28 @@ PutMOwner(c) ==
 Refuses(c, m, reason) ==
   Does(c, m, Judge(Says(Scratch, c, NackOf(m.serial, reason, home.version)), c, m.serial, reason))
 
+PutMSame(c) ==
+  \E m \in FromCache(c, "PutM") :
+    /\ Same(c, m) /\ home.at # "S_A"
+    /\ LET owned == home.owner = c /\ ~Fenced(c, m)
+           x == Shares(IF owned THEN EndGrant(Scratch) ELSE Scratch, c, m.serial)
+           y == Says(x, c, PutAckOf(m.serial, home.version, "S"))
+       IN Does(c, m, Judge(IF owned \/ home.at \in Free THEN To(y, "S") ELSE y,
+                           c, m.serial, "none"))
+
 PutMBusy(c) ==
   \E m \in FromCache(c, "PutM") :
-    Fresh(c, m) /\ home.at \in Busy /\ home.owner # c /\ Refuses(c, m, "busy")
+    /\ \/ Fresh(c, m) /\ home.at \in Busy /\ home.owner # c
+       \/ Same(c, m) /\ home.at = "S_A"
+    /\ Refuses(c, m, "busy")
 
 PutMStale(c) ==
   \E m \in FromCache(c, "PutM") :
     IsNew(c, m) /\ ~Fenced(c, m) /\ ~Derived(m) /\ Refuses(c, m, "stale")
 
 PutMFenced(c) ==
-  \E m \in FromCache(c, "PutM") : IsNew(c, m) /\ Fenced(c, m) /\ Refuses(c, m, "fenced")
+  \E m \in FromCache(c, "PutM") :
+    IsNew(c, m) /\ Fenced(c, m) /\ ~Same(c, m) /\ Refuses(c, m, "fenced")
 
 Pending(c, m) == home.writer = c /\ home.writer_serial = m.serial
 
@@ -815,7 +835,7 @@ HomeHears(c) ==
   \/ GetSSole(c) \/ GetS(c) \/ GetSOfE(c) \/ GetSBeside(c)
   \/ GetM(c) \/ GetMWaits(c) \/ GetMAgain(c) \/ GetMRenews(c)
   \/ PutEOwner(c) \/ PutEQueued(c) \/ PutS(c) \/ Leave(c) \/ LeaveOwner(c)
-  \/ PutM(c) \/ PutMOwner(c) \/ PutMBusy(c) \/ PutMStale(c) \/ PutMFenced(c) \/ PutMAgain(c)
+  \/ PutM(c) \/ PutMOwner(c) \/ PutMSame(c) \/ PutMBusy(c) \/ PutMStale(c) \/ PutMFenced(c) \/ PutMAgain(c)
   \/ InvAck(c) \/ HomeLate(c)
 
 HomeTimedOut == GrantExpires \/ AcksExpire

@@ -34,7 +34,7 @@ Expires == Event.type = "Timeout"
 
 TraceMay(c, kind) == up[c] /\ ~waiting[c] /\ P = c /\ Requests(kind)
 
-TraceWritten(c) == {Event.request}
+TraceWritten(c, kind) == {Event.request}
 
 TraceGivenBack(c) ==
   IF up[c] /\ ~waiting[c] /\ Requests("Abandon") THEN {Event.request.epoch} ELSE {}
@@ -122,6 +122,7 @@ OnMessage(c, name) ==
     [] name = "LeaveOwner" -> LeaveOwner(c)
     [] name = "PutM" -> PutM(c)
     [] name = "PutMOwner" -> PutMOwner(c)
+    [] name = "PutMSame" -> PutMSame(c)
     [] name = "PutMBusy" -> PutMBusy(c)
     [] name = "PutMStale" -> PutMStale(c)
     [] name = "PutMFenced" -> PutMFenced(c)

@@ -175,6 +175,8 @@ def _home(at: HomeAt, on: str) -> Example:
         "PutM/owner": ("bob", PutM(7, 2, 3, "three", "two")),
         "PutM/stale": ("dan", PutM(7, 1, 0, "three")),
         "PutM/fenced": ("dan", PutM(7, 2, 2, "three", "two")),
+        "PutM/same": ("dan", PutM(7, 2, 0, "two", "two")),
+        "PutM/same-owner": ("bob", PutM(7, 2, 3, "two", "two")),
         "PutM/again": ("dan" if at is HomeAt.S_A else "ann", PutM(4, 1, 0, "two")),
         "PutM/pending": ("ann", PutM(4, 1, 0, "two")),
         "PutM/late": ("ann", PutM(3, 1, 0, "old")),

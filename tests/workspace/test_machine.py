@@ -131,7 +131,8 @@ class Machine(RuleBasedStateMachine):
         return self.texts[self.version]
 
     def published(self, name, ref, text):
-        assert ref.version == self.version + 1
+        same = text is not None and text == self.current
+        assert ref.version == self.version + (not same)
         self.orphans.pop(name, None)
         self.texts[ref.version] = text
         self.given[name] = ref.version
@@ -302,6 +303,12 @@ class OnMemory(Machine):
         return MemoryStore(clock=lambda: self.now)
 
 
+class OnMemoryShort(OnMemory):
+    """By the short ways, and without digests: which contents are equal, they say themselves."""
+
+    watched = False
+
+
 class OnSqlite(Machine):
     """Two processes' worth of caches on one file."""
 
@@ -320,6 +327,8 @@ class OnSqliteShort(OnSqlite):
 FEW = settings(max_examples=25, stateful_step_count=30, deadline=None)
 TestOnMemory = OnMemory.TestCase
 TestOnMemory.settings = FEW
+TestOnMemoryShort = OnMemoryShort.TestCase
+TestOnMemoryShort.settings = FEW
 TestOnSqlite = OnSqlite.TestCase
 TestOnSqlite.settings = FEW
 TestOnSqliteShort = OnSqliteShort.TestCase
