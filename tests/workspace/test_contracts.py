@@ -190,7 +190,7 @@ def test_contract_4_no_wait_at_all_takes_what_is_free(rooms):
 
 
 def test_contract_4_a_writer_that_wakes_late_is_fenced_and_keeps_its_text(rooms):
-    rooms.settings["policy"] = Lazy(grant_lease=0.05)
+    rooms.settings["policy"] = Lazy(grant_lease=0.5)
     ann, bob = rooms.agents("ann", "bob")
 
     def sleep_over():
