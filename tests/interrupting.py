@@ -16,8 +16,8 @@ import coherence
 OURS = str(Path(coherence.__file__).parent)
 
 
-class Cut(KeyboardInterrupt):
-    """As a signal handler raises it."""
+class Cut(BaseException):
+    """As a signal handler raises it; a `KeyboardInterrupt` would end the event loop as well."""
 
 
 class Moments:
