@@ -310,24 +310,12 @@ class AsyncTeam:
         await self.ann.write(name, "text")
         await self.ann.rename(name, name + ".to")
 
-    async def wait(self) -> None:
-        """For a grant that bob gives back while ann waits."""
-        edit = self.team.bob.edit("doc", wait_s=WAIT_S)
-        edit.__enter__()
-        waiting = asyncio.ensure_future(self.edit())
-        try:
-            while not self.team.there.row("doc").row.state.queue and not waiting.done():
-                await asyncio.sleep(0.001)
-        finally:
-            edit.__exit__(None, None, None)
-        await waiting
-
     async def watch(self) -> None:
         async for _ in self.ann.watch(timeout_s=0):
             raise AssertionError("nothing was published")
 
 
-ASYNC_CALLS = ["read_miss", "write", "update", "edit", "rename", "wait", "watch"]
+ASYNC_CALLS = ["read_miss", "write", "update", "edit", "rename", "watch"]
 
 
 def sweep_async(teams: AsyncTeam, call: str, every: int, start: int) -> None:
