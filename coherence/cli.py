@@ -7,7 +7,7 @@ What only looks opens the store to read and never blocks a writer.  Exit codes: 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,12 +15,15 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from coherence.cli_folder import read_files, write_files
 from coherence.cli_watch import Style, changes, console, shown, when
 from coherence.contents import Content, Kind
 from coherence.errors import (
+    BadArgument,
     BadRef,
     BadUrl,
     StoreCorrupt,
@@ -29,7 +32,8 @@ from coherence.errors import (
     UnknownVersion,
 )
 from coherence.refs import Ref, check_name
-from coherence.stores.opening import open_store
+from coherence.stores.backup import back_up, unpacked
+from coherence.stores.opening import open_store, put_back
 from coherence.stores.port import Entry, Place, Retention, Row, Store
 from coherence.workspace.delta import diff as difference
 from coherence.workspace.farewells import present
@@ -261,6 +265,54 @@ def import_(
                 author.write(name, content)
                 published += 1
     typer.echo(f"{published} of {len(files)} files published.")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Of the backup, a store of its own.")],
+    url: Url = TEAM,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Put FILE back into the store.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a FILE that is there.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before putting back.")] = False,
+) -> None:
+    """Write all that the store holds to FILE, while others go on; or put such a file back.
+
+    With --restore the store becomes what it was: versions that were written since are lost.  Agents
+    that are running meet another history: they drop what they hold, join again, and their drafts
+    are refused.  Nobody has to be stopped.
+    """
+    with _reported():
+        if restore:
+            _put_back(file, url, yes)
+            return
+        with _opened(url) as store, _progress() as progress:
+            back_up(store, file, force=force, progress=progress)
+    typer.echo(f"Written to {file}: sqlite:///{file}")
+
+
+def _put_back(file: Path, url: str, yes: bool) -> None:
+    with unpacked(file) as found:
+        made = f", made {when(found.made)}" if found.made else ""
+        typer.echo(f"{file}: {found.artifacts} artifacts in {found.versions} versions{made}.")
+        typer.echo(f"What {url} holds beyond that is lost, and running agents start afresh.")
+        if not yes and not (console().is_terminal and typer.confirm("Put it back?")):
+            raise BadArgument("nothing was put back", remedy="say so with --yes")
+        put_back(found, url)
+    typer.echo(f"{url} is what it was.")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None] | None]:
+    """Shows how far it is, where somebody sees it."""
+    shown = Console(stderr=True)
+    if not shown.is_terminal:
+        yield None
+        return
+    with Progress(console=shown, transient=True) as bar:
+        task = bar.add_task("copying", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from itertools import count
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from coherence.contents import Content
 from coherence.errors import StoreFault
@@ -36,6 +36,11 @@ from coherence.stores.port import (
 )
 from coherence.stores.releasing import free
 from messaging.process import Address
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from coherence.stores.backup import Image
 
 LOG_LINES = 10_000
 _NUMBERS = count(1)
@@ -329,6 +334,25 @@ class MemoryStore:
 
     def check(self) -> Iterable[str]:
         return ()
+
+    def image(self) -> AbstractContextManager[Image]:
+        """All of it, of one moment: see `coherence.stores.backup`."""
+        from coherence.stores.memory_image import image
+
+        return image(self)
+
+    def held(
+        self,
+    ) -> tuple[
+        dict[str, Stored], dict[str, dict[Version, tuple[Entry, Content]]], list[Change], float
+    ]:
+        """Rows, histories and log as they are now, and when that is."""
+        with self._lock:
+            if self._closed:
+                raise StoreFault("the store is closed")
+            self._apply()
+            history = {name: dict(kept) for name, kept in self._history.items()}
+            return dict(self._rows), history, list(self._log), self._clock()
 
     def release(self) -> None:
         free(self._lock, self._woken)

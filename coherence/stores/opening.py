@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from coherence.errors import BadUrl
 from coherence.stores.memory import MemoryStore
 from coherence.stores.port import Retention, Store
+
+if TYPE_CHECKING:
+    from coherence.stores.backup import Backup
 
 _SCHEMES = ("memory", "sqlite", "postgresql", "postgres")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
@@ -40,13 +44,31 @@ def open_store(
     if scheme in ("postgresql", "postgres"):
         from coherence.stores.postgres import PostgresStore
 
-        return PostgresStore.open(url, retention, create=create, readonly=readonly)
+        return PostgresStore(url, retention, create=create, readonly=readonly)
     # An address that is not understood may hold a password anywhere: no more of it is repeated than
     # can be none.
     path = url.strip("/ ")
     if path and path not in _SCHEMES and not set(":@\0") & set(url):
         raise BadUrl(f"{url!r} has no scheme", remedy=f"did you mean sqlite:///{quote(url)}?")
     raise BadUrl(f"no store has the scheme {scheme!r}" if scheme else "the address has no scheme")
+
+
+def put_back(backup: Backup, url: str) -> None:
+    """Put a backup into the store that `url` names, which becomes what the backup is."""
+    if url.startswith("sqlite:"):
+        from coherence.stores.backup import put_into_file
+
+        put_into_file(backup, _path(url))
+        return
+    store = open_store(url, create=not url.startswith("memory:"))
+    try:
+        from coherence.stores.postgres import PostgresStore
+        from coherence.stores.postgres_backup import put_into
+
+        assert isinstance(store, PostgresStore)
+        put_into(backup, store)
+    finally:
+        store.close()
 
 
 def _path(url: str) -> str:

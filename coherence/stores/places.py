@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from coherence.errors import StoreReplaced
 from coherence.stores.port import Change, Changes, Place
+
+
+def another_store(where: str) -> StoreReplaced:
+    """What to say where a store has another identity than it was opened under."""
+    return StoreReplaced(
+        f"{where} was put back from a backup of another store",
+        remedy="close the workspace, and open a new one",
+    )
 
 
 def follow(

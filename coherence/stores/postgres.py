@@ -12,10 +12,10 @@ set to beyond ``on`` stays as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from threading import Condition, Event, RLock, get_ident
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from coherence.contents import Content
 from coherence.errors import StoreBusy, StoreCorrupt, StoreFault, StoreMissing
@@ -32,7 +32,7 @@ except ImportError as error:
 from coherence.stores.chance import draw
 from coherence.stores.codec import is_storable, unpack_posts, unpack_row
 from coherence.stores.membership import HasMembers
-from coherence.stores.places import follow
+from coherence.stores.places import another_store, follow
 from coherence.stores.port import Change, Changes, Entry, Moved, Place, Retention, Stored
 from coherence.stores.postgres_address import CONNECT_S, parse, told
 from coherence.stores.postgres_ear import Ear
@@ -44,6 +44,7 @@ from coherence.stores.postgres_sql import (
     CUT,
     HEAD,
     HISTORY,
+    IDENTITY,
     MARK,
     NAMES,
     ROW,
@@ -61,6 +62,9 @@ from coherence.stores.postgres_transaction import (
 from coherence.stores.postgres_wire import Call, Rows, Statement, Value, Wire
 from coherence.stores.releasing import free
 from messaging.process import Address
+
+if TYPE_CHECKING:
+    from coherence.stores.backup import Image
 
 T = TypeVar("T")
 
@@ -133,24 +137,12 @@ class PostgresStore(HasMembers):
             first.close()
         self.identity = str(identity)
         self.channel = f"coherence_{self.identity}"
-        self._ear = Ear(self._open, self.channel, self._membership)
+        self._ear = Ear(self.connect, self.channel, self._membership)
         self.last = Place(0)
-
-    @classmethod
-    def open(
-        cls,
-        url: str,
-        retention: Retention | None = None,
-        *,
-        create: bool = True,
-        readonly: bool = False,
-    ) -> PostgresStore:
-        """The store at `url`."""
-        return cls(url, retention, create=create, readonly=readonly)
 
     # Connections.
 
-    def _open(self, wire: Wire | None = None) -> Wire:
+    def connect(self, wire: Wire | None = None) -> Wire:
         """Connect anew.  Raises `psycopg.Error`."""
         wire = wire or Wire()
         try:
@@ -196,7 +188,7 @@ class PostgresStore(HasMembers):
         again_s = AGAIN_S
         while True:
             try:
-                return self._open(wire)
+                return self.connect(wire)
             except psycopg.Error as error:
                 if self._closing.wait(again_s) or monotonic() > until:
                     self.give(wire)
@@ -302,6 +294,8 @@ class PostgresStore(HasMembers):
         changes = follow(place, rows[0][0], lines, self.head)
         if changes.foreign:
             self.last = Place(0)  # its number may soon be that of another line
+            if self._stamped(IDENTITY)[0][0] != self.identity:
+                raise another_store("the database")
         if len(lines) > LINES:
             return changes
         self._ear.learn(heard, changes.place.seq)
@@ -382,6 +376,13 @@ class PostgresStore(HasMembers):
         from coherence.stores.audit import audit
 
         return audit(self)
+
+    def image(self) -> AbstractContextManager[Image]:
+        """All of it, of one moment: see `coherence.stores.backup`."""
+        from coherence.stores.postgres_backup import image
+
+        self.require()
+        return image(self)
 
     def close(self) -> None:
         if self._closing.is_set():

@@ -164,6 +164,7 @@ SINCE = Statement(
     ) AS lines ON true ORDER BY seq
     """,
 )
+IDENTITY = Statement("IDENTITY", "SELECT identity FROM coherence_meta")
 HEAD = Statement(
     "HEAD",
     """

@@ -34,10 +34,10 @@ from coherence.stores.bell import Bell, ring
 from coherence.stores.chance import draw
 from coherence.stores.codec import is_storable, to_bytes
 from coherence.stores.membership import HasMembers
-from coherence.stores.places import follow
+from coherence.stores.places import another_store, follow
 from coherence.stores.port import Changes, Entry, Place, Retention, Stored
 from coherence.stores.releasing import free, owned
-from coherence.stores.schema import prepare, require, require_schema
+from coherence.stores.schema import prepare, require_schema
 from coherence.stores.sqlite_faults import fault, faults, unreadable
 from coherence.stores.sqlite_file import SqliteFile
 from coherence.stores.sqlite_membership import SqliteMembership
@@ -137,10 +137,7 @@ class SqliteStore(HasMembers):
         self._write = self._file.connect()
         self._write_sql = self._write.cursor()
         if self._readonly:
-            try:
-                require(self._write)
-            except sqlite3.Error as error:
-                raise self._file.fault(error) from error
+            self._file.require_schema(self._write)
         else:
             self._file.write_ahead(self._write)
             prepare(self._write)
@@ -225,7 +222,12 @@ class SqliteStore(HasMembers):
         rows = self._query(SINCE, min(place.seq, SEQ_MAX), LINES + 1)
         (generation,) = shaped(rows[0][:1], (int,), "the store's generation")
         lines = [change(row) for row in rows if row[1] is not None]
-        return follow(place, generation, lines, self.head)
+        changes = follow(place, generation, lines, self.head)
+        if changes.foreign and self._meta("identity") != self.identity:
+            self._look_at = 0.0
+            self._file.gone = another_store(str(self.path))
+            raise self._file.gone
+        return changes
 
     def head(self) -> Place:
         return head_of(self._query(HEAD)[0])

@@ -30,6 +30,7 @@ from coherence.errors import (
     StoreReadOnly,
     StoreReplaced,
 )
+from coherence.stores.schema import require
 from coherence.stores.sqlite_faults import fault
 from coherence.stores.sqlite_transaction import BUSY_S
 
@@ -142,6 +143,13 @@ class SqliteFile:
             )
         db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         db.execute("PRAGMA synchronous = FULL")
+
+    def require_schema(self, db: sqlite3.Connection) -> None:
+        """Raise where a connection that only reads cannot, or must not."""
+        try:
+            require(db)
+        except sqlite3.Error as error:
+            raise self.fault(error) from error
 
     def fault(self, error: sqlite3.Error) -> StoreFault:
         """What SQLite's error means, where it is the first that was asked of a connection."""

@@ -309,6 +309,23 @@ class Workspace:
         """What is damaged in the store, in words."""
         return self._look(lambda: list(self._store.check()))
 
+    def backup(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        force: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Write all that the store holds, of one moment, to a SQLite file that is there at the end.
+
+        Nobody is held up.  The file is a store: ``sqlite:///backup.db`` opens it.  `progress` is
+        told how many parts are done, and of how many.  Raises `PathTaken` where there is a file,
+        unless `force` says to replace it.
+        """
+        from coherence.stores.backup import back_up
+
+        self._look(back_up, self._store, os.fspath(path), force=force, progress=progress)
+
     def close(self) -> None:
         """Every agent of this process leaves, and the store is let go.  Closing again is fine.
 

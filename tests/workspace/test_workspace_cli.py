@@ -274,3 +274,47 @@ def test_as_a_module(team, url):
         check=True,
     )
     assert done.stdout == "one\n2\n"
+
+
+def test_backup(team, url, tmp_path):
+    file = tmp_path / "backup.db"
+    assert f"sqlite:///{file}" in run(url, "backup", str(file)).stdout
+    assert "path-taken" in run(url, "backup", str(file), code=2).stderr
+    assert run(f"sqlite:///{file}", "log").stdout == run(url, "log").stdout
+    team.agent("ann").write("plan.md", "since then")
+    run(url, "backup", str(tmp_path / "other.db"))
+    assert run(url, "backup", str(file), "--force").exit_code == 0
+    assert "store-missing" in run(url, "backup", str(tmp_path / "no" / "x.db"), code=3).stderr
+    assert "plan.md@3" in run(f"sqlite:///{file}", "log").stdout
+    assert "store-missing" in run(f"{url}.none", "backup", str(tmp_path / "x.db"), code=3).stderr
+
+
+def test_backup_is_put_back_only_by_who_says_so(team, url, tmp_path):
+    file = tmp_path / "backup.db"
+    run(url, "backup", str(file))
+    team.agent("ann").write("plan.md", "since then")
+    refused = run(url, "backup", "--restore", str(file), code=2)
+    assert "--yes" in refused.stderr
+    assert "2 artifacts in 5 versions, made " in refused.stdout
+    assert "is lost" in refused.stdout
+    assert run(url, "show", "plan.md").stdout == "since then"
+    run(url, "backup", "--restore", str(file), "--yes")
+    assert run(url, "show", "plan.md").stdout == "one\n2\n"
+    assert "3 artifacts are in order" in run(url, "check").stdout
+    assert team.agent("ann").read("plan.md").text == "one\n2\n"
+    new = f"sqlite:///{tmp_path}/new.db"
+    run(new, "backup", str(file), "--restore", "--yes")
+    assert run(new, "log").stdout == run(url, "log").stdout
+    run(url, "backup", "--restore", str(tmp_path / "none.db"), "--yes", code=3)
+    assert "bad-url" in run("memory://", "backup", "--restore", str(file), "--yes", code=2).stderr
+
+
+def test_backup_asks_on_a_terminal(team, url, tmp_path):
+    file = tmp_path / "backup.db"
+    run(url, "backup", str(file))
+    team.agent("ann").write("plan.md", "since then")
+    words = ["backup", "--store", url, "--restore", str(file)]
+    for answer, text in (("n\n", "since then"), ("y\n", "one\n2\n")):
+        done = CliRunner(env=TERMINAL).invoke(app, words, input=answer)
+        assert "Put it back?" in done.output
+        assert run(url, "show", "plan.md").stdout == text

@@ -1,0 +1,395 @@
+"""Backups: every store written into one SQLite file, and such a file put back into a store.
+
+A backup is a store of its own: ``sqlite:///backup.db`` opens it.  It is of one moment, whoever
+writes meanwhile, and holds all that the store holds but the agents: nobody has joined, holds a
+grant, waits or has a copy.  It keeps the identity, of which refs are refs; its generation is drawn
+anew, so that whichever way it is put back, a process that is running meets another history.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from errno import EDQUOT, ENOSPC
+from os import PathLike
+from pathlib import Path
+from secrets import randbits
+from typing import Any, NamedTuple, TypeAlias
+
+from coherence.directory import PUSH
+from coherence.errors import (
+    BadArgument,
+    PathTaken,
+    StoreBusy,
+    StoreCorrupt,
+    StoreFault,
+    StoreFull,
+    StoreMissing,
+)
+from coherence.states import HomeAt, HomeState
+from coherence.stores.bell import ring
+from coherence.stores.chance import draw
+from coherence.stores.codec import pack_row, unpack_row
+from coherence.stores.port import Row, Store
+from coherence.stores.schema import prepare, schema_of
+from coherence.stores.sqlite_faults import faults
+from coherence.stores.sqlite_file import SqliteFile
+from coherence.stores.sqlite_rows import LOW, VERSION_BITS
+from coherence.stores.sqlite_transaction import BUSY_S
+
+#: Is told how many parts are done, and of how many.
+Progress: TypeAlias = Callable[[int, int], None]
+
+#: How many pages of a file are copied at once, and how many rows are rewritten.
+PAGES = 256
+ROWS = 500
+#: How often a file is read again that others have begun to write meanwhile.
+TRIES = 3
+#: How long to leave a file alone that another process has locked, in seconds.
+_TURN_S = 0.05
+_ENDS = ("", "-journal", "-wal", "-shm")
+
+
+class Image(NamedTuple):
+    """All that a store holds, of one moment.  Values are as the tables of SQLite have them.
+
+    The parts are read once, in this order.
+    """
+
+    #: Empty where that of the backup shall be a new one.
+    identity: str
+    #: The last session number that was given.
+    sessions: int
+    #: Name, revision, version, alive, home.
+    artifacts: Iterable[tuple[str, int, int, int, bytes]]
+    #: Name, version, kind, size, digest, author, time, pinned, whole, body.
+    versions: Iterable[tuple[str, int, str, int, bytes, str, float, int, int, bytes]]
+    #: Seq, number, origin, name, version, author, time, posts.
+    lines: Iterable[tuple[int, int, int, str, int, str, float, bytes]]
+
+
+class Backup(NamedTuple):
+    """A backup that is ready to be put into a store."""
+
+    source: str
+    #: A copy of this release, under a new generation.
+    db: sqlite3.Connection
+    #: When the backup was made, in seconds since the epoch; 0 where it does not say.
+    made: float
+    artifacts: int
+    versions: int
+
+
+def back_up(
+    store: Store,
+    target: str | PathLike[str],
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Write a backup of `store` to the file `target`, which is there whole or not at all.
+
+    Raises `PathTaken` where there is a file already; with `force` that one is replaced, unless it
+    is a store in use.
+    """
+    target = Path(target).absolute()
+    _require_room_for(target, store, force)
+    temporary = target.with_name(f".{target.name}.{draw():x}")
+    try:
+        with faults(), closing(_created(temporary)) as db:
+            file = getattr(store, "_file", None)
+            image = getattr(store, "image", None)
+            if isinstance(file, SqliteFile):
+                store.head()  # which says so where it is closed, or gone
+                shutil.copymode(file.path, temporary)
+                _copy_file(Path(file.path), db, progress)
+                file.look()
+            elif image is not None:
+                prepare(db)
+                with image() as seen, transaction(db):
+                    _fill(db, seen)
+            else:
+                raise BadArgument(f"{type(store).__name__} does not say what it holds")
+            with transaction(db):
+                _settle(db, made=_now())
+            db.execute("PRAGMA journal_mode = DELETE")
+        _sync(temporary)
+        if force:
+            os.replace(temporary, target)
+        else:
+            _name(temporary, target)
+        _sync(target.parent)
+    except OSError as error:
+        raise _file_fault(error, target) from error
+    finally:
+        for end in _ENDS:
+            with suppress(OSError):
+                os.unlink(f"{temporary}{end}")
+
+
+@contextmanager
+def unpacked(source: str | PathLike[str]) -> Iterator[Backup]:
+    """The backup in the file `source`, as it can be put into a store.
+
+    Raises `StoreMissing`, and `StoreCorrupt` for one that is damaged.
+    """
+    # One of SQLite's own, which goes with its connection.
+    with faults(), closing(sqlite3.connect("", isolation_level=None)) as db:
+        _copy_file(Path(source), db)
+        if not schema_of(db):
+            raise StoreMissing(f"{source} holds no workspace", remedy="check the path")
+        (wrong,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+        if wrong != "ok":
+            raise StoreCorrupt(f"the backup is damaged: {wrong}", remedy="put back another one")
+        prepare(db)
+        made = db.execute("SELECT value FROM meta WHERE key = 'made'").fetchone()
+        (artifacts,) = db.execute("SELECT count(*) FROM artifact WHERE alive").fetchone()
+        (versions,) = db.execute("SELECT count(*) FROM history").fetchone()
+        with transaction(db):
+            _settle(db, made=None)
+        yield Backup(os.fspath(source), db, float(made[0]) if made else 0.0, artifacts, versions)
+
+
+def put_into_file(backup: Backup, path: str | PathLike[str]) -> None:
+    """Put a backup into the SQLite file at `path`, in one transaction.
+
+    Processes that have it open meet another history.  Raises `StoreCorrupt` where the file is not
+    one that a store can be put into.
+    """
+    with faults():
+        file = SqliteFile(Path(path), create=True, readonly=False)
+        try:
+            if os.path.samefile(file.path, backup.source):
+                raise BadArgument("the backup and the store are the same file")
+            db = file.connect()
+            ports = _bells(db) if _schema_of_target(db, file.path) else []
+            file.write_ahead(db)
+            file.settle()
+            backup.db.executemany("INSERT INTO bell VALUES (?, ?)", ports)
+            (size,) = db.execute("PRAGMA page_size").fetchone()
+            if (size,) != backup.db.execute("PRAGMA page_size").fetchone():
+                backup.db.execute(f"PRAGMA page_size = {size}")
+                backup.db.execute("VACUUM")
+            _copy_pages(backup.db, db, pages=-1)
+            file.look()
+        finally:
+            file.close()
+    ring(port for port, _ in ports)
+
+
+def image_of(backup: Backup) -> Image:
+    """What a backup holds."""
+    db = backup.db
+    meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
+    return Image(
+        str(meta["identity"]),
+        int(meta["session"]),
+        db.execute("SELECT name, revision, version, alive, home FROM artifact"),
+        db.execute(
+            f"SELECT name, slot & {LOW}, kind, size_bytes, digest, author, at, pinned, whole, body"
+            f" FROM history JOIN artifact ON id = slot >> {VERSION_BITS} ORDER BY slot"
+        ),
+        db.execute(
+            "SELECT seq, number, origin, artifact, version, author, at, posts FROM log ORDER BY seq"
+        ),
+    )
+
+
+def _copy_file(path: Path, db: sqlite3.Connection, progress: Progress | None = None) -> None:
+    """Copy the file at `path` into `db` as it is at one moment, whoever writes meanwhile."""
+    for _ in range(TRIES):
+        file = SqliteFile(path, create=False, readonly=True)
+        try:
+            file.prepare()
+            source = file.connect()
+            # One transaction from the first page to the last.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            _copy_pages(source, db, progress)
+            if not file.disturbed():
+                return
+        except sqlite3.Error as error:
+            raise file.fault(error) from error
+        finally:
+            file.close()
+    raise StoreBusy(f"{path} was written to whenever it was read")
+
+
+def _copy_pages(
+    source: sqlite3.Connection,
+    target: sqlite3.Connection,
+    progress: Progress | None = None,
+    pages: int | None = None,
+) -> None:
+    """Copy one file into another, so many pages at once.
+
+    Raises `StoreBusy` where another process holds the other.
+    """
+    busy_since: float | None = None
+
+    def step(status: int, remaining: int, total: int) -> None:
+        nonlocal busy_since
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            busy_since = time.monotonic() if busy_since is None else busy_since
+            if time.monotonic() - busy_since > BUSY_S:
+                raise StoreBusy("another process holds the file")
+        else:
+            busy_since = None
+        if progress is not None:
+            progress(total - remaining, total)
+
+    source.backup(target, pages=pages or PAGES, progress=step, sleep=_TURN_S)
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All that is done within, or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def vacated(row: Row) -> Row:
+    """A home as nobody has it: no copies, no grant, no queue, nothing to wait for.
+
+    Its grants go on from a number that nobody can know, so that no draft which was begun in the
+    history that is lost is taken for one of this.
+    """
+    state = row.state
+    return Row(
+        HomeState(
+            HomeAt.I,
+            state.version,
+            state.content,
+            epoch=state.epoch + 1 + randbits(32),
+            verdicts=state.verdicts,
+        ),
+        tuple(timer for timer in row.timers if timer[0] == PUSH),
+    )
+
+
+def _settle(db: sqlite3.Connection, *, made: float | None) -> None:
+    """Make of a copy what a backup is, or what is put back."""
+    db.execute("DELETE FROM member")
+    db.execute("DELETE FROM bell")
+    db.execute("DELETE FROM meta WHERE key = 'made'")
+    db.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (draw(),))
+    if made is not None:
+        db.execute("INSERT INTO meta VALUES ('made', ?)", (made,))
+    last = 0
+    while rows := db.execute(
+        "SELECT id, home FROM artifact WHERE id > ? ORDER BY id LIMIT ?", (last, ROWS)
+    ).fetchall():
+        for last, home in rows:
+            # A damaged row is kept as it is: the rest may be all there is of it.
+            with suppress(StoreCorrupt, OverflowError):
+                empty = pack_row(vacated(unpack_row(home)))
+                db.execute("UPDATE artifact SET home = ? WHERE id = ?", (empty, last))
+
+
+def _fill(db: sqlite3.Connection, image: Image) -> None:
+    if image.identity:
+        db.execute("UPDATE meta SET value = ? WHERE key = 'identity'", (image.identity,))
+    db.execute("UPDATE meta SET value = ? WHERE key = 'session'", (image.sessions,))
+    bases: dict[str, int] = {}
+    for key, (name, revision, version, alive, home) in enumerate(image.artifacts, 1):
+        bases[name] = key << VERSION_BITS
+        db.execute(
+            "INSERT INTO artifact (id, name, revision, version, alive, home)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (key, name, revision, version, alive, home),
+        )
+    for name, version, *rest in image.versions:
+        if version > LOW:
+            raise StoreFault(f"{name}@{version} is beyond the versions that a backup holds")
+        db.execute(
+            "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (bases[name] | version, *rest),
+        )
+    for line in image.lines:
+        db.execute(
+            "INSERT INTO log (seq, number, origin, artifact, version, author, at, posts)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            line,
+        )
+
+
+def _schema_of_target(db: sqlite3.Connection, path: str) -> int:
+    remedy = f"end all processes that use {path}, remove it with its -wal and -shm, and try again"
+    try:
+        with faults():
+            return schema_of(db)
+    except StoreCorrupt as error:
+        raise StoreCorrupt(f"{path} is no store: {error.args[0]}", remedy=remedy) from error
+
+
+def _bells(db: sqlite3.Connection) -> list[Any]:
+    """Where processes wait that have the file open; they are told that it has changed."""
+    with suppress(sqlite3.Error):
+        return db.execute("SELECT port, until FROM bell").fetchall()
+    return []
+
+
+# Files.
+
+
+def _require_room_for(target: Path, store: Store, force: bool) -> None:
+    if not target.parent.is_dir():
+        raise StoreMissing(f"there is no folder {target.parent}", remedy="make the folder first")
+    path = getattr(store, "path", None)
+    if path is not None and target.exists() and target.samefile(path):
+        raise PathTaken(f"{target} is the store itself")
+    if not force and os.path.lexists(target):
+        raise PathTaken(f"there is a file {target}", remedy="name another, or --force")
+    for end in _ENDS[1:]:
+        # SQLite would take it for what belongs to the backup.
+        if os.path.lexists(f"{target}{end}"):
+            raise PathTaken(
+                f"there is a file {target}{end}", remedy="the store it is of may be in use"
+            )
+
+
+def _created(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA synchronous = OFF")  # the whole file is synced at the end
+    return db
+
+
+def _name(temporary: Path, target: Path) -> None:
+    """Give the file its name, unless another has taken that meanwhile."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise PathTaken(f"there is a file {target}", remedy="name another, or --force") from None
+    except OSError:  # a file system without links
+        os.rename(temporary, target)
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir() and os.name != "posix":
+        return
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _file_fault(error: OSError, target: Path) -> StoreFault:
+    text = f"{error.filename or target}: {error.strerror or error}"
+    if error.errno in (ENOSPC, EDQUOT):
+        return StoreFull(text, remedy="free some room on the disk")
+    return StoreFault(text, remedy="check the folder and its permissions")
+
+
+def _now() -> float:
+    return time.time()  # noqa: TID251 - for people to read

@@ -1,0 +1,70 @@
+"""What a store in memory holds, as a backup wants it: with hashes, and by the clock on the wall."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from sys import maxsize
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from coherence.contents import TOMBSTONE, Content, Handle, Kind, Limits, check_content
+from coherence.stores.backup import Image
+from coherence.stores.chance import draw
+from coherence.stores.codec import pack_row, to_bytes
+from coherence.stores.port import Change, Entry, Row, Stored
+
+if TYPE_CHECKING:
+    from coherence.stores.memory import MemoryStore
+
+_ANY = Limits(content_bytes=maxsize)
+
+
+@contextmanager
+def image(store: MemoryStore) -> Iterator[Image]:
+    """All of `store`, which nobody else has ever seen: its backup gets an identity of its own."""
+    rows, history, log, now = store.held()
+    since = time.time() - now  # noqa: TID251 - what a monotonic clock counts from
+    yield Image(
+        "",
+        0,
+        (_artifact(name, stored, history.get(name, {}), since) for name, stored in rows.items()),
+        (
+            _version(name, entry, content, since)
+            for name, kept in history.items()
+            for entry, content in kept.values()
+        ),
+        (_line(line, since) for line in log),
+    )
+
+
+def _artifact(
+    name: str, stored: Stored, kept: dict[int, tuple[Entry, Content]], since: float
+) -> tuple[str, int, int, int, bytes]:
+    row = stored.row
+    state, content = row.state, kept.get(row.state.version)
+    if content is not None:
+        state = replace(state, content=_handle(*content))
+    timers = tuple((timer, at + since) for timer, at in row.timers)
+    return name, stored.revision, state.version, row.exists, pack_row(Row(state, timers))
+
+
+def _version(
+    name: str, entry: Entry, content: Content, since: float
+) -> tuple[str, int, str, int, bytes, str, float, int, int, bytes]:
+    handle = _handle(entry, content)
+    at = entry.at + since
+    what = (str(handle.kind), handle.size_bytes, handle.digest)
+    return name, entry.version, *what, entry.author, at, entry.pinned, 1, to_bytes(content)
+
+
+def _line(line: Change, since: float) -> tuple[int, int, int, str, int, str, float, bytes]:
+    at = line.at + since
+    # Messages are for caches that are gone.
+    return line.seq, draw(), line.origin, line.artifact, line.version, line.author, at, b""
+
+
+def _handle(entry: Entry, content: Content) -> Handle:
+    return TOMBSTONE if entry.handle.kind is Kind.TOMBSTONE else check_content(content, _ANY)
