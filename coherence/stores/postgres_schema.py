@@ -73,7 +73,7 @@ ALTER TABLE coherence_member ADD COLUMN origin bigint NOT NULL DEFAULT 0;
 ALTER TABLE coherence_member ADD COLUMN life text NOT NULL DEFAULT '';
 ALTER TABLE coherence_member ADD COLUMN until double precision NOT NULL DEFAULT 0;
 ALTER TABLE coherence_member ADD COLUMN ended double precision NOT NULL DEFAULT 0;
-UPDATE coherence_member SET until = since + 300;
+UPDATE coherence_member SET until = extract(epoch FROM clock_timestamp()) + 300;
 ALTER TABLE coherence_meta ADD COLUMN generation bigint NOT NULL DEFAULT 0;
 ALTER TABLE coherence_meta ADD COLUMN timeline text NOT NULL DEFAULT '';
 UPDATE coherence_meta SET generation = {_DRAWN} + (random() * 2147483647)::bigint;

@@ -64,7 +64,7 @@ ALTER TABLE member ADD COLUMN origin INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE member ADD COLUMN life TEXT NOT NULL DEFAULT '';
 ALTER TABLE member ADD COLUMN until REAL NOT NULL DEFAULT 0;
 ALTER TABLE member ADD COLUMN ended REAL NOT NULL DEFAULT 0;
-UPDATE member SET until = since + 86400;
+UPDATE member SET until = strftime('%s', 'now') + 86400;
 DELETE FROM meta WHERE key = 'origin';
 INSERT INTO meta VALUES ('generation', 1 + ((random() >> 1) & 0x3fffffffffffffff));
 """

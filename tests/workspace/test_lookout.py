@@ -171,14 +171,16 @@ def test_a_grant_that_a_killed_process_gave_is_found_although_nobody_rang(room, 
     store, released = room._store, threading.Event()
     monkeypatch.setattr(store, "wait", lambda seq, timeout_s: released.wait(60))
     ann = room.agent("ann")
-    with room.other().agent("bob").edit(PLAN) as draft:
-        waiter = in_a_thread(lambda: ann.update(PLAN, lambda text: "by ann"))
-        until(lambda: queued(room) == ["ann"])
-        monkeypatch.setattr(store, "gone", lambda member: member.agent == "bob")
-        draft.text = "by bob"
-    waiter.join(60)
-    assert not waiter.is_alive()
-    released.set()
+    try:
+        with room.other().agent("bob").edit(PLAN) as draft:
+            waiter = in_a_thread(lambda: ann.update(PLAN, lambda text: "by ann"))
+            until(lambda: queued(room) == ["ann"])
+            draft.text = "by bob"
+        store.gone = lambda member: member.agent == "bob"
+        waiter.join(60)
+        assert not waiter.is_alive()
+    finally:
+        released.set()
 
 
 # A name that is joined again.

@@ -26,9 +26,14 @@ def link(postgres_url):
 
 
 def settle(workspace, seq=0):
-    """Return when the workspace listens, and has read all that it has heard of, this line too."""
+    """Return when the workspace listens, and has read all that it has heard of, this line too.
+
+    Its listening connection has its lock then, and has said so; it does that again each minute.
+    """
     ear = workspace._store._ear
     patience = threading.Event()
+    while workspace._store._membership._keep_at == 0:
+        assert not patience.wait(0.001)
     while not ear.heard or ear.heard != ear._answered or workspace._exchange._place.seq < seq:
         assert not patience.wait(0.001)
 
