@@ -137,6 +137,14 @@ def require_bounds(policy: Policy) -> Policy:
     return policy
 
 
+def bearing(policy: Policy) -> str:
+    """What of `policy` bears on those who follow another: equal texts go together."""
+    if type(policy).announce is not Policy.announce or policy.push_every is not None:
+        return repr(policy)
+    strict = f", strict within {policy.validity}" * (policy.visibility is Visibility.STRICT)
+    return f"invalidates, grants for {policy.grant_lease}{strict}"
+
+
 class Lazy(Policy, frozen=True, kw_only=True):
     """Invalidate at commit; readers ask again when they next need the artifact."""
 

@@ -76,6 +76,14 @@ class Membership(ABC):
     def sweep(self) -> None:
         """Mark the members whose processes have ended, and let go of those marked long ago."""
 
+    @abstractmethod
+    def agreed(self) -> str:
+        """What was agreed on last; empty where nothing was."""
+
+    @abstractmethod
+    def agree(self, text: str) -> None:
+        """Agree on `text`."""
+
     def gone(self, member: Member) -> bool:
         """As `Store.gone`."""
         return self._fate(member) is True
@@ -146,6 +154,14 @@ class HasMembers:
 
     def bury(self, member: Member) -> None:
         self._membership.bury(member)
+
+    def agree(self, text: str) -> str:
+        kept = self._membership.agreed()
+        if kept and any(each.origin != self._membership.origin for each in self.members()):
+            return kept
+        if kept != text:
+            self._membership.agree(text)
+        return text
 
     def renew(self) -> None:
         self._membership.renew()

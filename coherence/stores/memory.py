@@ -286,6 +286,9 @@ class MemoryStore:
     def renew(self) -> None:
         pass
 
+    def agree(self, text: str) -> str:
+        return text  # there is one workspace
+
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
         with self._lock:
             self._apply()

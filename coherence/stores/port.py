@@ -313,6 +313,10 @@ class Store(Protocol):
         """
         ...
 
+    def agree(self, text: str) -> str:
+        """What others who have joined have agreed on; where there are none, `text` from now on."""
+        ...
+
     def renew(self) -> None:
         """See to it that others take this process for what it is: alive.
 

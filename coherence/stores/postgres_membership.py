@@ -54,6 +54,8 @@ _RUN: Final[LiteralString] = "extract(epoch FROM pg_postmaster_start_time())::te
 _EACH: Final[LiteralString] = "(SELECT jsonb_array_elements_text($1::text::jsonb))"
 _NUMBERS: Final[LiteralString] = "(SELECT jsonb_array_elements_text($1::text::jsonb)::bigint)"
 
+AGREED = Statement("AGREED", "SELECT policies FROM coherence_meta")
+AGREE = Statement("AGREE", "UPDATE coherence_meta SET policies = $1 RETURNING 1")
 MEMBERS = Statement("MEMBERS", f"SELECT {COLUMNS}, {CLOCK} FROM coherence_member ORDER BY agent")
 LAST = Statement("LAST", f"SELECT {COLUMNS} FROM coherence_member WHERE agent IN {_EACH}")
 BURY = Statement(
@@ -144,6 +146,12 @@ class PostgresMembership(Membership):
             self._store._ask(BURY, _json(ended))
         if over:
             self._store._ask(FORGET, _json([each.session for each in over]))
+
+    def agreed(self) -> str:
+        return str(self._store._stamped(AGREED)[0][0])
+
+    def agree(self, text: str) -> None:
+        self._store._ask(AGREE, text)
 
     def _is_free(self, member: Member) -> bool | None:
         """Whether nobody holds the lock of that process; None where that cannot be told."""

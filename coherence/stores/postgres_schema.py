@@ -76,6 +76,7 @@ ALTER TABLE coherence_member ADD COLUMN ended double precision NOT NULL DEFAULT 
 UPDATE coherence_member SET until = extract(epoch FROM clock_timestamp()) + 300;
 ALTER TABLE coherence_meta ADD COLUMN generation bigint NOT NULL DEFAULT 0;
 ALTER TABLE coherence_meta ADD COLUMN timeline text NOT NULL DEFAULT '';
+ALTER TABLE coherence_meta ADD COLUMN policies text NOT NULL DEFAULT '';
 UPDATE coherence_meta SET generation = {_DRAWN} + (random() * 2147483647)::bigint;
 """
 

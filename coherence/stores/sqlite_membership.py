@@ -103,6 +103,13 @@ class SqliteMembership(Membership):
         if ended or over:
             self._store._atomically(mark)
 
+    def agreed(self) -> str:
+        rows = self._query("SELECT value FROM meta WHERE key = 'policies'")
+        return str(rows[0][0]) if rows else ""
+
+    def agree(self, text: str) -> None:
+        self._store._change("INSERT OR REPLACE INTO meta VALUES ('policies', ?)", text)
+
     def release(self) -> None:
         """Give back what an interrupted call of this thread has left behind."""
         self._life_lock.release()

@@ -27,6 +27,7 @@ from coherence.refs import Ref, check_agent, check_name
 from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Member, Retention, Store, Stored
 from coherence.stores.releasing import free
+from coherence.workspace.agreement import agree
 from coherence.workspace.caches import Caches
 from coherence.workspace.effects import Hold
 from coherence.workspace.exchange import Exchange, again
@@ -62,8 +63,9 @@ class Workspace:
 
     `url` is ``memory://``, ``sqlite:///path``, ``postgresql://...``, or a store.  `policy` is for
     every artifact, `policies` for those that match a pattern such as ``"notes/*"``: the first match
-    counts.  All who open one store should name the same policies; whatever they name, no update is
-    lost and no grant is broken.  `recorder` writes down what caches and homes do.
+    counts.  All who open one store should name the same policies, and the log says who does not;
+    whatever they name, no update is lost and no grant is broken.  `recorder` writes down what
+    caches and homes do.
 
     Raises `BadUrl`, `StoreFault`.
     """
@@ -101,6 +103,8 @@ class Workspace:
         self._joining = threading.RLock()
         self._fault: ToolkitError | None = None
         self._closed = False
+        #: Whether it was asked what policies others name.
+        self._agreed = False
         _ALL.add(self)
 
     @property
@@ -148,6 +152,9 @@ class Workspace:
             with self._exchange.lock:
                 self._exchange.agents[name] = caches
             self._agents[name] = (requester, operations)
+            if not self._agreed:
+                agree(self._store, {**self._policies, "*": self._policy})
+                self._agreed = True
             if not self._store.validates:
                 # No read looks whether there is news: it has to come by itself.
                 self._exchange.listens = True
