@@ -22,6 +22,7 @@ from coherence.errors import (
     StoreMissing,
     StoreNewer,
     StoreReplaced,
+    UnknownArtifact,
 )
 from coherence.messages import Store as Wish
 from coherence.stores import backup as backups
@@ -415,6 +416,33 @@ def test_whoever_waits_hears_that_the_store_was_put_back(url, file):
         restore(file, url)
         assert woken.wait(60)
         thread.join(60)
+
+
+def test_an_id_of_one_artifact_that_is_anothers_after_a_restore(tmp_path):
+    """By SQLite's own means, under a process that has read the artifact."""
+    path, old = tmp_path / "team.db", tmp_path / "old.db"
+    with Workspace(f"sqlite:///{path}") as workspace:
+        ann = workspace.agent("ann")
+        ann.write("a.md", "a")
+        copy(path, old)
+        ann.write("b.md", "b")
+        ann.write("b.md", "b again")
+        assert ann.read("b.md", version=1).text == "b"
+        copy(old, path)
+        with Workspace(f"sqlite:///{path}") as other:
+            other.agent("carl").write("c.md", "secret")
+            for look in (lambda: ann.read("b.md", version=1), lambda: ann.history("b.md")):
+                with pytest.raises(UnknownArtifact):
+                    look()
+            assert workspace._store.read("b.md", 1) is None
+            assert str(ann.write("b.md", "b anew", expect=0)) == "b.md@1"
+            assert other.agent("carl").read("c.md", version=1).text == "secret"
+            assert other.check() == []
+
+
+def copy(source, target):
+    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as two:
+        one.backup(two)
 
 
 def test_what_is_running_goes_on_being_rung(tmp_path, file):

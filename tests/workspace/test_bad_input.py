@@ -1,6 +1,7 @@
 """Every bad call gets a typed error, and neither the store nor the agent has moved."""
 
 import os
+import signal
 import sqlite3
 import threading
 from contextlib import closing
@@ -21,6 +22,7 @@ from coherence import (
     InvalidName,
     Lazy,
     Limits,
+    OutcomeUnknown,
     QuotaExceeded,
     Ref,
     StoreCorrupt,
@@ -36,7 +38,13 @@ from coherence import (
     WorkspaceClosed,
 )
 from coherence.stores.sqlite import SqliteStore
+from coherence.stores.sqlite_faults import commit_fault
 from messaging.errors import ToolkitError
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None
 
 NAMES = {
     "none": None,
@@ -431,6 +439,44 @@ def test_a_full_disk(tmp_path, snapshot):
         assert (snapshot(workspace), dict(agent._states)) == before
         workspace._store._write.execute("PRAGMA max_page_count = 1000000")
         assert str(agent.write("plan.md", "x" * 100_000)) == "plan.md@2"
+
+
+@pytest.mark.skipif(resource is None, reason="no limits here")
+def test_a_file_that_may_not_grow(tmp_path, snapshot):
+    """What was never written whole was certainly not made: nobody has to look whether it was."""
+    with Workspace(f"sqlite:///{tmp_path}/team.db") as workspace:
+        agent = workspace.agent("ann")
+        agent.write("plan.md", "one")
+        before = snapshot(workspace)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+        try:
+            with pytest.raises(StoreFault) as refused:
+                agent.write("plan.md", "x" * 1_000_000)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, handler)
+        assert type(refused.value) is StoreFault
+        assert "disk" in refused.value.remedy
+        assert snapshot(workspace) == before
+        assert str(agent.write("plan.md", "x" * 1_000_000)) == "plan.md@2"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_IOERR_WRITE, StoreFault),
+        (sqlite3.SQLITE_IOERR_FSYNC, OutcomeUnknown),
+        (sqlite3.SQLITE_IOERR, OutcomeUnknown),
+        (sqlite3.SQLITE_FULL, coherence.StoreFull),
+        (sqlite3.SQLITE_BUSY, coherence.StoreBusy),
+    ],
+)
+def test_what_is_unknown_of_a_commit(code, kind):
+    error = sqlite3.OperationalError("on purpose")
+    error.sqlite_errorcode = code
+    assert type(commit_fault(error)) is kind
 
 
 def test_a_damaged_content(tmp_path):
