@@ -105,7 +105,8 @@ class Verdict(Value, frozen=True, gc=False, tag=True, array_like=True):
     refusal: Refusal | None
 
 
-class HomeState(Value, frozen=True, gc=False, tag=True):
+# A field under another name is damage: read over, it would be as if it had its default.
+class HomeState(Value, frozen=True, gc=False, tag=True, forbid_unknown_fields=True):
     """The directory entry and current content of one artifact.
 
     Invariants: `owner` is set exactly in M; `queue` is empty in I, S and E; `writer` is set only in

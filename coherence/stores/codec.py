@@ -32,6 +32,8 @@ def unpack_row(data: bytes) -> Row:
         row = _decode_row(data)
         content = row.state.content
         if content is None:
+            if row.state.version:
+                raise ValueError("a version without a content")
             return row
         return Row(replace(row.state, content=_handle(content)), row.timers)
     except (msgspec.MsgspecError, ValueError, TypeError) as error:

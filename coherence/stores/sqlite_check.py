@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from coherence.errors import StoreCorrupt, StoreFault
+from coherence.stores.schema import prepare
 from coherence.stores.sqlite_rows import VERSION_BITS, shaped
 
 if TYPE_CHECKING:
@@ -24,8 +27,15 @@ CHECKS: Final = {
 UNLISTED: Final = "SELECT name FROM artifact NOT INDEXED WHERE NOT (alive OR version)"
 
 
+_COLUMNS: Final = """
+    SELECT m.name, c.name, c.type, c.pk FROM sqlite_master AS m, pragma_table_info(m.name) AS c
+    WHERE m.type = 'table' ORDER BY m.name, c.cid
+"""
+
+
 def contradictions(store: SqliteStore) -> Iterator[str]:
     """What SQLite finds wrong, and what the tables hold that no store writes."""
+    yield from _tables(store)
     for what, sql in CHECKS.items():
         try:
             for (found,) in store._query(sql):
@@ -45,3 +55,18 @@ def contradictions(store: SqliteStore) -> Iterator[str]:
             store.row(name)
         except StoreCorrupt as error:
             yield f"{name}: {error}"
+
+
+def _tables(store: SqliteStore) -> Iterator[str]:
+    """What tells the tables from those that this release makes."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        prepare(db)
+        wanted = set(db.execute(_COLUMNS).fetchall())
+    try:
+        found = set(store._query(_COLUMNS))
+    except StoreFault as error:
+        store._require()
+        yield f"the tables: {error}"
+        return
+    for table, column, *_ in sorted(wanted - found):
+        yield f"the tables: {table} has no column {column} as it should be"

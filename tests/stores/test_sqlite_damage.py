@@ -274,6 +274,21 @@ def test_an_index_that_leads_to_another_artifact(folder, whole):
         assert list(store.check())
 
 
+@pytest.mark.parametrize(
+    ("table", "written", "damaged"),
+    [
+        ("the text of a table", b"PRIMARY KEY, until", b"PRIMARY KEY, untim"),
+        ("the content of a row", b"\xa7content\x94", b"\xa7contenu\x94"),
+        ("the sharers of a row", b"\xa7sharers", b"\xa7sharert"),
+    ],
+)
+def test_damage_that_changes_a_name_is_found(folder, whole, table, written, damaged):
+    """What is not there under its name must not be taken for nothing."""
+    data, truth = whole
+    assert data.count(written)
+    assert try_all(lay(folder, data.replace(written, damaged)), truth) == "refused, and found"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_damage_of_thousands_of_kinds(folder, whole):
