@@ -27,11 +27,13 @@ class Moments:
         self.at = at
         self.seen = 0
         self.where = ""
+        # The interpreter borrows it for frames that outlive the call: it is made once, and kept.
+        self._lines = self._trace
 
     def __call__(self, call: Callable[[], object]) -> bool:
         """Make the call; whether it was cut off."""
         sys.setprofile(self._profile)
-        sys.settrace(self._trace)
+        sys.settrace(self._lines)
         try:
             call()
         except Cut:
@@ -46,8 +48,6 @@ class Moments:
         self.seen += 1
         if self.seen == self.at:
             self.where = f"{frame.f_code.co_filename[len(OURS) :]}:{frame.f_lineno} {what}"
-            sys.settrace(None)
-            sys.setprofile(None)
             raise Cut
 
     def _trace(self, frame: FrameType, event: str, arg: object) -> Callable[..., object] | None:
@@ -55,7 +55,7 @@ class Moments:
             return None
         if event == "line":
             self._moment(frame, "line")
-        return self._trace
+        return self._lines
 
     def _profile(self, frame: FrameType, event: str, arg: object) -> None:
         if event == "c_return" and frame.f_code.co_filename.startswith(OURS):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from inspect import isawaitable
 from time import monotonic
@@ -79,15 +79,27 @@ class AsyncWorkspace:
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """Call what takes long, on a store of whatever kind.  See `run`."""
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        job: Future[tuple[T, None] | tuple[None, BaseException]] = Future()
+
+        def carry_out() -> None:
+            if job.set_running_or_notify_cancel():
+                try:
+                    job.set_result((work(*arguments), None))
+                except BaseException as error:
+                    job.set_result((None, error))
+
         try:
-            return await asyncio.shield(future)
+            self._threads.submit(carry_out)
+            done = await asyncio.shield(asyncio.wrap_future(job))
         except BaseException:
-            while not future.done():
+            # What no thread has begun is never begun.
+            while not (job.done() or job.cancel()):
                 with suppress(asyncio.CancelledError):
-                    await asyncio.wait([future])
-            future.exception()  # it was looked at: the cancellation says what became of the call
+                    await asyncio.wait([asyncio.wrap_future(job)])
             raise
+        if done[1] is not None:
+            raise done[1]
+        return done[0]
 
 
 class AsyncAgent(Front):

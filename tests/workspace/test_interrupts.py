@@ -25,6 +25,14 @@ from interrupting import Cut, Moments
 from coherence import AsyncWorkspace, Conflict, Lazy, Workspace
 from messaging.errors import ToolkitError
 
+# Cut off before it is kept or awaited, a socket or a coroutine is collected; an exception in what
+# the interpreter calls by itself ends there.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning",
+    "ignore:coroutine .* was never awaited:RuntimeWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+
 #: A grant that is left behind outlives every wait here: what is left is found out, not waited for.
 POLICY = Lazy(grant_lease=600.0)
 WAIT_S = 20.0
