@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from threading import Condition, Event, RLock, get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from coherence.contents import Content
 from coherence.errors import StoreBusy, StoreCorrupt, StoreFault, StoreMissing
@@ -29,6 +29,7 @@ except ImportError as error:
         remedy="pip install 'artifact-coherence[postgres]'",
     ) from error
 
+from coherence.stores import postgres_sql as sql
 from coherence.stores.chance import draw
 from coherence.stores.codec import is_storable, unpack_posts, unpack_row
 from coherence.stores.membership import HasMembers
@@ -38,20 +39,8 @@ from coherence.stores.postgres_address import CONNECT_S, parse, told
 from coherence.stores.postgres_ear import Ear
 from coherence.stores.postgres_errors import fault, lost
 from coherence.stores.postgres_membership import PostgresMembership
+from coherence.stores.postgres_recent import RecentRows
 from coherence.stores.postgres_schema import note_timeline, prepare, settle
-from coherence.stores.postgres_sql import (
-    BODY,
-    CUT,
-    HEAD,
-    HISTORY,
-    IDENTITY,
-    MARK,
-    NAMES,
-    ROW,
-    SINCE,
-    TIDY,
-    TIDY_AGED,
-)
 from coherence.stores.postgres_transaction import (
     LOG_LINES,
     PRUNE_EVERY,
@@ -74,6 +63,8 @@ LINES: Final = 1_000
 CONNECTIONS: Final = 8
 #: How long a connection beyond the first may lie idle before it is closed, in seconds.
 IDLE_S: Final = 60.0
+#: How long after its last use a connection is taken to live without being asked, in seconds.
+QUIET_S: Final = 1.0
 #: How long until a connection that failed is tried again, in seconds: at first, and at most.
 AGAIN_S: Final = 0.05
 AGAIN_S_MAX: Final = 0.5
@@ -108,7 +99,7 @@ class PostgresStore(HasMembers):
         self._readonly = readonly
         self.retention = retention or Retention()
         self._closing = Event()
-        #: Every connection, and the thread that has it; 0 for one that lies idle.
+        #: The thread that has each connection; 0 for one that lies idle.
         self._wires: dict[Wire, int] = {}
         self._handing = RLock()
         self._freed = Condition(self._handing)
@@ -117,7 +108,7 @@ class PostgresStore(HasMembers):
         self.origin = 0 if readonly else draw()
         first = Wire()
         try:
-            self._settle(first.open(self._address))
+            settle(first.open(self._address), LOCK_S, STOPPED_S, readonly=readonly)
         except psycopg.Error as error:
             first.close()
             raise StoreMissing(
@@ -139,6 +130,7 @@ class PostgresStore(HasMembers):
         self.channel = f"coherence_{self.identity}"
         self._ear = Ear(self.connect, self.channel, self._membership)
         self.last = Place(0)
+        self.recent = RecentRows()
 
     # Connections.
 
@@ -147,16 +139,13 @@ class PostgresStore(HasMembers):
         wire = wire or Wire()
         try:
             conn = wire.open(self._address)
-            self._settle(conn)
+            settle(conn, LOCK_S, STOPPED_S, readonly=self._readonly)
             if not self._readonly:
                 note_timeline(conn)
         except BaseException:
             wire.close()
             raise
         return wire
-
-    def _settle(self, conn: psycopg.Connection[Any]) -> None:
-        settle(conn, lock_s=LOCK_S, stopped_s=STOPPED_S, readonly=self._readonly)
 
     def require(self) -> None:
         """Raise where the store is closed."""
@@ -199,6 +188,14 @@ class PostgresStore(HasMembers):
                     ) from None
                 again_s = min(2 * again_s, AGAIN_S_MAX)
 
+    def take_quiet(self) -> Wire | None:
+        """A connection that is not cut, as far as can be told without asking; None for a doubt."""
+        wire = self._take()
+        if monotonic() - wire.used < QUIET_S and not wire.stirs:
+            return wire
+        self.give(wire)
+        return None
+
     def give(self, wire: Wire) -> None:
         """Take a connection back; one that is in the middle of something is cut."""
         if not wire.idle:
@@ -210,8 +207,9 @@ class PostgresStore(HasMembers):
                 surplus.append(wire)
             else:
                 self._wires[wire] = 0
-            if len(self._wires) > 1:
-                surplus += self._stale(now)
+            if len(self._wires) > 1:  # nobody has needed these for long, except the first
+                others = list(self._wires.items())[1:]
+                surplus += [other for other, by in others if not by and now - other.used > IDLE_S]
             for other in surplus:
                 self._wires.pop(other, None)
             if self._waiting:
@@ -219,13 +217,8 @@ class PostgresStore(HasMembers):
         for other in surplus:
             other.close()
 
-    def _stale(self, now: float) -> list[Wire]:
-        """The connections that nobody has needed for long, except the first."""
-        others = list(self._wires.items())[1:]
-        return [wire for wire, holder in others if not holder and now - wire.used > IDLE_S]
-
     def release(self) -> None:
-        free(self._handing)
+        free(self._handing, self.recent.lock)
         self._ear.release()
         me = get_ident()
         mine = [wire for wire, holder in list(self._wires.items()) if holder == me]
@@ -236,7 +229,7 @@ class PostgresStore(HasMembers):
             self._ear.tell(0)  # a line may have been added before the call was cut off
 
     def begin(self, *calls: Call) -> tuple[Wire, list[Rows]]:
-        """A connection, and what `calls` found on it, the first of which begins a transaction."""
+        """A connection, and what `calls` found on it."""
         return self._live(lambda wire: wire.trip(*calls))
 
     def _live(self, work: Callable[[Wire], T]) -> tuple[Wire, T]:
@@ -275,17 +268,17 @@ class PostgresStore(HasMembers):
         for line in lines:
             if line.seq % PRUNE_EVERY == 0:
                 with suppress(StoreFault):  # the next one will do it
-                    self._ask(CUT, line.seq - LOG_LINES)
+                    self._ask(sql.CUT, line.seq - LOG_LINES)
         self._ear.tell(len(lines))
 
     # The change log.
 
     def mark(self) -> str:
-        return str(self._ask(MARK)[0][0])
+        return str(self._ask(sql.MARK)[0][0])
 
     def since(self, place: Place) -> Changes:
         heard = self._ear.heard
-        rows = self._stamped(SINCE, min(place.seq, _SEQ_MAX), LINES + 1)
+        rows = self._stamped(sql.SINCE, min(place.seq, _SEQ_MAX), LINES + 1)
         lines = [
             Change(seq, number, origin, artifact, version, author, at, unpack_posts(posts))
             for _, seq, number, origin, artifact, version, author, at, posts in rows
@@ -294,7 +287,7 @@ class PostgresStore(HasMembers):
         changes = follow(place, rows[0][0], lines, self.head)
         if changes.foreign:
             self.last = Place(0)  # its number may soon be that of another line
-            if self._stamped(IDENTITY)[0][0] != self.identity:
+            if self._stamped(sql.IDENTITY)[0][0] != self.identity:
                 raise another_store("the database")
         if len(lines) > LINES:
             return changes
@@ -303,7 +296,7 @@ class PostgresStore(HasMembers):
 
     def head(self) -> Place:
         heard = self._ear.heard
-        place = Place(*self._stamped(HEAD)[0])
+        place = Place(*self._stamped(sql.HEAD)[0])
         self._ear.learn(heard, place.seq)
         return place
 
@@ -336,19 +329,19 @@ class PostgresStore(HasMembers):
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
         if not is_storable(prefix):
             return []
-        return [name for (name,) in self._ask(NAMES, prefix, deleted)]
+        return [name for (name,) in self._ask(sql.NAMES, prefix, deleted)]
 
     def row(self, artifact: str) -> Stored | None:
-        rows = self._ask(ROW, artifact)
+        rows = self._ask(sql.ROW, artifact)
         return Stored(unpack_row(rows[0][1]), rows[0][0]) if rows else None
 
     def history(self, artifact: str) -> list[Entry]:
-        return [entry(row) for row in self._ask(HISTORY, artifact)]
+        return [entry(row) for row in self._ask(sql.HISTORY, artifact)]
 
     def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
         if not 0 < version <= _SEQ_MAX:
             return None
-        return restore(self._ask(BODY, artifact, version), artifact, version)
+        return restore(self._ask(sql.BODY, artifact, version), artifact, version)
 
     # Upkeep.
 
@@ -360,9 +353,9 @@ class PostgresStore(HasMembers):
         self._membership.sweep()
         rule, calls = self.retention, list[Call]()
         if rule.versions is not None:
-            calls.append((TIDY, (rule.versions,)))
+            calls.append((sql.TIDY, (rule.versions,)))
         if rule.age_s is not None:
-            calls.append((TIDY_AGED, (float(rule.age_s),)))
+            calls.append((sql.TIDY_AGED, (float(rule.age_s),)))
         while calls:
             try:
                 wire, found = self._live(lambda wire: wire.trip(*calls))

@@ -136,7 +136,7 @@ def prepare(conn: psycopg.Connection[Any], *, create: bool, readonly: bool) -> N
 
 
 def settle(
-    conn: psycopg.Connection[Any], *, lock_s: float, stopped_s: float, readonly: bool
+    conn: psycopg.Connection[Any], lock_s: float, stopped_s: float, *, readonly: bool
 ) -> None:
     """Set how long a connection may wait for a lock, and hold one while its process has stopped."""
     settings = {

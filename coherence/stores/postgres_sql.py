@@ -41,12 +41,25 @@ UPDATE = Statement(
     WHERE name = $5
     """,
 )
+# Divides by zero where the row is not the one that is expected: nothing that follows is then done.
+UPDATE_EXPECTED = Statement(
+    "UPDATE_EXPECTED",
+    f"""
+    WITH saved AS (
+        UPDATE coherence_artifact
+        SET revision = $1::bigint, version = $2::bigint, alive = $3::boolean, home = $4::bytea
+        WHERE name = $5 AND revision = $6::bigint AND home = $7::bytea RETURNING 1
+    )
+    SELECT 1 / count(*), {CLOCK} FROM saved
+    """,
+)
 PUBLISH = Statement(
     "PUBLISH",
-    """
+    f"""
     INSERT INTO coherence_history
         (artifact, version, kind, size_bytes, digest, author, at, pinned, whole, body)
-    VALUES ($1, $2::bigint, $3, $4::bigint, $5::bytea, $6, $7::float8, $8::boolean, true, $9::bytea)
+    VALUES ($1, $2::bigint, $3, $4::bigint, $5::bytea, $6, coalesce($7::float8, {CLOCK}),
+            $8::boolean, true, $9::bytea)
     """,
 )
 SPLICE = Statement(
@@ -98,11 +111,12 @@ TIDY_AGED = Statement(
 )
 APPEND = Statement(
     "APPEND",
-    """
+    f"""
     WITH next AS (UPDATE coherence_meta SET head = head + 1 RETURNING head)
     INSERT INTO coherence_log (seq, number, origin, artifact, version, author, at, posts)
-    SELECT head, $1::bigint, $2::bigint, $3, $4::bigint, $5, $6::float8, $7::bytea FROM next
-    RETURNING seq
+    SELECT head, $1::bigint, $2::bigint, $3, $4::bigint, $5, coalesce($6::float8, {CLOCK}),
+           $7::bytea
+    FROM next RETURNING seq
     """,
 )
 # Locked, so that two who make one artifact each do not both take the last place.

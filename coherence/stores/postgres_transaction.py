@@ -2,7 +2,8 @@
 
 A row is locked when it is loaded, and what is saved waits until the end.  A transaction on one
 artifact is two round trips: one begins it and loads, one writes and commits.  A third is needed
-where an artifact is made, and for a content that was too long to come along with its row.
+where an artifact is made, and for a content that was too long to come along with its row.  One is
+enough where the row is probably as this process saved it: `coherence.stores.postgres_recent`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from coherence.stores.codec import (
 from coherence.stores.port import Entry, Moved, Place, Post, Row, Stored
 from coherence.stores.postgres_errors import fault, lost
 from coherence.stores.postgres_membership import LEASE_S
+from coherence.stores.postgres_recent import Recent
 from coherence.stores.postgres_sql import (
     ALONG,
     APPEND,
@@ -47,6 +49,7 @@ from coherence.stores.postgres_sql import (
     SESSIONS,
     SPLICE,
     UPDATE,
+    UPDATE_EXPECTED,
 )
 from coherence.stores.postgres_wire import Call, Rows, Statement, Value, Wire
 from messaging.process import Address
@@ -73,6 +76,8 @@ class PostgresTransaction:
 
     __slots__ = (
         "_along",
+        "_expected",
+        "_loaded",
         "_now",
         "_numbers",
         "_published",
@@ -92,6 +97,10 @@ class PostgresTransaction:
         self._wire: Wire | None = None
         self._now: float | None = None
         self._rows: dict[str, Stored | None] = {}
+        #: The rows as they were found, of what is to be saved.
+        self._loaded: dict[str, Stored | None] = {}
+        #: The one row that was not loaded, and what it is taken to be.
+        self._expected: tuple[str, Recent] | None = None
         #: The rows of `BODY` that have come along with an artifact's row.
         self._along: dict[str, Rows] = {}
         self._published: dict[tuple[str, Version], Content] = {}
@@ -101,10 +110,12 @@ class PostgresTransaction:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is not None or not self._writes:
-            self._roll_back()
-            return
         try:
+            if error is None and not self._writes:
+                self._secure()
+            if error is not None or not self._writes:
+                self._roll_back()
+                return
             lines = self._write()
         except BaseException:
             self._roll_back()
@@ -123,6 +134,9 @@ class PostgresTransaction:
 
     def load(self, artifact: str) -> Stored | None:
         if artifact not in self._rows:
+            if self._wire is None and self._publishes and self._expect(artifact):
+                return self._rows[artifact]
+            self._secure()
             calls: list[Call] = [(LOCK, (artifact,))]
             if self._wire is None and not self._publishes:
                 calls.append((ALONG, (artifact, ALONG_BYTES_MAX)))
@@ -134,10 +148,37 @@ class PostgresTransaction:
             self._rows[artifact] = found
         return self._rows[artifact]
 
+    def _expect(self, artifact: str) -> bool:
+        """Take the row for what this process saved last, where that is probable."""
+        recent = self._store.recent.expected(artifact) if self._expected is None else None
+        if recent is None:
+            return False
+        self._expected = (artifact, recent)
+        self._rows[artifact], self._now = recent.stored, recent.at
+        return True
+
+    def _secure(self) -> None:
+        """Lock the row that was not loaded.  Raises `Moved` where it is another than expected."""
+        if self._expected is None:
+            return
+        artifact, recent = self._expected
+        self._expected = None
+        [[(revision, home, now)]] = self._trip((LOCK, (artifact,)))
+        if (revision, home) != (recent.stored.revision, recent.home):
+            self._store.recent.forget(artifact)
+            raise Moved(f"{artifact!r} is not as it was expected")
+        self._now = now
+
     def save(self, artifact: str, row: Row, expected: int) -> None:
         stored = self.load(artifact)
         if (stored.revision if stored is not None else 0) != expected:
+            self._store.recent.forget(artifact)
             raise Moved(f"{artifact!r} is not at revision {expected}")
+        if self._expected is not None and row.timers:
+            # They count from a moment that is over.
+            self._store.recent.forget(artifact)
+            raise Moved(f"{artifact!r} is to be loaded, since it has timers")
+        self._loaded.setdefault(artifact, stored)
         values = (expected + 1, row.state.version, row.exists, pack_row(row), artifact)
         self._writes.append((UPDATE if expected else INSERT, values))
         self._rows[artifact] = Stored(row, expected + 1)
@@ -148,7 +189,8 @@ class PostgresTransaction:
         version, handle, body = entry.version, entry.handle, to_bytes(content)
         self._published[artifact, version] = content
         what = (str(handle.kind), handle.size_bytes, handle.digest)
-        values = (artifact, version, *what, entry.author, float(entry.at), entry.pinned, body)
+        at = float(entry.at) if self._expected is None else None
+        values = (artifact, version, *what, entry.author, at, entry.pinned, body)
         self._writes.append((PUBLISH, values))
         if previous is not None and type(previous) is type(content):
             old = to_bytes(previous)
@@ -164,7 +206,7 @@ class PostgresTransaction:
     def append(
         self, artifact: str, version: Version, author: Address, posts: Sequence[Post]
     ) -> None:
-        number, at = draw(), float(self.now)
+        number, at = draw(), float(self.now) if self._expected is None else None
         line = (number, self._store.origin, artifact, version, author, at, pack_posts(tuple(posts)))
         self._numbers.append(number)
         self._writes.append((APPEND, line))
@@ -173,6 +215,7 @@ class PostgresTransaction:
         own = self._published.get((artifact, version))
         if own is not None:
             return own
+        self._secure()
         rows = self._along.get(artifact)
         if rows is None or rows[0][0] != version:
             [rows] = self._trip((BODY, (artifact, version)))
@@ -199,6 +242,7 @@ class PostgresTransaction:
         return True
 
     def count(self) -> int:
+        self._secure()
         [[(artifacts,)]] = self._trip((COUNT, ()))
         return int(artifacts) + sum(1 for statement, _ in self._writes if statement is INSERT)
 
@@ -223,19 +267,59 @@ class PostgresTransaction:
         # Last of all, since this takes the lock that orders the log.
         last = [call for call in self._writes if call[0] is APPEND]
         first = [call for call in self._writes if call[0] is not APPEND]
+        start = self._stake(first)
         if self._wire is None:
             self._trip((NOW, ()))
         wire = self._wire
         assert wire is not None
         try:
-            found = wire.trip(*first, *last, (COMMIT, ()))
+            found = wire.trip(*start, *first, *last, (COMMIT, ()))
         except psycopg.Error as error:
+            for artifact in self._loaded:
+                self._store.recent.forget(artifact)
             if wire.closed or lost(error):
                 # COMMIT was on its way, and nobody is left to say whether it has arrived.
                 raise OutcomeUnknown(f"PostgreSQL: {error}") from error
+            if self._expected is not None and isinstance(error, psycopg.errors.DivisionByZero):
+                raise Moved(f"{self._expected[0]!r} is not as it was expected") from error
             raise fault(error) from error
-        seqs = [rows[0][0] for rows in found[len(first) : -1]]
+        done = found[len(start) :]
+        self._remember(first, done)
+        seqs = [rows[0][0] for rows in done[len(first) : -1]]
         return [Place(seq, number) for seq, number in zip(seqs, self._numbers, strict=True)]
+
+    def _stake(self, first: list[Call]) -> list[Call]:
+        """How to begin where a row was not loaded: `first` then depends on what is expected.
+
+        Where nothing is saved that could depend on it, or no connection is sure to live, the row is
+        locked after all.
+        """
+        if self._expected is None:
+            return []
+        at = next((at for at, call in enumerate(first) if call[0] is UPDATE), None)
+        if at is not None:
+            self._wire = self._store.take_quiet()
+        if at is None or self._wire is None:
+            self._secure()
+            return []
+        recent = self._expected[1]
+        first[at] = (UPDATE_EXPECTED, (*first[at][1], recent.stored.revision, recent.home))
+        return [(BEGIN, ())]
+
+    def _remember(self, first: Sequence[Call], done: Sequence[Rows]) -> None:
+        """What was saved, for the writes that follow."""
+        now = self._now or 0.0
+        for (statement, values), rows in zip(first, done, strict=False):
+            if statement in (UPDATE, UPDATE_EXPECTED, INSERT):
+                if statement is UPDATE_EXPECTED:
+                    now = rows[0][1]
+                artifact, home = str(values[4]), values[3]
+                stored, loaded = self._rows[artifact], self._loaded[artifact]
+                assert stored is not None
+                assert isinstance(home, bytes)
+                self._store.recent.saved(
+                    artifact, loaded, Recent(stored, home, now), publishes=self._publishes
+                )
 
     def _roll_back(self) -> None:
         wire, self._wire = self._wire, None

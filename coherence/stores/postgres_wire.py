@@ -122,6 +122,11 @@ class Wire:
         """Whether it is not open, or cut."""
         return self.conn is None or self.conn.closed
 
+    @property
+    def stirs(self) -> bool:
+        """Whether something came unasked, as the end of the connection does."""
+        return self._ready is None or self._ready.stirs()
+
     def _status(self) -> int:
         return (
             TransactionStatus.UNKNOWN if self.conn is None else self.conn.pgconn.transaction_status
@@ -196,6 +201,12 @@ class _Ready:
             self._poll.poll()
         else:
             select.select([self._socket], [], [])
+
+    def stirs(self) -> bool:
+        """Whether there is something to read."""
+        if self._poll is not None:
+            return bool(self._poll.poll(0))
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def both(self) -> bool:
         """Return when there is something to read or room to write; whether there is to read."""

@@ -44,7 +44,7 @@ def settled(agent, writer):
 
 
 #: What the threads that listen ask, and nobody waits for.
-LISTENING = {"SINCE", "RING"}
+LISTENING = {"SINCE", "RING", "MEET", "HOLD", "FREE", "RENEW", "MEMBERS"}
 
 
 def trips(link, call):
@@ -82,12 +82,21 @@ def test_a_write_is_two_round_trips(link, agents):
     assert seen == [["BEGIN", "LOCK"], ["UPDATE", "PUBLISH", "APPEND", "COMMIT"]]
 
 
-def test_a_write_whose_history_is_full_is_two_round_trips(link, agents):
+def test_a_write_to_what_nobody_else_touches_is_one_round_trip(link, agents):
+    reader, _ = agents
+    for text in "123":
+        reader.write("plan.md", text)
+    for text in "456":
+        seen = trips(link, lambda text=text: reader.write("plan.md", text))
+        assert seen == [["BEGIN", "UPDATE_EXPECTED", "PUBLISH", "APPEND", "COMMIT"]]
+
+
+def test_a_write_to_a_full_history_lets_go_of_one_version(link, agents):
     reader, _ = agents
     for number in range(70):
         reader.write("plan.md", str(number))
     seen = trips(link, lambda: reader.write("plan.md", "more"))
-    assert seen == [["BEGIN", "LOCK"], ["UPDATE", "PUBLISH", "PRUNE", "APPEND", "COMMIT"]]
+    assert seen == [["BEGIN", "UPDATE_EXPECTED", "PUBLISH", "PRUNE", "APPEND", "COMMIT"]]
 
 
 def test_the_first_write_of_an_artifact_is_three_round_trips(link, agents):
@@ -136,7 +145,8 @@ def test_writes_of_its_own_are_not_read_back(link):
         agent.write("plan.md", "0")
         settle(workspace)
         seen = all_trips(link, lambda: [agent.write("plan.md", str(n)) for n in range(1, 20)])
-        assert len([trip for trip in seen if trip != ["RING"]]) == 2 * 19
+        assert ["SINCE"] not in seen
+        assert len([trip for trip in seen if "COMMIT" in trip]) == 19
 
 
 def test_many_writes_of_its_own_are_read_now_and_then(link, agents, monkeypatch):
@@ -165,7 +175,7 @@ def test_an_idle_process_costs_a_query_a_write(postgres_url):
             settle(idle, busy._store.head().seq)
         with link._lock:
             seen = [trip.statements for trip in link.trips]
-        assert set(map(tuple, seen)) == {("SINCE",)}
+        assert seen.count(["SINCE"]) <= writes + 1
         assert len(seen) <= 2 * writes
     link.close()
 
@@ -190,4 +200,4 @@ def test_a_process_in_which_nobody_waits_does_not_look_by_itself(link, monkeypat
         monkeypatch.setattr(store, "wait", counted)
         assert enough.wait(PATIENCE_S)
         with link._lock:
-            assert link.trips == []
+            assert ["SINCE"] not in [trip.statements for trip in link.trips]
