@@ -76,11 +76,12 @@ _WRITE: Final[dict[type, Callable[[Any], bytes | None]]] = {
 }
 
 
-def _write(value: Value) -> bytes | None:
-    write = _WRITE.get(type(value))
-    if write is None:  # of a type derived from one of these
-        write = next(write for kind, write in _WRITE.items() if isinstance(value, kind))
-    return write(value)
+def _written(values: Sequence[Value]) -> list[bytes | None]:
+    try:
+        return [v if type(v) is bytes else _WRITE[type(v)](v) for v in values]
+    except KeyError:  # one is of a type derived from these
+        kinds = [next(kind for kind in _WRITE if isinstance(value, kind)) for value in values]
+        return [_WRITE[kind](value) for kind, value in zip(kinds, values, strict=True)]
 
 
 _DONE: Final = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
@@ -152,7 +153,7 @@ class Wire:
         assert conn is not None
         assert ready is not None
         try:
-            written = [[_write(value) for value in values] for _, values in calls]
+            written = [_written(values) for _, values in calls]
         except (struct.error, UnicodeError) as error:
             raise psycopg.DataError(f"a value is outside of its range: {error}") from error
         pgconn = conn.pgconn
