@@ -157,8 +157,7 @@ def test_a_database_of_schema_1_is_read_whole(postgres, schema_1):
         assert agent.read("long.md").text == TEXT + "end\n"
         assert agent.read("notes/ü.md").text == "Grüße\n"
         assert agent.read("data.bin").content == bytes(range(64))
-        # The release before knew of no lease: its members have long been silent.
-        assert [member.agent for member in workspace.members()] == ["carl"]
+        assert [member.agent for member in workspace.members()] == ["ann", "bob", "carl"]
         assert workspace.check() == []
         store = workspace._store
         lines = store.since(Place(0)).entries
