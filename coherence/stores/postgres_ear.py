@@ -65,6 +65,8 @@ class Ear:
         self._head = 0
         self._own = 0
         self._wakes = 0
+        #: A wake that has found nobody waiting ends the next wait.
+        self._woken = False
         self._due = False
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
@@ -81,10 +83,12 @@ class Ear:
                     self._head > seq
                     or self.heard != self._answered
                     or self._wakes != wakes
+                    or self._woken
                     or self._closed.is_set()
                 ),
                 timeout_s,
             )
+            self._woken = False
 
     def hear(self) -> None:
         """There is reason to read the log."""
@@ -101,9 +105,10 @@ class Ear:
                 self._own = 0
 
     def wake(self) -> None:
-        """End every wait."""
+        """End every wait, and one that is about to begin."""
         with self._changed:
             self._wakes += 1
+            self._woken = True
             self._changed.notify_all()
 
     def tell(self, lines: int) -> None:

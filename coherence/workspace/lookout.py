@@ -95,11 +95,15 @@ class Lookouts:
         try:
             # One that was killed may have owed this process a word of what it had done.
             exchange.refresh()
-            if lookout.known is None:
-                lookout.known = self._bury(artifact)
-            elif any(exchange.store.gone(member) for member in lookout.known):
+            store, known = exchange.store, lookout.known
+            if known is not None:
+                if not any(store.gone(member) for member in known):
+                    return
                 exchange.fetch()
-                lookout.known = self._bury(artifact)
+            known = lookout.known = self._bury(artifact)
+            if all(member.origin == store.origin for member in known):
+                # No other process is in the way: what is waited for may be in the log, unannounced.
+                exchange.fetch()
         except StoreFault as error:
             log.debug("nobody knows who waits for %r: %s", artifact, error)
 

@@ -177,7 +177,7 @@ def test_a_grant_that_a_killed_process_gave_is_found_although_nobody_rang(room, 
             until(lambda: queued(room) == ["ann"])
             draft.text = "by bob"
         store.gone = lambda member: member.agent == "bob"
-        waiter.join(60)
+        waiter.join(30)
         assert not waiter.is_alive()
     finally:
         released.set()

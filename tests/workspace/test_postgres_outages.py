@@ -219,14 +219,21 @@ def test_a_server_that_is_away_is_said_to_be(postgres, postgres_url, monkeypatch
 def test_an_outage_is_one_line_of_the_log(postgres, postgres_url, monkeypatch, caplog):
     monkeypatch.setattr(module, "CONNECT_S", 0.1)
     monkeypatch.setattr(exchange, "PAUSE_S", 0.01)
-    tries = []
+    tries, fetched = [], threading.Event()
     with Workspace(postgres_url) as workspace:
         agent = workspace.agent("ann")
         agent.write("plan.md", "one")
         fetch = workspace._exchange.fetch
-        monkeypatch.setattr(workspace._exchange, "fetch", lambda: (tries.append(1), fetch())[1])
-        while not tries:
-            pass
+
+        def counted():
+            tries.append(1)
+            found = fetch()
+            fetched.set()
+            return found
+
+        monkeypatch.setattr(workspace._exchange, "fetch", counted)
+        workspace._store._ear.hear()
+        assert fetched.wait(PATIENCE_S)
         caplog.clear()
         postgres.stop()
         try:

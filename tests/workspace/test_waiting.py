@@ -96,7 +96,8 @@ def team(monkeypatch):
         return made[-1]
 
     for module in (caches, exchange, requester):
-        monkeypatch.setattr(module, "monotonic", lambda: made[-1].now)
+        # Before there is a team, a thread of another test may look once more.
+        monkeypatch.setattr(module, "monotonic", lambda: made[-1].now if made else 0.0)
     with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
         yield make
         for each in made:
