@@ -254,7 +254,7 @@ def main() -> None:
     if programs is None:
         print(postgres_server.MISSING)
         return
-    settings = postgres_server.SETTINGS.replace("max_connections = 60", "max_connections = 300")
+    settings = postgres_server.SETTINGS.replace("max_connections = 120", "max_connections = 300")
     for fsync in options.fsync or ("off", "on"):
         postgres_server.SETTINGS = settings.replace("fsync = off", f"fsync = {fsync}")
         server = postgres_server.Server(programs)

@@ -10,16 +10,18 @@ from coherence.refs import check_name
 from coherence.states import HomeState
 from coherence.stores.port import Store
 
+#: How often an artifact is looked at that changes between two looks.
+LOOKS = 50
+
 
 def audit(store: Store) -> Iterator[str]:
     """Every row and every version that is kept, held against each other and against its hash.
 
     What cannot be read is listed like what is wrong.  Row and history are read one after the other:
-    in a store that is in use, a complaint about the newest version counts only where it comes
-    again.
+    a complaint counts where it comes again and nothing was written in between.
     """
     try:
-        names, there = store.names(deleted=True), set(store.names())
+        names = store.names(deleted=True)
     except StoreCorrupt as error:
         yield f"the names of artifacts: {error}"
         return
@@ -29,7 +31,7 @@ def audit(store: Store) -> Iterator[str]:
         except InvalidName as error:
             yield f"{name!r} is no name of an artifact: {error}"
             continue
-        yield from _artifact(store, name, name in there)
+        yield from _confirmed(store, name)
     for what, look in (("agents", store.members), ("the change log", store.head)):
         try:
             look()
@@ -37,9 +39,31 @@ def audit(store: Store) -> Iterator[str]:
             yield f"{what}: {error}"
 
 
-def _artifact(store: Store, name: str, listed: bool) -> Iterator[str]:
+def _confirmed(store: Store, name: str) -> list[str]:
+    """The complaints about one artifact, which others may be writing."""
+    before: tuple[int | None, list[str]] | None = None
+    found: list[str] = []
+    for _ in range(LOOKS):
+        revision = _revision(store, name)
+        found = list(_artifact(store, name))
+        if not found or (revision, found) == before:
+            break
+        before = (revision, found)
+    return found
+
+
+def _revision(store: Store, name: str) -> int | None:
     try:
         stored = store.row(name)
+    except StoreCorrupt:
+        return None
+    return stored.revision if stored is not None else None
+
+
+def _artifact(store: Store, name: str) -> Iterator[str]:
+    try:
+        stored = store.row(name)
+        listed = name in store.names(name)
         entries = store.history(name)
     except StoreCorrupt as error:
         yield f"{name}: {error}"

@@ -8,6 +8,7 @@ simulator use: what was checked is what runs.
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -100,8 +101,9 @@ class Machine(RuleBasedStateMachine):
             caches_module.invalidated = lambda state, inv: None
             for room in set(self.rooms):
                 cache, home = room._exchange.processes[NAME]
-                pair = (cache, Watched(home, "home", self.report))
+                pair = (cache, Watched(home, "home", self.tried))
                 room._exchange.processes[NAME] = pair
+                room._exchange._attempt = partial(self.attempt, room._exchange._attempt)
 
     @initialize()
     def join_all(self):
@@ -117,6 +119,17 @@ class Machine(RuleBasedStateMachine):
             agent._operations._hashed = True  # the ghost knows contents by their handles
             cache, home = room._exchange.processes[NAME]
             agent._requester.caches._processes = {NAME: (Watched(cache, name, self.report), home)}
+
+    def tried(self, *what):
+        """A step of home, which counts once its transaction has taken effect."""
+        self.trial.append(what)
+
+    def attempt(self, attempt, *arguments):
+        self.trial = []
+        outcomes = attempt(*arguments)
+        for what in self.trial:
+            self.report(*what)
+        return outcomes
 
     def report(self, address, event, step):
         self.ghost = observe(self.ghost, address, event, step, self.policy)
@@ -352,7 +365,7 @@ def test_on_postgres(postgres):
 
     class Store(PostgresStore):
         def transaction(self, *, publishes):
-            return Ahead(self)
+            return Ahead(self, publishes)
 
     class OnPostgres(Machine):
         apart = True
