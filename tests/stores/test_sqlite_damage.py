@@ -85,7 +85,6 @@ def try_all(file: Path, truth: dict[tuple[str, int], str | bytes | None]) -> str
 
     Raises `Wrong` where an answer is wrong, and whatever is not typed.
     """
-    logging.getLogger("coherence").setLevel(logging.CRITICAL)
     faults = list(_looked(file, truth))
     try:
         workspace = Workspace(f"sqlite:///{file}")
@@ -181,6 +180,12 @@ def _used(workspace: Workspace, truth):
         workspace.gc()
     except StoreFault:
         yield "gc"
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog):
+    """What the log says of damage is not looked at."""
+    caplog.set_level(logging.CRITICAL, "coherence")
 
 
 @pytest.fixture(scope="module")

@@ -95,6 +95,7 @@ class Machine(RuleBasedStateMachine):
         self.edits = {}
         #: Grants of processes that died, until the lease is over: whoever has the name has them.
         self.orphans = {}
+        self.kept = []
         self.dead = set()
         self.shortcut = caches_module.invalidated
         if self.watched:
@@ -276,7 +277,8 @@ class Machine(RuleBasedStateMachine):
             room._fronts.pop(name, None)
             self.dead.discard(name)
             if name in self.edits:
-                self.orphans[name] = self.edits.pop(name)[2]
+                edit, _, self.orphans[name] = self.edits.pop(name)
+                self.kept.append(edit)  # else it would be given back, since it was dropped
             self.join(name)
 
     @invariant()

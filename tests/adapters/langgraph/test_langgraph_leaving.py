@@ -112,9 +112,11 @@ def test_a_run_that_fails_leaves_nobody_behind(graph, looking, url, at_once):
 
 def test_an_agent_stays_for_another_run_of_the_same_graph(graph, looking, url, at_once):
     store, met, over = CoherentStore(url), threading.Barrier(2), threading.Event()
+    one_at_a_time = threading.Lock()
 
     def works(state, runtime):
-        adds(state, runtime)
+        with one_at_a_time:
+            adds(state, runtime)
         met.wait(30)
         if state["said"]:
             assert over.wait(30)
