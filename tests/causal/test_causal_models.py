@@ -100,6 +100,7 @@ def test_counts_equal_those_of_an_independent_prototype(case: Case, distinct: in
     assert (result.verdict, result.distinct) == (Verdict.HOLDS, distinct)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "counts"),
     [
@@ -184,6 +185,7 @@ def test_the_scan_reading_of_cykas_deadlocks_with_six_messages() -> None:
     assert len(result.counterexample) == 14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "distinct"),
     [

@@ -32,6 +32,7 @@ def test_cykas_starts_the_job_k_round_trips_before_mf95() -> None:
         assert slow.start_rtt - fast.start_rtt == pytest.approx(k, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rate", [*reproduce.RATES[:-1], pytest.param(reproduce.RATES[-1], marks=pytest.mark.slow)]
 )
@@ -50,6 +51,7 @@ def test_cykas_starves() -> None:
     assert all(wait is not None and wait <= 1.0 for wait in waits.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "rate", "times"),
     [

@@ -76,6 +76,7 @@ def test_workspaces_on_endpoints() -> None:
     assert [line.strip() for line in ours.splitlines()[1:]] == [commit, look, late, new]
 
 
+@pytest.mark.slow
 def test_an_eager_fan_out() -> None:
     sidecar, turns = shown("eager_fan_out").strip().split("\n\n")
     started = {name: figures[0] for name, figures in rows(sidecar).items()}
@@ -97,6 +98,7 @@ def test_an_eager_fan_out() -> None:
     assert later["mf95"] > 100  # turns, where a link takes 25 ms
 
 
+@pytest.mark.slow
 def test_a_popular_agent() -> None:
     text = shown("popular_agent")
     lines = re.findall(
@@ -113,6 +115,7 @@ def test_a_popular_agent() -> None:
     assert waits["2.0", "cykas"] > 3 * waits["2.0", "hybrid"]
 
 
+@pytest.mark.slow
 def test_what_a_write_costs() -> None:
     found = rows(shown("write_latency"))
     strict, bare = found["strict, bare links"], found["lazy, bare links"]

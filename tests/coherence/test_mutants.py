@@ -22,6 +22,7 @@ def sampled():
         yield from islice(mutants(name), 0, None, 97)
 
 
+@pytest.mark.slow
 def test_sampled_mutants_are_caught(judges):
     caught = {str(mutant): judges.verdict(mutant)[0] for mutant in sampled()}
     assert [name for name, judge in caught.items() if judge == "none"] == []

@@ -30,6 +30,7 @@ def test_a_hasty_coordinator_is_caught(engine):
     assert {"committed", "aborted"} <= {local.state for local in last[:4]}
 
 
+@pytest.mark.slow
 def test_seven():
     result = check(twophase(7), engine="table")
     assert (result.distinct, result.generated, result.depth) == (296_448, 2_744_705, 22)

@@ -133,6 +133,7 @@ def tlc_runs() -> None:
         pytest.skip(str(error))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tlc_runs")
 def test_tlc_follows_a_run_up_to_the_corrupted_step(tmp_path: Path) -> None:
     policy, network = CASES[2]

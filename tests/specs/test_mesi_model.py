@@ -125,6 +125,7 @@ def test_the_ghost_starts_where_home_does() -> None:
     assert mesi_ghost.NOBODY.owner == begin(model.Home(Lazy()).initial()).owner
 
 
+@pytest.mark.slow
 def test_every_action_is_in_some_compared_graph() -> None:
     taken: set[str] = set()
     for run in proofs.runs():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import shutil
 import sqlite3
 import tempfile
 from collections import Counter
@@ -190,10 +189,8 @@ def quiet(caplog):
 
 @pytest.fixture(scope="module")
 def folder():
-    shm = Path("/dev/shm")  # what is synced here is not what is tested
-    made = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else None))
-    yield made
-    shutil.rmtree(made)
+    with tempfile.TemporaryDirectory() as made:
+        yield Path(made)
 
 
 @pytest.fixture(scope="module")
@@ -230,9 +227,9 @@ def test_a_whole_file_is_in_order(folder, whole):
 
 
 def test_damage_is_refused_or_harmless(folder, whole):
-    became = attack(folder, whole, range(200))
-    assert became["refused, and found"] > 20, became
-    assert became["not opened"] > 4, became
+    became = attack(folder, whole, range(100))
+    assert became["refused, and found"] > 10, became
+    assert became["not opened"] > 2, became
 
 
 def index_of_names(folder, data):
@@ -243,6 +240,7 @@ def index_of_names(folder, data):
     return range(at, at + PAGE_BYTES)
 
 
+@pytest.mark.slow
 def test_a_damaged_index_of_names_is_found(folder, whole):
     """One that hides a name, or leads to another artifact: nothing that is read is another's."""
     data, truth = whole

@@ -78,9 +78,7 @@ def carry_on(workspace):
 
 @pytest.fixture
 def folder():
-    """A folder in memory where there is one: what is synced here is not what is tested."""
-    shm = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as made:
+    with tempfile.TemporaryDirectory() as made:
         yield Path(made)
 
 

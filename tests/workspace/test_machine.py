@@ -81,8 +81,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.now = 1000.0
-        shm = Path("/dev/shm")  # what is synced here is not what is tested
-        self.folder = tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None)
+        self.folder = tempfile.TemporaryDirectory()
         self.policy = Lazy(grant_lease=LEASE_S, validity=self.validity)
         first = Workspace(self.make_store(), policy=self.policy)
         second = Workspace(self.make_store(), policy=self.policy) if self.apart else first

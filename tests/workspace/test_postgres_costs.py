@@ -9,7 +9,7 @@ from postgres_link import Link
 
 from coherence import Lazy, Workspace
 from coherence.messages import Replacement
-from coherence.stores import postgres_ear
+from coherence.stores import postgres, postgres_ear
 from coherence.stores.postgres_transaction import ALONG_BYTES_MAX
 from coherence.workspace import exchange
 
@@ -82,7 +82,8 @@ def test_a_write_is_two_round_trips(link, agents):
     assert seen == [["BEGIN", "LOCK"], ["UPDATE", "PUBLISH", "APPEND", "COMMIT"]]
 
 
-def test_a_write_to_what_nobody_else_touches_is_one_round_trip(link, agents):
+def test_a_write_to_what_nobody_else_touches_is_one_round_trip(link, agents, monkeypatch):
+    monkeypatch.setattr(postgres, "QUIET_S", PATIENCE_S)  # it pauses as long as the machine likes
     reader, _ = agents
     for text in "123":
         reader.write("plan.md", text)
@@ -91,7 +92,8 @@ def test_a_write_to_what_nobody_else_touches_is_one_round_trip(link, agents):
         assert seen == [["BEGIN", "UPDATE_EXPECTED", "PUBLISH", "APPEND", "COMMIT"]]
 
 
-def test_a_write_to_a_full_history_lets_go_of_one_version(link, agents):
+def test_a_write_to_a_full_history_lets_go_of_one_version(link, agents, monkeypatch):
+    monkeypatch.setattr(postgres, "QUIET_S", PATIENCE_S)
     reader, _ = agents
     for number in range(70):
         reader.write("plan.md", str(number))
