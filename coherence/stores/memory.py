@@ -165,10 +165,10 @@ class MemoryStore:
                 return
         seq = self._log[-1].seq if self._log else 0
         # The memory of a process has one history: no line needs a number of its own.
-        lines = [
-            Change(seq + place, 0, self.origin, artifact, version, author, now, tuple(posts))
-            for place, (artifact, version, author, posts) in enumerate(log, 1)
-        ]
+        lines = []
+        for artifact, version, author, posts in log:
+            seq += 1
+            lines.append(Change(seq, 0, self.origin, artifact, version, author, now, tuple(posts)))
         self._due = (rows, versions, lines, members or {}, now)
         self._apply()
         if log:

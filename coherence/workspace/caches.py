@@ -420,9 +420,15 @@ class Caches:
             self._put(artifact, after)
         if self._recorder is not None:
             self._recorder.cache_step(artifact, self.address, self.session, now, event, step)
-        if not step.commands:
+        commands = step.commands
+        if not commands:
             return NOTHING
-        sent = self._carry_out(artifact, step)
+        sent: Sequence[ToHome]
+        if len(commands) == 1 and type(commands[0]) is Send:  # which a miss and a write begin with
+            self.sent += 1
+            sent = (commands[0].message,)
+        else:
+            sent = self._carry_out(artifact, step)
         self._adopting = None
         return sent
 

@@ -35,17 +35,17 @@ class Holdings:
         holders = self._holders
         if new is not None:
             key = id(new)
-            if key in holders:
-                holders[key] += 1
-            else:
-                holders[key] = 1
+            number = holders.get(key, 0)
+            holders[key] = number + 1
+            if not number:
                 self.bytes += len(new.content) + CONTENT_BYTES
                 self.used.add(artifact)
         if old is not None:
             key = id(old)
-            if holders.get(key, 1) > 1:
-                holders[key] -= 1
-            elif holders.pop(key, 0):
+            number = holders.pop(key, 0)
+            if number > 1:
+                holders[key] = number - 1
+            elif number:
                 self.bytes -= len(old.content) + CONTENT_BYTES
 
     def add(self, artifact: str, content: object) -> None:

@@ -200,7 +200,7 @@ def turn(
 def _is_current(tx: Transaction, artifact: str, state: HomeState, written: Held) -> bool:
     """Whether `written`, which bears no digest, is the content that is current."""
     current, handle = state.content, written.handle
-    if current is None or (current.kind, len(current)) != (handle.kind, len(handle)):
+    if current is None or current.size_bytes != handle.size_bytes or current.kind != handle.kind:
         return False
     return _content(tx, artifact, state.version) == written.content
 
