@@ -2,10 +2,12 @@
 
 Moments are: the start of each line of the package's code, the return of each C function that it
 calls, and the return of each function of others that it calls.  Code of others is not entered.
+A coroutine that pauses looks as if it returned, and no signal comes just there: it has no moment.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from types import FrameType
 
 import coherence
 
+PAUSES = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 OURS = str(Path(coherence.__file__).parent)
 
 
@@ -61,6 +64,6 @@ class Moments:
         if event == "c_return" and frame.f_code.co_filename.startswith(OURS):
             self._moment(frame, f"return of {getattr(arg, '__name__', arg)}")
         elif event == "return" and not frame.f_code.co_filename.startswith(OURS):
-            back = frame.f_back
+            back = frame.f_back if not frame.f_code.co_flags & PAUSES else None
             if back is not None and back.f_code.co_filename.startswith(OURS):
                 self._moment(back, f"return of {frame.f_code.co_name}")

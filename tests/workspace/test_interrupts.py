@@ -278,6 +278,13 @@ def test_a_thousand_signals(tmp_path, request, kind):
 # The same for tasks: the exception falls into the event loop's thread.
 
 
+def elsewhere(work: Callable[..., object], *arguments: object) -> None:
+    """Call it in a thread of its own, whose moments do not count."""
+    thread = threading.Thread(target=work, args=arguments)
+    thread.start()
+    thread.join()
+
+
 class AsyncTeam:
     """As `Team`, whose `ann` is an agent for tasks; what follows is asked of agents for threads."""
 
@@ -299,8 +306,25 @@ class AsyncTeam:
     async def read_miss(self) -> None:
         await self.ann.read("doc")
 
+    async def read_version(self) -> None:
+        await self.ann.read("old", version=1)
+
     async def write(self) -> None:
         await self.ann.write("doc", "written")
+
+    async def delete(self) -> None:
+        name = f"gone/{next(self.team.numbers)}"
+        await self.ann.write(name, "text")
+        await self.ann.delete(name)
+
+    async def leave(self) -> None:
+        guest = await self.rooms.agent("guest")
+        await guest.read("doc")
+        await guest.leave()
+
+    async def look(self) -> None:
+        await self.ann.list("n")
+        await self.ann.history("doc")
 
     async def update(self) -> None:
         async def slow(text: str) -> str:
@@ -318,12 +342,36 @@ class AsyncTeam:
         await self.ann.write(name, "text")
         await self.ann.rename(name, name + ".to")
 
+    async def wait(self) -> None:
+        """For a grant that bob gives back while ann waits."""
+        edit = self.team.bob.edit("doc", wait_s=WAIT_S)
+        elsewhere(edit.__enter__)
+        waiting = asyncio.ensure_future(self.edit())
+        try:
+            while not self.team.there.row("doc").row.state.queue and not waiting.done():
+                await asyncio.sleep(0.001)
+        finally:
+            elsewhere(edit.__exit__, None, None, None)
+        await waiting
+
     async def watch(self) -> None:
         async for _ in self.ann.watch(timeout_s=0):
             raise AssertionError("nothing was published")
 
 
-ASYNC_CALLS = ["read_miss", "write", "update", "edit", "rename", "watch"]
+ASYNC_CALLS = [
+    "read_miss",
+    "read_version",
+    "write",
+    "delete",
+    "update",
+    "edit",
+    "rename",
+    "leave",
+    "look",
+    "wait",
+    "watch",
+]
 
 
 def sweep_async(teams: AsyncTeam, call: str, every: int, start: int) -> None:
