@@ -80,6 +80,7 @@ class CacheScratch(Scratch[CacheState]):
     """A cache's state being rewritten, with the request or message that came."""
 
     __slots__ = (
+        "again",
         "asked",
         "before",
         "content",
@@ -104,6 +105,7 @@ class CacheScratch(Scratch[CacheState]):
         self.epoch: Epoch = state.epoch
         self.uses = state.uses
         self.asked: GetS | GetM | PutM | None = state.asked
+        self.again = state.again
         self.policy = cache.policy
         self.home = cache.home
         self.now = now
@@ -121,6 +123,7 @@ class CacheScratch(Scratch[CacheState]):
             self.epoch,
             self.uses,
             self.asked,
+            self.again,
         )
 
 
@@ -147,6 +150,14 @@ def _ask_getm(x: X) -> None:
     _ask(x, GetM(x.serial + 1, x.version, digest_of(x.content)))
 
 
+def _insist(x: X) -> None:
+    x.again = True
+
+
+def _go_back(x: X) -> None:
+    x.killed = x.msg.version - 1
+
+
 def _ask_putm(x: X) -> None:
     msg: Commit = x.msg
     _ask(x, PutM(x.serial + 1, msg.base, msg.epoch, msg.content, msg.digest))
@@ -166,6 +177,7 @@ def _ask_again(x: X) -> None:
 
 def _answered(x: X) -> None:
     x.asked = None
+    x.again = False
     if x.policy.retry_after is not None:
         x.out.append(CancelTimer(RETRY))
 
@@ -205,6 +217,7 @@ def _count(x: X) -> None:
 def _kill(x: X) -> None:
     stale = x.msg.stale if type(x.msg) is Inv else x.msg.version - 1
     x.killed = max(x.killed, stale)
+    x.again = False
 
 
 def _ack(x: X) -> None:
@@ -277,6 +290,8 @@ def _done(x: X) -> None:
 
 ask_gets = Op("GetS(have, digest) to home", _ask_gets)
 ask_getm = Op("GetM(have, digest) to home", _ask_getm)
+insist = Op("note that it asks again", _insist)
+go_back = Op("killed := before Data's version", _go_back)
 ask_putm = Op("PutM(base, epoch, digest) to home", _ask_putm)
 ask_again = Op("same request to home", _ask_again)
 set_deadline = Op("arm deadline", _set_deadline)
@@ -320,6 +335,7 @@ WROTE = (take_draft, answered, committed)
 PRIMER = "Primer 8.3"
 ONCE = "Primer 8.3, IS_D_I: use once"
 PAPER = "paper, strategies"
+BACK = "ours: a home may go back to an earlier state"
 BOUND = "ours: a copy lives T from when it was asked for"
 DRAFT = "ours: a draft is private until its commit"
 CAS = "ours: a write names the version it was derived from"
@@ -369,11 +385,14 @@ CACHE: Table[CacheScratch] = Table(
         # Home answers a GetM.
         Row("IM_D SM_D", "Data/M", GRANTED, "M", "DataM", PRIMER),
         Row("IM_D_I", "Data/M", GRANTED, "I", "DataM", BOUND),
-        Row("IM_D IM_D_I", "Data/M-killed", (ask_getm,), "IM_D", "DataMDead", NET),
+        Row("IM_D IM_D_I SM_D", "Data/M-killed", (ask_getm, insist), "IM_D", "DataMDead", NET),
+        # Asked after the version was killed, home gives it all the same: it has gone back.
+        Row("IM_D", "Data/M-behind", (go_back, *GRANTED), "M", "DataMBehind", BACK),
+        Row("IM_D_I", "Data/M-behind", (go_back, *GRANTED), "I", "DataMBehind", BACK),
         # Home answers a PutM.
         Row("IS_A MS_A", "PutAck/S", WROTE, "S", "PutAckS", DRAFT),
         Row("IS_A MS_A", "PutAck/E", WROTE, "E", "PutAckE", DRAFT),
-        Row("IS_A", "PutAck/killed", (*WROTE, lapse), "I", "PutAckDead", NET),
+        Row("IS_A MS_A", "PutAck/killed", (*WROTE, lapse), "I", "PutAckDead", NET),
         Row("IS_A_I", "PutAck/S PutAck/E PutAck/killed", WROTE, "I", "PutAckDead", BOUND),
         # The timer was set anew, and home lists no copy for a refusal: what was beneath is a base.
         Row("IS_A MS_A", "Nack", (answered, refused, lapse), "I", "Nacked", CAS),
@@ -420,7 +439,9 @@ def _data(x: X) -> str:
     if x.asked is None or msg.serial != x.asked.serial:
         return "Data/M-late" if msg.grant is Grant.M and msg.epoch > x.epoch else "Data/late"
     if msg.version <= x.killed:
-        return "Data/M-killed" if msg.grant is Grant.M else "Data/killed"
+        if msg.grant is not Grant.M:
+            return "Data/killed"
+        return "Data/M-behind" if x.again else "Data/M-killed"
     return _DATA[msg.grant]
 
 

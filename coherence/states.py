@@ -77,6 +77,8 @@ class CacheState(Value, frozen=True, gc=False, tag=True):
     uses: int = 0
     #: The request under way, kept to be sent again when no answer comes.
     asked: GetS | GetM | PutM | None = None
+    #: It asks again for a grant that came dead, and nothing was killed since.
+    again: bool = False
 
 
 class Sharer(Value, frozen=True, gc=False, tag=True, array_like=True):

@@ -14,6 +14,7 @@ from specs.checker.composite import Composite
 from specs.conform import State, Twin
 from specs.models.courier import RECEIVER, SENDER, courier
 from specs.models.mesi import HOME_ADDRESS, protocol, requests_of
+from specs.models.mesi_restored import SPENT, restorable
 from specs.models.twophase import MANAGER, twophase
 from specs.system import Bounds, Requests
 from specs.tlavalue import function
@@ -44,21 +45,19 @@ def mesi_model(constants: Mapping[str, Any]) -> Composite[Any]:
     """The shipped tables under a configuration of Mesi.tla, without a ghost."""
     agents = tuple(sorted(constants["Agents"]))
     kinds = tuple(sorted(constants["Asks"]))
-    return protocol(
-        mesi_policy(constants),
-        Guarantee(constants["Guarantee"]),
-        agents,
-        {
-            agent: Requests(partial(requests_of, agent, kinds, constants["Times"]))
-            for agent in agents
-        },
-        bounds=Bounds(
-            crashes=constants["Crashes"],
-            crashable=frozenset(constants["Crashable"]) or None,
-            in_flight=constants["InFlight"] or None,
-        ),
-        watched=False,
+    policy = mesi_policy(constants)
+    environment = {
+        agent: Requests(partial(requests_of, agent, kinds, constants["Times"])) for agent in agents
+    }
+    bounds = Bounds(
+        crashes=constants["Crashes"],
+        crashable=frozenset(constants["Crashable"]) or None,
+        in_flight=constants["InFlight"] or None,
     )
+    if constants["Restores"]:
+        return restorable(policy, agents, environment, bounds=bounds, watched=False)
+    guarantee = Guarantee(constants["Guarantee"])
+    return protocol(policy, guarantee, agents, environment, bounds=bounds, watched=False)
 
 
 @lru_cache(maxsize=1 << 18)
@@ -88,6 +87,7 @@ def cache_record(state: CacheState) -> Any:
             "epoch": state.epoch,
             "uses": state.uses,
             "asked": NONE if state.asked is None else message(state.asked),
+            "again": state.again,
         }
     )
 
@@ -143,6 +143,16 @@ def channel_value(channel: Any, is_set: bool) -> Any:
     return function({message(m): count for m, count in channel})
 
 
+def backup_record(backup: Any) -> Any:
+    """What was saved of home, or that it was put in place."""
+    if backup is None:
+        return NONE
+    if backup == SPENT:
+        return function({"type": "Spent"})
+    saved = {"type": "Saved", "home": home_record(backup.state), "timers": frozenset(backup.armed)}
+    return function(saved)
+
+
 def mesi_variables(
     constants: Mapping[str, Any], slots: Mapping[str, int], values: tuple[Any, ...]
 ) -> State:
@@ -161,6 +171,7 @@ def mesi_variables(
         "invoked": function({a: local[a].invoked for a in agents}),
         "waiting": function({a: local[a].waiting for a in agents}),
         "crashes": values[slots["crashes"]] if "crashes" in slots else 0,
+        "backup": backup_record(values[slots["backup"]] if "backup" in slots else None),
     }
 
 

@@ -16,7 +16,7 @@ Whatever the settings, the same invariants are asked: those of `coherence.invari
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -44,6 +44,7 @@ from messaging.process import Address, Process
 from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
 from specs.checker.model import Property, always
+from specs.environment import Ghost, Observe, Witness
 from specs.models.mesi_ghost import draft_is_current, remember, witness
 from specs.models.mesi_live import fair, liveness
 from specs.models.mesi_timers import Lapsing, cache_timers_fit, home_timers_fit
@@ -223,16 +224,18 @@ def protocol(
     *,
     bounds: Bounds | None = None,
     watched: bool = True,
+    watch: tuple[Observe, Witness, Ghost] | None = None,
     cache_type: type[Cache] = Cache,
+    home_type: Callable[[Policy], Home] = Home,
     cache_table: Table[Any] = CACHE,
     home_table: Table[Any] = HOME,
 ) -> Composite[View]:
     """The shipped processes under any policy, network and environment, with every invariant.
 
     `watched` keeps the ghost that the invariants need; without it the state graph is the
-    protocol's own.
+    protocol's own.  `watch` is another that observes, its witness and its ghost.
     """
-    home = Home(policy)
+    home = home_type(policy)
     home.table = home_table
     processes: dict[Address, Process[Any, Any, Any]] = {HOME_ADDRESS: home}
     for agent in agents:
@@ -241,15 +244,17 @@ def protocol(
         processes[agent] = cache
     repeats = guarantee.duplicating or policy.retry_after is not None
     strict = policy.visibility is Visibility.STRICT
+    ours = partial(remember, policy, repeats), witness, begin(home.initial())
+    observe, seen, ghost = (watch or ours) if watched else (None, None, None)
     system = System(
         processes,
         guarantee,
         environment=environment,
         bounds=bounds,
         timer_guard=home_gives_up_last if strict else None,
-        observe=partial(remember, policy, repeats) if watched else None,
-        witness=witness if watched else None,
-        ghost=begin(home.initial()) if watched else None,
+        observe=observe,
+        witness=seen,
+        ghost=ghost,
     )
     faultless = bounds is None or not bounds.crashes
     lossless = guarantee is Guarantee.ORDERED and policy.validity is None and faultless

@@ -24,7 +24,7 @@ HAsks(c) ==
   /\ UNCHANGED <<log, seen, done>>
 
 HTakes(c) ==
-  /\ DataS(c) \/ DataE(c) \/ DataOnce(c) \/ DataM(c) \/ UpdateLive(c)
+  /\ DataS(c) \/ DataE(c) \/ DataOnce(c) \/ DataM(c) \/ DataMBehind(c) \/ UpdateLive(c)
   /\ seen' = [seen EXCEPT ![c] = cache'[c].version]
   /\ UNCHANGED <<log, asked, done>>
 

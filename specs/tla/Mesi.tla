@@ -32,6 +32,7 @@ CONSTANTS
   Times,         \* how many each of them makes
   Crashes,       \* how often processes of Crashable crash, in all
   Crashable,
+  Restores,      \* whether home may be saved once, and go back to that once
   InFlight       \* messages that a channel holds; 0 is no limit
 
 VARIABLES
@@ -42,9 +43,10 @@ VARIABLES
   up,            \* processes -> whether it runs
   invoked,       \* Agents -> requests made so far
   waiting,       \* Agents -> whether the application awaits an answer
-  crashes        \* crashes that may still come
+  crashes,       \* crashes that may still come
+  backup         \* what was saved of home
 
-vars == <<cache, home, net, timers, up, invoked, waiting, crashes>>
+vars == <<cache, home, net, timers, up, invoked, waiting, crashes, backup>>
 
 Home == "home"
 NoOne == ""
@@ -102,7 +104,7 @@ Held == {"S", "E", "M", "S_A"}
 
 EmptyCache ==
   [at |-> "I", version |-> 0, content |-> NoContent, killed |-> -1, serial |-> 0, epoch |-> 0,
-   uses |-> 0, asked |-> None]
+   uses |-> 0, asked |-> None, again |-> FALSE]
 
 EmptyHome ==
   [at |-> "I", version |-> 0, content |-> NoContent, sharers |-> << >>, owner |-> NoOne,
@@ -118,6 +120,7 @@ Init ==
   /\ invoked = [c \in Agents |-> 0]
   /\ waiting = [c \in Agents |-> FALSE]
   /\ crashes = Crashes
+  /\ backup = None
 
 -----------------------------------------------------------------------------
 (* What steps are made of. *)
@@ -153,8 +156,8 @@ ToHome(m) == << <<Home, m>> >>
 
 Becomes(c, new) == cache' = [cache EXCEPT ![c] = new]
 
-CacheOnly == UNCHANGED <<home, up, crashes>>
-HomeOnly == UNCHANGED <<cache, up, invoked, waiting, crashes>>
+CacheOnly == UNCHANGED <<home, up, crashes, backup>>
+HomeOnly == UNCHANGED <<cache, up, invoked, waiting, crashes, backup>>
 
 -----------------------------------------------------------------------------
 (* Cache: the application asks. *)
@@ -301,7 +304,7 @@ ReAsk(c) ==
 
 GiveUp(c) ==
   /\ Due(c, "deadline") /\ cache[c].at \in Asking
-  /\ Becomes(c, [cache[c] EXCEPT !.at = "I", !.asked = None])
+  /\ Becomes(c, [cache[c] EXCEPT !.at = "I", !.asked = None, !.again = FALSE])
   /\ Sends(c, ToHome(PutEOf(cache[c].serial, 0)))
   /\ Timed(c, {"deadline"} \cup AnsweredTimers \cup LapseTimers, {})
   /\ waiting' = [waiting EXCEPT ![c] = FALSE]
@@ -316,14 +319,14 @@ Crash(p) ==
   /\ IF p = Home THEN UNCHANGED <<cache, waiting>>
      ELSE /\ Becomes(p, [EmptyCache EXCEPT !.serial = cache[p].serial])
           /\ waiting' = [waiting EXCEPT ![p] = FALSE]
-  /\ UNCHANGED <<home, net, invoked>>
+  /\ UNCHANGED <<home, net, invoked, backup>>
 
 CacheRestart(c) ==
   /\ ~up[c]
   /\ up' = [up EXCEPT ![c] = TRUE]
   /\ Becomes(c, [cache[c] EXCEPT !.serial = @ + 1])
   /\ Sends(c, ToHome(LeaveOf(Serial(c))))
-  /\ UNCHANGED <<home, timers, invoked, waiting, crashes>>
+  /\ UNCHANGED <<home, timers, invoked, waiting, crashes, backup>>
 
 -----------------------------------------------------------------------------
 (* Cache: messages. *)
@@ -349,7 +352,7 @@ Taken(old, m) ==
   [old EXCEPT !.version = m.version, !.uses = 0,
               !.content = IF m.base # m.version \/ m.version = 0 THEN m.content ELSE @]
 
-Read(c, at, m) == [Taken(cache[c], m) EXCEPT !.at = at, !.asked = None]
+Read(c, at, m) == [Taken(cache[c], m) EXCEPT !.at = at, !.asked = None, !.again = FALSE]
 
 ReadAs(c, grant) ==
   \E m \in FromHome(c, "Data") :
@@ -370,20 +373,29 @@ DataOnce(c) ==
              AnsweredTimers \cup Only(cache[c].at = "IS_D", LapseTimers))
     /\ Answers(c)
 
+Granted(c, m, killed) ==
+  /\ Hears(c, m, [Read(c, IF cache[c].at = "IM_D_I" THEN "I" ELSE "M", m)
+                    EXCEPT !.epoch = m.epoch, !.killed = killed],
+           << >>, AnsweredTimers \cup {"deadline"})
+  /\ Answers(c)
+
 DataM(c) ==
   \E m \in FromHome(c, "Data") :
     /\ Meant(c, m) /\ ~Dead(c, m) /\ m.grant = "M" /\ cache[c].at \in Asking
-    /\ Hears(c, m, [Read(c, IF cache[c].at = "IM_D_I" THEN "I" ELSE "M", m)
-                      EXCEPT !.epoch = m.epoch],
-             << >>, AnsweredTimers \cup {"deadline"})
-    /\ Answers(c)
+    /\ Granted(c, m, cache[c].killed)
+
+(* It was asked for after the version was killed: home has gone back. *)
+DataMBehind(c) ==
+  \E m \in FromHome(c, "Data") :
+    /\ Meant(c, m) /\ Dead(c, m) /\ m.grant = "M" /\ cache[c].again
+    /\ Granted(c, m, m.version - 1)
 
 (* The grant came from a version that is dead: ask for what it must start from. *)
 DataMDead(c) ==
   \E m \in FromHome(c, "Data") :
-    /\ Meant(c, m) /\ Dead(c, m) /\ m.grant = "M" /\ cache[c].at \in {"IM_D", "IM_D_I"}
+    /\ Meant(c, m) /\ Dead(c, m) /\ m.grant = "M" /\ ~cache[c].again
     /\ LET again == GetMOf(Serial(c), cache[c].version, cache[c].content) IN
-       /\ Becomes(c, Asked(c, "IM_D", again))
+       /\ Becomes(c, [Asked(c, "IM_D", again) EXCEPT !.again = TRUE])
        /\ Takes(c, Home, m, ToHome(again))
        /\ Timed(c, {}, AskTimers)
     /\ CacheOnly /\ Silent /\ UNCHANGED invoked
@@ -404,10 +416,10 @@ PutAckE(c) == cache[c].at \in {"IS_A", "MS_A"} /\ WroteAs(c, "E")
 PutAckDead(c) ==
   \E m \in FromHome(c, "PutAck") :
     /\ Meant(c, m)
-    /\ \/ cache[c].at = "IS_A" /\ Dead(c, m)
+    /\ \/ cache[c].at \in {"IS_A", "MS_A"} /\ Dead(c, m)
        \/ cache[c].at = "IS_A_I"
     /\ Hears(c, m, Wrote(c, "I", m), << >>,
-             AnsweredTimers \cup Only(cache[c].at = "IS_A", LapseTimers))
+             AnsweredTimers \cup Only(cache[c].at # "IS_A_I", LapseTimers))
     /\ Answers(c)
 
 Nacked(c) ==
@@ -436,11 +448,14 @@ IsLate(c, m) ==
   IF m.type = "Inv" THEN m.stale < cache[c].version
   ELSE m.version <= Max(cache[c].version, cache[c].killed)
 
+Kills(old, at, m) ==
+  [old EXCEPT !.at = at, !.killed = Max(@, StaleOf(m)), !.again = FALSE]
+
 (* Word of a commit that comes without its content. *)
 Invalidated(c, at, cleared) ==
   \E m \in FromHome(c, "Inv") \cup {u \in FromHome(c, "Update") : u.content = NoContent} :
     /\ ~IsLate(c, m)
-    /\ Hears(c, m, [cache[c] EXCEPT !.at = at, !.killed = Max(@, StaleOf(m))], AckTo(m), cleared)
+    /\ Hears(c, m, Kills(cache[c], at, m), AckTo(m), cleared)
     /\ Silent
 
 (* Where a cache goes that loses the copy beneath its request. *)
@@ -455,7 +470,7 @@ Updated(c, at) ==
   \E m \in FromHome(c, "Update") :
     /\ m.content # NoContent /\ ~IsLate(c, m)
     /\ LET new == IF cache[c].at \in Stable THEN Taken(cache[c], m) ELSE cache[c] IN
-       Hears(c, m, [new EXCEPT !.at = at, !.killed = Max(@, StaleOf(m))], AckTo(m), {})
+       Hears(c, m, Kills(new, at, m), AckTo(m), {})
     /\ Silent
 
 UpdateLive(c) == cache[c].at \in Live /\ Updated(c, "S")
@@ -510,13 +525,15 @@ Heard(c) ==
                  \cup Only(home.owner = c, {home.owner_serial})
   IN CHOOSE s \in serials : \A t \in serials : s >= t
 
-(* ask is a GetS, a GetM or a place in the queue. *)
+(* ask is a GetS, a GetM or a place in the queue: its cache has what home has. *)
+Holds(ask, h) == ask.have = h.version /\ ask.have # 0 /\ ask.digest = h.content
+
 Answer(x, c, ask, grant, epoch) ==
   LET version == x.h.version
       have == ask.have
       delta == have # 0 /\ 0 < version - have /\ version - have <= DeltaWindow
   IN Says(x, c,
-       IF have = version /\ have # 0 /\ ask.digest = x.h.content
+       IF Holds(ask, x.h)
        THEN DataOf(ask.serial, version, grant, epoch, have, NoContent)
        ELSE DataOf(ask.serial, version, grant, epoch, IF delta THEN have ELSE 0, x.h.content))
 
@@ -809,12 +826,27 @@ HomeRestart ==
      IN /\ home' = y.h
         /\ Sends(Home, y.out)
         /\ timers' = [timers EXCEPT ![Home] = y.on]
-  /\ UNCHANGED <<cache, invoked, waiting, crashes>>
+  /\ UNCHANGED <<cache, invoked, waiting, crashes, backup>>
+
+-----------------------------------------------------------------------------
+(* Home goes back: a backup is put in its place.  Caches are not told. *)
+
+Save ==
+  /\ Restores /\ backup = None /\ up[Home]
+  /\ backup' = [type |-> "Saved", home |-> home, timers |-> timers[Home]]
+  /\ UNCHANGED <<cache, home, net, timers, up, invoked, waiting, crashes>>
+
+Restore ==
+  /\ backup.type = "Saved" /\ up[Home]
+  /\ home' = backup.home
+  /\ timers' = [timers EXCEPT ![Home] = backup.timers]
+  /\ backup' = [type |-> "Spent"]
+  /\ UNCHANGED <<cache, net, up, invoked, waiting, crashes>>
 
 -----------------------------------------------------------------------------
 Drop(src, dst) ==
   /\ \E left \in Lost(net[<<src, dst>>]) : net' = [net EXCEPT ![<<src, dst>>] = left]
-  /\ UNCHANGED <<cache, home, timers, up, invoked, waiting, crashes>>
+  /\ UNCHANGED <<cache, home, timers, up, invoked, waiting, crashes, backup>>
 
 Invoked(c) ==
   \/ LoadMiss(c) \/ LoadHit(c) \/ LoadRefresh(c)
@@ -825,7 +857,8 @@ Invoked(c) ==
 TimedOut(c) == Lapse(c) \/ ReAsk(c) \/ GiveUp(c)
 
 CacheHears(c) ==
-  \/ DataS(c) \/ DataE(c) \/ DataOnce(c) \/ DataM(c) \/ DataMDead(c)
+  \/ DataS(c) \/ DataE(c) \/ DataOnce(c) \/ DataM(c) \/ DataMBehind(c)
+  \/ DataMDead(c)
   \/ PutAckS(c) \/ PutAckE(c) \/ PutAckDead(c) \/ Nacked(c) \/ Return(c)
   \/ InvStable(c) \/ InvBare(c) \/ InvUnder(c)
   \/ UpdateLive(c) \/ UpdateBare(c) \/ UpdateUnder(c)
@@ -844,7 +877,7 @@ Next ==
   \/ \E c \in Agents : Invoked(c) \/ TimedOut(c) \/ CacheHears(c) \/ HomeHears(c) \/ CacheRestart(c)
   \/ \E c \in Agents : Drop(c, Home) \/ Drop(Home, c)
   \/ \E p \in Processes : Crash(p)
-  \/ HomeTimedOut \/ HomeRestart
+  \/ HomeTimedOut \/ HomeRestart \/ Save \/ Restore
 
 Spec == Init /\ [][Next]_vars
 

@@ -87,6 +87,7 @@ OfCache(c, name) ==
     [] name = "DataE" -> DataE(c)
     [] name = "DataOnce" -> DataOnce(c)
     [] name = "DataM" -> DataM(c)
+    [] name = "DataMBehind" -> DataMBehind(c)
     [] name = "DataMDead" -> DataMDead(c)
     [] name = "PutAckS" -> PutAckS(c)
     [] name = "PutAckE" -> PutAckE(c)
@@ -155,7 +156,7 @@ Response ==
   LET new == cache'[P] IN
   CASE Line.action \in {"LoadHit", "DataS", "DataE", "DataOnce"} ->
          [type |-> "Loaded", version |-> new.version, content |-> new.content]
-    [] Line.action = "DataM" ->
+    [] Line.action \in {"DataM", "DataMBehind"} ->
          [type |-> "Granted", version |-> new.version, content |-> new.content,
           epoch |-> new.epoch]
     [] Line.action \in {"PutAckS", "PutAckE", "PutAckDead"} ->

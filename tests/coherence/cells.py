@@ -79,8 +79,8 @@ def _cache(at: CacheAt, on: str) -> Example:
     live = at in (CacheAt.S, CacheAt.E, CacheAt.M, CacheAt.SM_D, CacheAt.MS_A)
     drafts = at is CacheAt.M or isinstance(asked, PutM)
     state = CacheState(at, 2, "two", 1 if live else 2, 3, 4 if drafts else 0, 1, asked)
-    if on.endswith("killed"):
-        state = replace(state, killed=3)
+    if on.endswith(("killed", "behind")):
+        state = replace(state, killed=3, again=on == "Data/M-behind")
     policy = {"Load/counted": 6, "Load/refresh": 1}.get(on)
     requests = {
         "Store": Store(wait=7),
@@ -96,6 +96,7 @@ def _cache(at: CacheAt, on: str) -> Example:
         "Data/killed": Data(3, 3, Grant.S, 0, 0, "three"),
         "Data/M": Data(3, 3, Grant.M, 5, 0, "three"),
         "Data/M-killed": Data(3, 3, Grant.M, 5, 0, "three"),
+        "Data/M-behind": Data(3, 3, Grant.M, 5, 0, "three"),
         "Data/late": Data(2, 3, Grant.S, 0, 0, "three"),
         "Data/M-late": Data(2, 3, Grant.M, 5, 0, "three"),
         "PutAck/S": PutAck(3, 3, Grant.S),

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from coherence.cache import Cache
+from coherence.messages import Data, GetM, Grant, Granted, Inv, Store
+from coherence.policy import Lazy
+from coherence.states import CacheAt, CacheState, HomeState
+from messaging.process import Invoke, Receive, Respond, Send
+from specs.checker import Verdict, check
+from specs.checker.errors import UsageError
+from specs.models import mesi_restored as module
+from specs.models.mesi_restored import BROKEN, mesi_restored
+
+
+@pytest.mark.parametrize(
+    "constants",
+    [
+        {"requests": 1},
+        {"requests": 1, "ask": "Load Commit", "validity": True},
+        {"requests": 1, "ask": "Store/wait Commit", "lease": True},
+    ],
+)
+def test_engines_agree(constants: dict[str, Any]) -> None:
+    plain = check(mesi_restored(**constants), engine="reference")
+    table = check(mesi_restored(**constants), engine="table")
+    assert plain.verdict is table.verdict is Verdict.HOLDS
+    assert (plain.distinct, plain.generated) == (table.distinct, table.generated)
+    assert {"Save", "Restore"} <= table.actions
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_home_that_looks_at_numbers_alone_is_caught_by_its_property(fault: str) -> None:
+    result = check(mesi_restored(validity=fault == "confirmed a", broken=fault))
+    violated = [f.name for f in result.findings if f.verdict is Verdict.VIOLATED]
+    assert violated == [fault]
+    path = result.finding(fault).path
+    assert path is not None
+    assert [action.name for action in path.actions].count("Restore") == 1
+
+
+def test_what_is_in_doubt_is_claimed_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a driver that drops it, a cache goes on with a content that is nowhere any more."""
+
+    def all_confirmed(agent: str, view: Any) -> bool:
+        cache, home = view[agent], view["home"]
+        return cache.version != home.version or cache.content == home.content
+
+    monkeypatch.setattr(module, "_confirmed", all_confirmed)
+    result = check(mesi_restored())
+    assert result.finding("confirmed a").verdict is Verdict.VIOLATED
+
+
+def test_an_unknown_fault_is_refused() -> None:
+    with pytest.raises(UsageError, match="one of"):
+        mesi_restored(broken="nothing")
+
+
+# A cache that knows a version to be dead, and a home that gives it all the same.
+
+
+def behind(state: CacheState, version: int = 3) -> Any:
+    return Receive("home", Data(state.serial, version, Grant.M, 5, 0, "three"))
+
+
+def test_a_home_that_went_back_is_believed_the_second_time() -> None:
+    """Or asking again would have no end: home renews what the cache refuses to take."""
+    cache = Cache(Lazy())
+    state = CacheState(killed=4, serial=7)
+    asking = cache.step(state, Invoke(Store()), 0.0).state
+    again = cache.step(asking, behind(asking), 0.0)
+    assert again.commands == (Send("home", GetM(9, 0, None)),)
+    granted = cache.step(again.state, behind(again.state), 0.0)
+    assert Respond(Granted(3, "three", 5)) in granted.commands
+    assert (granted.state.at, granted.state.killed) == (CacheAt.M, 2)
+
+
+def test_a_version_killed_since_is_no_proof_that_home_went_back() -> None:
+    cache = Cache(Lazy())
+    asking = cache.step(CacheState(killed=2, serial=7), Invoke(Store()), 0.0).state
+    asking = cache.step(asking, Receive("home", Inv(3, False)), 0.0).state
+    again = cache.step(asking, behind(asking), 0.0).state
+    assert again.again
+    killed = cache.step(again, Receive("home", Inv(4, False)), 0.0).state
+    assert not killed.again
+    once_more = cache.step(killed, behind(killed, 4), 0.0)
+    assert [type(command) for command in once_more.commands] == [Send]
+
+
+def test_the_story_begins_in_no_doubt() -> None:
+    story = module.Story(module.begin(HomeState()))
+    assert (story.doubtful, story.old, story.broken) == ((), (), "")
