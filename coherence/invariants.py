@@ -312,6 +312,7 @@ def well_formed(home: HomeState, caches: Iterable[CacheState]) -> bool:
         and all(
             (cache.asked is None) == (cache.at in _STABLE)
             and (cache.at not in _LIVE or cache.version > cache.killed)
+            and (not cache.again or isinstance(cache.asked, GetM))
             for cache in caches
         )
     )

@@ -60,7 +60,7 @@ class CacheState(Value, frozen=True, gc=False, tag=True):
     """One agent's side of one artifact.
 
     Invariants: `version` > `killed` wherever the copy is readable (S, E, M, SM_D, MS_A); `asked` is
-    set exactly in the transient states.
+    set exactly in the transient states; `again` only while a grant is asked for.
     """
 
     at: CacheAt = CacheAt.I

@@ -48,7 +48,7 @@ from messaging.network import Guarantee
 from messaging.process import Address, Event, Receive, Respond, Step, Time, Value
 from specs.checker.composite import Change, Composite
 from specs.checker.errors import UsageError
-from specs.checker.model import Action, always
+from specs.checker.model import Action, Property, always
 from specs.environment import Bounds, Local, Requests, View
 from specs.models import mesi_ghost
 from specs.models.mesi import HOME_ADDRESS, agents_of, policy_of, protocol, requests_of
@@ -166,12 +166,14 @@ def restorable(
     place = {name: number for number, name in enumerate(slots)}
     # A home that went back does not know of copies that it knew of, nor all of whose grants.
     asked = ("directory_agrees", "draft_is_current")
-    properties = [p for p in model.properties if not p.name.startswith(asked)]
+    properties: list[Property[View]] = []
     if watched:
+        # First: what a cache does not hold it cannot serve, and of two that fail one is named.
         for agent in agents:
             properties.append(always(f"confirmed {agent}", partial(_confirmed, agent)))
             drafts = partial(_draft_is_current, agent)
             properties.append(always(f"draft_is_current {agent}", drafts))
+    properties += [p for p in model.properties if not p.name.startswith(asked)]
     return replace(
         model,
         slots=slots,

@@ -916,6 +916,7 @@ WellFormed ==
   /\ \A c \in Agents :
        /\ (cache[c].asked = None) <=> (cache[c].at \in Stable)
        /\ cache[c].at \in Live \cup Covered => cache[c].version > cache[c].killed
+       /\ cache[c].again => cache[c].asked.type = "GetM"
 
 (* Each copy is bounded, each request repeated, and no timer runs for nothing. *)
 TimersFit ==

@@ -3,12 +3,24 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from coherence.cache import Cache
-from coherence.messages import Data, GetM, Grant, Granted, Inv, Store
+from coherence.invariants import well_formed
+from coherence.messages import (
+    Commit,
+    Committed,
+    Data,
+    GetM,
+    Grant,
+    Granted,
+    Inv,
+    PutAck,
+    Store,
+)
 from coherence.policy import Lazy
 from coherence.states import CacheAt, CacheState, HomeState
-from messaging.process import Invoke, Receive, Respond, Send
+from messaging.process import Invoke, Receive, Respond, Send, Timeout
 from specs.checker import Verdict, check
 from specs.checker.errors import UsageError
 from specs.models import mesi_restored as module
@@ -87,6 +99,38 @@ def test_a_version_killed_since_is_no_proof_that_home_went_back() -> None:
     assert not killed.again
     once_more = cache.step(killed, behind(killed, 4), 0.0)
     assert [type(command) for command in once_more.commands] == [Send]
+
+
+def test_a_live_copy_may_be_newer_than_what_a_home_that_went_back_grants() -> None:
+    """By its second answer it is believed, as where there is no copy."""
+    cache = Cache(Lazy())
+    live = CacheState(CacheAt.S, 5, "five", killed=4, serial=7)
+    asking = cache.step(live, Invoke(Store()), 0.0).state
+    assert asking.at is CacheAt.SM_D
+    again = cache.step(asking, behind(asking), 0.0)
+    assert (again.state.at, again.state.again) == (CacheAt.IM_D, True)
+    assert again.commands == (Send("home", GetM(9, 5, "five")),)
+    granted = cache.step(again.state, behind(again.state), 0.0).state
+    assert (granted.at, granted.version, granted.killed) == (CacheAt.M, 3, 2)
+
+
+def test_a_commit_of_an_older_base_may_be_acknowledged_behind_a_live_copy() -> None:
+    """The draft names what it was derived from: home went back to that, the copy did not."""
+    cache = Cache(Lazy())
+    live = CacheState(CacheAt.S, 5, "five", killed=4, serial=7)
+    writing = cache.step(live, Invoke(Commit("new", 3, digest="three")), 0.0).state
+    assert writing.at is CacheAt.MS_A
+    done = cache.step(writing, Receive("home", PutAck(8, 4, Grant.E)), 0.0)
+    assert Respond(Committed(4)) in done.commands
+    assert (done.state.at, done.state.version, done.state.content) == (CacheAt.I, 4, "new")
+
+
+def test_asking_again_ends_with_the_request() -> None:
+    asking = CacheState(CacheAt.IM_D, serial=7, asked=GetM(7, 0), again=True)
+    assert well_formed(HomeState(), [asking])
+    given_up = Cache(Lazy()).step(asking, Timeout("deadline"), 0.0).state
+    assert not given_up.again
+    assert not well_formed(HomeState(), [replace(given_up, again=True)])
 
 
 def test_the_story_begins_in_no_doubt() -> None:
