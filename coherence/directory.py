@@ -261,9 +261,13 @@ def _judge(x: X, refusal: Refusal | None) -> None:
 def _commit(x: X) -> None:
     x.version += 1
     x.content = x.msg.content
+    _await(x)
+    _judge(x, None)
+
+
+def _await(x: X) -> None:
     x.writer = x.src
     x.writer_serial = x.msg.serial
-    _judge(x, None)
 
 
 def _announce(x: X) -> None:
@@ -415,6 +419,7 @@ announce = Op("Inv or Update to other sharers", _announce, "signal, push or poin
 put_ack_s = Op("PutAck(S) to writer", _put_ack_s)
 put_ack_e = Op("PutAck(E) to writer", _put_ack_e)
 put_ack_same = Op("PutAck(S, base) to writer", _put_ack_same)
+await_acks = Op("owe writer the answer", _await)
 verdict_again = Op("same PutAck or Nack", _verdict_again)
 nack_stale = Op("Nack(stale)", _nack_stale)
 nack_fenced = Op("Nack(fenced)", _nack_fenced)
@@ -481,6 +486,8 @@ HOME: Table[HomeScratch] = Table(
         Row(EVERY, "PutM/fenced", (nack_fenced,), "=", "PutMFenced", LEASE),
         Row(EVERY, "PutM/again", (verdict_again,), "=", "PutMAgain", NET),
         Row("S_A", "PutM/pending", (), "=", "Late", NET),
+        # Others said its farewell by mistake.  An answer now would come before all have heard.
+        Row("S_A", "PutM/unseen", (add, await_acks), "=", "PutMAwaits", STRICT),
         # A commit becomes visible.
         Row("S_A", "LastAck", (put_ack_s,), "S", "Visible", STRICT),
         Row("S_A", "LastAck/sole", (put_ack_e,), "E", "VisibleSole", STRICT),
@@ -531,8 +538,10 @@ def _put_m(x: X) -> str:
         if verdict.cache == x.src and msg.serial <= verdict.serial:
             if msg.serial < verdict.serial:
                 return "PutM/late"
-            pending = x.writer == x.src and x.writer_serial == msg.serial
-            return "PutM/pending" if pending else "PutM/again"
+            if x.writer == x.src and x.writer_serial == msg.serial:
+                return "PutM/pending"
+            made = verdict.refusal is None and verdict.version == x.version
+            return "PutM/unseen" if made and x.at is AT_S_A else "PutM/again"
     owns = x.at is AT_M and x.owner == x.src
     fenced = msg.epoch and not (owns and msg.epoch == x.epoch)
     current = digest_of(x.content)

@@ -62,8 +62,23 @@ class Bounds:
     crashable: frozenset[Address] | None = None
     drops: int | None = None
     duplicates: int | None = None
+    #: How often in all `Hearsay` may be of a process that is up.
+    alarms: int = 0
     #: Messages that one pair's channel holds; beyond it the sender's step is not taken.
     in_flight: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hearsay:
+    """What others may tell the process `to`, at any moment, in the name of one that is down.
+
+    `say` is given the address of that one, which is in `of`, and the state of `to`.  Of a process
+    that is up the same may be told by mistake, as often as `Bounds.alarms` says.
+    """
+
+    to: Address
+    of: frozenset[Address]
+    say: Callable[[Address, Any], Iterable[Hashable]]
 
 
 Ghost: TypeAlias = Hashable

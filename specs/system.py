@@ -2,7 +2,8 @@
 
 The closed list of what may happen: a process is *invoked* with a request that its environment may
 still make; a message is *delivered*, *dropped* or *duplicated*, as the network's guarantee allows;
-an armed timer *times out*; a process *crashes* and *restarts*.  Nothing else.
+an armed timer *times out*; a process *crashes* and *restarts*; others *bury* it, or by a false
+*alarm* one that is up: they tell another process in its name what it cannot say.  Nothing else.
 
 Networks, per ordered pair of processes:
 
@@ -54,6 +55,7 @@ from specs.checker.purity import Repeater
 from specs.environment import (
     Bounds,
     Ghost,
+    Hearsay,
     Local,
     Observe,
     Requests,
@@ -70,6 +72,7 @@ from specs.environment import (
 
 __all__ = [
     "Bounds",
+    "Hearsay",
     "Local",
     "Requests",
     "System",
@@ -101,6 +104,7 @@ class System:
         environment: Mapping[Address, Requests] | None = None,
         bounds: Bounds | None = None,
         timer_guard: TimerGuard | None = None,
+        hearsay: Hearsay | None = None,
         observe: Observe | None = None,
         witness: Witness | None = None,
         ghost: Ghost = None,
@@ -112,10 +116,13 @@ class System:
         self.addresses = tuple(self.processes)
         if not self.processes:
             raise ModelError("a system of zero processes", remedy="give at least one")
-        unknown = {*self.environment, *(self.bounds.crashable or ())} - set(self.addresses)
+        told = (hearsay.to, *hearsay.of) if hearsay is not None else ()
+        named = {*self.environment, *(self.bounds.crashable or ()), *told}
+        unknown = named - set(self.addresses)
         if unknown:
             raise ModelError(f"no such process: {', '.join(sorted(unknown))}")
         self._timer_guard = timer_guard
+        self._hearsay = hearsay
         self._observe = observe
         self._witness = witness
         self._index = {address: i for i, address in enumerate(self.addresses)}
@@ -124,6 +131,8 @@ class System:
         extras: dict[str, Hashable] = {"raised": None}
         if self.bounds.crashes:
             extras["crashes"] = self.bounds.crashes
+        if hearsay is not None and self.bounds.alarms:
+            extras["alarms"] = self.bounds.alarms
         if self.bounds.drops is not None and guarantee.lossy:
             extras["drops"] = self.bounds.drops
         if self.bounds.duplicates is not None and guarantee.duplicating:
@@ -188,6 +197,8 @@ class System:
             crashable = self.bounds.crashable
             if self.bounds.crashes and (crashable is None or address in crashable):
                 rules.append(partial(self._crash, address))
+            if self._hearsay is not None and address in self._hearsay.of:
+                rules.append(partial(self._buried, self._hearsay, address))
             rules += [partial(self._arrivals, src, address) for src in addresses]
         return Composite(
             name=name,
@@ -269,6 +280,21 @@ class System:
             down = Local(durable, up=False, invoked=local.invoked)
             action = Action("Crash", address, "crash")
             yield Change(action, ((slot, down), (budget, values[budget] - 1)))
+
+    def _buried(
+        self, hearsay: Hearsay, address: Address, values: Sequence[Any]
+    ) -> Iterator[Change]:
+        """What others say in the name of one process."""
+        to: Local = values[self._index[hearsay.to]]
+        if not to.up:
+            return
+        up: bool = values[self._index[address]].up
+        if up and not ("alarms" in self._extras and self._allowed("alarms", values)):
+            return
+        spent = self._spent("alarms", values) if up else ()
+        for message in hearsay.say(address, to.state):
+            event, kind = Receive(address, message), "alarm" if up else "bury"
+            yield from self._step(values, hearsay.to, to, event, kind, address, message, spent)
 
     def _arrivals(self, src: Address, dst: Address, values: Sequence[Any]) -> Iterator[Change]:
         """Deliver, duplicate and drop on one channel."""

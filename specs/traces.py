@@ -232,6 +232,8 @@ def _config(policy: Policy, guarantee: Guarantee, writer: _Writer, early: frozen
         "Times": 0,
         "Crashes": len(writer.lines),
         "Crashable": frozenset({HOME, *writer.agents}),
+        "Farewells": False,
+        "Alarms": 0,
         "Restores": False,
         "InFlight": 0,
         "Early": early,

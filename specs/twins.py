@@ -13,7 +13,7 @@ from specs.causal_twins import CAUSAL_TWINS
 from specs.checker.composite import Composite
 from specs.conform import State, Twin
 from specs.models.courier import RECEIVER, SENDER, courier
-from specs.models.mesi import HOME_ADDRESS, protocol, requests_of
+from specs.models.mesi import HOME_ADDRESS, leaves, protocol, requests_of
 from specs.models.mesi_restored import SPENT, restorable
 from specs.models.twophase import MANAGER, twophase
 from specs.system import Bounds, Requests
@@ -53,11 +53,15 @@ def mesi_model(constants: Mapping[str, Any]) -> Composite[Any]:
         crashes=constants["Crashes"],
         crashable=frozenset(constants["Crashable"]) or None,
         in_flight=constants["InFlight"] or None,
+        alarms=constants["Alarms"],
     )
     if constants["Restores"]:
         return restorable(policy, agents, environment, bounds=bounds, watched=False)
     guarantee = Guarantee(constants["Guarantee"])
-    return protocol(policy, guarantee, agents, environment, bounds=bounds, watched=False)
+    farewells = leaves if constants["Farewells"] or constants["Alarms"] else None
+    return protocol(
+        policy, guarantee, agents, environment, bounds=bounds, farewells=farewells, watched=False
+    )
 
 
 @lru_cache(maxsize=1 << 18)
@@ -171,6 +175,7 @@ def mesi_variables(
         "invoked": function({a: local[a].invoked for a in agents}),
         "waiting": function({a: local[a].waiting for a in agents}),
         "crashes": values[slots["crashes"]] if "crashes" in slots else 0,
+        "alarms": values[slots["alarms"]] if "alarms" in slots else 0,
         "backup": backup_record(values[slots["backup"]] if "backup" in slots else None),
     }
 
@@ -232,7 +237,13 @@ MESI = Twin(
     "MCMesi",
     mesi_model,
     mesi_variables,
-    renamed={"ReAsk": "Retry", "CacheLate": "Late", "HomeLate": "Late"},
+    renamed={
+        "ReAsk": "Retry",
+        "CacheLate": "Late",
+        "HomeLate": "Late",
+        "Buried": "Leave",
+        "BuriedOwner": "LeaveOwner",
+    },
 )
 TWOPHASE = Twin("MCTwoPhase", twophase_model, twophase_variables)
 NETWORK = Twin("MCNetwork", network_model, network_variables)

@@ -9,7 +9,9 @@ What is checked is `coherence.cache.Cache` and `coherence.directory.Home` themse
   clock assumption of the protocol: **a cache gives up before home does**.  Both count the same
   duration, the cache from before it asked, home from the commit; so when home's ``acks`` is due, no
   cache that home still awaits has a running ``validity`` from before that commit;
-* `crashes` takes a cache's volatile state away, and all of its timers.
+* `crashes` takes a cache's volatile state away, and all of its timers;
+* with `farewells` others say a cache's `Leave` for it while it is down, with `alarms` by mistake
+  while it is up.
 
 Whatever the settings, the same invariants are asked: those of `coherence.invariants`.
 """
@@ -48,7 +50,7 @@ from specs.environment import Ghost, Observe, Witness
 from specs.models.mesi_ghost import draft_is_current, remember, witness
 from specs.models.mesi_live import fair, liveness
 from specs.models.mesi_timers import Lapsing, cache_timers_fit, home_timers_fit
-from specs.system import Bounds, Requests, System, View, renamed
+from specs.system import Bounds, Hearsay, Requests, System, View, renamed
 
 HOME_ADDRESS = "home"
 ADDRESSES = "abcdefgh"
@@ -148,6 +150,9 @@ def mesi(
     duplicates: int = 0,
     live: bool = False,
     finishes: bool = False,
+    farewells: bool = False,
+    alarms: int = 0,
+    mortal: bool = False,
     symmetric: bool = False,
     broken: str | Mapping[str, Table[Any]] = "",
 ) -> Composite[View]:
@@ -158,6 +163,9 @@ def mesi(
     cache, and home where `home_crashes`.  `in_flight` bounds a channel, `drops` and `duplicates`
     what the network may do in all; 0 does not.  `live` adds the liveness properties, with their
     fairness: with `finishes` applications end their grants, else only `lease` may see to that.
+    `farewells` lets others say a `Leave` for a cache that is down, and `alarms` counts those of a
+    cache that is up; with `mortal` what has crashed need not come back, and home's timers owe
+    nothing.
     `broken` takes a table with a fault from `specs.models.mesi_broken`, or other tables, by the
     names that `protocol` has.
     """
@@ -174,6 +182,7 @@ def mesi(
         drops=drops or None,
         duplicates=duplicates or None,
         in_flight=in_flight or None,
+        alarms=alarms,
     )
     tables = broken
     if isinstance(tables, str):
@@ -189,13 +198,14 @@ def mesi(
             for agent in agents
         },
         bounds=bounds,
+        farewells=leaves if farewells or alarms else None,
         cache_type=Lapsing if gaps else Cache,
         cache_table=tables.get("cache_table", CACHE),
         home_table=tables.get("home_table", HOME),
     )
     if live:
         properties = [*model.properties, *liveness(HOME_ADDRESS, agents)]
-        fairness = fair(Guarantee(network), finishes=finishes)
+        fairness = fair(Guarantee(network), finishes=finishes, mortal=mortal)
         model = replace(model, properties=properties, fairness=fairness)
     return replace(model, name="mesi", symmetry=model.symmetry if symmetric else None)
 
@@ -223,6 +233,7 @@ def protocol(
     environment: Mapping[Address, Requests],
     *,
     bounds: Bounds | None = None,
+    farewells: Callable[[Address, HomeState], Iterator[Leave]] | None = None,
     watched: bool = True,
     watch: tuple[Observe, Witness, Ghost] | None = None,
     cache_type: type[Cache] = Cache,
@@ -252,6 +263,7 @@ def protocol(
         environment=environment,
         bounds=bounds,
         timer_guard=home_gives_up_last if strict else None,
+        hearsay=Hearsay(HOME_ADDRESS, frozenset(agents), farewells) if farewells else None,
         observe=observe,
         witness=seen,
         ghost=ghost,
@@ -272,6 +284,15 @@ def protocol(
     )
     assert model.symmetry is not None
     return replace(model, symmetry=replace(model.symmetry, rename=rename))
+
+
+def leaves(agent: Address, home: HomeState) -> Iterator[Leave]:
+    """The `Leave` that ends all that home remembers of `agent`; an older one is as none at all."""
+    places = [s.serial for s in (*home.sharers, *home.unacked, *home.queue) if s.cache == agent]
+    if home.owner == agent:
+        places.append(home.owner_serial)
+    if places:
+        yield Leave(max(places))
 
 
 def home_gives_up_last(view: View, address: Address, timer: str) -> bool:
@@ -312,7 +333,7 @@ def shape(agents: Sequence[Address], *, lossless: bool) -> Iterator[Property[Vie
         yield always(f"draft_is_current {agent}", partial(_draft_is_current, agent))
     if lossless:
         for agent in agents:
-            yield always(f"directory_agrees {agent}", partial(_agrees, agent))
+            yield always(f"directory_agrees {agent}", partial(agrees, agent))
 
 
 def timers(policy: Policy, agents: Sequence[Address]) -> Iterator[Property[View]]:
@@ -341,7 +362,8 @@ def _draft_is_current(agent: Address, view: View) -> bool:
     return state.at is not CacheAt.M or draft_is_current(view[HOME_ADDRESS], agent, state)
 
 
-def _agrees(agent: Address, view: View) -> bool:
+def agrees(agent: Address, view: View) -> bool:
+    """``directory_agrees``, of one cache."""
     state = view[agent]
     if state.at not in READABLE:
         return True

@@ -114,6 +114,7 @@ FAULTS: dict[str, Fault] = {
     "version_order: same": Fault("home", "I S E", "PutM/same", (h.commit, h.announce), "S_A"),
     "no_lost_update: same": Fault("home", "I S E", "PutM/stale", (ack_what_is_there,)),
     "strict_visibility: same": Fault("home", "S_A", "PutM/same", (h.add, h.put_ack_same)),
+    "strict_visibility: unseen": Fault("home", "S_A", "PutM/unseen", (h.verdict_again,)),
     "deadlock": Fault("home", "M", "GetM", (h.ask_owner,)),
     "a has a valid copy or none": Fault("cache", "S E", "Inv", (c.ack,)),
 }

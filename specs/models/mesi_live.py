@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from coherence.directory import ACKS, GRANT
 from coherence.messages import Abandon, Commit
 from coherence.states import READABLE, CacheAt
 from messaging.network import Guarantee
@@ -14,6 +15,8 @@ from specs.checker.model import Action, Fairness, Property, leads_to, strong, we
 from specs.system import View
 
 _LIVE = READABLE | {CacheAt.SM_D, CacheAt.MS_A}
+#: Home's timers, for caches that say nothing any more.
+LEASES = frozenset({ACKS, GRANT})
 
 
 def liveness(home: Address, agents: Sequence[Address]) -> Iterator[Property[View]]:
@@ -44,21 +47,27 @@ def _outdated(home: Address, agent: Address, view: View) -> bool:
     return bool(state.at in _LIVE and state.version < view[home].version)
 
 
-def fair(guarantee: Guarantee, *, finishes: bool) -> tuple[Fairness, ...]:
+def fair(guarantee: Guarantee, *, finishes: bool, mortal: bool = False) -> tuple[Fairness, ...]:
     """What the environment owes: to deliver, to let timers run out, to restart what crashed.
 
     A network that may lose messages owes delivery to those who ask again and again.  Applications
     that finish owe an end to each grant that they hold: a commit under it, or giving it back.
+    Where caches are `mortal`, they need not come back, and no lease need run out: what is owed is
+    the farewell that others may say, for each that is down.
     """
 
     def on_channel(action: Action) -> Any:
         return (action.peer, action.process) if action.kind == "deliver" else None
 
     def on_timer(action: Action) -> Any:
-        return (action.process, action.subject) if action.kind == "timeout" else None
+        owed = action.kind == "timeout" and not (mortal and action.subject in LEASES)
+        return (action.process, action.subject) if owed else None
 
     def on_restart(action: Action) -> Any:
         return action.process if action.kind == "restart" else None
+
+    def on_farewell(action: Action) -> Any:
+        return action.peer if action.kind == "bury" else None
 
     def on_grant(action: Action) -> Any:
         request = action.subject
@@ -66,5 +75,5 @@ def fair(guarantee: Guarantee, *, finishes: bool) -> tuple[Fairness, ...]:
         return action.process if ends else None
 
     deliver = strong(on_channel) if guarantee.lossy else weak(on_channel)
-    owed = (deliver, weak(on_timer), weak(on_restart))
+    owed = (deliver, weak(on_timer), weak(on_farewell if mortal else on_restart))
     return (*owed, weak(on_grant)) if finishes else owed

@@ -50,6 +50,7 @@ HRest ==
           \/ GetM(c) \/ GetMWaits(c) \/ GetMAgain(c) \/ GetMRenews(c)
           \/ PutEOwner(c) \/ PutEQueued(c) \/ PutS(c) \/ Leave(c) \/ LeaveOwner(c)
           \/ PutMSame(c) \/ PutMBusy(c) \/ PutMStale(c) \/ PutMFenced(c) \/ PutMAgain(c)
+          \/ PutMAwaits(c)
           \/ InvAck(c) \/ HomeLate(c)
      \/ \E p \in Processes : Crash(p)
      \/ HomeTimedOut \/ HomeRestart

@@ -32,6 +32,8 @@ CONSTANTS
   Times,         \* how many each of them makes
   Crashes,       \* how often processes of Crashable crash, in all
   Crashable,
+  Farewells,     \* whether others say farewell for a cache that is down
+  Alarms,        \* how often they do for one that is up, by mistake
   Restores,      \* whether home may be saved once, and go back to that once
   InFlight       \* messages that a channel holds; 0 is no limit
 
@@ -44,9 +46,10 @@ VARIABLES
   invoked,       \* Agents -> requests made so far
   waiting,       \* Agents -> whether the application awaits an answer
   crashes,       \* crashes that may still come
+  alarms,        \* false alarms that may still come
   backup         \* what was saved of home
 
-vars == <<cache, home, net, timers, up, invoked, waiting, crashes, backup>>
+vars == <<cache, home, net, timers, up, invoked, waiting, crashes, alarms, backup>>
 
 Home == "home"
 NoOne == ""
@@ -120,6 +123,7 @@ Init ==
   /\ invoked = [c \in Agents |-> 0]
   /\ waiting = [c \in Agents |-> FALSE]
   /\ crashes = Crashes
+  /\ alarms = Alarms
   /\ backup = None
 
 -----------------------------------------------------------------------------
@@ -156,8 +160,8 @@ ToHome(m) == << <<Home, m>> >>
 
 Becomes(c, new) == cache' = [cache EXCEPT ![c] = new]
 
-CacheOnly == UNCHANGED <<home, up, crashes, backup>>
-HomeOnly == UNCHANGED <<cache, up, invoked, waiting, crashes, backup>>
+CacheOnly == UNCHANGED <<home, up, crashes, alarms, backup>>
+HomeOnly == UNCHANGED <<cache, up, invoked, waiting, crashes, alarms, backup>>
 
 -----------------------------------------------------------------------------
 (* Cache: the application asks. *)
@@ -319,14 +323,14 @@ Crash(p) ==
   /\ IF p = Home THEN UNCHANGED <<cache, waiting>>
      ELSE /\ Becomes(p, [EmptyCache EXCEPT !.serial = cache[p].serial])
           /\ waiting' = [waiting EXCEPT ![p] = FALSE]
-  /\ UNCHANGED <<home, net, invoked, backup>>
+  /\ UNCHANGED <<home, net, invoked, alarms, backup>>
 
 CacheRestart(c) ==
   /\ ~up[c]
   /\ up' = [up EXCEPT ![c] = TRUE]
   /\ Becomes(c, [cache[c] EXCEPT !.serial = @ + 1])
   /\ Sends(c, ToHome(LeaveOf(Serial(c))))
-  /\ UNCHANGED <<home, timers, invoked, waiting, crashes, backup>>
+  /\ UNCHANGED <<home, timers, invoked, waiting, crashes, alarms, backup>>
 
 -----------------------------------------------------------------------------
 (* Cache: messages. *)
@@ -756,12 +760,23 @@ PutMFenced(c) ==
 
 Pending(c, m) == home.writer = c /\ home.writer_serial = m.serial
 
+(* It made the version that not all have heard of yet, and others said its writer's farewell. *)
+Unseen(c, m, verdict) ==
+  /\ home.at = "S_A" /\ ~Pending(c, m)
+  /\ verdict.refusal = "none" /\ verdict.version = home.version
+
 PutMAgain(c) ==
   \E m \in FromCache(c, "PutM") : \E verdict \in Judged(c) :
-    /\ verdict.serial = m.serial /\ ~Pending(c, m)
+    /\ verdict.serial = m.serial /\ ~Pending(c, m) /\ ~Unseen(c, m, verdict)
     /\ Does(c, m, Says(Scratch, c,
          IF verdict.refusal = "none" THEN PutAckOf(m.serial, verdict.version, "S")
          ELSE NackOf(m.serial, verdict.refusal, home.version)))
+
+PutMAwaits(c) ==
+  \E m \in FromCache(c, "PutM") : \E verdict \in Judged(c) :
+    /\ verdict.serial = m.serial /\ Unseen(c, m, verdict)
+    /\ Does(c, m, [Shares(Scratch, c, m.serial) EXCEPT !.h.writer = c,
+                                                       !.h.writer_serial = m.serial])
 
 InvAck(c) ==
   \E m \in FromCache(c, "InvAck") :
@@ -826,7 +841,23 @@ HomeRestart ==
      IN /\ home' = y.h
         /\ Sends(Home, y.out)
         /\ timers' = [timers EXCEPT ![Home] = y.on]
-  /\ UNCHANGED <<cache, invoked, waiting, crashes, backup>>
+  /\ UNCHANGED <<cache, invoked, waiting, crashes, alarms, backup>>
+
+-----------------------------------------------------------------------------
+(* Others say the farewell of a cache that is down, or by mistake of one that is up.  It names the *)
+(* newest serial that home remembers: with an older one it would come late.                        *)
+
+Buries(c, x) ==
+  LET y == Settled(x) IN
+  /\ up[Home] /\ Heard(c) >= 0
+  /\ IF up[c] THEN alarms > 0 /\ alarms' = alarms - 1 ELSE Farewells /\ alarms' = alarms
+  /\ home' = y.h
+  /\ Sends(Home, y.out)
+  /\ timers' = [timers EXCEPT ![Home] = y.on]
+  /\ UNCHANGED <<cache, up, invoked, waiting, crashes, backup>>
+
+Buried(c) == home.owner # c /\ Buries(c, Forget(Scratch, c))
+BuriedOwner(c) == home.owner = c /\ Buries(c, To(EndGrant(Forget(Scratch, c)), "S"))
 
 -----------------------------------------------------------------------------
 (* Home goes back: a backup is put in its place.  Caches are not told. *)
@@ -834,19 +865,19 @@ HomeRestart ==
 Save ==
   /\ Restores /\ backup = None /\ up[Home]
   /\ backup' = [type |-> "Saved", home |-> home, timers |-> timers[Home]]
-  /\ UNCHANGED <<cache, home, net, timers, up, invoked, waiting, crashes>>
+  /\ UNCHANGED <<cache, home, net, timers, up, invoked, waiting, crashes, alarms>>
 
 Restore ==
   /\ backup.type = "Saved" /\ up[Home]
   /\ home' = backup.home
   /\ timers' = [timers EXCEPT ![Home] = backup.timers]
   /\ backup' = [type |-> "Spent"]
-  /\ UNCHANGED <<cache, net, up, invoked, waiting, crashes>>
+  /\ UNCHANGED <<cache, net, up, invoked, waiting, crashes, alarms>>
 
 -----------------------------------------------------------------------------
 Drop(src, dst) ==
   /\ \E left \in Lost(net[<<src, dst>>]) : net' = [net EXCEPT ![<<src, dst>>] = left]
-  /\ UNCHANGED <<cache, home, timers, up, invoked, waiting, crashes, backup>>
+  /\ UNCHANGED <<cache, home, timers, up, invoked, waiting, crashes, alarms, backup>>
 
 Invoked(c) ==
   \/ LoadMiss(c) \/ LoadHit(c) \/ LoadRefresh(c)
@@ -868,7 +899,8 @@ HomeHears(c) ==
   \/ GetSSole(c) \/ GetS(c) \/ GetSOfE(c) \/ GetSBeside(c)
   \/ GetM(c) \/ GetMWaits(c) \/ GetMAgain(c) \/ GetMRenews(c)
   \/ PutEOwner(c) \/ PutEQueued(c) \/ PutS(c) \/ Leave(c) \/ LeaveOwner(c)
-  \/ PutM(c) \/ PutMOwner(c) \/ PutMSame(c) \/ PutMBusy(c) \/ PutMStale(c) \/ PutMFenced(c) \/ PutMAgain(c)
+  \/ PutM(c) \/ PutMOwner(c) \/ PutMSame(c) \/ PutMBusy(c) \/ PutMStale(c) \/ PutMFenced(c)
+  \/ PutMAgain(c) \/ PutMAwaits(c)
   \/ InvAck(c) \/ HomeLate(c)
 
 HomeTimedOut == GrantExpires \/ AcksExpire
@@ -876,6 +908,7 @@ HomeTimedOut == GrantExpires \/ AcksExpire
 Next ==
   \/ \E c \in Agents : Invoked(c) \/ TimedOut(c) \/ CacheHears(c) \/ HomeHears(c) \/ CacheRestart(c)
   \/ \E c \in Agents : Drop(c, Home) \/ Drop(Home, c)
+  \/ \E c \in Agents : Buried(c) \/ BuriedOwner(c)
   \/ \E p \in Processes : Crash(p)
   \/ HomeTimedOut \/ HomeRestart \/ Save \/ Restore
 
@@ -891,6 +924,16 @@ Fairness ==
   /\ WF_vars(GrantExpires) /\ WF_vars(AcksExpire) /\ WF_vars(HomeRestart)
 
 FairSpec == Spec /\ Fairness
+
+(* What is down need not come back, and no lease need run out: others say farewell.  For networks  *)
+(* that lose nothing, and applications that end their grants.                                      *)
+MortalFairness ==
+  \A c \in Agents :
+    /\ WF_vars(CacheHears(c)) /\ WF_vars(HomeHears(c))
+    /\ WF_vars(Lapse(c)) /\ WF_vars(ReAsk(c)) /\ WF_vars(GiveUp(c))
+    /\ WF_vars(Abandon(c) \/ AbandonDraft(c)) /\ WF_vars(Buried(c) \/ BuriedOwner(c))
+
+MortalSpec == Spec /\ MortalFairness
 
 -----------------------------------------------------------------------------
 (* What must hold. *)

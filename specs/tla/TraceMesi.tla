@@ -128,6 +128,7 @@ OnMessage(c, name) ==
     [] name = "PutMStale" -> PutMStale(c)
     [] name = "PutMFenced" -> PutMFenced(c)
     [] name = "PutMAgain" -> PutMAgain(c)
+    [] name = "PutMAwaits" -> PutMAwaits(c)
     [] name = "InvAck" -> InvAck(c)
     [] name = "Late" -> HomeLate(c)
     [] OTHER -> FALSE

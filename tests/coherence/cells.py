@@ -180,6 +180,7 @@ def _home(at: HomeAt, on: str) -> Example:
         "PutM/same-owner": ("bob", PutM(7, 2, 3, "two", "two")),
         "PutM/again": ("dan" if at is HomeAt.S_A else "ann", PutM(4, 1, 0, "two")),
         "PutM/pending": ("ann", PutM(4, 1, 0, "two")),
+        "PutM/unseen": ("ann", PutM(4, 1, 0, "two")),
         "PutM/late": ("ann", PutM(3, 1, 0, "old")),
         "PutE": ("ann" if at is HomeAt.M else "bob", PutE(7, 0)),
         "PutE/owner": ("bob", PutE(5, 3)),
@@ -203,6 +204,8 @@ def _home(at: HomeAt, on: str) -> Example:
         state = replace(state, sharers=(BOB,) * (at is not HomeAt.I))
     if on == "PutM/again" and at is HomeAt.S_A:
         who[on] = ("dan", PutM(1, 1, 0, "refused"))
+    if on == "PutM/unseen":
+        state = replace(state, sharers=(), writer="", writer_serial=0)
     if on == "Queued":
         state = replace(state, queue=(Waiter("cyd", 6, 2, "two"), Waiter("dan", 7, 0)))
     elif on == "LastAck/sole":

@@ -32,7 +32,7 @@ from specs.models.mesi_restored import BROKEN, mesi_restored
     [
         {"requests": 1},
         {"requests": 1, "ask": "Load Commit", "validity": True},
-        {"requests": 1, "ask": "Store/wait Commit", "lease": True},
+        {"requests": 1, "ask": "Store/wait", "lease": True},
     ],
 )
 def test_engines_agree(constants: dict[str, Any]) -> None:
