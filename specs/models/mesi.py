@@ -288,11 +288,12 @@ def protocol(
 
 def leaves(agent: Address, home: HomeState) -> Iterator[Leave]:
     """The `Leave` that ends all that home remembers of `agent`; an older one is as none at all."""
-    places = [s.serial for s in (*home.sharers, *home.unacked, *home.queue) if s.cache == agent]
+    known = [sharer.serial for sharer in (*home.sharers, *home.unacked) if sharer.cache == agent]
+    known += [waiter.serial for waiter in home.queue if waiter.cache == agent]
     if home.owner == agent:
-        places.append(home.owner_serial)
-    if places:
-        yield Leave(max(places))
+        known.append(home.owner_serial)
+    if known:
+        yield Leave(max(known))
 
 
 def home_gives_up_last(view: View, address: Address, timer: str) -> bool:

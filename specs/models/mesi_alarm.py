@@ -14,7 +14,7 @@ need not know of their copies, and in strict visibility they may serve those.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,12 +27,14 @@ from coherence.invariants import Ghost, begin
 from coherence.messages import Committed, Leave
 from coherence.policy import Policy, Visibility
 from coherence.states import READABLE, CacheAt, CacheState, HomeState
+from coherence.table import Table
 from messaging.network import Guarantee
 from messaging.process import (
     Address,
     Event,
     Receive,
     Respond,
+    Restart,
     Send,
     Step,
     Time,
@@ -119,13 +121,15 @@ def mesi_alarm(
     validity: bool = False,
     lease: bool = False,
     alarms: int = 1,
+    crashes: int = 0,
     told: bool = True,
     live: bool = False,
     broken: str = "",
 ) -> Composite[View]:
-    """The protocol with caches taken for dead, so many times in all, on reliable channels.
+    """The protocol with caches taken for dead, `alarms` times in all, on reliable channels.
 
-    The rest is as in `specs.models.mesi.mesi`; with `live` applications end their grants.
+    Of a cache that is down others say the farewell as often as they like.  The rest is as in
+    `specs.models.mesi.mesi`; with `live` applications end their grants.
     """
     agents = agents_of(caches)
     kinds = tuple(ask.split())
@@ -133,7 +137,7 @@ def mesi_alarm(
     environment = {
         agent: Requests(partial(requests_of, agent, kinds, requests)) for agent in agents
     }
-    tables = {}
+    tables: Mapping[str, Table[Any]] = {}
     if broken:
         from specs.models.mesi_broken import faulty
 
@@ -143,7 +147,7 @@ def mesi_alarm(
         Guarantee.ORDERED,
         agents,
         environment,
-        bounds=Bounds(alarms=alarms),
+        bounds=Bounds(alarms=alarms, crashes=crashes, crashable=frozenset(agents)),
         farewells=said,
         watch=(partial(tell, chosen), witness, Story(begin(HomeState()))),
         cache_type=CacheThatIsTold,
@@ -152,7 +156,7 @@ def mesi_alarm(
         home_table=tables.get("home_table", HOME),
     )
     properties = [p for p in model.properties if not p.name.startswith("directory_agrees")]
-    if not validity and chosen.validity is None:
+    if chosen.validity is None and not crashes:
         properties += _of_the_directory(agents)
     fairness = model.fairness
     if live:
@@ -185,7 +189,7 @@ def witness(
     if isinstance(message, Said):
         assert isinstance(event, Receive)
         return event.src, True, seen
-    if isinstance(message, Notice):
+    if isinstance(message, Notice) or (isinstance(event, Restart) and address != HOME_ADDRESS):
         return address, False, seen
     return None if seen is None else (address, None, seen)
 
@@ -194,7 +198,7 @@ def tell(policy: Policy, story: Story, of: Address, mistaken: bool | None, seen:
     """The story after a step; `mistaken` says whether that makes `of` so."""
     if seen is not None:
         story = msgspec.structs.replace(story, ghost=_judged(policy, story, seen))
-    if mistaken is None:
+    if mistaken is None or mistaken == (of in story.mistaken):
         return story
     others = {agent for agent in story.mistaken if agent != of}
     after = others | {of} if mistaken else others

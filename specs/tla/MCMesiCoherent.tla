@@ -52,6 +52,7 @@ HRest ==
           \/ PutMSame(c) \/ PutMBusy(c) \/ PutMStale(c) \/ PutMFenced(c) \/ PutMAgain(c)
           \/ PutMAwaits(c)
           \/ InvAck(c) \/ HomeLate(c)
+     \/ \E c \in Agents : Buried(c) \/ BuriedOwner(c)
      \/ \E p \in Processes : Crash(p)
      \/ HomeTimedOut \/ HomeRestart
   /\ UNCHANGED history
