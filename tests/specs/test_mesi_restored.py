@@ -32,7 +32,9 @@ from specs.models.mesi_restored import BROKEN, mesi_restored
     [
         {"requests": 1},
         {"requests": 1, "ask": "Load Commit", "validity": True},
-        {"requests": 1, "ask": "Store/wait", "lease": True},
+        pytest.param(
+            {"requests": 1, "ask": "Store/wait Commit", "lease": True}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_engines_agree(constants: dict[str, Any]) -> None:

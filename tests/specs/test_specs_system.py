@@ -15,7 +15,7 @@ from messaging.process import (
     Timeout,
 )
 from specs.checker import ImpureStep, ModelError, Verdict, always, check, reachable
-from specs.system import Bounds, System, any_of, renamed, script, whenever
+from specs.system import Bounds, Hearsay, System, any_of, renamed, script, whenever
 
 
 class Base:
@@ -268,3 +268,47 @@ def test_whenever_asks_by_state():
     )
     result = check(system.model("toggle"))
     assert (result.distinct, result.generated) == (2, 2)
+
+
+# What others say in a process's name.
+
+
+class Mortal(Base):
+    """Does nothing but crash."""
+
+
+def said_of(bounds):
+    """A recorder that may be told "gone" in the name of a process, and that process."""
+    processes = {"from": Mortal(), "to": Recorder()}
+    hearsay = Hearsay("to", frozenset({"from"}), lambda address, state: ["gone"])
+    return System(processes, Guarantee.ORDERED, bounds=bounds, hearsay=hearsay)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "longest"),
+    [
+        (Bounds(), 0),
+        (Bounds(alarms=2), 2),
+        (Bounds(crashes=1, crashable=frozenset({"from"})), 3),
+    ],
+)
+def test_others_speak_for_a_process_that_is_down_and_by_mistake_for_one_that_is_up(bounds, longest):
+    model = said_of(bounds).model("hearsay").model()
+    heard, kinds, todo = set(), set(), list(model.initial)
+    seen = set(todo)
+    while todo:
+        state = todo.pop()
+        heard.add(state[1].state)
+        for action, following in model.successors(state):
+            kinds.add(action.kind)
+            todo += {following} - seen
+            seen.add(following)
+    assert heard == {("gone",) * times for times in range(longest + 1)}
+    spoken = {"bury"} if bounds.crashes else {"alarm"} if bounds.alarms else set()
+    assert kinds & {"bury", "alarm"} == spoken
+
+
+def test_nobody_speaks_for_a_process_that_is_not_there():
+    hearsay = Hearsay("to", frozenset({"from"}), lambda address, state: [])
+    with pytest.raises(ModelError, match="from"):
+        System({"to": Recorder()}, Guarantee.ORDERED, hearsay=hearsay)
