@@ -6,6 +6,7 @@ set follows the text of messages, so that a run does not depend on hash seeds.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from messaging.network import Guarantee
@@ -61,3 +62,21 @@ class Channels:
         if self.keeps:
             return tuple(sorted(channel, key=repr))
         return tuple(message for message, count in sorted(channel, key=repr) for _ in range(count))
+
+    def fit(
+        self,
+        limit: int | None,
+        values: Sequence[Any],
+        writes: Iterable[tuple[int, Hashable]],
+        sent: Iterable[tuple[int, Hashable]],
+    ) -> bool:
+        """Whether the slots hold what is sent, after `writes`; looks at them only for a `limit`."""
+        if limit is None:
+            return True
+        channels: dict[int, Any] = dict(writes)
+        for slot, message in sent:
+            channel = channels.get(slot, values[slot] if slot not in channels else None)
+            channels[slot] = self.with_message(channel, message)
+            if len(self.messages(channels[slot])) > limit:
+                return False
+        return True

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from messaging.process import Address, Event, Step
+from specs.checker.composite import Symmetry
+from specs.checker.errors import ModelError
 from specs.checker.model import Action, Fairness, weak
 
 if TYPE_CHECKING:
@@ -150,6 +152,31 @@ def fair_delivery() -> Fairness:
 
 def _delivered(action: Action) -> Hashable | None:
     return (action.peer, action.process) if action.kind == "deliver" else None
+
+
+def kinds_of(
+    addresses: Sequence[Address], extras: Iterable[str], symmetric: Sequence[Address]
+) -> Sequence[Hashable]:
+    """The kind of each slot of a system: those of interchangeable processes are of one."""
+    of = {address: "*" if address in symmetric else address for address in addresses}
+    kinds: list[Hashable] = list(of.values())
+    kinds += [(of[src], of[dst]) for src in addresses for dst in addresses]
+    return [*kinds, *(("extra", name) for name in extras)]
+
+
+def symmetry_of(
+    addresses: Sequence[Address], extras: Iterable[str], symmetric: Sequence[Address]
+) -> Symmetry | None:
+    """What may be exchanged in a system, where anything may; raises `ModelError`."""
+    if not symmetric:
+        return None
+    unknown = set(symmetric) - set(addresses)
+    if unknown:
+        raise ModelError(f"no such process: {', '.join(sorted(unknown))}")
+    places = [(address,) for address in addresses]
+    pairs = [(src, dst) for src in addresses for dst in addresses]
+    owners: list[tuple[str, ...]] = [*places, *pairs, *(() for _ in extras)]
+    return Symmetry(tuple(symmetric), owners.__getitem__, renamed)
 
 
 def renamed(value: Any, names: Mapping[str, str]) -> Any:

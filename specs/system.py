@@ -48,7 +48,7 @@ from messaging.process import (
     Timeout,
 )
 from specs.channels import Channels
-from specs.checker.composite import Change, Composite, Rule, Symmetry
+from specs.checker.composite import Change, Composite, Rule
 from specs.checker.errors import CheckerError, ModelError
 from specs.checker.model import Action, Fairness, Property, always
 from specs.checker.purity import Repeater
@@ -65,8 +65,10 @@ from specs.environment import (
     Witness,
     any_of,
     fair_delivery,
+    kinds_of,
     renamed,
     script,
+    symmetry_of,
     whenever,
 )
 
@@ -212,28 +214,11 @@ class System:
             terminal=terminal,
             within=within,
             alphabet=frozenset(alphabet),
-            kinds=self._kinds(symmetric),
+            kinds=kinds_of(addresses, self._extras, symmetric),
             queues=self._channels.queues(len(addresses)),
-            symmetry=self._symmetry(symmetric),
+            symmetry=symmetry_of(addresses, self._extras, symmetric),
             step_calls=lambda: self.step_calls,
         )
-
-    def _kinds(self, symmetric: Sequence[Address]) -> Sequence[Hashable]:
-        of = {address: "*" if address in symmetric else address for address in self.addresses}
-        kinds: list[Hashable] = list(of.values())
-        kinds += [(of[src], of[dst]) for src in self.addresses for dst in self.addresses]
-        return [*kinds, *(("extra", name) for name in self._extras)]
-
-    def _symmetry(self, symmetric: Sequence[Address]) -> Symmetry | None:
-        if not symmetric:
-            return None
-        unknown = set(symmetric) - set(self.addresses)
-        if unknown:
-            raise ModelError(f"no such process: {', '.join(sorted(unknown))}")
-        places = [(address,) for address in self.addresses]
-        pairs = [(src, dst) for src in self.addresses for dst in self.addresses]
-        owners: list[tuple[str, ...]] = [*places, *pairs, *(() for _ in self._extras)]
-        return Symmetry(tuple(symmetric), owners.__getitem__, renamed)
 
     def _apply(self, slot: int, value: Any, operation: Any) -> Hashable:
         if self._observe is not None and slot == self.extra_slot("ghost"):
@@ -373,7 +358,7 @@ class System:
                 )
             if kind == "deliver" and not writes:
                 return
-        if not self._fits(values, writes, updates):
+        if not self._channels.fit(self.bounds.in_flight, values, writes, updates):
             return
         after = Local(step.state, frozenset(armed), True, local.invoked, waiting)
         action = Action(step.action or DISCARDED, address, kind, peer, subject, tuple(sent))
@@ -385,24 +370,6 @@ class System:
                 updates.append((self.extra_slot("ghost"), seen))
         writes = ((self._index[address], after), *writes)
         yield Change(action, writes, tuple(updates))
-
-    def _fits(
-        self,
-        values: Sequence[Any],
-        writes: Iterable[tuple[int, Hashable]],
-        updates: Iterable[tuple[int, Hashable]],
-    ) -> bool:
-        """Whether the channels hold what a step sends; looks at them only where bounded."""
-        limit = self.bounds.in_flight
-        if limit is None:
-            return True
-        channels: dict[int, Any] = dict(writes)
-        for slot, message in updates:
-            channel = channels.get(slot, values[slot] if slot not in channels else None)
-            channels[slot] = self._channels.with_message(channel, message)
-            if len(self._channels.messages(channels[slot])) > limit:
-                return False
-        return True
 
     def _stepped(self, address: Address, state: Any, event: Event[Any, Any]) -> Step[Any] | str:
         """The real step, called once for each (process, state, event), or what it raised."""
