@@ -1,14 +1,15 @@
-"""A false alarm: a cache that is up is taken for dead, and others say its `Leave` for it.
+"""A false alarm: a cache that is up is taken for dead, and another agent says its `Leave` for it.
 
 The tables of `specs.models.mesi`, and one event: at any moment home hears the `Leave` of a cache
-that did not say it.  Home forgets the cache's copy, its place in the queue, its grant, and that it
-awaits an acknowledgement.  The cache goes on: it is *mistaken*.
+that did not say it.  Home forgets the cache's copy, its place in the queue, its grant, and that its
+acknowledgement or its commit's answer is awaited.  The cache goes on: it is *mistaken*.
 
-With `told` a notice follows the last word that home had sent it, as a line of the store's log does.
-What the driver does then is `TellsItsCache`: the copy must be confirmed before it is served, what
-is under way is asked again, and the cache is mistaken no longer.  Without it the cache never knows.
+With `told` a notice follows the last message that home had sent it, as a line of the store's log
+does.  The driver then does what `CacheThatIsTold` does: the copy must be confirmed before it is
+served, the request under way is made again, and the cache is mistaken no longer.  Without `told` a
+cache learns nothing, unless it crashes.
 
-Claimed is all of `coherence.invariants`, with two exceptions, and of mistaken caches alone: home
+Claimed is all of `coherence.invariants`, with two exceptions, both of mistaken caches alone: home
 need not know of their copies, and in strict visibility they may serve those.
 """
 
@@ -68,7 +69,7 @@ class Notice(Value, frozen=True, gc=False, tag=True):
 
 
 class HomeThatTells(Home):
-    """A home in a store whose log says for whom others said a farewell."""
+    """A home in a store whose log names each cache that others have said a farewell for."""
 
     told = True
 
@@ -83,7 +84,7 @@ class HomeThatTells(Home):
 
 
 class HomeThatTellsNobody(HomeThatTells):
-    """The same, where the log says nothing."""
+    """The same, where the log names none."""
 
     told = False
 
@@ -195,7 +196,7 @@ def witness(
 
 
 def tell(policy: Policy, story: Story, of: Address, mistaken: bool | None, seen: Any) -> Story:
-    """The story after a step; `mistaken` says whether that makes `of` so."""
+    """The story after a step; `mistaken` says whether that makes the cache `of` so, or None."""
     if seen is not None:
         story = msgspec.structs.replace(story, ghost=_judged(policy, story, seen))
     if mistaken is None or mistaken == (of in story.mistaken):
@@ -209,7 +210,7 @@ def _judged(policy: Policy, story: Story, seen: Any) -> Ghost:
     address, event, step, then = seen
     if address not in story.mistaken or policy.visibility is not Visibility.STRICT:
         return mesi_ghost.remember(policy, False, story.ghost, address, event, step, then)
-    # What it is served is judged as where visibility is lazy; what it is told still counts.
+    # Its reads are judged as where visibility is lazy; that its commits have returned still counts.
     lazy = Policy(visibility=Visibility.LAZY)
     ghost = mesi_ghost.remember(lazy, False, story.ghost, address, event, step, then)
     results = [c.result for c in step.commands if isinstance(c, Respond)]
@@ -230,6 +231,6 @@ def _agrees(agent: Address, view: View) -> bool:
 
 
 def _at_rest(agents: Sequence[Address], view: View) -> bool:
-    """Nobody waits but caches that home has forgotten and that do not know."""
+    """No application waits but those of caches that home has forgotten and that do not know."""
     mistaken = view.ghost.mistaken
     return not any(view.local(agent).waiting for agent in agents if agent not in mistaken)
