@@ -75,6 +75,26 @@ def test_what_a_lookout_says_is_what_the_model_says() -> None:
     assert said
 
 
+@pytest.mark.parametrize("farewells", [True, False])
+def test_a_commit_waits_for_no_acknowledgement_of_the_dead(farewells: bool) -> None:
+    """Nobody asks for a grant, and no timer of home need run out."""
+    result = check(
+        mesi(
+            requests=1,
+            policy="strict",
+            ask="Load Commit",
+            crashes=1,
+            farewells=farewells,
+            live=True,
+            finishes=True,
+            mortal=True,
+        )
+    )
+    answered = [result.finding(f"{agent} is answered").verdict for agent in "ab"]
+    assert answered == [Verdict.HOLDS if farewells else Verdict.VIOLATED] * 2
+    assert result.verdict is answered[0]
+
+
 # A commit that not all have heard of, whose writer was taken for dead.
 
 PENDING = after(
