@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakSet, WeakValueDictionary
 
 from msgspec.structs import replace
@@ -370,6 +370,19 @@ class Workspace:
             requester._asking = threading.RLock()
         self._joining = threading.RLock()
         _FORKED.append((self._store, self._exchange, self.keeper))
+        # Whatever asks for it does not wait for a lock that a thread of the parent's holds.
+        self._store = self._exchange.store = cast("Store", _StoreOfParent(self._store, fault))
+
+
+class _StoreOfParent:
+    """What a child process has in place of a store."""
+
+    def __init__(self, store: Store, fault: UsedAfterFork) -> None:
+        self.identity, self.shared, self.validates = store.identity, store.shared, store.validates
+        self._fault = fault
+
+    def __getattr__(self, name: str) -> object:
+        raise self._fault.with_traceback(None)
 
 
 def _add(totals: dict[str, int], requester: Requester, operations: Writing) -> None:

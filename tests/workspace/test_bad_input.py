@@ -4,7 +4,7 @@ import os
 import signal
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -331,6 +331,57 @@ def test_use_after_a_fork(rooms):
     assert os.waitpid(child, 0)[1] == 0
     assert agent.read("plan.md").text == "one"
     agent.write("plan.md", "two")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_use_after_a_fork_waits_for_no_lock_of_a_thread_that_is_gone(tmp_path):
+    with Workspace(f"sqlite:///{tmp_path}/team.db") as workspace:
+        agent = workspace.agent("ann")
+        agent.write("plan.md", "one")
+        agent.read("plan.md")
+        store, exchange = workspace._store, workspace._exchange
+        locks = [store._lock, store._reading, store._glancing, exchange.lock, workspace._joining]
+        taken, over = threading.Event(), threading.Event()
+
+        def hold():
+            with ExitStack() as stack:
+                for lock in (*locks, agent._requester._asking):
+                    stack.enter_context(lock)
+                taken.set()
+                over.wait()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        taken.wait()
+        child = os.fork()
+        if not child:
+            code = 0
+            for call in (
+                lambda: agent.read("plan.md"),
+                lambda: agent.read("plan.md", have="plan.md@1"),
+                lambda: agent.write("plan.md", "two"),
+                lambda: agent.edit("plan.md").__enter__(),
+                lambda: next(iter(agent.watch())),
+                lambda: agent._is_awaited("plan.md"),
+                lambda: workspace.agent("bob"),
+                workspace.names,
+                workspace.members,
+                workspace.check,
+            ):
+                try:
+                    call()
+                    code += 1
+                except UsedAfterFork:
+                    pass
+                except BaseException:
+                    code += 1
+            workspace.close()
+            os._exit(code)
+        over.set()
+        holder.join()
+        assert os.waitpid(child, 0)[1] == 0
+        assert agent.read("plan.md").text == "one"
 
 
 URLS = [
