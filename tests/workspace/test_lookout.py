@@ -266,8 +266,8 @@ def test_a_waiting_agent_that_lives_asks_again(room, pair):
     assert bob.read(PLAN).text.split() == ["ann", "bob"]
 
 
-def test_a_strict_writer_that_lives_gets_its_answer(room):
-    """Home forgets whose commit it was; asked once more, it says the same again."""
+def test_a_strict_writer_that_is_taken_for_dead_waits_for_all_the_same(room):
+    """Home forgets whose commit it was; asked once more, it owes the answer again."""
     if room._store.validates:
         pytest.skip("no write waits for readers there")
     bob = room.other(STRICT).agent("bob")
@@ -277,7 +277,11 @@ def test_a_strict_writer_that_lives_gets_its_answer(room):
     done = []
     writer = in_a_thread(lambda: done.append(bob.write(PLAN, "two")))
     until(lambda: state(room).unacked)
-    room._exchange.carry({PLAN: [("bob", Leave(state(room).writer_serial))]})
+    mistaken = room.other(STRICT)._exchange
+    mistaken.carry({PLAN: [("bob", Leave(state(room).writer_serial))]})
+    until(lambda: state(room).writer == "bob")
+    assert not done
+    reader.process.send_signal(signal.SIGCONT)
     writer.join(60)
     assert [str(ref) for ref in done] == [f"{PLAN}@2"]
 
