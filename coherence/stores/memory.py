@@ -253,7 +253,7 @@ class MemoryStore:
             self._wakes += 1
             self._woken.notify_all()
 
-    def join(self, agent: Address) -> int:
+    def join(self, agent: Address, *, beyond: int | None = None) -> int:
         with self._lock:
             self._apply()
             session = next(self._sessions)

@@ -280,8 +280,12 @@ class Store(Protocol):
         """Make a `wait` of this process return."""
         ...
 
-    def join(self, agent: Address) -> int:
-        """A session number for `agent`, larger than any that the store ever gave; it is logged."""
+    def join(self, agent: Address, *, beyond: int | None = None) -> int:
+        """A session number for `agent`, larger than any that the store ever gave; it is logged.
+
+        With `beyond`, a session that the agent has from another history: 0, and nothing is done,
+        where another process has a larger one under that name.
+        """
         ...
 
     def leave(self, agent: Address, session: int) -> None:

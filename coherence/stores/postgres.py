@@ -317,10 +317,10 @@ class PostgresStore(HasMembers):
 
     # Agents.
 
-    def join(self, agent: Address) -> int:
+    def join(self, agent: Address, *, beyond: int | None = None) -> int:
         self._membership.sweep_in_passing()
         with self.transaction(publishes=False) as tx:
-            session = tx.join(agent)
+            session = tx.join(agent, beyond)
         self._ear.attend()
         return session
 

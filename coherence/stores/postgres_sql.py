@@ -128,6 +128,13 @@ SESSIONS = Statement(
     SELECT sessions, {CLOCK} FROM locked
     """,
 )
+THEIRS = Statement(
+    "THEIRS",
+    """
+    SELECT 1 FROM coherence_member
+    WHERE agent = $1 AND session > $2::bigint AND origin <> $3::bigint
+    """,
+)
 JOIN = Statement(
     "JOIN",
     f"""

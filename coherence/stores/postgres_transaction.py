@@ -48,6 +48,7 @@ from coherence.stores.postgres_sql import (
     ROLLBACK,
     SESSIONS,
     SPLICE,
+    THEIRS,
     UPDATE,
     UPDATE_EXPECTED,
 )
@@ -222,9 +223,13 @@ class PostgresTransaction:
         kept = restore(rows, artifact, version)
         return kept[1] if kept is not None else None
 
-    def join(self, agent: Address) -> int:
+    def join(self, agent: Address, beyond: int | None) -> int:
         """As `Store.join`."""
         [[(last, self._now)]] = self._trip((SESSIONS, ()))
+        if beyond is not None:
+            [theirs] = self._trip((THEIRS, (agent, beyond, self._store.origin)))
+            if theirs:
+                return 0
         session = next_session(last, self.now)
         store = self._store
         values = (session, agent, store.origin, store._membership.life(), LEASE_S)

@@ -250,6 +250,20 @@ def check_living(room: Room) -> None:
     _expect(two.sessions(["ann"]) == [], "the session of an agent that left is known still")
 
 
+def check_return(room: Room) -> None:
+    """Who comes back from another history does not take a name that another process has by now."""
+    one, two = room.open(), room.open()
+    if one.origin == two.origin:
+        return  # no other process can open it
+    old, new = one.join("ann"), two.join("ann")
+    head = one.head()
+    _expect(one.join("ann", beyond=old) == 0, "a name was taken from another process")
+    _expect(one.head() == head, "joining was logged, and did not happen")
+    _expect([member.session for member in one.members()] == [new], "the name is another's by now")
+    _expect(two.join("ann", beyond=new) > new, "the process that has a name cannot join again")
+    _expect(one.join("bob", beyond=old) > new, "a name that nobody has cannot be taken")
+
+
 def check_pins(room: Room) -> None:
     """A pinned version can be read after any number of others."""
     store = room.open()
@@ -452,6 +466,7 @@ BASE: dict[str, Callable[[Room], None]] = {
     "ordered": check_ordered,
     "sessions": check_sessions,
     "living": check_living,
+    "return": check_return,
     "pins": check_pins,
     "clock": check_clock,
     "awake": check_awake,

@@ -263,10 +263,10 @@ class SqliteStore(HasMembers):
 
     # Agents.
 
-    def join(self, agent: Address) -> int:
+    def join(self, agent: Address, *, beyond: int | None = None) -> int:
         self._membership.sweep_in_passing()
         with self.transaction(publishes=False) as tx:
-            return tx.join(agent)
+            return tx.join(agent, beyond)
 
     # Those who only look.
 

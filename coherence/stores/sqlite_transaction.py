@@ -28,6 +28,7 @@ PRUNE_EVERY: Final = 256
 BUSY_S: Final = 30.0
 TURN_S: Final = 0.25
 SCHEMA: Final = "PRAGMA user_version"
+THEIRS: Final = "SELECT 1 FROM member WHERE agent = ? AND session > ? AND origin <> ?"
 #: Older contents shorter than this are kept as they are.
 SPLICED_BYTES_MIN: Final = 512
 
@@ -183,9 +184,13 @@ class SqliteTransaction:
         if seq % PRUNE_EVERY == 0:
             self.cursor.execute("DELETE FROM log WHERE seq <= ?", (seq - LOG_LINES,))
 
-    def join(self, agent: Address) -> int:
+    def join(self, agent: Address, beyond: int | None) -> int:
         """See `Store.join`."""
         store = self._store
+        if beyond is not None:
+            theirs = (agent, beyond, store.origin)
+            if self.cursor.execute(THEIRS, theirs).fetchone() is not None:
+                return 0
         found = self.cursor.execute("SELECT value FROM meta WHERE key = 'session'").fetchone()
         if found is None or type(found[0]) is not int:
             raise StoreCorrupt("the file has lost count of its sessions")

@@ -497,13 +497,15 @@ class Exchange:
             agents = list(self.agents.values())
             for caches in agents:
                 caches.begin_again()
-        superseded = {m.agent: m for m in self.store.members()}
+        members = {member.agent: member for member in self.store.members()}
         for caches in agents:
-            member = superseded.get(caches.address)
-            if member is not None and member.session > caches.session:
-                self._joined(caches.address)  # by another process, in the history that counts
-            elif member is None or member.origin != self.store.origin:
-                caches.rejoin(self.store.join(caches.address))
+            member = members.get(caches.address)
+            if member is None or member.origin != self.store.origin:
+                session = self.store.join(caches.address, beyond=caches.session)
+                if session:
+                    caches.rejoin(session)
+                else:  # another process has the name, in the history that counts
+                    self._joined(caches.address)
 
     def _joined(self, agent: Address) -> None:
         with self.lock:

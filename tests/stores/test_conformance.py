@@ -121,8 +121,11 @@ BROKEN = {
             entries=tuple(reversed(found.entries))
         )
     },
-    "sessions": lambda kind: {"join": lambda self, agent: kind.join(self, agent) % 2 + 1},
+    "sessions": lambda kind: {
+        "join": lambda self, agent, *, beyond=None: kind.join(self, agent, beyond=beyond) % 2 + 1
+    },
     "living": lambda kind: {"gone": lambda self, member: True},
+    "return": lambda kind: {"join": lambda self, agent, *, beyond=None: kind.join(self, agent)},
     "pins": lambda kind: {"pin": lambda self, artifact, version, pinned: version == 1},
     "clock": lambda kind: {"__init__": backwards(kind), "clock": None},
     "awake": lambda kind: {"wake": lambda self: None},
