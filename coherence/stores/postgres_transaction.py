@@ -223,7 +223,7 @@ class PostgresTransaction:
         kept = restore(rows, artifact, version)
         return kept[1] if kept is not None else None
 
-    def join(self, agent: Address, beyond: int | None) -> int:
+    def join(self, agent: Address, beyond: int | None = None) -> int:
         """As `Store.join`."""
         [[(last, self._now)]] = self._trip((SESSIONS, ()))
         if beyond is not None:

@@ -184,7 +184,7 @@ class SqliteTransaction:
         if seq % PRUNE_EVERY == 0:
             self.cursor.execute("DELETE FROM log WHERE seq <= ?", (seq - LOG_LINES,))
 
-    def join(self, agent: Address, beyond: int | None) -> int:
+    def join(self, agent: Address, beyond: int | None = None) -> int:
         """See `Store.join`."""
         store = self._store
         if beyond is not None:
