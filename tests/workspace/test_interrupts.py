@@ -226,7 +226,7 @@ def test_a_call_that_is_cut_off_leaves_everybody_able_to_go_on(teams, kind, call
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 def test_a_call_may_be_cut_off_at_every_moment(teams, kind, call):
@@ -234,7 +234,7 @@ def test_a_call_may_be_cut_off_at_every_moment(teams, kind, call):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_over_postgres_may_be_cut_off_at_every_tenth_moment(teams, call):
     sweep(teams("postgres"), call, 10, 1 + CALLS.index(call) % 10)
@@ -270,7 +270,7 @@ def test_a_storm_of_signals(tmp_path, request, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres"])
 def test_a_thousand_signals(tmp_path, request, kind):
     storm(url_of(kind, tmp_path, request), 1_000, seed=4)
@@ -420,7 +420,7 @@ def test_a_task_that_is_cut_off_leaves_everybody_able_to_go_on(tasks, kind, call
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("call", ASYNC_CALLS)
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 def test_a_task_may_be_cut_off_at_every_moment(tasks, kind, call):
