@@ -18,12 +18,14 @@ import argparse
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -95,6 +97,27 @@ class Contest:
                 name, _, at = line.partition(" ")
                 yield name, float(at)
 
+    def stop(self, process: subprocess.Popen[bytes]) -> float:
+        """Stop it outside of a transaction; when.  Nobody can take SQLite's lock from a process."""
+        while True:
+            at = time.monotonic()
+            process.send_signal(signal.SIGSTOP)
+            if not self.url.startswith("sqlite:///") or self.is_free():
+                return at
+            process.send_signal(signal.SIGCONT)
+            pause(0.01)
+
+    def is_free(self) -> bool:
+        """Whether the SQLite file's lock goes round."""
+        path = self.url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path, timeout=1.0, isolation_level=None)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            db.execute("ROLLBACK")
+            return True
+
     def longest_stop(self, begun: float, victim: str | None, window_s: float) -> float:
         """The longest that the others went without an addition from `begun` on."""
         while True:
@@ -136,8 +159,7 @@ def run(url: str, folder: str, given: argparse.Namespace) -> None:
             victim = chance.choice(sorted(contest.live))
             process = contest.live[victim]
             if given.stop:
-                at = time.monotonic()
-                process.send_signal(signal.SIGSTOP)
+                at = contest.stop(process)
                 stops.append(contest.longest_stop(at, victim, lease_s + WINDOW_S))
                 process.send_signal(signal.SIGCONT)
                 process.kill()
