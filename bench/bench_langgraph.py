@@ -9,19 +9,22 @@ or read of the workspace below, on its own: what of the figure is the protocol's
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from itertools import cycle
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
-from langgraph.store.base import BaseStore
+from langgraph.store.base import BaseStore, Op, Result
+from langgraph.store.base.batch import AsyncBatchedBaseStore
 from langgraph.store.memory import InMemoryStore
-from langgraph.types import RetryPolicy
+from langgraph.types import RetryPolicy, Send
 
 from coherence import Conflict, Workspace
 from coherence.tokens import Estimate, TokenizerMissing, exact
@@ -116,6 +119,71 @@ def in_a_graph() -> None:
         builder.add_edge(START, "reads")
         builder.compile(store=store).invoke({})
         print(f"a node's get, {name}: {found[0]:.2f}")
+
+
+class Remote(AsyncBatchedBaseStore):
+    """As LangGraph's stores for databases; embeddings take 1 ms in the loop's default executor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = InMemoryStore()
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        await asyncio.get_running_loop().run_in_executor(None, threading.Event().wait, 0.001)
+        return await self.kept.abatch(ops)
+
+
+def fan_out(size: int) -> None:
+    """Wall milliseconds of as many nodes that each await a put, medians."""
+
+    async def puts(state: Any, runtime: Any) -> None:
+        await runtime.store.aput(NS, f"k{state}", VALUE)
+
+    async def spent() -> list[float]:
+        stores = (Remote(), CoherentStore(Remote()))
+        times: list[list[float]] = [[], []]
+        for _ in range(7):
+            for store, spent in zip(stores, times, strict=True):
+                builder = StateGraph(dict)
+                builder.add_node("puts", puts)
+                sends = [Send("puts", number) for number in range(size)]
+                builder.add_conditional_edges(START, lambda state, sends=sends: sends, ["puts"])
+                app = builder.compile(store=store)
+                start = time.perf_counter()
+                await app.ainvoke({})
+                spent.append((time.perf_counter() - start) * 1e3)
+        return [statistics.median(each) for each in times]
+
+    plain, coherent = asyncio.run(spent())
+    print(
+        f"{size} awaited puts at once, wall ms: plain {plain:.0f}, coherent {coherent:.0f}, "
+        f"{coherent / plain:.1f} times"
+    )
+
+
+def awaited() -> None:
+    """CPU microseconds of an awaited call, beside the plain store's."""
+
+    async def spent(work: Callable[[], Any]) -> float:
+        times = []
+        for _ in range(ROUNDS):
+            start = time.thread_time()
+            for _ in range(CALLS):
+                await work()
+            times.append((time.thread_time() - start) / CALLS * 1e6)
+        return statistics.median(times)
+
+    async def both() -> None:
+        plain, store = InMemoryStore(), CoherentStore(InMemoryStore()).as_agent("w")
+        values = cycle([VALUE, {"plan": "y" * 2_000}])
+        for name, call in (
+            ("aput", lambda over: over.aput(NS, "k", next(values))),
+            ("aget", lambda over: over.aget(NS, "k")),
+        ):
+            one, two = [await spent(partial(call, over)) for over in (plain, store)]
+            print(f"{name}, CPU µs: plain {one:.1f}, coherent {two:.1f}, {two / one:.1f} times")
+
+    asyncio.run(both())
 
 
 def ten_adders(store: BaseStore) -> int:
@@ -213,6 +281,9 @@ def main() -> None:
         print(f"{name:20}   plain  coherent    ratio  workspace")
         overheads(value)
     in_a_graph()
+    awaited()
+    for size in (40, 400):
+        fan_out(size)
     for name, store in (("plain", InMemoryStore()), ("coherent", CoherentStore(InMemoryStore()))):
         print(f"ten parallel nodes add one each, {name}: {ten_adders(store)}")
     label, count = counter()

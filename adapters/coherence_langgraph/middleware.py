@@ -4,7 +4,6 @@ it no longer has the text before it.
 It looks at nothing but the prompt and the workspace, and remembers nothing.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,14 +30,14 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def __init__(self, store: CoherentStore) -> None:
         super().__init__()
-        self._workspace = store.workspace
+        self._workspace, self._aside = store.workspace, store.items.aside
 
     def wrap_model_call(self, request: Any, handler: Any) -> Any:
         closed, held = self._closed(request)
         return _honest(handler(closed), held)
 
     async def awrap_model_call(self, request: Any, handler: Any) -> Any:
-        closed, held = await asyncio.to_thread(self._closed, request)
+        closed, held = await self._aside.run(self._closed, request)
         return _honest(await handler(closed), held)
 
     def _closed(self, request: Any) -> tuple[Any, set[str]]:

@@ -4,23 +4,25 @@ Who reads and writes is known from the running task: its node's name is the agen
 read is remembered for as long as LangGraph keeps the task, never longer and never by namespace.
 """
 
-import asyncio
 import copy
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from functools import lru_cache, partial
 from typing import Any, Self, TypeAlias
 
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.store import base
 from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
+from langgraph.store.base.batch import AsyncBatchedBaseStore
 from langgraph.store.memory import InMemoryStore
 
 from coherence import BadArgument, Ref, View, Workspace
+from coherence.contents import Content
 from coherence.context.desk import Desk
 from coherence.context.frameworks import FrameworkMissing
-from coherence.context.items import Items, Labels, PassOn, Place
+from coherence.context.items import Items, Labels, Place, Told
 from coherence.context.reader import OnConflict, Reader
-from coherence.context.values import decoded, item_of, name_of
+from coherence.context.steps import Beside, Here, Steps, carried_out
+from coherence.context.values import decoded, encoded, item_of, name_of
 
 #: The callable that LangGraph makes for each task and drops with it: what a task is known by.  That
 #: is no part of its interface, but the only thing that lives as long as a task does: what is public
@@ -45,6 +47,9 @@ class CoherentItem(base.Item):
 
 
 Found: TypeAlias = CoherentItem | None
+
+_Given: TypeAlias = tuple[PutOp, str, Content | None]
+"""A put, the artifact that its item is, and what that is to hold."""
 
 
 class CoherentStore(base.BaseStore):
@@ -104,51 +109,118 @@ class CoherentStore(base.BaseStore):
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """As the stores of LangGraph do: a batch reads first, in order, and then writes."""
         who, ops = self._bound or self._who(), list(ops)
-        with who.desk.turn:
-            results = [None if isinstance(op, PutOp) else self._look(who, op) for op in ops]
-            for op in ops:
-                if isinstance(op, PutOp):
-                    self.items.put(who, _name(*op[:2]), op.value, self._pass_on(op))
-        return results
+        inner: Any = self.inner  # where there is none, no step asks it
+        return carried_out(self._steps(who, ops), who.desk, lambda beside: inner.batch(beside))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        # A write may have to wait its turn, and the wrapped store for its disk: not in the loop.
-        return await asyncio.to_thread(self.batch, list(ops))
+        """See `batch`; the wrapped store is awaited, in the loop."""
+        who, ops = self._bound or await self._awho(), list(ops)
+        inner: Any = partial(_ask, self.inner)
+        return await self.items.aside.carried_out(self._steps(who, ops), who.desk, inner)
 
     def get(self, namespace: Labels, key: str, *, refresh_ttl: bool | None = None) -> Found:
-        return self._get(self._bound or self._who(), (namespace, key), refresh_ttl)
+        who, name = self._bound or self._who(), _name(namespace, key)
+        view = who.get(name)
+        if self.inner is not None and (view is None or self.supports_ttl):
+            beside = self.inner.get(namespace, key, refresh_ttl=refresh_ttl)
+            with who.desk.turn:
+                view = self.items.settle(who, name, view, getattr(beside, "value", None))
+        return CoherentItem(view, (namespace, key), self.items) if view is not None else None
 
     async def aget(self, namespace: Labels, key: str, *, refresh_ttl: bool | None = None) -> Found:
         # A copy of the task's own is served in the loop: that waits for nobody.
         who, name = self._bound or self.items.known(_running().get(_TASK)), _name(namespace, key)
         if who is not None and not self.supports_ttl and (view := who.at_once(name)) is not None:
             return CoherentItem(view, (namespace, key), self.items)
-        return await asyncio.to_thread(self.get, namespace, key, refresh_ttl=refresh_ttl)
+        found: Any = await super().aget(namespace, key, refresh_ttl=refresh_ttl)
+        return found  # type: ignore[no-any-return]
 
-    def _get(self, who: Reader, place: Place, refresh: bool | None = None) -> Found:
-        name = _name(*place)
-        view = who.get(name)
-        if self.inner is not None and (view is None or self.supports_ttl):
-            beside = self.inner.get(*place, refresh_ttl=refresh)
-            view = self.items.settle(who, name, view, getattr(beside, "value", None))
-        return CoherentItem(view, place, self.items) if view is not None else None
+    def _steps(self, who: Reader, ops: list[Op]) -> Steps[list[Result]]:
+        """What a batch does."""
+        puts = [
+            (op, _name(*op[:2]), None if op.value is None else encoded(op.value))
+            for op in ops
+            if isinstance(op, PutOp)
+        ]
+        results: list[Any] = [None] * len(ops)
+        looks = {i: op for i, op in enumerate(ops) if not isinstance(op, PutOp)}
+        if looks:
+            names = {i: _name(*op[:2]) for i, op in looks.items() if isinstance(op, GetOp)}
+            views = yield Here(lambda _: {i: who.get(name) for i, name in names.items()})
+            asked = [i for i in looks if self.supports_ttl or views.get(i) is None]
+            found = yield self._asking(who, [looks[i] for i in asked])
+            beside = dict(zip(asked, found, strict=True))
+            made = yield Here(
+                lambda _: {i: self._seen(who, looks[i], views.get(i), beside.get(i)) for i in looks}
+            )
+            for i in looks:
+                results[i] = made[i]
+        if puts:
+            yield from self._putting(who, puts)
+        return results
 
-    def _pass_on(self, op: PutOp) -> PassOn | None:
-        inner = self.inner
-        return None if inner is None else lambda value: inner.batch([op._replace(value=value)])
+    def _asking(self, who: Reader, ops: list[Any]) -> Here | Beside:
+        """What the wrapped store has to say to `ops`, or else the workspace."""
+        if self.inner is not None and ops:
+            return Beside(ops)
+        return Here(
+            lambda _: [
+                None if isinstance(op, GetOp) else self._mirror(who, op).batch([op])[0]
+                for op in ops
+            ]
+        )
+
+    def _seen(self, who: Reader, op: Op, view: View | None, beside: Any) -> Result:
+        """The answer to `op`, where the task has `view` and the wrapped store said `beside`."""
+        if isinstance(op, GetOp):
+            place = op[:2]
+            if self.inner is not None and (view is None or self.supports_ttl):
+                value = getattr(beside, "value", None)
+                view = self.items.settle(who, _name(*place), view, value)
+            return CoherentItem(view, place, self.items) if view is not None else None
+        if not isinstance(op, SearchOp):
+            return beside  # type: ignore[no-any-return]
+        hits: list[base.SearchItem] = []
+        for hit in beside:
+            name = _name(hit.namespace, hit.key)
+            view = who.get(name)
+            if self.inner is not None:  # which has it: the hit says so
+                view = self.items.settle(who, name, view, hit.value)
+            if view is not None:
+                item = CoherentItem(view, (hit.namespace, hit.key), self.items)
+                hits.append(base.SearchItem(**item.dict(), score=hit.score))
+        return hits
+
+    def _putting(self, who: Reader, puts: list[_Given]) -> Steps[None]:
+        """Publish, then tell the wrapped store what was published, also where one is refused."""
+        told: dict[str, Told] = {}
+        given: dict[str, PutOp] = {}
+        refused: Exception | None = None
+        passed_on = [] if self.inner is None else [name for _, name, _ in puts]
+        with self.items.under_way(passed_on) as raced:
+            for op, name, content in puts:
+                work = partial(self.items.put, who, name, content)
+                try:
+                    made = yield Here(work)
+                except Exception as error:
+                    refused = error
+                    break
+                if made is not None:
+                    told[name], given[name] = made, op
+            if passed_on:
+                yield from self.items.telling(
+                    who.desk, told, lambda name, value: given[name]._replace(value=value), raced
+                )
+        if refused is not None:
+            raise refused
 
     def published(self, ref: Ref, text: str) -> None:
         """Say that `text` was published past the store, so that a wrapped store has it too."""
-        self.items.published(ref, text, self._pass_on(PutOp(*item_of(ref.name), None)))
-
-    def _look(self, who: Reader, op: Op) -> Result:
-        if isinstance(op, GetOp):
-            return self._get(who, op[:2], op.refresh_ttl)
-        found: Any = (self.inner or self._mirror(who, op)).batch([op])[0]
-        if isinstance(op, SearchOp):
-            items = [(self._get(who, (hit.namespace, hit.key), False), hit.score) for hit in found]
-            return [base.SearchItem(**item.dict(), score=score) for item, score in items if item]
-        return found  # type: ignore[no-any-return]
+        if self.inner is not None:
+            desk, told = self.desk(up=1), {ref.name: (ref.version, text)}
+            with self.items.under_way(told) as raced:
+                steps = self.items.telling(desk, told, _put, raced)
+                carried_out(steps, desk, self.inner.batch)
 
     def _mirror(self, who: Reader, op: Op) -> base.BaseStore:
         """What of the workspace `op` looks at, as a store that can be searched."""
@@ -156,6 +228,11 @@ class CoherentStore(base.BaseStore):
         mirror = InMemoryStore()
         mirror.batch([PutOp(*at, dict(value)) for at, value in self.items.values(who.desk, labels)])
         return mirror
+
+    async def _awho(self) -> Reader:
+        if (known := self.items.known(_running().get(_TASK))) is not None:
+            return known
+        return await self.items.aside.at_once(self.desk(), lambda _: self._who())
 
     def _who(self) -> Reader:
         if (task := _running().get(_TASK)) is not None:
@@ -174,6 +251,30 @@ class CoherentStore(base.BaseStore):
         nodes = [node.split(":")[0] for node in path if node and not node.isdigit()]
         named = list(filter(None, [metadata.get("lc_agent_name")]))
         return self.items.desk_of(named or nodes[: len(nodes) - up] or ["outside"], run())
+
+
+def _put(name: str, value: Mapping[str, Any] | None) -> PutOp:
+    return PutOp(*item_of(name), None if value is None else dict(value))
+
+
+async def _ask(inner: Any, ops: list[Any]) -> list[Any]:
+    """`ops` natively; one alone by the method whose calls a store gathers, where it gathers any."""
+    if len(ops) > 1 or not isinstance(inner, AsyncBatchedBaseStore):
+        return list(await inner.abatch(ops))
+    op = ops[0]
+    if isinstance(op, GetOp):
+        return [await inner.aget(op.namespace, op.key, refresh_ttl=op.refresh_ttl)]
+    if isinstance(op, SearchOp):
+        prefix, *_ = op
+        wanted = {part: getattr(op, part) for part in ("filter", "limit", "offset", "query")}
+        return [await inner.asearch(prefix, **wanted, refresh_ttl=op.refresh_ttl)]
+    if not isinstance(op, PutOp):
+        return list(await inner.abatch(ops))
+    if op.value is None:
+        await inner.adelete(op.namespace, op.key)
+    else:
+        await inner.aput(op.namespace, op.key, op.value, op.index, ttl=op.ttl)
+    return [None]
 
 
 def _running(part: str = "configurable") -> dict[str, Any]:

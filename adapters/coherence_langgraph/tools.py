@@ -36,8 +36,13 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
                 raise ToolException(f"Refused ({error.code}): {why}") from error
             return told.plain, told.claim
 
+        @wraps(answer)
+        async def awaited(*given: Any, **named: Any) -> tuple[str, dict[str, str]]:
+            return await store.items.aside.run(answer, *given, **named)
+
         return StructuredTool.from_function(
             answer,
+            awaited,
             response_format="content_and_artifact",
             handle_tool_error=True,
             handle_validation_error=True,

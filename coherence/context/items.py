@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from coherence.contents import Content
 from coherence.context.desk import Desk
 from coherence.context.reader import Dates, OnConflict, Reader, check_on_conflict
+from coherence.context.steps import Aside, Beside, Here, Steps
 from coherence.context.values import decoded, encoded, item_of, quoted
 from coherence.errors import BadArgument, InvalidContent, UnknownArtifact
-from coherence.refs import Ref
+from coherence.messages import Version
 from coherence.workspace.conflict import Conflict
 from coherence.workspace.view import View
 from coherence.workspace.workspace import Workspace
+from coherence.workspace.writing import WAIT_S
 
 Labels: TypeAlias = tuple[str, ...]
 
@@ -30,8 +33,11 @@ Place: TypeAlias = tuple[Labels, str]
 
 Value: TypeAlias = Mapping[str, Any]
 
-PassOn: TypeAlias = Callable[[Value | None], object]
-"""Tells the store beside an item's value, None where it is deleted."""
+Put: TypeAlias = Callable[[str, Value | None], Any]
+"""The operation that tells the store beside an item's value, None where it is deleted."""
+
+Told: TypeAlias = tuple[Version, Content | None]
+"""A version of an item and what it holds, for the store beside; 0 where it was never ours."""
 
 
 class Items:
@@ -51,6 +57,10 @@ class Items:
         # Several processes run one program: an agent is a task's of this store, not of every store.
         self._suffix = "" if home == "memory://" else "." + secrets.token_hex(3)
         self._turn = threading.RLock()
+        #: Item -> how many puts of it are under way, and how many were since there was none.
+        self._under_way: dict[str, tuple[int, int]] = {}
+        #: Where awaited calls run.
+        self.aside = Aside(self.workspace)
         self._desks: dict[str, Desk] = {}
         self._readers: WeakKeyDictionary[Any, Reader] = WeakKeyDictionary()
 
@@ -84,6 +94,8 @@ class Items:
         """
         with suppress(Conflict):  # somebody else was faster
             if view is not None and beside is None:
+                if name in self._under_way:  # it has not heard of it yet
+                    return view
                 who.put(name, None, "raise")
             elif view is None and beside is not None and self.workspace.row(name) is None:
                 who.put(name, encoded(beside), "raise")
@@ -99,23 +111,65 @@ class Items:
                 if view := unseen.get(name):
                     yield item_of(name), decoded(view.content)
 
-    def put(self, who: Reader, name: str, value: Value | None, pass_on: PassOn | None) -> None:
-        """Publish `value`, or delete the item where it is None.  Raises as `Reader.put` does."""
-        given = None if value is None else encoded(value)
-        try:
-            ref, content = who.put(name, given, self._on_conflict)
-        except UnknownArtifact:  # nothing to delete, unless what was never ours
-            if pass_on is not None and self.workspace.row(name) is None:
-                pass_on(None)
-        else:
-            self.published(ref, content, pass_on)
+    def put(
+        self, who: Reader, name: str, content: Content | None, wait_s: float | None = WAIT_S
+    ) -> Told | None:
+        """Publish `content`, or delete the item where it is None; what to tell the store beside.
 
-    def published(self, ref: Ref, content: Content | None, pass_on: PassOn | None) -> None:
-        """Tell the store beside, unless there is a newer version, whose writer tells it."""
-        if pass_on is None:
-            return
-        value = None if content is None else decoded(content)
+        Raises as `Reader.put` does.
+        """
+        try:
+            ref, made = who.put(name, content, self._on_conflict, wait_s)
+        except UnknownArtifact:  # nothing to delete, unless what was never ours
+            return (0, None) if self.workspace.row(name) is None else None
+        return ref.version, made
+
+    @contextmanager
+    def under_way(self, names: Iterable[str]) -> Iterator[Callable[[str], bool]]:
+        """While the block runs the store beside may lag behind with these.
+
+        What it gives says whether others have put an item in the meantime.
+        """
+        began: dict[str, int] = {}
         with self._turn:
-            row = self.workspace.row(ref.name)
-            if row is not None and row.row.state.version == ref.version:
-                pass_on(value)
+            for name in set(names):
+                active, puts = self._under_way.get(name, (0, 0))
+                began[name] = puts + 1
+                self._under_way[name] = active + 1, puts + 1
+        try:
+            yield lambda name: self._under_way[name] != (1, began[name])
+        finally:
+            with self._turn:
+                for name in began:
+                    active, puts = self._under_way.pop(name)
+                    if active > 1:
+                        self._under_way[name] = active - 1, puts
+
+    def telling(
+        self, desk: Desk, told: Mapping[str, Told], put: Put, raced: Callable[[str], bool]
+    ) -> Steps[None]:
+        """Tell the store beside, which ends with what is current however many tell it at once.
+
+        What is out of date already is left to whoever wrote the newer version.
+        """
+        due = yield Here(lambda _: {n: told[n] for n in told if self._is_current(n, told[n])})
+        while due:
+            values = {n: None if made is None else decoded(made) for n, (_, made) in due.items()}
+            yield Beside([put(name, value) for name, value in values.items()])
+            # Another's may have been overtaken by ours.
+            late = {name: due[name] for name in due if raced(name)}
+            due = (yield Here(partial(self._newer, desk, late))) if late else {}
+
+    def _is_current(self, name: str, told: Told) -> bool:
+        row = self.workspace.row(name)
+        return (row.row.state.version if row is not None else 0) == told[0]
+
+    def _newer(self, desk: Desk, told: Mapping[str, Told], _: float | None) -> dict[str, Told]:
+        newer: dict[str, Told] = {}
+        for name in told:
+            if not self._is_current(name, told[name]):
+                view = Reader(desk).get(name)
+                row = self.workspace.row(name)
+                there = row.row.state.version if row is not None else 0
+                newer[name] = (there, None) if view is None else (view.ref.version, view.content)
+        return newer

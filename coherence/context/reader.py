@@ -22,6 +22,7 @@ from coherence.refs import Ref
 from coherence.workspace.conflict import Conflict
 from coherence.workspace.view import Served, View
 from coherence.workspace.workspace import Workspace
+from coherence.workspace.writing import WAIT_S
 from messaging.process import Time
 
 #: What becomes of a put that lost: it is refused with `Conflict`; or merged where the two changed
@@ -82,7 +83,11 @@ class Reader:
             return view
 
     def put(
-        self, name: str, content: Content | None, on_conflict: OnConflict
+        self,
+        name: str,
+        content: Content | None,
+        on_conflict: OnConflict,
+        wait_s: float | None = WAIT_S,
     ) -> tuple[Ref, Content | None]:
         """Publish `content`, or delete where it is None; what was published, both works merged.
 
@@ -94,10 +99,14 @@ class Reader:
             while True:
                 try:
                     if content is None:
-                        ref = self._agent.delete(name, expect=base, overwrite=base is None)
+                        ref = self._agent.delete(
+                            name, expect=base, overwrite=base is None, wait_s=wait_s
+                        )
                         self.bases[name] = 0
                     else:
-                        ref = self._agent.write(name, content, expect=base, overwrite=base is None)
+                        ref = self._agent.write(
+                            name, content, expect=base, overwrite=base is None, wait_s=wait_s
+                        )
                         self.bases[name] = ref.version
                     break
                 except Conflict as conflict:

@@ -8,6 +8,8 @@ from coherence import BadArgument, Conflict, InvalidContent, Retention, UnknownV
 from coherence.context.desk import Desk
 from coherence.context.items import Items
 from coherence.context.reader import Reader
+from coherence.context.steps import carried_out
+from coherence.context.values import encoded
 
 
 @pytest.fixture
@@ -187,32 +189,73 @@ def test_nobody_waits_for_another_thread_to_be_served_at_once(task):
 # Beside a store.
 
 
+def put(items, who, name, value, heard=None):
+    """What `Items` does for a store beside that writes down what it hears."""
+    with items.under_way([name]) as raced:
+        told = items.put(who, name, None if value is None else encoded(value))
+        if told is not None and heard is not None:
+            tell(items, who, {name: told}, heard, raced)
+
+
+def tell(items, who, told, heard, raced=lambda name: False):
+    steps = items.telling(who.desk, told, lambda name, value: value, raced)
+    carried_out(steps, who.desk, heard.extend)
+
+
 def test_the_store_beside_hears_of_what_is_current_and_of_nothing_else(workspace):
     items, heard = Items(workspace), []
     who = Reader(items.desk("me"))
-    items.put(who, "k", {"n": 1}, heard.append)
-    stale = who.get("k").ref
-    items.put(who, "k", {"n": 2}, heard.append)
-    items.published(stale, b'{"n":1}', heard.append)  # whoever wrote 2 has told it
-    items.put(who, "k", None, heard.append)
-    items.put(who, "k", None, heard.append)  # nothing is there: nothing to say
+    put(items, who, "k", {"n": 1}, heard)
+    stale = items.put(who, "k", encoded({"n": 1}))
+    put(items, who, "k", {"n": 2}, heard)
+    tell(items, who, {"k": stale}, heard)  # whoever wrote 2 has told it
+    put(items, who, "k", None, heard)
+    put(items, who, "k", None, heard)  # nothing is there: nothing to say
     assert heard == [{"n": 1}, {"n": 2}, None]
-    items.put(who, "never ours", None, heard.append)
+    put(items, who, "never ours", None, heard)
     assert heard[3:] == [None]
+
+
+def test_a_telling_that_was_overtaken_is_mended(workspace):
+    """Two puts at once may reach the store beside in either order."""
+    items, heard = Items(workspace), []
+    who, other = Reader(items.desk("me")), Reader(items.desk("other"))
+
+    def hears(values):
+        if not heard:  # the other's whole put comes and goes while ours is on its way
+            heard.append("on its way")
+            put(items, other, "k", {"n": 2}, heard)
+        heard.extend(values)
+
+    with items.under_way(["k"]) as raced:
+        told = items.put(who, "k", encoded({"n": 1}))
+        steps = items.telling(who.desk, {"k": told}, lambda name, value: value, raced)
+        carried_out(steps, who.desk, hears)
+    assert heard == ["on its way", {"n": 2}, {"n": 1}, {"n": 2}]
+    assert items._under_way == {}
+
+
+def test_an_item_on_its_way_to_the_store_beside_has_not_expired_there(workspace):
+    items = Items(workspace)
+    who = Reader(items.desk("me"))
+    with items.under_way(["k"]):
+        items.put(who, "k", encoded({"n": 1}))
+        assert items.settle(who, "k", who.get("k"), None).content == encoded({"n": 1})
+    assert items.settle(who, "k", who.get("k"), None) is None
 
 
 def test_what_the_store_beside_held_before_is_taken_over_once(workspace):
     items = Items(workspace)
     who = Reader(items.desk("me"))
     assert items.settle(who, "k", who.get("k"), {"n": 1}).content == b'{"n":1}'
-    items.put(who, "k", None, None)
+    put(items, who, "k", None)
     assert items.settle(who, "k", who.get("k"), {"n": 1}) is None, "it was deleted since"
 
 
 def test_what_has_expired_beside_is_deleted(workspace):
     items = Items(workspace)
     who = Reader(items.desk("me"))
-    items.put(who, "k", {"n": 1}, None)
+    put(items, who, "k", {"n": 1})
     assert items.settle(who, "k", who.get("k"), None) is None
     assert who.get("k") is None
 
@@ -224,5 +267,5 @@ def test_what_cannot_be_is_refused(workspace):
         Items(None)
     items = Items(workspace)
     with pytest.raises(InvalidContent):
-        items.put(Reader(items.desk("me")), "k", {"n": object()}, None)
+        put(items, Reader(items.desk("me")), "k", {"n": object()})
     assert workspace.names() == []

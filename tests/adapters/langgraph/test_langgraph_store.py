@@ -407,35 +407,6 @@ def test_events_are_streamed(graph, store):
     assert {event["agent"].split(".")[0] for event in events} == {"coder"}
 
 
-@pytest.mark.parametrize("ttl", [False, True])
-def test_an_awaited_get_of_a_copy_needs_no_thread(monkeypatch, ttl):
-    threads = []
-    handed = asyncio.to_thread
-    monkeypatch.setattr(
-        asyncio, "to_thread", lambda *given, **named: threads.append(1) or handed(*given, **named)
-    )
-    store, told = CoherentStore(InMemoryStore()), []
-    other = store.as_agent("other")
-    store.supports_ttl = ttl  # then the wrapped store is asked, and may have to look on a disk
-    store.put(NS, "k", {"n": 1})
-
-    async def reads(state, runtime):
-        for _ in range(3):
-            item = await runtime.store.aget(NS, "k")
-            told.append((item.value["n"], item.ref, len(threads)))
-        assert await runtime.store.aget(NS, "nothing") is None
-        other.put(NS, "k", {"n": 2})
-        with pytest.raises(Conflict):
-            await runtime.store.aput(NS, "k", {"n": 3})
-
-    builder = StateGraph(Total)
-    builder.add_node("reads", reads)
-    builder.add_edge(START, "reads")
-    asyncio.run(builder.compile(store=store).ainvoke({}))
-    after = [1, 2, 3] if ttl else [1, 1, 1]
-    assert told == [(1, "proj/k@1", count) for count in after]
-
-
 def test_a_write_that_waits_does_not_stop_the_loop():
     store = CoherentStore("memory://")
     store.put(NS, "k", {"text": "one"})

@@ -1,0 +1,138 @@
+"""What an adapter's call does, step by step, for callers that block and for callers that await.
+
+A call is written once, as a generator.  `Here` is a step on the workspace, `Beside` one on the
+store beside it; whoever drives the generator decides how to wait.  Awaited, a step that waits for
+nobody stays in the event loop, and every other runs in threads of our own: those of the loop's
+default executor may be needed by what the step waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
+
+from coherence.context.desk import Desk
+from coherence.errors import GrantTimeout
+from coherence.workspace.aio import AsyncWorkspace
+from coherence.workspace.workspace import Workspace
+from coherence.workspace.writing import WAIT_S
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+#: Threads of one store for calls that wait for another agent.
+WAITING = 64
+
+
+class Here(NamedTuple):
+    """A step on the workspace; `work` is given how many seconds it may wait for a grant.
+
+    Where it raises `GrantTimeout` it has done nothing, and may be called again.
+    """
+
+    work: Callable[[float | None], Any]
+
+
+class Beside(NamedTuple):
+    """Operations of the framework, for the store beside."""
+
+    operations: list[Any]
+
+
+Steps: TypeAlias = Generator[Here | Beside, Any, T]
+
+
+def carried_out(steps: Steps[T], desk: Desk, beside: Callable[[list[Any]], Any]) -> T:
+    """What `steps` return, for a caller that blocks."""
+
+    def take(step: Here | Beside) -> Any:
+        if isinstance(step, Beside):
+            return beside(step.operations)
+        with desk.turn:
+            return step.work(WAIT_S)
+
+    try:
+        step, failed, came = next(steps), None, None
+        while True:
+            try:
+                failed, came = None, take(step)
+            except Exception as error:
+                failed = error
+            step = steps.send(came) if failed is None else steps.throw(failed)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        steps.close()
+
+
+class Aside:
+    """Where awaited calls on one workspace run."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = AsyncWorkspace(workspace)
+        self._waiting = ThreadPoolExecutor(WAITING, thread_name_prefix="coherence-wait")
+
+    async def run(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """Call what may wait for anything, in a thread of our own and in the caller's context.
+
+        A caller that is cancelled does not wait for the end of it.
+        """
+        call = partial(copy_context().run, work, *given, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._waiting, call)
+
+    async def at_once(self, desk: Desk, work: Callable[[float | None], T]) -> T:
+        """Call what asks the workspace: in the loop where that waits for nobody."""
+        context = copy_context()
+
+        def attempt() -> tuple[T] | None:
+            if not desk.turn.acquire(blocking=False):
+                return None
+            try:
+                return (work(0.0),)
+            except GrantTimeout:
+                return None
+            finally:
+                desk.turn.release()
+
+        if self._workspace.sync.shared:
+            done = await self._workspace.in_thread(partial(context.run, attempt))
+        else:
+            done = attempt()
+        return done[0] if done is not None else await self.run(_in_turn, desk, work)
+
+    async def carried_out(
+        self, steps: Steps[T], desk: Desk, beside: Callable[[list[Any]], Awaitable[Any]]
+    ) -> T:
+        """What `steps` return, for a caller that awaits.
+
+        Cancelled, what is under way beside goes on: half of what was begun there is none.
+        """
+
+        async def take(step: Here | Beside) -> Any:
+            if isinstance(step, Here):
+                return await self.at_once(desk, step.work)
+            return await asyncio.shield(asyncio.ensure_future(beside(step.operations)))
+
+        try:
+            step, failed, came = next(steps), None, None
+            while True:
+                try:
+                    failed, came = None, await take(step)
+                except Exception as error:
+                    failed = error
+                step = steps.send(came) if failed is None else steps.throw(failed)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        finally:
+            steps.close()
+
+
+def _in_turn(desk: Desk, work: Callable[[float | None], T]) -> T:
+    with desk.turn:
+        return work(WAIT_S)
