@@ -116,7 +116,11 @@ class CoherentStore(base.BaseStore):
         """See `batch`; the wrapped store is awaited, in the loop."""
         who, ops = self._bound or await self._awho(), list(ops)
         inner: Any = partial(_ask, self.inner)
-        return await self.items.aside.carried_out(self._steps(who, ops), who.desk, inner)
+        who.sights.enter()
+        try:
+            return await self.items.aside.carried_out(self._steps(who, ops), who.desk, inner)
+        finally:
+            who.sights.enter()
 
     def get(self, namespace: Labels, key: str, *, refresh_ttl: bool | None = None) -> Found:
         who, name = self._bound or self._who(), _name(namespace, key)
@@ -239,7 +243,7 @@ class CoherentStore(base.BaseStore):
             return self.items.reader(task, lambda: Reader(self.desk(), run()))
         if any(key.startswith("__pregel") for key in _running()):  # else no put would compare
             raise FrameworkMissing("this langgraph does not tell its tasks apart")
-        return Reader(self.desk())
+        return Reader(self.desk(), alone=True)
 
     def desk(self, up: int = 0) -> Desk:
         """Where the agent works whom the running code belongs to.

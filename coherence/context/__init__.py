@@ -10,7 +10,9 @@ other.  Nothing here knows a framework.
 * `desk`: one agent's place of work, for a framework that calls its tools at once
 * `seats`: when an agent that an adapter brought in leaves
 * `calls`, `proven`: what a model calls; it says which version it has, or its context does
+* `sight`: what a caller has seen, and each part of a task that runs beside others
 * `reader`, `items`: what a task has read, so that its puts compare with that; a store of items
+* `steps`: what a store's call does, step by step, for callers that block or await
 
-`evidence`, `values`, `references` and `frameworks` are pure; the rest drives a workspace.
+`evidence`, `values`, `references`, `sight` and `frameworks` are pure; the rest drives a workspace.
 """

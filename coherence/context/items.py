@@ -105,7 +105,7 @@ class Items:
 
     def values(self, desk: Desk, labels: Labels = ()) -> Iterator[tuple[Place, Value]]:
         """Every item of the workspace under `labels`, unnoticed: no task has read it then."""
-        unseen = Reader(desk)
+        unseen = Reader(desk, alone=True)
         for name in self.workspace.names("".join(quoted(label) + "/" for label in labels)):
             with suppress(InvalidContent):  # bytes of somebody else: not an item
                 if view := unseen.get(name):
@@ -168,7 +168,7 @@ class Items:
         newer: dict[str, Told] = {}
         for name in told:
             if not self._is_current(name, told[name]):
-                view = Reader(desk).get(name)
+                view = Reader(desk, alone=True).get(name)
                 row = self.workspace.row(name)
                 there = row.row.state.version if row is not None else 0
                 newer[name] = (there, None) if view is None else (view.ref.version, view.content)

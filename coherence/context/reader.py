@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias, get_args
 
 from coherence.contents import Content
 from coherence.context.desk import Desk
+from coherence.context.sight import Sights
 from coherence.context.values import merged
 from coherence.errors import BadArgument, UnknownArtifact
 from coherence.messages import Version
@@ -40,14 +41,17 @@ def check_on_conflict(given: object) -> None:
 
 
 class Reader:
-    """One task of the agent at `desk`, whose turn each call takes."""
+    """One task of the agent at `desk`, whose turn each call takes.
 
-    def __init__(self, desk: Desk, tell: Tell | None = None) -> None:
+    With `alone` it serves one call, and what it sees is nobody's afterwards.
+    """
+
+    def __init__(self, desk: Desk, tell: Tell | None = None, *, alone: bool = False) -> None:
         with desk.agent() as agent:
             self._agent = agent
         self.desk, self.tell, self._turn = desk, tell, desk.turn
-        #: Artifact -> the version that this task has read or written last, 0 where there was none.
-        self.bases: dict[str, Version] = {}
+        #: What each part of the task has read or written.
+        self.sights = Sights(alone=alone)
 
     def get(self, name: str) -> View | None:
         """The current version, or None where there is none.  Raises as `Agent.read` does."""
@@ -55,7 +59,7 @@ class Reader:
             try:
                 view = self._agent.read(name)
             except UnknownArtifact:
-                self.bases[name] = 0
+                self.sights.part().shown(name, 0)
                 return None
             return self._took(name, view)
 
@@ -70,7 +74,7 @@ class Reader:
             self._turn.release()
 
     def _took(self, name: str, view: View) -> View:
-        self.bases[name] = view.ref.version
+        self.sights.part().shown(name, view.ref.version)
         if self.tell is not None:  # a hit is worth the guard
             self._note("hit" if view.served is Served.HIT else "fill", view.ref)
         return view
@@ -79,7 +83,7 @@ class Reader:
         """The version that `ref` names.  Raises `UnknownArtifact`, `UnknownVersion`."""
         with self._turn:
             view = self._agent.read(ref.name, version=ref.version)
-            self.bases[ref.name] = ref.version
+            self.sights.part().shown(ref.name, ref.version)
             return view
 
     def put(
@@ -95,27 +99,32 @@ class Reader:
         `Agent.delete` do.
         """
         with self._turn:
-            base = None if on_conflict == "overwrite" else self.bases.get(name)
+            part = self.sights.part()
+            base = None if on_conflict == "overwrite" else part.base(name)
+            if base is None and on_conflict != "overwrite":  # it goes by what others have read
+                base = self.sights.latest.get(name)
             while True:
                 try:
                     if content is None:
                         ref = self._agent.delete(
                             name, expect=base, overwrite=base is None, wait_s=wait_s
                         )
-                        self.bases[name] = 0
+                        part.wrote(name, 0)
                     else:
                         ref = self._agent.write(
                             name, content, expect=base, overwrite=base is None, wait_s=wait_s
                         )
-                        self.bases[name] = ref.version
+                        part.wrote(name, ref.version)
                     break
                 except Conflict as conflict:
                     self._note("conflict", conflict.current)
-                    if content is None or on_conflict != "merge":
+                    taken = (
+                        both(conflict) if content is not None and on_conflict == "merge" else None
+                    )
+                    if taken is None:
+                        part.refused.add(name)
                         raise
-                    content = both(conflict)
-                    if content is None:
-                        raise
+                    content = taken
                     base = conflict.current.version
             self._note("publish", ref)
             return ref, content

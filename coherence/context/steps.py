@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from coherence.context.desk import Desk
+from coherence.context.sight import on_behalf
 from coherence.errors import GrantTimeout
 from coherence.workspace.aio import AsyncWorkspace
 from coherence.workspace.workspace import Workspace
@@ -82,7 +83,7 @@ class Aside:
 
         A caller that is cancelled does not wait for the end of it.
         """
-        call = partial(copy_context().run, work, *given, **named)
+        call = partial(copy_context().run, partial(on_behalf, work, *given, **named))
         return await asyncio.get_running_loop().run_in_executor(self._waiting, call)
 
     async def at_once(self, desk: Desk, work: Callable[[float | None], T]) -> T:
@@ -100,7 +101,7 @@ class Aside:
                 desk.turn.release()
 
         if self._workspace.sync.shared:
-            done = await self._workspace.in_thread(partial(context.run, attempt))
+            done = await self._workspace.in_thread(partial(context.run, on_behalf, attempt))
         else:
             done = attempt()
         return done[0] if done is not None else await self.run(_in_turn, desk, work)

@@ -1,0 +1,306 @@
+"""What a caller has seen of each artifact, for each part of a task that runs beside others.
+
+A `Sight` is what one caller has seen: whole texts, windows of them, what the caller wrote itself.
+`Sights` are those of one task.  A task's code may run in parts: the tool calls of one turn, the
+coroutines of an ``asyncio.gather``, threads.  Parts that run at once are told apart, for one may
+write what another has read.  A part begins with what its creator had seen when the part was created
+(contexts of `contextvars` are copied then).  A part that has ended is its creator's past: what it
+read its creator counts as having read, and what it wrote from the creator's own version the creator
+counts as written.  Nobody says when an ended part was created, so in doubt parts have run at once.
+
+Nothing here asks a store, or waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from threading import get_ident
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+from coherence.messages import Version
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+Owner: TypeAlias = "asyncio.Task[Any] | int"
+"""What runs a part: a task of an event loop, or a thread."""
+
+_Entry: TypeAlias = "tuple[int, Version, _Entry | None]"
+"""When a version was seen, the version, and what was seen before."""
+
+#: How much of what was seen before is kept, for parts that were created then.
+_KEPT = 4
+#: What is older: a version that no write can be derived from, except where there is none.
+_OLDER: _Entry = (-1, 0, None)
+
+#: The part that the running code is of or was created by, how far that had come, and whether the
+#: running code acts for that part itself.
+_HERE: ContextVar[tuple[Sight, int, bool] | None] = ContextVar("coherence-sight", default=None)
+
+
+class Sight:
+    """What one caller has seen: artifact -> the version that it can derive a whole text from."""
+
+    __slots__ = (
+        "_entries",
+        "_own",
+        "_read",
+        "_windows",
+        "_written",
+        "is_over",
+        "owner",
+        "parent",
+        "refused",
+        "task",
+    )
+
+    def __init__(self, task: Sights, owner: Owner, parent: Sight | None = None) -> None:
+        self.task, self.owner, self.parent = task, owner, parent
+        self.is_over = False
+        self._entries: dict[str, _Entry] = {}
+        self._windows: dict[str, Version] = {}
+        #: What this caller has read itself, and what of that it has not written since.
+        self._own: set[str] = set()
+        self._read: set[str] = set()
+        #: What it wrote without reading -> the version of its creator that it wrote from.
+        self._written: dict[str, Version] = {}
+        #: Where a write of this caller's was refused, and nothing was read since.
+        self.refused: set[str] = set()
+
+    def shown(self, name: str, version: Version, *, whole: bool = True) -> None:
+        """The caller was shown this version, 0 where there is none; or a window of it."""
+        if not whole:
+            self._windows[name] = version
+            return
+        there = self._entries.get(name)
+        if there is not None and there[1] == version and name in self._read:
+            here = _HERE.get()
+            if here is not None and here[0] is self and here[1] >= there[0]:
+                return
+        self._read.add(name)
+        self._own.add(name)
+        self._written.pop(name, None)
+        self._set(name, version)
+        above: Sight | None = self
+        while above is not None:  # a creator that lost may have its parts read again
+            if name in above.refused:
+                above.refused.discard(name)
+                if above is not self:
+                    above._set(name, version)
+            above = above.parent
+
+    def wrote(self, name: str, version: Version) -> None:
+        """The caller has made this version, 0 where it deleted the artifact."""
+        there = self._entries.get(name)
+        if there is not None and name not in self._own:
+            self._written.setdefault(name, there[1])
+        self._read.discard(name)
+        self.refused.discard(name)
+        self._set(name, version)
+
+    def edited(self, name: str, before: Version, after: Version) -> None:
+        """A passage of `before` was replaced for the caller, which made `after`.
+
+        The caller knows the whole of `after` only where it had seen the whole of `before`.
+        """
+        if self.base(name) == before:
+            self.wrote(name, after)
+        if self._windows.get(name) == before:
+            self._windows[name] = after
+
+    def forget(self, name: str | None = None) -> None:
+        """What the caller had seen is no longer before it, of one artifact or of all."""
+        for kept in (self._entries, self._windows, self._written):
+            kept.clear() if name is None else kept.pop(name, None)
+        for names in (self._own, self._read):
+            names.clear() if name is None else names.discard(name)
+
+    def base(self, name: str, *, whole: bool = True) -> Version | None:
+        """The version that the caller's work derives from, None where it has seen none.
+
+        Where it has not seen the artifact itself, the oldest that its parts have, or what its
+        creator has read since.  A window will do for the replacement of a passage, see `whole`.
+        """
+        self.task.collect()
+        if (there := self._entries.get(name)) is not None:
+            return there[1]
+        found = self.task.seen_below(self, name)
+        above = self.parent
+        while found is None and above is not None:
+            if name in above._read:
+                found = above._entries[name][1]
+            above = above.parent
+        return found if found is not None or whole else self._windows.get(name)
+
+    def _set(self, name: str, version: Version) -> None:
+        there = self._entries.get(name)
+        if there is None or there[1] != version:
+            now = self.task.tick()
+            self._entries[name] = now, version, _recent(there, _KEPT)
+            self.task.latest[name] = version
+        here = _HERE.get()
+        if here is not None and here[0] is self and here[1] < self._entries[name][0]:
+            _HERE.set((self, self._entries[name][0], here[2]))
+
+    def begin_from(self, parent: Sight, at: int) -> None:
+        """Begin with what `parent` had seen `at` that time."""
+        for name, entry in list(parent._entries.items()):
+            then: _Entry | None = entry
+            while then is not None and then[0] > at:
+                then = then[2]
+            if then is not None:
+                self._entries[name] = then[0], then[1], None
+
+    def begin_with(self, versions: dict[str, Version]) -> None:
+        """Begin with what others have read."""
+        self._entries = {name: (0, version, None) for name, version in versions.items()}
+
+    def take_over(
+        self, read: dict[str, Version], written: dict[str, tuple[Version, Version]]
+    ) -> None:
+        """What parts that have ended read; and wrote, from which version."""
+        for name, (base, version) in written.items():
+            there = self._entries.get(name)
+            if there is not None and there[1] == base:
+                self.wrote(name, version)
+        for name, version in read.items():
+            self.shown(name, version)
+
+    def left(self) -> tuple[dict[str, Version], dict[str, tuple[Version, Version]]]:
+        """What the creator of an ended part takes over."""
+        entries = self._entries
+        read = {name: entries[name][1] for name in self._read}
+        return read, {n: (base, entries[n][1]) for n, base in self._written.items()}
+
+
+def _recent(entry: _Entry | None, count: int) -> _Entry | None:
+    if entry is None or not count:
+        return _OLDER if entry is not None else None
+    return entry[0], entry[1], _recent(entry[2], count - 1)
+
+
+class Sights:
+    """What the parts of one task have seen.  For one call that is a task of its own: `alone`."""
+
+    def __init__(self, *, alone: bool = False) -> None:
+        #: Artifact -> the version that any part has read or written last.
+        self.latest: dict[str, Version] = {}
+        self._parts: dict[Owner, Sight] = {}
+        #: What parts that nobody created have read that have ended.
+        self._handed: dict[str, Version] = {}
+        self._clock = 0
+        self._lock = threading.RLock()
+        self._only = Sight(self, 0) if alone else None
+
+    def part(self) -> Sight:
+        """What the running code has seen."""
+        if self._only is not None:
+            return self._only
+        here, owner = _HERE.get(), _owner()
+        if here is not None and here[0].task is self:
+            if here[2] or here[0].owner == owner:
+                return here[0]
+        else:
+            here = None
+        return self._begin(owner, here)
+
+    def enter(self) -> None:
+        """Parts that the running code creates from now on begin with what it has seen by now."""
+        part = self.part()
+        if self._only is None:
+            here = _HERE.get()
+            _HERE.set((part, self._clock, here is not None and here[2]))
+
+    def tick(self) -> int:
+        self._clock += 1
+        return self._clock
+
+    def _begin(self, owner: Owner, here: tuple[Sight, int, bool] | None) -> Sight:
+        with self._lock:
+            self.collect()
+            part = self._parts.get(owner)
+            # A thread may run one part after the other; without a creator they are one.
+            if part is None or (here is not None and isinstance(owner, int)):
+                if part is not None:
+                    self._hand_up([part])
+                part = Sight(self, owner, None if here is None else _going_on(here[0]))
+                if here is not None:
+                    part.begin_from(here[0], here[1])
+                else:
+                    part.begin_with(self._handed)
+                self._parts.pop(owner, None)  # the newest stand last
+                self._parts[owner] = part
+            _HERE.set((part, self._clock, False))
+            return part
+
+    def collect(self) -> None:
+        """Parts that have ended are their creators' past."""
+        if len(self._parts) < 2:
+            return
+        with self._lock:
+            there, threads = _owner(), {thread.ident for thread in threading.enumerate()}
+            ended = [
+                part
+                for owner, part in self._parts.items()
+                if owner != there
+                and (owner not in threads if isinstance(owner, int) else owner.done())
+            ]
+            if ended:
+                for part in ended:
+                    del self._parts[part.owner]
+                self._hand_up(ended)
+
+    def _hand_up(self, ended: list[Sight]) -> None:
+        """Of parts that may have run at once, the oldest version that one has read counts."""
+        due: dict[Sight | None, tuple[dict[str, Version], dict[str, tuple[Version, Version]]]] = {}
+        for part in reversed(ended):  # whoever was created is younger than its creator
+            part.is_over = True
+            if part in due:
+                part.take_over(*due.pop(part))
+            read, written = part.left()
+            reads, writes = due.setdefault(part.parent, ({}, {}))
+            for name, version in read.items():
+                reads[name] = min(version, reads.get(name, version))
+            writes.update(written)
+        for parent, (reads, writes) in due.items():
+            if parent is not None:
+                parent.take_over(reads, writes)
+            else:
+                self._handed.update(reads)
+        for part in self._parts.values():
+            part.parent = _going_on(part.parent)
+
+    def seen_below(self, above: Sight, name: str) -> Version | None:
+        """The oldest version that a part has seen which `above` created."""
+        found = None
+        for part in list(self._parts.values()):
+            if part.parent is not None and name in part._entries:
+                creator: Sight | None = part.parent
+                while creator is not None and creator is not above:
+                    creator = creator.parent
+                if creator is above:
+                    version = part._entries[name][1]
+                    found = version if found is None else min(found, version)
+        return found
+
+
+def _going_on(part: Sight | None) -> Sight | None:
+    """`part`, or who is there in its place where it has ended."""
+    while part is not None and part.is_over:
+        part = part.parent
+    return part
+
+
+def on_behalf(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Call `work` as the part whose context this is a copy of, in a thread that is not its own."""
+    if (here := _HERE.get()) is not None:
+        _HERE.set((here[0], here[1], True))
+    return work(*given, **named)
+
+
+def _owner() -> Owner:
+    loop = asyncio._get_running_loop()
+    return (asyncio.current_task(loop) if loop is not None else None) or get_ident()
