@@ -12,6 +12,7 @@ the state instead of texts.  `artifact_tools` are for ``ToolNode`` and ``create_
 `coherence_langgraph.middleware`, which needs the package langchain, tells a model what changed.
 """
 
+from coherence.context.reader import Unread
 from coherence.context.references import ArtifactRefs, RefsClash, newest_refs
 from coherence_langgraph.framework import FrameworkMissing
 from coherence_langgraph.store import CoherentItem, CoherentStore
@@ -23,6 +24,7 @@ __all__ = [
     "CoherentStore",
     "FrameworkMissing",
     "RefsClash",
+    "Unread",
     "artifact_tools",
     "newest_refs",
 ]

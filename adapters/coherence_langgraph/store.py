@@ -20,9 +20,11 @@ from coherence.contents import Content
 from coherence.context.desk import Desk
 from coherence.context.frameworks import FrameworkMissing
 from coherence.context.items import Items, Labels, Place, Told
-from coherence.context.reader import OnConflict, Reader
+from coherence.context.reader import OnConflict, OnUnread, Reader
+from coherence.context.references import versions_in
 from coherence.context.steps import Beside, Here, Steps, carried_out
 from coherence.context.values import decoded, encoded, item_of, name_of
+from coherence.messages import Version
 
 #: The callable that LangGraph makes for each task and drops with it: what a task is known by.  That
 #: is no part of its interface, but the only thing that lives as long as a task does: what is public
@@ -59,10 +61,12 @@ class CoherentStore(base.BaseStore):
     its URL, which then holds everything, for all processes that open it.  A wrapped store that
     several processes share needs a `workspace` that they share.
 
-    A put by a task that has read the item, or read that there is none, is a compare-and-set; one by
-    a task that has not replaces, as in any store.  `on_conflict` says what becomes of a put that
-    lost: ``raise`` `Conflict`; ``merge`` where the two changed different fields or lines, and else
-    raise; ``overwrite``.  Outside a graph nothing is remembered, unless for an agent: `as_agent`.
+    A put by a task that has read the item, or read that there is none, is a compare-and-set.  One
+    by a task that has not replaces, as in any store; with ``unread="raise"`` it is refused with
+    `Unread`, unless the item or its ref is in the graph's state.  `on_conflict` says what becomes
+    of a put that lost: ``raise`` `Conflict`; ``merge`` where the two changed different fields or
+    lines, and else raise; ``overwrite``.  Outside a graph nothing is remembered, unless for an
+    agent: `as_agent`.
     Raises `BadArgument`, and as `Workspace` does.
     """
 
@@ -72,13 +76,16 @@ class CoherentStore(base.BaseStore):
         *,
         workspace: Workspace | str | None = None,
         on_conflict: OnConflict = "raise",
+        unread: OnUnread = "replace",
     ) -> None:
         if isinstance(over, base.BaseStore):
             self.inner: base.BaseStore | None = over
-            self.supports_ttl, self.ttl_config = over.supports_ttl, over.ttl_config
-            self.items = Items(workspace or "memory://", on_conflict)
+            # A store may let items expire and not say so, as AsyncSqliteStore does.
+            self.supports_ttl = over.supports_ttl or bool(over.ttl_config)
+            self.ttl_config = over.ttl_config
+            self.items = Items(workspace or "memory://", on_conflict, unread)
         elif workspace is None:
-            self.inner, self.items = None, Items(over, on_conflict)
+            self.inner, self.items = None, Items(over, on_conflict, unread)
         else:
             raise BadArgument("a store, and a workspace for it; or a workspace alone")
         self.workspace = self.items.workspace
@@ -202,8 +209,11 @@ class CoherentStore(base.BaseStore):
         refused: Exception | None = None
         passed_on = [] if self.inner is None else [name for _, name, _ in puts]
         with self.items.under_way(passed_on) as raced:
+            if self.items.is_strict:
+                yield from self._taking_over(who, [name for _, name, _ in puts])
             for op, name, content in puts:
-                work = partial(self.items.put, who, name, content)
+                travels = self._travels(name) if self.items.is_strict else 0
+                work = partial(self.items.put, who, name, content, travels)
                 try:
                     made = yield Here(work)
                 except Exception as error:
@@ -217,6 +227,30 @@ class CoherentStore(base.BaseStore):
                 )
         if refused is not None:
             raise refused
+
+    def _taking_over(self, who: Reader, names: list[str]) -> Steps[None]:
+        """What the wrapped store holds and nobody has read yet is there all the same."""
+        if self.inner is None:
+            return
+        unknown = yield Here(lambda _: [n for n in names if self.workspace.row(n) is None])
+        if unknown:
+            found = yield Beside([GetOp(*item_of(name), refresh_ttl=False) for name in unknown])
+            values = [getattr(item, "value", None) for item in found]
+            nobody = Reader(who.desk, alone=True)
+            yield Here(
+                lambda _: [
+                    self.items.settle(nobody, name, nobody.get(name), value)
+                    for name, value in zip(unknown, values, strict=True)
+                ]
+            )
+
+    def _travels(self, name: str) -> Version:
+        """The oldest version of the item that is in the state of the running task's graph."""
+        read: Any = _running().get(_TASK)
+        # As it makes that callable, LangGraph gives it the channels second.
+        channels = getattr(read, "args", ())[1:2]
+        state = read(list(channels[0])) if channels else {}
+        return min(versions_in(state, name), default=0)
 
     def published(self, ref: Ref, text: str) -> None:
         """Say that `text` was published past the store, so that a wrapped store has it too."""

@@ -14,5 +14,6 @@ other.  Nothing here knows a framework.
 * `reader`, `items`: what a task has read, so that its puts compare with that; a store of items
 * `steps`: what a store's call does, step by step, for callers that block or await
 
-`evidence`, `values`, `references`, `sight` and `frameworks` are pure; the rest drives a workspace.
+`evidence`, `values`, `references` and `frameworks` are pure, and `sight` asks no store; the rest
+drives a workspace.
 """

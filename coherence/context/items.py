@@ -16,7 +16,14 @@ from weakref import WeakKeyDictionary
 
 from coherence.contents import Content
 from coherence.context.desk import Desk
-from coherence.context.reader import Dates, OnConflict, Reader, check_on_conflict
+from coherence.context.reader import (
+    Dates,
+    OnConflict,
+    OnUnread,
+    Reader,
+    check_on_conflict,
+    check_unread,
+)
 from coherence.context.steps import Aside, Beside, Here, Steps
 from coherence.context.values import decoded, encoded, item_of, quoted
 from coherence.errors import BadArgument, InvalidContent, UnknownArtifact
@@ -47,13 +54,21 @@ class Items:
     does.
     """
 
-    def __init__(self, home: Workspace | str, on_conflict: OnConflict = "raise") -> None:
+    def __init__(
+        self,
+        home: Workspace | str,
+        on_conflict: OnConflict = "raise",
+        unread: OnUnread = "replace",
+    ) -> None:
         check_on_conflict(on_conflict)
+        check_unread(unread, on_conflict)
         if not isinstance(home, Workspace | str):
             raise BadArgument(f"{home!r} is no workspace", remedy="a Workspace, or its URL")
         self.workspace = Workspace(home) if isinstance(home, str) else home
         self.dates = Dates(self.workspace)
         self._on_conflict: OnConflict = on_conflict
+        #: Whether a put over an item that its caller has not read is refused.
+        self.is_strict = unread == "raise"
         # Several processes run one program: an agent is a task's of this store, not of every store.
         self._suffix = "" if home == "memory://" else "." + secrets.token_hex(3)
         self._turn = threading.RLock()
@@ -112,14 +127,21 @@ class Items:
                     yield item_of(name), decoded(view.content)
 
     def put(
-        self, who: Reader, name: str, content: Content | None, wait_s: float | None = WAIT_S
+        self,
+        who: Reader,
+        name: str,
+        content: Content | None,
+        travels: Version,
+        wait_s: float | None = WAIT_S,
     ) -> Told | None:
         """Publish `content`, or delete the item where it is None; what to tell the store beside.
 
+        `travels` is the version that the caller was handed, though it has not read it; 0 for none.
         Raises as `Reader.put` does.
         """
+        unread = travels if self.is_strict else None
         try:
-            ref, made = who.put(name, content, self._on_conflict, wait_s)
+            ref, made = who.put(name, content, self._on_conflict, wait_s, unread)
         except UnknownArtifact:  # nothing to delete, unless what was never ours
             return (0, None) if self.workspace.row(name) is None else None
         return ref.version, made

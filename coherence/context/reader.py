@@ -24,11 +24,16 @@ from coherence.workspace.conflict import Conflict
 from coherence.workspace.view import Served, View
 from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import WAIT_S
+from messaging.errors import CallerError
 from messaging.process import Time
 
 #: What becomes of a put that lost: it is refused with `Conflict`; or merged where the two changed
 #: different fields or lines, else refused; or it replaces what it has not seen.
 OnConflict: TypeAlias = Literal["raise", "merge", "overwrite"]
+
+#: What becomes of a put over an item that its caller has not read: it replaces the item, as a
+#: plain store's put does; or it is refused with `Unread`.
+OnUnread: TypeAlias = Literal["replace", "raise"]
 
 Tell: TypeAlias = Callable[[dict[str, str]], object]
 """Where events go: ``{"coherence": "hit" | "fill" | "publish" | "conflict", "ref", "agent"}``."""
@@ -38,6 +43,28 @@ def check_on_conflict(given: object) -> None:
     """Raises `BadArgument` where it is no `OnConflict`."""
     if given not in get_args(OnConflict):
         raise BadArgument(f"on_conflict is {given!r}", remedy="raise, merge or overwrite")
+
+
+def check_unread(given: object, on_conflict: OnConflict) -> None:
+    """Raises `BadArgument` where it is no `OnUnread`, or contradicts `on_conflict`."""
+    if given not in get_args(OnUnread):
+        raise BadArgument(f"unread is {given!r}", remedy="replace or raise")
+    if given == "raise" and on_conflict == "overwrite":
+        raise BadArgument(
+            'on_conflict="overwrite" replaces what nobody has read, unread="raise" refuses that',
+            remedy='on_conflict="raise" or "merge" beside unread="raise"',
+        )
+
+
+class Unread(CallerError):
+    """A put over an item that is there, and that its caller has not read.  Nothing was changed."""
+
+    remedy = "get the item before putting it; item.ref is its version, for a later task"
+
+    def __init__(self, name: str, current: Ref) -> None:
+        super().__init__(f"{name!r} is there and was not read; current is {current}")
+        #: The version that is current now.
+        self.current = current
 
 
 class Reader:
@@ -92,17 +119,21 @@ class Reader:
         content: Content | None,
         on_conflict: OnConflict,
         wait_s: float | None = WAIT_S,
+        unread: Version | None = None,
     ) -> tuple[Ref, Content | None]:
         """Publish `content`, or delete where it is None; what was published, both works merged.
 
-        Replaces whatever is there where this task has not read it.  Raises as `Agent.write` and
-        `Agent.delete` do.
+        Where the caller has not read the item, `unread` is the version that the put derives from,
+        0 for none; if None, whatever is there is replaced.  Raises as `Agent.write` and
+        `Agent.delete` do, and `Unread`.
         """
         with self._turn:
             part = self.sights.part()
             base = None if on_conflict == "overwrite" else part.base(name)
-            if base is None and on_conflict != "overwrite":  # it goes by what others have read
-                base = self.sights.latest.get(name)
+            is_unread = base is None and unread == 0
+            if base is None and on_conflict != "overwrite":
+                # Without a word on it, a put goes by what others of its task have read.
+                base = self.sights.latest.get(name) if unread is None else unread
             while True:
                 try:
                     if content is None:
@@ -118,6 +149,8 @@ class Reader:
                     break
                 except Conflict as conflict:
                     self._note("conflict", conflict.current)
+                    if is_unread:
+                        raise Unread(name, conflict.current) from conflict
                     taken = (
                         both(conflict) if content is not None and on_conflict == "merge" else None
                     )

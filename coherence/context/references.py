@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, TypeAlias
 
+from coherence.errors import BadRef
+from coherence.messages import Version
 from coherence.refs import Ref
 from messaging.errors import CallerError
 
@@ -24,6 +27,25 @@ def newest_refs(state: Mapping[str, str], update: Mapping[str, str]) -> dict[str
             raise RefsClash(f"{key!r} is {there} and {ref}")
         made[key] = str(max(there, ref, key=lambda each: each.version))
     return made
+
+
+def versions_in(state: object, name: str) -> Iterator[Version]:
+    """The versions of the artifact that a framework's state holds: by their refs, or as items.
+
+    It looks into mappings and sequences; an item is what has a ``ref``.
+    """
+    due: list[object] = [state]
+    seen: set[int] = set()
+    while due:
+        value = due.pop()
+        ref = value if isinstance(value, str) else getattr(value, "ref", None)
+        if isinstance(ref, str):
+            if ref.startswith(name + "@"):
+                with suppress(BadRef):
+                    yield Ref.parse(ref).version
+        elif isinstance(value, Mapping | list | tuple | set) and id(value) not in seen:
+            seen.add(id(value))
+            due.extend(value.values() if isinstance(value, Mapping) else value)
 
 
 ArtifactRefs: TypeAlias = Annotated[dict[str, str], newest_refs]

@@ -192,7 +192,7 @@ def test_nobody_waits_for_another_thread_to_be_served_at_once(task):
 def put(items, who, name, value, heard=None):
     """What `Items` does for a store beside that writes down what it hears."""
     with items.under_way([name]) as raced:
-        told = items.put(who, name, None if value is None else encoded(value))
+        told = items.put(who, name, None if value is None else encoded(value), 0)
         if told is not None and heard is not None:
             tell(items, who, {name: told}, heard, raced)
 
@@ -206,7 +206,7 @@ def test_the_store_beside_hears_of_what_is_current_and_of_nothing_else(workspace
     items, heard = Items(workspace), []
     who = Reader(items.desk("me"))
     put(items, who, "k", {"n": 1}, heard)
-    stale = items.put(who, "k", encoded({"n": 1}))
+    stale = items.put(who, "k", encoded({"n": 1}), 0)
     put(items, who, "k", {"n": 2}, heard)
     tell(items, who, {"k": stale}, heard)  # whoever wrote 2 has told it
     put(items, who, "k", None, heard)
@@ -228,7 +228,7 @@ def test_a_telling_that_was_overtaken_is_mended(workspace):
         heard.extend(values)
 
     with items.under_way(["k"]) as raced:
-        told = items.put(who, "k", encoded({"n": 1}))
+        told = items.put(who, "k", encoded({"n": 1}), 0)
         steps = items.telling(who.desk, {"k": told}, lambda name, value: value, raced)
         carried_out(steps, who.desk, hears)
     assert heard == ["on its way", {"n": 2}, {"n": 1}, {"n": 2}]
@@ -239,7 +239,7 @@ def test_an_item_on_its_way_to_the_store_beside_has_not_expired_there(workspace)
     items = Items(workspace)
     who = Reader(items.desk("me"))
     with items.under_way(["k"]):
-        items.put(who, "k", encoded({"n": 1}))
+        items.put(who, "k", encoded({"n": 1}), 0)
         assert items.settle(who, "k", who.get("k"), None).content == encoded({"n": 1})
     assert items.settle(who, "k", who.get("k"), None) is None
 

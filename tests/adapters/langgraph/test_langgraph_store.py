@@ -293,6 +293,17 @@ def test_ttl_is_the_wrapped_stores():
         CoherentStore(InMemoryStore()).put(NS, "k", {}, ttl=1)
 
 
+def test_a_store_that_expires_items_and_does_not_say_so_is_believed_its_configuration():
+    inner = Expiring()
+    inner.supports_ttl = False  # as AsyncSqliteStore
+    store = CoherentStore(inner)
+    assert store.supports_ttl
+    store.put(NS, "k", {"n": 1})
+    assert inner.ends[NS, "k"] == (5, 5)
+    inner.now_min = 5
+    assert store.get(NS, "k") is None
+
+
 def test_what_the_wrapped_store_holds_is_there():
     inner = InMemoryStore()
     inner.put(NS, "k", {"n": 1})
