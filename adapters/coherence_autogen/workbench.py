@@ -12,6 +12,7 @@ from autogen_core.models import FunctionExecutionResult
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolResult
 
 from coherence import BadArgument
+from coherence.context.frameworks import expect
 from coherence.context.proven import ProvenCalls
 from coherence_autogen.context import CoherentModelContext
 
@@ -20,10 +21,11 @@ class ArtifactWorkbench(StaticWorkbench):
     """Tools to read, write, edit and list artifacts, for the agent whose context is `context`.
 
     Whatever goes wrong is a result for the model, which says what to do next: `AssistantAgent`
-    waits for ever for a workbench that raises.
+    waits for ever for a workbench that raises.  Raises `BadArgument` when it is made.
     """
 
     def __init__(self, context: CoherentModelContext) -> None:
+        expect(context, CoherentModelContext, "the CoherentModelContext of the agent")
         self._desk = context.desk
         calls = ProvenCalls(context.desk, context.held)
         super().__init__([FunctionTool(call, description=str(call.__doc__)) for call in calls])

@@ -19,6 +19,7 @@ from crewai.hooks.dispatch import get_scoped_hooks, scoped_hooks
 from coherence import BadArgument, Workspace
 from coherence.context.answers import NOTICE, notice
 from coherence.context.evidence import Said, given, mentioned, survey
+from coherence.context.frameworks import expect
 from coherence_crewai.tools import ArtifactTool
 from messaging.errors import ToolkitError
 
@@ -32,8 +33,10 @@ def coherence_hooks(crew: Crew, workspace: Workspace) -> Iterator[None]:
     gives way to what its messages prove.  Runs that begin outside of the block, and agents without
     artifact tools of this workspace, are left alone.
 
-    Raises `BadArgument` where no agent of the crew has such tools.
+    Raises `BadArgument` for anything else, and where no agent of the crew has such tools.
     """
+    expect(crew, Crew, "the Crew that the agents work in")
+    expect(workspace, Workspace, "the Workspace of the agents' tools")
     desks = {t.desk for t in _tools(*crew.agents, *crew.tasks) if t.desk.workspace is workspace}
     if not desks:
         raise BadArgument("no agent of the crew has artifact_tools() of this workspace")

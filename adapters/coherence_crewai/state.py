@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from coherence import InvalidContent, UnknownArtifact, Workspace
+from coherence import BadArgument, InvalidContent, UnknownArtifact, Workspace
 from coherence.context.desk import Desk
 from coherence.refs import check_name
 
@@ -23,10 +23,13 @@ class CoherentState(Generic[S]):
 
     `agent` is the name under which this process changes it.  From a listener that is ``async``,
     call through ``asyncio.to_thread`` where others may hold the artifact for long.  Raises
-    `InvalidName`, `WorkspaceClosed`.
+    `BadArgument`, `InvalidName`, `WorkspaceClosed`.
     """
 
     def __init__(self, workspace: Workspace, name: str, model: type[S], *, agent: str) -> None:
+        given: object = model
+        if not (isinstance(given, type) and issubclass(given, BaseModel)):
+            raise BadArgument(f"{model!r} is not a model", remedy="a class of pydantic's BaseModel")
         self._desk = Desk(workspace, agent)
         self._name, self._model = check_name(name), model
 

@@ -10,7 +10,7 @@ from typing import Any
 from coherence import Ref
 from coherence.context.answers import notice
 from coherence.context.evidence import Evidence
-from coherence.context.frameworks import require
+from coherence.context.frameworks import expect, require
 from coherence_langgraph.framework import EXTRA
 from coherence_langgraph.store import CoherentStore
 
@@ -25,11 +25,12 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
 
     It belongs last in the list, where it sees the prompt as the model will.  Where a model says
     that it has a version whose text is not in its prompt, trimmed or summarised away or made up,
-    that is struck from its call, and the read is answered in full.
+    that is struck from its call, and the read is answered in full.  Raises `BadArgument`.
     """
 
     def __init__(self, store: CoherentStore) -> None:
         super().__init__()
+        expect(store, CoherentStore, "the CoherentStore of the agent's tools")
         self._workspace, self._aside = store.workspace, store.items.aside
 
     def wrap_model_call(self, request: Any, handler: Any) -> Any:

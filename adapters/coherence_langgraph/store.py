@@ -15,7 +15,7 @@ from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 from langgraph.store.base.batch import AsyncBatchedBaseStore
 from langgraph.store.memory import InMemoryStore
 
-from coherence import BadArgument, Ref, View, Workspace
+from coherence import BadArgument, Conflict, Ref, View, Workspace
 from coherence.contents import Content
 from coherence.context.desk import Desk
 from coherence.context.frameworks import FrameworkMissing
@@ -47,6 +47,12 @@ class CoherentItem(base.Item):
         """The version, such as ``proj/plan.md@3``: for `ArtifactRefs`, `resolve` and tools."""
         return str(self._ref)
 
+
+#: What a node can do about a put that lost.
+REMEDY = (
+    "get the item again and redo the change: the node's RetryPolicy(retry_on=Conflict) does so; "
+    'CoherentStore(..., on_conflict="merge") takes both where different fields or lines changed'
+)
 
 Found: TypeAlias = CoherentItem | None
 
@@ -84,17 +90,48 @@ class CoherentStore(base.BaseStore):
             self.supports_ttl = over.supports_ttl or bool(over.ttl_config)
             self.ttl_config = over.ttl_config
             self.items = Items(workspace or "memory://", on_conflict, unread)
+            self._owned = not isinstance(workspace, Workspace)
         elif workspace is None:
             self.inner, self.items = None, Items(over, on_conflict, unread)
+            self._owned = not isinstance(over, Workspace)
         else:
             raise BadArgument("a store, and a workspace for it; or a workspace alone")
         self.workspace = self.items.workspace
         self._bound: Reader | None = None
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
+        if name.startswith("_") or self.inner is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.inner, name)
+
+    def setup(self) -> Any:
+        """Set the wrapped store up, where it has that; to be awaited where it says so.
+
+        A workspace is set up when it is opened.
+        """
+        return getattr(self.inner, "setup", lambda: None)()
+
+    def close(self) -> None:
+        """Close the workspace, unless it was given open.  A wrapped store stays open.
+
+        Closed again, or for one agent, it does nothing.
+        """
+        if self._bound is None:
+            self.items.close()
+            if self._owned:
+                self.workspace.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.items.aside.run(self.close)
 
     def as_agent(self, name: str) -> Self:
         """The same store for one agent outside a graph, which is then one task of its own.
@@ -102,7 +139,7 @@ class CoherentStore(base.BaseStore):
         Raises `InvalidName`.
         """
         twin = copy.copy(self)
-        twin._bound = Reader(Desk(self.workspace, name))
+        twin._bound, twin._owned = Reader(Desk(self.workspace, name)), False
         return twin
 
     def resolve(self, ref: str) -> CoherentItem:
@@ -205,14 +242,19 @@ class CoherentStore(base.BaseStore):
     def _putting(self, who: Reader, puts: list[_Given]) -> Steps[None]:
         """Publish, then tell the wrapped store what was published, also where one is refused."""
         told: dict[str, Told] = {}
-        given: dict[str, PutOp] = {}
+        of: dict[str, PutOp] = {}
         refused: Exception | None = None
         passed_on = [] if self.inner is None else [name for _, name, _ in puts]
         with self.items.under_way(passed_on) as raced:
             if self.items.is_strict:
                 yield from self._taking_over(who, [name for _, name, _ in puts])
+            handed = {n: self._travels(n) if self.items.is_strict else 0 for _, n, _ in puts}
+            if len(puts) > 1:  # what is bound to be refused comes first, so that nothing is written
+                given = {name: (content, handed[name]) for _, name, content in puts}
+                lost = yield Here(lambda _: self.items.lost_ones(who, given))
+                puts.sort(key=lambda put: put[1] not in lost)
             for op, name, content in puts:
-                travels = self._travels(name) if self.items.is_strict else 0
+                travels = handed[name]
                 work = partial(self.items.put, who, name, content, travels)
                 try:
                     made = yield Here(work)
@@ -220,11 +262,13 @@ class CoherentStore(base.BaseStore):
                     refused = error
                     break
                 if made is not None:
-                    told[name], given[name] = made, op
+                    told[name], of[name] = made, op
             if passed_on:
                 yield from self.items.telling(
-                    who.desk, told, lambda name, value: given[name]._replace(value=value), raced
+                    who.desk, told, lambda name, value: of[name]._replace(value=value), raced
                 )
+        if isinstance(refused, Conflict):
+            refused.remedy = REMEDY
         if refused is not None:
             raise refused
 

@@ -12,6 +12,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from coherence.context.answers import refusal
 from coherence.context.calls import Calls, Told
+from coherence.context.frameworks import expect
 from coherence_langgraph.store import CoherentStore, run
 from messaging.errors import ToolkitError
 
@@ -21,8 +22,9 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
 
     They act for `agent`; if None for the agent that ``create_agent`` names, else for the node that
     the graph of the tools is in.  What goes wrong is told to the model, with what to do next.
-    Raises `InvalidName`, `WorkspaceClosed`.
+    Raises `BadArgument`, `InvalidName`, `WorkspaceClosed`.
     """
+    expect(store, CoherentStore, "CoherentStore(store), or CoherentStore(workspace)")
     named = None if agent is None else store.items.desk(agent)
     calls = Calls(lambda: named.during(run()) if named else store.desk(up=1), store.published)
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import TypeVar
 
+from coherence.errors import BadArgument
 from messaging.errors import EnvironmentFault
+
+T = TypeVar("T")
 
 Release = tuple[int, ...]
 
@@ -29,6 +33,13 @@ def require(distribution: str, install: str, oldest: Release, below: Release) ->
     if not oldest <= tuple(int(n) for n in found.split(".") if n.isdecimal()) < below:
         span = f"from {_shown(oldest)} to before {_shown(below)}"
         raise FrameworkMissing(f"{distribution} {span} is needed, not {found}", remedy=remedy)
+
+
+def expect(given: object, kind: type[T], what: str) -> T:
+    """`given`, where it is a `kind`.  Raises `BadArgument`, whose remedy is to give `what`."""
+    if not isinstance(given, kind):
+        raise BadArgument(f"{given!r} is not a {kind.__name__}", remedy=f"give {what}")
+    return given
 
 
 def _shown(release: Release) -> str:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from coherence.contents import Content
+from coherence.contents import Content, check_content
 from coherence.context.desk import Desk
 from coherence.context.reader import (
     Dates,
@@ -28,6 +28,7 @@ from coherence.context.steps import Aside, Beside, Here, Steps
 from coherence.context.values import decoded, encoded, item_of, quoted
 from coherence.errors import BadArgument, InvalidContent, UnknownArtifact
 from coherence.messages import Version
+from coherence.refs import check_name
 from coherence.workspace.conflict import Conflict
 from coherence.workspace.view import View
 from coherence.workspace.workspace import Workspace
@@ -78,6 +79,10 @@ class Items:
         self.aside = Aside(self.workspace)
         self._desks: dict[str, Desk] = {}
         self._readers: WeakKeyDictionary[Any, Reader] = WeakKeyDictionary()
+
+    def close(self) -> None:
+        """No more awaited calls: their threads end."""
+        self.aside.close()
 
     def desk(self, name: str, run: object = None) -> Desk:
         """Where the agent of that name works, for `run` if that is given: see `Desk.during`.
@@ -145,6 +150,24 @@ class Items:
         except UnknownArtifact:  # nothing to delete, unless what was never ours
             return (0, None) if self.workspace.row(name) is None else None
         return ref.version, made
+
+    def lost_ones(
+        self, who: Reader, puts: Mapping[str, tuple[Content | None, Version]]
+    ) -> set[str]:
+        """Which of these puts lost before they begin; `puts` has contents and see `put`.
+
+        Raises as a put does for a name or a content that cannot be.
+        """
+        lost: set[str] = set()
+        for name, (content, travels) in puts.items():
+            if content is not None:
+                check_content(content, self.workspace.limits)
+            row = self.workspace.row(check_name(name))
+            base = who.base(name, travels if self.is_strict else None)
+            current = row.row.state.version if row is not None and row.row.exists else 0
+            if self._on_conflict != "overwrite" and base is not None and base != current:
+                lost.add(name)
+        return lost
 
     @contextmanager
     def under_way(self, names: Iterable[str]) -> Iterator[Callable[[str], bool]]:

@@ -113,6 +113,14 @@ class Reader:
             self.sights.part().shown(ref.name, ref.version)
             return view
 
+    def base(self, name: str, unread: Version | None = None) -> Version | None:
+        """The version that a put by the caller derives from, None for any; see `put`."""
+        seen = self.sights.part().base(name)
+        if seen is not None:
+            return seen
+        # Without a word on it, a put goes by what others of its task have read.
+        return self.sights.latest.get(name) if unread is None else unread
+
     def put(
         self,
         name: str,
@@ -129,11 +137,8 @@ class Reader:
         """
         with self._turn:
             part = self.sights.part()
-            base = None if on_conflict == "overwrite" else part.base(name)
-            is_unread = base is None and unread == 0
-            if base is None and on_conflict != "overwrite":
-                # Without a word on it, a put goes by what others of its task have read.
-                base = self.sights.latest.get(name) if unread is None else unread
+            base = None if on_conflict == "overwrite" else self.base(name, unread)
+            is_unread = unread == 0 and part.base(name) is None
             while True:
                 try:
                     if content is None:

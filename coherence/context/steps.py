@@ -78,6 +78,11 @@ class Aside:
         self._workspace = AsyncWorkspace(workspace)
         self._waiting = ThreadPoolExecutor(WAITING, thread_name_prefix="coherence-wait")
 
+    def close(self) -> None:
+        """Let the threads end once they have nothing to do."""
+        self._workspace._threads.shutdown(wait=False)
+        self._waiting.shutdown(wait=False)
+
     async def run(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         """Call what may wait for anything, in a thread of our own and in the caller's context.
 

@@ -17,6 +17,7 @@ import msgspec
 
 from coherence.contents import Content
 from coherence.errors import InvalidContent
+from coherence.workspace.delta import merge
 
 # What a name of an artifact or an agent cannot hold, or not at its ends.
 _ODD = re.compile(r'[^ -~]|[@\\:*?"<>|%/]|^ | $|\.$')
@@ -40,13 +41,38 @@ def quoted(part: str) -> str:
 
 
 def encoded(value: Mapping[str, Any]) -> Content:
-    """The content of an artifact that holds `value`.  Raises `InvalidContent`."""
+    """The content of an artifact that holds `value`; a tuple is a list in it.
+
+    Raises `InvalidContent` for what JSON would give back as something else.
+    """
+    if not isinstance(value, Mapping):
+        raise InvalidContent(f"an item is a dict, not {type(value).__name__}", remedy=_REMEDY)
     if len(value) == 1 and "text" in value and isinstance(value["text"], str):
         return value["text"]
     try:
-        return _encode(value)
+        data = _encode(value)
+        # Much is taken for its nearest kin: a date for its text, a set for a list, NaN for null.
+        if _decode(data) != value and _decode(data) != _plain(value, "the value"):
+            raise InvalidContent("JSON gives the value back as another", remedy=_REMEDY)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidContent(f"the value is no JSON: {error}") from error
+        raise InvalidContent(f"the value is no JSON: {error}", remedy=_REMEDY) from error
+    return data
+
+
+_REMEDY = "dicts with text keys, lists, text, finite numbers, booleans and None"
+
+
+def _plain(value: Any, where: str) -> Any:
+    """`value` with lists for tuples.  Raises `TypeError` where it is no JSON as it is."""
+    if isinstance(value, Mapping):
+        if odd := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"{odd[0]!r} in {where} is a key and no text")
+        return {key: _plain(each, f"{where}[{key!r}]") for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each, f"{where}[{place}]") for place, each in enumerate(value)]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise TypeError(f"{where} is a {type(value).__name__}")
 
 
 _encode = msgspec.json.Encoder().encode
@@ -64,14 +90,21 @@ def decoded(content: Content) -> dict[str, Any]:
 def merged(base: Content, yours: Content, theirs: Content) -> Content | None:
     """The value with both changes; None where both changed one field, each in a way of its own.
 
-    An empty `base` is no value.  Raises `InvalidContent`.
+    Texts of one field are merged by lines.  An empty `base` is no value.  Raises `InvalidContent`.
     """
     was, mine, now = (decoded(content or b"{}") for content in (base, yours, theirs))
-    changed = _differing(was, mine)
-    if any(now.get(f, ...) not in (was.get(f, ...), mine.get(f, ...)) for f in changed):
-        return None
-    kept = {f: now[f] for f in now if f not in changed}
-    return encoded(kept | {f: mine[f] for f in mine if f in changed})
+    made = {field: now[field] for field in now if field not in _differing(was, mine)}
+    for field in _differing(was, mine):
+        old, my, their = (value.get(field, ...) for value in (was, mine, now))
+        if their not in (old, my):
+            lines = isinstance(old, str) and isinstance(my, str) and isinstance(their, str)
+            both = merge(old, my, their) if lines else None
+            if both is None:
+                return None
+            made[field] = both
+        elif field in mine:
+            made[field] = my
+    return encoded(made)
 
 
 def _differing(was: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:

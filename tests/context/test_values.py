@@ -1,5 +1,10 @@
 """Items of a store as artifacts: names, contents, and what two writers both changed."""
 
+import math
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +55,46 @@ def test_a_text_is_that_text_and_all_else_is_json():
             encoded(value)
     with pytest.raises(InvalidContent):
         decoded(b"\xff")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(2026, 1, 1), date(2026, 1, 1), {1}, frozenset(), b"bytes", Decimal(1), UUID(int=1),
+        math.nan, math.inf, {1: 2}, {None: 1}, {(): 1}, [{"deep": {1}}],
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_would_come_back_as_something_else_is_refused(value):
+    with pytest.raises(InvalidContent, match="finite numbers"):
+        encoded({"value": value})
+
+
+@pytest.mark.parametrize("value", [1, [1], "text", None])
+def test_an_item_is_a_dict(value):
+    with pytest.raises(InvalidContent, match="a dict"):
+        encoded(value)
+
+
+def test_what_is_refused_is_named():
+    with pytest.raises(InvalidContent, match=r"the value\['a'\]\[1\] is a set"):
+        encoded({"a": [1, {2}]})
+
+
+def test_a_tuple_is_a_list():
+    value = {"a": (1, ("b", [2.5, True, None])), "n": 2**60}
+    assert decoded(encoded(value)) == {"a": [1, ["b", [2.5, True, None]]], "n": 2**60}
+
+
+def test_texts_in_any_field_are_merged_by_lines():
+    was = {"title": "plan", "body": "1\n2\n3\n", "n": 1}
+    mine = {**was, "body": "0\n2\n3\n"}
+    theirs = {**was, "body": "1\n2\n4\n", "n": 2}
+    made = merged(*map(encoded, (was, mine, theirs)))
+    assert decoded(made) == {"title": "plan", "body": "0\n2\n4\n", "n": 2}
+    theirs = {**was, "body": "0!\n2\n3\n"}
+    assert merged(*map(encoded, (was, mine, theirs))) is None
+    assert merged(*map(encoded, ({}, {"body": "mine"}, {"body": "theirs"}))) is None
 
 
 def test_the_newest_ref_wins_and_a_key_is_one_artifact():

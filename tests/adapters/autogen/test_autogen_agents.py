@@ -360,3 +360,8 @@ def test_importing_it_loads_no_other_framework():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_workbench_is_of_a_context():
+    with Workspace() as workspace, pytest.raises(BadArgument, match="CoherentModelContext"):
+        ArtifactWorkbench(workspace)

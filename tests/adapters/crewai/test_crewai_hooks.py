@@ -297,3 +297,10 @@ def test_tools_may_come_with_a_task(team, planner, results):
     tools = artifact_tools(team.workspace, "coder")
     team.run(coder, tasks=[Task(description="d", expected_output="e", agent=coder, tools=tools)])
     assert "unchanged since" in results(coder)[-1]
+
+
+def test_hooks_are_for_a_crew_and_a_workspace():
+    with Workspace() as workspace:
+        for given in ((None, workspace), (Crew.model_construct(agents=[], tasks=[]), "memory://")):
+            with pytest.raises(BadArgument, match="give the"), coherence_hooks(*given):
+                pass

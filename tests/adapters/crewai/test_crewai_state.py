@@ -12,7 +12,7 @@ pytest.importorskip("crewai")
 from crewai.flow.flow import Flow, listen, start
 from pydantic import BaseModel
 
-from coherence import InvalidContent, InvalidName, Workspace
+from coherence import BadArgument, InvalidContent, InvalidName, Workspace
 from coherence_crewai import CoherentState
 
 LISTENERS = 10
@@ -164,3 +164,11 @@ def test_a_stranger_in_its_place_is_named(workspace):
 def test_bad_names_are_refused_at_once(workspace, name, agent):
     with pytest.raises(InvalidName):
         CoherentState(workspace, name, Count, agent=agent)
+
+
+def test_what_is_no_model_is_refused():
+    with Workspace() as workspace:
+        for given in (dict, Count(), None):
+            with pytest.raises(BadArgument, match="BaseModel"):
+                CoherentState(workspace, "count.json", given, agent="a")
+        assert workspace.members() == []
