@@ -4,6 +4,7 @@ Who reads and writes is known from the running task: its node's name is the agen
 read is remembered for as long as LangGraph keeps the task, never longer and never by namespace.
 """
 
+import asyncio
 import copy
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
@@ -154,6 +155,8 @@ class CoherentStore(base.BaseStore):
         """As the stores of LangGraph do: a batch reads first, in order, and then writes."""
         who, ops = self._bound or self._who(), list(ops)
         inner: Any = self.inner  # where there is none, no step asks it
+        if isinstance(inner, AsyncBatchedBaseStore) and inner._loop is asyncio._get_running_loop():
+            inner.batch([])  # refuses to stop its own loop, before anything is published
         return carried_out(self._steps(who, ops), who.desk, lambda beside: inner.batch(beside))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:

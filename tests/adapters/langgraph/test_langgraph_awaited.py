@@ -237,6 +237,16 @@ def test_the_wrapped_store_hears_of_a_put_whose_caller_is_cancelled():
     with_one_thread(main)
 
 
+def test_a_call_that_would_stop_the_wrapped_stores_loop_publishes_nothing():
+    async def main():
+        store = CoherentStore(Remote())
+        with pytest.raises(asyncio.InvalidStateError, match="asynchronous interface"):
+            store.put(NS, "k", {"n": 1})
+        return store.workspace.names()
+
+    assert with_one_thread(main) == []
+
+
 def test_a_wrapped_store_that_fails_is_told_by_the_next_put():
     class Failing(InMemoryStore):
         fails = True
