@@ -32,7 +32,7 @@ _Entry: TypeAlias = "tuple[int, Version, _Entry | None]"
 """When a version was seen, the version, and what was seen before."""
 
 #: How much of what was seen before is kept, for parts that were created then.
-_KEPT = 4
+_KEPT = 2
 #: What is older: a version that no write can be derived from, except where there is none.
 _OLDER: _Entry = (-1, 0, None)
 
