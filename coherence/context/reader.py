@@ -8,19 +8,20 @@ lost is said by `OnConflict`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from coherence.contents import Content
 from coherence.context.desk import Desk
 from coherence.context.sight import Sights
-from coherence.context.values import merged
+from coherence.context.values import decoded, encoded
 from coherence.errors import BadArgument, UnknownArtifact
 from coherence.messages import Version
 from coherence.refs import Ref
 from coherence.workspace.conflict import Conflict
+from coherence.workspace.delta import merge
 from coherence.workspace.view import Served, View
 from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import WAIT_S
@@ -180,6 +181,30 @@ def both(conflict: Conflict) -> Content | None:
     if base is None and conflict.base_version:
         return None
     return merged(base or b"", yours, theirs)
+
+
+def merged(base: Content, yours: Content, theirs: Content) -> Content | None:
+    """The value with both changes; None where both changed one field, each in a way of its own.
+
+    Texts of one field are merged by lines.  An empty `base` is no value.  Raises `InvalidContent`.
+    """
+    was, mine, now = (decoded(content or b"{}") for content in (base, yours, theirs))
+    made = {field: now[field] for field in now if field not in _differing(was, mine)}
+    for field in _differing(was, mine):
+        old, my, their = (value.get(field, ...) for value in (was, mine, now))
+        if their not in (old, my):
+            lines = isinstance(old, str) and isinstance(my, str) and isinstance(their, str)
+            both = merge(old, my, their) if lines else None
+            if both is None:
+                return None
+            made[field] = both
+        elif field in mine:
+            made[field] = my
+    return encoded(made)
+
+
+def _differing(was: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
+    return {f for f in {**was, **now} if now.get(f, ...) != was.get(f, ...)}
 
 
 class Dates:

@@ -1,4 +1,4 @@
-"""How an item of a store is an artifact: its name, its content, and what two writers both changed.
+"""How an item of a store is an artifact: its name and its content.
 
 The item ``plan.md`` under ``("proj",)`` is the artifact ``proj/plan.md``.  A value ``{"text":
 "..."}`` is an artifact of that very text, so that agents of other frameworks read and write it as
@@ -17,7 +17,6 @@ import msgspec
 
 from coherence.contents import Content
 from coherence.errors import InvalidContent
-from coherence.workspace.delta import merge
 
 # What a name of an artifact or an agent cannot hold, or not at its ends.
 _ODD = re.compile(r'[^ -~]|[@\\:*?"<>|%/]|^ | $|\.$')
@@ -85,27 +84,3 @@ def decoded(content: Content) -> dict[str, Any]:
         return {"text": content} if isinstance(content, str) else _decode(content)
     except msgspec.DecodeError as error:
         raise InvalidContent(f"bytes that no store wrote: {error}") from error
-
-
-def merged(base: Content, yours: Content, theirs: Content) -> Content | None:
-    """The value with both changes; None where both changed one field, each in a way of its own.
-
-    Texts of one field are merged by lines.  An empty `base` is no value.  Raises `InvalidContent`.
-    """
-    was, mine, now = (decoded(content or b"{}") for content in (base, yours, theirs))
-    made = {field: now[field] for field in now if field not in _differing(was, mine)}
-    for field in _differing(was, mine):
-        old, my, their = (value.get(field, ...) for value in (was, mine, now))
-        if their not in (old, my):
-            lines = isinstance(old, str) and isinstance(my, str) and isinstance(their, str)
-            both = merge(old, my, their) if lines else None
-            if both is None:
-                return None
-            made[field] = both
-        elif field in mine:
-            made[field] = my
-    return encoded(made)
-
-
-def _differing(was: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
-    return {f for f in {**was, **now} if now.get(f, ...) != was.get(f, ...)}

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coherence import InvalidContent
+from coherence.context.reader import merged
 from coherence.context.references import RefsClash, newest_refs
-from coherence.context.values import decoded, encoded, item_of, merged, name_of
+from coherence.context.values import decoded, encoded, item_of, name_of
 from coherence.refs import check_name
 
 # Short, for a name has an end: a character may take twelve.
