@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from coherence.errors import InvalidName, StoreCorrupt
 from coherence.invariants import well_formed
 from coherence.refs import check_name
 from coherence.states import HomeState
-from coherence.stores.port import Store
+from coherence.stores.port import Entry, Store, Stored
 
 #: How often an artifact is looked at that changes between two looks.
 LOOKS = 50
@@ -21,7 +21,7 @@ def audit(store: Store) -> Iterator[str]:
     a complaint counts where it comes again and nothing was written in between.
     """
     try:
-        names = store.names(deleted=True)
+        names, there = store.names(deleted=True), set(store.names())
     except StoreCorrupt as error:
         yield f"the names of artifacts: {error}"
         return
@@ -31,7 +31,7 @@ def audit(store: Store) -> Iterator[str]:
         except InvalidName as error:
             yield f"{name!r} is no name of an artifact: {error}"
             continue
-        yield from _confirmed(store, name)
+        yield from _confirmed(store, name, name in there)
     for what, look in (("agents", store.members), ("the change log", store.head)):
         try:
             look()
@@ -39,38 +39,37 @@ def audit(store: Store) -> Iterator[str]:
             yield f"{what}: {error}"
 
 
-def _confirmed(store: Store, name: str) -> list[str]:
-    """The complaints about one artifact, which others may be writing."""
+def _confirmed(store: Store, name: str, listed: bool) -> list[str]:
+    """The complaints about one artifact, which others may be writing.
+
+    `listed` says whether it was among the names of those that are there.
+    """
     before: tuple[int | None, list[str]] | None = None
-    found: list[str] = []
     for _ in range(LOOKS):
-        revision = _revision(store, name)
-        found = list(_artifact(store, name))
-        if not found or (revision, found) == before:
+        look = _look(store, name, listed if before is None else None)
+        if not look[1] or look == before:
             break
-        before = (revision, found)
-    return found
+        before = look
+    return look[1]
 
 
-def _revision(store: Store, name: str) -> int | None:
+def _look(store: Store, name: str, listed: bool | None) -> tuple[int | None, list[str]]:
+    """The revision that was found, and what is wrong; where `listed` is None it is found out."""
     try:
         stored = store.row(name)
-    except StoreCorrupt:
-        return None
-    return stored.revision if stored is not None else None
-
-
-def _artifact(store: Store, name: str) -> Iterator[str]:
-    try:
-        stored = store.row(name)
-        listed = name in store.names(name)
+        if listed is None:
+            listed = name in store.names(name)
         entries = store.history(name)
     except StoreCorrupt as error:
-        yield f"{name}: {error}"
-        return
+        return None, [f"{name}: {error}"]
     if stored is None:
-        yield f"{name}: has no row"
-        return
+        return None, [f"{name}: has no row"]
+    return stored.revision, list(_complaints(store, name, stored, entries, listed))
+
+
+def _complaints(
+    store: Store, name: str, stored: Stored, entries: Sequence[Entry], listed: bool
+) -> Iterator[str]:
     home = stored.row.state
     if not is_home(home):
         yield f"{name}: its directory entry is not well formed"
