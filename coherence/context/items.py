@@ -195,7 +195,7 @@ class Items:
     ) -> Steps[None]:
         """Tell the store beside, which ends with what is current however many tell it at once.
 
-        What is out of date already is left to whoever wrote the newer version.
+        A version that is out of date is left to the writer of the newer one.
         """
         due = yield Here(lambda _: {n: told[n] for n in told if self._is_current(n, told[n])})
         while due:

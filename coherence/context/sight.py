@@ -256,7 +256,7 @@ class Sights:
     def _hand_up(self, ended: list[Sight]) -> None:
         """Of parts that may have run at once, the oldest version that one has read counts."""
         due: dict[Sight | None, tuple[dict[str, Version], dict[str, tuple[Version, Version]]]] = {}
-        for part in reversed(ended):  # whoever was created is younger than its creator
+        for part in reversed(ended):  # a part is younger than the part that created it
             part.is_over = True
             if part in due:
                 part.take_over(*due.pop(part))

@@ -62,7 +62,7 @@ _REMEDY = "dicts with text keys, lists, text, finite numbers, booleans and None"
 
 
 def _plain(value: Any, where: str) -> Any:
-    """`value` with lists for tuples.  Raises `TypeError` where it is no JSON as it is."""
+    """`value` with lists for tuples.  Raises `TypeError` for a value that JSON cannot hold."""
     if isinstance(value, Mapping):
         if odd := [key for key in value if not isinstance(key, str)]:
             raise TypeError(f"{odd[0]!r} in {where} is a key and no text")
