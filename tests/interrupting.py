@@ -1,7 +1,8 @@
 """Raises an exception at the Nth moment of a call: at each line of ours, and each call made there.
 
 Moments are: the start of each line of the package's code, the return of each C function that it
-calls, and the return of each function of others that it calls.  Code of others is not entered.
+calls, and the return of each function of others that it calls.  Of the code of others only that of
+`threading` is entered where ours calls it: what a cut leaves taken there stops other threads.
 A coroutine that pauses looks as if it returned, and no signal comes just there: it has no moment.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -16,7 +18,15 @@ from types import FrameType
 import coherence
 
 PAUSES = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
-OURS = str(Path(coherence.__file__).parent)
+ROOT = str(Path(coherence.__file__).parent.parent)
+PACKAGES = tuple(f"{ROOT}/{name}/" for name in ("coherence", "messaging"))
+
+
+def is_ours(frame: FrameType | None) -> bool:
+    """Whether a cut there is ours to mend."""
+    while frame is not None and frame.f_code.co_filename == threading.__file__:
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename.startswith(PACKAGES)
 
 
 class Cut(BaseException):
@@ -50,20 +60,20 @@ class Moments:
     def _moment(self, frame: FrameType, what: str) -> None:
         self.seen += 1
         if self.seen == self.at:
-            self.where = f"{frame.f_code.co_filename[len(OURS) :]}:{frame.f_lineno} {what}"
+            self.where = f"{frame.f_code.co_filename.removeprefix(ROOT)}:{frame.f_lineno} {what}"
             raise Cut
 
     def _trace(self, frame: FrameType, event: str, arg: object) -> Callable[..., object] | None:
-        if not frame.f_code.co_filename.startswith(OURS):
+        if event == "call" and not is_ours(frame):
             return None
         if event == "line":
             self._moment(frame, "line")
         return self._lines
 
     def _profile(self, frame: FrameType, event: str, arg: object) -> None:
-        if event == "c_return" and frame.f_code.co_filename.startswith(OURS):
+        if event == "c_return" and is_ours(frame):
             self._moment(frame, f"return of {getattr(arg, '__name__', arg)}")
-        elif event == "return" and not frame.f_code.co_filename.startswith(OURS):
+        elif event == "return" and not is_ours(frame):
             back = frame.f_back if not frame.f_code.co_flags & PAUSES else None
-            if back is not None and back.f_code.co_filename.startswith(OURS):
+            if is_ours(back):
                 self._moment(back, f"return of {frame.f_code.co_name}")

@@ -25,6 +25,7 @@ from weakref import WeakValueDictionary, finalize, ref
 
 from coherence.refs import check_agent
 from coherence.workspace.workspace import Workspace
+from messaging.interrupts import Knock, start
 
 #: How long an agent stays that nobody has work for.
 LINGER_S = 2.0
@@ -162,8 +163,9 @@ class _Thread:
         if not self._runs:
             with self._starting:
                 if not self._runs:
-                    run = threading.Thread(target=self._run, name="coherence-farewell", daemon=True)
-                    run.start()
+                    start(
+                        threading.Thread(target=self._run, name="coherence-farewell", daemon=True)
+                    )
                     self._runs = True
 
     def do(self, work: Work, after_s: float = 0.0) -> None:
@@ -176,8 +178,8 @@ class _Thread:
 
     def wait(self, timeout_s: float) -> bool:
         """Whether all that is due now is done within that time."""
-        done = threading.Event()
-        self.do(done.set)
+        done = Knock()
+        self.do(done)
         return not self._runs or done.wait(timeout_s)
 
     def _run(self) -> None:

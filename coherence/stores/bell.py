@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import selectors
 import socket
-import threading
 from collections.abc import Iterable
 from contextlib import suppress
+
+from messaging.interrupts import Knock
 
 log = logging.getLogger("coherence.stores")
 
@@ -26,7 +27,7 @@ class Bell:
     """The port on which this process waits.  One thread waits; any may wake it."""
 
     def __init__(self) -> None:
-        self._woken = threading.Event()
+        self._woken = Knock()
         self._socket: socket.socket | None = None
         #: 0 where no socket could be had.
         self.port = 0
@@ -42,7 +43,6 @@ class Bell:
         """Return when rung, or when the time is over."""
         if self._socket is None:
             self._woken.wait(min(timeout_s, FALLBACK_S))
-            self._woken.clear()
             return
         # The socket itself never blocks: a thread that is about to end its wait may meet the next
         # one here, and neither may be held up by what the other has set or taken.
@@ -55,7 +55,7 @@ class Bell:
 
     def wake(self) -> None:
         """End the wait of this process."""
-        self._woken.set()
+        self._woken()
         if self._socket is not None:
             ring([self.port])
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
-from coherence.stores.releasing import free
+from messaging.interrupts import free
 
 try:
     import fcntl

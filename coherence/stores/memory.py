@@ -14,7 +14,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
-from itertools import count
+from itertools import count, islice, takewhile
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -34,7 +34,7 @@ from coherence.stores.port import (
     Row,
     Stored,
 )
-from coherence.stores.releasing import free
+from messaging.interrupts import free
 from messaging.process import Address
 
 if TYPE_CHECKING:
@@ -298,6 +298,19 @@ class MemoryStore:
                 if name.startswith(prefix)
                 and ((row := self._rows[name].row).exists or (deleted and row.state.version))
             ]
+
+    def current(
+        self, prefix: str = "", *, after: str = "", at_most: int = 100
+    ) -> Sequence[tuple[str, Entry, Content]]:
+        with self._lock:
+            self._apply()
+            first = max(bisect_left(self._names, prefix), bisect_right(self._names, after))
+            named = takewhile(
+                lambda name: name.startswith(prefix), islice(self._names, first, None)
+            )
+            rows = ((name, self._rows[name].row) for name in named)
+            there = ((name, row.state.version) for name, row in rows if row.exists)
+            return [(n, *self._history[n][version]) for n, version in islice(there, at_most)]
 
     def row(self, artifact: str) -> Stored | None:
         if self._due is not None:

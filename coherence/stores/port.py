@@ -334,6 +334,15 @@ class Store(Protocol):
         """
         ...
 
+    def current(
+        self, prefix: str = "", *, after: str = "", at_most: int = 100
+    ) -> Sequence[tuple[str, Entry, Content]]:
+        """What each artifact holds whose name begins with `prefix` and comes after `after`.
+
+        Sorted by name, the first `at_most` of those that exist.  Raises `StoreCorrupt`.
+        """
+        ...
+
     def row(self, artifact: str) -> Stored | None:
         """The row as last committed, without a transaction: for those who only look."""
         ...

@@ -11,9 +11,10 @@ set to beyond ``on`` stays as it is.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
-from threading import Condition, Event, RLock, get_ident
+from threading import RLock, get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -49,7 +50,7 @@ from coherence.stores.postgres_transaction import (
     restore,
 )
 from coherence.stores.postgres_wire import Call, Rows, Statement, Value, Wire
-from coherence.stores.releasing import free
+from messaging.interrupts import Knock, free
 from messaging.process import Address
 
 if TYPE_CHECKING:
@@ -98,13 +99,13 @@ class PostgresStore(HasMembers):
         self._address = parse(url)
         self._readonly = readonly
         self.retention = retention or Retention()
-        self._closing = Event()
+        self._closed = False
+        self._ended = Knock()
         #: The thread that has each connection; 0 for one that lies idle.
         self._wires: dict[Wire, int] = {}
         self._handing = RLock()
-        self._freed = Condition(self._handing)
-        #: Threads that wait for a connection.
-        self._waiting = 0
+        #: Of threads that wait for a connection: each that is given back wakes one.
+        self._waiting: deque[Knock] = deque()
         self.origin = 0 if readonly else draw()
         first = Wire()
         try:
@@ -149,37 +150,21 @@ class PostgresStore(HasMembers):
 
     def require(self) -> None:
         """Raise where the store is closed."""
-        if self._closing.is_set():
+        if self._closed:
             raise StoreFault("the store is closed")
 
     def _take(self) -> Wire:
         """A connection for this thread alone, until it is given back."""
-        me, until = get_ident(), monotonic() + CONNECT_S
-        with self._handing:
-            while True:
-                self.require()
-                for wire, holder in self._wires.items():
-                    if not holder:
-                        self._wires[wire] = me
-                        return wire
-                if len(self._wires) < CONNECTIONS:
-                    wire = Wire()
-                    self._wires[wire] = me
-                    break
-                self._waiting += 1
-                freed = self._freed.wait(until - monotonic())
-                self._waiting -= 1
-                if not freed:
-                    raise StoreBusy(
-                        f"all {CONNECTIONS} connections of this process are in use",
-                        remedy="try again, or spread the agents over more processes",
-                    )
+        until = monotonic() + CONNECT_S
+        wire = self._idle() or self._freed(until)
+        if wire.conn is not None:
+            return wire
         again_s = AGAIN_S
         while True:
             try:
                 return self.connect(wire)
             except psycopg.Error as error:
-                if self._closing.wait(again_s) or monotonic() > until:
+                if self._ended.wait(again_s) or monotonic() > until:
                     self.give(wire)
                     self.require()
                     raise StoreFault(
@@ -187,6 +172,42 @@ class PostgresStore(HasMembers):
                         remedy="check that the server runs and takes connections, and try again",
                     ) from None
                 again_s = min(2 * again_s, AGAIN_S_MAX)
+
+    def _idle(self) -> Wire | None:
+        """A connection that nobody uses, or one to be opened; None where all are in use."""
+        with self._handing:
+            self.require()
+            for wire, holder in self._wires.items():
+                if not holder:
+                    self._wires[wire] = get_ident()
+                    return wire
+            if len(self._wires) >= CONNECTIONS:
+                return None
+            wire = Wire()
+            self._wires[wire] = get_ident()
+            return wire
+
+    def _freed(self, until: float) -> Wire:
+        """As `_idle`, but wait for one that another thread gives back.  Raises `StoreBusy`."""
+        freed = Knock()
+        try:
+            while True:
+                self._waiting.append(freed)
+                wire = self._idle()
+                if wire is not None:
+                    return wire
+                if not freed.wait(until - monotonic()):
+                    raise StoreBusy(
+                        f"all {CONNECTIONS} connections of this process are in use",
+                        remedy="try again, or spread the agents over more processes",
+                    )
+        finally:
+            with suppress(ValueError):
+                self._waiting.remove(freed)
+
+    def _wake_all(self) -> None:
+        for freed in tuple(self._waiting):
+            freed()
 
     def take_quiet(self) -> Wire | None:
         """A connection that is not cut, as far as can be told without asking; None for a doubt."""
@@ -203,7 +224,7 @@ class PostgresStore(HasMembers):
         now = wire.used = monotonic()
         surplus: list[Wire] = []
         with self._handing:
-            if wire.closed or self._closing.is_set():
+            if wire.closed or self._closed:
                 surplus.append(wire)
             else:
                 self._wires[wire] = 0
@@ -212,14 +233,15 @@ class PostgresStore(HasMembers):
                 surplus += [other for other, by in others if not by and now - other.used > IDLE_S]
             for other in surplus:
                 self._wires.pop(other, None)
-            if self._waiting:
-                self._freed.notify()
+        with suppress(IndexError):
+            self._waiting.popleft()()
         for other in surplus:
             other.close()
 
     def release(self) -> None:
         free(self._handing, self.recent.lock)
         self._ear.release()
+        self._wake_all()  # the call that was cut off may have been woken in their place
         me = get_ident()
         mine = [wire for wire, holder in list(self._wires.items()) if holder == me]
         for wire in mine:
@@ -331,6 +353,18 @@ class PostgresStore(HasMembers):
             return []
         return [name for (name,) in self._ask(sql.NAMES, prefix, deleted)]
 
+    def current(
+        self, prefix: str = "", *, after: str = "", at_most: int = 100
+    ) -> Sequence[tuple[str, Entry, Content]]:
+        if not (is_storable(prefix) and is_storable(after)):
+            return []
+        found: list[tuple[str, Entry, Content]] = []
+        for name, *row in self._ask(sql.CURRENT, prefix, after, at_most):
+            kept = restore([row], name, row[0])
+            assert kept is not None
+            found.append((name, *kept))
+        return found
+
     def row(self, artifact: str) -> Stored | None:
         rows = self._ask(sql.ROW, artifact)
         return Stored(unpack_row(rows[0][1]), rows[0][0]) if rows else None
@@ -378,14 +412,13 @@ class PostgresStore(HasMembers):
         return image(self)
 
     def close(self) -> None:
-        if self._closing.is_set():
-            return
         self._ear.close()
-        self._closing.set()
+        self._closed = True
+        self._ended()
         with self._handing:
             idle = [wire for wire, holder in self._wires.items() if not holder]
             for wire in idle:
                 del self._wires[wire]
-            self._freed.notify_all()
+        self._wake_all()
         for wire in idle:
             wire.close()

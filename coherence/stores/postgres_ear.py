@@ -26,7 +26,7 @@ from psycopg import sql
 from coherence.errors import StoreFault
 from coherence.stores.postgres_membership import PostgresMembership
 from coherence.stores.postgres_wire import Statement, Wire
-from coherence.stores.releasing import free
+from messaging.interrupts import Knock, free, start
 
 log = logging.getLogger("coherence.stores")
 
@@ -69,7 +69,9 @@ class Ear:
         self._woken = False
         self._due = False
         self._thread: threading.Thread | None = None
-        self._closed = threading.Event()
+        self._closed = False
+        #: To end a pause of the thread's, and told by the thread when it ends.
+        self._ended, self._gone = Knock(), Knock()
         #: A byte into one end ends the thread's wait at the other.
         self._ends: tuple[socket.socket, socket.socket] | None = None
 
@@ -84,7 +86,7 @@ class Ear:
                     or self.heard != self._answered
                     or self._wakes != wakes
                     or self._woken
-                    or self._closed.is_set()
+                    or self._closed
                 ),
                 timeout_s,
             )
@@ -138,39 +140,51 @@ class Ear:
 
     def close(self) -> None:
         """Listen no longer.  What others are to be told is told first, if the server is there."""
-        self._closed.set()
+        self._closed = True
+        self._ended()
         self.wake()
-        if self._thread is not None and self._ends is not None:
+        if self._ends is not None:
             self._nudge()
-            self._thread.join()
+            while self._thread is not None:
+                self._gone.wait(LOOK_S)
             for end in self._ends:
                 end.close()
 
     def _start(self) -> None:
         with self._changed:
-            if self._closed.is_set():
+            if self._closed:
                 return
-            if self._ends is None:
+            ends = self._ends
+            if ends is None:
                 ends = socket.socketpair()
                 for end in ends:
                     end.setblocking(False)
                 self._ends = ends
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, args=self._ends[1:], name="coherence-notify", daemon=True
+                thread = threading.Thread(
+                    target=self._be_there, args=ends[1:], name="coherence-notify", daemon=True
                 )
-            if self._thread.ident is None:
-                with suppress(RuntimeError):
-                    self._thread.start()
+                start(thread)
+                self._thread = thread
 
     def _nudge(self) -> None:
         if self._ends is not None:
             with suppress(OSError):  # full, and so it is on its way
                 self._ends[0].send(b"x")
 
+    def _be_there(self, far: socket.socket) -> None:
+        with self._changed:
+            if self._thread is not threading.current_thread():
+                return  # the call that began this thread was cut off: another takes its place
+        try:
+            self._run(far)
+        finally:
+            self._thread = None
+            self._gone()
+
     def _run(self, far: socket.socket) -> None:
         again_s = AGAIN_S
-        while not self._closed.is_set() or self._due:
+        while not self._closed or self._due:
             try:
                 self._membership.connects()
                 wire = self._connect()
@@ -189,7 +203,7 @@ class Ear:
                 log.log(level, "no notifications for now: %s", error)
                 # Whoever waits shall look, and learn what has become of the server.
                 self.wake()
-                if self._closed.wait(again_s):
+                if self._ended.wait(again_s):
                     return
                 again_s = min(2 * again_s, AGAIN_S_MAX)
 
@@ -216,7 +230,7 @@ class Ear:
             ready.register(far, selectors.EVENT_READ)
             while True:
                 now = monotonic()
-                closed = self._closed.is_set()
+                closed = self._closed
                 if self._due and (closed or now >= told_at + PACE_S):
                     self._due = False
                     try:

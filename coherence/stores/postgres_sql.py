@@ -196,6 +196,17 @@ HEAD = Statement(
     """,
 )
 CUT = Statement("CUT", "DELETE FROM coherence_log WHERE seq <= $1::bigint")
+#: The current version is always whole.
+CURRENT = Statement(
+    "CURRENT",
+    f"""
+    SELECT name, {_ENTRY}, whole, body
+    FROM (SELECT name, version FROM coherence_artifact
+          WHERE name >= $1 AND starts_with(name, $1) AND name > $2 AND alive
+          ORDER BY name LIMIT $3::bigint) AS there
+    JOIN coherence_history USING (version) WHERE artifact = name ORDER BY name
+    """,
+)
 NAMES = Statement(
     "NAMES",
     """

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
-from coherence.contents import Content, Limits, check_content
+from coherence.contents import TOMBSTONE, Content, Limits, check_content
 from coherence.messages import Inv, Version
 from coherence.states import HomeAt, HomeState, Sharer
 from coherence.stores.port import Entry, Moved, Place, Post, Row, Store, Transaction
@@ -109,6 +109,28 @@ def check_names(room: Room) -> None:
     with store.transaction(publishes=False) as tx:
         tx.save("never written", _home(0, None), 0)
     _expect(len(store.names(deleted=True)) == 6, "an artifact that was never written has a name")
+
+
+def check_current(room: Room) -> None:
+    """What artifacts hold now is found in pages, sorted by name, without what was deleted."""
+    store = room.open()
+    for name in ("a/1", "a/2", "a/3", "a/4", "b", "計画"):
+        for text in ("old", f"{name} now"):
+            _publish(store, name, text)
+    with store.transaction(publishes=True) as tx:
+        stored = tx.load("a/2")
+        assert stored is not None
+        tx.save("a/2", Row(HomeState(HomeAt.I, 3, TOMBSTONE)), stored.revision)
+        tx.publish("a/2", Entry(3, TOMBSTONE, "ann", tx.now), b"")
+        tx.save("a/0", _home(0, None), 0)
+    first = store.current("a/", at_most=2)
+    found = [(name, entry.version, content) for name, entry, content in first]
+    wanted = [("a/1", 2, "a/1 now"), ("a/3", 2, "a/3 now")]
+    _expect(found == wanted, f"the first page is {found}, not {wanted}")
+    rest = [(name, content) for name, _, content in store.current("a/", after="a/3")]
+    _expect(rest == [("a/4", "a/4 now")], f"the second page is {rest}")
+    names = [name for name, _, _ in store.current()]
+    _expect(names == store.names(), f"{names} hold something, but there are {store.names()}")
 
 
 def check_atomic(room: Room) -> None:
@@ -457,6 +479,7 @@ def _ends(wait: Callable[[], None], meanwhile: Callable[[], None], what: str) ->
 BASE: dict[str, Callable[[Room], None]] = {
     "values": check_values,
     "names": check_names,
+    "current": check_current,
     "atomic": check_atomic,
     "reads its own": check_reads_its_own,
     "isolated": check_isolated,

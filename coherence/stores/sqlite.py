@@ -17,7 +17,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -36,13 +36,13 @@ from coherence.stores.codec import is_storable, to_bytes
 from coherence.stores.membership import HasMembers
 from coherence.stores.places import another_store, follow
 from coherence.stores.port import Changes, Entry, Place, Retention, Stored
-from coherence.stores.releasing import free, owned
 from coherence.stores.schema import prepare, require_schema
 from coherence.stores.sqlite_faults import fault, faults, unreadable
 from coherence.stores.sqlite_file import SqliteFile
 from coherence.stores.sqlite_membership import SqliteMembership
 from coherence.stores.sqlite_rows import (
     BODY,
+    CURRENT,
     HEAD,
     HISTORY,
     LOAD,
@@ -52,6 +52,7 @@ from coherence.stores.sqlite_rows import (
     VERSION_BITS,
     change,
     content,
+    current,
     end_of,
     entry,
     head_of,
@@ -60,6 +61,7 @@ from coherence.stores.sqlite_rows import (
     stored,
 )
 from coherence.stores.sqlite_transaction import SCHEMA, TURN_S, SqliteTransaction
+from messaging.interrupts import free, owned
 from messaging.process import Address, Time
 
 T = TypeVar("T")
@@ -275,6 +277,14 @@ class SqliteStore(HasMembers):
             return []
         rows = self._query(NAMES, prefix, end_of(prefix), deleted)
         return [shaped(row, (str,), "a name")[0] for row in rows]
+
+    def current(
+        self, prefix: str = "", *, after: str = "", at_most: int = 100
+    ) -> Sequence[tuple[str, Entry, Content]]:
+        if not (is_storable(prefix) and is_storable(after)):
+            return []
+        rows = self._query(CURRENT, prefix, end_of(prefix), after, at_most)
+        return [current(row) for row in rows]
 
     def row(self, artifact: str) -> Stored | None:
         rows = self._query(LOAD, artifact)

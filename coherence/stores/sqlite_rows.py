@@ -62,6 +62,12 @@ NAMES: Final = """
     SELECT name FROM artifact WHERE name >= ? AND name < ? AND (alive OR (? AND version))
     ORDER BY name
 """
+#: The current version is always whole.
+CURRENT: Final = f"""
+    SELECT name, {_VERSION_COLUMNS}, whole, body
+    FROM artifact JOIN history ON slot = id << {VERSION_BITS} | version
+    WHERE name >= ? AND name < ? AND name > ? AND alive ORDER BY name LIMIT ?
+"""
 _ROW: Final = (int, int, int, bytes, str)
 _ENTRY: Final = (str, int, str, int, bytes, str, float, int)
 _BODY: Final = (int, bytes)
@@ -127,6 +133,14 @@ def content(rows: Sequence[Any], artifact: str, version: Version) -> tuple[Entry
             return first, to_content(first.handle, body, name)
         differences.append(body)
     raise StoreCorrupt(f"{name} is a difference to a version that is not there")
+
+
+def current(row: Sequence[Any]) -> tuple[str, Entry, Content]:
+    """A line of `CURRENT`."""
+    name = shaped(row[:1], (str,), "a name")[0]
+    found = content([row], name, entry(row, name).version)
+    assert found is not None
+    return name, *found
 
 
 def change(row: Sequence[Any]) -> Change:

@@ -29,7 +29,6 @@ from coherence.messages import Data, Nack, PutM, ToCache, ToHome, Update, Versio
 from coherence.policy import Policy
 from coherence.refs import Ref
 from coherence.stores.port import Moved, Store
-from coherence.stores.releasing import free
 from coherence.workspace.caches import Caches
 from coherence.workspace.holdings import Holdings
 from coherence.workspace.homes import CARRIERS, HOME, Brought, Outcome, Taken, held_of, turn
@@ -37,6 +36,7 @@ from coherence.workspace.lookout import Lookouts
 from coherence.workspace.served import ServedDigests
 from coherence.workspace.view import Held, held
 from messaging.errors import ToolkitError
+from messaging.interrupts import Knock, free, start
 from messaging.process import Address, Receive
 
 if TYPE_CHECKING:
@@ -160,7 +160,8 @@ class Exchange:
         self._ear_thread: threading.Thread | None = None
         #: Whether news are fetched as they come although nobody waits for them.
         self.listens = False
-        self.closed = threading.Event()
+        self._closed = False
+        self._ended = Knock()
         #: Watcher -> what to call when a version was published, while the watcher is there.
         self._growth: dict[ReferenceType[object], Callable[[], None]] = {}
         #: Which waiting agents look whether the processes of others live.
@@ -583,10 +584,10 @@ class Exchange:
         if not self.store.shared:
             return
         with self._ear:
-            if self._ear_thread is None or not self._ear_thread.is_alive():
-                ear = threading.Thread(target=self._listening, name="coherence-ear", daemon=True)
+            if self._ear_thread is None:
+                ear = threading.Thread(target=self._be_the_ear, name="coherence-ear", daemon=True)
+                start(ear)
                 self._ear_thread = ear
-                ear.start()
 
     def hush(self) -> None:
         """Something waits no longer: the ear looks whether anything does."""
@@ -595,7 +596,7 @@ class Exchange:
 
     @property
     def _listened_for(self) -> bool:
-        if self.closed.is_set():
+        if self._closed:
             return False
         if self.listens or any(watcher() is not None for watcher in tuple(self._growth)):
             return True
@@ -606,16 +607,28 @@ class Exchange:
         """Whether an agent waits for an answer."""
         return any(caches.waiters for caches in tuple(self.agents.values()))
 
+    def _goes_on(self) -> bool:
+        """Whether this thread is the ear and is needed; if not, the next wait starts another."""
+        with self._ear:
+            if self._ear_thread is not threading.current_thread():
+                return False
+            if not self._listened_for:
+                self._ear_thread = None
+            return self._ear_thread is not None
+
+    def _be_the_ear(self) -> None:
+        try:
+            self._listening()
+        finally:
+            with self._ear:
+                if self._ear_thread is threading.current_thread():
+                    self._ear_thread = None
+
     def _listening(self) -> None:
         validates = self.store.validates
         look_s, looked_at = WATCH_S if validates else LOOK_S, monotonic()
         away = False
-        while True:
-            with self._ear:
-                if not self._listened_for or self._ear_thread is not threading.current_thread():
-                    if self._ear_thread is threading.current_thread():
-                        self._ear_thread = None
-                    return
+        while self._goes_on():
             try:
                 begun = monotonic()
                 self.store.wait(self._place.seq, look_s)
@@ -626,7 +639,7 @@ class Exchange:
                     looked_at = now
                     if not self.fetch() and not validates:
                         # Nothing of it was for this process: what comes next may gather.
-                        self.closed.wait(PACE_S)
+                        self._ended.wait(PACE_S)
                     away = False
             except StoreFault as error:
                 if not self._listened_for:
@@ -638,11 +651,12 @@ class Exchange:
                 if self.store.validates:
                     self.lapse()
                 # Else no copy outlives its validity, and what is in the log by then is read there.
-                self.closed.wait(PAUSE_S)
+                self._ended.wait(PAUSE_S)
 
     def close(self) -> None:
         """Hear and hand over nothing any more; whatever waits for a change is woken to see it."""
-        self.closed.set()
+        self._closed = True
+        self._ended()
         self._tell_growth()
         self.store.wake()
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from coherence.errors import AgentBusy
-from coherence.stores.releasing import free
 from coherence.workspace.caches import READABLE, Owner
 from coherence.workspace.effects import Effect, Hold, LetGo
 from coherence.workspace.exchange import again
@@ -22,6 +21,7 @@ from coherence.workspace.requester import Requester
 from coherence.workspace.view import View
 from coherence.workspace.writing import Writing
 from messaging.errors import ToolkitError
+from messaging.interrupts import free
 
 if TYPE_CHECKING:
     import asyncio

@@ -18,11 +18,11 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import NamedTuple, TypeAlias
 
-from coherence.stores.releasing import free
 from coherence.workspace.caches import Owner
 from coherence.workspace.effects import Grant
 from coherence.workspace.requester import Requester
 from messaging.errors import ToolkitError
+from messaging.interrupts import Knock, free, start
 
 log = logging.getLogger("coherence.workspace")
 
@@ -105,21 +105,24 @@ class Keeper:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             self.inbox.put(self._drafts.clear)
-            done = threading.Event()
-            self.inbox.put(done.set)
+            done = Knock()
+            self.inbox.put(done)
             done.wait(CLOSE_S)
 
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="coherence-keeper", daemon=True)
+                start(thread)
                 self._thread = thread
-                thread.start()
 
     def _forget(self, key: Key) -> None:
         self._drafts.pop(key, None)
 
     def _run(self) -> None:
+        with self._starting:
+            if self._thread is not threading.current_thread():
+                return  # the call that began this thread was cut off: another takes its place
         while True:
             try:
                 work: Callable[[], object] | None = self.inbox.get(timeout=self._patience_s())

@@ -39,6 +39,7 @@ from coherence.workspace.caches import ASKING, Before, Caches
 from coherence.workspace.effects import Ask, Grant
 from coherence.workspace.exchange import Batch, Exchange, Vetoed, veto_refusal
 from messaging.errors import ToolkitError
+from messaging.interrupts import Knock
 
 Mark: TypeAlias = tuple[str, CacheState, Before]
 """An artifact, where a request left its cache, and where it was before."""
@@ -207,16 +208,15 @@ class Requester:
 
     def wait(self, artifact: str) -> Result:
         """Block until the answer has come.  An exception not of ours is for `forsake` to mend."""
-        come = threading.Event()
-        self.await_answer(artifact, come.set)
+        come = Knock()
+        self.await_answer(artifact, come)
         try:
             while (result := self.take(artifact)) is None:
                 self.require()
                 until = self.deadline(artifact)
-                wait_s = None if until is None else max(0.0, until - monotonic())
+                wait_s = None if until is None else until - monotonic()
                 if not come.wait(wait_s) or self.has_missed(artifact):
                     self.nudge(artifact)
-                come.clear()
         except ToolkitError:
             self.give_up(artifact)
             raise

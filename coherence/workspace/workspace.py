@@ -26,7 +26,6 @@ from coherence.policy import Lazy, Lease, Policy, Visibility
 from coherence.refs import Ref, check_agent, check_name
 from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Member, Retention, Store, Stored
-from coherence.stores.releasing import free
 from coherence.workspace.agreement import agree
 from coherence.workspace.caches import Caches
 from coherence.workspace.effects import Hold
@@ -36,6 +35,7 @@ from coherence.workspace.reading import Metrics
 from coherence.workspace.requester import Requester
 from coherence.workspace.writing import Writing
 from messaging.errors import ToolkitError
+from messaging.interrupts import free
 
 if TYPE_CHECKING:
     from coherence.workspace.agent import Agent
@@ -336,15 +336,18 @@ class Workspace:
     def close(self) -> None:
         """Every agent of this process leaves, and the store is let go.  Closing again is fine.
 
-        One that was cut off is carried on by closing again.
+        One that was cut off is carried on by closing again.  An agent that had not left by then is
+        found gone by others, as after a crash.
         """
         if self._closed or isinstance(self._fault, UsedAfterFork):
             return
         try:
-            for requester, _ in list(self._agents.values()):
-                self.part(requester)
+            if self._fault is None:
+                for requester, _ in list(self._agents.values()):
+                    self.part(requester)
         finally:
             self._fault = WorkspaceClosed("the workspace is closed")
+            self.keeper.settle()
             self.keeper.close()
             self._exchange.close()
             self._store.close()

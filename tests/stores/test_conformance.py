@@ -112,6 +112,11 @@ TICKS = count()
 BROKEN = {
     "values": lambda kind: bent(kind, save=lose_timers),
     "names": lambda kind: {"names": lambda self, prefix="", *, deleted=False: kind.names(self)},
+    "current": lambda kind: {
+        "current": lambda self, prefix="", *, after="", at_most=100: kind.current(
+            self, prefix, at_most=at_most
+        )
+    },
     "atomic": lambda kind: bent(kind, __exit__=keep_half),
     "reads its own": lambda kind: bent(kind, content=forget_own),
     "isolated": lambda kind: bent(kind, save=ignore_revision),

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
@@ -48,8 +49,8 @@ class Team:
         self.there = Workspace(url, policy=POLICY) if apart else self.here
         self.ann, self.bob = self.here.agent("ann"), self.there.agent("bob")
         self.numbers = count()
-        self.ann.write("doc", "")
-        self.ann.write("old", "one")
+        self.ann.write("doc", "", overwrite=True)
+        self.ann.write("old", "one", overwrite=True)
         self.ann.write("old", "two")
 
     def close(self) -> None:
@@ -99,6 +100,27 @@ class Team:
     def edit(self) -> None:
         with self.ann.edit("doc", wait_s=WAIT_S) as draft:
             draft.text += "."
+
+    def wait(self) -> None:
+        """For a grant that bob gives back once ann is in the queue."""
+        edit, over = self.bob.edit("doc", wait_s=WAIT_S), threading.Event()
+
+        def hold() -> None:
+            with edit:
+                held.set()
+                while not self.there.row("doc").row.state.queue and not over.is_set():
+                    time.sleep(0.001)
+
+        held = threading.Event()
+        holder = threading.Thread(target=hold, daemon=True)
+        holder.start()
+        held.wait()
+        try:
+            self.edit()
+        finally:
+            over.set()
+            holder.join(WAIT_S)
+            assert not holder.is_alive(), "the next that gives a grant back is held up"
 
     def edit_nothing(self) -> None:
         with self.ann.edit("doc", wait_s=WAIT_S) as draft:
@@ -208,7 +230,8 @@ def teams(tmp_path, request) -> Iterator[Callable[[str], Team]]:
     made: list[Team] = []
 
     def make(kind: str) -> Team:
-        url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/team.db"}.get(kind)
+        path = f"{tmp_path}/team{len(made)}.db"
+        url = {"memory": "memory://", "sqlite": f"sqlite:///{path}"}.get(kind)
         made.append(Team(url or request.getfixturevalue("postgres").fresh()))
         return made[-1]
 
@@ -223,6 +246,39 @@ def teams(tmp_path, request) -> Iterator[Callable[[str], Team]]:
 def test_a_call_that_is_cut_off_leaves_everybody_able_to_go_on(teams, kind, call):
     every = 23 if kind == "memory" else 71
     sweep(teams(kind), call, every, 1 + 7 * CALLS.index(call) % every)
+
+
+def close(team: Team) -> None:
+    team.here.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "every"),
+    [
+        ("memory", 17),
+        ("sqlite", 41),
+        pytest.param("memory", 1, marks=pytest.mark.slow),
+        pytest.param("sqlite", 5, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("first", [Team.edit, Team.wait, Team.watch, close])
+def test_the_first_call_of_a_workspace_may_be_cut_off(teams, kind, first, every):
+    # Threads begin with it, or end; a workspace that was used before has them already.
+    for number in count():
+        team = teams(kind)
+        moments = Moments(1 + every * number)
+        with suppress(ToolkitError):
+            moments(lambda team=team: first(team))
+        if first is close:
+            team.here.close()
+            team = Team(team.url)
+        try:
+            go_on(team)
+        except BaseException as error:
+            raise AssertionError(f"cut off at {moments.at}, {moments.where}: {error!r}") from error
+        team.close()
+        if moments.seen < moments.at:
+            return
 
 
 @pytest.mark.slow

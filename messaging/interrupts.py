@@ -1,0 +1,63 @@
+"""What threads meet at, fit for exceptions of signals, which fall between any two instructions.
+
+``with lock:`` gives a lock back whatever its block raises.  An interrupt may still fall between the
+taking of the lock and the block, or between the block and the giving back.  A re-entrant lock knows
+its thread: after an interrupt that thread gives back whatever it still holds.
+
+`threading.Event` and `Thread.start` take a plain lock, which an interrupt leaves taken for ever:
+the next thread that sets the event, and the thread that was being started, then never return.
+`Knock` and `start` do what is asked in one call into C, which an interrupt cannot divide.
+"""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from typing import Any, TypeAlias
+
+Lock: TypeAlias = Any
+"""A `threading.RLock`, or a `threading.Condition` over one."""
+
+
+def owned(lock: Lock) -> bool:
+    """Whether this thread holds `lock`."""
+    return bool(lock._is_owned())
+
+
+def free(*locks: Lock) -> None:
+    """Give back each of `locks` that this thread holds, however often it took it."""
+    for lock in locks:
+        while lock._is_owned():
+            lock.release()
+
+
+def start(thread: threading.Thread) -> None:
+    """Start a daemon thread, or nothing.  The thread may be seen to be alive a moment later."""
+    # Started by a thread that no signal reaches.
+    _thread.start_new_thread(thread.start, ())
+
+
+class Knock:
+    """Ends one wait of another thread, the present one or the next; two knocks count as one."""
+
+    __slots__ = ("_quiet",)
+
+    def __init__(self) -> None:
+        self._quiet = _thread.allocate_lock()
+        self._quiet.acquire()
+
+    def __call__(self) -> None:
+        try:
+            self._quiet.release()
+        except RuntimeError:
+            return  # knocked already
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for a knock, and take it; False where none has come within that time."""
+        if timeout_s is None:
+            return self._quiet.acquire()
+        return self._quiet.acquire(timeout=min(max(0.0, timeout_s), threading.TIMEOUT_MAX))
+
+    def forget(self) -> None:
+        """As if nobody had knocked."""
+        self._quiet.acquire(blocking=False)
