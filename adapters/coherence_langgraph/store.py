@@ -21,10 +21,11 @@ from coherence.contents import Content
 from coherence.context.desk import Desk
 from coherence.context.frameworks import FrameworkMissing
 from coherence.context.items import Items, Labels, Place, Told
+from coherence.context.mirror import Mirror
 from coherence.context.reader import OnConflict, OnUnread, Reader
 from coherence.context.references import versions_in
 from coherence.context.steps import Beside, Here, Steps, carried_out
-from coherence.context.values import decoded, encoded, item_of, name_of
+from coherence.context.values import decoded, encoded, item_of, name_of, quoted
 from coherence.messages import Version
 
 #: The callable that LangGraph makes for each task and drops with it: what a task is known by.  That
@@ -98,6 +99,7 @@ class CoherentStore(base.BaseStore):
         else:
             raise BadArgument("a store, and a workspace for it; or a workspace alone")
         self.workspace = self.items.workspace
+        self._mirror = Mirror(self.workspace, InMemoryStore, _into)
         self._bound: Reader | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -214,12 +216,7 @@ class CoherentStore(base.BaseStore):
         """What the wrapped store has to say to `ops`, or else the workspace."""
         if self.inner is not None and ops:
             return Beside(ops)
-        return Here(
-            lambda _: [
-                None if isinstance(op, GetOp) else self._mirror(who, op).batch([op])[0]
-                for op in ops
-            ]
-        )
+        return Here(lambda _: [None if isinstance(op, GetOp) else self._look(op) for op in ops])
 
     def _seen(self, who: Reader, op: Op, view: View | None, beside: Any) -> Result:
         """The answer to `op`, where the task has `view` and the wrapped store said `beside`."""
@@ -307,12 +304,19 @@ class CoherentStore(base.BaseStore):
                 steps = self.items.telling(desk, told, _put, raced)
                 carried_out(steps, desk, self.inner.batch)
 
-    def _mirror(self, who: Reader, op: Op) -> base.BaseStore:
-        """What of the workspace `op` looks at, as a store that can be searched."""
+    def _look(self, op: Op) -> Result:
+        """What a search or a listing finds in the workspace."""
+
+        def question(mirror: InMemoryStore) -> Result:
+            if not isinstance(
+                op, SearchOp
+            ):  # a mirror knows namespaces that nothing is in any more
+                mirror = InMemoryStore()
+                mirror.batch([PutOp(*item_of(name), {}) for name in self._mirror.names])
+            return mirror.batch([op])[0]
+
         labels = op.namespace_prefix if isinstance(op, SearchOp) else ()
-        mirror = InMemoryStore()
-        mirror.batch([PutOp(*at, dict(value)) for at, value in self.items.values(who.desk, labels)])
-        return mirror
+        return self._mirror.ask("".join(quoted(label) + "/" for label in labels), question)
 
     async def _awho(self) -> Reader:
         if (known := self.items.known(_running().get(_TASK))) is not None:
@@ -336,6 +340,10 @@ class CoherentStore(base.BaseStore):
         nodes = [node.split(":")[0] for node in path if node and not node.isdigit()]
         named = list(filter(None, [metadata.get("lc_agent_name")]))
         return self.items.desk_of(named or nodes[: len(nodes) - up] or ["outside"], run())
+
+
+def _into(mirror: InMemoryStore, at: Place, value: dict[str, Any] | None) -> None:
+    mirror.batch([PutOp(*at, value)])
 
 
 def _put(name: str, value: Mapping[str, Any] | None) -> PutOp:

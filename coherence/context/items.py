@@ -25,8 +25,8 @@ from coherence.context.reader import (
     check_unread,
 )
 from coherence.context.steps import Aside, Beside, Here, Steps
-from coherence.context.values import decoded, encoded, item_of, quoted
-from coherence.errors import BadArgument, InvalidContent, UnknownArtifact
+from coherence.context.values import decoded, encoded, quoted
+from coherence.errors import BadArgument, UnknownArtifact
 from coherence.messages import Version
 from coherence.refs import check_name
 from coherence.workspace.conflict import Conflict
@@ -122,14 +122,6 @@ class Items:
             else:
                 return view
         return who.get(name)
-
-    def values(self, desk: Desk, labels: Labels = ()) -> Iterator[tuple[Place, Value]]:
-        """Every item of the workspace under `labels`, unnoticed: no task has read it then."""
-        unseen = Reader(desk, alone=True)
-        for name in self.workspace.names("".join(quoted(label) + "/" for label in labels)):
-            with suppress(InvalidContent):  # bytes of somebody else: not an item
-                if view := unseen.get(name):
-                    yield item_of(name), decoded(view.content)
 
     def put(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
@@ -11,6 +10,7 @@ from typing import NamedTuple
 from coherence.refs import Ref
 from coherence.stores.port import Place
 from coherence.workspace.exchange import Exchange
+from messaging.interrupts import Knock
 from messaging.process import Address, Time
 
 
@@ -34,22 +34,23 @@ class Feed:
         self._exchange = exchange
         self._pattern = pattern
         self._place = exchange.look(exchange.store.head) if since is None else Place(since)
+        #: Whether the log no longer holds all that came before what comes next.
+        self.missed = False
 
     def more(self) -> list[Published]:
         """What has come since the last call."""
         found: list[Published] = []
-        missed = False
         while True:
             changes = self._exchange.look(self._exchange.store.since, self._place)
-            missed = missed or changes.gap or changes.foreign
+            self.missed = self.missed or changes.gap or changes.foreign
             self._place = changes.place
-            if not changes.entries:
-                return found
             for change in changes.entries:
                 if change.version and fnmatchcase(change.artifact, self._pattern):
                     ref = Ref(change.artifact, change.version, self._exchange.store.identity)
-                    found.append(Published(ref, change.author, change.at, change.seq, missed))
-                    missed = False
+                    found.append(Published(ref, change.author, change.at, change.seq, self.missed))
+                    self.missed = False
+            if not (changes.entries and changes.more):
+                return found
 
 
 class Watch(Iterator[Published]):
@@ -70,17 +71,17 @@ class Watch(Iterator[Published]):
         self._feed = Feed(exchange, pattern, since)
         self._require, self._timeout_s = require, timeout_s
         self._ready: deque[Published] = deque()
-        self._grown = threading.Event()
+        self._grown = Knock()
         self._closed = False
         self._exchange = exchange
-        exchange.watch(self, self._grown.set)
+        exchange.watch(self, self._grown)
 
     def __next__(self) -> Published:
         while not self._ready:
             if self._closed:
                 raise StopIteration
             self._require()
-            self._grown.clear()
+            self._grown.forget()
             self._ready.extend(self._feed.more())
             if not self._ready and not self._grown.wait(self._timeout_s):
                 self.close()
@@ -90,7 +91,7 @@ class Watch(Iterator[Published]):
         """End it: a thread that waits for the next change gets none."""
         self._closed = True
         self._exchange.unwatch(self)
-        self._grown.set()
+        self._grown()
 
     def __enter__(self) -> Watch:
         return self

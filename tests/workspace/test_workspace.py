@@ -15,6 +15,7 @@ from coherence import (
     UnknownVersion,
     Workspace,
 )
+from coherence.workspace.changes import Feed
 from messaging.errors import ToolkitError
 
 
@@ -227,3 +228,20 @@ def test_who_waits_is_known_to_the_holder(rooms):
     waiting.join(30)
     rooms.settle()
     assert ann.read("plan.md").text == "BY ANN"
+
+
+def test_a_gap_after_which_nothing_has_come_yet_is_told_with_what_comes(tmp_path, monkeypatch):
+    with Workspace(f"sqlite:///{tmp_path}/team.db") as workspace:
+        ann = workspace.agent("ann")
+        feed = Feed(workspace._exchange, "*", None)
+        since = type(workspace._store).since
+
+        def gone(store, place):
+            return since(store, place)._replace(entries=(), foreign=True)
+
+        with monkeypatch.context() as restored:
+            restored.setattr(type(workspace._store), "since", gone)
+            assert feed.more() == []
+        ann.write("doc", "one")
+        ann.write("doc", "two")
+        assert [change.missed for change in feed.more()] == [True, False]

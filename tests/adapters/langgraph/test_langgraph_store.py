@@ -541,3 +541,14 @@ def test_what_a_node_calls_is_of_its_task_unless_it_is_given_another_configurati
 def test_it_is_a_store():
     assert isinstance(CoherentStore(InMemoryStore()), BaseStore)
     assert CoherentStore(InMemoryStore()).index_config is None  # what else it has is there too
+
+
+def test_a_namespace_that_is_empty_again_is_not_listed():
+    store = CoherentStore("memory://")
+    store.put(("a", "b"), "k", {"n": 1})
+    store.put(("c",), "k", {"n": 1})
+    assert store.list_namespaces() == [("a", "b"), ("c",)]
+    assert len(store.search(())) == 2
+    store.delete(("c",), "k")
+    assert store.list_namespaces() == [("a", "b")]
+    assert len(store.search(())) == 1
