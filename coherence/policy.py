@@ -68,8 +68,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     visibility: Visibility = Visibility.LAZY
-    #: How long a copy may be served after it was asked for: the staleness bound T.  None: no bound,
-    #: for drivers that validate every hit.
+    #: How long a copy may be served after it was asked for: the staleness bound T.  0: every read
+    #: is validated, whatever that costs.  None: no bound, for drivers that validate every hit.
     validity: Time | None = None
     #: How long a grant lives unless renewed.  None: until given back.
     grant_lease: Time | None = None
@@ -89,7 +89,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             )
         for name in ("validity", "grant_lease", "retry_after", "push_every"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and value > 0):
+            if value is None or (isinstance(value, int | float) and value > 0):
+                continue
+            if name != "validity" or value != 0:
                 raise InvalidPolicy(
                     f"{name} is {value!r}", remedy="give a positive duration, or None for no bound"
                 )
@@ -167,7 +169,7 @@ class Lease(Policy, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.validity is None:
+        if not self.validity:
             raise InvalidPolicy("a lease without a length", remedy="set validity")
 
 

@@ -7,7 +7,9 @@ read is remembered for as long as LangGraph keeps the task, never longer and nev
 import asyncio
 import copy
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any, Self, TypeAlias
 
 from langchain_core.runnables.config import var_child_runnable_config
@@ -21,7 +23,7 @@ from coherence.contents import Content
 from coherence.context.desk import Desk
 from coherence.context.frameworks import FrameworkMissing
 from coherence.context.items import Items, Labels, Place, Told
-from coherence.context.mirror import Mirror
+from coherence.context.mirror import Mirror, Shown
 from coherence.context.reader import OnConflict, OnUnread, Reader
 from coherence.context.references import versions_in
 from coherence.context.steps import Beside, Here, Steps, carried_out
@@ -55,6 +57,9 @@ REMEDY = (
     "get the item again and redo the change: the node's RetryPolicy(retry_on=Conflict) does so; "
     'CoherentStore(..., on_conflict="merge") takes both where different fields or lines changed'
 )
+
+#: When a hit was made, before it is answered with the item.
+_NEVER = datetime.fromtimestamp(0, UTC)
 
 Found: TypeAlias = CoherentItem | None
 
@@ -99,7 +104,7 @@ class CoherentStore(base.BaseStore):
         else:
             raise BadArgument("a store, and a workspace for it; or a workspace alone")
         self.workspace = self.items.workspace
-        self._mirror = Mirror(self.workspace, InMemoryStore, _into)
+        self._mirror = Mirror(self.workspace)
         self._bound: Reader | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -306,17 +311,12 @@ class CoherentStore(base.BaseStore):
 
     def _look(self, op: Op) -> Result:
         """What a search or a listing finds in the workspace."""
-
-        def question(mirror: InMemoryStore) -> Result:
-            if not isinstance(
-                op, SearchOp
-            ):  # a mirror knows namespaces that nothing is in any more
-                mirror = InMemoryStore()
-                mirror.batch([PutOp(*item_of(name), {}) for name in self._mirror.names])
-            return mirror.batch([op])[0]
-
-        labels = op.namespace_prefix if isinstance(op, SearchOp) else ()
-        return self._mirror.ask("".join(quoted(label) + "/" for label in labels), question)
+        if isinstance(op, SearchOp):
+            under = "".join(quoted(label) + "/" for label in op.namespace_prefix)
+            return self._mirror.ask(under, partial(_found, op))
+        return self._mirror.ask(
+            "", lambda items: _store_of((at, {}) for at in items).batch([op])[0]
+        )
 
     async def _awho(self) -> Reader:
         if (known := self.items.known(_running().get(_TASK))) is not None:
@@ -342,8 +342,25 @@ class CoherentStore(base.BaseStore):
         return self.items.desk_of(named or nodes[: len(nodes) - up] or ["outside"], run())
 
 
-def _into(mirror: InMemoryStore, at: Place, value: dict[str, Any] | None) -> None:
-    mirror.batch([PutOp(*at, value)])
+def _found(op: SearchOp, items: Shown) -> list[base.SearchItem]:
+    """What `op` finds, as `InMemoryStore` has it, which would look at every item each time."""
+    prefix, filters = op.namespace_prefix, op.filter or {}
+    plain = [(key, value) for key, value in filters.items() if not isinstance(value, dict)]
+    there = (
+        (at, value)
+        for at, value in items.items()
+        if at[0][: len(prefix)] == prefix and all(value.get(key) == want for key, want in plain)
+    )
+    if len(plain) < len(filters):
+        return _store_of(there).batch([op])[0]  # type: ignore[return-value]
+    hits = islice(there, op.offset, op.offset + op.limit)
+    return [base.SearchItem(*at, value, _NEVER, _NEVER) for at, value in hits]
+
+
+def _store_of(items: Iterable[tuple[Place, dict[str, Any]]]) -> InMemoryStore:
+    store = InMemoryStore()
+    store.batch([PutOp(*at, value) for at, value in items])
+    return store
 
 
 def _put(name: str, value: Mapping[str, Any] | None) -> PutOp:

@@ -44,7 +44,7 @@ def _news(workspace: Workspace, ref: Ref) -> str:
     there = workspace.row(ref.name)
     if there is None or there.row.state.version <= ref.version:
         return ""
-    last = workspace.history(ref.name)[-1]
+    last = workspace.history(ref.name, there.row.state.version)[-1]
     what = "deleted" if last.handle.kind is Kind.TOMBSTONE else "changed"
     return f"{ref.name} was {what} by {last.author}; you were last shown {ref}."
 

@@ -1,4 +1,4 @@
-"""All that a workspace holds now, as a framework has it: for questions that look at all of it.
+"""All items that a workspace holds now, for questions that look at all of them, as searches do.
 
 A mirror reads the store past every agent: nobody has read what is in it, and no home hears of it.
 """
@@ -6,10 +6,10 @@ A mirror reads the store past every agent: nobody has read what is in it, and no
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import inf
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from coherence.contents import Content
 from coherence.context.values import decoded, item_of
@@ -20,94 +20,87 @@ from coherence.workspace.workspace import Workspace
 #: A mirror of contents that are longer than this together is not kept.
 KEPT_BYTES = 32 * 1024 * 1024
 
-S = TypeVar("S")
 T = TypeVar("T")
 
-Put: TypeAlias = Callable[[S, tuple[tuple[str, ...], str], dict[str, Any] | None], None]
-"""Gives a mirror an item's place and value; None where there is none any more."""
+Shown: TypeAlias = Mapping[tuple[tuple[str, ...], str], dict[str, Any]]
+"""Items by their labels and key."""
 
 
-class Mirror(Generic[S]):
-    """The items of a workspace.  `empty` makes a mirror that holds none.
+class Mirror:
+    """The items of a workspace.
 
-    It is kept from one question to the next, and follows the change log, while its contents are no
-    longer than `KEPT_BYTES`.  Beyond that it is made for each question and dropped.
+    They are kept from one question to the next, and follow the change log, while their contents are
+    no longer than `KEPT_BYTES`.  Beyond that they are read for each question.
     """
 
-    def __init__(self, workspace: Workspace, empty: Callable[[], S], put: Put[S]) -> None:
-        self._workspace, self._empty, self._put = workspace, empty, put
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
         self._turn = threading.RLock()
-        self._kept: tuple[S, Feed] | None = None
-        self._is_too_much = False
-        #: Of what is in the mirror.
+        self._items: dict[tuple[tuple[str, ...], str], dict[str, Any]] = {}
+        #: What their contents take, each and together.
         self._sizes: dict[str, int] = {}
         self._size_bytes = 0
+        #: What has changed since the items were as they are here; None where they are not kept.
+        self._feed: Feed | None = None
+        self._is_too_much = False
 
-    @property
-    def names(self) -> Iterable[str]:
-        """The items that are in the mirror, for a question that looks at no values."""
-        return self._sizes
+    def ask(self, prefix: str, question: Callable[[Shown], T]) -> T:
+        """What `question` finds in the items whose names begin with `prefix`, among others.
 
-    def ask(self, prefix: str, question: Callable[[S], T]) -> T:
-        """What `question` finds in a mirror of all whose names begin with `prefix`, or of more."""
+        It changes nothing, and keeps no value.
+        """
         with self._turn:
-            mirror = self._followed()
-            if mirror is None and not self._is_too_much:
-                mirror = self._whole()
-            if mirror is None:
-                mirror = self._read(prefix, inf)
-                assert mirror is not None
-            return question(mirror)
+            if not (self._follow() or self._read_all()):
+                self._read(prefix, inf)
+            return question(self._items)
 
-    def _followed(self) -> S | None:
-        """What was kept, with all changes since; None where that cannot be told."""
-        kept, self._kept = self._kept, None  # an interrupt in here leaves none
-        if kept is None:
-            return None
-        mirror, feed = kept
+    def _follow(self) -> bool:
+        """Take in what has changed; whether all items are here."""
+        feed, self._feed = self._feed, None  # an interrupt in here leaves nothing that is kept
+        if feed is None:
+            return False
         names = {change.ref.name for change in feed.more()}
         if feed.missed:
-            return None
+            return False
         for name in names:
             row = self._workspace.row(name)
             version = row.row.state.version if row is not None and row.row.exists else 0
             found = self._workspace._look(self._workspace._store.read, name, version)
-            self._set(mirror, name, found[1] if found is not None else None)
-        self._keep(mirror, feed)
-        return mirror
+            self._set(name, found[1] if found is not None else None)
+        self._keep(feed)
+        return True
 
-    def _whole(self) -> S | None:
-        """A mirror of everything, to be kept; None where that is too much."""
+    def _read_all(self) -> bool:
+        """Read everything, to be kept; whether that is not too much."""
+        if self._is_too_much:
+            return False
         feed = Feed(self._workspace._exchange, "*", None)
-        mirror = self._read("", KEPT_BYTES)
-        if mirror is not None:
-            self._keep(mirror, feed)
-        self._is_too_much = mirror is None
-        return mirror
+        self._read("", KEPT_BYTES)
+        self._keep(feed)
+        return not self._is_too_much
 
-    def _keep(self, mirror: S, feed: Feed) -> None:
+    def _keep(self, feed: Feed) -> None:
         self._is_too_much = self._size_bytes > KEPT_BYTES
-        self._kept = (mirror, feed) if not self._is_too_much else None
+        if not self._is_too_much:
+            self._feed = feed
 
-    def _read(self, prefix: str, most_bytes: float) -> S | None:
-        """A mirror of what is under `prefix`; None where that is too long."""
-        self._sizes, self._size_bytes = {}, 0
-        mirror, after = self._empty(), ""
-        current = self._workspace._store.current
+    def _read(self, prefix: str, most_bytes: float) -> None:
+        """Read what is under `prefix`, or as much of it as is just too much."""
+        self._items, self._sizes, self._size_bytes = {}, {}, 0
+        after, current = "", self._workspace._store.current
         while page := self._workspace._look(current, prefix, after=after):
             for name, _, content in page:
-                self._set(mirror, name, content)
+                self._set(name, content)
                 after = name
             if self._size_bytes > most_bytes:
-                return None
-        return mirror
+                return
 
-    def _set(self, mirror: S, name: str, content: Content | None) -> None:
+    def _set(self, name: str, content: Content | None) -> None:
+        at = item_of(name)
         self._size_bytes -= self._sizes.pop(name, 0)
-        value = None
-        with suppress(InvalidContent):  # bytes of somebody else: not an item
-            if content is not None:
-                value = decoded(content)
+        self._items.pop(at, None)
+        if content is not None:
+            with suppress(InvalidContent):  # bytes of somebody else: not an item
+                self._items[at] = decoded(content)
                 self._sizes[name] = len(content)
                 self._size_bytes += len(content)
-        self._put(mirror, item_of(name), value)

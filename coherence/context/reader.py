@@ -215,13 +215,20 @@ class Dates:
         # A workspace in memory goes by a clock without an epoch, every other by a wall clock.
         timeless = workspace.identity.startswith("memory-")
         self._epoch = time.time() - time.monotonic() if timeless else 0.0  # noqa: TID251 - shown
-        #: (artifact, version) -> when the first version that is kept was made, and this one.
+        #: (artifact, version) -> when the artifact's first version was made, and this one.
         self.of = lru_cache(maxsize=65_536)(self._of)
+        #: Artifact -> when the first version was made that was kept as it was asked for first.
+        self._created = lru_cache(maxsize=65_536)(self._first)
 
     def _of(self, name: str, version: Version) -> tuple[datetime, datetime]:
-        past = self._workspace.history(name)
-        made = next(entry for entry in reversed(past) if entry.version <= version)  # one is near
-        return self._date(past[0].at), self._date(made.at)
+        try:
+            made = self._workspace.history(name, version)[0]  # that version, or one that is near
+        except UnknownArtifact:  # the store has gone back to before it
+            made = self._workspace.history(name)[-1]
+        return self._created(name), self._date(made.at)
+
+    def _first(self, name: str) -> datetime:
+        return self._date(self._workspace.history(name)[0].at)
 
     def _date(self, at: Time) -> datetime:
         return datetime.fromtimestamp(at + self._epoch, UTC)

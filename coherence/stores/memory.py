@@ -318,11 +318,11 @@ class MemoryStore:
                 self._apply()
         return self._rows.get(artifact)
 
-    def history(self, artifact: str) -> list[Entry]:
+    def history(self, artifact: str, since: Version = 0) -> list[Entry]:
         with self._lock:
             self._apply()
             kept = self._history.get(artifact, {})
-            return [kept[version][0] for version in sorted(kept)]
+            return [kept[version][0] for version in sorted(kept) if version >= since]
 
     def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
         with self._lock:

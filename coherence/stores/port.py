@@ -347,8 +347,8 @@ class Store(Protocol):
         """The row as last committed, without a transaction: for those who only look."""
         ...
 
-    def history(self, artifact: str) -> list[Entry]:
-        """The versions that are kept, oldest first."""
+    def history(self, artifact: str, since: Version = 0) -> list[Entry]:
+        """The versions from `since` on that are kept, oldest first."""
         ...
 
     def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:

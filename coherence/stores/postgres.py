@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from threading import RLock, get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from coherence.contents import Content
 from coherence.errors import StoreBusy, StoreCorrupt, StoreFault, StoreMissing
@@ -295,8 +295,8 @@ class PostgresStore(HasMembers):
 
     # The change log.
 
-    def mark(self) -> str:
-        return str(self._ask(sql.MARK)[0][0])
+    def mark(self) -> Any:
+        return self._ask(sql.MARK)[0]
 
     def since(self, place: Place) -> Changes:
         heard = self._ear.heard
@@ -369,8 +369,10 @@ class PostgresStore(HasMembers):
         rows = self._ask(sql.ROW, artifact)
         return Stored(unpack_row(rows[0][1]), rows[0][0]) if rows else None
 
-    def history(self, artifact: str) -> list[Entry]:
-        return [entry(row) for row in self._ask(sql.HISTORY, artifact)]
+    def history(self, artifact: str, since: Version = 0) -> list[Entry]:
+        if since > _SEQ_MAX:
+            return []
+        return [entry(row) for row in self._ask(sql.HISTORY, artifact, since)]
 
     def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
         if not 0 < version <= _SEQ_MAX:

@@ -148,7 +148,11 @@ JOIN = Statement(
 )
 _ENTRY: Final[LiteralString] = "version, kind, size_bytes, digest, author, at, pinned"
 HISTORY = Statement(
-    "HISTORY", f"SELECT {_ENTRY} FROM coherence_history WHERE artifact = $1 ORDER BY version"
+    "HISTORY",
+    f"""
+    SELECT {_ENTRY} FROM coherence_history
+    WHERE artifact = $1 AND version >= $2::bigint ORDER BY version
+    """,
 )
 #: A version and those after it, up to the first that is whole.
 BODY = Statement(
@@ -174,7 +178,8 @@ ALONG = Statement(
 # Those of the store itself, each a transaction of its own.
 
 LEAVE = Statement("LEAVE", "DELETE FROM coherence_member WHERE agent = $1 AND session = $2::bigint")
-MARK = Statement("MARK", "SELECT pg_current_snapshot()::text")
+#: Every message to another process is a line of the log.
+MARK = Statement("MARK", "SELECT head, generation FROM coherence_meta")
 # LATERAL: joined plainly, the lines would be scanned from the first on and sorted each time.
 SINCE = Statement(
     "SINCE",

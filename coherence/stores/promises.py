@@ -88,6 +88,9 @@ def check_values(room: Room) -> None:
     entries = [entry.version for entry in store.history("a/b.md")]
     _expect(entries == [1, 2, 3, 4, 5], f"the history has {entries}")
     _expect(store.row("no") is None, "a row is there that nobody saved")
+    later = [entry.version for entry in store.history("a/b.md", 3)]
+    _expect(later == entries[2:], f"from version 3 on are {later}")
+    _expect(store.history("a/b.md", 1 << 80) == [], "there is a history of what is to come")
     _expect(store.history("no") == [] and store.read("no", 1) is None, "history of nothing")
     _expect(store.read("a/b.md", 6) is None, "a version is there that nobody published")
     changes = store.since(Place(0))

@@ -290,8 +290,10 @@ class SqliteStore(HasMembers):
         rows = self._query(LOAD, artifact)
         return stored(rows[0], artifact)[1] if rows else None
 
-    def history(self, artifact: str) -> list[Entry]:
-        return [entry(row, artifact) for row in self._query(HISTORY, artifact)]
+    def history(self, artifact: str, since: Version = 0) -> list[Entry]:
+        if since > LOW:
+            return []
+        return [entry(row, artifact) for row in self._query(HISTORY, since, artifact)]
 
     def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
         if not 0 < version <= LOW:

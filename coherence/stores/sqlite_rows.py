@@ -31,7 +31,7 @@ _VERSION_COLUMNS: Final = "slot, kind, size_bytes, digest, author, at, pinned"
 HISTORY: Final = f"""
     SELECT proved.name, {_VERSION_COLUMNS}
     FROM artifact AS found JOIN artifact AS proved ON proved.id = found.id
-    CROSS JOIN history ON slot > found.id << {VERSION_BITS}
+    CROSS JOIN history ON slot >= found.id << {VERSION_BITS} | ?
                       AND slot <= found.id << {VERSION_BITS} | {LOW}
     WHERE found.name = ? ORDER BY slot
 """

@@ -132,8 +132,12 @@ class Exchange:
         policy: Callable[[str], Policy],
         limits: Limits,
         recorder: Recorder | None = None,
+        *,
+        validates: bool,
     ) -> None:
         self.store = store
+        #: Whether every cached read asks the store whether anything has changed.
+        self.validates = validates
         self.holdings = Holdings(limits.copies_bytes)
         self._recorder = recorder
         #: Guards the caches of every agent.  Never held while the store is asked.
@@ -414,7 +418,7 @@ class Exchange:
     def refresh(self) -> bool:
         """Take in what other processes have done; whether there was anything."""
         store = self.store
-        if store.shared and store.validates and store.mark() != self._seen:
+        if store.shared and self.validates and store.mark() != self._seen:
             self.fetch()
             return True
         return False
@@ -456,8 +460,8 @@ class Exchange:
             missing = own != self._proved and own.seq > self._place.seq
             more = True
             while more:
-                # A store that does not validate is never asked whether its mark is this one.
-                mark = self.store.mark() if self.store.validates else self._seen
+                # Where no read validates nobody asks whether the mark is this one.
+                mark = self.store.mark() if self.validates else self._seen
                 changes = self.store.since(self._place)
                 if changes.foreign:
                     missing = False
@@ -625,7 +629,7 @@ class Exchange:
                     self._ear_thread = None
 
     def _listening(self) -> None:
-        validates = self.store.validates
+        validates = self.validates
         look_s, looked_at = WATCH_S if validates else LOOK_S, monotonic()
         away = False
         while self._goes_on():
@@ -648,7 +652,7 @@ class Exchange:
                 level = logging.DEBUG if away else logging.WARNING
                 log.log(level, "the change log cannot be read: %s", error)
                 away = True
-                if self.store.validates:
+                if validates:
                     self.lapse()
                 # Else no copy outlives its validity, and what is in the log by then is read there.
                 self._ended.wait(PAUSE_S)

@@ -22,6 +22,7 @@ from coherence.errors import (
     UsedAfterFork,
     WorkspaceClosed,
 )
+from coherence.messages import Version
 from coherence.policy import Lazy, Lease, Policy, Visibility
 from coherence.refs import Ref, check_agent, check_name
 from coherence.stores.opening import open_store
@@ -88,10 +89,17 @@ class Workspace:
         self.limits = limits or Limits()
         self._store = open_store(url, retention or Retention()) if isinstance(url, str) else url
         self._recorder = recorder
+        #: Whether every cached read is validated: since that is cheap, or a policy asks for it.
+        self._validates = self._store.validates or any(
+            given is not None and given.validity == 0
+            for given in (policy, *(policies or {}).values())
+        )
         try:
             self._policy = self._complete(policy or Lazy())
             self._policies = {glob: self._complete(p) for glob, p in (policies or {}).items()}
-            self._exchange = Exchange(self._store, self.policy_of, self.limits, recorder)
+            self._exchange = Exchange(
+                self._store, self.policy_of, self.limits, recorder, validates=self._validates
+            )
         except BaseException:
             if isinstance(url, str):  # a store that was given is its giver's to close
                 self._store.close()
@@ -155,7 +163,7 @@ class Workspace:
             if not self._agreed:
                 agree(self._store, {**self._policies, "*": self._policy})
                 self._agreed = True
-            if not self._store.validates:
+            if not self._validates:
                 # No read looks whether there is news: it has to come by itself.
                 self._exchange.listens = True
                 self._exchange.listen()
@@ -218,7 +226,7 @@ class Workspace:
         if policy.grant_lease is None:
             changed["grant_lease"] = GRANT_LEASE_S
         pushes = type(policy).announce is not Policy.announce or policy.push_every is not None
-        if self._store.validates:
+        if self._validates:
             changed["visibility"] = Visibility.LAZY
             if pushes:
                 changed["validity"] = policy.validity or PUSH_VALIDITY_S
@@ -233,7 +241,7 @@ class Workspace:
         """Whether every copy that is there may be served without asking its policy, or telling."""
         return (
             self._recorder is None
-            and self._store.validates
+            and self._validates
             and all(
                 policy.validity is None and type(policy).use is Policy.use
                 for policy in (self._policy, *self._policies.values())
@@ -277,9 +285,9 @@ class Workspace:
         """Every artifact whose name begins with `prefix`; with `deleted`, those that once were."""
         return self._look(self._store.names, prefix, deleted=deleted)
 
-    def history(self, name: str) -> list[Entry]:
-        """The versions that are kept, oldest first.  Raises `UnknownArtifact`."""
-        entries = self._look(self._store.history, check_name(name))
+    def history(self, name: str, since: Version = 0) -> list[Entry]:
+        """The versions from `since` on that are kept, oldest first.  Raises `UnknownArtifact`."""
+        entries = self._look(self._store.history, check_name(name), since)
         if not entries:
             raise UnknownArtifact(f"there is no artifact {name!r}")
         return entries

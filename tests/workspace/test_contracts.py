@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from coherence import (
+    AgentSuperseded,
     Conflict,
     Fenced,
     GrantTimeout,
@@ -122,6 +123,22 @@ def test_contract_3_a_reader_is_never_stale_where_hits_are_validated(rooms, visi
         ann.write("plan.md", str(version))
         assert bob.read("plan.md").text == str(version)
         assert bob.read("plan.md").served is Served.HIT
+
+
+def test_contract_3_with_a_validity_of_0_no_read_is_stale_on_any_store(rooms):
+    rooms.settings["policy"] = Lazy(validity=0)
+    ann, bob = rooms.agents("ann", "bob")
+    for version in range(1, 40, 2):
+        ann.write("plan.md", str(version))
+        assert bob.read("plan.md").text == str(version)
+        assert bob.read("plan.md").served is Served.HIT
+        bob.write("plan.md", str(version + 1))
+        assert ann.read("plan.md").text == str(version + 1)
+    if rooms.apart:
+        again = rooms.open().agent("ann")
+        assert again.read("plan.md").text == "40"
+        with pytest.raises(AgentSuperseded):
+            ann.read("plan.md")
 
 
 def test_contract_3_a_gap_in_the_log_makes_every_copy_ask_again(rooms, monkeypatch):

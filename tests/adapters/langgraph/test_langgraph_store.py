@@ -552,3 +552,43 @@ def test_a_namespace_that_is_empty_again_is_not_listed():
     store.delete(("c",), "k")
     assert store.list_namespaces() == [("a", "b")]
     assert len(store.search(())) == 1
+
+
+FILTERS = [
+    None,
+    {},
+    {"n": 1},
+    {"there": None},
+    {"n": 1, "kind": "odd"},
+    {"n": {"$gt": 1}},
+    {"n": {"$gte": 1, "$ne": 3}, "kind": "odd"},
+    {"in": {"a": 1}},
+    {"in": {}},
+    {"list": [1, 2]},
+    {"kind": True},
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+@pytest.mark.parametrize("prefix", [(), ("a",), ("a", "b"), ("none",)])
+def test_a_search_of_a_workspace_finds_what_the_plain_store_does(filters, prefix):
+    plain, store = InMemoryStore(), CoherentStore("memory://")
+    values = [
+        {"n": 1, "kind": "odd"},
+        {"n": 2, "kind": "even", "list": [1, 2]},
+        {"n": 3, "kind": "odd", "in": {"a": 1, "b": 2}},
+        {"n": 4, "in": {}},
+        {"n": 5, "kind": True},
+    ]
+    for each in (plain, store):
+        for number, value in enumerate(values):
+            each.put(("a", "b", "c")[: 1 + number % 3], f"k{number}", value)
+            each.put(("ab",), f"k{number}", value)
+
+    def found(searched, **page):
+        hits = searched.search(prefix, filter=filters, **page)
+        return [(hit.namespace, hit.key, hit.value) for hit in hits]
+
+    everything = found(store, limit=100)
+    assert sorted(everything, key=str) == sorted(found(plain, limit=100), key=str)
+    assert found(store, limit=2, offset=1) == everything[1:3]
