@@ -21,8 +21,8 @@ from rich.table import Table
 
 from causal import Announcing, Hybrid, HybridPlain, Machine, Rst91, Unicast
 from causal.messages import Ack, Data, Release
-from messaging.network import Guarantee
-from messaging.process import Event, Invoke, Receive, Send
+from message_passing.network import Guarantee
+from message_passing.process import Event, Invoke, Receive, Send
 
 Build = Callable[..., Machine[Any]]
 

@@ -22,8 +22,8 @@ from causal.endpoint import Endpoint
 from causal.frames import FRAME_PACKETS_MAX, Frame
 from causal.messages import Data
 from causal.transports.stream import StreamTransport
-from messaging.process import Envelope
-from messaging.wire import Codec
+from message_passing.process import Envelope
+from message_passing.wire import Codec
 
 KEY = b"0123456789abcdef"
 PAYLOAD = b"x" * 100

@@ -23,7 +23,7 @@ from coherence.directory import Home
 from coherence.messages import Data, GetS, Grant, Inv, Load, PutM
 from coherence.policy import Lazy
 from coherence.states import CacheAt, CacheState, HomeAt, HomeState, Sharer
-from messaging.process import Invoke, Receive, Step
+from message_passing.process import Invoke, Receive, Step
 
 ROUNDS = 5
 #: Microseconds a call.

@@ -19,11 +19,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from messaging.netmodel import Exponential, NetworkModel
-from messaging.network import Guarantee
-from messaging.process import Event, Send, SetTimer, Step, Time, Value
-from messaging.simulator import Simulator
-from messaging.trace import TraceWriter
+from message_passing.netmodel import Exponential, NetworkModel
+from message_passing.network import Guarantee
+from message_passing.process import Event, Send, SetTimer, Step, Time, Value
+from message_passing.simulator import Simulator
+from message_passing.trace import TraceWriter
 
 
 class Ball(Value, frozen=True, gc=False, tag=True):

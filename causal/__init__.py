@@ -1,6 +1,6 @@
 """Causal delivery: no process acts on a message before what caused it.
 
-Layout, each line importing only from lines above it and from :mod:`messaging`:
+Layout, each line importing only from lines above it and from :mod:`message_passing`:
 
 * `messages`, `machine`: requests, packets, refusals; the one interface of all protocols
 * `sender_side`, then `mf95`, `cykas`, `csps`, `hybrid_plain`, `named`: secrets, stated plainly

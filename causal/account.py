@@ -1,7 +1,7 @@
 """What a trace says of each message: when it went, what held it, whose secret it was, and the cost.
 
-Pure: from the lines of a trace (`messaging.trace`) to accounts.  Nothing but events and commands is
-read, so any protocol's trace will do.
+Pure: from the lines of a trace (`message_passing.trace`) to accounts.  Nothing but events and
+commands is read, so any protocol's trace will do.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from causal.hybrid import Commands, Hybrid
 from causal.hybrid_state import FRESH, Link, State
 from causal.messages import Delivered, ForgedPacket
-from messaging.process import Address, Deliver, Send, Step, Time
+from message_passing.process import Address, Deliver, Send, Step, Time
 
 AHEAD_MAX = 1_024
 """Ids behind a gap that are remembered, by a bit each: as many as an endpoint may have undelivered

@@ -15,7 +15,7 @@ from causal.endpoint import Endpoint
 from causal.frames import Closed, Delivery
 from causal.messages import Context, Held, Secret
 from causal.transports.port import Transport
-from messaging.process import Address
+from message_passing.process import Address
 
 T = TypeVar("T")
 

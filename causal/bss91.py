@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from causal.machine import Machine
 from causal.messages import Broadcast, ForgedPacket, Message, Unsupported, VectorData
-from messaging.process import Address, Deliver, Respond, Send, Step, Time, Value
+from message_passing.process import Address, Deliver, Respond, Send, Step, Time, Value
 
 
 class State(Value, frozen=True, gc=False, tag=True):

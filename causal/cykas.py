@@ -17,7 +17,7 @@ from typing import Any
 
 from causal.messages import Secret
 from causal.sender_side import Own, SenderSide, State
-from messaging.process import Address
+from message_passing.process import Address
 
 
 class Cykas(SenderSide):

@@ -45,9 +45,9 @@ from causal.outbox import Outbox
 from causal.recovery import recover
 from causal.snapshot import taken
 from causal.transports.port import Transport
-from messaging.errors import CallerError, EnvironmentFault, PeerError
-from messaging.network import Guarantee
-from messaging.process import (
+from message_passing.errors import CallerError, EnvironmentFault, PeerError
+from message_passing.network import Guarantee
+from message_passing.process import (
     Address,
     Deliver,
     Event,
@@ -59,7 +59,7 @@ from messaging.process import (
     SetTimer,
     Timeout,
 )
-from messaging.wire import Codec
+from message_passing.wire import Codec
 
 _log = logging.getLogger(__name__)
 

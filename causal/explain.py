@@ -2,9 +2,9 @@
 
     python -m causal.explain TRACE
 
-Reads a trace of any delivery protocol, as `messaging.trace.TraceWriter` writes it, and prints a
-line for each message with its time drawn: waiting in its sender (·), on its way (─), waiting in its
-receiver (:), delivered (●), a secret of its recipient (▒).
+Reads a trace of any delivery protocol, as `message_passing.trace.TraceWriter` writes it, and prints
+a line for each message with its time drawn: waiting in its sender (·), on its way (─), waiting in
+its receiver (:), delivered (●), a secret of its recipient (▒).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from causal.account import Account, Accounts, accounts
-from messaging.errors import CallerError, ToolkitError
-from messaging.trace import read
+from message_passing.errors import CallerError, ToolkitError
+from message_passing.trace import read
 
 BAR = 40
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple, TypeAlias
 
 from causal.messages import Ack, Data, Delivered, Release
-from messaging.errors import CallerError, EnvironmentFault, PeerError
-from messaging.process import Address, Value
+from message_passing.errors import CallerError, EnvironmentFault, PeerError
+from message_passing.process import Address, Value
 
 Packet: TypeAlias = Data[bytes] | Ack | Release | Delivered
 PAYLOAD_BYTES_MAX: Final = 1 << 16

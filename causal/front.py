@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from causal.window import Window
-from messaging.process import Value
+from message_passing.process import Value
 
 
 class Entry(Protocol):

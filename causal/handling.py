@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from causal.member import Clock, Member
 from causal.messages import VectorData
-from messaging.process import Address
+from message_passing.process import Address
 
 P = TypeVar("P", bound=tuple[Any, ...])
 

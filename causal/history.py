@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import networkx as nx
 
 from causal.messages import Broadcast, Unicast
-from messaging.process import Address, Deliver, Event, Invoke, Respond, Step
+from message_passing.process import Address, Deliver, Event, Invoke, Respond, Step
 
 Name: TypeAlias = tuple[Address, int]
 """A message, by its sender and the sender's count."""

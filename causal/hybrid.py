@@ -41,7 +41,7 @@ from causal.messages import (
     Unsupported,
 )
 from causal.window import Window
-from messaging.process import Address, Command, Deliver, Respond, Send, SetTimer, Step, Time
+from message_passing.process import Address, Command, Deliver, Respond, Send, SetTimer, Step, Time
 
 Commands = list[Command[Any, Any]]
 

@@ -7,7 +7,7 @@ from typing import Any
 from causal.front import Front
 from causal.messages import Data
 from causal.window import Window
-from messaging.process import Address, Value
+from message_passing.process import Address, Value
 
 
 class Own(Value, frozen=True, gc=False, tag=True):

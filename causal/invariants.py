@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from causal.front import Front
 from causal.hybrid_state import State
 from causal.messages import Broadcast, Unicast
-from messaging.process import Address, Deliver, Event, Invoke, Respond, Step, Value
+from message_passing.process import Address, Deliver, Event, Invoke, Respond, Step, Value
 
 Name: TypeAlias = tuple[Address, int, Address]
 """A message to one process: its sender, the sender's count, its destination."""

@@ -23,8 +23,8 @@ import msgspec
 
 from causal.frames import Packet
 from causal.snapshot import Snapshot
-from messaging.errors import CallerError, EnvironmentFault
-from messaging.process import Address, Value
+from message_passing.errors import CallerError, EnvironmentFault
+from message_passing.process import Address, Value
 
 
 class Began(Value, frozen=True, gc=False, tag=True, array_like=True):

@@ -1,7 +1,7 @@
 """The one interface of all delivery protocols, and what they share before their rules begin.
 
-A machine is a :class:`messaging.process.Process`.  Its events are `Invoke` of a request, `Receive`
-of a packet, `Timeout` and `Restart`; its commands are `Send`, `Deliver` of a
+A machine is a :class:`message_passing.process.Process`.  Its events are `Invoke` of a request,
+`Receive` of a packet, `Timeout` and `Restart`; its commands are `Send`, `Deliver` of a
 :class:`causal.messages.Message`, `Respond`, and timers on links that lose.
 
 *Delivered* means handed to the application's queue, in order.  A process that takes from that
@@ -19,9 +19,9 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from causal.messages import Context, DepartedPeer, Held, Secret, UnknownPeer, Unsupported
-from messaging.errors import Impossible
-from messaging.network import Guarantee
-from messaging.process import (
+from message_passing.errors import Impossible
+from message_passing.network import Guarantee
+from message_passing.process import (
     Address,
     Command,
     Event,

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from causal.bss91 import Bss91, State
 from causal.messages import Broadcast, VectorData
-from messaging.process import Address, Deliver, Event, Invoke, Receive
+from message_passing.process import Address, Deliver, Event, Invoke, Receive
 
 P = TypeVar("P")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from messaging.errors import CallerError, PeerError
-from messaging.process import Address, Value
+from message_passing.errors import CallerError, PeerError
+from message_passing.process import Address, Value
 
 P = TypeVar("P")
 

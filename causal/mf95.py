@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from causal.messages import Secret
 from causal.sender_side import Own, SenderSide, State
-from messaging.process import Address
+from message_passing.process import Address
 
 
 class Mf95(SenderSide):

@@ -17,7 +17,7 @@ from typing import Any
 
 from causal.messages import ForgedPacket, NamedData, PeerDown, Secret, Unsupported
 from causal.sender_side import Own, SenderSide, State
-from messaging.process import Address, Step, Time
+from message_passing.process import Address, Step, Time
 
 
 class Named(SenderSide):

@@ -9,8 +9,8 @@ from typing import Any
 from causal.frames import FRAME_PACKETS_MAX, Frame, Packet
 from causal.messages import Data, Delivered
 from causal.transports.port import NoRoute, Transport
-from messaging.process import Address, Envelope
-from messaging.wire import Codec
+from message_passing.process import Address, Envelope
+from message_passing.wire import Codec
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from causal.hybrid_state import State
 from causal.journal import Began, Dealt, Down, Entry, Got, Rested, Sent, WrongJournal
 from causal.messages import PeerDown, Unicast
 from causal.snapshot import restored
-from messaging.process import Address, Deliver, Event, Invoke, Receive
+from message_passing.process import Address, Deliver, Event, Invoke, Receive
 
 
 class Recovered(NamedTuple):

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from causal.machine import Machine
 from causal.messages import ForgedPacket, MatrixData, Message, Unicast, Unsupported
-from messaging.process import Address, Deliver, Respond, Send, Step, Time, Value
+from message_passing.process import Address, Deliver, Respond, Send, Step, Time, Value
 
 Matrix = tuple[tuple[int, ...], ...]
 

@@ -38,7 +38,7 @@ from causal.messages import (
     Unicast,
     Unsupported,
 )
-from messaging.process import Address, Deliver, Respond, Send, SetTimer, Step, Time, Value
+from message_passing.process import Address, Deliver, Respond, Send, SetTimer, Step, Time, Value
 
 Packet = Data[Any] | NamedData[Any]
 

@@ -11,7 +11,7 @@ from causal.front import Front
 from causal.hybrid_state import Kept, Link, Own, State
 from causal.messages import Data
 from causal.window import Window
-from messaging.process import Address, Value
+from message_passing.process import Address, Value
 
 
 class Cursors(Value, frozen=True, gc=False, tag=True, array_like=True):

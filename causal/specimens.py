@@ -21,8 +21,8 @@ from causal.mf95 import Mf95
 from causal.named import Named
 from causal.rst91 import Rst91
 from causal.sender_side import Link, Own, Packet, SenderSide, State
-from messaging.network import Guarantee
-from messaging.process import Address, Send, Step, Time
+from message_passing.network import Guarantee
+from message_passing.process import Address, Send, Step, Time
 
 
 class Raw(Mf95):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from messaging.process import Value
+from message_passing.process import Value
 
 V = TypeVar("V")
 

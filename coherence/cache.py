@@ -56,7 +56,7 @@ from coherence.messages import (
 from coherence.policy import Policy, Use
 from coherence.states import READABLE, CacheAt, CacheState
 from coherence.table import Automaton, Op, Row, Scratch, Stall, Table
-from messaging.process import (
+from message_passing.process import (
     Address,
     CancelTimer,
     Deliver,

@@ -38,7 +38,7 @@ from coherence.stores.port import Entry, Place, Retention, Row, Store
 from coherence.workspace.delta import diff as difference
 from coherence.workspace.farewells import present
 from coherence.workspace.workspace import Workspace
-from messaging.errors import EnvironmentFault, ToolkitError
+from message_passing.errors import EnvironmentFault, ToolkitError
 
 app = typer.Typer(
     add_completion=False,

@@ -13,7 +13,7 @@ from pathlib import Path
 from coherence.contents import Content
 from coherence.errors import InvalidName, PathTaken
 from coherence.refs import check_name
-from messaging.errors import EnvironmentFault
+from message_passing.errors import EnvironmentFault
 
 _SEVERAL = "export the ones and the others by --pattern, into folders of their own"
 _ELSEWHERE = "move it away, or export into another folder"

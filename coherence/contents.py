@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import TypeAlias
 
 from coherence.errors import BadArgument, ContentTooLarge, InvalidContent
-from messaging.process import Value
+from message_passing.process import Value
 
 Content: TypeAlias = str | bytes
 

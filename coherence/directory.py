@@ -51,7 +51,7 @@ from coherence.messages import (
 from coherence.policy import Announce, Policy, Visibility, require_bounds
 from coherence.states import HomeAt, HomeState, Sharer, Verdict, Waiter
 from coherence.table import Automaton, Op, Row, Scratch, Table
-from messaging.process import (
+from message_passing.process import (
     Address,
     CancelTimer,
     Event,

@@ -1,4 +1,4 @@
-"""What can go wrong in a workspace, as leaves of the one tree of `messaging.errors`.
+"""What can go wrong in a workspace, as leaves of the one tree of `message_passing.errors`.
 
 ::
 
@@ -26,7 +26,7 @@ much more.
 
 from __future__ import annotations
 
-from messaging.errors import CallerError, EnvironmentFault
+from message_passing.errors import CallerError, EnvironmentFault
 
 
 class InvalidName(CallerError):

@@ -62,7 +62,17 @@ from coherence.messages import (
 )
 from coherence.policy import Policy, Visibility
 from coherence.states import READABLE, CacheAt, CacheState, HomeAt, HomeState
-from messaging.process import Address, Event, Invoke, Receive, Respond, Send, Step, Timeout, Value
+from message_passing.process import (
+    Address,
+    Event,
+    Invoke,
+    Receive,
+    Respond,
+    Send,
+    Step,
+    Timeout,
+    Value,
+)
 
 NAMES = (
     "swmr",

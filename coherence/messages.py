@@ -24,8 +24,8 @@ from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta
 
-from messaging.errors import CallerError
-from messaging.process import Value
+from message_passing.errors import CallerError
+from message_passing.process import Value
 
 Version: TypeAlias = Annotated[int, Meta(ge=0)]
 Serial: TypeAlias = Annotated[int, Meta(ge=0)]

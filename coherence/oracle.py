@@ -16,9 +16,9 @@ from coherence.directory import Home
 from coherence.invariants import begin, directory_agrees, observe, well_formed
 from coherence.messages import Content, Version
 from coherence.policy import Policy
-from messaging.errors import Defect
-from messaging.oracle import View
-from messaging.process import Address, Event, Step
+from message_passing.errors import Defect
+from message_passing.oracle import View
+from message_passing.process import Address, Event, Step
 
 HOME = "home"
 

@@ -20,8 +20,8 @@ from enum import Enum
 import msgspec
 
 from coherence.states import CacheState, HomeState
-from messaging.errors import CallerError
-from messaging.process import Address, Time
+from message_passing.errors import CallerError
+from message_passing.process import Address, Time
 
 
 class Visibility(Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from coherence.messages import Content, Digest, Epoch, GetM, GetS, PutM, Refusal, Serial, Version
-from messaging.process import Address, Value
+from message_passing.process import Address, Value
 
 
 class CacheAt(StrEnum):

@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar
 
-from messaging.errors import CallerError, Impossible
-from messaging.process import Command, Event, Step, Time
+from message_passing.errors import CallerError, Impossible
+from message_passing.process import Command, Event, Step, Time
 
 S = TypeVar("S")
 X = TypeVar("X", bound="Scratch[Any]")
@@ -163,7 +163,7 @@ class Automaton(Generic[S, X]):
         return None
 
     def step(self, state: S, event: Event[Any, Any], now: Time) -> Step[S]:
-        """One transition; see `messaging.process.Process.step`.
+        """One transition; see `message_passing.process.Process.step`.
 
         Raises `Impossible` for a cell that cannot be reached and `Stalled` for one that must wait.
         """

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from coherence.messages import Data, Inv, Message, Update, Version
-from messaging.errors import EnvironmentFault
+from message_passing.errors import EnvironmentFault
 
 #: One "your copy is out of date" (the paper's figure).
 SIGNAL_TOKENS = 12

@@ -14,9 +14,9 @@ from coherence.cache import Cache
 from coherence.directory import Home
 from coherence.messages import Commit, Load
 from coherence.policy import Lazy
-from messaging.faults import Stall, play
-from messaging.netmodel import NetworkModel
-from messaging.simulator import Simulator
+from message_passing.faults import Stall, play
+from message_passing.netmodel import NetworkModel
+from message_passing.simulator import Simulator
 from specs.models.joined import CARRIERS, acts_on_stale
 from specs.models.joined_process import Joined, Letter, Tell
 

@@ -11,9 +11,9 @@ from random import Random
 
 from causal import Unicast
 from causal.history import History
-from messaging.netmodel import Exponential, NetworkModel
-from messaging.process import Invoke, Respond, Send
-from messaging.simulator import Simulator
+from message_passing.netmodel import Exponential, NetworkModel
+from message_passing.process import Invoke, Respond, Send
+from message_passing.simulator import Simulator
 from specs.models.joined import CARRIERS
 
 COORDINATORS = tuple(f"coordinator{number}" for number in range(1, 9))

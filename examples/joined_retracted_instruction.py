@@ -8,8 +8,8 @@ python examples/joined_retracted_instruction.py
 """
 
 from causal import Unicast
-from messaging.netmodel import Exponential, NetworkModel
-from messaging.simulator import Simulator
+from message_passing.netmodel import Exponential, NetworkModel
+from message_passing.simulator import Simulator
 from specs.models.joined import CARRIERS
 
 TEAM = ("planner", "executor", "reviewer")

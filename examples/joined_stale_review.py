@@ -10,8 +10,8 @@ from coherence.cache import Cache
 from coherence.directory import Home
 from coherence.messages import Commit, Committed, Load, Loaded
 from coherence.policy import Lazy
-from messaging.netmodel import Exponential, NetworkModel
-from messaging.simulator import Simulator
+from message_passing.netmodel import Exponential, NetworkModel
+from message_passing.simulator import Simulator
 from specs.models.joined import CARRIERS, acts_on_stale
 from specs.models.joined_process import Joined, Tell
 

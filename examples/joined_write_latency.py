@@ -13,9 +13,9 @@ from coherence.cache import Cache
 from coherence.directory import Home
 from coherence.messages import Commit, Committed, Load
 from coherence.policy import Lazy, Visibility
-from messaging.faults import Stall, play
-from messaging.netmodel import Exponential, NetworkModel
-from messaging.simulator import Simulator
+from message_passing.faults import Stall, play
+from message_passing.netmodel import Exponential, NetworkModel
+from message_passing.simulator import Simulator
 from specs.models.joined import CARRIERS, acts_on_stale
 from specs.models.joined_process import Joined, Tell
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-from messaging.network import Guarantee
+from message_passing.network import Guarantee
 
 
 class Channels:

@@ -193,7 +193,7 @@ def _explore(options: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def _recorded(options: argparse.Namespace, rest: Sequence[str]) -> int:
     _refuse(rest)
-    from messaging.errors import ToolkitError
+    from message_passing.errors import ToolkitError
     from specs.runs import accept, accept_by_tlc
 
     judges = {"tables": accept} | ({"TLC": accept_by_tlc} if options.tlc else {})

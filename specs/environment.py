@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from messaging.process import Address, Event, Step
+from message_passing.process import Address, Event, Step
 from specs.checker.composite import Symmetry
 from specs.checker.errors import ModelError
 from specs.checker.model import Action, Fairness, weak

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
-from messaging.errors import ToolkitError
+from message_passing.errors import ToolkitError
 from specs import report, tlc
 from specs.checker.check import check
 from specs.checker.errors import UsageError

@@ -1,9 +1,10 @@
 """Recorded runs, held against the tables: each step must be one that the protocol could take.
 
-A trace of `messaging.trace` is accepted where each of its steps is possible in turn: a message that
-arrives was sent and may arrive under the network's guarantee, a timer that is due was armed for no
-later, a process that restarts starts from what survives a crash; and the real step, taken on that
-event, names the recorded action, gives the recorded commands and leads to the recorded state.
+A trace of `message_passing.trace` is accepted where each of its steps is possible in turn: a
+message that arrives was sent and may arrive under the network's guarantee, a timer that is due was
+armed for no later, a process that restarts starts from what survives a crash; and the real step,
+taken on that event, names the recorded action, gives the recorded commands and leads to the
+recorded state.
 
 The first step that is not possible is named.  An empty trace is refused: it would prove nothing.
 """
@@ -16,10 +17,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from messaging.canonical import digest, plain
-from messaging.errors import ToolkitError
-from messaging.network import Guarantee
-from messaging.process import (
+from message_passing.canonical import digest, plain
+from message_passing.errors import ToolkitError
+from message_passing.network import Guarantee
+from message_passing.process import (
     Address,
     CancelTimer,
     Event,
@@ -33,7 +34,7 @@ from messaging.process import (
     Time,
     Timeout,
 )
-from messaging.trace import Line
+from message_passing.trace import Line
 
 
 @dataclass(frozen=True, slots=True)

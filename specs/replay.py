@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from messaging.errors import Defect
-from messaging.ports import Saved
-from messaging.process import Address, Event, Invoke, Receive, Restart, Timeout
-from messaging.turn import Core, Ready
+from message_passing.errors import Defect
+from message_passing.ports import Saved
+from message_passing.process import Address, Event, Invoke, Receive, Restart, Timeout
+from message_passing.turn import Core, Ready
 from specs.checker.model import Action
 from specs.checker.result import Path
 from specs.system import Local, System

@@ -14,9 +14,9 @@ from coherence.invariants import begin, observe
 from coherence.messages import Message
 from coherence.workspace.homes import HOME
 from coherence.workspace.recorder import REQUESTS, processes
-from messaging import trace
-from messaging.network import Guarantee
-from messaging.process import Address, Event, Step
+from message_passing import trace
+from message_passing.network import Guarantee
+from message_passing.process import Address, Event, Step
 from specs import traces
 from specs.recorded import Acceptance, Acceptor
 

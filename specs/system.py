@@ -32,8 +32,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from functools import partial
 from typing import Any
 
-from messaging.network import Guarantee
-from messaging.process import (
+from message_passing.network import Guarantee
+from message_passing.process import (
     Address,
     CancelTimer,
     Event,

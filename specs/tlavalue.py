@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from messaging.errors import PeerError
+from message_passing.errors import PeerError
 
 
 class Unreadable(PeerError):

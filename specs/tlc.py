@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-from messaging.errors import CallerError, EnvironmentFault
+from message_passing.errors import CallerError, EnvironmentFault
 
 TLA = Path(__file__).parent / "tla"
 JAR_SHA256 = "58c6df9a1045beb341ee947bc640fe8d89988ad1d0b700e392aa8dd97502129a"

@@ -1,8 +1,9 @@
 """Recorded runs as TLA+: a module with the run's lines, which TLC holds against Mesi.tla.
 
-``specs/tla/TraceMesi.tla`` says what it is to follow a run.  Here a trace of `messaging.trace`
-becomes the data for it: a module and a configuration in a folder of their own.  The same run is
-judged by `specs.recorded` with the tables; the two know nothing of each other.
+``specs/tla/TraceMesi.tla`` says what it is to follow a run.  Here a trace of
+`message_passing.trace` becomes the data for it: a module and a configuration in a folder of their
+own.  The same run is judged by `specs.recorded` with the tables; the two know nothing of each
+other.
 
 Numbers of TLC have 32 bits, so the serials of a session, which begin at a high number, are
 counted anew; order and successor stay.  Contents and names are written in the letters of ASCII.
@@ -25,9 +26,9 @@ from coherence.policy import AccessCount, Announce, Broadcast, Policy, Visibilit
 from coherence.states import HomeState
 from coherence.workspace.homes import HOME
 from coherence.workspace.recorder import Begin, Join
-from messaging.errors import CallerError, ToolkitError
-from messaging.network import Guarantee
-from messaging.process import (
+from message_passing.errors import CallerError, ToolkitError
+from message_passing.network import Guarantee
+from message_passing.process import (
     Address,
     CancelTimer,
     Deliver,
@@ -40,7 +41,7 @@ from messaging.process import (
     Timeout,
     Value,
 )
-from messaging.trace import Line
+from message_passing.trace import Line
 from specs import tlc
 from specs.recorded import Acceptance
 from specs.tlavalue import function, printed

@@ -8,7 +8,7 @@ from typing import Any
 
 from coherence.policy import AccessCount, Eager, Policy, Visibility
 from coherence.states import CacheState, HomeState
-from messaging.network import Guarantee
+from message_passing.network import Guarantee
 from specs.causal_twins import CAUSAL_TWINS
 from specs.checker.composite import Composite
 from specs.conform import State, Twin

@@ -19,7 +19,7 @@ import coherence
 
 PAUSES = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 ROOT = str(Path(coherence.__file__).parent.parent)
-PACKAGES = tuple(f"{ROOT}/{name}/" for name in ("coherence", "messaging"))
+PACKAGES = tuple(f"{ROOT}/{name}/" for name in ("coherence", "message_passing"))
 
 
 def is_ours(frame: FrameType | None) -> bool:

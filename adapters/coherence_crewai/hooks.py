@@ -21,7 +21,7 @@ from coherence.context.answers import NOTICE, notice
 from coherence.context.evidence import Said, given, mentioned, survey
 from coherence.context.frameworks import expect
 from coherence_crewai.tools import ArtifactTool
-from messaging.errors import ToolkitError
+from message_passing.errors import ToolkitError
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from coherence import Workspace
 from coherence.context.answers import refusal
 from coherence.context.calls import Calls, Told
 from coherence.context.desk import Desk
-from messaging.errors import ToolkitError
+from message_passing.errors import ToolkitError
 
 _spent = count(1)
 

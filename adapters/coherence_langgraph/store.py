@@ -7,28 +7,26 @@ read is remembered for as long as LangGraph keeps the task, never longer and nev
 import asyncio
 import copy
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from functools import lru_cache, partial
-from itertools import islice
 from typing import Any, Self, TypeAlias
 
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.store import base
 from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 from langgraph.store.base.batch import AsyncBatchedBaseStore
-from langgraph.store.memory import InMemoryStore
 
 from coherence import BadArgument, Conflict, Ref, View, Workspace
 from coherence.contents import Content
 from coherence.context.desk import Desk
 from coherence.context.frameworks import FrameworkMissing
 from coherence.context.items import Items, Labels, Place, Told
-from coherence.context.mirror import Mirror, Shown
+from coherence.context.mirror import Mirror
 from coherence.context.reader import OnConflict, OnUnread, Reader
 from coherence.context.references import versions_in
 from coherence.context.steps import Beside, Here, Steps, carried_out
-from coherence.context.values import decoded, encoded, item_of, name_of, quoted
+from coherence.context.values import decoded, encoded, item_of, name_of
 from coherence.messages import Version
+from coherence_langgraph.searching import found
 
 #: The callable that LangGraph makes for each task and drops with it: what a task is known by.  That
 #: is no part of its interface, but the only thing that lives as long as a task does: what is public
@@ -57,9 +55,6 @@ REMEDY = (
     "get the item again and redo the change: the node's RetryPolicy(retry_on=Conflict) does so; "
     'CoherentStore(..., on_conflict="merge") takes both where different fields or lines changed'
 )
-
-#: When a hit was made, before it is answered with the item.
-_NEVER = datetime.fromtimestamp(0, UTC)
 
 Found: TypeAlias = CoherentItem | None
 
@@ -221,7 +216,9 @@ class CoherentStore(base.BaseStore):
         """What the wrapped store has to say to `ops`, or else the workspace."""
         if self.inner is not None and ops:
             return Beside(ops)
-        return Here(lambda _: [None if isinstance(op, GetOp) else self._look(op) for op in ops])
+        return Here(
+            lambda _: [None if isinstance(op, GetOp) else found(self._mirror, op) for op in ops]
+        )
 
     def _seen(self, who: Reader, op: Op, view: View | None, beside: Any) -> Result:
         """The answer to `op`, where the task has `view` and the wrapped store said `beside`."""
@@ -309,15 +306,6 @@ class CoherentStore(base.BaseStore):
                 steps = self.items.telling(desk, told, _put, raced)
                 carried_out(steps, desk, self.inner.batch)
 
-    def _look(self, op: Op) -> Result:
-        """What a search or a listing finds in the workspace."""
-        if isinstance(op, SearchOp):
-            under = "".join(quoted(label) + "/" for label in op.namespace_prefix)
-            return self._mirror.ask(under, partial(_found, op))
-        return self._mirror.ask(
-            "", lambda items: _store_of((at, {}) for at in items).batch([op])[0]
-        )
-
     async def _awho(self) -> Reader:
         if (known := self.items.known(_running().get(_TASK))) is not None:
             return known
@@ -340,27 +328,6 @@ class CoherentStore(base.BaseStore):
         nodes = [node.split(":")[0] for node in path if node and not node.isdigit()]
         named = list(filter(None, [metadata.get("lc_agent_name")]))
         return self.items.desk_of(named or nodes[: len(nodes) - up] or ["outside"], run())
-
-
-def _found(op: SearchOp, items: Shown) -> list[base.SearchItem]:
-    """What `op` finds, as `InMemoryStore` has it, which would look at every item each time."""
-    prefix, filters = op.namespace_prefix, op.filter or {}
-    plain = [(key, value) for key, value in filters.items() if not isinstance(value, dict)]
-    there = (
-        (at, value)
-        for at, value in items.items()
-        if at[0][: len(prefix)] == prefix and all(value.get(key) == want for key, want in plain)
-    )
-    if len(plain) < len(filters):
-        return _store_of(there).batch([op])[0]  # type: ignore[return-value]
-    hits = islice(there, op.offset, op.offset + op.limit)
-    return [base.SearchItem(*at, value, _NEVER, _NEVER) for at, value in hits]
-
-
-def _store_of(items: Iterable[tuple[Place, dict[str, Any]]]) -> InMemoryStore:
-    store = InMemoryStore()
-    store.batch([PutOp(*at, value) for at, value in items])
-    return store
 
 
 def _put(name: str, value: Mapping[str, Any] | None) -> PutOp:

@@ -14,7 +14,7 @@ from coherence.context.answers import refusal
 from coherence.context.calls import Calls, Told
 from coherence.context.frameworks import expect
 from coherence_langgraph.store import CoherentStore, run
-from messaging.errors import ToolkitError
+from message_passing.errors import ToolkitError
 
 
 def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseTool]:

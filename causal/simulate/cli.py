@@ -23,7 +23,7 @@ from causal.simulate import figures, loads, report
 from causal.simulate import jobs as job_shapes
 from causal.simulate import reproduce as expectations
 from causal.simulate.record import PROTOCOLS, YARDSTICKS, Record, builder
-from messaging.errors import CallerError, ToolkitError
+from message_passing.errors import CallerError, ToolkitError
 
 T = TypeVar("T")
 

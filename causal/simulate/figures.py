@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from causal.simulate import jobs, loads
-from messaging.errors import EnvironmentFault
+from message_passing.errors import EnvironmentFault
 
 
 class NoMatplotlib(EnvironmentFault):

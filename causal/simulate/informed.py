@@ -20,7 +20,7 @@ from causal import rst91
 from causal.machine import Machine
 from causal.messages import MatrixData, Unicast
 from causal.rst91 import Matrix, Rst91
-from messaging.process import Address, Command, Respond, Send, Step, Time, Value
+from message_passing.process import Address, Command, Respond, Send, Step, Time, Value
 
 
 class Announced(Value, frozen=True, gc=False, tag=True):

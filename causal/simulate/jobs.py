@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from causal.simulate.record import Record
 from causal.simulate.team import HALF, Team
-from messaging.process import Address, Time
+from message_passing.process import Address, Time
 
 Shape = Literal["notices", "fan-out", "pipeline"]
 SHAPES: Final[tuple[Shape, ...]] = ("notices", "fan-out", "pipeline")

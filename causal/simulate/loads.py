@@ -9,9 +9,9 @@ from typing import Any, Final
 from causal.messages import Unicast
 from causal.simulate.record import Record
 from causal.simulate.team import HALF, Latency, Team
-from messaging.netmodel import Exponential, LogNormal, Uniform
-from messaging.network import Guarantee
-from messaging.process import Address, Time
+from message_passing.netmodel import Exponential, LogNormal, Uniform
+from message_passing.network import Guarantee
+from message_passing.process import Address, Time
 
 LATENCIES: Final[dict[str, Latency]] = {
     "constant": HALF,

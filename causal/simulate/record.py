@@ -17,7 +17,7 @@ from causal.mf95 import Mf95
 from causal.named import Named
 from causal.rst91 import Rst91
 from causal.simulate.informed import Informed, KnownData
-from messaging.errors import CallerError
+from message_passing.errors import CallerError
 
 Builder = Callable[..., Machine[Any]]
 

@@ -12,15 +12,25 @@ from causal.invariants import nothing, observe
 from causal.messages import Message, Unicast
 from causal.simulate.record import Record, builder, metadata_bytes
 from causal.simulate.turns import BeginTurn, BetweenTurns, EndTurn
-from messaging.netmodel import NetworkModel
-from messaging.network import Guarantee
-from messaging.oracle import View
-from messaging.process import Address, Deliver, Event, Invoke, Receive, Respond, Send, Step, Time
-from messaging.simulator import Simulator
+from message_passing.netmodel import NetworkModel
+from message_passing.network import Guarantee
+from message_passing.oracle import View
+from message_passing.process import (
+    Address,
+    Deliver,
+    Event,
+    Invoke,
+    Receive,
+    Respond,
+    Send,
+    Step,
+    Time,
+)
+from message_passing.simulator import Simulator
 
 Name = tuple[Address, int]
 Latency = Any
-"""A constant one-way delay, or a distribution of `messaging.netmodel`."""
+"""A constant one-way delay, or a distribution of `message_passing.netmodel`."""
 
 HALF = 0.5
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from causal.machine import Machine
-from messaging.process import Command, Event, Invoke, Receive, Respond, Step, Time, Value
+from message_passing.process import Command, Event, Invoke, Receive, Respond, Step, Time, Value
 
 
 class BeginTurn(Value, frozen=True, gc=False, tag=True):

@@ -18,8 +18,8 @@ from typing import Any
 from causal.history import Breach, History, Name
 from causal.machine import RESEND, Machine
 from causal.messages import Broadcast, PeerDown, Unicast
-from messaging.network import Guarantee
-from messaging.process import (
+from message_passing.network import Guarantee
+from message_passing.process import (
     Address,
     CancelTimer,
     Command,

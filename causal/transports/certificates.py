@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from causal.transports.port import BadCertificate
-from messaging.errors import CallerError
-from messaging.process import Address
+from message_passing.errors import CallerError
+from message_passing.process import Address
 
 
 def required(server: ssl.SSLContext | None, client: ssl.SSLContext | None) -> bool:

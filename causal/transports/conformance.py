@@ -16,8 +16,8 @@ from contextlib import suppress
 from typing import Final, TypeAlias
 
 from causal.transports.port import NameTaken, NoRoute, NoTransport, Transport
-from messaging.errors import PeerError
-from messaging.process import Address
+from message_passing.errors import PeerError
+from message_passing.process import Address
 
 Make: TypeAlias = Callable[[tuple[Address, ...]], Mapping[Address, Transport]]
 

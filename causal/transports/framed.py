@@ -6,7 +6,7 @@ import asyncio
 
 from causal.transports.greeting import GREETING_BYTES_MAX
 from causal.transports.port import BadFrame
-from messaging.errors import PeerError
+from message_passing.errors import PeerError
 
 
 class Framed(asyncio.Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from causal.transports.port import NameTaken, NoRoute, OnFrame, OnRefusal
-from messaging.process import Address
+from message_passing.process import Address
 
 
 class MemoryHub:

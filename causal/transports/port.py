@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from messaging.errors import CallerError, EnvironmentFault, PeerError
-from messaging.process import Address
+from message_passing.errors import CallerError, EnvironmentFault, PeerError
+from message_passing.process import Address
 
 OnFrame: TypeAlias = Callable[[Address, bytes], None]
 """Takes a frame from an endpoint whose name has been checked.  It does not raise."""

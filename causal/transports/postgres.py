@@ -31,8 +31,8 @@ from causal.transports.port import (
     OnFrame,
     OnRefusal,
 )
-from messaging.errors import CallerError
-from messaging.process import Address
+from message_passing.errors import CallerError
+from message_passing.process import Address
 
 try:
     import psycopg

@@ -40,8 +40,8 @@ from causal.transports.port import (
     OnRefusal,
     SecondEndpoint,
 )
-from messaging.errors import CallerError, PeerError
-from messaging.process import Address
+from message_passing.errors import CallerError, PeerError
+from message_passing.process import Address
 
 REDIAL_S: Final = (0.02, 1.0)
 GREETING_S: Final = 30.0

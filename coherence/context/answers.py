@@ -14,7 +14,7 @@ from coherence.refs import Ref
 from coherence.workspace.conflict import Conflict
 from coherence.workspace.view import Served, View
 from coherence.workspace.workspace import Workspace
-from messaging.errors import ToolkitError
+from message_passing.errors import ToolkitError
 
 #: The first line of a message that says what has changed.
 NOTICE = "[shared artifacts]"

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
 from coherence.errors import BadArgument
-from messaging.errors import EnvironmentFault
+from message_passing.errors import EnvironmentFault
 
 T = TypeVar("T")
 

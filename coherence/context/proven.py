@@ -18,7 +18,7 @@ from coherence.refs import Ref
 from coherence.workspace.aio import AsyncAgent
 from coherence.workspace.conflict import Conflict
 from coherence.workspace.view import View
-from messaging.errors import CallerError
+from message_passing.errors import CallerError
 
 Name = Annotated[str, "The artifact's name, such as plan.md"]
 Whole = Annotated[bool, "All of it, even if you have it"]

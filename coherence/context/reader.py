@@ -25,8 +25,8 @@ from coherence.workspace.delta import merge
 from coherence.workspace.view import Served, View
 from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import WAIT_S
-from messaging.errors import CallerError
-from messaging.process import Time
+from message_passing.errors import CallerError
+from message_passing.process import Time
 
 #: What becomes of a put that lost: it is refused with `Conflict`; or merged where the two changed
 #: different fields or lines, else refused; or it replaces what it has not seen.

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 from coherence.errors import BadRef
 from coherence.messages import Version
 from coherence.refs import Ref
-from messaging.errors import CallerError
+from message_passing.errors import CallerError
 
 
 class RefsClash(CallerError):

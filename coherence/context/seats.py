@@ -25,7 +25,7 @@ from weakref import WeakValueDictionary, finalize, ref
 
 from coherence.refs import check_agent
 from coherence.workspace.workspace import Workspace
-from messaging.interrupts import Knock, start
+from message_passing.interrupts import Knock, start
 
 #: How long an agent stays that nobody has work for.
 LINGER_S = 2.0

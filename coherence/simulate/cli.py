@@ -23,7 +23,7 @@ from coherence.simulate.measures import Record
 from coherence.simulate.progress import Runs
 from coherence.simulate.result import RULES, STRATEGIES
 from coherence.simulate.scenario import Scenario
-from messaging.errors import CallerError, ToolkitError
+from message_passing.errors import CallerError, ToolkitError
 
 app = typer.Typer(
     add_completion=False,

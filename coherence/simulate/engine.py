@@ -34,10 +34,10 @@ from coherence.simulate.scenario import Scenario
 from coherence.simulate.stream import Action, draw
 from coherence.states import READABLE, HomeState
 from coherence.tokens import Tally
-from messaging.netmodel import NetworkModel
-from messaging.network import Guarantee
-from messaging.process import Address, Event, Receive, Send, Step, Time
-from messaging.simulator import Simulator
+from message_passing.netmodel import NetworkModel
+from message_passing.network import Guarantee
+from message_passing.process import Address, Event, Receive, Send, Step, Time
+from message_passing.simulator import Simulator
 
 _ANNOUNCEMENTS = (Inv, Update)
 _ATTEMPTS_MAX = 3

@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from messaging.errors import CallerError
+from message_passing.errors import CallerError
 
 
 class UnknownScenario(CallerError):

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterable
 from contextlib import suppress
 
-from messaging.interrupts import Knock
+from message_passing.interrupts import Knock
 
 log = logging.getLogger("coherence.stores")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from secrets import randbits
 from typing import Final
 
-from messaging.process import Time
+from message_passing.process import Time
 
 #: Session numbers begin to count here, in seconds since the epoch: 1 January 2025.
 SESSIONS_SINCE_S: Final = 1_735_689_600

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
-from messaging.interrupts import free
+from message_passing.interrupts import free
 
 try:
     import fcntl

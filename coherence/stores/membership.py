@@ -16,7 +16,7 @@ from typing import Any, Final, LiteralString
 from coherence.errors import StoreFault
 from coherence.stores.living import unpack_life
 from coherence.stores.port import Member
-from messaging.process import Address, Time
+from message_passing.process import Address, Time
 
 #: What `member_of` makes a member of.
 COLUMNS: Final[LiteralString] = "agent, session, since, origin, life, until, ended"

@@ -34,8 +34,8 @@ from coherence.stores.port import (
     Row,
     Stored,
 )
-from messaging.interrupts import free
-from messaging.process import Address
+from message_passing.interrupts import free
+from message_passing.process import Address
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

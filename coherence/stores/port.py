@@ -48,7 +48,7 @@ from coherence.contents import Content, Handle, Kind
 from coherence.errors import StoreFault
 from coherence.messages import ToCache, Version
 from coherence.states import HomeState
-from messaging.process import Address, Time, Value
+from message_passing.process import Address, Time, Value
 
 
 class Moved(StoreFault):

@@ -50,8 +50,8 @@ from coherence.stores.postgres_transaction import (
     restore,
 )
 from coherence.stores.postgres_wire import Call, Rows, Statement, Value, Wire
-from messaging.interrupts import Knock, free
-from messaging.process import Address
+from message_passing.interrupts import Knock, free
+from message_passing.process import Address
 
 if TYPE_CHECKING:
     from coherence.stores.backup import Image

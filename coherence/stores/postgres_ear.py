@@ -26,7 +26,7 @@ from psycopg import sql
 from coherence.errors import StoreFault
 from coherence.stores.postgres_membership import PostgresMembership
 from coherence.stores.postgres_wire import Statement, Wire
-from messaging.interrupts import Knock, free, start
+from message_passing.interrupts import Knock, free, start
 
 log = logging.getLogger("coherence.stores")
 

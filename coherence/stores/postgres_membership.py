@@ -31,7 +31,7 @@ from coherence.stores.port import Member
 from coherence.stores.postgres_errors import lost
 from coherence.stores.postgres_sql import CLOCK, LEAVE
 from coherence.stores.postgres_wire import Statement, Wire
-from messaging.process import Address
+from message_passing.process import Address
 
 if TYPE_CHECKING:
     from coherence.stores.postgres import PostgresStore

@@ -53,7 +53,7 @@ from coherence.stores.postgres_sql import (
     UPDATE_EXPECTED,
 )
 from coherence.stores.postgres_wire import Call, Rows, Statement, Value, Wire
-from messaging.process import Address
+from message_passing.process import Address
 
 if TYPE_CHECKING:
     from coherence.stores.postgres import PostgresStore

@@ -12,7 +12,7 @@ from coherence.contents import TOMBSTONE, Content, Limits, check_content
 from coherence.messages import Inv, Version
 from coherence.states import HomeAt, HomeState, Sharer
 from coherence.stores.port import Entry, Moved, Place, Post, Row, Store, Transaction
-from messaging.errors import EnvironmentFault
+from message_passing.errors import EnvironmentFault
 
 Opener: TypeAlias = Callable[[], Store]
 

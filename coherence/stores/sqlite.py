@@ -61,8 +61,8 @@ from coherence.stores.sqlite_rows import (
     stored,
 )
 from coherence.stores.sqlite_transaction import SCHEMA, TURN_S, SqliteTransaction
-from messaging.interrupts import free, owned
-from messaging.process import Address, Time
+from message_passing.interrupts import free, owned
+from message_passing.process import Address, Time
 
 T = TypeVar("T")
 

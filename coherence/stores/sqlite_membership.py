@@ -19,7 +19,7 @@ from coherence.stores.living import has_ended, here, is_absent, is_here, pack_li
 from coherence.stores.membership import Membership
 from coherence.stores.port import Member
 from coherence.stores.sqlite_rows import MEMBERS, member
-from messaging.process import Address, Time
+from message_passing.process import Address, Time
 
 if TYPE_CHECKING:
     from coherence.stores.sqlite import SqliteStore

@@ -16,7 +16,7 @@ from coherence.stores.port import Entry, Moved, Place, Post, Row, Stored
 from coherence.stores.schema import require_schema
 from coherence.stores.sqlite_faults import commit_fault, fault, is_busy
 from coherence.stores.sqlite_rows import BODY, LOAD, LOW, VERSION_BITS, content, prune, stored
-from messaging.process import Address
+from message_passing.process import Address
 
 if TYPE_CHECKING:
     from coherence.stores.sqlite import SqliteStore

@@ -18,7 +18,7 @@ from coherence.workspace.exchange import again
 from coherence.workspace.front import Call, Front
 from coherence.workspace.view import View
 from coherence.workspace.writing import HOLD_S, WAIT_S
-from messaging.errors import ToolkitError
+from message_passing.errors import ToolkitError
 
 T = TypeVar("T")
 

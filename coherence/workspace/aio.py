@@ -29,7 +29,7 @@ from coherence.workspace.front import Call, Front
 from coherence.workspace.view import View
 from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import HOLD_S, WAIT_S, Writing
-from messaging.errors import ToolkitError
+from message_passing.errors import ToolkitError
 
 T = TypeVar("T")
 

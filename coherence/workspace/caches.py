@@ -29,7 +29,7 @@ from coherence.messages import (
 from coherence.states import CacheAt, CacheState
 from coherence.workspace.holdings import Holdings
 from coherence.workspace.view import Held, held
-from messaging.process import (
+from message_passing.process import (
     Address,
     CancelTimer,
     Deliver,

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from coherence.refs import Ref
 from coherence.stores.port import Place
 from coherence.workspace.exchange import Exchange
-from messaging.interrupts import Knock
-from messaging.process import Address, Time
+from message_passing.interrupts import Knock
+from message_passing.process import Address, Time
 
 
 class Published(NamedTuple):

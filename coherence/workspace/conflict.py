@@ -9,7 +9,7 @@ from coherence.contents import Content
 from coherence.messages import Version
 from coherence.refs import Ref
 from coherence.workspace.delta import diff, edits, merge, overlap, split
-from messaging.errors import CallerError
+from message_passing.errors import CallerError
 
 SHOWN_LINES_MAX = 40
 

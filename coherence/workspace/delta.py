@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
 from coherence.contents import Kind, digest
-from messaging.errors import PeerError
-from messaging.process import Value
+from message_passing.errors import PeerError
+from message_passing.process import Value
 
 #: Beyond this many lines on a side, what lies between the first and the last difference counts as
 #: one edit: matching lines takes quadratic time at worst.

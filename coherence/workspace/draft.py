@@ -11,7 +11,7 @@ from coherence.refs import Ref
 from coherence.workspace.effects import Grant, Operation
 from coherence.workspace.view import View
 from coherence.workspace.writing import Writing
-from messaging.errors import ToolkitError
+from message_passing.errors import ToolkitError
 
 
 class Draft:

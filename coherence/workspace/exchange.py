@@ -35,9 +35,9 @@ from coherence.workspace.homes import CARRIERS, HOME, Brought, Outcome, Taken, h
 from coherence.workspace.lookout import Lookouts
 from coherence.workspace.served import ServedDigests
 from coherence.workspace.view import Held, held
-from messaging.errors import ToolkitError
-from messaging.interrupts import Knock, free, start
-from messaging.process import Address, Receive
+from message_passing.errors import ToolkitError
+from message_passing.interrupts import Knock, free, start
+from message_passing.process import Address, Receive
 
 if TYPE_CHECKING:
     from coherence.workspace.recorder import Recorder

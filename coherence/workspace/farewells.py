@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from coherence.messages import SERIAL_BITS, Leave, PutE, Serial, ToHome
 from coherence.states import HomeState
-from messaging.process import Address
+from message_passing.process import Address
 
 
 class Fate(Enum):

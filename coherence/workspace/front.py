@@ -20,8 +20,8 @@ from coherence.workspace.reading import Given
 from coherence.workspace.requester import Requester
 from coherence.workspace.view import View
 from coherence.workspace.writing import Writing
-from messaging.errors import ToolkitError
-from messaging.interrupts import free
+from message_passing.errors import ToolkitError
+from message_passing.interrupts import free
 
 if TYPE_CHECKING:
     import asyncio

@@ -23,7 +23,7 @@ from coherence.states import HomeState
 from coherence.stores.audit import is_home
 from coherence.stores.port import Entry, Post, Row, Transaction
 from coherence.workspace.view import Held
-from messaging.process import (
+from message_passing.process import (
     Address,
     CancelTimer,
     Event,

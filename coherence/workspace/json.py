@@ -25,7 +25,7 @@ import msgspec
 
 from coherence.errors import InvalidContent
 from coherence.workspace.view import View
-from messaging.errors import EnvironmentFault
+from message_passing.errors import EnvironmentFault
 
 Patch: TypeAlias = list[dict[str, Any]]
 """A JSON Patch (RFC 6902)."""

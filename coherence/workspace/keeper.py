@@ -21,8 +21,8 @@ from typing import NamedTuple, TypeAlias
 from coherence.workspace.caches import Owner
 from coherence.workspace.effects import Grant
 from coherence.workspace.requester import Requester
-from messaging.errors import ToolkitError
-from messaging.interrupts import Knock, free, start
+from message_passing.errors import ToolkitError
+from message_passing.interrupts import Knock, free, start
 
 log = logging.getLogger("coherence.workspace")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from coherence.errors import StoreFault
 from coherence.stores.port import Member
 from coherence.workspace.farewells import Fate, farewells, waited_for
-from messaging.process import Address
+from message_passing.process import Address
 
 if TYPE_CHECKING:
     from coherence.workspace.exchange import Exchange

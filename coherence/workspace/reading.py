@@ -13,7 +13,7 @@ from coherence.workspace.caches import Caches
 from coherence.workspace.effects import Ask, Compare, Fetch, Operation
 from coherence.workspace.served import ServedDigests
 from coherence.workspace.view import Served, View, as_served
-from messaging.process import Address
+from message_passing.process import Address
 
 
 class Metrics:

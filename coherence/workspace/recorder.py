@@ -6,10 +6,11 @@
         ...
     # python -m specs recorded runs/*.ndjson
 
-One file for each artifact, in the format of `messaging.trace`: a line a step of its home and of its
-caches, each by its agent's name.  Contents are named by their digest, never written.  Workspaces of
-this process that share a store share a recorder; it takes their transactions one at a time, so that
-the file's order is the store's, and it takes from reads the short way that steps nothing.
+One file for each artifact, in the format of `message_passing.trace`: a line a step of its home and
+of its caches, each by its agent's name.  Contents are named by their digest, never written.
+Workspaces of this process that share a store share a recorder; it takes their transactions one at a
+time, so that the file's order is the store's, and it takes from reads the short way that steps
+nothing.
 
 A request that did not reach its home, and was taken back, is not in the file.  What other processes
 do is not either: where they take part, or where a transaction's outcome was never known, a run is
@@ -39,9 +40,9 @@ from coherence.policy import AccessCount, Broadcast, Eager, Lazy, Lease, Policy
 from coherence.states import CacheState, HomeState
 from coherence.workspace.homes import HOME, Taken
 from coherence.workspace.view import Gone, View
-from messaging.errors import CallerError
-from messaging.process import Address, Event, Invoke, Send, SetTimer, Step, Time, Value
-from messaging.trace import BadTrace, Line, TraceWriter
+from message_passing.errors import CallerError
+from message_passing.process import Address, Event, Invoke, Send, SetTimer, Step, Time, Value
+from message_passing.trace import BadTrace, Line, TraceWriter
 
 #: The policies that a file can name.  One of your own is no part of what is shipped and checked.
 POLICIES = {kind.__name__: kind for kind in (Policy, Lazy, Eager, Lease, AccessCount, Broadcast)}

@@ -38,8 +38,8 @@ from coherence.table import Stalled
 from coherence.workspace.caches import ASKING, Before, Caches
 from coherence.workspace.effects import Ask, Grant
 from coherence.workspace.exchange import Batch, Exchange, Vetoed, veto_refusal
-from messaging.errors import ToolkitError
-from messaging.interrupts import Knock
+from message_passing.errors import ToolkitError
+from message_passing.interrupts import Knock
 
 Mark: TypeAlias = tuple[str, CacheState, Before]
 """An artifact, where a request left its cache, and where it was before."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
@@ -27,6 +27,7 @@ from coherence.policy import Lazy, Lease, Policy, Visibility
 from coherence.refs import Ref, check_agent, check_name
 from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Member, Retention, Store, Stored
+from coherence.workspace import forks
 from coherence.workspace.agreement import agree
 from coherence.workspace.caches import Caches
 from coherence.workspace.effects import Hold
@@ -35,8 +36,8 @@ from coherence.workspace.keeper import Keeper
 from coherence.workspace.reading import Metrics
 from coherence.workspace.requester import Requester
 from coherence.workspace.writing import Writing
-from messaging.errors import ToolkitError
-from messaging.interrupts import free
+from message_passing.errors import ToolkitError
+from message_passing.interrupts import free
 
 if TYPE_CHECKING:
     from coherence.workspace.agent import Agent
@@ -55,8 +56,6 @@ PUSH_VALIDITY_S = 60.0
 log = logging.getLogger("coherence.workspace")
 
 T = TypeVar("T")
-_ALL: WeakSet[Workspace] = WeakSet()
-_FORKED: list[Any] = []  # what a child process must neither use nor finalise
 
 
 class Workspace:
@@ -113,7 +112,7 @@ class Workspace:
         self._closed = False
         #: Whether it was asked what policies others name.
         self._agreed = False
-        _ALL.add(self)
+        forks.tell(self)
 
     @property
     def identity(self) -> str:
@@ -380,32 +379,12 @@ class Workspace:
             requester.caches.states.clear()
             requester._asking = threading.RLock()
         self._joining = threading.RLock()
-        _FORKED.append((self._store, self._exchange, self.keeper))
+        forks.keep(self._store, self._exchange, self.keeper)
         # Whatever asks for it does not wait for a lock that a thread of the parent's holds.
-        self._store = self._exchange.store = cast("Store", _StoreOfParent(self._store, fault))
-
-
-class _StoreOfParent:
-    """What a child process has in place of a store."""
-
-    def __init__(self, store: Store, fault: UsedAfterFork) -> None:
-        self.identity, self.shared, self.validates = store.identity, store.shared, store.validates
-        self._fault = fault
-
-    def __getattr__(self, name: str) -> object:
-        raise self._fault.with_traceback(None)
+        self._store = self._exchange.store = cast("Store", forks.StoreOfParent(self._store, fault))
 
 
 def _add(totals: dict[str, int], requester: Requester, operations: Writing) -> None:
     for name in Metrics.__slots__:
         totals[name] += getattr(operations.metrics, name)
     totals["messages"] += requester.caches.sent
-
-
-def _after_fork() -> None:
-    for workspace in list(_ALL):
-        workspace._disown()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

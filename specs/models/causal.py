@@ -27,8 +27,8 @@ from causal.messages import Broadcast, PeerDown, Unicast
 from causal.mf95 import Mf95
 from causal.named import Named
 from causal.rst91 import Rst91
-from messaging.network import Guarantee
-from messaging.process import Address, Deliver, Event, Invoke, Step, Value
+from message_passing.network import Guarantee
+from message_passing.process import Address, Deliver, Event, Invoke, Step, Value
 from specs.checker.composite import Change, Composite, Rule
 from specs.checker.errors import ModelError
 from specs.checker.model import Property, always

@@ -23,8 +23,8 @@ from causal.hybrid_plain import HybridPlain
 from causal.machine import Machine
 from causal.messages import Unicast
 from causal.window import Window
-from messaging.network import Guarantee
-from messaging.process import Address, Event, Step, Time
+from message_passing.network import Guarantee
+from message_passing.process import Address, Event, Step, Time
 from specs.checker.composite import Composite
 from specs.checker.errors import ModelError
 from specs.checker.model import Property, leads_to

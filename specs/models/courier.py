@@ -1,6 +1,6 @@
 """A network by itself: one process sends numbers in order, another notes what arrives.
 
-The smallest model in which every guarantee of `messaging.network` differs from every other.
+The smallest model in which every guarantee of `message_passing.network` differs from every other.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from messaging.errors import Impossible
-from messaging.network import Guarantee
-from messaging.process import Address, Event, Invoke, Receive, Send, Step, Time
+from message_passing.errors import Impossible
+from message_passing.network import Guarantee
+from message_passing.process import Address, Event, Invoke, Receive, Send, Step, Time
 from specs.checker.composite import Composite
 from specs.checker.model import Property, always
 from specs.system import Requests, System, View

@@ -23,10 +23,10 @@ from coherence.directory import Home
 from coherence.messages import Commit, Committed, Load
 from coherence.policy import Lazy
 from coherence.states import READABLE, CacheAt, CacheState, HomeState
-from messaging.netmodel import NetworkModel
-from messaging.network import Guarantee
-from messaging.process import Address, Deliver, Event, Step, Time, Value
-from messaging.simulator import Simulator
+from message_passing.netmodel import NetworkModel
+from message_passing.network import Guarantee
+from message_passing.process import Address, Deliver, Event, Step, Time, Value
+from message_passing.simulator import Simulator
 from specs.checker.composite import Composite
 from specs.checker.errors import ModelError
 from specs.checker.model import Property, always, reachable

@@ -18,7 +18,7 @@ from causal.machine import RESEND, Machine
 from causal.messages import Data, Unicast
 from causal.messages import Message as Delivered
 from coherence.messages import Message, Version
-from messaging.process import (
+from message_passing.process import (
     Address,
     Command,
     Deliver,

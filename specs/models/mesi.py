@@ -4,7 +4,7 @@ What is checked is `coherence.cache.Cache` and `coherence.directory.Home` themse
 
 * an application at each cache makes a bounded number of requests, of any kind its state allows; it
   derives a write from what its cache last gave it, under the grant that it was last given;
-* the network keeps one guarantee of `messaging.network`;
+* the network keeps one guarantee of `message_passing.network`;
 * timers are abstract: one that is armed may be due at any moment, with one exception, which is the
   clock assumption of the protocol: **a cache gives up before home does**.  Both count the same
   duration, the cache from before it asked, home from the commit; so when home's ``acks`` is due, no
@@ -41,8 +41,8 @@ from coherence.messages import (
 from coherence.policy import AccessCount, Eager, Lazy, Policy, Visibility
 from coherence.states import READABLE, CacheAt, CacheState, HomeState
 from coherence.table import Table
-from messaging.network import Guarantee
-from messaging.process import Address, Process
+from message_passing.network import Guarantee
+from message_passing.process import Address, Process
 from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
 from specs.checker.model import Property, always

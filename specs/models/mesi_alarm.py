@@ -29,8 +29,8 @@ from coherence.messages import Committed, Leave
 from coherence.policy import Policy, Visibility
 from coherence.states import READABLE, CacheAt, CacheState, HomeState
 from coherence.table import Table
-from messaging.network import Guarantee
-from messaging.process import (
+from message_passing.network import Guarantee
+from message_passing.process import (
     Address,
     Event,
     Receive,

@@ -14,7 +14,7 @@ from coherence import cache as c
 from coherence import directory as h
 from coherence.messages import Committed, Data, Grant
 from coherence.table import Op, Table
-from messaging.process import CancelTimer, Respond, Send
+from message_passing.process import CancelTimer, Respond, Send
 from specs.checker.errors import UsageError
 
 WRONG = "wrong on purpose"

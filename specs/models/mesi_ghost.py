@@ -21,7 +21,7 @@ from coherence.invariants import Ghost, Watched, observe
 from coherence.messages import Committed, Content, GetM, GetS, PutAck, PutM
 from coherence.policy import Policy, Visibility
 from coherence.states import CacheAt, CacheState, HomeState, Waiter
-from messaging.process import Address, Event, Invoke, Receive, Respond, Send, Step, Timeout
+from message_passing.process import Address, Event, Invoke, Receive, Respond, Send, Step, Timeout
 
 READS = frozenset({CacheAt.IS_D, CacheAt.IS_D_I})
 

@@ -9,8 +9,8 @@ from typing import Any
 from coherence.directory import ACKS, GRANT
 from coherence.messages import Abandon, Commit
 from coherence.states import READABLE, CacheAt
-from messaging.network import Guarantee
-from messaging.process import Address
+from message_passing.network import Guarantee
+from message_passing.process import Address
 from specs.checker.model import Action, Fairness, Property, leads_to, strong, weak
 from specs.system import View
 

@@ -44,8 +44,8 @@ from coherence.messages import (
 )
 from coherence.policy import Policy
 from coherence.states import CacheAt, CacheState, HomeState
-from messaging.network import Guarantee
-from messaging.process import Address, Event, Receive, Respond, Step, Time, Value
+from message_passing.network import Guarantee
+from message_passing.process import Address, Event, Receive, Respond, Step, Time, Value
 from specs.checker.composite import Change, Composite
 from specs.checker.errors import UsageError
 from specs.checker.model import Action, Property, always

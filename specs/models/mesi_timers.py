@@ -10,7 +10,7 @@ from coherence.cache import DEADLINE, RETRY, VALIDITY, Cache
 from coherence.directory import ACKS, GRANT
 from coherence.policy import Policy
 from coherence.states import READABLE, CacheAt, CacheState, HomeAt, HomeState
-from messaging.process import Event, SetTimer, Step, Time
+from message_passing.process import Event, SetTimer, Step, Time
 
 #: A request is under way, as in the table's groups of that name.
 ASKING = frozenset({CacheAt.IM_D, CacheAt.IM_D_I, CacheAt.SM_D})

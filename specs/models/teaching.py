@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
-from messaging.network import Guarantee
-from messaging.process import (
+from message_passing.network import Guarantee
+from message_passing.process import (
     Command,
     Event,
     Invoke,

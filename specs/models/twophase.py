@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from messaging.errors import Impossible
-from messaging.network import Guarantee
-from messaging.process import (
+from message_passing.errors import Impossible
+from message_passing.network import Guarantee
+from message_passing.process import (
     Address,
     Command,
     Event,

@@ -1,7 +1,7 @@
 ------------------------------ MODULE Network ------------------------------
 (***************************************************************************)
 (* What a network may do to the messages of one ordered pair of processes, *)
-(* under the names of messaging/network.py.  A channel is one value:       *)
+(* under the names of message_passing/network.py.  A channel is one value:       *)
 (*                                                                         *)
 (*   a sequence   where messages arrive in the order sent,                 *)
 (*   a bag        where each arrives at most once, in any order,           *)

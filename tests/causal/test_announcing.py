@@ -13,7 +13,7 @@ from causal.hybrid_state import FRESH, Link, State
 from causal.messages import Delivered, Release
 from causal.simulate.walk import Bench, walk
 from causal.snapshot import Snapshot, restored, taken
-from messaging.process import Invoke, Receive
+from message_passing.process import Invoke, Receive
 
 
 def bench() -> Bench:

@@ -16,7 +16,7 @@ from causal.endpoint import Endpoint
 from causal.transports.certificates import names
 from causal.transports.conformance import CHECKS, Station
 from causal.transports.stream import Incoming, StreamTransport
-from messaging.errors import CallerError
+from message_passing.errors import CallerError
 
 trustme = pytest.importorskip("trustme")
 

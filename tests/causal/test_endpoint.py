@@ -28,8 +28,8 @@ from causal.messages import Ack, Data, DepartedPeer, Release, UnknownPeer
 from causal.transports.memory import MemoryHub, MemoryTransport
 from causal.transports.port import NameTaken
 from causal.transports.stream import StreamTransport
-from messaging.process import Envelope
-from messaging.wire import Codec
+from message_passing.process import Envelope
+from message_passing.wire import Codec
 
 KEY = b"0123456789abcdef"
 

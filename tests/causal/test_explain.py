@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from causal import Announcing, Hybrid, Machine, Mf95, PeerDown, Rst91, Unicast
 from causal.account import Accounts, accounts
 from causal.explain import bar, main, mermaid, summary, svg
-from messaging.netmodel import NetworkModel
-from messaging.network import Guarantee
-from messaging.simulator import Simulator
-from messaging.trace import TraceWriter, read
+from message_passing.netmodel import NetworkModel
+from message_passing.network import Guarantee
+from message_passing.simulator import Simulator
+from message_passing.trace import TraceWriter, read
 
 RUN = CliRunner()
 APP = typer.Typer()

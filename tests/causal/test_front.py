@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from causal.front import Front
-from messaging.process import Value
+from message_passing.process import Value
 
 
 class Item(Value, frozen=True, gc=False, tag=True):

@@ -9,7 +9,7 @@ from causal import Announcing, Cykas, Hybrid, HybridPlain, specimens
 from causal.history import History
 from causal.invariants import Knowledge, front_holds, hybrid_holds, nothing, observe
 from causal.simulate.walk import Bench
-from messaging.process import Event, Step
+from message_passing.process import Event, Step
 
 TEAM = tuple("abcd")
 SCRIPTS = st.lists(

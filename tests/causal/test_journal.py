@@ -25,8 +25,8 @@ from causal.recovery import recover
 from causal.simulate.walk import Bench
 from causal.snapshot import Snapshot, restored, taken
 from causal.transports.memory import MemoryHub
-from messaging.errors import EnvironmentFault
-from messaging.network import Guarantee
+from message_passing.errors import EnvironmentFault
+from message_passing.network import Guarantee
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:

@@ -29,9 +29,9 @@ from causal import (
 )
 from causal.messages import Ack, Data, NamedData, Release
 from causal.simulate.walk import Bench
-from messaging.errors import CallerError, Impossible, PeerError
-from messaging.network import Guarantee
-from messaging.process import (
+from message_passing.errors import CallerError, Impossible, PeerError
+from message_passing.network import Guarantee
+from message_passing.process import (
     CancelTimer,
     Deliver,
     Invoke,

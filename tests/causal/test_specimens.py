@@ -23,7 +23,7 @@ from causal import (
     specimens,
 )
 from causal.simulate.walk import Bench, Outcome
-from messaging.network import Guarantee
+from message_passing.network import Guarantee
 
 TRIANGLE = "a>b a>c c<a c>b b<c"
 

@@ -16,7 +16,7 @@ from causal.transports.greeting import Challenge, Hello, Proof
 from causal.transports.memory import MemoryHub
 from causal.transports.port import NoRoute, NoTransport
 from causal.transports.stream import StreamTransport, parsed
-from messaging.errors import CallerError
+from message_passing.errors import CallerError
 
 KEY = b"0123456789abcdef"
 

@@ -9,8 +9,8 @@ from causal import Hybrid, HybridPlain
 from causal.machine import Machine
 from causal.messages import Held, Secret
 from causal.simulate.walk import walk
-from messaging.network import Guarantee
-from messaging.process import Address, Event, Step, Time, Value
+from message_passing.network import Guarantee
+from message_passing.process import Address, Event, Step, Time, Value
 
 
 class Pair(Value, frozen=True):

@@ -24,8 +24,8 @@ from causal import (
 from causal.machine import RESEND
 from causal.messages import PeerDown
 from causal.simulate.walk import Bench, Outcome, walk
-from messaging.network import Guarantee
-from messaging.process import Invoke, Timeout
+from message_passing.network import Guarantee
+from message_passing.process import Invoke, Timeout
 
 SENDER_SIDE = [Mf95, Cykas, CykasRefined, Csps, HybridPlain, Hybrid, Announcing, Named]
 WITH_VIEWS = [Mf95, Cykas, CykasRefined, Csps, HybridPlain, Hybrid, Announcing]

@@ -42,8 +42,8 @@ from coherence.messages import (
 from coherence.policy import AccessCount, Broadcast, Lazy, Policy, Visibility
 from coherence.states import CacheAt, CacheState, HomeAt, HomeState, Sharer, Verdict, Waiter
 from coherence.table import Stalled, Table
-from messaging.errors import Impossible
-from messaging.process import Invoke, Receive, Restart, Timeout
+from message_passing.errors import Impossible
+from message_passing.process import Invoke, Receive, Restart, Timeout
 
 TABLES: dict[str, Table[Any]] = {"cache": CACHE, "home": HOME}
 FILES = {name: Path(__file__).with_name("rows") / f"{name}.txt" for name in TABLES}

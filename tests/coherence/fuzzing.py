@@ -42,9 +42,9 @@ from coherence.policy import (
 )
 from coherence.states import HomeState
 from coherence.table import Table
-from messaging.netmodel import NetworkModel, Uniform
-from messaging.network import Guarantee
-from messaging.simulator import Simulator
+from message_passing.netmodel import NetworkModel, Uniform
+from message_passing.network import Guarantee
+from message_passing.simulator import Simulator
 
 AGENTS = ("ann", "bob", "cyd")
 #: Long enough for every lease, validity and retry of the policies below to have run out.

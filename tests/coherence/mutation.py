@@ -20,7 +20,7 @@ from fuzzing import CASES, Run
 from rich.progress import track
 
 from coherence.table import Table
-from messaging.errors import Impossible
+from message_passing.errors import Impossible
 from specs.mutants import Cell, Mutant, mutants, watched
 
 

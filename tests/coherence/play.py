@@ -30,7 +30,7 @@ from coherence.invariants import begin, observe, well_formed
 from coherence.oracle import HOME, system
 from coherence.policy import AccessCount, Eager, Lazy, Visibility
 from coherence.table import Stalled, Table
-from messaging.process import (
+from message_passing.process import (
     CancelTimer,
     Deliver,
     Envelope,

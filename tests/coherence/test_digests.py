@@ -17,7 +17,7 @@ from coherence.states import HomeAt, HomeState, Sharer, Verdict, Waiter
 from coherence.stores.codec import pack_row, unpack_row
 from coherence.stores.port import Row
 from coherence.workspace.view import Gone, View
-from messaging.process import Receive, Timeout
+from message_passing.process import Receive, Timeout
 
 HOME = Home(Lazy(delta_window=5), version=3, content="three")
 HANDLE = Handle(Kind.TEXT, 5, digest(Kind.TEXT, b"three"))

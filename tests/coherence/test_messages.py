@@ -5,7 +5,7 @@ from math import inf, nan
 import pytest
 
 from coherence.messages import Abandon, Commit, InvalidRequest, Store
-from messaging.errors import CallerError
+from message_passing.errors import CallerError
 
 
 @pytest.mark.parametrize("wait", [-1, -0.5, nan, inf, -inf, "5", True, 1j])

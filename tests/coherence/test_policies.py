@@ -24,8 +24,8 @@ from coherence.policy import (
 )
 from coherence.states import CacheAt, CacheState
 from coherence.table import Stalled
-from messaging.errors import CallerError
-from messaging.process import Invoke, Receive, Respond, Send
+from message_passing.errors import CallerError
+from message_passing.process import Invoke, Receive, Respond, Send
 
 
 @pytest.mark.parametrize("name", ["validity", "grant_lease", "retry_after"])

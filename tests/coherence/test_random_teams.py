@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from coherence.messages import Abandon, Commit, Leave, Load, Replacement, Store
 from coherence.oracle import HOME, InvariantBroken
 from coherence.policy import AccessCount, Broadcast, Eager, Lazy, Lease, Visibility
-from messaging.netmodel import NetworkModel, Uniform
-from messaging.network import Guarantee
-from messaging.trace import TraceWriter
+from message_passing.netmodel import NetworkModel, Uniform
+from message_passing.network import Guarantee
+from message_passing.trace import TraceWriter
 
 
 @pytest.mark.parametrize("case", CASES)

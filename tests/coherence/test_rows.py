@@ -9,7 +9,7 @@ import cells
 import pytest
 
 from coherence.table import SAME, Row, Stall, Stalled, Table
-from messaging.errors import Impossible
+from message_passing.errors import Impossible
 
 ALL = [
     (name, str(at), on)

@@ -23,7 +23,7 @@ FRAMEWORKS = {
     "coherence_crewai": {"crewai", "pydantic"},
     "coherence_langgraph": {"langchain", "langchain_core", "langgraph"},
 }
-OURS = {"causal", "coherence", "messaging"}
+OURS = {"causal", "coherence", "message_passing"}
 
 UNCOUNTED = {
     tokenize.COMMENT,

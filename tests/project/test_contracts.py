@@ -17,22 +17,27 @@ LINTER = PYPROJECT["tool"]["importlinter"]
 VIOLATIONS = {
     "pure, directly": (
         "pure",
-        "messaging/process.py",
+        "message_passing/process.py",
         "import random",
-        "messaging.process -> random",
+        "message_passing.process -> random",
     ),
     "pure, through a driver": (
         "pure",
-        "messaging/network.py",
-        "import messaging.simulator",
-        "messaging.network -> messaging.simulator",
+        "message_passing/network.py",
+        "import message_passing.simulator",
+        "message_passing.network -> message_passing.simulator",
     ),
-    "pure, in a module that is new": ("pure", "messaging/new.py", "import socket", "new -> socket"),
+    "pure, in a module that is new": (
+        "pure",
+        "message_passing/new.py",
+        "import socket",
+        "new -> socket",
+    ),
     "upwards": (
         "layers",
-        "messaging/network.py",
+        "message_passing/network.py",
         "import coherence",
-        "messaging.network -> coherence",
+        "message_passing.network -> coherence",
     ),
     "between the engines": (
         "layers",
@@ -50,8 +55,8 @@ VIOLATIONS = {
     "downwards, out of the checker": (
         "checker",
         "specs/checker/aside.py",
-        "import messaging",
-        "specs.checker.aside -> messaging",
+        "import message_passing",
+        "specs.checker.aside -> message_passing",
     ),
     "the reference model leaning on the engine": (
         "reference",

@@ -7,7 +7,7 @@ import pytest
 from coherence.simulate import catalogue
 from coherence.simulate.errors import InvalidScenario, UnknownScenario
 from coherence.simulate.scenario import Scenario, parse
-from messaging.errors import CallerError
+from message_passing.errors import CallerError
 
 VALID = """\
 # A comment.

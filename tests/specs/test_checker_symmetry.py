@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messaging.network import Guarantee
-from messaging.process import Invoke, Receive, Send, Step
+from message_passing.network import Guarantee
+from message_passing.process import Invoke, Receive, Send, Step
 from specs.checker import (
     Action,
     Budget,

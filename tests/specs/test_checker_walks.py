@@ -4,7 +4,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from messaging.network import Guarantee
+from message_passing.network import Guarantee
 from specs.checker import Model, UsageError, Verdict, always, check
 from specs.checker.result import Moment, Path
 from specs.checker.simulate import simulate

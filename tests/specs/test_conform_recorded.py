@@ -13,10 +13,10 @@ from coherence import Conflict, Recorder, Workspace
 from coherence.messages import Commit, Load, Message, Replacement, Request, Store
 from coherence.oracle import system
 from coherence.policy import AccessCount, Broadcast, Eager, Lazy, Policy, Visibility
-from messaging.netmodel import NetworkModel, Uniform
-from messaging.network import Guarantee
-from messaging.simulator import Simulator
-from messaging.trace import Line, TraceWriter, read
+from message_passing.netmodel import NetworkModel, Uniform
+from message_passing.network import Guarantee
+from message_passing.simulator import Simulator
+from message_passing.trace import Line, TraceWriter, read
 from specs import tlc, traces
 from specs.cli import main
 from specs.recorded import Acceptance, Acceptor

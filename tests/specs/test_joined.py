@@ -12,10 +12,10 @@ from coherence.directory import Home
 from coherence.messages import Commit, Committed, Load
 from coherence.policy import Lazy
 from coherence.states import READABLE
-from messaging.netmodel import Exponential, NetworkModel
-from messaging.network import Guarantee
-from messaging.process import Receive, Respond
-from messaging.simulator import Simulator
+from message_passing.netmodel import Exponential, NetworkModel
+from message_passing.network import Guarantee
+from message_passing.process import Receive, Respond
+from message_passing.simulator import Simulator
 from specs.checker import Verdict, check
 from specs.checker.errors import ModelError
 from specs.models.joined import CARRIERS, HOME, P1, REVIEWER, WRITER, acts_on_stale, joined

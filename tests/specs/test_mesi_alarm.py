@@ -24,7 +24,7 @@ from coherence.policy import Lazy, Policy, Visibility
 from coherence.states import CacheAt, CacheState, HomeAt, HomeState
 from coherence.workspace.caches import Caches
 from coherence.workspace.farewells import Fate, farewells, waited_for
-from messaging.process import Receive, Send
+from message_passing.process import Receive, Send
 from specs.checker import Verdict, check
 from specs.models.mesi import HOME_ADDRESS, leaves, mesi
 from specs.models.mesi_alarm import CacheThatIsTold, HomeThatTells, Notice, Said, mesi_alarm

@@ -8,7 +8,7 @@ import pytest
 
 from coherence.invariants import NAMES, begin, observe
 from coherence.policy import Lazy, Policy
-from messaging.network import Guarantee
+from message_passing.network import Guarantee
 from specs import proofs, system, tlc
 from specs.checker import Verdict, check
 from specs.checker.errors import UsageError

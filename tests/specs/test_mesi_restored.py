@@ -20,7 +20,7 @@ from coherence.messages import (
 )
 from coherence.policy import Lazy
 from coherence.states import CacheAt, CacheState, HomeState
-from messaging.process import Invoke, Receive, Respond, Send, Timeout
+from message_passing.process import Invoke, Receive, Respond, Send, Timeout
 from specs.checker import Verdict, check
 from specs.checker.errors import UsageError
 from specs.models import mesi_restored as module

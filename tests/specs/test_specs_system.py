@@ -2,8 +2,8 @@
 
 import pytest
 
-from messaging.network import Guarantee
-from messaging.process import (
+from message_passing.network import Guarantee
+from message_passing.process import (
     CancelTimer,
     Invoke,
     Receive,

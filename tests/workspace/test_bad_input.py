@@ -39,7 +39,7 @@ from coherence import (
 )
 from coherence.stores.sqlite import SqliteStore
 from coherence.stores.sqlite_faults import commit_fault
-from messaging.errors import ToolkitError
+from message_passing.errors import ToolkitError
 
 try:
     import resource

@@ -7,7 +7,7 @@ from coherence.directory import Home
 from coherence.messages import SERIAL_BITS, GetM, GetS, Leave, PutE, PutM
 from coherence.states import HomeAt
 from coherence.workspace.farewells import Fate, farewells, present, session_of, waited_for
-from messaging.process import Receive
+from message_passing.process import Receive
 
 POLICY = Lazy(grant_lease=10.0)
 STRICT = Lazy(grant_lease=10.0, visibility=Visibility.STRICT, validity=10.0)

@@ -24,7 +24,7 @@ import pytest
 from interrupting import Cut, Moments
 
 from coherence import AsyncWorkspace, Conflict, Lazy, Workspace
-from messaging.errors import ToolkitError
+from message_passing.errors import ToolkitError
 
 # Cut off before it is kept or awaited, a socket or a coroutine is collected; an exception in what
 # the interpreter calls by itself ends there.

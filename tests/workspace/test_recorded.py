@@ -22,7 +22,7 @@ from coherence import (
 from coherence.stores.faulty import Faulty
 from coherence.stores.memory import MemoryStore
 from coherence.workspace.recorder import Recorder, Unrecordable
-from messaging.trace import BadTrace, Line, read
+from message_passing.trace import BadTrace, Line, read
 from specs.cli import main
 from specs.runs import accept
 

@@ -11,7 +11,7 @@ from coherence.messages import Inv, Load, Loaded
 from coherence.policy import Lazy
 from coherence.states import CacheAt, CacheState
 from coherence.workspace.caches import READABLE, STABLE, invalidated
-from messaging.process import CancelTimer, Invoke, Receive, Respond
+from message_passing.process import CancelTimer, Invoke, Receive, Respond
 
 versions = st.integers(0, 4)
 states = st.builds(

@@ -16,7 +16,7 @@ from coherence import (
     Workspace,
 )
 from coherence.workspace.changes import Feed
-from messaging.errors import ToolkitError
+from message_passing.errors import ToolkitError
 
 
 def test_ten_lines(rooms):

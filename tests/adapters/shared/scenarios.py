@@ -338,7 +338,7 @@ def two_processes(driver, tmp_path):
 @scenario
 def recorded(driver, tmp_path):
     """A run recorded, and its trace accepted by the tables and the invariants."""
-    from messaging.trace import read
+    from message_passing.trace import read
     from specs.runs import accept
 
     with Recorder(tmp_path / "runs") as recorder, Workspace(recorder=recorder) as workspace:

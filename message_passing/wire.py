@@ -21,9 +21,9 @@ from zlib import crc32
 
 import msgspec
 
-from messaging.canonical import Unencodable
-from messaging.errors import CallerError, PeerError
-from messaging.process import Envelope
+from message_passing.canonical import Unencodable
+from message_passing.errors import CallerError, PeerError
+from message_passing.process import Envelope
 
 VERSION: Final = 1
 _HEADER = struct.Struct(">2sBI")
@@ -60,8 +60,9 @@ class Malformed(PeerError):
 class Codec:
     """Writes and reads envelopes whose message is one of `messages`.
 
-    `messages` is a struct type or a union of them, each with its tag (`messaging.process.Value` has
-    one).  `max_bytes` limits a packet, header included, both ways.
+    `messages` is a struct type or a union of them, each with its tag
+    (`message_passing.process.Value` has one).  `max_bytes` limits a packet, header included, both
+    ways.
     """
 
     def __init__(self, messages: Any, *, max_bytes: int = 1 << 20) -> None:

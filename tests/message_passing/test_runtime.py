@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from messaging import (
+from message_passing import (
     BrokenContract,
     Busy,
     CancelTimer,
@@ -26,9 +26,9 @@ from messaging import (
     Step,
     Timeout,
 )
-from messaging.memory import MemoryJournal, MemoryNetwork
-from messaging.runtime import Runtime, Unanswered
-from messaging.turn import Misaddressed
+from message_passing.memory import MemoryJournal, MemoryNetwork
+from message_passing.runtime import Runtime, Unanswered
+from message_passing.turn import Misaddressed
 
 
 class Scripted:

@@ -1,4 +1,4 @@
-"""The public names are what `messaging.__all__` lists, and importing them is cheap."""
+"""The public names are what `message_passing.__all__` lists, and importing them is cheap."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from pathlib import Path
 
 import pytest
 
-import messaging
-from messaging.errors import CallerError, Defect, EnvironmentFault, PeerError, ToolkitError
+import message_passing
+from message_passing.errors import CallerError, Defect, EnvironmentFault, PeerError, ToolkitError
 
 MODULES = sorted(
-    path.stem for path in Path(messaging.__file__).parent.glob("*.py") if path.stem != "__init__"
+    path.stem
+    for path in Path(message_passing.__file__).parent.glob("*.py")
+    if path.stem != "__init__"
 )
 
 
 def test_the_list_is_sorted_and_true() -> None:
-    assert messaging.__all__ == sorted(set(messaging.__all__))
-    for name in messaging.__all__:
-        assert hasattr(messaging, name)
+    assert message_passing.__all__ == sorted(set(message_passing.__all__))
+    for name in message_passing.__all__:
+        assert hasattr(message_passing, name)
 
 
 def test_nothing_public_is_missing_from_the_list() -> None:
     found = {
         name
-        for name, value in vars(messaging).items()
+        for name, value in vars(message_passing).items()
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }
-    assert found == set(messaging.__all__)
+    assert found == set(message_passing.__all__)
 
 
 def test_every_name_of_the_modules_that_the_package_offers_is_offered() -> None:
     offered = ("process", "network", "errors", "ports", "netmodel", "oracle", "simulator", "wire")
     internal = {"VERSION", "Watched"}
     for module in offered:
-        source = Path(messaging.__file__).with_name(f"{module}.py").read_text("utf-8")
+        source = Path(message_passing.__file__).with_name(f"{module}.py").read_text("utf-8")
         for node in ast.parse(source).body:
             names = []
             if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -47,18 +49,18 @@ def test_every_name_of_the_modules_that_the_package_offers_is_offered() -> None:
                 names = [node.target.id]
             for name in names:
                 if not name.startswith("_") and name not in internal:
-                    assert name in messaging.__all__, f"{module}.{name}"
+                    assert name in message_passing.__all__, f"{module}.{name}"
 
 
 def test_the_layout_names_every_module() -> None:
-    assert messaging.__doc__ is not None
-    words = set(messaging.__doc__.replace(":", " ").split())
+    assert message_passing.__doc__ is not None
+    words = set(message_passing.__doc__.replace(":", " ").split())
     assert set(MODULES) - words == set()
 
 
 @pytest.mark.parametrize("module", ["asyncio", "typer", "rich", "pydantic", "networkx", "sqlite3"])
 def test_importing_it_loads_nothing_heavy(module: str) -> None:
-    program = f"import sys, messaging; sys.exit({module!r} in sys.modules)"
+    program = f"import sys, message_passing; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
@@ -66,7 +68,7 @@ def errors() -> list[type[ToolkitError]]:
     """Every error class of the package."""
     found: dict[str, type[ToolkitError]] = {}
     for module in MODULES:
-        for value in vars(__import__(f"messaging.{module}", fromlist=["_"])).values():
+        for value in vars(__import__(f"message_passing.{module}", fromlist=["_"])).values():
             if inspect.isclass(value) and issubclass(value, ToolkitError):
                 found[value.__qualname__] = value
     return list(found.values())
@@ -83,7 +85,7 @@ def test_every_error_has_a_code_of_its_own_and_says_whose_fault_it_is() -> None:
 
 
 def test_the_text_of_an_error_ends_with_its_remedy() -> None:
-    assert str(messaging.Busy("busy")).startswith("busy (wait for the answer")
+    assert str(message_passing.Busy("busy")).startswith("busy (wait for the answer")
     assert str(CallerError("no", remedy="do this")) == "no (do this)"
     assert str(CallerError("no")) == "no"
 

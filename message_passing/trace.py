@@ -1,6 +1,6 @@
 """Traces: one line of JSON a step, as the drivers write them and as people read them.
 
-    python -m messaging.trace FILE
+    python -m message_passing.trace FILE
 
 prints a message-sequence chart.  A line holds the time, the process, the action's name in the
 TLA+ module, the event, the commands, and a digest of the state after the step.  Equal runs give
@@ -16,21 +16,21 @@ from typing import IO, Any
 
 import msgspec
 
-from messaging.canonical import Unencodable, digest, plain
-from messaging.chart import Arrow
-from messaging.errors import CallerError, EnvironmentFault
-from messaging.process import Address, Event, Step, Time
+from message_passing.canonical import Unencodable, digest, plain
+from message_passing.chart import Arrow
+from message_passing.errors import CallerError, EnvironmentFault
+from message_passing.process import Address, Event, Step, Time
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One step.  `event` and `commands` as in `messaging.process`, with their tags as `type`."""
+    """One step.  `event` and `commands` are as in `message_passing.process`, tagged by `type`."""
 
     time: Time
     process: Address
     action: str
     event: dict[str, Any]
     commands: list[dict[str, Any]]
-    #: Sixteen hexadecimal digits, as `messaging.canonical.digest` makes them.
+    #: Sixteen hexadecimal digits, as `message_passing.canonical.digest` makes them.
     state: str
 
 
@@ -152,6 +152,6 @@ def _label(value: Any, fields: bool) -> str:
 
 if __name__ == "__main__":
     # Here and not above: a driver that writes traces needs no command line.
-    from messaging.show import main
+    from message_passing.show import main
 
     main()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from messaging import (
+from message_passing import (
     BadCodec,
     Codec,
     Damaged,

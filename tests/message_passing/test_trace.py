@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from messaging import (
+from message_passing import (
     Guarantee,
     Invoke,
     NetworkModel,
@@ -26,10 +26,10 @@ from messaging import (
     Value,
     digest,
 )
-from messaging.chart import Arrow
-from messaging.memory import MemoryJournal, MemoryNetwork
-from messaging.runtime import Runtime
-from messaging.trace import BadTrace, NoTrace, TraceWriter, arrows, read, summary
+from message_passing.chart import Arrow
+from message_passing.memory import MemoryJournal, MemoryNetwork
+from message_passing.runtime import Runtime
+from message_passing.trace import BadTrace, NoTrace, TraceWriter, arrows, read, summary
 
 
 class GetS(Value, frozen=True, gc=False, tag=True):
@@ -211,7 +211,7 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_written(event: Any, st
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "messaging.trace", *arguments],
+        [sys.executable, "-m", "message_passing.trace", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -257,7 +257,7 @@ def test_help_says_what_the_marks_mean() -> None:
 def test_a_reader_that_leaves_early_is_not_an_error(tmp_path: Path) -> None:
     row = recorded(tmp_path / "run.ndjson").read_bytes()
     (tmp_path / "long.ndjson").write_bytes(row * 5000)
-    program = [sys.executable, "-m", "messaging.trace", str(tmp_path / "long.ndjson")]
+    program = [sys.executable, "-m", "message_passing.trace", str(tmp_path / "long.ndjson")]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"}
     with subprocess.Popen(
         program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging import Unencodable, Value, canonical, digest
-from messaging.canonical import plain
+from message_passing import Unencodable, Value, canonical, digest
+from message_passing.canonical import plain
 
 
 class Leaf(Value, frozen=True, gc=False, tag=True):

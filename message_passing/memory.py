@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from messaging.ports import Saved
-from messaging.process import Address, Envelope, Time
+from message_passing.ports import Saved
+from message_passing.process import Address, Envelope, Time
 
 if TYPE_CHECKING:
-    from messaging.runtime import Runtime
+    from message_passing.runtime import Runtime
 
 
 class MemoryJournal:

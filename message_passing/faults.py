@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from messaging.errors import CallerError
-from messaging.process import Address, Time
-from messaging.simulator import Simulator
+from message_passing.errors import CallerError
+from message_passing.process import Address, Time
+from message_passing.simulator import Simulator
 
 
 class Outage(msgspec.Struct, frozen=True):

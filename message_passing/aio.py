@@ -1,4 +1,4 @@
-"""The driver on an event loop: the twin of `messaging.runtime`, and its ports in memory.
+"""The driver on an event loop: the twin of `message_passing.runtime`, and its ports in memory.
 
 The same turn in the same order; calls wait for their turn instead of being refused.
 """
@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from messaging.errors import EnvironmentFault
-from messaging.memory import MemoryJournal
-from messaging.ports import AsyncJournal, AsyncTransport, Clock, Saved, Trace
-from messaging.process import Address, Envelope, Event, Invoke, Process, Restart, Time
-from messaging.turn import Core, Ready
+from message_passing.errors import EnvironmentFault
+from message_passing.memory import MemoryJournal
+from message_passing.ports import AsyncJournal, AsyncTransport, Clock, Saved, Trace
+from message_passing.process import Address, Envelope, Event, Invoke, Process, Restart, Time
+from message_passing.turn import Core, Ready
 
 
 class AsyncRuntime:

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any, NamedTuple
 
-from messaging.errors import PeerError
-from messaging.ports import BrokenContract, Busy, Saved
-from messaging.process import (
+from message_passing.errors import PeerError
+from message_passing.ports import BrokenContract, Busy, Saved
+from message_passing.process import (
     Address,
     CancelTimer,
     Deliver,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging import Invoke, NetworkModel, Receive, Respond, Restart, Send, Simulator, Step
-from messaging.faults import BadPlan, Outage, Split, Stall, draw, play
+from message_passing import Invoke, NetworkModel, Receive, Respond, Restart, Send, Simulator, Step
+from message_passing.faults import BadPlan, Outage, Split, Stall, draw, play
 
 
 class Node:

@@ -5,6 +5,7 @@ Read in this order; each module imports only those above it::
     process     the contract: events in, commands out, one pure step function
     network     what a network promises, by name
     errors      one tree: whose fault, and what to do
+    interrupts  locks, waits and thread starts that a signal's exception cannot wedge
     ports       what a driver asks of the outside, and the errors that drivers share
     canonical   one value, one sequence of bytes
     wire        envelopes as bytes, checked before any step
@@ -16,14 +17,14 @@ Read in this order; each module imports only those above it::
     runtime     the driver for use, in the thread that calls;  aio: on an event loop
     memory      ports in memory
     chart       message-sequence charts as text
-    trace       a line of JSON a step;  python -m messaging.trace FILE  draws it, by  show
+    trace       a line of JSON a step;  python -m message_passing.trace FILE  draws it, by  show
 
 The names below are those of the modules up to `simulator`.  The others are imported by module, so
 that nobody pays for an event loop or a command line that they do not use.
 """
 
-from messaging.canonical import Unencodable, canonical, digest
-from messaging.errors import (
+from message_passing.canonical import Unencodable, canonical, digest
+from message_passing.errors import (
     CallerError,
     Defect,
     EnvironmentFault,
@@ -31,7 +32,7 @@ from messaging.errors import (
     PeerError,
     ToolkitError,
 )
-from messaging.netmodel import (
+from message_passing.netmodel import (
     BadNetwork,
     Constant,
     Exponential,
@@ -40,9 +41,9 @@ from messaging.netmodel import (
     PerMessage,
     Uniform,
 )
-from messaging.network import Guarantee
-from messaging.oracle import Observer, View
-from messaging.ports import (
+from message_passing.network import Guarantee
+from message_passing.oracle import Observer, View
+from message_passing.ports import (
     AsyncJournal,
     AsyncTransport,
     BrokenContract,
@@ -56,7 +57,7 @@ from messaging.ports import (
     Transport,
     Unavailable,
 )
-from messaging.process import (
+from message_passing.process import (
     Address,
     CancelTimer,
     Command,
@@ -75,8 +76,8 @@ from messaging.process import (
     Timeout,
     Value,
 )
-from messaging.simulator import Simulator
-from messaging.wire import (
+from message_passing.simulator import Simulator
+from message_passing.wire import (
     BadCodec,
     Codec,
     Damaged,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from messaging import (
+from message_passing import (
     BrokenContract,
     Busy,
     CallerError,

@@ -1,7 +1,7 @@
 """What a driver asks of the outside, and the errors that all drivers share.
 
-A port is a protocol class of one to three methods.  The in-memory ones are in `messaging.memory`;
-stores and brokers bring their own.
+A port is a protocol class of one to three methods.  The in-memory ones are in
+`message_passing.memory`; stores and brokers bring their own.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from messaging.errors import CallerError, Defect
-from messaging.process import Address, Envelope, Event, Step, Time
+from message_passing.errors import CallerError, Defect
+from message_passing.process import Address, Envelope, Event, Step, Time
 
 Clock: TypeAlias = Callable[[], Time]
 """Reads the driver's clock.  It must never go back."""
@@ -85,7 +85,7 @@ class AsyncTransport(Protocol):
 
 
 class BrokenContract(Defect):
-    """A process did what `messaging.process` rules out."""
+    """A process did what `message_passing.process` rules out."""
 
 
 class NoSuchProcess(CallerError):

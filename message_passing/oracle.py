@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
-from messaging.process import Address, Event, Step, Time
+from message_passing.process import Address, Event, Step, Time
 
 
 class Watched(Protocol):

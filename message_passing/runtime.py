@@ -1,7 +1,8 @@
 """The driver: one process, run by what arrives, in the thread that calls.
 
 A turn is: step the timers that are due, then the event; for each step, make durable, then act, in
-the order that `messaging.turn.Ready` lays down.  `messaging.aio` is the twin for an event loop.
+the order that `message_passing.turn.Ready` lays down.  `message_passing.aio` is the twin for an
+event loop.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from messaging.errors import EnvironmentFault
-from messaging.ports import Busy, Clock, Journal, Reentrant, Trace, Transport
-from messaging.process import Address, Envelope, Event, Invoke, Process, Restart, Time
-from messaging.turn import Core, Ready
+from message_passing.errors import EnvironmentFault
+from message_passing.ports import Busy, Clock, Journal, Reentrant, Trace, Transport
+from message_passing.process import Address, Envelope, Event, Invoke, Process, Restart, Time
+from message_passing.turn import Core, Ready
 
 
 class Unanswered(EnvironmentFault):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from messaging.errors import CallerError
-from messaging.network import Guarantee
-from messaging.process import Address
+from message_passing.errors import CallerError
+from message_passing.network import Guarantee
+from message_passing.process import Address
 
 if TYPE_CHECKING:
     from random import Random
@@ -113,7 +113,8 @@ class NetworkModel(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not isinstance(self.guarantee, Guarantee):
             raise BadNetwork(
-                f"guarantee is {self.guarantee!r}", remedy="give a member of messaging.Guarantee"
+                f"guarantee is {self.guarantee!r}",
+                remedy="give a member of message_passing.Guarantee",
             )
         if not callable(self.latency):
             _check("latency", self.latency, 0, math.inf)

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging import (
+from message_passing import (
     CancelTimer,
     Exponential,
     Guarantee,
@@ -33,8 +33,8 @@ from messaging import (
     Timeout,
     Value,
 )
-from messaging.faults import draw, play
-from messaging.trace import TraceWriter
+from message_passing.faults import draw, play
+from message_passing.trace import TraceWriter
 
 ADDRESSES = ("a", "b", "c")
 

@@ -1,4 +1,4 @@
-"""The command line of `messaging.trace`."""
+"""The command line of `message_passing.trace`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from messaging.chart import mermaid, text
-from messaging.errors import ToolkitError
-from messaging.trace import arrows, read, summary
+from message_passing.chart import mermaid, text
+from message_passing.errors import ToolkitError
+from message_passing.trace import arrows, read, summary
 
 
 def show(
@@ -58,7 +58,7 @@ def main() -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(show)
     try:
-        app(prog_name="python -m messaging.trace")
+        app(prog_name="python -m message_passing.trace")
     except ToolkitError as error:
-        typer.echo(f"messaging.trace: {error}", err=True)
+        typer.echo(f"message_passing.trace: {error}", err=True)
         sys.exit(2)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from messaging.errors import CallerError
+from message_passing.errors import CallerError
 
 _encode = msgspec.msgpack.Encoder().encode
 _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.chart import Arrow, mermaid, participants, text
+from message_passing.chart import Arrow, mermaid, participants, text
 
 SMALL = [
     Arrow(0.0, "a", "a", "Load"),

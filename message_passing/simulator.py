@@ -9,7 +9,7 @@ It is public so that anybody can test a process of their own::
 One seed gives one run, whatever `PYTHONHASHSEED` is.  What happens next is the earliest event; at
 equal times a `Timeout` comes before a `Receive`, that before a scheduled `Invoke`, and within each
 of them what was entered first comes first.  A crash, a restart, a pause or a partition happens when
-its method is called, between two runs; `messaging.faults` plays a whole plan of them.
+its method is called, between two runs; `message_passing.faults` plays a whole plan of them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from math import inf
 from random import Random
 from typing import Any, TypeAlias
 
-from messaging.errors import CallerError
-from messaging.netmodel import NetworkModel
-from messaging.oracle import Observer, View
-from messaging.ports import BrokenContract, Busy, NoSuchProcess, Reentrant, Trace, Unavailable
-from messaging.process import (
+from message_passing.errors import CallerError
+from message_passing.netmodel import NetworkModel
+from message_passing.oracle import Observer, View
+from message_passing.ports import BrokenContract, Busy, NoSuchProcess, Reentrant, Trace, Unavailable
+from message_passing.process import (
     Address,
     CancelTimer,
     Deliver,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messaging import (
+from message_passing import (
     BadNetwork,
     Constant,
     Exponential,

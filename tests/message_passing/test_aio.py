@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from messaging import (
+from message_passing import (
     Busy,
     Deliver,
     Envelope,
@@ -22,9 +22,9 @@ from messaging import (
     Step,
     Timeout,
 )
-from messaging.aio import AsyncMemoryJournal, AsyncMemoryNetwork, AsyncRuntime
-from messaging.memory import MemoryJournal
-from messaging.turn import Misaddressed
+from message_passing.aio import AsyncMemoryJournal, AsyncMemoryNetwork, AsyncRuntime
+from message_passing.memory import MemoryJournal
+from message_passing.turn import Misaddressed
 
 
 class Echo:
