@@ -9,8 +9,6 @@ its receiver (:), delivered (●), a secret of its recipient (▒).
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 import sys
 from html import escape
@@ -24,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from causal.account import Account, Accounts, accounts
-from message_passing.errors import CallerError, ToolkitError
+from message_passing.console import reported, write
 from message_passing.trace import read
 
 BAR = 40
@@ -153,18 +151,15 @@ def main(
 
     Exit codes: 0 fine, 1 the file cannot be read or written, 2 it is no trace.
     """
-    try:
+    with reported():
         book = accounts(read(trace))
         if drawing is not None:
             drawing.write_text(svg(book), encoding="utf-8")
-    except (ToolkitError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, CallerError) else 1) from None
     if as_json:
         body: dict[str, Any] = {"summary": summary(book), "messages": list(book)}
-        _write(msgspec.json.format(msgspec.json.encode(body)).decode() + "\n")
+        write(msgspec.json.format(msgspec.json.encode(body)).decode() + "\n")
     elif as_mermaid:
-        _write(mermaid(book))
+        write(mermaid(book))
     else:
         figures = ", ".join(f"{key} {value:g}" for key, value in summary(book).items())
         terminal = sys.stdout.isatty()
@@ -172,17 +167,7 @@ def main(
         console = Console(width=width, force_terminal=terminal, highlight=False)
         with console.capture() as captured:
             console.print(table(book), figures, sep="")
-        _write(captured.get())
-
-
-def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.EINVAL):
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        write(captured.get())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+#: Of entry points that are commands of the script.
+GROUP = "coherence.commands"
+
 Url = Annotated[
     str,
     typer.Option("--store", "-s", envvar="COHERENCE_STORE", help="sqlite:///... or postgresql://"),
@@ -62,6 +66,23 @@ _REMEDIES: dict[type[ToolkitError], str] = {
     UnknownVersion: "`log NAME` lists the versions that are kept",
     BadUrl: "--store or COHERENCE_STORE names it, such as sqlite:///folder/team.db",
 }
+
+
+def main() -> None:
+    """The script `coherence`: the commands of this module, and those that other packages bring.
+
+    An entry point of the group `coherence.commands` is a function of the arguments and the name of
+    the program.  It returns an exit code, or None, or raises `SystemExit`.
+    """
+    given = sys.argv[1:]
+    ours = {
+        str(each.name or getattr(each.callback, "__name__", "")) for each in app.registered_commands
+    }
+    others = {each.name: each for each in entry_points(group=GROUP) if each.name not in ours}
+    if given and given[0] in others:
+        sys.exit(others[given[0]].load()(given[1:], f"coherence {given[0]}"))
+    app.info.epilog = f"More commands, each with --help: {', '.join(sorted(others))}."
+    app(prog_name="coherence")
 
 
 @contextmanager

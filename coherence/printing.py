@@ -7,7 +7,7 @@ done in order, the tokens that it costs, the TLA+ action and the source.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
 
@@ -168,8 +168,8 @@ def show(
         text(console, table, state)
 
 
-def main() -> None:
-    """Run it; exits with 2 where it was called wrongly."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m coherence.table") -> None:
+    """The protocol tables, as text, Markdown or a graph."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(show)
-    app(prog_name="python -m coherence.table")
+    app(arguments, prog_name=prog)

@@ -16,6 +16,7 @@ Read in this order; each module imports only those above it::
     turn        the runtime's turn without its I/O: what is durable before what is sent
     runtime     the driver for use, in the thread that calls;  aio: on an event loop
     memory      ports in memory
+    console     what command lines share: writing to a pipe, exit codes of errors
     chart       message-sequence charts as text
     trace       a line of JSON a step;  python -m message_passing.trace FILE  draws it, by  show
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Annotated
@@ -11,12 +11,14 @@ import msgspec
 import typer
 
 from message_passing.chart import mermaid, text
-from message_passing.errors import ToolkitError
+from message_passing.console import reported
 from message_passing.trace import arrows, read, summary
 
 
 def show(
-    file: Annotated[Path, typer.Argument(help="A trace: one line of JSON a step.")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A trace: one line of JSON a step.")
+    ],
     as_mermaid: Annotated[
         bool, typer.Option("--mermaid", help="Print the source of a Mermaid diagram.")
     ] = False,
@@ -39,7 +41,8 @@ def show(
 
     ● is a local event (a request, a timeout, a restart), ✗ a message that was never received.
     """
-    lines = list(read(file))
+    with reported():
+        lines = list(read(file))
     if as_json:
         typer.echo(msgspec.json.encode(summary(lines)))
         return
@@ -53,12 +56,10 @@ def show(
         typer.echo(f"{len(drawn) - len(shown)} more; without --limit all are shown", err=True)
 
 
-def main() -> None:
-    """Run it.  Exits with 2 where the file is no trace."""
+def main(
+    arguments: Sequence[str] | None = None, prog: str = "python -m message_passing.trace"
+) -> None:
+    """A trace as a chart of messages.  Exits with 2 where the file is no trace."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(show)
-    try:
-        app(prog_name="python -m message_passing.trace")
-    except ToolkitError as error:
-        typer.echo(f"message_passing.trace: {error}", err=True)
-        sys.exit(2)
+    app(arguments, prog_name=prog)

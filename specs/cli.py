@@ -29,9 +29,9 @@ EVIDENCE = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code."""
-    parser = _parser()
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m specs") -> int:
+    """The checker: models of what ships, and your own.  Returns the exit code."""
+    parser = _parser(prog)
     options, rest = parser.parse_known_args(arguments)
     try:
         code: int = options.run(options, rest)
@@ -41,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m specs", description="Check the protocols of this distribution as models."
+        prog=prog, description="Check the protocols of this distribution as models."
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     listing = commands.add_parser("list", help="the models and what is pinned of them")

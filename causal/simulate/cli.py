@@ -6,12 +6,9 @@ wrong; 130 interrupted.
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -23,7 +20,7 @@ from causal.simulate import figures, loads, report
 from causal.simulate import jobs as job_shapes
 from causal.simulate import reproduce as expectations
 from causal.simulate.record import PROTOCOLS, YARDSTICKS, Record, builder
-from message_passing.errors import CallerError, ToolkitError
+from message_passing.console import reported, write
 
 T = TypeVar("T")
 
@@ -59,7 +56,7 @@ def compare(context: typer.Context, json: Json = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    with told():
+    with reported():
         records = [
             record
             for protocol in listed(PROTOCOLS, "protocols")
@@ -114,7 +111,7 @@ def jobs(
     json: Json = False,
 ) -> None:
     """The long-running job: when it starts, when it is reported, when all is done."""
-    with told():
+    with reported():
         picked = next((known for known in job_shapes.SHAPES if known == shape), None)
         if picked is None:
             raise typer.BadParameter(f"shape {shape!r}: one of {', '.join(job_shapes.SHAPES)}")
@@ -142,7 +139,7 @@ def traffic(
     json: Json = False,
 ) -> None:
     """Random traffic: latency, waits, control packets and metadata."""
-    with told():
+    with reported():
         if latency not in loads.LATENCIES:
             raise typer.BadParameter(f"latency {latency!r}: one of {', '.join(loads.LATENCIES)}")
         plan = [
@@ -176,7 +173,7 @@ def fan_in(
     json: Json = False,
 ) -> None:
     """A popular agent: how long its own messages wait for the secrets it is told."""
-    with told():
+    with reported():
         plan = [
             (name, each, seed + run)
             for each in positive(rate or list(expectations.RATES))
@@ -197,7 +194,7 @@ def starvation(
     json: Json = False,
 ) -> None:
     """Two agents that never stop telling secrets, and a third that wants to send once."""
-    with told():
+    with reported():
         records = [loads.starvation(name, rounds=rounds) for name in chosen(protocol)]
         deliver(f"{rounds} rounds of secrets", records, json)
 
@@ -212,7 +209,7 @@ def acks(
     json: Json = False,
 ) -> None:
     """Mail taken by a sidecar at any time, against mail taken between an agent's turns."""
-    with told():
+    with reported():
         records = [
             loads.acks(name, policy, k=k, turn_rtt=turn, seed=seed + run)
             for policy in ("sidecar", "turns")
@@ -225,7 +222,7 @@ def acks(
 @app.command()
 def reproduce(json: Json = False) -> None:
     """Closed forms and counted figures beside what comes out; exit code 1 where they differ."""
-    with told():
+    with reported():
         found = list(listed(expectations.rows(), "figures"))
         if json:
             write(report.as_json(found))
@@ -247,7 +244,7 @@ def figure(
     file: Annotated[Path, typer.Argument(help="Where to; .svg, .png or .pdf.")],
 ) -> None:
     """Draw what eager sending gains and what a popular agent pays (needs matplotlib)."""
-    with told():
+    with reported():
         figures.draw(file)
 
 
@@ -291,19 +288,6 @@ def judge(records: Iterable[Record]) -> None:
         raise typer.Exit(1)
 
 
-@contextmanager
-def told() -> Iterator[None]:
-    """Turn an error of the toolkit into its message and an exit code."""
-    try:
-        yield
-    except ToolkitError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, CallerError) else 1) from None
-    except KeyboardInterrupt:
-        typer.echo("interrupted: nothing was printed that is not complete", err=True)
-        raise typer.Exit(130) from None
-
-
 def show(*parts: RenderableType) -> None:
     """Print for people; as wide as the terminal, or as it takes in a file."""
     terminal = sys.stdout.isatty()
@@ -312,14 +296,3 @@ def show(*parts: RenderableType) -> None:
     with console.capture() as captured:
         console.print(*parts, sep="\n")
     write(captured.get())
-
-
-def write(text: str) -> None:
-    """Write to standard output; a reader who has gone away has read enough."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.EINVAL):
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,8 +6,6 @@ Exit codes: 0 all is well; 1 a comparison failed, or the simulation itself; 2 th
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,7 +21,7 @@ from coherence.simulate.measures import Record
 from coherence.simulate.progress import Runs
 from coherence.simulate.result import RULES, STRATEGIES
 from coherence.simulate.scenario import Scenario
-from message_passing.errors import CallerError, ToolkitError
+from message_passing.console import INTERRUPTED, reported, write
 
 app = typer.Typer(
     add_completion=False,
@@ -129,7 +127,7 @@ def reproduce(json: Json = False, csv: Csv = False, quiet: Quiet = False) -> Non
         cells = report.cells(published.FIGURES, outcome.records)
         agreeing = sum(cell.agrees for cell in cells)
         if json or csv:
-            _write(report.as_json(cells) if json else report.as_csv(cells, report.Cell))
+            write(report.as_json(cells) if json else report.as_csv(cells, report.Cell))
         else:
             tables: list[RenderableType] = [report.reproduction(cells)]
             if not quiet:
@@ -151,11 +149,11 @@ def list_(json: Json = False, quiet: Quiet = False) -> None:
                 scenario.model_dump() | {"description": catalogue.description(name)}
                 for name, scenario in found.items()
             ]
-            _write(report.as_json(values))
+            write(report.as_json(values))
             return
         for name, scenario in found.items():
             if quiet:
-                _write(f"{name}\n")
+                write(f"{name}\n")
                 continue
             text = f"{catalogue.description(name)}\n{report.parameters(scenario)}"
             indented = text.replace("\n", "\n  ")
@@ -188,9 +186,9 @@ def _show(
     outcome: jobs.Outcome, tables: Sequence[RenderableType], *, json: bool, csv: bool
 ) -> None:
     if json:
-        _write(report.as_json(outcome.records))
+        write(report.as_json(outcome.records))
     elif csv:
-        _write(report.as_csv(outcome.records, Record))
+        write(report.as_csv(outcome.records, Record))
     elif outcome.records:
         _print(tables)
     if outcome.partial:
@@ -200,7 +198,7 @@ def _show(
 def _interrupted(outcome: jobs.Outcome) -> None:
     done = f"{outcome.runs_done:,} of {outcome.runs_asked:,} runs"
     typer.echo(f"interrupted: PARTIAL results, {done}", err=True)
-    raise typer.Exit(130)
+    raise typer.Exit(INTERRUPTED)
 
 
 def _lost(records: Sequence[Record]) -> str:
@@ -216,15 +214,12 @@ def _told(json: bool, csv: bool) -> Iterator[None]:
     """Turn an error of the toolkit into its message and an exit code."""
     if json and csv:
         raise typer.BadParameter("--json and --csv exclude each other")
-    try:
+    with reported():
         yield
-    except ToolkitError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, CallerError) else 1) from None
 
 
 def _print(parts: Sequence[RenderableType]) -> None:
-    _write(report.rendered(*parts, terminal=sys.stdout.isatty(), width=_width()))
+    write(report.rendered(*parts, terminal=sys.stdout.isatty(), width=_width()))
 
 
 def _width() -> int:
@@ -232,15 +227,6 @@ def _width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else report.FILE_WIDTH
 
 
-def _write(text: str) -> None:
-    """Write to standard output; a reader who has gone away has read enough."""
-    out = sys.stdout
-    encoding = out.encoding or "utf-8"
-    try:
-        out.write(text.encode(encoding, errors="replace").decode(encoding))
-        out.flush()
-    except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.EINVAL):
-            raise
-        # What is still buffered would fail again when the interpreter closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+def main(arguments: Sequence[str], prog: str) -> None:
+    """What coherence saves on scenarios, against the paper's rules."""
+    app(arguments, prog_name=prog)

@@ -1,0 +1,43 @@
+"""What every command line of ours shares: writing to a pipe, and exit codes of errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from message_passing.errors import CallerError, ToolkitError
+
+#: The exit code of a command that was interrupted, as shells have it.
+INTERRUPTED = 130
+
+
+def write(text: str) -> None:
+    """Write to standard output; a reader that has gone away has read enough."""
+    out = sys.stdout
+    encoding = out.encoding or "utf-8"
+    try:
+        out.write(text.encode(encoding, errors="replace").decode(encoding))
+        out.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EINVAL):
+            raise
+        # What is still buffered would fail again when the interpreter closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """An error ends the command with one line: code 2 where the caller is at fault, else 1."""
+    try:
+        yield
+    except (ToolkitError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, CallerError) else 1) from None
+    except KeyboardInterrupt:
+        typer.echo("interrupted: nothing was printed that is not complete", err=True)
+        raise typer.Exit(INTERRUPTED) from None
