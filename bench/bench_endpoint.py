@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from causal.endpoint import Endpoint
+from causal.endpoint import AsyncEndpoint
 from causal.frames import FRAME_PACKETS_MAX, Frame
 from causal.messages import Data
 from causal.transports.stream import StreamTransport
@@ -42,8 +42,8 @@ def addresses() -> dict[str, str]:
 async def causal_rate(messages: int, paced: int) -> float:
     """With causal delivery; `paced` messages at a time, each batch acknowledged before the next."""
     where = addresses()
-    a = Endpoint("a", "ab", StreamTransport(where, key=KEY))
-    b = Endpoint("b", "ab", StreamTransport(where, key=KEY))
+    a = AsyncEndpoint("a", "ab", StreamTransport(where, key=KEY))
+    b = AsyncEndpoint("b", "ab", StreamTransport(where, key=KEY))
     async with a, b:
         await a.send("b", PAYLOAD)
         await b.receive()
@@ -95,7 +95,7 @@ def main(
     messages: Annotated[int, typer.Option(help="Messages of 100 bytes.", min=100)] = 20_000,
     as_json: Annotated[bool, typer.Option("--json", help="Records on standard output.")] = False,
 ) -> None:
-    """Endpoint to endpoint on TCP loopback."""
+    """AsyncEndpoint to endpoint on TCP loopback."""
     bare = max(asyncio.run(bare_rate(messages)) for _ in range(3))
     records = [{"what": "bare transport and codec", "messages_per_s": bare, "ratio": 1.0}]
     for what, paced in (("causal, as fast as it goes", messages), ("causal, ten at a time", 10)):

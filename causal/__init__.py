@@ -13,7 +13,15 @@ Layout, each line importing only from lines above it and from :mod:`message_pass
 
 All of these but `history` and `handling` are pure.  `simulate` drives them: ``python -m
 causal.simulate``.
+
+To send and receive: `AsyncEndpoint` for tasks, `Endpoint` for programs without an event loop, over
+`StreamTransport` between machines or `MemoryHub` within a process.
 """
+
+from __future__ import annotations
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from causal.announcing import Announcing
 from causal.bss91 import Bss91
@@ -39,27 +47,65 @@ from causal.mf95 import Mf95
 from causal.named import Named
 from causal.rst91 import Rst91
 
+if _TYPE_CHECKING:
+    from causal.blocking import Endpoint
+    from causal.endpoint import AsyncEndpoint
+    from causal.frames import Closed, Delivery, Excluded, Full
+    from causal.journal import Journal
+    from causal.transports.memory import MemoryHub, MemoryTransport
+    from causal.transports.stream import StreamTransport
+
 __all__ = [
     "Announcing",
+    "AsyncEndpoint",
     "Broadcast",
     "Bss91",
+    "Closed",
     "Context",
     "Csps",
     "Cykas",
     "CykasRefined",
+    "Delivery",
     "DepartedPeer",
+    "Endpoint",
+    "Excluded",
     "ForgedPacket",
+    "Full",
     "Held",
     "Hybrid",
     "HybridPlain",
+    "Journal",
     "Machine",
+    "MemoryHub",
+    "MemoryTransport",
     "Message",
     "Mf95",
     "Named",
     "PeerDown",
     "Rst91",
     "Secret",
+    "StreamTransport",
     "Unicast",
     "UnknownPeer",
     "Unsupported",
 ]
+
+# An event loop and sockets are not loaded for those who use none.
+_LATE = {
+    "AsyncEndpoint": "causal.endpoint",
+    "Closed": "causal.frames",
+    "Delivery": "causal.frames",
+    "Endpoint": "causal.blocking",
+    "Excluded": "causal.frames",
+    "Full": "causal.frames",
+    "Journal": "causal.journal",
+    "MemoryHub": "causal.transports.memory",
+    "MemoryTransport": "causal.transports.memory",
+    "StreamTransport": "causal.transports.stream",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LATE:
+        return getattr(_import_module(_LATE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

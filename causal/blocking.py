@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
-from causal.endpoint import Endpoint
+from causal.endpoint import AsyncEndpoint
 from causal.frames import Closed, Delivery
 from causal.messages import Context, Held, Secret
 from causal.transports.port import Transport
@@ -20,19 +20,19 @@ from message_passing.process import Address
 T = TypeVar("T")
 
 
-class BlockingEndpoint:
-    """As `causal.endpoint.Endpoint`, with the same arguments; used as a context manager."""
+class Endpoint:
+    """As `causal.endpoint.AsyncEndpoint`, with the same arguments; used as a context manager."""
 
     def __init__(
         self, name: Address, team: Iterable[Address], transport: Transport, **options: Any
     ) -> None:
-        self._endpoint = Endpoint(name, team, transport, **options)
+        self._endpoint = AsyncEndpoint(name, team, transport, **options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name=f"causal-{name}", daemon=True
         )
 
-    def __enter__(self) -> BlockingEndpoint:
+    def __enter__(self) -> Endpoint:
         self._thread.start()
         try:
             self._wait(self._endpoint.open())
@@ -80,6 +80,14 @@ class BlockingEndpoint:
     def effects_allowed(self, context: Context) -> bool:
         """Whether everything before `context` is delivered."""
         return self._call(lambda: self._endpoint.effects_allowed(context))
+
+    def backlog(self) -> int:
+        """How many messages were sent from the oldest undelivered one on."""
+        return self._call(self._endpoint.backlog)
+
+    def dealt_with(self) -> None:
+        """Say that the message received last need not be handed over again after a restart."""
+        self._call(self._endpoint.dealt_with)
 
     def secrets(self) -> tuple[Secret, ...]:
         """Eager messages that have not been released yet."""

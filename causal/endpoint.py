@@ -2,7 +2,7 @@
 
 ::
 
-    async with Endpoint("planner", team, transport) as planner:
+    async with AsyncEndpoint("planner", team, transport) as planner:
         await planner.send("coder", b"step 1")
         async for message in planner.deliveries():
             ...
@@ -64,7 +64,7 @@ from message_passing.wire import Codec
 _log = logging.getLogger(__name__)
 
 
-class Endpoint:
+class AsyncEndpoint:
     """One process of a team that delivers causally.  Used as an async context manager.
 
     `team` are the names of all endpoints.  `resend_after_s` is how long an acknowledgement may take
@@ -118,7 +118,7 @@ class Endpoint:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    async def __aenter__(self) -> Endpoint:
+    async def __aenter__(self) -> AsyncEndpoint:
         await self.open()
         return self
 

@@ -48,19 +48,32 @@ from coherence.errors import (
     UsedAfterFork,
     WorkspaceClosed,
 )
-from coherence.policy import AccessCount, Eager, InvalidPolicy, Lazy, Lease, Policy, Visibility
+from coherence.policy import (
+    AccessCount,
+    Announce,
+    Broadcast,
+    Eager,
+    InvalidPolicy,
+    Lazy,
+    Lease,
+    Policy,
+    Use,
+    Visibility,
+)
 from coherence.refs import Ref
-from coherence.stores.port import Retention
-from coherence.workspace.agent import Agent
-from coherence.workspace.changes import Published
+from coherence.stores.port import Entry, Member, Retention, Store, Stored
+from coherence.workspace.agent import Agent, Edit
+from coherence.workspace.changes import Published, Watch
 from coherence.workspace.conflict import Conflict, Fenced
 from coherence.workspace.draft import Draft
 from coherence.workspace.recorder import Recorder
 from coherence.workspace.view import Served, View
 from coherence.workspace.workspace import Workspace
+from message_passing.errors import CallerError, EnvironmentFault, PeerError, ToolkitError
 
 if _TYPE_CHECKING:
-    from coherence.workspace.aio import AsyncAgent, AsyncWorkspace
+    from coherence.workspace.aio import AsyncAgent, AsyncEdit
+    from coherence.workspace.aio_workspace import AsyncWorkspace
 
 __all__ = [
     "AccessCount",
@@ -68,15 +81,22 @@ __all__ = [
     "AgentBusy",
     "AgentLeft",
     "AgentSuperseded",
+    "Announce",
     "AsyncAgent",
+    "AsyncEdit",
     "AsyncWorkspace",
     "BadArgument",
     "BadRef",
     "BadUrl",
+    "Broadcast",
+    "CallerError",
     "Conflict",
     "ContentTooLarge",
     "Draft",
     "Eager",
+    "Edit",
+    "Entry",
+    "EnvironmentFault",
     "Fenced",
     "ForeignRef",
     "GrantTimeout",
@@ -86,8 +106,10 @@ __all__ = [
     "Lazy",
     "Lease",
     "Limits",
+    "Member",
     "OutcomeUnknown",
     "PathTaken",
+    "PeerError",
     "Policy",
     "Published",
     "QuotaExceeded",
@@ -95,6 +117,7 @@ __all__ = [
     "Ref",
     "Retention",
     "Served",
+    "Store",
     "StoreBusy",
     "StoreCorrupt",
     "StoreFault",
@@ -105,11 +128,15 @@ __all__ = [
     "StoreOlder",
     "StoreReadOnly",
     "StoreReplaced",
+    "Stored",
+    "ToolkitError",
     "UnknownArtifact",
     "UnknownVersion",
+    "Use",
     "UsedAfterFork",
     "View",
     "Visibility",
+    "Watch",
     "Workspace",
     "WorkspaceClosed",
 ]
@@ -117,8 +144,12 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     # An event loop is not loaded for those who use none.
-    if name in ("AsyncAgent", "AsyncWorkspace"):
+    if name in ("AsyncAgent", "AsyncEdit"):
         from coherence.workspace import aio
 
         return getattr(aio, name)
+    if name == "AsyncWorkspace":
+        from coherence.workspace.aio_workspace import AsyncWorkspace
+
+        return AsyncWorkspace
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 
 import msgspec
 
-from causal.endpoint import Endpoint
+from causal.endpoint import AsyncEndpoint
 from causal.transports.memory import MemoryHub
+from coherence import AsyncWorkspace
 from coherence.stores.memory import MemoryStore
 from coherence.stores.port import Change, Changes, Place
-from coherence.workspace.aio import AsyncWorkspace
 
 TEAM = ("writer", "lead", "reviewer")
 
@@ -250,7 +250,7 @@ async def run(links):
 
 async def main():
     """On links as they are, then on ours."""
-    for name, links in (("bare", Bare), ("causal", Endpoint)):
+    for name, links in (("bare", Bare), ("causal", AsyncEndpoint)):
         log, kept = await run(links)
         print(f"{name} links: P1 {'holds' if kept else 'BROKEN'}")
         print("".join(f"  {line}\n" for line in log))

@@ -16,7 +16,8 @@ from weakref import WeakSet
 from coherence.context.seats import Seat, seat_of, when_gone
 from coherence.errors import BadArgument
 from coherence.workspace.agent import Agent
-from coherence.workspace.aio import AsyncAgent, AsyncWorkspace
+from coherence.workspace.aio import AsyncAgent
+from coherence.workspace.aio_workspace import AsyncWorkspace
 from coherence.workspace.workspace import Workspace
 
 T = TypeVar("T")

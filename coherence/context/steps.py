@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 from coherence.context.desk import Desk
 from coherence.context.sight import on_behalf
 from coherence.errors import GrantTimeout
-from coherence.workspace.aio import AsyncWorkspace
+from coherence.workspace.aio_workspace import AsyncWorkspace
 from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import WAIT_S
 

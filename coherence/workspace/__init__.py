@@ -7,6 +7,7 @@ Read in this order::
     exchange   messages between the two       requester asks, and waits for the answer
     effects, reading, writing                 each operation once, as a generator
     agent, aio                                that drive them: by blocking, by awaiting
-    workspace, keeper, changes                the front door, leases, watching
+    workspace, aio_workspace                  the front door, for either kind
+    keeper, changes, forks                    leases, watching, child processes
     json                                      values in place of texts
 """

@@ -9,97 +9,32 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from inspect import isawaitable
 from time import monotonic
 from types import TracebackType
-from typing import Any, TypeVar
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from coherence.contents import Content
 from coherence.messages import Result
 from coherence.refs import Ref, check_name
-from coherence.stores.port import Entry, Store
+from coherence.stores.port import Entry
 from coherence.workspace.changes import Feed, Published
 from coherence.workspace.draft import Draft
 from coherence.workspace.effects import Apply, Ask, AskBoth, Compare, Effect, Fetch, Operation
 from coherence.workspace.exchange import again
 from coherence.workspace.front import Call, Front
 from coherence.workspace.view import View
-from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import HOLD_S, WAIT_S, Writing
 from message_passing.errors import ToolkitError
 
+if TYPE_CHECKING:
+    from coherence.workspace.aio_workspace import AsyncWorkspace
+
 T = TypeVar("T")
 
-#: Threads of one workspace for calls to its store.
-THREADS = 8
 #: Texts of fewer characters than this are compared in the event loop: that takes milliseconds.
 COMPARED_AT_ONCE = 20_000
-
-
-class AsyncWorkspace:
-    """A `Workspace` for tasks.  Takes what `Workspace` takes, or one that is open already.
-
-    Agents of both kinds may share one: ``AsyncWorkspace(workspace)``.
-    """
-
-    def __init__(self, url: str | Store | Workspace = "memory://", **settings: Any) -> None:
-        self._owned = not isinstance(url, Workspace)
-        self.sync = url if isinstance(url, Workspace) else Workspace(url, **settings)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="coherence")
-        self._fronts: WeakValueDictionary[str, AsyncAgent] = WeakValueDictionary()
-
-    async def agent(self, name: str) -> AsyncAgent:
-        """See `Workspace.agent`: each task has an agent of its own."""
-        requester, operations = await self.run(self.sync.join, name)
-        front = self._fronts.get(name)
-        if front is None or front._requester is not requester:
-            front = self._fronts[name] = AsyncAgent(self, requester, operations)
-        return front
-
-    async def close(self) -> None:
-        """End it; a workspace that was given open stays open."""
-        if self._owned:
-            await self.run(self.sync.close)
-        self._threads.shutdown(wait=False)
-
-    async def __aenter__(self) -> AsyncWorkspace:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.close()
-
-    async def run(self, work: Callable[..., T], *arguments: object) -> T:
-        """Call what may block.  Cancelled, it is waited for all the same: half a call is none."""
-        if not self.sync.shared:
-            return work(*arguments)
-        return await self.in_thread(work, *arguments)
-
-    async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
-        """Call what takes long, on a store of whatever kind.  See `run`."""
-        job: Future[tuple[T, None] | tuple[None, BaseException]] = Future()
-
-        def carry_out() -> None:
-            if job.set_running_or_notify_cancel():
-                try:
-                    job.set_result((work(*arguments), None))
-                except BaseException as error:
-                    job.set_result((None, error))
-
-        try:
-            self._threads.submit(carry_out)
-            done = await asyncio.shield(asyncio.wrap_future(job))
-        except BaseException:
-            # What no thread has begun is never begun.
-            while not (job.done() or job.cancel()):
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([asyncio.wrap_future(job)])
-            raise
-        if done[1] is not None:
-            raise done[1]
-        return done[0]
 
 
 class AsyncAgent(Front):

@@ -14,7 +14,7 @@ from random import Random
 
 import msgspec
 
-from causal.endpoint import Endpoint
+from causal.endpoint import AsyncEndpoint
 from causal.journal import Journal
 from causal.transports.stream import StreamTransport
 
@@ -47,7 +47,7 @@ class Member:
                 self.ids.add((peer, int(number)))
         self.out = self.log.open("a", buffering=1)
 
-    async def produce(self, me: Endpoint, limit: int) -> None:
+    async def produce(self, me: AsyncEndpoint, limit: int) -> None:
         """Send to others at random."""
         rng = Random(f"{self.name} {len(self.ids)}")
         for _ in range(limit):
@@ -61,7 +61,7 @@ class Member:
             self.out.write(f"sent {dst} {number}\n")
             say("sent")
 
-    async def consume(self, me: Endpoint) -> None:
+    async def consume(self, me: AsyncEndpoint) -> None:
         """Check and log what is handed over."""
         async for src, id, payload in me.deliveries():
             if (src, id) in self.ids:
@@ -85,7 +85,7 @@ async def main(name: str, folder: str, limit: str, *urls: str) -> None:
     member, loop = Member(name, Path(folder)), asyncio.get_running_loop()
     transport = StreamTransport(dict(zip(NAMES, urls, strict=True)), key=KEY)
     journal = Journal(Path(folder) / f"{name}.journal")
-    async with Endpoint(name, NAMES, transport, journal=journal, resend_after_s=0.1) as me:
+    async with AsyncEndpoint(name, NAMES, transport, journal=journal, resend_after_s=0.1) as me:
         consuming = asyncio.create_task(member.consume(me))
         producing = asyncio.create_task(member.produce(me, int(limit)))
         while words := (await loop.run_in_executor(None, sys.stdin.readline)).split():

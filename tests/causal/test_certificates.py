@@ -12,7 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from causal.endpoint import Endpoint
+from causal.endpoint import AsyncEndpoint
 from causal.transports.certificates import names
 from causal.transports.conformance import CHECKS, Station
 from causal.transports.stream import Incoming, StreamTransport
@@ -133,8 +133,8 @@ def test_certified_endpoints_need_no_key(tmp_path: Path, leaf) -> None:
     async def main() -> None:
         transports = {name: StreamTransport(addresses, **contexts(leaf(name))) for name in "ab"}
         async with (
-            Endpoint("a", "ab", transports["a"]) as a,
-            Endpoint("b", "ab", transports["b"]) as b,
+            AsyncEndpoint("a", "ab", transports["a"]) as a,
+            AsyncEndpoint("b", "ab", transports["b"]) as b,
         ):
             await a.send("b", b"private")
             assert (await b.receive(timeout_s=20)).src == "a"
@@ -207,7 +207,7 @@ def test_no_other_certificate_will_do(
         posing = contexts(leaf())["client_tls"]
         stranger = Station(StreamTransport(addresses, key=KEY, client_tls=posing))
         transport = StreamTransport(addresses, key=KEY, **contexts(OURS.issue_cert("b")))
-        async with Endpoint("b", "abc", transport) as b:
+        async with AsyncEndpoint("b", "abc", transport) as b:
             await b.send("c", b"so that there is a state to move")
             before = b.state
             await stranger.start("a")

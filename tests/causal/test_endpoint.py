@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from causal.blocking import BlockingEndpoint
-from causal.endpoint import Endpoint
+from causal.blocking import Endpoint
+from causal.endpoint import AsyncEndpoint
 from causal.frames import (
     Closed,
     Delivery,
@@ -59,13 +59,13 @@ class Delayed:
 
 
 @asynccontextmanager
-async def team(names: str, **options: Any) -> AsyncIterator[list[tuple[Endpoint, Delayed]]]:
+async def team(names: str, **options: Any) -> AsyncIterator[list[tuple[AsyncEndpoint, Delayed]]]:
     hub = MemoryHub()
     async with AsyncExitStack() as stack:
         members = []
         for name in names:
             transport = Delayed(hub.transport())
-            endpoint = Endpoint(name, names, transport, **options)
+            endpoint = AsyncEndpoint(name, names, transport, **options)
             members.append((await stack.enter_async_context(endpoint), transport))
         yield members
 
@@ -215,12 +215,12 @@ def test_two_that_flood_each_other_do_not_lock_up() -> None:
         limits = {"backlog_max": 4, "inbox_max": 4, "resend_after_s": 0.02}
         async with team("ab", **limits) as [(a, _), (b, _)]:
 
-            async def flood(here: Endpoint, there: str) -> None:
+            async def flood(here: AsyncEndpoint, there: str) -> None:
                 # Sends everything first: nobody takes anything until the inboxes are full.
                 for _ in range(8):
                     await here.send(there, b"")
 
-            async def take(here: Endpoint) -> None:
+            async def take(here: AsyncEndpoint) -> None:
                 for _ in range(8):
                     await here.receive()
 
@@ -265,12 +265,12 @@ def test_bad_calls() -> None:
 def test_two_endpoints_with_one_name() -> None:
     async def main() -> None:
         hub = MemoryHub()
-        async with Endpoint("a", "ab", hub.transport()):
+        async with AsyncEndpoint("a", "ab", hub.transport()):
             with pytest.raises(NameTaken):
-                await Endpoint("a", "ab", hub.transport()).open()
+                await AsyncEndpoint("a", "ab", hub.transport()).open()
         # Without its journal it is another life, and needs another name.
         with pytest.raises(NameTaken):
-            await Endpoint("a", "ab", hub.transport()).open()
+            await AsyncEndpoint("a", "ab", hub.transport()).open()
 
     run(main)
 
@@ -423,8 +423,8 @@ def test_whoever_was_excluded_is_told() -> None:
 def test_the_blocking_twin(tmp_path: Path) -> None:
     addresses = {name: f"unix://{tmp_path}/{name}" for name in "ab"}
 
-    def opened(name: str) -> BlockingEndpoint:
-        return BlockingEndpoint(name, "ab", StreamTransport(addresses, key=KEY))
+    def opened(name: str) -> Endpoint:
+        return Endpoint(name, "ab", StreamTransport(addresses, key=KEY))
 
     with opened("a") as a, opened("b") as b:
         assert a.send("b", b"hello") == 1
@@ -448,7 +448,7 @@ def test_the_blocking_twin(tmp_path: Path) -> None:
 
 MEMBER = """
 import asyncio, sys
-from causal.endpoint import Endpoint
+from causal.endpoint import AsyncEndpoint
 from causal.transports.stream import StreamTransport
 
 name, names, *urls = sys.argv[1:]
@@ -457,7 +457,7 @@ addresses = dict(zip(names, urls, strict=True))
 async def main():
     transport = StreamTransport(addresses, key=b"0123456789abcdef")
     loop = asyncio.get_running_loop()
-    async with Endpoint(name, names, transport, resend_after_s=0.1) as me:
+    async with AsyncEndpoint(name, names, transport, resend_after_s=0.1) as me:
         print("up", flush=True)
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             verb, *rest = line.split()

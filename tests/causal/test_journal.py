@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from causal import Announcing, Hybrid
 from causal import endpoint as endpoint_module
-from causal.endpoint import Endpoint
+from causal.endpoint import AsyncEndpoint
 from causal.frames import Delivery
 from causal.journal import DamagedJournal, Journal, JournalInUse, Rested, Sent, WrongJournal
 from causal.recovery import recover
@@ -135,10 +135,10 @@ def test_a_restarted_endpoint_goes_on_where_it_was(tmp_path: Path, announces: bo
     async def main() -> None:
         hub = MemoryHub()
 
-        def opened(name: str) -> Endpoint:
+        def opened(name: str) -> AsyncEndpoint:
             journal = Journal(tmp_path / name)
             options: dict[str, Any] = {"resend_after_s": 0.02, "announces": announces}
-            return Endpoint(name, "abc", hub.transport(), journal=journal, **options)
+            return AsyncEndpoint(name, "abc", hub.transport(), journal=journal, **options)
 
         async with opened("a") as a:
             await a.send("b", b"before b was there")
@@ -172,8 +172,8 @@ def test_a_journal_is_compacted_and_means_the_same(
     async def main() -> None:
         hub = MemoryHub()
         journal = Journal(tmp_path / "a", sync=False)
-        a = Endpoint("a", "ab", hub.transport(), journal=journal, resend_after_s=0.05)
-        async with a, Endpoint("b", "ab", hub.transport(), resend_after_s=0.05) as b:
+        a = AsyncEndpoint("a", "ab", hub.transport(), journal=journal, resend_after_s=0.05)
+        async with a, AsyncEndpoint("b", "ab", hub.transport(), resend_after_s=0.05) as b:
             for _ in range(200):
                 await a.send("b", b"x" * 50)
                 await b.send("a", b"y" * 50)
@@ -203,9 +203,9 @@ def test_whether_an_endpoint_announces_is_settled_with_its_journal(
     async def main() -> None:
         hub = MemoryHub()
 
-        def opened(name: str, announces: bool) -> Endpoint:
+        def opened(name: str, announces: bool) -> AsyncEndpoint:
             journal = Journal(tmp_path / name)
-            return Endpoint(name, "abc", hub.transport(), journal=journal, announces=announces)
+            return AsyncEndpoint(name, "abc", hub.transport(), journal=journal, announces=announces)
 
         async with opened("a", announces) as a, opened("b", announces), opened("c", announces) as c:
             await a.send("b", b"notice")
@@ -226,15 +226,15 @@ def test_whether_an_endpoint_announces_is_settled_with_its_journal(
 def test_a_journal_of_another_is_refused(tmp_path: Path) -> None:
     async def main() -> None:
         hub = MemoryHub()
-        async with Endpoint("a", "ab", hub.transport(), journal=Journal(tmp_path / "a")):
+        async with AsyncEndpoint("a", "ab", hub.transport(), journal=Journal(tmp_path / "a")):
             pass
         for name, team in (("b", "ab"), ("a", "cab")):
             with pytest.raises(WrongJournal):
-                await Endpoint(
+                await AsyncEndpoint(
                     name, team, MemoryHub().transport(), journal=Journal(tmp_path / "a")
                 ).open()
         # A team may grow at its end.
-        async with Endpoint("a", "abc", hub.transport(), journal=Journal(tmp_path / "a")):
+        async with AsyncEndpoint("a", "abc", hub.transport(), journal=Journal(tmp_path / "a")):
             pass
 
     run(main)
@@ -253,8 +253,8 @@ def test_what_cannot_be_written_is_never_heard_of(tmp_path: Path) -> None:
     async def main() -> None:
         hub = MemoryHub()
         journal = FullDisk(tmp_path / "a")
-        a = Endpoint("a", "ab", hub.transport(), journal=journal)
-        async with a, Endpoint("b", "ab", hub.transport()) as b:
+        a = AsyncEndpoint("a", "ab", hub.transport(), journal=journal)
+        async with a, AsyncEndpoint("b", "ab", hub.transport()) as b:
             journal.full = True
             with pytest.raises(EnvironmentFault):
                 await a.send("b", b"not on disk")
@@ -270,7 +270,7 @@ def test_what_cannot_be_written_is_never_heard_of(tmp_path: Path) -> None:
 
 SENDER = """
 import asyncio, sys
-from causal.endpoint import Endpoint
+from causal.endpoint import AsyncEndpoint
 from causal.journal import Journal
 from causal.transports.stream import StreamTransport
 
@@ -280,7 +280,7 @@ addresses = dict(zip("ab", urls, strict=True))
 async def main():
     transport = StreamTransport(addresses, key=b"0123456789abcdef")
     journal = Journal(path)
-    async with Endpoint("a", "ab", transport, journal=journal, resend_after_s=0.05) as a:
+    async with AsyncEndpoint("a", "ab", transport, journal=journal, resend_after_s=0.05) as a:
         for number in range(int(first), 10_000):
             await a.send("b", b"%d" % number)
             print(number, flush=True)
@@ -305,7 +305,7 @@ def test_kill_9_and_back_loses_nothing_that_was_accepted(tmp_path: Path) -> None
         transport = StreamTransport(addresses, key=b"0123456789abcdef")
         accepted = -1
         got: list[int] = []
-        async with Endpoint("b", "ab", transport, resend_after_s=0.05) as b:
+        async with AsyncEndpoint("b", "ab", transport, resend_after_s=0.05) as b:
             for _ in range(3):
                 arguments = [sys.executable, "-c", SENDER, str(tmp_path / "a"), str(accepted + 1)]
                 sender = await asyncio.create_subprocess_exec(

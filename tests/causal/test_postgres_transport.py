@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from causal.endpoint import Endpoint
+from causal.endpoint import AsyncEndpoint
 from causal.transports.conformance import CHECKS, Make, Station
 from causal.transports.port import NameTaken, NoTransport
 from causal.transports.postgres import PostgresTransport
@@ -72,9 +72,9 @@ def test_a_server_that_is_not_there_is_said() -> None:
 
 def test_endpoints_go_on_when_their_connections_are_cut(postgres_url: str) -> None:
     async def main() -> None:
-        def opened(name: str) -> Endpoint:
+        def opened(name: str) -> AsyncEndpoint:
             transport = PostgresTransport(postgres_url, key=KEY)
-            return Endpoint(name, "abc", transport, resend_after_s=0.2)
+            return AsyncEndpoint(name, "abc", transport, resend_after_s=0.2)
 
         async with opened("a") as a, opened("b") as b, opened("c") as c:
             await a.send("b", b"one")

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coherence import Conflict, InvalidContent, Workspace
+from coherence import AsyncWorkspace, Conflict, InvalidContent, Workspace
 from coherence.workspace import json
-from coherence.workspace.aio import AsyncWorkspace
 
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=3)
 values = st.recursive(

@@ -15,9 +15,8 @@ from langgraph.store.base.batch import AsyncBatchedBaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Send
 
-from coherence import Conflict, Workspace
+from coherence import AsyncWorkspace, Conflict, Workspace
 from coherence.context.steps import Aside
-from coherence.workspace.aio import AsyncWorkspace
 from coherence_langgraph import CoherentStore, artifact_tools
 
 NS = ("proj",)
