@@ -2,8 +2,12 @@
 
 ::
 
-    oracle = Oracle(policy, home="home", lossless=True)
-    sim = Simulator(system(policy, ["ann", "bob"]), observers=[oracle])
+    from coherence import Lazy
+    from coherence.oracle import Oracle, system
+    from message_passing import Simulator
+
+    policy = Lazy()
+    sim = Simulator(system(policy, ["ann", "bob"]), observers=[Oracle(policy, lossless=True)])
 """
 
 from __future__ import annotations

@@ -163,8 +163,7 @@ class Eager(Policy, frozen=True, kw_only=True):
 class Lease(Policy, frozen=True, kw_only=True):
     """Invalidate at commit, and let no copy outlive its lease: `validity` is required.
 
-    The bound that contract 3 puts on every policy *is* a lease, so this differs from `Lazy` only in
-    that it cannot be left out.
+    Any policy may have a `validity` (docs/workspace.md, contract 3): here it cannot be left out.
     """
 
     def __post_init__(self) -> None:

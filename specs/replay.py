@@ -1,7 +1,7 @@
 """Walk a path of a system's model with the production driver's core: nothing is memoised here.
 
-The checker calls each step once and remembers; this calls the very steps again, through the same
-`Core` that runtimes and stores use, and compares states, timers and messages after every one.
+The checker calls each step once and remembers.  This calls the very steps again, through the `Core`
+of `message_passing.runtime`, and compares states, timers and messages after every one.
 """
 
 from __future__ import annotations

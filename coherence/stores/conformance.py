@@ -4,7 +4,11 @@
 
     from coherence.stores.conformance import verify
 
-    report = verify(lambda: (lambda: MyStore("fresh-name")))
+    def make():
+        store = MyStore()
+        return lambda: store
+
+    report = verify(make)
     assert report.kept, report
 
 `verify` takes a function that makes a new, empty store and returns an *opener* of it: each call of

@@ -5,6 +5,7 @@
     from coherence.workspace import json
 
     agent.write("plan.json", json.encode({"steps": []}))
+    before = agent.read("plan.json")
     agent.update("plan.json", json.applied(lambda plan: {**plan, "done": True}))
     after = agent.read("plan.json")
     json.decode(after)["done"]

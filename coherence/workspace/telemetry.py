@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from coherence.errors import StoreMissing
 from coherence.workspace.workspace import Workspace
+from message_passing.errors import EnvironmentFault
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 def observe(workspace: Workspace, meter: Meter | None = None) -> None:
     """Have each counter of `workspace` read whenever metrics are collected.
 
-    Raises `StoreMissing` where the API of OpenTelemetry is not installed.
+    Raises `EnvironmentFault` where the API of OpenTelemetry is not installed.
     """
     try:
         from opentelemetry import metrics
     except ImportError as error:
-        raise StoreMissing(
+        raise EnvironmentFault(
             "OpenTelemetry is not installed", remedy="pip install opentelemetry-api"
         ) from error
     meter = meter or metrics.get_meter("coherence")
