@@ -9,6 +9,8 @@ right is the tables' business.  To add one, subclass `Policy` and override what 
         def announce(self, home):
             return Announce.UPDATE if len(home.content) < 200 else Announce.INV
 
+It is recorded, modelled and simulated under its own name once its module is imported.
+
 The five of the paper (arXiv 2603.15183, strategies of its evaluation) are below.  All durations are
 in the driver's unit of time.
 """
@@ -120,6 +122,21 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     @property
+    def pushes(self) -> bool:
+        """Whether caches are told more than that their copy is out of date."""
+        return type(self).announce is not Policy.announce or self.push_every is not None
+
+    @property
+    def counts_uses(self) -> bool:
+        """Whether serving a copy once more may mean more than serving it."""
+        return type(self).use is not Policy.use
+
+    @property
+    def is_lease(self) -> bool:
+        """Whether `validity` counts also where a driver validates every read."""
+        return False
+
+    @property
     def members(self) -> tuple[Address, ...]:
         """Whom a periodic push reaches."""
         return ()
@@ -141,7 +158,7 @@ def require_bounds(policy: Policy) -> Policy:
 
 def bearing(policy: Policy) -> str:
     """What of `policy` bears on those who follow another: equal texts go together."""
-    if type(policy).announce is not Policy.announce or policy.push_every is not None:
+    if policy.pushes:
         return repr(policy)
     strict = f", strict within {policy.validity}" * (policy.visibility is Visibility.STRICT)
     return f"invalidates, grants for {policy.grant_lease}{strict}"
@@ -170,6 +187,10 @@ class Lease(Policy, frozen=True, kw_only=True):
         super().__post_init__()
         if not self.validity:
             raise InvalidPolicy("a lease without a length", remedy="set validity")
+
+    @property
+    def is_lease(self) -> bool:
+        return True
 
 
 class AccessCount(Policy, frozen=True, kw_only=True):
@@ -204,3 +225,22 @@ class Broadcast(Policy, frozen=True, kw_only=True):
     @property
     def members(self) -> tuple[Address, ...]:
         return self.everyone
+
+
+def kind_of(name: str) -> type[Policy]:
+    """The kind of policy of that name among all that this process knows, an application's included.
+
+    Raises `InvalidPolicy` where there is none, or more than one.
+    """
+    found, waiting = [], [Policy]
+    while waiting:
+        kind = waiting.pop()
+        found += [kind] if kind.__name__ == name else []
+        waiting += kind.__subclasses__()
+    if len(found) != 1:
+        what = "two kinds of policy are" if found else "no kind of policy is"
+        raise InvalidPolicy(
+            f"{what} named {name!r}",
+            remedy="rename one of them" if found else "import the module that defines it",
+        )
+    return found[0]

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m specs") 
     parser = _parser(prog)
     options, rest = parser.parse_known_args(arguments)
     try:
+        if options.modules:
+            sys.path.insert(0, "")
+        for name in options.modules:
+            _import(name)
         code: int = options.run(options, rest)
     except CheckerError as error:
         _complain(f"{type(error).__name__}: {error}")
@@ -44,6 +49,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m specs") 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog, description="Check the protocols of this distribution as models."
+    )
+    parser.add_argument(
+        "--import",
+        dest="modules",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="import it first, from here too: it brings kinds of policy of your own",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     listing = commands.add_parser("list", help="the models and what is pinned of them")
@@ -94,6 +107,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         command.add_argument("--slow", action="store_true", help="with `all`: slow ones too")
         command.set_defaults(run=partial(_evidence, name))
     return parser
+
+
+def _import(name: str) -> None:
+    try:
+        import_module(name)
+    except ImportError as error:
+        raise UsageError(f"{name} cannot be imported: {error}", remedy="name a module") from error
 
 
 def _list(options: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import msgspec
 
 from coherence.messages import SERIAL_BITS, Message, Request, Result, Store
-from coherence.policy import AccessCount, Announce, Broadcast, Policy, Visibility
+from coherence.policy import Announce, Policy, Visibility
 from coherence.states import HomeState
 from coherence.workspace.homes import HOME
 from coherence.workspace.recorder import Begin, Join
@@ -216,7 +216,7 @@ def _module(lines: Sequence[Any]) -> str:
 
 def _config(policy: Policy, guarantee: Guarantee, writer: _Writer, early: frozenset[str]) -> str:
     """The configuration for it.  Raises `NotModelled`."""
-    if isinstance(policy, Broadcast):
+    if policy.push_every is not None:
         raise NotModelled("Mesi.tla has no periodic push", remedy="record under another policy")
     announce = policy.announce(HomeState())
     constants = {
@@ -228,7 +228,7 @@ def _config(policy: Policy, guarantee: Guarantee, writer: _Writer, early: frozen
         "GrantLease": policy.grant_lease is not None,
         "Retry": policy.retry_after is not None,
         "DeltaWindow": policy.delta_window,
-        "MaxAccesses": policy.max_accesses if isinstance(policy, AccessCount) else 0,
+        "MaxAccesses": getattr(policy, "max_accesses", 0),
         "Asks": frozenset[str](),
         "Times": 0,
         "Crashes": len(writer.lines),

@@ -36,7 +36,7 @@ from coherence.cache import Cache
 from coherence.contents import Handle
 from coherence.directory import Home
 from coherence.messages import SERIAL_BITS, Request
-from coherence.policy import AccessCount, Broadcast, Eager, Lazy, Lease, Policy
+from coherence.policy import InvalidPolicy, Policy, kind_of
 from coherence.states import CacheState, HomeState
 from coherence.workspace.homes import HOME, Taken
 from coherence.workspace.view import Gone, View
@@ -44,8 +44,6 @@ from message_passing.errors import CallerError
 from message_passing.process import Address, Event, Invoke, Send, SetTimer, Step, Time, Value
 from message_passing.trace import BadTrace, Line, TraceWriter
 
-#: The policies that a file can name.  One of your own is no part of what is shipped and checked.
-POLICIES = {kind.__name__: kind for kind in (Policy, Lazy, Eager, Lease, AccessCount, Broadcast)}
 NAME_CHARS_MAX = 200
 
 
@@ -94,7 +92,7 @@ def processes(lines: Sequence[Line]) -> dict[Address, RecordedHome | RecordedCac
     """Those that took part in a run.  Raises `BadTrace` where `Begin` is not its start."""
     try:
         policy = _policy(msgspec.convert(lines[0].event["request"], Begin).policy)
-    except (LookupError, TypeError, msgspec.ValidationError) as error:
+    except (LookupError, TypeError, InvalidPolicy, msgspec.ValidationError) as error:
         raise BadTrace(f"line 1 does not say how the home began: {error}") from error
     agents = dict.fromkeys(line.process for line in lines if line.process != HOME)
     return {HOME: RecordedHome(policy), **{a: RecordedCache(policy, HOME) for a in agents}}
@@ -154,10 +152,15 @@ class Recorder:
 
     def check_policy(self, policy: Policy) -> None:
         """Raises `Unrecordable` for one that no file can name."""
-        if POLICIES.get(type(policy).__name__) is not type(policy):
+        name = type(policy).__name__
+        try:
+            same = _policy(_policy_text(policy)) == policy
+        except (InvalidPolicy, TypeError, msgspec.ValidationError) as error:
+            raise Unrecordable(f"a file cannot name the policy {name}: {error}") from error
+        if not same:
             raise Unrecordable(
-                f"{type(policy).__name__} is no policy of the protocol",
-                remedy=f"record under one of {', '.join(POLICIES)}",
+                f"a file cannot name the policy {name}: JSON gives it back as another",
+                remedy="give it fields of text, numbers and tuples",
             )
 
     def check_agent(self, name: Address) -> None:
@@ -273,4 +276,4 @@ def _policy_text(policy: Policy) -> str:
 
 def _policy(text: str) -> Policy:
     settings = msgspec.json.decode(text)
-    return msgspec.convert(settings, POLICIES[settings.pop("kind")])
+    return msgspec.convert(settings, kind_of(settings.pop("kind")))

@@ -23,7 +23,7 @@ from coherence.errors import (
     WorkspaceClosed,
 )
 from coherence.messages import Version
-from coherence.policy import Lazy, Lease, Policy, Visibility
+from coherence.policy import Lazy, Policy, Visibility
 from coherence.refs import Ref, check_agent, check_name
 from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Member, Retention, Store, Stored
@@ -224,12 +224,11 @@ class Workspace:
         changed: dict[str, Any] = {}
         if policy.grant_lease is None:
             changed["grant_lease"] = GRANT_LEASE_S
-        pushes = type(policy).announce is not Policy.announce or policy.push_every is not None
         if self._validates:
             changed["visibility"] = Visibility.LAZY
-            if pushes:
+            if policy.pushes:
                 changed["validity"] = policy.validity or PUSH_VALIDITY_S
-            elif not isinstance(policy, Lease):
+            elif not policy.is_lease:
                 changed["validity"] = None
         elif policy.validity is None:
             changed["validity"] = VALIDITY_S
@@ -242,7 +241,7 @@ class Workspace:
             self._recorder is None
             and self._validates
             and all(
-                policy.validity is None and type(policy).use is Policy.use
+                policy.validity is None and not policy.counts_uses
                 for policy in (self._policy, *self._policies.values())
             )
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 
@@ -208,10 +210,10 @@ def test_what_a_failing_store_undoes_is_not_in_the_trace(recorder, at):
 
 def test_a_run_that_cannot_be_followed_is_refused(recorder):
     class Own(Lazy, frozen=True, kw_only=True):
-        pass
+        hook: object = None
 
-    with pytest.raises(Unrecordable, match="Own is no policy"):
-        Workspace(recorder=recorder, policy=Own())
+    with pytest.raises(Unrecordable, match="cannot name the policy Own"):
+        Workspace(recorder=recorder, policy=Own(hook=object()))
     with Workspace(recorder=recorder) as workspace:
         with pytest.raises(Unrecordable, match="another name"):
             workspace.agent("home")
@@ -253,3 +255,54 @@ def test_a_request_that_failed_does_not_prolong_a_copy(monkeypatch):
         now[0] = 1012.0
         assert asked() == 1
         assert asked() == 0
+
+
+OWN = """
+from coherence import Announce, Policy
+
+
+class PushShort(Policy, frozen=True, kw_only=True):
+    chars: int = 5
+
+    def announce(self, home):
+        short = home.content is not None and len(str(home.content)) < self.chars
+        return Announce.UPDATE if short else Announce.INV
+"""
+
+
+def test_a_policy_of_ones_own_is_recorded_modelled_and_simulated(tmp_path):
+    """Each in a process that knows its module, and nothing of ours names it."""
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "records.py").write_text(
+        "from coherence import Recorder, Workspace\n"
+        "from own import PushShort\n"
+        "from coherence.simulate import catalogue, engine\n"
+        "recorder = Recorder('runs')\n"
+        "with Workspace(recorder=recorder, policy=PushShort(chars=9)) as workspace:\n"
+        "    ann, bob = workspace.agent('ann'), workspace.agent('bob')\n"
+        "    for text in ('one', 'a longer text', 'two'):\n"
+        "        ann.write('plan', text)\n"
+        "        bob.read('plan')\n"
+        "recorder.close()\n"
+        "engine.run(catalogue.find('planning'), 'PushShort', 1, check=True)\n"
+    )
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    assert run("records.py") == (0, "")
+    followed = run("-m", "specs", "--import", "own", "recorded", "runs/plan.ndjson")
+    assert followed[0] == 0, followed
+    assert "accepted" in followed[1]
+    assert (
+        "import the module that defines it" in run("-m", "specs", "recorded", "runs/plan.ndjson")[1]
+    )
+    modelled = run("-m", "specs", "--import", "own", "check", "mesi", "--policy", "PushShort")
+    assert modelled[0] == 0, modelled
+    assert "HOLDS" in modelled[1]
+    code, said = run("-m", "specs", "check", "mesi", "--policy", "PushShort")
+    assert code == 2
+    assert "PushShort" in said
