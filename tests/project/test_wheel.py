@@ -8,6 +8,7 @@ import tomllib
 import venv
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Runs Python in an environment that has the wheel, from a folder that has nothing."""
     environment = tmp_path_factory.mktemp("installed") / "env"
     empty = tmp_path_factory.mktemp("elsewhere")
-    venv.create(environment, with_pip=False, symlinks=True)
     python = environment / "bin/python"
-    run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index",
-        wheel, cwd=empty)  # fmt: skip
+    pip = [sys.executable, "-m", "pip", "--python", python]
+    bare = find_spec("pip") is None  # as in environments that uv makes
+    venv.create(environment, with_pip=bare, symlinks=True)
+    if bare:
+        pip = [python, "-m", "pip"]
+    run(*pip, "install", "-q", "--no-deps", "--no-index", wheel, cwd=empty)
     # The dependencies are borrowed from the environment that runs the tests, to need no network.
     # A folder named in a .pth file is searched last, and .pth files in it, such as the one that
     # makes the checkout importable, are not read.

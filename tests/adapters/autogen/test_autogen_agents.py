@@ -349,8 +349,8 @@ except ImportError as error:
 
 
 def test_a_release_that_is_not_known_is_refused():
-    with pytest.raises(FrameworkMissing, match=r"pip from 0\.7 to before 0\.8 is needed, not"):
-        require("pip", "autogen", (0, 7), (0, 8))
+    with pytest.raises(FrameworkMissing, match=r"pytest from 0\.7 to before 0\.8 is needed, not"):
+        require("pytest", "autogen", (0, 7), (0, 8))
 
 
 def test_importing_it_loads_no_other_framework():
