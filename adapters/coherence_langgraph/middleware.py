@@ -14,7 +14,8 @@ from coherence.context.frameworks import expect, require
 from coherence_langgraph.framework import EXTRA
 from coherence_langgraph.store import CoherentStore
 
-require("langchain", f"{EXTRA} langchain", (1,), (2,))
+# The first release that goes with the oldest langgraph; the first that is not out yet.
+require("langchain", f"{EXTRA} langchain", (1, 2, 11), (2,))
 
 from langchain.agents.middleware import AgentMiddleware  # noqa: E402 - it may not be there
 from langchain_core.messages import HumanMessage  # noqa: E402
