@@ -16,6 +16,7 @@ import autogen_core as core
 
 from causal.handling import Handling
 from causal.member import Clock
+from coherence import BadArgument
 
 log = logging.getLogger("coherence_autogen")
 
@@ -31,7 +32,8 @@ class CausalRoutedAgent(core.RoutedAgent):
     `on_dead_letter`, and so will those that it caused.
 
     With `hold_rpc` a direct message within the team waits for the publishes that its sender knew
-    of; where it would hold up one of them itself, it fails with `TimeoutError`.
+    of; where it would hold up one of them itself, it fails with `TimeoutError`.  Raises
+    `BadArgument` for a `team` that is one text.
     """
 
     def __init__(
@@ -44,6 +46,10 @@ class CausalRoutedAgent(core.RoutedAgent):
         hold_rpc: bool = False,
     ) -> None:
         super().__init__(description)
+        if isinstance(team, str):
+            raise BadArgument(
+                f"the team is {team!r}, one text", remedy="give a list of agent types"
+            )
         self._team, self._topic, self._hold_s, self._hold_rpc = team, topic, hold_s, hold_rpc
 
     @cached_property

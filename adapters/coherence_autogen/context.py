@@ -13,6 +13,7 @@ from coherence import Ref, Served, View, Workspace
 from coherence.context.answers import notice, shown
 from coherence.context.desk import AsyncDesk
 from coherence.context.evidence import survey
+from coherence.context.frameworks import expect
 from coherence_autogen.prompt import rewritten, said
 
 
@@ -22,7 +23,8 @@ class CoherentModelContext(ChatCompletionContext):
     `inner` keeps the messages, and may trim them.  What has left its view is not held any more: it
     is read in full again.  Before each model call a last message says which artifacts have changed
     since; it is not kept.  With `drop_superseded` older copies of a text give way to one line: that
-    costs a prompt cache its tail once for every new copy.  Raises `InvalidName`, `WorkspaceClosed`.
+    costs a prompt cache its tail once for every new copy.  Raises `BadArgument`, `InvalidName`,
+    `WorkspaceClosed`.
     """
 
     def __init__(
@@ -35,7 +37,8 @@ class CoherentModelContext(ChatCompletionContext):
     ) -> None:
         super().__init__()
         self.desk, self._drop = AsyncDesk(workspace, agent), drop_superseded
-        self.inner = inner or UnboundedChatCompletionContext()
+        kept = UnboundedChatCompletionContext() if inner is None else inner
+        self.inner = expect(kept, ChatCompletionContext, "a model context of AutoGen as inner")
 
     async def held(self) -> dict[str, Ref]:
         """What is in the context: artifact -> the newest version that it holds whole."""

@@ -8,8 +8,9 @@ a file, a task begun with another's report and no more.  What is in them can be 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
 
 from crewai import Crew
@@ -18,14 +19,14 @@ from crewai.hooks.dispatch import get_scoped_hooks, scoped_hooks
 
 from coherence import BadArgument, Workspace
 from coherence.context.answers import NOTICE, notice
+from coherence.context.desk import Desk
 from coherence.context.evidence import Said, given, mentioned, survey
 from coherence.context.frameworks import expect
 from coherence_crewai.tools import ArtifactTool
 from message_passing.errors import ToolkitError
 
 
-@contextmanager
-def coherence_hooks(crew: Crew, workspace: Workspace) -> Iterator[None]:
+def coherence_hooks(crew: Crew, workspace: Workspace) -> AbstractContextManager[None]:
     """While the block runs, keep the crew's agents posted and their claims honest.
 
     Before each model call, an agent that was shown an older version is told so by a last message,
@@ -33,14 +34,38 @@ def coherence_hooks(crew: Crew, workspace: Workspace) -> Iterator[None]:
     gives way to what its messages prove.  Runs that begin outside of the block, and agents without
     artifact tools of this workspace, are left alone.
 
-    Raises `BadArgument` for anything else, and where no agent of the crew has such tools.
+    Raises `BadArgument` for anything else, and where no agent of the crew has such tools.  Warns
+    with `RuntimeWarning` where the block is never begun: a call without ``with`` does nothing.
     """
     expect(crew, Crew, "the Crew that the agents work in")
     expect(workspace, Workspace, "the Workspace of the agents' tools")
     desks = {t.desk for t in _tools(*crew.agents, *crew.tasks) if t.desk.workspace is workspace}
     if not desks:
         raise BadArgument("no agent of the crew has artifact_tools() of this workspace")
+    return _Block(_hooked(desks, workspace))
 
+
+class _Block(AbstractContextManager[None]):
+    """The block of `coherence_hooks`, which notices that it is dropped without having begun."""
+
+    def __init__(self, hooked: AbstractContextManager[None]) -> None:
+        self._hooked, self._begun = hooked, False
+
+    def __enter__(self) -> None:
+        self._begun = True
+        self._hooked.__enter__()
+
+    def __exit__(self, *why: Any) -> bool | None:
+        return self._hooked.__exit__(*why)
+
+    def __del__(self) -> None:
+        if not self._begun:
+            said = "coherence_hooks() does nothing without a block: with coherence_hooks(crew, ws):"
+            warnings.warn(said, RuntimeWarning, stacklevel=2)
+
+
+@contextmanager
+def _hooked(desks: set[Desk], workspace: Workspace) -> Iterator[None]:
     def ours(context: LLMCallHookContext | ToolCallHookContext) -> list[ArtifactTool]:
         return [t for t in _tools(context.agent, context.task) if t.desk in desks]
 

@@ -29,20 +29,23 @@ class CoherentState(Generic[S]):
     def __init__(self, workspace: Workspace, name: str, model: type[S], *, agent: str) -> None:
         given: object = model
         if not (isinstance(given, type) and issubclass(given, BaseModel)):
-            raise BadArgument(f"{model!r} is not a model", remedy="a class of pydantic's BaseModel")
+            raise BadArgument(
+                f"{model!r} is not a model", remedy="give a class of pydantic's BaseModel"
+            )
         self._desk = Desk(workspace, agent)
         self._name, self._model = check_name(name), model
 
     def read(self) -> S:
         """A copy of the current state; a new ``model()`` where nothing has been written.
 
-        Raises `InvalidContent` where the artifact holds no such model.
+        Raises `InvalidContent` where the artifact holds no such model, and `BadArgument` where
+        there is none yet and the model has fields without a default.
         """
         with self._desk.agent() as agent:
             try:
                 return self._load(agent.read(self._name).text)
             except UnknownArtifact:
-                return self._model()
+                return self._new()
 
     def update(self, change: Callable[[S], object]) -> S:
         """Let `change` alter the current state, and publish what it made; also as a decorator.
@@ -52,7 +55,7 @@ class CoherentState(Generic[S]):
         """
 
         def changed(text: str) -> str:
-            state = self._load(text) if text else self._model()
+            state = self._load(text) if text else self._new()
             change(state)
             return state.model_dump_json(indent=2)
 
@@ -60,8 +63,19 @@ class CoherentState(Generic[S]):
             view = agent.update(self._name, changed)
         return self._load(view.text)
 
+    def _new(self) -> S:
+        try:
+            return self._model()
+        except ValidationError as error:
+            raise BadArgument(
+                f"{self._name!r} is not there, and {self._model.__name__} needs values: {error}",
+                remedy="give the fields defaults, or write the artifact first",
+            ) from error
+
     def _load(self, text: str) -> S:
         try:
             return self._model.model_validate_json(text)
         except ValidationError as error:
-            raise InvalidContent(f"{self._name!r} is no {self._model.__name__}: {error}") from error
+            raise InvalidContent(
+                f"{self._name!r} is not a {self._model.__name__}: {error}"
+            ) from error

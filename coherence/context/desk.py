@@ -13,8 +13,8 @@ from functools import partial
 from typing import Self, TypeVar
 from weakref import WeakSet
 
+from coherence.context.frameworks import expect
 from coherence.context.seats import Seat, seat_of, when_gone
-from coherence.errors import BadArgument
 from coherence.workspace.agent import Agent
 from coherence.workspace.aio import AsyncAgent
 from coherence.workspace.aio_workspace import AsyncWorkspace
@@ -27,11 +27,8 @@ class _Desk:
     """What desks for threads and for tasks have in common."""
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
-        if not isinstance(workspace, Workspace):
-            raise BadArgument(
-                f"{workspace!r} is no workspace", remedy="open one: Workspace('sqlite:///team.db')"
-            )
-        self.workspace, self.name = workspace, agent
+        self.workspace = expect(workspace, Workspace, "an open one: Workspace('sqlite:///team.db')")
+        self.name = agent
         self._seat = seat_of(workspace, agent)
         self._runs: WeakSet[object] = WeakSet()
         # Its own hold on the seat, where it has one: what ends it must not keep the desk.

@@ -13,7 +13,7 @@ from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 from autogen_core.memory import ListMemory, MemoryContent, MemoryMimeType
-from autogen_core.model_context import BufferedChatCompletionContext
+from autogen_core.model_context import BufferedChatCompletionContext, UnboundedChatCompletionContext
 
 from coherence import BadArgument, Conflict, InvalidName, UnknownArtifact, Workspace
 from coherence.context.answers import NOTICE
@@ -360,6 +360,18 @@ def test_importing_it_loads_no_other_framework():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("inner", [[], "coder", UnboundedChatCompletionContext])
+def test_what_is_not_a_model_context_is_not_put_inside(workspace, inner):
+    with pytest.raises(BadArgument, match="a model context of AutoGen"):
+        CoherentModelContext(workspace, "coder", inner)
+
+
+@pytest.mark.parametrize("make", [CoherentModelContext, ArtifactMemory])
+def test_what_is_not_a_workspace_is_refused(make):
+    with pytest.raises(BadArgument, match=r"not a Workspace \(give an open one"):
+        make("memory://", "coder")
 
 
 def test_a_workbench_is_of_a_context():

@@ -21,6 +21,7 @@ from autogen_core import (
 )
 
 from causal.history import History
+from coherence import BadArgument
 from coherence_autogen import CausalRoutedAgent
 
 
@@ -530,3 +531,8 @@ def test_causal_order_over_grpc(play):
 
     (cyd,) = play(apart())
     assert [text for text in cyd.done if text != "start"] == ["question", "answer"]
+
+
+def test_a_team_is_a_list_of_agent_types():
+    with pytest.raises(BadArgument, match="give a list of agent types"):
+        CausalRoutedAgent("codes", team="coder")

@@ -284,11 +284,16 @@ def test_hooks_reach_threads_tasks_and_copies(team, planner, results):
 def test_a_crew_without_tools_of_this_workspace_is_refused(team, planner):
     coder = team.agent("coder", ["done"])
     crew = Crew(agents=[coder], tasks=[Task(description="d", expected_output="e", agent=coder)])
-    with (
-        Workspace() as other,
-        pytest.raises(BadArgument, match="artifact_tools"),
-        coherence_hooks(crew, other),
-    ):
+    with Workspace() as other, pytest.raises(BadArgument, match="artifact_tools"):
+        coherence_hooks(crew, other)
+
+
+def test_hooks_without_a_block_are_noticed(team, planner):
+    crew = Crew(agents=[team.agent("coder", ["done"])], tasks=[])
+    with pytest.warns(RuntimeWarning, match="does nothing without a block") as told:
+        coherence_hooks(crew, team.workspace)
+    assert [warning.filename for warning in told] == [__file__]
+    with coherence_hooks(crew, team.workspace):
         pass
 
 
@@ -302,5 +307,5 @@ def test_tools_may_come_with_a_task(team, planner, results):
 def test_hooks_are_for_a_crew_and_a_workspace():
     with Workspace() as workspace:
         for given in ((None, workspace), (Crew.model_construct(agents=[], tasks=[]), "memory://")):
-            with pytest.raises(BadArgument, match="give the"), coherence_hooks(*given):
-                pass
+            with pytest.raises(BadArgument, match="give the"):
+                coherence_hooks(*given)

@@ -153,7 +153,7 @@ def test_what_is_read_is_a_copy(workspace):
 def test_a_stranger_in_its_place_is_named(workspace):
     workspace.agent("planner").write("count.json", "# Plan")
     count = CoherentState(workspace, "count.json", Count, agent="flow")
-    with pytest.raises(InvalidContent, match=r"'count\.json' is no Count"):
+    with pytest.raises(InvalidContent, match=r"'count\.json' is not a Count"):
         count.read()
     with pytest.raises(InvalidContent):
         count.update(lambda state: None)
@@ -164,6 +164,18 @@ def test_a_stranger_in_its_place_is_named(workspace):
 def test_bad_names_are_refused_at_once(workspace, name, agent):
     with pytest.raises(InvalidName):
         CoherentState(workspace, name, Count, agent=agent)
+
+
+def test_a_model_without_defaults_cannot_be_new(workspace):
+    class Named(BaseModel):
+        name: str
+
+    state = CoherentState(workspace, "named.json", Named, agent="flow")
+    for use in (state.read, lambda: state.update(lambda named: None)):
+        with pytest.raises(BadArgument, match=r"(?s)needs values.*write the artifact first"):
+            use()
+    workspace.agent("planner").write("named.json", '{"name": "here"}')
+    assert state.read().name == "here"
 
 
 def test_what_is_no_model_is_refused():

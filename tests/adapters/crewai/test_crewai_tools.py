@@ -13,7 +13,7 @@ pytest.importorskip("crewai")
 from crewai.tools import BaseTool
 from crewai.tools.tool_failure import ToolExecutionFailedError
 
-from coherence import InvalidName, WorkspaceClosed
+from coherence import BadArgument, InvalidName, WorkspaceClosed
 from coherence.context import frameworks
 from coherence_crewai import FrameworkMissing, artifact_tools, framework
 from coherence_crewai.tools import ArtifactTool
@@ -259,3 +259,9 @@ def test_threads_are_served_in_turn(planner, workspace):
     for thread in threads:
         thread.join()
     assert len({answer.rpartition("[call ")[2] for answer in answers}) == 16
+
+
+@pytest.mark.parametrize("given", [None, "memory://", {}])
+def test_tools_are_of_a_workspace(given):
+    with pytest.raises(BadArgument, match=r"not a Workspace \(give an open one"):
+        artifact_tools(given, "coder")
