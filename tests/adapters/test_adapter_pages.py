@@ -1,0 +1,155 @@
+"""Each adapter's page begins with a program that runs as pasted, and a diff that leads to it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: What each page's program imports of its framework, and the most lines of code that it has.
+PAGES = {
+    "langgraph": (["langgraph"], 25),
+    "crewai": (["crewai"], 60),
+    "autogen": (["autogen_agentchat", "autogen_ext"], 60),
+}
+#: Runs in each process before the program does, and tells of every connection that is tried.
+WATCH = """
+import sys
+
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        sys.stderr.write(f"CONNECTS {arguments[-2:]}\\n")
+
+sys.addaudithook(watch)
+"""
+
+
+class Page(NamedTuple):
+    """What a page shows first: a program, what it prints, how a plain team comes to it."""
+
+    program: str
+    prints: str
+    diff: str
+    plain_prints: str
+    text: str
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Language and text of each fenced block."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def reverted(program: str, diff: str) -> str:
+    """What `diff` makes `program` of; its after side must be there, once and in order."""
+    before, rest = "", program
+    for hunk in re.split(r"^@@\n", diff, flags=re.MULTILINE):
+        lines = hunk.splitlines(keepends=True)
+        assert {line[0] for line in lines} <= set(" +-"), hunk
+        old = "".join(line[1:] for line in lines if line[0] != "+")
+        new = "".join(line[1:] for line in lines if line[0] != "-")
+        assert program.count(new) == 1, f"not in the program, or more than once:\n{new}"
+        head, found, rest = rest.partition(new)
+        assert found, f"out of order:\n{new}"
+        before += head + old
+    return before + rest
+
+
+def lines_of_code(lines: Sequence[str]) -> int:
+    return sum(1 for line in lines if line.strip())
+
+
+@pytest.fixture(params=PAGES)
+def page(request):
+    """A page of an adapter whose framework is here."""
+    packages, _ = PAGES[request.param]
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    return request.param, shown(request.param)
+
+
+def shown(name: str) -> Page:
+    text = (ROOT / "docs" / "adapters" / f"{name}.md").read_text(encoding="utf-8")
+    first = blocks(text)[:4]
+    assert [language for language, _ in first] == ["python", "text", "diff", "text"]
+    return Page(*(block for _, block in first), text)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a program in a process of its own, in an empty folder; what it prints."""
+    here, watch, empty = tmp_path / "program.py", tmp_path / "watch", tmp_path / "empty"
+    for folder in (watch, empty):
+        folder.mkdir()
+    (watch / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
+    # What other tests set is taken away: a user has pasted the program, and nothing else.
+    ours = ("CREWAI_", "LANGSMITH_", "OTEL_")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    paths = [str(watch), *sys.path[1:]]
+    env |= {"PYTHONPATH": os.pathsep.join(paths), "CREWAI_STORAGE_DIR": str(tmp_path / "crewai")}
+
+    def run(program: str) -> str:
+        here.write_text(program, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, here], cwd=empty, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "CONNECTS" not in done.stderr
+        assert list(empty.iterdir()) == []
+        # In the first run of a user some releases of CrewAI draw a box about tracing.
+        return re.sub(r"^(?:[╭│╰].*)?\n", "", done.stdout, flags=re.MULTILINE)
+
+    return run
+
+
+def test_the_first_program_runs_as_pasted(page, run):
+    _, shows = page
+    assert run(shows.program) == shows.prints
+
+
+def test_without_what_the_diff_adds_a_change_is_lost(page, run):
+    """The diff taken back from the program leaves a plain team, which prints what the page says."""
+    _, shows = page
+    assert run(reverted(shows.program, shows.diff)) == shows.plain_prints
+    assert shows.plain_prints != shows.prints
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_begins_with_pip_and_a_short_program(name):
+    shows = shown(name)
+    start, _, _ = shows.text.partition("```python\n")
+    assert re.fullmatch(rf"# \w+\n\n    pip install 'artifact-coherence\[{name}\]'.*\n\n", start)
+    assert lines_of_code(shows.program.splitlines()) <= PAGES[name][1]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_diff_is_as_long_as_its_page_says(name):
+    shows = shown(name)
+    signed = [line for line in shows.diff.splitlines() if line[1:].strip()]
+    added, removed = (sum(1 for line in signed if line[0] == sign) for sign in "+-")
+    assert f"(+{added} -{removed} lines)" in shows.text
+    plain = reverted(shows.program, shows.diff)
+    assert "coherence" not in plain
+    assert "Coherent" not in plain
+
+
+def test_the_default_that_loses_is_in_the_first_screen_of_langgraph():
+    shows = shown("langgraph")
+    first, _, _ = shows.text.partition("\n## ")
+    assert "**By default a task that puts without having got replaces the item" in first
+
+
+def test_a_diff_whose_after_side_is_not_the_program_is_noticed():
+    assert reverted("a\nb\nc\n", " a\n+b\n") == "a\nc\n"
+    assert reverted("a\nb\nc\n", "-x\n+a\n@@\n-y\n+c\n") == "x\nb\ny\n"
+    for wrong in ("+d\n", "+c\n@@\n+a\n"):
+        with pytest.raises(AssertionError, match=r"program|order"):
+            reverted("a\nb\nc\n", wrong)
