@@ -37,8 +37,9 @@ class CoherentModelContext(ChatCompletionContext):
     ) -> None:
         super().__init__()
         self.desk, self._drop = AsyncDesk(workspace, agent), drop_superseded
+        kind: Any = ChatCompletionContext
         kept = UnboundedChatCompletionContext() if inner is None else inner
-        self.inner = expect(kept, ChatCompletionContext, "a model context of AutoGen as inner")
+        self.inner: ChatCompletionContext = expect(kept, kind, "a model context of AutoGen, inside")
 
     async def held(self) -> dict[str, Ref]:
         """What is in the context: artifact -> the newest version that it holds whole."""

@@ -364,7 +364,7 @@ def test_importing_it_loads_no_other_framework():
 
 @pytest.mark.parametrize("inner", [[], "coder", UnboundedChatCompletionContext])
 def test_what_is_not_a_model_context_is_not_put_inside(workspace, inner):
-    with pytest.raises(BadArgument, match="a model context of AutoGen"):
+    with pytest.raises(BadArgument, match="give a model context of AutoGen"):
         CoherentModelContext(workspace, "coder", inner)
 
 
