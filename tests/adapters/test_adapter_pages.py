@@ -141,6 +141,15 @@ def test_a_diff_is_as_long_as_its_page_says(name):
     assert "Coherent" not in plain
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_the_tests_that_a_page_names_are_there(name):
+    texts = "".join(
+        path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("*.py")
+    )
+    for named in re.findall(r"`(test_\w+)[`\[]", shown(name).text):
+        assert f"def {named}(" in texts
+
+
 def test_the_default_that_loses_is_in_the_first_screen_of_langgraph():
     shows = shown("langgraph")
     first, _, _ = shows.text.partition("\n## ")
