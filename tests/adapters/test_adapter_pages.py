@@ -172,3 +172,8 @@ def test_a_diff_whose_after_side_is_not_the_program_is_noticed():
     for wrong in ("+d\n", "+c\n@@\n+a\n"):
         with pytest.raises(AssertionError, match=r"program|order"):
             reverted("a\nb\nc\n", wrong)
+
+
+def test_a_program_that_connects_is_noticed(run):
+    with pytest.raises(AssertionError, match="CONNECTS"):
+        run("import socket\nsocket.getaddrinfo('127.0.0.1', 80)\n")
