@@ -7,7 +7,7 @@ and their ratio to LangGraph's store.  The forms: the workspace alone, by its UR
 same with ``Lazy(validity=0)``, where each get is validated; LangGraph's store, wrapped.
 
 `memory` puts 100,000 items of 500 bytes and says how many megabytes the process has grown after
-each tenth of them.
+each tenth of them.  A store that is wrapped keeps none of them here, so that what is seen is ours.
 
 Needs langgraph-checkpoint-sqlite and langgraph-checkpoint-postgres, which come with psycopg_pool.
 """
@@ -146,27 +146,28 @@ def postgres() -> Iterator[Forms]:
 
 def grown() -> None:
     """Prints what each form has grown by, in processes of their own."""
-    for form in ("memory", "sqlite", "wrapped"):
+    for form in ("sqlite", "wrapped, workspace sqlite", "wrapped"):
         subprocess.run([sys.executable, __file__, "--grow", form], check=True)
 
 
 def grow(form: str) -> None:
     """Puts many items by one process; a tenth at a time, how much larger it is."""
     with tempfile.TemporaryDirectory() as folder:
-        over: Any = f"sqlite:///{folder}/team.db" if form == "sqlite" else "memory://"
-        if form == "wrapped":
-            over = _Nowhere()
-        store = CoherentStore(over)
+        url = f"sqlite:///{folder}/team.db"
+        if form == "sqlite":
+            store = CoherentStore(url)
+        else:
+            store = CoherentStore(_Nowhere(), workspace=None if form == "wrapped" else url)
         before, sizes = resident_mb(), []
         for number in range(PUT):
             store.put(("many", str(number % 100)), f"k{number}", {"text": "x" * 500, "n": number})
             if (number + 1) % (PUT // 10) == 0:
                 sizes.append(f"{resident_mb() - before:4.0f}")
-        print(f"MB grown, {form:8}" + " ".join(sizes), flush=True)
+        print(f"MB grown, {form:26}" + " ".join(sizes), flush=True)
 
 
 class _Nowhere(InMemoryStore):
-    """Keeps nothing itself, so that what is seen is ours."""
+    """Keeps nothing."""
 
     def batch(self, ops: Any) -> list[Any]:
         return [None for _ in ops]

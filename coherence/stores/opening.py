@@ -1,8 +1,13 @@
-"""Opens the store that a URL names."""
+"""Opens the store that a URL names.
+
+A package brings a store of its own by an entry point of the group `coherence.stores`.  Its name is
+the scheme, and it is called as `open_store` is.
+"""
 
 from __future__ import annotations
 
 import re
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -13,6 +18,7 @@ from coherence.stores.port import Retention, Store
 if TYPE_CHECKING:
     from coherence.stores.backup import Backup
 
+GROUP = "coherence.stores"
 _SCHEMES = ("memory", "sqlite", "postgresql", "postgres")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 
@@ -45,6 +51,9 @@ def open_store(
         from coherence.stores.postgres import PostgresStore
 
         return PostgresStore(url, retention, create=create, readonly=readonly)
+    for found in entry_points(group=GROUP, name=scheme) if scheme else ():
+        store: Store = found.load()(url, retention, create=create, readonly=readonly)
+        return store
     # An address that is not understood may hold a password anywhere: no more of it is repeated than
     # can be none.
     path = url.strip("/ ")
