@@ -13,7 +13,7 @@ from coherence.refs import Ref, check_name
 from coherence.stores.port import Entry
 from coherence.workspace.changes import Watch
 from coherence.workspace.draft import Draft
-from coherence.workspace.effects import Apply, Ask, AskBoth, Compare, Effect, Fetch, Operation
+from coherence.workspace.effects import Apply, Ask, AskAll, Compare, Effect, Fetch, Operation
 from coherence.workspace.exchange import again
 from coherence.workspace.front import Call, Front
 from coherence.workspace.view import View
@@ -206,12 +206,12 @@ class Agent(Front):
             return made
         if type(effect) is Compare:
             return effect.words()
-        if type(effect) is AskBoth:
-            for ask in effect:
+        if type(effect) is AskAll:
+            for ask in effect.asks:
                 call.touched.setdefault(ask.artifact, self._operations.given(ask.artifact))
-            refused = requester.ask_both(effect.first, effect.second)
+            refused = requester.ask_all(effect.asks)
             if refused is None:
-                for ask in effect:
+                for ask in effect.asks:
                     if requester.take(ask.artifact) is None:
                         requester.wait(ask.artifact)
             return refused

@@ -21,7 +21,7 @@ from coherence.refs import Ref, check_name
 from coherence.stores.port import Entry
 from coherence.workspace.changes import Feed, Published
 from coherence.workspace.draft import Draft
-from coherence.workspace.effects import Apply, Ask, AskBoth, Compare, Effect, Fetch, Operation
+from coherence.workspace.effects import Apply, Ask, AskAll, Compare, Effect, Fetch, Operation
 from coherence.workspace.exchange import again
 from coherence.workspace.front import Call, Front
 from coherence.workspace.view import View
@@ -230,12 +230,12 @@ class AsyncAgent(Front):
             if len(effect.before) + len(effect.after) < COMPARED_AT_ONCE:
                 return effect.words()
             return await self._in_thread(effect.words)
-        if type(effect) is AskBoth:
-            for ask in effect:
+        if type(effect) is AskAll:
+            for ask in effect.asks:
                 call.touched.setdefault(ask.artifact, self._operations.given(ask.artifact))
-            refused = await self._run(requester.ask_both, effect.first, effect.second)
+            refused = await self._run(requester.ask_all, effect.asks)
             if refused is None:
-                for ask in effect:
+                for ask in effect.asks:
                     await self._answer(ask.artifact)
             return refused
         self._note(effect)

@@ -24,14 +24,13 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     request: Request
 
 
-class AskBoth(NamedTuple):
-    """Ask two caches in one transaction, both or neither.
+class AskAll(NamedTuple):
+    """Ask the caches of several artifacts in one transaction, all of it or nothing.
 
-    Is sent the name of the artifact that refused and its `Refused`, or None where both were made.
+    Is sent the name of the artifact that refused and its `Refused`, or None where all were made.
     """
 
-    first: Ask
-    second: Ask
+    asks: tuple[Ask, ...]
 
 
 class Fetch(NamedTuple):
@@ -84,6 +83,6 @@ class LetGo(NamedTuple):
     artifact: str
 
 
-Effect: TypeAlias = Ask | AskBoth | Fetch | Apply | Compare | Hold | LetGo
+Effect: TypeAlias = Ask | AskAll | Fetch | Apply | Compare | Hold | LetGo
 T = TypeVar("T")
 Operation: TypeAlias = Generator[Effect, Any, T]

@@ -116,17 +116,16 @@ class Requester:
                         caches.timers[artifact, DEADLINE] = wait
             return caches.answers.pop(artifact, None)
 
-    def ask_both(self, first: Ask, second: Ask) -> tuple[str, Refused] | None:
-        """Two commits in one transaction: which was refused, and neither is made; or None.
+    def ask_all(self, asks: Sequence[Ask]) -> tuple[str, Refused] | None:
+        """Commits in one transaction: which was refused, and none is made; or None.
 
-        The answers to two that were made are to be taken or waited for, as after `ask`.
+        The answers to those that were made are to be taken or waited for, as after `ask`.
         """
         with self._asking:
             self.require()
             exchange, caches = self.exchange, self.caches
             if exchange.refresh():
                 self.require()
-            asks = (first, second)
             with exchange.lock:
                 before = [caches.remember(ask.artifact) for ask in asks]
                 batch = {
@@ -141,7 +140,7 @@ class Requester:
                 ]
 
             try:
-                exchange.carry(batch, veto_refusal)
+                outcomes = exchange.carry(batch, veto_refusal)
             except Vetoed as veto:
                 self._revert(marks)
                 with exchange.lock:
@@ -151,6 +150,10 @@ class Requester:
             except ToolkitError as error:
                 self._failed(error, marks)
                 raise
+            for outcome in outcomes:
+                last = batch[outcome.artifact][-1][1]
+                if outcome.action == "Late" and self._is_superseded(outcome.artifact, last):
+                    self._supersede()
             return None
 
     def take(self, artifact: str) -> Result | None:

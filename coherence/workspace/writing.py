@@ -35,7 +35,7 @@ from coherence.workspace.conflict import Conflict, Fenced
 from coherence.workspace.effects import (
     Apply,
     Ask,
-    AskBoth,
+    AskAll,
     Fetch,
     Grant,
     Hold,
@@ -128,9 +128,11 @@ class Writing(Reading):
         base = there.ref.version if there is not None else 0
         new = View(Ref(to, base + 1, self.identity, view.digest), view.content, view.handle)
         gone = Gone(Ref(name, version + 1, self.identity), TOMBSTONE)
-        refused: tuple[str, Refused] | None = yield AskBoth(
-            Ask(name, Commit(gone, version, digest=view.digest)),
-            Ask(to, Commit(new, base, digest=digest_of(there))),
+        refused: tuple[str, Refused] | None = yield AskAll(
+            (
+                Ask(name, Commit(gone, version, digest=view.digest)),
+                Ask(to, Commit(new, base, digest=digest_of(there))),
+            )
         )
         if refused is not None:
             hit, result = refused
