@@ -92,11 +92,17 @@ class Reader:
             return self._took(name, view)
 
     def at_once(self, name: str) -> View | None:
-        """As `get`, for event loops; None where that would ask the store, or wait for a thread."""
+        """As `get`, for event loops; None where that would ask the store, or wait for a thread.
+
+        None too where the look at a file is refused: a development server guards its loop.
+        """
         if not self._turn.acquire(blocking=False):
             return None
         try:
-            view = self._agent._hit(name)
+            try:
+                view = self._agent._hit(name)
+            except Exception:  # a thread asks again; an error that is ours is raised there
+                return None
             return None if view is None else self._took(name, view)
         finally:
             self._turn.release()

@@ -164,6 +164,32 @@ def test_a_copy_is_served_in_the_loop_from_a_file_too(graph, handed, tmp_path):
     store.workspace.close()
 
 
+def test_where_the_loop_is_guarded_a_thread_looks_at_the_file(graph, monkeypatch, tmp_path):
+    """The development server of LangGraph refuses each call in its loop that may block."""
+    store = CoherentStore(f"sqlite:///{tmp_path}/team.db")
+    store.put(NS, "k", {"n": 1})
+    guarded = type(store.workspace._store)
+    mark, refused = guarded.mark, []
+
+    def guard(self):
+        if asyncio._get_running_loop() is not None:
+            refused.append(self)
+            raise RuntimeError("a blocking call")
+        return mark(self)
+
+    monkeypatch.setattr(guarded, "mark", guard)
+
+    async def works(state, runtime):
+        for n in (1, 2):
+            assert (await runtime.store.aget(NS, "k")).value == {"n": n}
+            await runtime.store.aput(NS, "k", {"n": n + 1})
+
+    asyncio.run(graph(store, {"works": works}).ainvoke({"said": []}))
+    assert refused
+    assert store.get(NS, "k").value == {"n": 3}
+    store.workspace.close()
+
+
 def test_a_put_behind_another_threads_turn_does_not_stop_the_loop(handed):
     store = CoherentStore("memory://").as_agent("me")
     held, done = threading.Event(), threading.Event()
