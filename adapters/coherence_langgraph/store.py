@@ -50,6 +50,9 @@ class CoherentItem(base.Item):
         return str(self._ref)
 
 
+#: What an instance has besides what its class says.
+_OURS = frozenset({"inner", "items", "workspace"})
+
 #: What a node can do about a put that lost.
 REMEDY = (
     "get the item again and redo the change: the node's RetryPolicy(retry_on=Conflict) does so; "
@@ -107,6 +110,14 @@ class CoherentStore(base.BaseStore):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.inner, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A setting that the wrapped store alone has is set there: nobody would look for it here.
+        inner, ours = self.__dict__.get("inner"), name.startswith("_") or hasattr(type(self), name)
+        if inner is None or ours or name in _OURS or not hasattr(inner, name):
+            super().__setattr__(name, value)
+        else:
+            setattr(inner, name, value)
+
     def setup(self) -> Any:
         """Set the wrapped store up, where it has that; to be awaited where it says so.
 
@@ -159,7 +170,7 @@ class CoherentStore(base.BaseStore):
         inner: Any = self.inner  # where there is none, no step asks it
         if isinstance(inner, AsyncBatchedBaseStore) and inner._loop is asyncio._get_running_loop():
             inner.batch([])  # refuses to stop its own loop, before anything is published
-        return carried_out(self._steps(who, ops), who.desk, lambda beside: inner.batch(beside))
+        return carried_out(self._steps(who, ops), who.desk, self._ask_now)
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """See `batch`; the wrapped store is awaited, in the loop."""
@@ -211,6 +222,13 @@ class CoherentStore(base.BaseStore):
         if puts:
             yield from self._putting(who, puts)
         return results
+
+    def _ask_now(self, ops: list[Any]) -> list[Any]:
+        """What the wrapped store has to say to `ops`, for a caller that blocks."""
+        inner: Any = self.inner
+        if len(ops) == 1 and isinstance(inner, AsyncBatchedBaseStore):  # batches for its loop
+            return asyncio.run_coroutine_threadsafe(_ask(inner, ops), inner._loop).result()
+        return list(inner.batch(ops))
 
     def _asking(self, who: Reader, ops: list[Any]) -> Here | Beside:
         """What the wrapped store has to say to `ops`, or else the workspace."""
@@ -304,7 +322,7 @@ class CoherentStore(base.BaseStore):
             desk, told = self.desk(up=1), {ref.name: (ref.version, text)}
             with self.items.under_way(told) as raced:
                 steps = self.items.telling(desk, told, _put, raced)
-                carried_out(steps, desk, self.inner.batch)
+                carried_out(steps, desk, self._ask_now)
 
     async def _awho(self) -> Reader:
         if (known := self.items.known(_running().get(_TASK))) is not None:

@@ -262,6 +262,36 @@ def test_the_wrapped_store_hears_of_a_put_whose_caller_is_cancelled():
     with_one_thread(main)
 
 
+def test_calls_that_block_leave_the_order_to_the_wrapped_store():
+    """One after the other: two searches that refresh a TTL at once may lock rows crosswise."""
+
+    class Ordered(Remote):
+        under_way = most = 0
+
+        async def abatch(self, ops):
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            await asyncio.sleep(0)  # time for another, if it does not wait
+            found = await super().abatch(ops)
+            self.under_way -= 1
+            return found
+
+    async def main():
+        store = CoherentStore(Ordered())
+
+        def works(number):
+            store.put(NS, f"k{number}", {"n": number})
+            return len(store.search(NS, filter={"n": number}))
+
+        with ThreadPoolExecutor(8) as threads:
+            loop = asyncio.get_running_loop()
+            found = [loop.run_in_executor(threads, works, number) for number in range(40)]
+            assert await asyncio.gather(*found) == [1] * 40
+        return store.inner.most
+
+    assert with_one_thread(main) == 1
+
+
 def test_a_call_that_would_stop_the_wrapped_stores_loop_publishes_nothing():
     async def main():
         store = CoherentStore(Remote())
