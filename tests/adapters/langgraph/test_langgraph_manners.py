@@ -132,6 +132,25 @@ def test_a_put_that_lost_meanwhile_leaves_those_before_it(graph):
     assert told == [["a", "k"]]
 
 
+class Configured(InMemoryStore):
+    MIGRATIONS = ("first",)
+
+
+def test_a_setting_of_the_wrapped_store_reaches_it():
+    store = CoherentStore(Configured())
+    store.MIGRATIONS = ("first", "second")
+    assert store.inner.MIGRATIONS == store.MIGRATIONS == ("first", "second")
+    assert "MIGRATIONS" not in vars(store)
+
+
+def test_what_only_we_have_stays_ours():
+    inner = CoherentStore(InMemoryStore())
+    store, theirs = CoherentStore(inner), inner.workspace
+    store.note, store.workspace = "mine", store.workspace
+    assert not hasattr(inner, "note")
+    assert inner.workspace is theirs
+
+
 # What is said
 
 
