@@ -1,6 +1,9 @@
 """Subagents of deepagents that change one file at once: the recipe of the page, and its limits."""
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,7 @@ from langgraph.store.memory import InMemoryStore
 from coherence import Conflict
 from coherence_langgraph import CoherentStore
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 PLAN = "title: open\n\n\nbody: open\n"
 PATH, NS = "/plan.md", ("files",)
 DIFFERENT_LINES = {"ann": ("title: open", "title: done"), "bob": ("body: open", "body: done")}
@@ -168,3 +172,12 @@ def test_a_text_of_an_earlier_call_replaces_what_came_between(coherent):
     scripts = {"ann": [reading, ann, ann_last], "bob": [reading, bob]}
     team(store, scripts, retries=True)
     assert text(store) == PLAN.replace("body: open", "bob's")
+
+
+def test_the_example_keeps_both_edits():
+    command = [sys.executable, "deepagents_team.py"]
+    ran = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    kept = [line.partition("edits kept: ")[2] for line in ran.stdout.splitlines()]
+    assert kept[0] in ("ann", "bob")
+    assert kept[1] == "ann, bob"
