@@ -23,10 +23,10 @@ ROOT = HERE.parents[1]
 
 EXAMPLE = """
 example:
-    git clone --depth 1 https://github.com/langchain-ai/langgraph /tmp/langgraph
+    git clone --depth 1 https://github.com/langchain-ai/langgraph
     pip install pytest-asyncio pytest-mock aiosqlite sqlite-vec psycopg-pool
     pip install langgraph-checkpoint-sqlite langgraph-checkpoint-postgres
-    python tests/adapters/langgraph_suites.py /tmp/langgraph
+    python tests/adapters/langgraph_suites.py langgraph
 """
 
 
