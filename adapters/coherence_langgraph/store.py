@@ -12,7 +12,7 @@ from typing import Any, Self, TypeAlias
 
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.store import base
-from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
+from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, Result, SearchOp
 from langgraph.store.base.batch import AsyncBatchedBaseStore
 
 from coherence import BadArgument, Conflict, Ref, View, Workspace
@@ -363,8 +363,13 @@ async def _ask(inner: Any, ops: list[Any]) -> list[Any]:
         prefix, *_ = op
         wanted = {part: getattr(op, part) for part in ("filter", "limit", "offset", "query")}
         return [await inner.asearch(prefix, **wanted, refresh_ttl=op.refresh_ttl)]
-    if not isinstance(op, PutOp):
-        return list(await inner.abatch(ops))
+    if isinstance(op, ListNamespacesOp):
+        given = op.match_conditions or ()
+        ends: dict[str, Any] = {condition.match_type: condition.path for condition in given}
+        if len(ends) < len(given):  # two of one kind: that has no method
+            return list(await inner.abatch(ops))
+        page = {part: getattr(op, part) for part in ("max_depth", "limit", "offset")}
+        return [await inner.alist_namespaces(**ends, **page)]
     if op.value is None:
         await inner.adelete(op.namespace, op.key)
     else:

@@ -81,21 +81,20 @@ def wrapped(plain, workspace):
 
         def __setattr__(self, name, value):
             # Constants of the class are here too, for tests that read them there.
-            super().__setattr__(name, value) if not name.isupper() else setattr(
-                self.inner, name, value
-            )
+            if name.isupper():
+                setattr(self.inner, name, value)
+            else:
+                super().__setattr__(name, value)
 
         def batch(self, ops):  # of its own, so that a test can replace it and put it back
             return super().batch(ops)
 
     # What makes a store and yields it makes whatever class it is called on.
-    for name in ("from_conn_string",):
-        if made := getattr(plain, name, None):
-            setattr(Wrapped, name, classmethod(made.__func__))
+    if made := getattr(plain, "from_conn_string", None):
+        Wrapped.from_conn_string = classmethod(made.__func__)
     # Constants, which tests read from the class.
-    for name, value in vars(plain).items():
-        if name.isupper():
-            setattr(Wrapped, name, value)
+    for name in filter(str.isupper, dir(plain)):
+        setattr(Wrapped, name, getattr(plain, name))
     return Wrapped
 
 

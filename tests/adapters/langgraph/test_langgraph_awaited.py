@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("langgraph")
 
 from langgraph.graph import START, StateGraph
-from langgraph.store.base import GetOp, PutOp
+from langgraph.store.base import GetOp, ListNamespacesOp, MatchCondition, PutOp
 from langgraph.store.base.batch import AsyncBatchedBaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Send
@@ -109,6 +109,26 @@ def test_a_page_of_hits_is_one_call_of_the_wrapped_store():
         return store.inner.sizes, sorted(item.value["n"] for item in found)
 
     assert with_one_thread(main) == ([1], [0, 1, 2, 3, 4])
+
+
+def test_listings_at_once_are_one_call_of_the_wrapped_store():
+    async def main():
+        store = CoherentStore(Remote())
+        await store.abatch([PutOp((*NS, str(n), "end"), "k", {"n": n}) for n in range(3)])
+        store.inner.sizes.clear()
+        found = await asyncio.gather(
+            store.alist_namespaces(prefix=(*NS, "1"), suffix=("end",)),
+            store.alist_namespaces(suffix=("end",), max_depth=2, limit=2, offset=1),
+        )
+        gathered = list(store.inner.sizes)
+        both = tuple(MatchCondition("prefix", path) for path in (NS, (*NS, "2")))
+        [twice] = await store.abatch([ListNamespacesOp(both)])
+        return gathered, found, twice
+
+    gathered, found, twice = with_one_thread(main)
+    assert gathered == [2]
+    assert found == [[(*NS, "1", "end")], [(*NS, "1"), (*NS, "2")]]
+    assert twice == [(*NS, "2", "end")]
 
 
 @pytest.fixture
