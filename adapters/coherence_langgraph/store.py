@@ -50,9 +50,6 @@ class CoherentItem(base.Item):
         return str(self._ref)
 
 
-#: What an instance has besides what its class says.
-_OURS = frozenset({"inner", "items", "workspace"})
-
 #: What a node can do about a put that lost.
 REMEDY = (
     "get the item again and redo the change: the node's RetryPolicy(retry_on=Conflict) does so; "
@@ -112,8 +109,9 @@ class CoherentStore(base.BaseStore):
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A setting that the wrapped store alone has is set there: nobody would look for it here.
-        inner, ours = self.__dict__.get("inner"), name.startswith("_") or hasattr(type(self), name)
-        if inner is None or ours or name in _OURS or not hasattr(inner, name):
+        inner = self.__dict__.get("inner")
+        ours = name[0] == "_" or name in ("items", "workspace") or hasattr(type(self), name)
+        if ours or not hasattr(inner, name):
             super().__setattr__(name, value)
         else:
             setattr(inner, name, value)
@@ -360,15 +358,14 @@ async def _ask(inner: Any, ops: list[Any]) -> list[Any]:
     if isinstance(op, GetOp):
         return [await inner.aget(op.namespace, op.key, refresh_ttl=op.refresh_ttl)]
     if isinstance(op, SearchOp):
-        prefix, *_ = op
         wanted = {part: getattr(op, part) for part in ("filter", "limit", "offset", "query")}
-        return [await inner.asearch(prefix, **wanted, refresh_ttl=op.refresh_ttl)]
+        return [await inner.asearch(op.namespace_prefix, **wanted, refresh_ttl=op.refresh_ttl)]
     if isinstance(op, ListNamespacesOp):
         given = op.match_conditions or ()
         ends: dict[str, Any] = {condition.match_type: condition.path for condition in given}
         if len(ends) < len(given):  # two of one kind: that has no method
             return list(await inner.abatch(ops))
-        page = {part: getattr(op, part) for part in ("max_depth", "limit", "offset")}
+        page = dict(zip(op._fields[1:], op[1:], strict=True))
         return [await inner.alist_namespaces(**ends, **page)]
     if op.value is None:
         await inner.adelete(op.namespace, op.key)
