@@ -111,10 +111,8 @@ class CoherentStore(base.BaseStore):
         # A setting that the wrapped store alone has is set there: nobody would look for it here.
         inner = self.__dict__.get("inner")
         ours = name[0] == "_" or name in ("items", "workspace") or hasattr(type(self), name)
-        if ours or not hasattr(inner, name):
-            super().__setattr__(name, value)
-        else:
-            setattr(inner, name, value)
+        where = self if ours or not hasattr(inner, name) else inner
+        object.__setattr__(where, name, value)
 
     def setup(self) -> Any:
         """Set the wrapped store up, where it has that; to be awaited where it says so.
