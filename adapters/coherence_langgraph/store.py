@@ -363,7 +363,7 @@ async def _ask(inner: Any, ops: list[Any]) -> list[Any]:
         ends: dict[str, Any] = {condition.match_type: condition.path for condition in given}
         if len(ends) < len(given):  # two of one kind: that has no method
             return list(await inner.abatch(ops))
-        page = dict(zip(op._fields[1:], op[1:], strict=True))
+        page: dict[str, Any] = dict(zip(op._fields[1:], op[1:], strict=True))
         return [await inner.alist_namespaces(**ends, **page)]
     if op.value is None:
         await inner.adelete(op.namespace, op.key)

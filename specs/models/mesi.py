@@ -38,15 +38,7 @@ from coherence.messages import (
     Store,
     digest_of,
 )
-from coherence.policy import (
-    AccessCount,
-    Eager,
-    InvalidPolicy,
-    Lazy,
-    Policy,
-    Visibility,
-    kind_of,
-)
+from coherence.policy import AccessCount, Eager, InvalidPolicy, Lazy, Policy, Visibility, kind_of
 from coherence.states import READABLE, CacheAt, CacheState, HomeState
 from coherence.table import Table
 from message_passing.network import Guarantee
@@ -227,20 +219,15 @@ def policy_of(
     name: str, *, validity: bool = False, lease: bool = False, retry: bool = False
 ) -> Policy:
     """The policy called `name`, its durations set or not: how long they are is nothing here."""
-    kind, fixed = POLICIES[name] if name in POLICIES else (_kind_of(name), {})
-    fixed = {"validity": 1.0 if validity else None, **fixed}
-    return kind(grant_lease=1.0 if lease else None, retry_after=1.0 if retry else None, **fixed)
-
-
-def _kind_of(name: str) -> type[Policy]:
-    """A kind of policy by its own name.  Raises `UsageError`."""
     try:
-        return kind_of(name)
+        kind, fixed = POLICIES.get(name) or (kind_of(name), {})
     except InvalidPolicy as error:
         known = ", ".join(POLICIES)
         raise UsageError(
             f"no policy {name!r}", remedy=f"one of {known}, or {error.remedy}"
         ) from error
+    fixed = {"validity": 1.0 if validity else None, **fixed}
+    return kind(grant_lease=1.0 if lease else None, retry_after=1.0 if retry else None, **fixed)
 
 
 def protocol(
