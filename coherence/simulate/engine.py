@@ -28,7 +28,16 @@ from coherence.cache import Cache
 from coherence.directory import Home
 from coherence.messages import Commit, Committed, Inv, Load, Loaded, Message, PutM, Update
 from coherence.oracle import HOME, Oracle
-from coherence.policy import AccessCount, Broadcast, Eager, Lazy, Lease, Policy, kind_of
+from coherence.policy import (
+    AccessCount,
+    Broadcast,
+    Eager,
+    InvalidPolicy,
+    Lazy,
+    Lease,
+    Policy,
+    kind_of,
+)
 from coherence.simulate.result import RunResult
 from coherence.simulate.scenario import Scenario
 from coherence.simulate.stream import Action, draw
@@ -46,7 +55,7 @@ _ATTEMPTS_MAX = 3
 def policy_of(scenario: Scenario, strategy: str) -> Policy:
     """The policy that plays one of the paper's strategies in `scenario`; time is in steps.
 
-    A kind of policy of one's own is a strategy by its name.  Raises `InvalidPolicy`.
+    A kind of policy of one's own is a strategy by its name.  Raises `ValueError`.
     """
     validity = scenario.lease_steps
     match strategy:
@@ -60,7 +69,10 @@ def policy_of(scenario: Scenario, strategy: str) -> Policy:
             return AccessCount(validity=validity, max_accesses=scenario.access_count_max)
         case "broadcast":
             return Broadcast(validity=validity, everyone=tuple(sorted(agents_of(scenario))))
-    return kind_of(strategy)(validity=validity)
+    try:
+        return kind_of(strategy)(validity=validity)
+    except InvalidPolicy as error:
+        raise ValueError(f"unknown strategy {strategy!r}") from error
 
 
 def agents_of(scenario: Scenario) -> list[Address]:
