@@ -7,9 +7,9 @@ Layout, each line importing only from lines above it and from :mod:`message_pass
 * `window`, `front`, `hybrid_state`, then `hybrid`: the default, in constant work an event
 * `announcing`: the hybrid for small teams, whose secrets end a one-way delay sooner
 * `rst91`, `bss91`: the classical receiver-side baselines
-* `member`: what a driver of `bss91` needs beside it; `handling` is one, for tasks of an event loop
+* `member`: state that a driver of `bss91` needs; `handling`: such a driver for asyncio tasks
 * `specimens`: variants that are wrong in one way each, for checks to catch
-* `invariants`, `history`: what must hold, as a pure ghost and as a graph; neither takes part
+* `invariants`, `history`: what must hold, as a pure ghost and as a graph; both only observe
 
 All of these but `history` and `handling` are pure.  `simulate` drives them: ``python -m
 causal.simulate``.
@@ -90,7 +90,7 @@ __all__ = [
     "Unsupported",
 ]
 
-# An event loop and sockets are not loaded for those who use none.
+# Programs that use no event loop and no sockets do not load them.
 _LATE = {
     "AsyncEndpoint": "causal.endpoint",
     "Closed": "causal.frames",

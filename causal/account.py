@@ -1,7 +1,7 @@
-"""What a trace says of each message: when it went, what held it, whose secret it was, and the cost.
+"""Accounts from a trace: when each message went, what held it, how long it was a secret, its cost.
 
-Pure: from the lines of a trace (`message_passing.trace`) to accounts.  Nothing but events and
-commands is read, so any protocol's trace will do.
+Pure: from the lines of a trace (`message_passing.trace`) to accounts.  Only events and commands are
+read, so the trace of any protocol will do.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Line(Protocol):
 
 @dataclass
 class Account:
-    """One message.  Times are the driver's; None has not happened by the end of the trace."""
+    """One message.  Times are the driver's; None: not by the end of the trace."""
 
     src: str
     id: int
@@ -48,7 +48,7 @@ class Account:
     """When the recipient was released, or had been by the time of delivery."""
     eager: bool = False
     secrets: tuple[Name, ...] = ()
-    """Those that its sender kept from others when it was sent."""
+    """The secrets that its sender kept when it was sent."""
     behind: tuple[Name, ...] = ()
     """The sender's own earlier messages that were undelivered."""
 
@@ -82,7 +82,7 @@ class Account:
             listed = ", ".join(f"{owner}{id}" for owner, id in self.behind)
             return f"held: {listed or 'an earlier message'} was undelivered"
         if self.arrived is not None and self.delivered != self.arrived:
-            return f"buffered: {self.dst} lacked something that came before it"
+            return f"buffered: {self.dst} lacked an earlier message"
         if self.eager:
             listed = ", ".join(f"{owner}{id}" for owner, id in self.behind)
             return f"eager: {listed or 'an earlier message'} was undelivered"
@@ -140,7 +140,7 @@ def _end(book: Accounts, line: Line, secrets: set[Name], ended: set[Name]) -> No
 
 
 def _concluded(book: Accounts, here: str, secrets: set[Name], heard: set[Name]) -> set[Name]:
-    """The secrets that nothing undelivered precedes, as the process was told by others."""
+    """The secrets that no undelivered message precedes, as other processes announced."""
     return {
         (owner, id)
         for owner, id in secrets
@@ -197,5 +197,5 @@ def _command(
 
 
 def _id(packet: dict[str, Any]) -> int:
-    # A vector names a broadcast by its sender's entry, which only a delivery tells.
+    # The id of a broadcast is its sender's entry in the vector; only a delivery tells it.
     return int(packet.get("id", 0))

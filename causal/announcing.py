@@ -1,18 +1,19 @@
-"""The hybrid for small teams: every delivery is announced to everybody, so secrets last less.
+"""The hybrid for small teams: every delivery is announced to the team, so secrets end sooner.
 
-A secret of the hybrid ends by a release, three one-way delays after the message that it protects
-was sent: recipient to owner, owner to keeper.  Here the recipient tells the keepers as well.  Ids
-count all messages of their sender, so whoever has heard of every id before a secret's knows what
-its owner would say.  Metadata on messages stays constant; the price is a packet to each other
-process for each message, so work an event grows with the team.
+A secret of the hybrid ends by a release, three one-way delays after the send of the message that it
+protects: message to recipient, acknowledgement to owner, release to keeper.  Here the recipient
+tells the keepers as well.  Ids count all messages of their sender.  So a process that has heard of
+every id before a secret's can conclude that the owner would release it.  Metadata on messages stays
+constant; the price is a packet to each other process for each message, so work an event grows with
+the team.
 
-Announcements are true for ever, and none is needed: one that was lost, or was never made because
-its process crashed or the message went to its own sender, leaves a gap that the next release
-closes.  An owner whose message is not eager closes it, too: nothing older is undelivered then,
-except to us.
+An announcement stays true for ever, and the protocol never depends on one.  It may be lost, or
+never made, because its process crashed or because the message went to its own sender.  The gap in
+the ids is then closed by the next release, or by the owner's next message that is not eager:
+nothing older is undelivered then, except to us.
 
-Source: that a message is everywhere is long known as its stability (Birman, Schiper and
-Stephenson, "Lightweight Causal and Atomic Group Multicast", 1991); that it ends secrets is ours.
+Source: a message that is delivered everywhere is called stable (Birman, Schiper and Stephenson,
+"Lightweight Causal and Atomic Group Multicast", 1991); using stability to end secrets is ours.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ from causal.messages import Delivered, ForgedPacket
 from message_passing.process import Address, Deliver, Send, Step, Time
 
 AHEAD_MAX = 1_024
-"""Ids behind a gap that are remembered, by a bit each: as many as an endpoint may have undelivered
-by default.  What is announced beyond waits for a release."""
+"""Ids behind a gap that are remembered, a bit each: as many as an endpoint may have
+undelivered by default.  Later ids wait for a release."""
 
 
 class Announcing(Hybrid):
-    """Constant metadata, eager starts, and n - 2 packets that say of a message that it is in."""
+    """Constant metadata, eager starts, and n - 2 packets that announce each delivery."""
 
     name = "announcing"
 
     def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
-        """As the hybrid; then tell the others of deliveries, and what these tell about `src`."""
+        """As the hybrid; then announce deliveries, and learn from them about `src`."""
         step = super().receive(state, src, packet, now)
         ids = [c.message.id for c in step.commands if type(c) is Deliver]
         if not ids:
@@ -58,13 +59,13 @@ class Announcing(Hybrid):
         return Step(state, (*step.commands, *more), step.action)
 
     def released(self, link: Link, id: int) -> Link:
-        """With the messages released that follow `id` without a gap, too."""
+        """Release also the messages that follow `id` without a gap."""
         return closed(link, id)
 
     def heard(
         self, state: State, src: Address, packet: Delivered, commands: Commands, now: Time
     ) -> Step[State]:
-        """Take note; forget the secrets that nothing undelivered precedes any more."""
+        """Record the delivery; forget the secrets that no undelivered message precedes any more."""
         party = self.place.get(packet.owner)
         if party is None or packet.owner in (self.me, src) or packet.id < 1:
             raise ForgedPacket(f"{src!r} announces {packet.id} of {packet.owner!r}")
@@ -78,7 +79,7 @@ class Announcing(Hybrid):
         return self.timed(state, commands, "ReceiveDelivered", now)
 
     def learnt(self, state: State, party: int, link: Link, commands: Commands) -> State:
-        """With that link, and what waited for its secrets on the wire."""
+        """Replace the link, and send the messages that waited for its secrets."""
         before = state.links.get(party) or FRESH
         links = state.links.put(party, link)
         if link.told == before.told:
@@ -87,7 +88,7 @@ class Announcing(Hybrid):
 
 
 def marked(link: Link, id: int) -> Link:
-    """With message `id` known to be delivered; `link` itself where that is no news."""
+    """With message `id` known to be delivered; `link` itself if that was known."""
     first = link.told or 1
     if not first <= id < first + AHEAD_MAX or link.heard >> (id - first) & 1:
         return link

@@ -86,7 +86,7 @@ class Endpoint:
         return self._call(self._endpoint.backlog)
 
     def dealt_with(self) -> None:
-        """Say that the message received last need not be handed over again after a restart."""
+        """Mark the last received message as finished: a restart does not deliver it again."""
         self._call(self._endpoint.dealt_with)
 
     def secrets(self) -> tuple[Secret, ...]:
@@ -94,7 +94,7 @@ class Endpoint:
         return self._call(self._endpoint.secrets)
 
     def held(self) -> tuple[Held, ...]:
-        """Messages that wait in this endpoint, and what for."""
+        """Messages that wait in this endpoint, each with what it waits for."""
         return self._call(self._endpoint.held)
 
     def peer_down(self, peer: Address) -> None:
@@ -102,13 +102,13 @@ class Endpoint:
         self._call(lambda: self._endpoint.peer_down(peer))
 
     def close(self, *, flush_s: float = 0.0) -> None:
-        """Be unreachable.  Twice is once."""
+        """Close the endpoint.  A second call does nothing."""
         if self._thread.is_alive():
             self._wait(self._endpoint.close(flush_s=flush_s))
             self._stop()
 
     def _call(self, function: Callable[[], T]) -> T:
-        # In the endpoint's thread: nothing else may look at its state.
+        # In the endpoint's thread: no other thread may read its state.
         async def called() -> T:
             return function()
 

@@ -1,7 +1,7 @@
 """Receiver-side causal delivery of broadcasts, by a vector on every message.
 
 Source: Birman, Schiper and Stephenson, "Lightweight Causal and Atomic Group Multicast" (ACM TOCS
-9(3), 1991), section 5.1.  Every message goes to the whole team; a unicast has no place in it.
+9(3), 1991), section 5.1.  Every message goes to the whole team; unicasts are not supported.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Bss91(Machine[State]):
     survives_loss = False
 
     def initial(self) -> State:
-        """Nobody has sent anything."""
+        """No process has sent anything."""
         return State(clock=(0,) * len(self.team))
 
     def invoke(self, state: State, request: Any, now: Time) -> Step[State]:
@@ -45,7 +45,7 @@ class Bss91(Machine[State]):
         return Step(replace(state, clock=clock), (Respond(id), local, *sends), "Broadcast")
 
     def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
-        """Buffer, then deliver whatever has become deliverable."""
+        """Buffer, then deliver all that is deliverable."""
         if type(packet) is not VectorData or len(packet.clock) != len(self.team):
             raise ForgedPacket(f"{self.name} at {self.me!r} cannot read {packet!r}")
         if src not in self.place or src == self.me:
@@ -62,7 +62,7 @@ class Bss91(Machine[State]):
         return Step(State(tuple(clock), waits), tuple(commands), "ReceiveData")
 
     def deliverable(self, i: int, data: VectorData[Any], clock: list[int]) -> bool:
-        """Whether it is the sender's next, and nothing it had delivered is missing here."""
+        """Whether it is the sender's next, and all that it follows is delivered here."""
         return data.clock[i] == clock[i] + 1 and all(
             theirs <= clock[k] for k, theirs in enumerate(data.clock) if k != i
         )

@@ -1,10 +1,10 @@
 """Cykas: send eagerly, and let the recipients keep the secret.
 
 Source: Tong, Liittschwager and Kuper, "Cykas" (arXiv 2603.14690, 2026), abstract and introduction,
-and the design note of Kuper's repository `secret-causal-unicast` (README, 2022).  The paper's
-full text was not at hand.  Three points are our reading of these sources:
+and the design note of Kuper's repository `secret-causal-unicast` (README, 2022).  The paper's full
+text was not available.  Three points are our reading of these sources:
 
-* an output buffer is worked off from its head (the 2022 note reads as a scan; that reading, kept
+* an output buffer is processed from its head (the 2022 note reads as a scan; that reading, kept
   here behind a flag, deadlocks);
 * a release waits for *all* earlier messages of its sender, not for the first;
 * secrets are a set: a process is muted while it keeps any.
@@ -21,11 +21,11 @@ from message_passing.process import Address
 
 
 class Cykas(SenderSide):
-    """A process that keeps any secret sends nothing at all: safe, free of deadlock, may starve.
+    """A process that keeps any secret sends nothing: safe, free of deadlock, may starve.
 
-    `scan=True` lets a message pass queued ones to other processes, as the 2022 note says
-    literally.  A release may then wait for a queued message, and that one for a secret that was
-    acquired later: six messages between three processes lock each other for ever.  A specimen.
+    `scan=True` lets a message pass queued ones to other processes, as the 2022 note says literally.
+    A release may then wait for a queued message, and the queued message for a secret that was
+    acquired later: six messages between three processes deadlock.  A specimen.
     """
 
     name = "cykas"
@@ -46,7 +46,7 @@ class Cykas(SenderSide):
         return state.secrets
 
     def binds(self, state: State, dst: Address) -> frozenset[Secret]:
-        """Nothing is bound to a message: the mode of the moment decides."""
+        """No secrets are bound to a message: the current mode decides."""
         return frozenset()
 
 
@@ -64,9 +64,9 @@ class CykasRefined(Cykas):
         super().__init__(me, team, scan=True, **options)
 
     def waits_for(self, state: State, own: Own) -> frozenset[Secret]:
-        """Its own dependencies, the destination's secrets exempted."""
+        """Its own dependencies, except the destination's secrets."""
         return frozenset(s for s in own.deps if s.owner != own.dst)
 
     def binds(self, state: State, dst: Address) -> frozenset[Secret]:
-        """What the sender knows now."""
+        """All secrets that the sender keeps now."""
         return state.secrets

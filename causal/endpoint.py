@@ -1,4 +1,4 @@
-"""Causal delivery for a program: an endpoint sends, and hands over no message before its cause.
+"""Causal delivery for a program: an endpoint sends, and delivers no message before its cause.
 
 ::
 
@@ -7,12 +7,13 @@
         async for message in planner.deliveries():
             ...
 
-Acknowledgements leave at once, whatever the application is doing: the endpoint is a sidecar.  Those
-to one peer within a round of the event loop are one, in the frame of whatever else goes there.
+Acknowledgements leave at once, whatever the application is doing: the endpoint is a sidecar.
+Within a round of the event loop, all acknowledgements to one peer become one, which shares a frame
+with other packets to that peer.
 
 Nothing here may block the protocol.  A sender waits while too many of its own messages are
-undelivered; a receiver whose inbox is full takes no more messages, as if the link had lost them,
-and goes on taking acknowledgements, so two endpoints that flood each other cannot lock up.
+undelivered.  A receiver whose inbox is full drops further messages, as if the link had lost them,
+but still takes acknowledgements, so two endpoints that flood each other cannot deadlock.
 """
 
 from __future__ import annotations
@@ -69,9 +70,9 @@ class AsyncEndpoint:
 
     `team` are the names of all endpoints.  `resend_after_s` is how long an acknowledgement may take
     before messages are repeated.  `backlog_max` bounds this endpoint's undelivered messages,
-    `inbox_max` the delivered ones that its application has not taken.  One that `announces` tells
-    the whole team of each delivery: see :mod:`causal.announcing`.  With a `journal` nothing that
-    was sent or acknowledged is lost in a crash: see :mod:`causal.journal`.
+    `inbox_max` the delivered messages that its application has not taken.  With `announces` the
+    endpoint tells the whole team of each delivery: see :mod:`causal.announcing`.  With a `journal`
+    a crash loses nothing that was sent or acknowledged: see :mod:`causal.journal`.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class AsyncEndpoint:
         if min(backlog_max, inbox_max, payload_bytes_max) < 1:
             raise CallerError("a limit is below 1", remedy="give positive limits")
         self.name = name
-        # A frame may be lost with its connection, repeated by us, or dropped for lack of room.
+        # A frame may be lost with its connection, repeated by us, or dropped from a full buffer.
         links = Guarantee.UNORDERED_LOSSY_DUPLICATING
         build = Announcing if announces else Hybrid
         self.machine = build(name, team, links=links, resend_after=resend_after_s)
@@ -131,7 +132,7 @@ class AsyncEndpoint:
         await self.close()
 
     async def open(self) -> None:
-        """Be reachable.  Raises what the transport raises."""
+        """Start the transport.  Raises what the transport raises."""
         self._loop = asyncio.get_running_loop()
         if self._journal is not None:
             self._recover(self._journal)
@@ -145,7 +146,7 @@ class AsyncEndpoint:
             self._step(Restart())
 
     def _recover(self, journal: Journal) -> None:
-        """Become what the journal says this endpoint was; begin one where there is none."""
+        """Restore this endpoint from its journal, or begin the journal if it is empty."""
         entries = journal.open()
         if not entries:
             journal.append([self._began()])
@@ -162,7 +163,7 @@ class AsyncEndpoint:
         return Began(self.name, self.machine.team, self._incarnation, self.machine.name)
 
     async def close(self, *, flush_s: float = 0.0) -> None:
-        """Be unreachable, after waiting up to `flush_s` for what is undelivered.  Twice is once."""
+        """Close, after waiting up to `flush_s` for deliveries.  A second call does nothing."""
         if self._closed:
             return
         if flush_s > 0 and not self.excluded and self._failure is None:
@@ -185,7 +186,7 @@ class AsyncEndpoint:
         """Send, and return the message's id; waits only while too much is undelivered.
 
         Raises `UnknownPeer`, `DepartedPeer`, `NotBytes`, `TooLong`, `Closed`, `Excluded`; `Full`
-        when `timeout_s` is over.  Whatever it raises, nothing was sent.
+        after `timeout_s`.  If it raises, nothing was sent.
         """
         payload = checked(payload, self.payload_bytes_max)
         if self.backlog() >= self.backlog_max:
@@ -230,9 +231,9 @@ class AsyncEndpoint:
         return self._last
 
     def dealt_with(self) -> None:
-        """Say that the message received last need not be handed over again after a restart.
+        """Mark the last received message as finished: a restart does not deliver it again.
 
-        Asking for the next one says so too.
+        A call for the next message does the same.
         """
         if self._handed and self._journal is not None and not self._closed:
             self._note(Dealt())
@@ -245,7 +246,7 @@ class AsyncEndpoint:
         return self.machine.context(self.state)
 
     def effects_allowed(self, context: Context) -> bool:
-        """Whether everything before `context` is delivered, so that an effect may be let out."""
+        """Whether everything before `context` is delivered, so that an effect is allowed."""
         return self.machine.effects_allowed(self.state, context)
 
     async def settled(self, context: Context, *, timeout_s: float | None = None) -> None:
@@ -257,14 +258,14 @@ class AsyncEndpoint:
         return self.machine.secrets(self.state)
 
     def held(self) -> tuple[Held, ...]:
-        """Messages that wait in this endpoint, and what for."""
+        """Messages that wait in this endpoint, each with what it waits for."""
         return self.machine.held(self.state)
 
     def peer_down(self, peer: Address) -> None:
-        """Exclude a crashed peer: nobody waits for it any more, and it is not listened to.
+        """Exclude a crashed peer: no process waits for it any more, and its packets are ignored.
 
-        To be called at every survivor, by whatever decides who is alive; survivors that have not
-        heard learn it from the first packet of one that has.
+        Call it at every survivor, from the service that detects crashes.  A survivor that is not
+        told learns it from the first packet of a survivor that knows.
         """
         self._usable()
         self._step(Invoke(PeerDown(peer)))
@@ -348,7 +349,7 @@ class AsyncEndpoint:
             self._loop.call_soon(self._write)
 
     def _write(self) -> None:
-        """Once a round: what must be on disk first, then what goes to others."""
+        """Once a round: write the journal to disk, then send."""
         self._writes_due = False
         if self._failure is not None:
             return
@@ -356,7 +357,7 @@ class AsyncEndpoint:
             try:
                 self._record(self._journal)
             except EnvironmentFault as error:
-                # Nothing that is not on disk may be heard of: from here on this endpoint is mute.
+                # Nothing may be sent before it is on disk: from here on this endpoint is mute.
                 _log.error("%s stops: %s", self.name, error)
                 self._failure = error
                 self._wake()
@@ -375,7 +376,7 @@ class AsyncEndpoint:
         self._wake()
 
     async def _until(self, done: Any, timeout_s: float | None) -> None:
-        """Wait for something that steps bring about."""
+        """Wait until a step makes `done` true."""
         deadline = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
         while not done():
             if self._failure is not None:

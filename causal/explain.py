@@ -1,9 +1,9 @@
-"""Why each message was held or went eagerly, what secret was kept how long, and what it cost.
+"""Why each message was held or went eagerly, how long secrets were kept, and what it cost.
 
     python -m causal.explain TRACE
 
 Reads a trace of any delivery protocol, as `message_passing.trace.TraceWriter` writes it, and prints
-a line for each message with its time drawn: waiting in its sender (·), on its way (─), waiting in
+a line for each message with its time drawn: waiting in its sender (·), in transit (─), waiting in
 its receiver (:), delivered (●), a secret of its recipient (▒).
 """
 
@@ -29,7 +29,7 @@ BAR = 40
 
 
 def bar(message: Account, start: float, end: float, width: int = BAR) -> str:
-    """The message's time, drawn on the trace's."""
+    """The message's timeline, on the scale of the trace."""
     scale = (width - 1) / (end - start) if end > start else 0.0
     cells = [" "] * width
 
@@ -74,7 +74,7 @@ def table(book: Accounts) -> Table:
 
 
 def summary(book: Accounts) -> dict[str, float]:
-    """The trace in figures; times are means over the messages that they are about."""
+    """The trace in figures; each time is a mean over the messages that it applies to."""
     messages = list(book)
     held = [m.held(book.end) for m in messages if m.held(book.end) > 0]
     kept = [m.kept(book.end) for m in messages if m.kept(book.end) > 0]
@@ -114,7 +114,7 @@ def svg(book: Accounts) -> str:
         parts.append(f'<text x="4" y="{y + 13}">{escape(f"{m.name} → {m.dst}")}</text>')
         if m.held(book.end):
             phase(y, m.sent, m.went, "#e0a030", m.why())
-        phase(y, m.went, m.arrived, "#4878a8", "on its way")
+        phase(y, m.went, m.arrived, "#4878a8", "in transit")
         if m.buffered(book.end):
             phase(y, m.arrived, m.delivered, "#e0a030", m.why())
         if m.kept(book.end):
@@ -149,7 +149,7 @@ def main(
 ) -> None:
     """Explain a trace, message by message.
 
-    Exit codes: 0 fine, 1 the file cannot be read or written, 2 it is no trace.
+    Exit codes: 0 fine, 1 the file cannot be read or written, 2 it is not a trace.
     """
     with reported():
         book = accounts(read(trace))

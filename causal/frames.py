@@ -15,7 +15,7 @@ COMPACT_BYTES_MIN: Final = 1 << 20
 
 
 class Frame(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """What one endpoint has to say to another at one time."""
+    """All that one endpoint sends to another in one round."""
 
     packets: tuple[Packet, ...]
 
@@ -40,7 +40,7 @@ class TooLong(CallerError):
 
 
 class NotBytes(CallerError):
-    """The payload is something else than bytes."""
+    """The payload is not bytes."""
 
     remedy = "encode it, such as by text.encode() or msgspec"
 
@@ -56,16 +56,16 @@ def checked(payload: bytes, bytes_max: int) -> bytes:
 
 
 class Full(EnvironmentFault):
-    """Too many messages are undelivered, and that did not change within the time given."""
+    """Too many messages are undelivered, and stayed so until the time-out."""
 
-    remedy = "wait longer; or a peer has died: say so with peer_down"
+    remedy = "wait longer; if a peer has crashed, call peer_down"
 
 
 class Excluded(EnvironmentFault):
-    """The others have excluded this endpoint from their view: it is alone."""
+    """The other endpoints have excluded this endpoint from their view."""
 
     remedy = "join again under a new name"
 
 
 class Misdirected(PeerError):
-    """A frame names another sender than the one who sent it, or another destination."""
+    """A frame names another sender than its real one, or another destination."""

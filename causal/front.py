@@ -1,10 +1,11 @@
-"""What is outstanding, in the order in which it began, and whose the two oldest entries are.
+"""Outstanding entries in the order in which they began, with cursors to the two oldest.
 
-The hybrid asks two questions.  May this message be told to everybody, or is an earlier one *to
-another process* undelivered?  May this message go, or was a secret *of another process* acquired
-before it?  Both are "is anything open that is older and belongs to another party", which the
-oldest entry of all answers for every party but its own, and the oldest of any other party for
-that one.  Two cursors, which only move forward; each passes every entry once.
+The hybrid asks two questions.  Is this message eager, because an earlier message *to another
+process* is undelivered?  Must this message wait, because a secret *of another process* was acquired
+before it?  Both ask: is an older entry of another party open?  Call the party of the oldest open
+entry p.  For every other party the oldest open entry gives the answer; for p the oldest open entry
+of a party other than p does.  Two cursors point to these two entries.  They only move forward, and
+each passes every entry once.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from message_passing.process import Value
 
 
 class Entry(Protocol):
-    """Anything that belongs to a party, given by its place in the team."""
+    """An entry that belongs to a party, given by its place in the team."""
 
     @property
     def party(self) -> int:
-        """Whose it is."""
+        """The place of the party in the team."""
         ...
 
 
@@ -29,7 +30,7 @@ E = TypeVar("E", bound=Entry)
 
 
 class Front(Value, Generic[E], frozen=True, gc=False, tag=True):
-    """Entries by count from 1; `next` is the count to come and stands for "none" in the cursors.
+    """Entries by count from 1; `next` is the next count; a cursor there points to no entry.
 
     Invariant: `first` is the oldest open entry and `party` its party; `second` is the oldest open
     entry of any other party.
@@ -55,13 +56,13 @@ class Front(Value, Generic[E], frozen=True, gc=False, tag=True):
         return Front(self.window.put(key, entry), key + 1, first, party, second)
 
     def skip(self) -> Front[E]:
-        """With one count used up for nothing."""
+        """With one count skipped."""
         key = self.next
         first = self.first + (self.first == key)
         return Front(self.window, key + 1, first, self.party, self.second + (self.second == key))
 
     def advance(self, closed: Callable[[int, E], bool]) -> tuple[Front[E], list[tuple[int, E]]]:
-        """With the cursors moved on to open entries, and the entries that nothing stands before.
+        """With the cursors moved on to open entries, and the entries that nothing blocks any more.
 
         Those are the entries that `first` passed, which leave the window, and the entries of the
         new `first`'s party that `second` passed, which stay in it.

@@ -1,8 +1,8 @@
-"""Has a member's messages handled in causal order, one after the other, by tasks of an event loop.
+"""Handle a member's messages in causal order, one after the other, in tasks of an event loop.
 
-Nothing waits in a task: what is held is state, and the message that it waits for hands it on.  So
-whoever runs the loop sees it idle when it is, a lost message hangs nobody, and a saved state has
-all that is held.
+No task waits for a message.  A held message is state, and the arrival of its cause lets it be
+handled.  So a loop with only held messages is idle, a lost message blocks no task, and a saved
+state contains every held message.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ P = TypeVar("P", bound=tuple[Any, ...])
 
 
 class Handling(Generic[P]):
-    """Calls `handle` for each message; `give_up` for one that was held for `hold_s` seconds.
+    """Calls `handle` for each message, and `give_up` for one held for `hold_s` seconds.
 
-    A payload is what they are called with.  With `hold_s` None nothing is ever given up.  Raises as
-    `Member` does.
+    Both are called with the payload.  With `hold_s` None every message is held until its causes
+    come.  Raises as `Member` does.
     """
 
     def __init__(
@@ -40,18 +40,18 @@ class Handling(Generic[P]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def receive(self, src: Address, clock: Clock, payload: P) -> None:
-        """A message has come: handle it and what waited for it, or hold it.
+        """A message has arrived: handle it and the messages that waited for it, or hold it.
 
-        Raises the last error of a handler, when all that is ready has been handled.
+        Handles all that is ready, then raises the last error of a handler.
         """
         self._watch(self.member.hear(src, clock, payload))
         await self._handle_ready()
 
     @asynccontextmanager
     async def knowing(self, clock: Clock) -> AsyncIterator[None]:
-        """A block that runs between messages, when all that `clock` counts has been handled.
+        """A block that runs between messages, once all that `clock` counts has been handled.
 
-        Raises `TimeoutError` where that takes longer than `hold_s`.
+        Raises `TimeoutError` if that takes longer than `hold_s`.
         """
         async with self._turn:
             known = self._turn.wait_for(lambda: self.member.knows(clock))
@@ -59,7 +59,7 @@ class Handling(Generic[P]):
             yield
 
     def load(self, saved: Mapping[str, Any], load: Callable[[Any], P]) -> None:
-        """See `Member.load`; what was ready is handled, what was held has `hold_s` again."""
+        """See `Member.load`; ready messages are handled, held messages get `hold_s` again."""
         self.member.load(saved, load)
         for packet in self.member.held:
             self._watch(packet)

@@ -1,11 +1,11 @@
-"""Who knew what when: happens-before as a graph, built from what was seen, to judge by.
+"""Happens-before as a graph, built from observed steps, to check deliveries against.
 
-The oracle watches steps and never takes part in a protocol.  Definition (Lamport, "Time, Clocks,
+The oracle observes steps and never takes part in a protocol.  Definition (Lamport, "Time, Clocks,
 and the Ordering of Events in a Distributed System", 1978, over the application's events): m1
-happens before m2 if one process sent m1 before m2, or delivered m1 before it sent m2, or by a
-chain of these.  Causal delivery: if m1 happens before m2 and both are addressed to r, then r
-delivers m1 before m2.  Where r has excluded the sender of m1 from its view before it delivers m2,
-m1 may be missing for ever, but may not come later.
+happens before m2 if one process sent m1 before m2, or delivered m1 before it sent m2, or by a chain
+of these.  Causal delivery: if m1 happens before m2 and both are addressed to r, then r delivers m1
+before m2.  If r has excluded the sender of m1 from its view before it delivers m2, r may never
+deliver m1, but must not deliver it later.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Node(NamedTuple):
     name: Name
 
     def __str__(self) -> str:
-        """As a line of an explanation."""
+        """The event as a line of an explanation."""
         src, id = self.name
         return f"{self.process} {self.kind} {src}{id}"
 
@@ -70,7 +70,7 @@ class History:
         self.repeated: list[Breach] = []
 
     def observe(self, address: Address, event: Event[Any, Any], step: Step[Any]) -> None:
-        """Take note of one step of the process at `address`."""
+        """Record one step of the process at `address`."""
         self.team.add(address)
         here = self.delivered.setdefault(address, [])
         for peer in getattr(step.state, "gone", ()):
@@ -84,12 +84,12 @@ class History:
                 self.deliver(address, (command.src, command.message.id))
 
     def send(self, process: Address, name: Name, to: frozenset[Address] | None) -> None:
-        """Note a send; `to` None means everybody."""
+        """Record a send; `to` None means the whole team."""
         self.sends[name] = self._add(process, "sends", name)
         self.addressed[name] = frozenset(self.team) if to is None else to
 
     def deliver(self, process: Address, name: Name) -> None:
-        """Note a delivery."""
+        """Record a delivery."""
         here = self.delivered.setdefault(process, [])
         if name in here:
             self.repeated.append(Breach(process, name, name, ()))

@@ -2,7 +2,7 @@
 
 Sources: Almeida, "Sender Permission to Send" (arXiv 2601.11487), for a permit bound to each message
 and a chain of ids for each pair; Cykas (arXiv 2603.14690) for eager messages and their release.
-The paper's optimal Algorithm 2 was not at hand; these relaxations are our reading of its aims:
+The paper's optimal Algorithm 2 was not available; these relaxations are our reading of its aims:
 
 1. a message is eager only if an earlier one *to another process* is undelivered: the chain already
    orders messages of one pair;
@@ -10,11 +10,11 @@ The paper's optimal Algorithm 2 was not at hand; these relaxations are our readi
    earlier messages require;
 3. a message that may go passes queued ones to other processes.
 
-Both rules ask one question, of one's own undelivered messages and of the secrets one keeps: is
-there anything older than this that belongs to another process?  A :class:`causal.front.Front`
-answers it from two cursors that only move forward.  :class:`HybridPlain` says the same in the
-words of :mod:`causal.sender_side`, reading all of its state at every step; the tests hold the one
-to the other, command by command.
+Both rules ask one question, of the process's own undelivered messages and of the secrets that it
+keeps: is any entry older than this one and of another process?  A :class:`causal.front.Front`
+answers it from two cursors that only move forward.  :class:`HybridPlain` has the same rules in the
+form of :mod:`causal.sender_side` and reads all of its state at every step.  Tests compare the two,
+command by command.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Hybrid(Machine[State]):
         own, kept = state.own, state.kept
         id = own.next
         if dst == self.me:
-            # Whatever is in our causal past and addressed to us has been delivered to us.
+            # All messages to us in our causal past have been delivered to us.
             waiting, ahead = (
                 state.waiting + (state.waiting == id),
                 state.ahead + (state.ahead == id),
@@ -78,7 +78,7 @@ class Hybrid(Machine[State]):
             message = Message(id, request.payload)
             return Step(state, (Respond(id), Deliver(dst, message)), "SendToSelf")
         if kept.older(party) < kept.next:
-            # A secret of somebody else is among what this message may have been caused by.
+            # A secret of another owner is among the possible causes of this message.
             state = replace(state, own=own.append(Own(party, kept.next, request.payload)))
             return self.timed(state, [Respond(id)], "Send", now)
         link = state.links.get(party) or FRESH
@@ -114,7 +114,7 @@ class Hybrid(Machine[State]):
             if not self.place.keys() >= {*packet.gone}:
                 raise ForgedPacket(f"{src!r} excludes processes that {self.me!r} does not know")
             if src in state.gone or self.me in packet.gone:
-                # Either side has excluded the other: what comes late must not count any more.
+                # Either side has excluded the other: late packets must not count any more.
                 return Step(state, (), "Fence")
             news = tuple(peer for peer in packet.gone if peer not in state.gone)
             if news:
@@ -146,7 +146,7 @@ class Hybrid(Machine[State]):
         commands: Commands,
         now: Time,
     ) -> Step[State]:
-        """Deliver at once, also while keeping secrets; deliver in order what a gap held back."""
+        """Deliver at once, also while keeping secrets; after a gap, deliver in order."""
         filed = link.filed
         if self.chained and packet.prev != link.got:
             if filed.get(packet.prev) is None:
@@ -221,7 +221,7 @@ class Hybrid(Machine[State]):
     def heard(
         self, state: State, src: Address, packet: Delivered, commands: Commands, now: Time
     ) -> Step[State]:
-        """Of no use here; :mod:`causal.announcing` makes something of it."""
+        """Ignored here; :mod:`causal.announcing` uses it."""
         return self.timed(state, commands, "Ignore", now)
 
     # The two fronts.
@@ -233,11 +233,11 @@ class Hybrid(Machine[State]):
         gone: tuple[Address, ...],
         commands: Commands,
     ) -> tuple[Front[Own], Window[Link]]:
-        """Move on over delivered messages; let the recipients of later ones tell."""
+        """Move past delivered messages; release the secrets of recipients of later ones."""
         own, passed = own.advance(_acked)
         if not passed:
             return own, links
-        let: dict[int, int] = {}  # the newest to each: what was passed is in order
+        let: dict[int, int] = {}  # the newest to each: the passed entries are in order
         window, first = own.window, own.first
         for key, entry in passed:
             if not entry.secret:
@@ -260,7 +260,7 @@ class Hybrid(Machine[State]):
         links: Window[Link],
         commands: Commands,
     ) -> State:
-        """Move on over secrets that may be told; put on the wire what waited for them."""
+        """Move past released secrets; send the messages that waited for them."""
 
         def told(_: int, secret: Kept) -> bool:
             return secret.id <= (links.get(secret.party) or FRESH).told
@@ -269,7 +269,7 @@ class Hybrid(Machine[State]):
         waiting, ahead = state.waiting, state.ahead
         window, stop = own.window, own.next
         freed: list[tuple[int, Own]] = []
-        # What was sent before the oldest secret came waits for nothing.
+        # A message that was sent before the oldest secret came waits for nothing.
         first = kept.first
         while (found := window.first(waiting, stop)) is not None and found[1].need <= first:
             freed.append(found)
@@ -278,7 +278,7 @@ class Hybrid(Machine[State]):
             waiting = ahead = stop
         else:
             waiting = found[0]
-            # Its owner may be sent what was sent before the oldest secret of anybody else came.
+            # Messages to its owner go if they precede the oldest secret of any other owner.
             ahead = max(waiting, ahead)
             while (found := window.first(ahead, stop)) is not None and found[1].need <= kept.second:
                 if found[1].party == kept.party:
@@ -300,7 +300,7 @@ class Hybrid(Machine[State]):
     # Views.
 
     def exclude(self, state: State, peers: tuple[Address, ...], commands: Commands) -> State:
-        """A crashed process acknowledges and releases nothing, so nobody waits for it any more."""
+        """A crashed process acknowledges and releases nothing: no message waits for it any more."""
         parties = {self.place[peer] for peer in peers}
         links, own, kept = state.links, state.own.window, state.kept.window
         for party in parties:
@@ -334,7 +334,7 @@ class Hybrid(Machine[State]):
         return self.timed(replace(state, ticking=False), commands, action, now)
 
     def timed(self, state: State, commands: Commands, action: str, now: Time) -> Step[State]:
-        """The step, with the timer armed where something outstanding may have been lost."""
+        """The step, with the timer armed if an outstanding packet may have been lost."""
         if self.lossy and not state.ticking:
             own, kept = state.own, state.kept
             if own.window.root is not None or kept.first < kept.next:
@@ -343,7 +343,7 @@ class Hybrid(Machine[State]):
         return Step(state, tuple(commands), action)
 
     def packet(self, gone: tuple[Address, ...], id: int, own: Own) -> Data[Any]:
-        """`own` as it goes on the wire."""
+        """The packet of `own`."""
         return Data(id, own.prev if self.chained else 0, own.secret, own.payload, gone)
 
     # Inspection.
@@ -386,7 +386,7 @@ class Hybrid(Machine[State]):
         return state.own.next - state.own.first
 
     def context(self, state: State) -> Context:
-        """All that was sent and told so far."""
+        """All messages sent and secrets received so far."""
         return Context(state.own.next, state.kept.next)
 
     def effects_allowed(self, state: State, context: Context) -> bool:

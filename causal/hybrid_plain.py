@@ -1,7 +1,7 @@
-"""The hybrid's rules in plain words: the twin that :mod:`causal.hybrid` is held to.
+"""The hybrid's rules in plain form: the twin that :mod:`causal.hybrid` is compared with.
 
-Same packets, same commands in the same order, on every link; but every step reads all of the
-state, so that each rule is one line.  Sources as in :mod:`causal.hybrid`.
+Both give the same packets and commands in the same order, on every link.  Here every step reads all
+of the state, so that each rule is one line.  Sources as in :mod:`causal.hybrid`.
 """
 
 from __future__ import annotations

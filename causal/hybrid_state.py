@@ -1,4 +1,4 @@
-"""What the hybrid keeps: its own messages, the secrets of others, and one link to each peer."""
+"""The hybrid's state: its own messages, the secrets of others, and one link to each peer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Kept(Value, frozen=True, gc=False, tag=True):
 
 
 class Link(Value, frozen=True, gc=False, tag=True):
-    """What has passed between this process and one other, as highest ids."""
+    """The highest ids that have passed between this process and one peer."""
 
     out: int = 0  # put on the wire by us
     acked: int = 0  # delivered to them
@@ -41,7 +41,7 @@ class Link(Value, frozen=True, gc=False, tag=True):
     got: int = 0  # delivered from them
     told: int = 0  # released by them
     filed: Window[Data[Any]] = Window()  # arrived before their turn, by `prev`
-    heard: int = 0  # known to be delivered, as bits from `told` on; where deliveries are announced
+    heard: int = 0  # known to be delivered, as bits from `told` on; if deliveries are announced
 
 
 FRESH = Link()
@@ -50,8 +50,9 @@ FRESH = Link()
 class State(Value, frozen=True, gc=False, tag=True):
     """The state of the hybrid.
 
-    Queued are the entries of `own` that are not `sent`.  None is older than `waiting`; none
-    between `waiting` and `ahead` could pass the queue to the owner of the oldest secret.
+    The queue is the entries of `own` that are not `sent`.  It has no entry older than `waiting`.
+    It has no entry between `waiting` and `ahead` that could pass the queue to the owner of the
+    oldest secret.
     """
 
     own: Front[Own] = Front()

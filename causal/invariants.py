@@ -1,11 +1,11 @@
-"""What must hold, as a pure ghost: what each process knows of messages that are undelivered.
+"""Invariants of delivery, as a pure ghost: what each process knows of undelivered messages.
 
-A checker folds `observe` over every step of every path; a simulation over its one path.  Only
+A checker folds `observe` over every step of every path, a simulation over its one path.  Only
 undelivered messages are kept, so the ghost stays as small as the network.  It judges as
 :mod:`causal.history` does, and names the first breach instead of all of them.
 
 Invariants: `Knowledge.broken` stays empty (causal delivery, and no message twice or out of thin
-air); once nothing is on its way, `Knowledge.pending` is empty (nothing is lost) and every process
+air); once nothing is in transit, `Knowledge.pending` is empty (nothing is lost) and every process
 is idle (no secret is kept for ever).
 """
 
@@ -26,7 +26,7 @@ class Knowledge(Value, frozen=True, gc=False, tag=True):
     """The ghost.
 
     `pending` are the messages sent and not delivered, each with the undelivered ones in its causal
-    past; `known` gives for each process the undelivered ones in its own.
+    past; `known` gives for each process the undelivered messages in its causal past.
     """
 
     known: tuple[tuple[Address, frozenset[Name]], ...]
@@ -42,13 +42,13 @@ def nothing(team: tuple[Address, ...]) -> Knowledge:
 def observe(
     knowledge: Knowledge, address: Address, event: Event[Any, Any], step: Step[Any]
 ) -> Knowledge:
-    """What is known after one step of the process at `address`."""
+    """The knowledge after one step of the process at `address`."""
     known, pending, broken = dict(knowledge.known), dict(knowledge.pending), knowledge.broken
     if type(event) is Invoke and type(event.request) in (Unicast, Broadcast):
         id = next(c.result for c in step.commands if type(c) is Respond)
         dsts = [event.request.dst] if type(event.request) is Unicast else list(known)
         names = {(address, id, dst) for dst in dsts}
-        # The copies of a broadcast are one message: whoever has one knows of the others.
+        # The copies of a broadcast are one message: a process that has one knows of the others.
         pending.update({name: known[address] | names - {name} for name in names})
         known[address] |= names
     gone = getattr(step.state, "gone", ())
@@ -66,7 +66,7 @@ def observe(
                 f"{address} delivers {name[0]}{name[1]} before {early[0][0]}{early[0][1]}"
             )
         known[address] |= past
-    # What is delivered, or fenced off for ever, can be left out of everybody's knowledge.
+    # Delivered messages, and messages fenced off for ever, leave the knowledge of every process.
     if gone or any(type(command) is Deliver for command in step.commands):
         live = frozenset(name for name in pending if name[2] != address or name[0] not in gone)
         known = {a: names & live for a, names in known.items()}
@@ -75,7 +75,7 @@ def observe(
 
 
 def front_holds(front: Front[Any], closed: Any) -> bool:
-    """The invariant of a front: its cursors stand where a reading of everything puts them.
+    """The invariant of a front: its cursors are where a scan of all entries puts them.
 
     Holds after every step for a process's own messages, `closed` being acknowledged.
     """

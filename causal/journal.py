@@ -1,13 +1,13 @@
-"""What an endpoint has promised, on disk before anybody hears of it.
+"""What an endpoint has promised, on disk before any other process hears of it.
 
 A journal holds a snapshot and the events since; replaying them through the pure step gives the
 state again.  An endpoint writes the events of one round of its loop, forces them to disk, and only
-then sends what they gave rise to.  So whoever restarts with its journal has lost nothing: not what
-its application sent, not what it acknowledged.  A message counts as dealt with once its application
-asks for the next one; those not dealt with are handed over again.
+then sends the packets that they caused.  So an endpoint that restarts with its journal has lost
+neither a message that its application sent nor one that it acknowledged.  A message is finished
+when its application asks for the next one; unfinished messages are delivered again.
 
-A record is its length, the CRC-32 of its body, and the body.  A last record that is cut short is
-one whose effects nobody has seen, and is dropped.
+A record is its length, the CRC-32 of its body, and the body.  If the last record is cut short, no
+process has seen its effects, and it is dropped.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from message_passing.process import Address, Value
 
 
 class Began(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """Whose journal it is, which of its lives, and by what machine its entries are to be read."""
+    """The journal's endpoint and incarnation, and the machine that replays its entries."""
 
     name: Address
     team: tuple[Address, ...]
@@ -37,7 +37,7 @@ class Began(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Rested(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """The state at one moment, and what was delivered and not dealt with."""
+    """The state at one moment, and the delivered messages that are not finished."""
 
     state: Snapshot
     inbox: tuple[tuple[Address, int, bytes], ...]
@@ -64,7 +64,7 @@ class Down(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Dealt(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """The application is done with the oldest delivered message."""
+    """The application has finished the oldest delivered message."""
 
 
 Entry: TypeAlias = Began | Rested | Sent | Got | Down | Dealt
@@ -81,19 +81,19 @@ class JournalInUse(CallerError):
 
 
 class WrongJournal(CallerError):
-    """The journal is another endpoint's, or of another team."""
+    """The journal belongs to another endpoint or another team."""
 
     remedy = "a team may grow at its end; an endpoint keeps its name, and whether it announces"
 
 
 class DamagedJournal(EnvironmentFault):
-    """A record before the last one is damaged: what follows it cannot be trusted."""
+    """A record before the last one is damaged: the records after it cannot be trusted."""
 
     remedy = "restore the file, or join again under a new name"
 
 
 class Journal:
-    """A file of entries.  `sync=False` leaves it to the system when they reach the disk."""
+    """A file of entries.  With `sync=False` the system decides when they reach the disk."""
 
     def __init__(self, path: str | Path, *, sync: bool = True) -> None:
         self.path = Path(path)
@@ -104,7 +104,8 @@ class Journal:
     def open(self) -> list[Entry]:
         """Lock the file and read it.
 
-        Raises `JournalInUse`, `DamagedJournal`, or `EnvironmentFault` where there is no access.
+        Raises `JournalInUse`, `DamagedJournal`, or `EnvironmentFault` if the file is not
+        accessible.
         """
         try:
             self._file = file = open(self.path, "a+b")  # noqa: SIM115 - closed by `close`
@@ -128,7 +129,7 @@ class Journal:
         return entries
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """Write, and force to disk.  When this returns they are there."""
+        """Write the entries and force them to disk."""
         file = self._opened()
         data = b"".join(_record(entry) for entry in entries)
         try:
@@ -141,7 +142,7 @@ class Journal:
         self.size += len(data)
 
     def replace(self, entries: Iterable[Entry]) -> None:
-        """Put `entries` in place of everything; a crash leaves either the old or the new."""
+        """Replace all entries by `entries`; a crash leaves either the old or the new file."""
         self._opened()
         fresh = self.path.with_name(self.path.name + ".new")
         data = b"".join(_record(entry) for entry in entries)
@@ -161,7 +162,7 @@ class Journal:
         self._file, self.size = file, len(data)
 
     def close(self) -> None:
-        """Close the file and give up the lock.  Twice is once."""
+        """Close the file and release the lock.  A second call does nothing."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -178,7 +179,7 @@ def _record(entry: Entry) -> bytes:
 
 
 def _read(data: bytes) -> tuple[list[Entry], int]:
-    """The entries, and where the last whole one ends."""
+    """The entries, and the offset at which the last whole entry ends."""
     entries: list[Entry] = []
     at = 0
     while at < len(data):
@@ -188,13 +189,13 @@ def _read(data: bytes) -> tuple[list[Entry], int]:
         if end > len(data):
             break
         if not body or crc32(body).to_bytes(4, "big") != data[at + 4 : at + _HEAD]:
-            # Zeros or noise up to the end are a write that never finished.
+            # Zeros or noise up to the end: an unfinished write.
             if end == len(data) or not any(data[at:]):
                 break
             raise DamagedJournal(f"a record of {size} bytes at {at} is damaged")
         try:
             entries.append(_decode(body))
         except msgspec.MsgspecError as error:
-            raise DamagedJournal(f"a record at {at} is none of ours: {error}") from error
+            raise DamagedJournal(f"a record at {at} is not a journal entry: {error}") from error
         at = end
     return entries, at

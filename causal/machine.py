@@ -1,15 +1,16 @@
-"""The one interface of all delivery protocols, and what they share before their rules begin.
+"""The one interface of all delivery protocols, and the checks that they share.
 
 A machine is a :class:`message_passing.process.Process`.  Its events are `Invoke` of a request,
 `Receive` of a packet, `Timeout` and `Restart`; its commands are `Send`, `Deliver` of a
 :class:`causal.messages.Message`, `Respond`, and timers on links that lose.
 
-*Delivered* means handed to the application's queue, in order.  A process that takes from that
-queue later still acts on messages in the order of delivery, so every guarantee carries over; and
-an acknowledgement never waits for the end of a job.
+*Delivered* means handed to the application's queue, in order.  A process that takes messages from
+that queue later still acts on them in the order of delivery, so every guarantee holds.  An
+acknowledgement never waits for the end of a job.
 
 A machine instance holds configuration only.  It survives crashes by keeping all of its state
-(`durable`); a process that loses its state is a crash-stop process, and comes back by a new name.
+(`durable`); a process that loses its state is a crash-stop process, and joins again under a new
+name.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ RESEND = "resend"
 class Machine(ABC, Generic[S]):
     """A delivery protocol at one process, `me`, of a `team`.
 
-    `links` is what the network promises; `resend_after` is the period of repetition on lossy
-    links, in the driver's unit of time, and without meaning on others.
+    `links` is the guarantee of the network.  `resend_after` is the period of repetition on lossy
+    links, in the driver's unit of time; other links ignore it.
     """
 
     name: ClassVar[str]
@@ -70,7 +71,7 @@ class Machine(ABC, Generic[S]):
         self.me = me
         self.team = members
         self.links = links
-        # Asked at every step, and a property of an enumeration's value is not cheap.
+        # Read at every step: a property of an enumeration's value is not cheap.
         self.lossy = links.lossy
         self.resend_after = resend_after
         # Whether the protocol itself must keep the messages of one pair in order.
@@ -86,7 +87,7 @@ class Machine(ABC, Generic[S]):
         return state
 
     def step(self, state: S, event: Event[Any, Any], now: Time) -> Step[S]:
-        """One transition; refusals are raised before anything has changed."""
+        """One transition; a refusal is raised before any change."""
         kind = type(event)
         if kind is Receive:
             return self.receive(state, event.src, event.message, now)  # type: ignore[union-attr]
@@ -107,10 +108,10 @@ class Machine(ABC, Generic[S]):
         """A packet from another process."""
 
     def resend(self, state: S, action: str, now: Time) -> Step[S]:
-        """The timer is due, or the process is back: nothing to repeat on reliable links."""
+        """The timer is due, or the process has restarted: nothing to repeat on reliable links."""
         return Step(state, (), action)
 
-    # Inspection: what the application may ask.  It never changes a state.
+    # Inspection for the application.  It never changes a state.
 
     def secrets(self, state: S) -> tuple[Secret, ...]:
         """The secrets that this process keeps, by owner and id."""
@@ -125,19 +126,19 @@ class Machine(ABC, Generic[S]):
         """Whether nothing is held, unacknowledged, kept or buffered."""
 
     def backlog(self, state: S) -> int:
-        """How many messages were sent from the oldest undelivered one on; 0 if there is none."""
+        """How many messages were sent from the oldest undelivered one on, or 0."""
         raise Unsupported(f"{self.name} keeps no account of undelivered messages")
 
     def context(self, state: S) -> Context:
-        """A handle on all that this process has sent and been told so far."""
+        """A handle on all that this process has sent and delivered so far."""
         raise Unsupported(f"{self.name} keeps no account of undelivered messages")
 
     def effects_allowed(self, state: S, context: Context) -> bool:
         """Whether all that precedes `context` has been delivered.
 
-        An effect outside the system (a file, a mail, a call of a tool) is a message to somebody
-        who keeps no secrets.  Let it out when this holds, else queue it: output commit (Elnozahy
-        et al., "A Survey of Rollback-Recovery Protocols", section 2.4).
+        An effect outside the system (a file, a mail, a call of a tool) is a message to a party that
+        keeps no secrets.  Perform it when this holds, else queue it: output commit (Elnozahy et
+        al., "A Survey of Rollback-Recovery Protocols", section 2.4).
         """
         raise Unsupported(f"{self.name} keeps no account of undelivered messages")
 

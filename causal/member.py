@@ -1,7 +1,7 @@
-"""One member of a team that publishes to all of it: what it has said, what it holds, what is ready.
+"""One member of a team that broadcasts: its own messages, held messages, ready messages.
 
 The state beside `causal.Bss91` that every driver of it needs: no clock, no waiting, no channel.
-Payloads are the driver's own, and only it looks into them.
+Payloads belong to the driver; the member does not read them.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from message_passing.process import Address, Deliver, Event, Invoke, Receive
 P = TypeVar("P")
 
 Clock: TypeAlias = tuple[int, ...]
-"""Broadcasts of each member, in the team's order, that were delivered or said."""
+"""For each member, in the team's order, the count of its broadcasts delivered or sent here."""
 
 
 class Member(Generic[P]):
-    """The member `me` of a `team`.  Raises `UnknownPeer` where it is not in it."""
+    """The member `me` of a `team`.  Raises `UnknownPeer` if `me` is not in it."""
 
     def __init__(self, me: Address, team: Iterable[Address]) -> None:
         self._machine = Bss91(me, team)
         self._state: State = self._machine.initial()
-        #: What is deliverable and not yet taken, in causal order.
+        #: Deliverable messages that are not yet taken, in causal order.
         self.ready: deque[P] = deque()
 
     @property
     def clock(self) -> Clock:
-        """What this member knows of."""
+        """The broadcasts that this member knows of."""
         return self._state.clock
 
     @property
     def held(self) -> tuple[VectorData[P], ...]:
-        """What waits for messages that have not come."""
+        """The messages that wait for their causes."""
         return tuple(packet for _, packet in self._state.buffer)
 
     @contextmanager
     def saying(self) -> Iterator[Clock]:
         """Count a broadcast of ours, for the block to send under the clock that it gets.
 
-        Where the block raises it is taken back, unless something has happened here meanwhile: then
-        others may know already that there was to be one.
+        If the block raises, the broadcast is taken back, unless this member has changed meanwhile:
+        then other members may already know of the broadcast.
         """
         before = self._state
         self._step(Invoke(Broadcast(None)))
@@ -59,7 +59,7 @@ class Member(Generic[P]):
             raise
 
     def hear(self, src: Address, clock: Clock, payload: P) -> VectorData[P]:
-        """Take in a broadcast of `src`; it, and what waited for it, become ready, or it is held.
+        """Receive a broadcast of `src`: it becomes ready, with all that waited for it, or is held.
 
         Raises `ForgedPacket`.
         """
@@ -72,16 +72,16 @@ class Member(Generic[P]):
         return all(map(le, clock, self._state.clock))
 
     def is_held(self, packet: VectorData[P]) -> bool:
-        """Whether that very packet waits."""
+        """Whether this packet object is held."""
         return any(held is packet for held in self.held)
 
     def give_up(self, packet: VectorData[P]) -> None:
-        """Hold it no longer.  It never becomes ready, nor does what it caused: the order holds."""
+        """Drop a held packet.  It and the messages that it caused never become ready."""
         left = tuple(held for held in self._state.buffer if held[1] is not packet)
         self._state = State(self._state.clock, left)
 
     def save(self, dump: Callable[[P], Any]) -> dict[str, Any]:
-        """Clock, held and ready messages, payloads by `dump`; plain data if what it gives is."""
+        """Clock, held and ready messages, payloads by `dump`; plain data if that gives it."""
         return {
             "clock": self._state.clock,
             "ready": [dump(payload) for payload in self.ready],
@@ -89,9 +89,9 @@ class Member(Generic[P]):
         }
 
     def load(self, saved: Mapping[str, Any], load: Callable[[Any], P]) -> None:
-        """Go on from there: with this member's own state, or as a newcomer with an idle other's.
+        """Continue from a saved state: this member's own, or for a newcomer an idle member's.
 
-        What this member has said stays said: its own count never goes back.
+        This member's own count never goes back.
         """
         held = [(at, VectorData(tuple(clock), load(said))) for at, clock, said in saved["held"]]
         mine, clock = self._machine.place[self._machine.me], list(saved["clock"])

@@ -1,8 +1,8 @@
-"""What an application asks of a delivery protocol, what goes over the wire, what is refused.
+"""Requests to a delivery protocol, its packets on the wire, and its refusals.
 
-Ids count the messages of one process from 1, in the order in which the application sent them;
-0 means "none".  A packet to another process carries `gone`, the processes that its sender's view
-has excluded: a receiver installs that view before it looks at anything else in the packet.
+Ids count the messages of one process from 1, in the order in which the application sent them; 0
+means "no message".  A packet to another process carries `gone`, the processes that its sender's
+view has excluded: a receiver installs that view before it reads the rest of the packet.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Broadcast(Value, Generic[P], frozen=True, gc=False, tag=True):
 
 
 class PeerDown(Value, frozen=True, gc=False, tag=True):
-    """The membership service says that `peer` has crashed and will not come back by that name."""
+    """The membership service says that `peer` has crashed; its name is not used again."""
 
     peer: Address
 
@@ -42,7 +42,7 @@ Request: TypeAlias = Unicast[Any] | Broadcast[Any] | PeerDown
 
 
 class Message(Value, Generic[P], frozen=True, gc=False, tag=True):
-    """A delivered message: `id` is its sender's count, so (sender, id) names it."""
+    """A delivered message: `id` is its sender's count, so (sender, id) identifies it."""
 
     id: int
     payload: P
@@ -54,8 +54,8 @@ class Message(Value, Generic[P], frozen=True, gc=False, tag=True):
 class Data(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=True):
     """One message of the application.
 
-    `prev` is the id of the sender's previous message to the same process; it is 0 where the
-    links keep the order themselves.  `eager` makes the message a secret of its recipient.
+    `prev` is the id of the sender's previous message to the same process; it is 0 on links that
+    keep the order.  `eager` makes the message a secret of its recipient.
     """
 
     id: int
@@ -66,7 +66,7 @@ class Data(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=True):
 
 
 class NamedData(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=True):
-    """As `Data`, but eager towards named processes: those in `avoid` must not learn of it yet."""
+    """As `Data`, but a secret only from named processes: those in `avoid`."""
 
     id: int
     prev: int
@@ -83,16 +83,16 @@ class Ack(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Release(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """You can tell: every eager message of mine to you up to `id` is no secret any more."""
+    """No eager message of mine to you up to `id` is a secret any longer."""
 
     id: int
     gone: tuple[Address, ...] = ()
 
 
 class Delivered(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """The message `id` of `owner`, who is neither you nor me, has been delivered to me.
+    """The message `id` of `owner`, a third process, has been delivered to me.
 
-    True whenever it arrives, and nothing is lost with it but time: a `Release` says more.
+    It stays true however late it arrives.  Its loss costs only time: a `Release` says more.
     """
 
     owner: Address
@@ -104,7 +104,7 @@ class Delivered(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class MatrixData(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=True):
-    """A message with its sender's knowledge of who sent how many messages to whom."""
+    """A message with its sender's counts of messages for each pair of processes."""
 
     id: int
     sent: tuple[tuple[int, ...], ...]
@@ -124,9 +124,9 @@ class VectorData(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=
 class Secret(Value, frozen=True, gc=False, tag=True, order=True):
     """An eager message that its sender, `owner`, has not released yet.
 
-    It was sent while an earlier message of the owner to somebody else was undelivered; whoever
-    keeps the secret must not tell anybody who could act on it before that message.  `avoid` names
-    those who must not be told, where the protocol says who they are; empty means everybody.
+    It was sent while an earlier message of the owner to another process was undelivered.  A process
+    that keeps the secret must not tell a process that could act on it before that message.  `avoid`
+    names those processes if the protocol does; empty means every other process.
     """
 
     owner: Address
@@ -144,7 +144,7 @@ class Held(Value, frozen=True, gc=False, tag=True):
 
 
 class Context(Value, frozen=True, gc=False, tag=True):
-    """What a process knew at one moment: opaque, to be read by the process that captured it."""
+    """What a process knew at one moment: opaque, only the process that captured it can read it."""
 
     sent: int
     kept: int | frozenset[Secret]
@@ -170,6 +170,6 @@ class Unsupported(CallerError):
 
 
 class ForgedPacket(PeerError):
-    """The packet cannot come from a correct peer: nothing of it was used."""
+    """The packet cannot come from a correct peer: it was ignored."""
 
-    remedy = "look at who can write to this process's links"
+    remedy = "check which processes can write to this process's links"

@@ -1,8 +1,8 @@
 """Traditional sender-side causal delivery: one unacknowledged message a process.
 
 Source: Mattern and Fünfrocken, "A Non-Blocking Lightweight Implementation of Causal Order Message
-Delivery" (LNCS 938, 1995).  The application never blocks, messages carry no metadata for order;
-a message waits in the output buffer until every earlier one has been acknowledged, whatever its
+Delivery" (LNCS 938, 1995).  The application never blocks, and messages carry no metadata for order.
+A message waits in the output buffer until every earlier one has been acknowledged, whatever its
 destination.  There are no eager messages, hence no secrets and no releases.
 """
 
@@ -24,9 +24,9 @@ class Mf95(SenderSide):
         return not self.precedes(state, own)
 
     def waits_for(self, state: State, own: Own) -> frozenset[Secret]:
-        """Nobody has secrets."""
+        """There are no secrets."""
         return frozenset()
 
     def binds(self, state: State, dst: Address) -> frozenset[Secret]:
-        """Nobody has secrets."""
+        """There are no secrets."""
         return frozenset()

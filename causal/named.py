@@ -1,14 +1,15 @@
-"""Named secrets: an eager message says who must not learn of it yet, so the rest may be told.
+"""Named secrets: an eager message names the processes that must not learn of it yet.
 
 Ours, experimental: checked, not proved.  In Cykas and its relatives an eagerly started process is
-mute towards everybody.  Here an eager message carries `avoid`, the destinations of its sender's
+mute towards all processes.  Here an eager message carries `avoid`, the destinations of its sender's
 earlier undelivered messages and those that the sender itself must avoid because of secrets it
-depends on.  Its recipient may send to anybody else, eagerly again, so a chain of short jobs never
-waits.  Metadata grows with the number of destinations that are outstanding, usually one to three.
+depends on.  Its recipient may send to all other processes, eagerly again, so a chain of short jobs
+never waits.  Metadata grows with the number of destinations that are outstanding, usually one to
+three.
 
-There are no views: a secret that was passed on is lost with whoever passed it on, although the
-message that it protects is on its way from a third process.  In the other protocols a secret
-protects messages of its owner only, which a view without the owner fences off.
+There are no views.  A secret that was passed on is lost if the process that passed it on crashes,
+although the message that it protects is in transit from a third process.  In the other protocols a
+secret protects messages of its owner only, and a view without the owner fences those off.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from message_passing.process import Address, Step, Time
 
 
 class Named(SenderSide):
-    """Secrets are kept from those whom they name, and from nobody else."""
+    """A secret is kept only from the processes that it names."""
 
     name = "named"
     scans = True
@@ -43,7 +44,7 @@ class Named(SenderSide):
         return frozenset(s for s in own.deps if own.dst in s.avoid)
 
     def eager(self, state: State, own: Own) -> tuple[bool, tuple[Address, ...]]:
-        """Whoever waits for an earlier message of ours, or of those whose secrets we pass on."""
+        """Recipients of our earlier messages, or of those behind the secrets that we pass on."""
         ahead = {o.dst for o in state.own if o.id < own.id and not o.acked} - {own.dst}
         avoid = ahead.union(*(s.avoid for s in own.deps))
         return bool(avoid), tuple(sorted(avoid))

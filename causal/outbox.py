@@ -1,4 +1,4 @@
-"""What an endpoint has to say in one round of its loop, made into as few frames as it takes."""
+"""The packets of an endpoint in one round of its loop, packed into as few frames as possible."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 class Outbox:
     """Packets by destination, in order.
 
-    Acknowledgements and releases are cumulative: of several to one peer, the last says all.  They
-    and announcements ride in the frame of whatever else goes there.
+    Acknowledgements and releases are cumulative: of several to one peer, the last stands for all.
+    They and announcements share a frame with other packets to that peer.
     """
 
     def __init__(self, name: Address, codec: Codec, transport: Transport) -> None:
@@ -41,7 +41,7 @@ class Outbox:
         box[key] = packet
 
     def write(self) -> None:
-        """Hand everything to the transport."""
+        """Give all packets to the transport."""
         packets, self._packets = self._packets, {}
         for dst, box in packets.items():
             rest = tuple(box.values())

@@ -1,4 +1,4 @@
-"""From a journal's entries to the state, the inbox and the name of a life."""
+"""From a journal's entries to the state, the inbox and the incarnation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from message_passing.process import Address, Deliver, Event, Invoke, Receive
 
 
 class Recovered(NamedTuple):
-    """What an endpoint was when its journal was written last."""
+    """An endpoint as its journal last recorded it."""
 
     incarnation: bytes
     state: State
@@ -23,7 +23,7 @@ class Recovered(NamedTuple):
 
 
 def recover(machine: Hybrid, entries: Sequence[Entry]) -> Recovered:
-    """Replay.  Raises `WrongJournal` where the journal is not this machine's."""
+    """Replay.  Raises `WrongJournal` if the journal is not this machine's."""
     began = entries[0]
     if not isinstance(began, Began) or began.name != machine.me:
         raise WrongJournal(f"it is not the journal of {machine.me!r}")
@@ -31,7 +31,7 @@ def recover(machine: Hybrid, entries: Sequence[Entry]) -> Recovered:
         # States name members by their place.
         raise WrongJournal(f"its team is {began.team}, not {machine.team}")
     if began.machine != machine.name:
-        # Replayed by another, what went out might never have gone.
+        # Replayed by another machine, packets that were sent might not appear.
         raise WrongJournal(f"it was written by {began.machine!r}, not by {machine.name!r}")
     state, inbox = machine.initial(), deque[tuple[Address, int, bytes]]()
     for entry in entries[1:]:

@@ -2,8 +2,8 @@
 
 Source: Raynal, Schiper and Toueg, "The Causal Ordering Abstraction and a Simple Way to Implement
 It" (Information Processing Letters 39, 1991).  Optimal in latency, no control messages, but each
-message carries 8n² bytes.  Messages to oneself are delivered on the spot and not counted; the
-1991 rules block on them.
+message carries 8n² bytes.  A message to its own sender is delivered at once and not counted; the
+1991 rules block on it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class State(Value, frozen=True, gc=False, tag=True):
 
 
 class Rst91(Machine[State]):
-    """Hold an arriving message until all that its sender knew to be on the way here is in."""
+    """Hold an arriving message until all earlier messages to us that its sender knew of are in."""
 
     name = "rst91"
     survives_loss = False
 
     def initial(self) -> State:
-        """Nobody has sent anything."""
+        """No process has sent anything."""
         n = len(self.team)
         return State(sent=((0,) * n,) * n, delivered=(0,) * n)
 
@@ -54,7 +54,7 @@ class Rst91(Machine[State]):
         return Step(replace(state, sent=sent), (Respond(id), Send(dst, packet)), "Send")
 
     def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
-        """Buffer, then deliver whatever has become deliverable."""
+        """Buffer, then deliver all that is deliverable."""
         n = len(self.team)
         if type(packet) is not MatrixData or [*map(len, packet.sent)] != [n] * n:
             raise ForgedPacket(f"{self.name} at {self.me!r} cannot read {packet!r}")
@@ -73,7 +73,7 @@ class Rst91(Machine[State]):
             )
             sent = raised(sent, i, j, max(sent[i][j], data.sent[i][j] + 1))
             commands.append(Deliver(self.team[i], Message(data.id, data.payload)))
-        # As a set: the order of arrival of what waits makes no difference.
+        # As a set: the order of arrival of waiting messages makes no difference.
         waits = tuple(sorted(buffer, key=lambda b: (b[0], b[1].id)))
         state = State(sent, tuple(delivered), state.next, waits)
         return Step(state, tuple(commands), "ReceiveData")

@@ -1,19 +1,20 @@
-"""The rules that all secret-keeping protocols share, written plainly: a protocol adds four answers.
+"""The rules that all secret-keeping protocols share, in plain form; each adds four answers.
 
 Packets are `Data`, `Ack` and `Release`.  A message sent while an earlier one is undelivered may go
 *eagerly*; its recipient delivers it and keeps it a *secret* until its sender releases it.  The
 protocols differ in what they answer to four questions: which secrets a queued message waits for
-(`waits_for`), whether it may go now (`may_go`), whom it must be kept from (`eager`), and when it
-is released (`releasable`).
+(`waits_for`), whether it may go now (`may_go`), from which processes it must be kept (`eager`), and
+when it is released (`releasable`).
 
-Everything here is a tuple or a frozenset, and every step reads all of it: n and the queue cost
-time.  :mod:`causal.hybrid` is the one to run; these are the ones to read, check and compare.
+Everything here is a tuple or a frozenset, and every step reads all of it, so a step costs time in n
+and in the queue.  :mod:`causal.hybrid` is for production; the protocols here are for reading,
+checking and comparing.
 
 Sources: Tong, Liittschwager and Kuper, "Cykas" (arXiv 2603.14690), for the packets and for acting
 on secrets; Almeida, "Sender Permission to Send" (arXiv 2601.11487), for chaining messages of one
-pair by `prev`.  Acknowledgements and releases are cumulative, which is ours: messages of one pair
-are delivered and released in order, so the highest id says all, and what was lost or overtaken
-needs no memory of its own.  Views and lossy links are ours too; neither paper covers them.
+pair by `prev`.  Cumulative acknowledgements and releases are ours: messages of one pair are
+delivered and released in order, so the highest id stands for all, and lost or overtaken packets
+need no memory.  Views and lossy links are ours too; neither paper covers them.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ Packet = Data[Any] | NamedData[Any]
 
 
 class Own(Value, frozen=True, gc=False, tag=True):
-    """A message of this process, from the application's send until nobody waits for it."""
+    """A message of this process, from the application's send until no process waits for it."""
 
     id: int
     dst: Address
@@ -59,7 +60,7 @@ class Own(Value, frozen=True, gc=False, tag=True):
 
 
 class Link(Value, frozen=True, gc=False, tag=True):
-    """What has passed between this process and one other, as highest ids."""
+    """The highest ids that have passed between this process and one peer."""
 
     out: int = 0  # put on the wire by us
     got: int = 0  # delivered from them
@@ -80,7 +81,7 @@ class State(Value, frozen=True, gc=False, tag=True):
 
 
 class SenderSide(Machine[State]):
-    """What Cykas and its relatives have in common."""
+    """The common base of Cykas and its relatives."""
 
     scans: ClassVar[bool] = False
     """Whether a message may pass queued ones to other processes."""
@@ -94,19 +95,19 @@ class SenderSide(Machine[State]):
     # The four questions.
 
     def waits_for(self, state: State, own: Own) -> frozenset[Secret]:
-        """The live secrets that stand in the way of a queued message."""
+        """The live secrets that a queued message waits for."""
         raise NotImplementedError
 
     def may_go(self, state: State, own: Own) -> bool:
-        """Whether the rules about this process's own earlier messages let a queued one out."""
+        """Whether this process's own earlier messages allow a queued message to go."""
         return True
 
     def eager(self, state: State, own: Own) -> tuple[bool, tuple[Address, ...]]:
-        """Whether `own` is a secret of its recipient, and whom it must be kept from if named."""
+        """Whether `own` is a secret of its recipient, and from which processes, if named."""
         return self.precedes(state, own), ()
 
     def releasable(self, state: State, own: Own) -> bool:
-        """Whether the recipient of an eager message may be told."""
+        """Whether an eager message may be released."""
         return not self.precedes(state, own)
 
     def precedes(self, state: State, own: Own) -> bool:
@@ -129,7 +130,7 @@ class SenderSide(Machine[State]):
         id = state.next
         state = replace(state, next=id + 1)
         if dst == self.me:
-            # Whatever is in our causal past and addressed to us has been delivered to us.
+            # All messages to us in our causal past have been delivered to us.
             message = Message(id, request.payload)
             return Step(state, (Respond(id), Deliver(dst, message)), "SendToSelf")
         own = Own(id, dst, request.payload, deps=self.binds(state, dst))
@@ -137,7 +138,7 @@ class SenderSide(Machine[State]):
         return self.settle(state, (Respond(id),), "Send", now)
 
     def binds(self, state: State, dst: Address) -> frozenset[Secret]:
-        """The secrets that a message sent now depends on; none where the mode is global."""
+        """The secrets that a message sent now depends on; empty if the mode is global."""
         return state.secrets
 
     # The network.
@@ -147,7 +148,7 @@ class SenderSide(Machine[State]):
         if src not in self.place or src == self.me or not self.place.keys() >= {*packet.gone}:
             raise ForgedPacket(f"{self.me!r} has no peer that could have sent {packet!r}")
         if src in state.gone or self.me in packet.gone:
-            # Either side has excluded the other: what comes late must not count any more.
+            # Either side has excluded the other: late packets must not count any more.
             return Step(state, (), "Fence")
         handlers: dict[type, Callable[[State, Address, Any, Time], Step[State]]]
         handlers = {Ack: self.acked, Release: self.told}
@@ -162,7 +163,7 @@ class SenderSide(Machine[State]):
         return Step(step.state, view.commands + step.commands, step.action)
 
     def data(self, state: State, src: Address, packet: Packet, now: Time) -> Step[State]:
-        """Deliver at once, also while keeping secrets; deliver in order what a gap held back."""
+        """Deliver at once, also while keeping secrets; after a gap, deliver in order."""
         if not 0 <= packet.prev < packet.id:
             raise ForgedPacket(f"{src!r} sends {packet.id} after {packet.prev}")
         link = self.link(state, src)
@@ -170,7 +171,7 @@ class SenderSide(Machine[State]):
             return self.settle(state, (self.ack(state, src, link.got),), "Duplicate", now)
         filed = state.filed
         if self.chained and packet.prev != link.got:
-            # A copy may differ: it is no secret any more if it was repeated after the release.
+            # A copy may differ: one repeated after the release is not a secret.
             if all((s, p.id) != (src, packet.id) for s, p in filed):
                 state = replace(state, filed=filed | {(src, packet)})
             return self.settle(state, (), "File", now)
@@ -196,7 +197,7 @@ class SenderSide(Machine[State]):
         return eager and packet.id > link.told
 
     def acked(self, state: State, src: Address, ack: Ack, now: Time) -> Step[State]:
-        """Take note; release what waited for it."""
+        """Record it; release the messages that waited for it."""
         link = self.link(state, src)
         if not 0 < ack.id <= link.out:
             raise ForgedPacket(f"{src!r} acknowledges {ack.id}, which it was not sent")
@@ -224,7 +225,7 @@ class SenderSide(Machine[State]):
     # Views.
 
     def exclude(self, state: State, peer: Address) -> State:
-        """A crashed process acknowledges and releases nothing, so nobody waits for it any more."""
+        """A crashed process acknowledges and releases nothing: no message waits for it any more."""
         state = self.with_link(state, peer, Link())
         state = self.forget(state, {s for s in state.secrets if s.owner == peer})
         return replace(
@@ -289,7 +290,7 @@ class SenderSide(Machine[State]):
         return Step(state, tuple(commands), action)
 
     def transmit(self, state: State, own: Own) -> tuple[State, Send[Packet]]:
-        """Put `own` on the wire, as a secret where an earlier message is undelivered."""
+        """Send `own`, as a secret if an earlier message is undelivered."""
         eager, avoid = self.eager(state, own)
         link = self.link(state, own.dst)
         out = replace(
@@ -307,7 +308,7 @@ class SenderSide(Machine[State]):
     # Small things.
 
     def packet(self, state: State, own: Own) -> Packet:
-        """`own` as it goes on the wire."""
+        """The packet of `own`."""
         eager = own.eager and not own.released
         return Data(own.id, own.prev, eager, own.payload, state.gone)
 
@@ -316,7 +317,7 @@ class SenderSide(Machine[State]):
         return Send(dst, Ack(id, state.gone))
 
     def link(self, state: State, peer: Address) -> Link:
-        """What has passed between this process and `peer`."""
+        """The link between this process and `peer`."""
         return state.links[self.place[peer]]
 
     def with_link(self, state: State, peer: Address, link: Link) -> State:
@@ -363,7 +364,7 @@ class SenderSide(Machine[State]):
         return state.next - min((o.id for o in state.own if not o.acked), default=state.next)
 
     def context(self, state: State) -> Context:
-        """All that was sent and told so far."""
+        """All messages sent and secrets received so far."""
         return Context(state.next, state.secrets)
 
     def effects_allowed(self, state: State, context: Context) -> bool:

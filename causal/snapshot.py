@@ -24,7 +24,7 @@ class Cursors(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Counts(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """A link without what arrived before its turn."""
+    """A link without the packets that arrived before their turn."""
 
     party: int
     out: int
@@ -76,7 +76,7 @@ def taken(state: State) -> Snapshot:
 
 
 def restored(snapshot: Snapshot) -> State:
-    """The state that the snapshot was taken of, without a timer."""
+    """The state that the snapshot was taken from, without a timer."""
     links: Window[Link] = Window()
     for c in snapshot.links:
         filed: Window[Data[Any]] = Window()

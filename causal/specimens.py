@@ -1,6 +1,6 @@
-"""Variants that are wrong in one way each: whatever claims to check delivery must catch them.
+"""Variants that are wrong in one way each: every check of delivery must catch them.
 
-Each names the rule that it breaks.  They are never offered to an application.
+Each names the rule that it breaks.  Applications never get one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from message_passing.process import Address, Send, Step, Time
 
 
 class Raw(Mf95):
-    """Bare links: everything goes at once."""
+    """Bare links: every message goes at once."""
 
     name = "raw"
 
@@ -44,7 +44,7 @@ class Window2(Mf95):
 
 
 class NoSecrets(Cykas):
-    """Recipients of eager messages tell everybody."""
+    """Recipients of eager messages tell every process."""
 
     name = "cykas-no-secrets"
 
@@ -86,7 +86,7 @@ class FirstAck(Cykas):
     name = "cykas-first-ack"
 
     def eager(self, state: State, own: Own) -> tuple[bool, tuple[Address, ...]]:
-        # Which one it is is noted in a field that Cykas does not use.
+        # A field that Cykas does not use records which message it is.
         first = [str(o.id) for o in state.own if o.id < own.id and not o.acked][:1]
         return bool(first), tuple(first)
 
@@ -136,7 +136,7 @@ class NotPassedOn(Named):
 
 
 class NamedWithViews(Named):
-    """Named secrets with the others' rule for views: what a crashed process passed on is told."""
+    """Named secrets with the others' rule for views: secrets of a crashed process end."""
 
     name = "named-with-views"
 
@@ -176,7 +176,7 @@ class AcrossGaps(Announcing):
 
 
 class OwnEntryRst(Rst91):
-    """Looks only at the sender's own messages to us, not at everybody's."""
+    """Reads only the counts of the sender's own messages to us."""
 
     name = "rst91-own-entry"
 
@@ -185,7 +185,7 @@ class OwnEntryRst(Rst91):
 
 
 class OwnEntryBss(Bss91):
-    """Looks only at the sender's own broadcasts, not at everybody's."""
+    """Reads only the count of the sender's own broadcasts."""
 
     name = "bss91-own-entry"
 

@@ -1,9 +1,10 @@
 """An immutable map from counts to values, for queues that a state shares with its successors.
 
-A state may not be changed, and a tuple of ten thousand entries may not be copied at every step.
-This is a radix tree of 32-wide tuples over the smallest aligned block that holds all keys (Bagwell,
-"Ideal Hash Trees", 2001, without the hashing: the keys are counts and lie close together).  A
-change copies one path: one node for up to 32 neighbouring keys, three for thirty thousand.
+A state may not be changed, and a tuple of ten thousand entries may not be copied at every step. A
+window is a radix tree of 32-wide tuples over the smallest aligned block that holds all keys
+(Bagwell, "Ideal Hash Trees", 2001, without the hashing: the keys are counts and lie close
+together).  A change copies one path: one node for up to 32 neighbouring keys, three for thirty
+thousand.
 
 Equal contents are equal trees whatever their history, so that states compare and hash by value.
 """
@@ -53,7 +54,7 @@ class Window(Value, Generic[V], frozen=True, gc=False, tag=True):
             root = _with(_BARE, prefix & MASK, root)
             prefix >>= BITS
             shift += BITS
-        # The first turn of `_put`, and mostly the only one: a put is half of what a step costs.
+        # The first level of `_put`, usually the only one: a put is half the cost of a step.
         place = key >> shift & MASK
         copy = [*root]
         copy[place] = _put(root[place] or _BARE, shift - BITS, key, value) if shift else value
@@ -66,7 +67,7 @@ class Window(Value, Generic[V], frozen=True, gc=False, tag=True):
         node = _drop(root, shift, key)
         if node is None:
             return EMPTY
-        # Only a block that has lost a child may have become larger than its contents need.
+        # Only a block that has lost a child can be larger than its contents need.
         lost = shift and node[key >> shift & MASK] is None
         while lost and shift and node.count(None) == MASK:
             place, node = next((i, n) for i, n in enumerate(node) if n is not None)
@@ -82,7 +83,7 @@ class Window(Value, Generic[V], frozen=True, gc=False, tag=True):
         if root is None:
             return None
         if start >> shift + BITS == prefix:
-            # Mostly it stands at `start` itself, or near it in the same leaf.
+            # Usually it is at `start` itself, or near it in the same leaf.
             node, above = root, shift
             while above and node is not None:
                 node = node[start >> above & MASK]

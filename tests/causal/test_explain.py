@@ -116,7 +116,7 @@ def test_a_peer_that_went_down_keeps_no_secret_alive(tmp_path: Path) -> None:
 def test_drawings(tmp_path: Path) -> None:
     book = accounts(read(traced(tmp_path / "t", Hybrid, TRIANGLE)))
     titles = [e.text for e in ElementTree.fromstring(svg(book)).iter() if "title" in e.tag]
-    assert titles.count("on its way") == 3
+    assert titles.count("in transit") == 3
     assert "held: c kept the secret a2" in titles
     assert mermaid(book).splitlines() == [
         "sequenceDiagram",

@@ -52,7 +52,6 @@ NOT_YET: tuple[str, ...] = (
     "adapters/coherence_crewai/",
     "adapters/coherence_langgraph/",
     "bench/",
-    "causal/",
     "causal/simulate/",
     "causal/transports/",
     "coherence/",
