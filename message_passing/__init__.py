@@ -6,22 +6,22 @@ Read in this order; each module imports only those above it::
     network     what a network promises, by name
     errors      one tree: whose fault, and what to do
     interrupts  locks, waits and thread starts that a signal's exception cannot wedge
-    ports       what a driver asks of the outside, and the errors that drivers share
+    ports       what a driver needs from outside, and the errors that drivers share
     canonical   one value, one sequence of bytes
     wire        envelopes as bytes, checked before any step
     netmodel    a network that can be simulated: latency, loss, copies, reordering
-    oracle      a view of a simulation, for those who watch
+    oracle      a read-only view of a simulation, for oracles
     simulator   the driver for tests and studies: seeded queue, virtual time
     faults      plans of crashes, pauses and partitions for it
-    turn        the runtime's turn without its I/O: what is durable before what is sent
-    runtime     the driver for use, in the thread that calls;  aio: on an event loop
+    turn        the runtime's turn without its I/O: state becomes durable before messages are sent
+    runtime     the production driver, in the calling thread;  aio: on an event loop
     memory      ports in memory
-    console     what command lines share: writing to a pipe, exit codes of errors
+    console     shared by command lines: writing to a pipe, exit codes of errors
     chart       message-sequence charts as text
     trace       a line of JSON a step;  python -m message_passing.trace FILE  draws it, by  show
 
 The names below are those of the modules up to `simulator`.  The others are imported by module, so
-that nobody pays for an event loop or a command line that they do not use.
+that a program loads no event loop and no command line that it does not use.
 """
 
 from message_passing.canonical import Unencodable, canonical, digest

@@ -1,6 +1,6 @@
 """The driver on an event loop: the twin of `message_passing.runtime`, and its ports in memory.
 
-The same turn in the same order; calls wait for their turn instead of being refused.
+It runs the same turn in the same order.  Calls wait for their turn instead of being refused.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from message_passing.turn import Core, Ready
 class AsyncRuntime:
     """Runs a process on the running event loop.  A turn that has begun is never cut short.
 
-    What goes wrong in a timer's turn has no caller to go to: the loop's exception handler gets it,
-    and an `EnvironmentFault` is followed by another try after `retry_s`.
+    An error in a timer's turn has no caller, so the loop's exception handler gets it; after an
+    `EnvironmentFault` the turn is tried again after `retry_s`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class AsyncRuntime:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
-        """Go on after a crash: send what may not have left, step `Restart`.  Else do nothing."""
+        """After a crash: send what may not have left, step `Restart`.  Else do nothing."""
         saved = await self._journal.load()
         if saved is not None:
             self.core.restore(saved)
@@ -59,16 +59,16 @@ class AsyncRuntime:
     async def call(self, request: Any) -> Any:
         """Ask the process and await its answer; a second call waits for its turn.
 
-        Cancelling it gives up the answer, not the request, which the process still works on.
+        Cancelling it gives up only the answer: the process still works on the request.
         """
         return await self._whole(self._ask(request))
 
     async def receive(self, envelope: Envelope[Any]) -> None:
-        """Take in a message.  On return it is durable, so a transport may acknowledge it."""
+        """Process a message.  On return it is durable, so a transport may acknowledge it."""
         await self._whole(self._turn(self.core.accept(envelope)))
 
     async def close(self) -> None:
-        """Stop the timers, and give up the calls that are waiting."""
+        """Stop the timers, and cancel the waiting calls."""
         async with self._turns:
             if self._alarm is not None:
                 self._alarm.cancel()
@@ -79,7 +79,7 @@ class AsyncRuntime:
 
     async def _ask(self, request: Any) -> Any:
         async with self._calls:
-            if self.core.outstanding:  # of a call that failed when its request was on its way
+            if self.core.outstanding:  # of a call that failed after its request was sent
                 await self._answer
             self._answer = self._loop.create_future()
             await self._turn(Invoke(request))
@@ -148,36 +148,36 @@ class AsyncMemoryJournal:
         self._journal = journal or MemoryJournal()
 
     async def load(self) -> Saved | None:
-        """What was saved last."""
+        """The last saved state and its envelopes."""
         return self._journal.load()
 
     async def save(self, state: Any, outgoing: Sequence[Envelope[Any]]) -> None:
-        """Keep both."""
+        """Save the state and the envelopes."""
         self._journal.save(state, outgoing)
 
     async def sent(self, envelope: Envelope[Any]) -> None:
-        """Forget it."""
+        """Forget the envelope."""
         self._journal.sent(envelope)
 
 
 class AsyncMemoryNetwork:
-    """Runtimes of one event loop, each with its queue of mail and a task that hands it over."""
+    """Runtimes of one event loop, each with a queue of mail and a task that delivers it."""
 
     def __init__(self) -> None:
         self._queues: dict[Address, asyncio.Queue[Envelope[Any]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def attach(self, runtime: AsyncRuntime) -> None:
-        """Start handing mail to `runtime`."""
+        """Start delivering mail to `runtime`."""
         queue = self._queues.setdefault(runtime.core.address, asyncio.Queue())
         self._tasks.append(asyncio.create_task(self._hand_over(queue, runtime)))
 
     async def send(self, envelope: Envelope[Any]) -> None:
-        """Put it behind the others for the same destination."""
+        """Append the envelope to its destination's queue."""
         self._queues.setdefault(envelope.dst, asyncio.Queue()).put_nowait(envelope)
 
     async def close(self) -> None:
-        """Stop handing over.  Raises what a runtime raised on a message, if any did."""
+        """Stop delivering.  Raises the error that a runtime raised on a message, if any."""
         for task in self._tasks:
             task.cancel()
         for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):

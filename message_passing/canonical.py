@@ -19,13 +19,13 @@ _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 class Unencodable(CallerError):
-    """A value holds something that has no wire form, such as a lone surrogate or a huge integer."""
+    """A value has a part without a wire form, such as a lone surrogate or a huge integer."""
 
     remedy = "use text that is valid Unicode, integers of 64 bits, and the types of the schema"
 
 
 def plain(value: Any) -> Any:
-    """`value` in lists, dicts and scalars, sets sorted; structs bear their tag as `type`."""
+    """`value` in lists, dicts and scalars, sets sorted; structs carry their tag as `type`."""
     kind = type(value)
     if kind in _ATOMS:
         return value
@@ -43,7 +43,7 @@ def plain(value: Any) -> Any:
         return sorted(pairs, key=_encode)
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    return value  # an enum, a date, a decimal: msgspec's own, or refused by it
+    return value  # an enum, a date, a decimal: msgspec encodes or refuses it
 
 
 def canonical(value: Any) -> bytes:

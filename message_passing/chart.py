@@ -8,7 +8,7 @@ Time runs down.  Each process has a lifeline; an arrow is drawn when its message
     3.00  ├──────Data──────▶│                 │
     3.00  ├───────────────Inv────────────────✗│
 
-Where the lifelines would not fit the width, each arrow is a line of text instead.
+If the lifelines do not fit the width, each arrow is a line of text instead.
 """
 
 from __future__ import annotations

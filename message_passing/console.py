@@ -1,4 +1,4 @@
-"""What every command line of ours shares: writing to a pipe, and exit codes of errors."""
+"""Shared by every command line: writing to a pipe, and exit codes of errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INTERRUPTED = 130
 
 
 def write(text: str) -> None:
-    """Write to standard output; a reader that has gone away has read enough."""
+    """Write to standard output; a reader that closed the pipe is not an error."""
     out = sys.stdout
     encoding = out.encoding or "utf-8"
     try:
@@ -26,13 +26,13 @@ def write(text: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.EINVAL):
             raise
-        # What is still buffered would fail again when the interpreter closes the stream.
+        # Buffered text would fail again when the interpreter closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """An error ends the command with one line: code 2 where the caller is at fault, else 1."""
+    """An error ends the command with one line: code 2 if the caller is at fault, else 1."""
     try:
         yield
     except (ToolkitError, OSError) as error:

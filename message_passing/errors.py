@@ -9,7 +9,7 @@
     └── Defect                 ours, or of a process under test: please report it with the trace
         └── Impossible         an event that the protocol's table rules out in this state
 
-Later layers add leaves under these four, never a second root.
+Later layers add leaves under these four, and never a second root.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A plan of faults, each from a start to an end, played against a simulation.
 
-Message loss and copies are the network model's affair; here are the faults that have a duration.
+The network model covers message loss and copies; this module has the faults with a duration.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class BadPlan(CallerError):
 
 
 def play(sim: Simulator, faults: Iterable[Fault], *, until: Time) -> int:
-    """Run `sim` to `until` with each fault beginning and ending when the plan says.
+    """Run `sim` to `until`, with each fault at its time in the plan.
 
-    Events of the same time come before the fault, and an end before a start.  A fault that would
-    last longer is left in force.  Raises `BadPlan`, with nothing changed, where faults of one
+    Events of the same time come before the fault, and an end before a start.  A fault that lasts
+    beyond `until` stays in force.  Raises `BadPlan`, with nothing changed, if faults of one
     process, or two splits, overlap.  Returns the number of steps that `Simulator.run` counted.
     """
     plan = tuple(faults)
@@ -83,9 +83,9 @@ def draw(
     count: int,
     duration_max: Time,
 ) -> tuple[Fault, ...]:
-    """Draw a plan of at most `count` faults, all over by `until`; those that overlap are left out.
+    """Draw a plan of at most `count` faults that end by `until`; overlapping ones are left out.
 
-    A run that goes on for a while after `until` can thus ask whether the system has recovered.
+    A run that continues after `until` can thus check whether the system has recovered.
     """
     plan: list[Fault] = []
     for _ in range(count):

@@ -1,12 +1,13 @@
-"""What threads meet at, fit for exceptions of signals, which fall between any two instructions.
+"""Locks, waits and thread starts that survive the exceptions of signal handlers.
 
-``with lock:`` gives a lock back whatever its block raises.  An interrupt may still fall between the
-taking of the lock and the block, or between the block and the giving back.  A re-entrant lock knows
-its thread: after an interrupt that thread gives back whatever it still holds.
+Such an exception (an interrupt) may come between any two instructions.  ``with lock:`` releases a
+lock whatever its block raises.  An interrupt may still come between the acquire and the block, or
+between the block and the release.  A re-entrant lock knows its thread: after an interrupt that
+thread releases the locks that it still holds.
 
-`threading.Event` and `Thread.start` take a plain lock, which an interrupt leaves taken for ever:
+`threading.Event` and `Thread.start` take a plain lock, which an interrupt leaves locked for ever:
 the next thread that sets the event, and the thread that was being started, then never return.
-`Knock` and `start` do what is asked in one call into C, which an interrupt cannot divide.
+`Knock` and `start` work in one call into C, which an interrupt cannot divide.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ def owned(lock: Lock) -> bool:
 
 
 def free(*locks: Lock) -> None:
-    """Give back each of `locks` that this thread holds, however often it took it."""
+    """Release each of `locks` that this thread holds, however often it acquired it."""
     for lock in locks:
         while lock._is_owned():
             lock.release()
 
 
 def start(thread: threading.Thread) -> None:
-    """Start a daemon thread, or nothing.  The thread may be seen to be alive a moment later."""
+    """Start a daemon thread, or none.  `is_alive` may turn true a moment later."""
     # Started by a thread that no signal reaches.
     _thread.start_new_thread(thread.start, ())
 
 
 class Knock:
-    """Ends one wait of another thread, the present one or the next; two knocks count as one."""
+    """Ends one wait of another thread, the current one or the next; two knocks count as one."""
 
     __slots__ = ("_quiet",)
 
@@ -53,11 +54,11 @@ class Knock:
             return  # knocked already
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for a knock, and take it; False where none has come within that time."""
+        """Wait for a knock, and take it; False if none comes within that time."""
         if timeout_s is None:
             return self._quiet.acquire()
         return self._quiet.acquire(timeout=min(max(0.0, timeout_s), threading.TIMEOUT_MAX))
 
     def forget(self) -> None:
-        """As if nobody had knocked."""
+        """Discard a knock."""
         self._quiet.acquire(blocking=False)

@@ -1,6 +1,6 @@
 """Ports in memory: for tests, for examples, and for processes that may forget.
 
-Each has the guarantee `Guarantee.ORDERED`: everything arrives once, in the order sent.
+Each has the guarantee `Guarantee.ORDERED`: every message arrives once, in the order sent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class MemoryJournal:
-    """A journal that outlives its runtime, and dies with the interpreter."""
+    """A journal that outlives its runtime, but not the interpreter."""
 
     def __init__(self) -> None:
         self._state: Any = None
@@ -26,13 +26,13 @@ class MemoryJournal:
         self._sequence: dict[Address, int] = {}
 
     def load(self) -> Saved | None:
-        """What was saved last."""
+        """The last saved state and its envelopes."""
         if not self._saves:
             return None
         return Saved(self._state, tuple(self._unsent), dict(self._sequence))
 
     def save(self, state: Any, outgoing: Sequence[Envelope[Any]]) -> None:
-        """Keep both."""
+        """Save the state and the envelopes."""
         self._state = state
         self._saves += 1
         self._unsent.extend(outgoing)
@@ -40,14 +40,14 @@ class MemoryJournal:
             self._sequence[envelope.dst] = envelope.seq
 
     def sent(self, envelope: Envelope[Any]) -> None:
-        """Forget it."""
+        """Forget the envelope."""
         self._unsent.remove(envelope)
 
 
 class MemoryNetwork:
     """Runtimes of one thread, their mail, and their clock, which moves only when all are waiting.
 
-    Whoever waits for an answer carries everybody's mail and steps everybody's timers meanwhile.
+    While a call waits for an answer, it delivers the mail and steps the timers of all runtimes.
     """
 
     def __init__(self) -> None:
@@ -60,15 +60,15 @@ class MemoryNetwork:
         return self.now
 
     def port(self, address: Address) -> MemoryPort:
-        """The transport to build the runtime of `address` with."""
+        """The transport for the runtime of `address`."""
         return MemoryPort(self, address)
 
     def post(self, envelope: Envelope[Any]) -> None:
-        """Put an envelope behind the others."""
+        """Append an envelope to the queue."""
         self._mail.append(envelope)
 
     def carry(self, waiting: Address | None = None, until: Time | None = None) -> Any:
-        """Hand over mail, oldest first, and step timers, up to time `until`; None: for all time.
+        """Deliver mail, oldest first, and step timers, up to time `until`; None: without end.
 
         Stops at the first envelope for `waiting`, and returns it.
         """
@@ -98,7 +98,7 @@ class MemoryPort:
         self._network, self._address = network, address
 
     def send(self, envelope: Envelope[Any]) -> None:
-        """Put it behind the others."""
+        """Append the envelope to the queue."""
         self._network.post(envelope)
 
     def wait(self, until: Time | None) -> Envelope[Any] | None:

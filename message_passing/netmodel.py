@@ -1,7 +1,7 @@
-"""A network that can be simulated: a guarantee, and how far a run uses the freedom it leaves.
+"""A network that can be simulated: a guarantee, and the faults and delays within it.
 
-The guarantee comes first: an option that it forbids is refused, so a run never shows a protocol
-something that its specification rules out.  All randomness is drawn from the generator passed in.
+The guarantee comes first: an option that it forbids is refused, so a run never gives a protocol an
+event that its specification rules out.  All randomness is drawn from the generator passed in.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Constant(msgspec.Struct, frozen=True):
 
 
 class Uniform(msgspec.Struct, frozen=True):
-    """Anything from `low` to `high` is equally likely."""
+    """Every value from `low` to `high` is equally likely."""
 
     low: float
     high: float
@@ -89,7 +89,7 @@ class LogNormal(msgspec.Struct, frozen=True):
 
 
 class NetworkModel(msgspec.Struct, frozen=True, kw_only=True):
-    """How messages fare between any two processes.
+    """Latency, loss, copies and reordering of messages between any two processes.
 
     A constant latency with no loss, copies or reordering draws no random number at all.
     """
@@ -145,7 +145,7 @@ class NetworkModel(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fixed_latency(self) -> float | None:
-        """The latency of every message, where nothing at all is left to chance; else None."""
+        """The latency of every message if the model is deterministic; else None."""
         latency = self.latency.latency if isinstance(self.latency, Constant) else self.latency
         if callable(latency) or callable(self.loss_probability):
             return None
@@ -155,8 +155,8 @@ class NetworkModel(msgspec.Struct, frozen=True, kw_only=True):
     def arrivals(self, rng: Random, src: Address, dst: Address, message: Any) -> list[float]:
         """Latencies of the copies of one message: none if it is lost.
 
-        Drawn in this order: loss; then for each copy its latency, its holding back, and whether
-        another copy follows.  Keeping an ordered network's order is left to the caller.
+        Drawn in this order: loss; then for each copy its latency, its reordering delay, and whether
+        another copy follows.  The caller keeps the order of an ordered network.
         """
         loss = self.loss_probability
         chance = loss(rng, src, dst, message) if callable(loss) else loss

@@ -1,4 +1,4 @@
-"""What a network promises, under one name in code, in models and in ``specs/tla/Network.tla``."""
+"""The guarantees of networks, by one name in code, in models and in ``specs/tla/Network.tla``."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from enum import Enum
 
 
 class Guarantee(Enum):
-    """What the network between two processes may do to messages.
+    """The guarantee of the network between two processes.
 
-    The value is the name that the TLA+ module uses.  Each promise is about one ordered pair of
-    processes; nothing is ever promised across pairs.  No network here forges or alters a message.
+    The value is the name that the TLA+ module uses.  Each guarantee is about one ordered pair of
+    processes; there are no guarantees across pairs.  No network here forges or alters a message.
     """
 
     #: Every message arrives exactly once, in the order sent.
     ORDERED = "Ordered"
-    #: A message may be lost; those that arrive do so once, in the order sent.
+    #: A message may be lost; the others arrive once, in the order sent.
     ORDERED_LOSSY = "OrderedLossy"
     #: Messages arrive in the order sent, each once or several times in a row.
     ORDERED_DUPLICATING = "OrderedDuplicating"
-    #: Messages arrive in the order sent, each any number of times in a row, none included.
+    #: Messages arrive in the order sent, each zero or more times in a row.
     ORDERED_LOSSY_DUPLICATING = "OrderedLossyDuplicating"
     #: Every message arrives exactly once, in any order.
     UNORDERED = "Unordered"
-    #: A message arrives once or never, in any order.
+    #: A message arrives at most once, in any order.
     UNORDERED_LOSSY = "UnorderedLossy"
-    #: Every message arrives at least once, at any later time again, in any order.
+    #: Every message arrives at least once, and possibly again at any later time, in any order.
     UNORDERED_DUPLICATING = "UnorderedDuplicating"
-    #: Anything but forgery: lost, late, repeated, overtaken.
+    #: A message may be lost, late, repeated or overtaken.
     UNORDERED_LOSSY_DUPLICATING = "UnorderedLossyDuplicating"
 
     @property

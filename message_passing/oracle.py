@@ -1,7 +1,7 @@
-"""What an oracle is given: a simulation that can be looked at and not touched.
+"""The read-only view of a simulation that an oracle gets.
 
-An oracle watches and never takes part.  It compares what it sees with what must hold, and raises
-where it does not.  A run with oracles is, event for event, the run without them.
+An oracle observes and never takes part.  It checks what must hold, and raises if it does not.  A
+run with oracles has the same events as the run without them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from message_passing.process import Address, Event, Step, Time
 
 
 class Watched(Protocol):
-    """The part of a simulator that a view passes on."""
+    """The part of a simulator that a view shows."""
 
     now: Time
     states: dict[Address, Any]
@@ -22,7 +22,7 @@ class Watched(Protocol):
 
     @property
     def down(self) -> frozenset[Address]:
-        """The processes that have crashed and are not back."""
+        """The crashed processes that have not restarted."""
         ...
 
     def in_flight(self) -> Iterator[tuple[Address, Address, Any]]:
@@ -31,7 +31,7 @@ class Watched(Protocol):
 
 
 class View:
-    """All of a simulation, and nothing that could change it."""
+    """A complete view of a simulation, without calls that change it."""
 
     __slots__ = ("_watched", "states")
 
@@ -52,7 +52,7 @@ class View:
 
     @property
     def down(self) -> frozenset[Address]:
-        """The processes that have crashed and are not back."""
+        """The crashed processes that have not restarted."""
         return self._watched.down
 
     def in_flight(self) -> Iterator[tuple[Address, Address, Any]]:
@@ -61,4 +61,4 @@ class View:
 
 
 Observer: TypeAlias = Callable[[View, Address, Event[Any, Any], Step[Any]], None]
-"""Called after each step with the address of its process, the event, and what it did."""
+"""Called after each step with the address of its process, the event, and the step."""

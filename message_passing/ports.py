@@ -1,4 +1,4 @@
-"""What a driver asks of the outside, and the errors that all drivers share.
+"""The ports of a driver to the outside, and the errors that all drivers share.
 
 A port is a protocol class of one to three methods.  The in-memory ones are in
 `message_passing.memory`; stores and brokers bring their own.
@@ -16,11 +16,11 @@ Clock: TypeAlias = Callable[[], Time]
 """Reads the driver's clock.  It must never go back."""
 
 Trace: TypeAlias = Callable[[Time, Address, Event[Any, Any], Step[Any]], None]
-"""Called after each step with the time, the process, the event and what it did."""
+"""Called after each step with the time, the process, the event and the step."""
 
 
 class Saved(NamedTuple):
-    """What a journal gives back after a crash."""
+    """The contents of a journal after a crash."""
 
     state: Any
     #: Envelopes saved and not yet reported as sent, oldest first.
@@ -33,7 +33,7 @@ class Journal(Protocol):
     """The durable memory of one process."""
 
     def load(self) -> Saved | None:
-        """What was saved last; None before the first save."""
+        """The last saved state; None before the first save."""
         ...
 
     def save(self, state: Any, outgoing: Sequence[Envelope[Any]]) -> None:
@@ -49,7 +49,7 @@ class AsyncJournal(Protocol):
     """A `Journal` whose calls are awaited."""
 
     async def load(self) -> Saved | None:
-        """What was saved last; None before the first save."""
+        """The last saved state; None before the first save."""
         ...
 
     async def save(self, state: Any, outgoing: Sequence[Envelope[Any]]) -> None:
@@ -62,30 +62,30 @@ class AsyncJournal(Protocol):
 
 
 class Transport(Protocol):
-    """The way out of one process, and for a blocking call the way in."""
+    """Sends the messages of one process; a blocking call also receives through it."""
 
     def send(self, envelope: Envelope[Any]) -> None:
-        """Take responsibility for `envelope`, as far as the network's guarantee goes."""
+        """Accept `envelope` for delivery, as far as the network's guarantee goes."""
         ...
 
     def wait(self, until: Time | None) -> Envelope[Any] | None:
-        """Block until an envelope is here or the clock reads `until`; None if none came.
+        """Block until an envelope arrives or the clock reads `until`; None if none came.
 
-        None with `until` None says that nothing can come any more.
+        None with `until` None says that no envelope can come any more.
         """
         ...
 
 
 class AsyncTransport(Protocol):
-    """The way out of one process; what arrives is given to `AsyncRuntime.receive`."""
+    """Sends the messages of one process; `AsyncRuntime.receive` gets the arriving ones."""
 
     async def send(self, envelope: Envelope[Any]) -> None:
-        """Take responsibility for `envelope`, as far as the network's guarantee goes."""
+        """Accept `envelope` for delivery, as far as the network's guarantee goes."""
         ...
 
 
 class BrokenContract(Defect):
-    """A process did what `message_passing.process` rules out."""
+    """A process broke a rule of `message_passing.process`."""
 
 
 class NoSuchProcess(CallerError):
@@ -93,7 +93,7 @@ class NoSuchProcess(CallerError):
 
 
 class Busy(CallerError):
-    """The process has a request outstanding, and may have only one."""
+    """The process has a request outstanding already; only one is allowed."""
 
     remedy = (
         "wait for the answer; every Invoke ends in a Respond, of the same step or of a later one"
@@ -101,7 +101,7 @@ class Busy(CallerError):
 
 
 class Unavailable(CallerError):
-    """The process is down or paused, or is not, and the call needs the other."""
+    """The call does not fit a process that is down, or paused, or neither."""
 
 
 class Reentrant(CallerError):

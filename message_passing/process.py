@@ -1,6 +1,6 @@
 """The process contract: one pure step function, a closed list of events, a closed list of commands.
 
-A protocol is a :class:`Process`.  It is driven by whoever chooses the next event: the runtime (what
+A protocol is a :class:`Process`.  A driver chooses the next event: the runtime (what
 arrives), the simulator (a seeded queue), the checker (all of them), conformance (a recorded trace).
 A step does no I/O, reads no clock and draws no random number, so the code that was checked is the
 code that runs.
@@ -10,12 +10,12 @@ Three rules keep states free of clock readings, so that a checker may treat an a
 
 * time enters as the argument ``now`` and leaves as the deadline of a :class:`SetTimer`, never as
   part of a state;
-* an armed timer that is due is an event that comes first: a driver hands over ``Timeout(name)``
+* an armed timer that is due comes first: a driver steps ``Timeout(name)``
   before any other event whose time is later;
 * setting a timer that is armed replaces it; a timer that fired or was cancelled is gone.
 
 A :class:`Respond` answers the request that the process was invoked with: the ``Invoke`` of the same
-step, or else the one that is outstanding.  A process has at most one outstanding request.
+step, or else the outstanding one.  A process has at most one outstanding request.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Timeout(Value, frozen=True, gc=False, tag=True):
 
 
 class Restart(Value, frozen=True, gc=False, tag=True):
-    """The process is back after a crash, with its durable state and no timer armed."""
+    """The process restarts after a crash, with its durable state and no timer armed."""
 
 
 Event: TypeAlias = Invoke[Q] | Receive[M] | Timeout | Restart
@@ -84,14 +84,14 @@ class Send(Value, Generic[M], frozen=True, gc=False, tag=True):
 
 
 class SetTimer(Value, frozen=True, gc=False, tag=True):
-    """Arm the timer `name` for the moment `at`, replacing it where it is armed already."""
+    """Arm the timer `name` for the moment `at`; an armed timer of that name is replaced."""
 
     name: str
     at: Time
 
 
 class CancelTimer(Value, frozen=True, gc=False, tag=True):
-    """Disarm the timer `name`; nothing happens where it is not armed."""
+    """Disarm the timer `name`, if it is armed."""
 
     name: str
 
@@ -113,7 +113,7 @@ Command: TypeAlias = Send[M] | SetTimer | CancelTimer | Deliver[M] | Respond[R]
 
 
 class Step(Value, Generic[S], frozen=True, gc=False, tag=True):
-    """What one event did: the next state, the commands in order, the name of the TLA+ action."""
+    """The result of one event: the next state, the commands in order, the TLA+ action."""
 
     state: S
     commands: tuple[Command[Any, Any], ...]
@@ -121,26 +121,26 @@ class Step(Value, Generic[S], frozen=True, gc=False, tag=True):
 
 
 class Process(Protocol[S, Q, M]):
-    """A protocol role.  Instances hold configuration only; all that changes is in the state."""
+    """A protocol role.  Instances hold configuration only; everything mutable is in the state."""
 
     def initial(self) -> S:
         """The state before the first event."""
         ...
 
     def step(self, state: S, event: Event[Q, M], now: Time) -> Step[S]:
-        """One transition.  Pure: equal arguments give equal results, and nothing else changes.
+        """One transition.  Pure: equal arguments give equal results, without side effects.
 
         Raises `Impossible` for an event that the protocol rules out in this state.
         """
         ...
 
     def durable(self, state: S) -> S:
-        """What of `state` survives a crash; `Restart` is stepped from this."""
+        """The part of `state` that survives a crash; `Restart` is stepped from it."""
         ...
 
 
 class Envelope(Value, Generic[M], frozen=True, gc=False, tag=True):
-    """A message on its way.  `seq` counts from 1 on each ordered pair (src, dst)."""
+    """A message in transit.  `seq` counts from 1 on each ordered pair (src, dst)."""
 
     src: Address
     dst: Address

@@ -1,8 +1,8 @@
-"""The driver: one process, run by what arrives, in the thread that calls.
+"""The driver: runs one process on arriving events, in the calling thread.
 
 A turn is: step the timers that are due, then the event; for each step, make durable, then act, in
-the order that `message_passing.turn.Ready` lays down.  `message_passing.aio` is the twin for an
-event loop.
+the order that `message_passing.turn.Ready` defines.  `message_passing.aio` is the twin for an event
+loop.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from message_passing.turn import Core, Ready
 
 
 class Unanswered(EnvironmentFault):
-    """No message can come any more and no timer is armed, but the request is still open."""
+    """No message can come any more and no timer is armed, but the request is unanswered."""
 
     remedy = "the transport is closed, or messages were lost and the process set no timer"
 
 
 class Runtime:
-    """Runs a process in the thread that calls; for one thread at a time."""
+    """Runs a process in the calling thread; for one thread at a time."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Runtime:
         self._in_turn = False
 
     def start(self) -> None:
-        """Go on after a crash: send what may not have left, step `Restart`.  Else do nothing."""
+        """After a crash: send what may not have left, step `Restart`.  Else do nothing."""
         saved = self._journal.load()
         if saved is not None:
             self.core.restore(saved)
@@ -55,7 +55,8 @@ class Runtime:
     def call(self, request: Any) -> Any:
         """Ask the process, and block until it answers.
 
-        Raises `Busy` or `Reentrant` with nothing changed; `Unanswered` with the request still open.
+        Raises `Busy` or `Reentrant` with nothing changed; `Unanswered` with the request still
+        outstanding.
         """
         if self.core.outstanding:
             raise Busy(f"{self.core.address!r} has a request outstanding")
@@ -74,7 +75,7 @@ class Runtime:
         return self._answers.pop()
 
     def receive(self, envelope: Envelope[Any]) -> None:
-        """Take in a message.  On return it is durable, so a transport may acknowledge it."""
+        """Process a message.  On return it is durable, so a transport may acknowledge it."""
         self._turn(self.core.accept(envelope))
 
     def due(self) -> Time | None:

@@ -27,12 +27,12 @@ def show(
     ] = False,
     process: Annotated[
         list[str] | None,
-        typer.Option(help="Show only what this process takes part in.  Repeatable."),
+        typer.Option(help="Show only the messages and events of this process.  Repeatable."),
     ] = None,
     fields: Annotated[
         bool, typer.Option("--fields", help="Show the short fields of each message.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=0, help="Show so many arrows; 0 is all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="How many arrows to show; 0 is all.")] = 0,
     width: Annotated[
         int, typer.Option(min=0, help="Columns; 0 is the terminal's, and 100 in a pipe.")
     ] = 0,
@@ -59,7 +59,7 @@ def show(
 def main(
     arguments: Sequence[str] | None = None, prog: str = "python -m message_passing.trace"
 ) -> None:
-    """A trace as a chart of messages.  Exits with 2 where the file is no trace."""
+    """A trace as a chart of messages.  Exits with 2 if the file is not a trace."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(show)
     app(arguments, prog_name=prog)

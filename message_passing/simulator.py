@@ -1,15 +1,15 @@
 """The simulator: processes in virtual time over a network model, driven by one seeded queue.
 
-It is public so that anybody can test a process of their own::
+It is public, so that you can test your own processes::
 
     sim = Simulator({"ping": Ping("pong"), "pong": Pong()}, seed=7)
     sim.invoke("ping", Start(rounds=3))
     sim.run(until=60)
 
-One seed gives one run, whatever `PYTHONHASHSEED` is.  What happens next is the earliest event; at
-equal times a `Timeout` comes before a `Receive`, that before a scheduled `Invoke`, and within each
-of them what was entered first comes first.  A crash, a restart, a pause or a partition happens when
-its method is called, between two runs; `message_passing.faults` plays a whole plan of them.
+One seed gives one run, whatever `PYTHONHASHSEED` is.  The earliest event happens next.  At equal
+times a `Timeout` comes before a `Receive`, a `Receive` before a scheduled `Invoke`, and within each
+kind the first entered comes first.  A crash, a restart, a pause or a partition happens in the call
+of its method, between two runs; `message_passing.faults` plays a whole plan of them.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from message_passing.process import (
     Timeout,
 )
 
-# An entry is (time, key, address, event).  Keys are unique, so tuples compare no further than that,
-# and come from one range for each kind of event, so that at equal times the ranges decide.
+# An entry is (time, key, address, event).  Keys are unique, so tuples compare no further.  Each
+# kind of event has a range of keys, so that at equal times the kinds decide.
 _Entry: TypeAlias = tuple[Time, int, Address, Any]
 _RECEIVE = 1 << 50
 _INVOKE = 1 << 51
@@ -55,10 +55,10 @@ class Simulator:
 
     `on_respond` and `on_deliver` are the application: they may schedule an `Invoke` with `at=`, but
     call nothing else of the simulator.  `observers` are oracles: they run after each step, see a
-    read-only `View`, and may do nothing but raise.  What any of them raises ends the run there,
-    with the step done.  What a step raises leaves its process as it was, and its event used up.
+    read-only `View`, and may only raise.  An error that any of them raises ends the run there,
+    after the step.  An error in a step leaves its process unchanged, and its event consumed.
 
-    A request scheduled for a process that has one outstanding waits for its turn.
+    A scheduled request waits while its process has another request outstanding.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class Simulator:
         if not isinstance(seed, int):
             raise CallerError(f"seed is {seed!r}", remedy="give an int: equal seeds, equal runs")
         self.now: Time = 0.0
-        #: The live states, to be read: only a step may change them.
+        #: The live states, read-only: only a step may change them.
         self.states: dict[Address, Any] = {a: p.initial() for a, p in processes.items()}
-        #: The live deadlines by name of each process's armed timers, to be read.
+        #: The live deadlines by name of each process's armed timers, read-only.
         self.timers: dict[Address, dict[str, Time]] = {a: {} for a in processes}
         self.network = network if network is not None else NetworkModel()
         self._processes = dict(processes)
@@ -87,13 +87,13 @@ class Simulator:
         self._ordered = self.network.guarantee.ordered
         self._last_arrival: dict[tuple[Address, Address], Time] = {}
         self._queue: list[_Entry] = []
-        # Messages of no latency: sorted as they come, so they need no heap.
+        # Messages without latency: they come in sorted order, so they need no heap.
         self._at_once: deque[_Entry] = deque()
         self._armed: dict[Address, dict[str, int]] = {a: {} for a in processes}  # keys of timers
         self._timer_keys = count()
         self._receive_keys = count(_RECEIVE)
         self._invoke_keys = count(_INVOKE)
-        #: The live set of processes that were asked something and have not answered, to be read.
+        #: The live set of processes with an outstanding request, read-only.
         self.outstanding: set[Address] = set()
         self._waiting: dict[Address, list[_Entry]] = {}
         self._held: dict[Address, list[_Entry]] = {}  # of each process that is down or paused
@@ -108,12 +108,12 @@ class Simulator:
         self._in_step = False
         self._observing = False
 
-    # What the driver of a simulation calls.
+    # Calls for the driver of a simulation.
 
     def invoke(self, address: Address, request: Any, at: Time | None = None) -> None:
-        """Ask a process for something: now, in this call and with nothing else, or at a time.
+        """Invoke a request: now, within this call, or at a given time.
 
-        Raises `Busy` where a request is outstanding, `Unavailable` where the process is down.  For
+        Raises `Busy` if a request is outstanding, `Unavailable` if the process is down.  For
         a paused process the request waits.
         """
         if address not in self.states:
@@ -136,11 +136,11 @@ class Simulator:
         self._step(address, Invoke(request))
 
     def run(self, until: Time | None = None, max_events: int | None = None) -> int:
-        """Let everything up to and including `until` happen; then it is `until`.
+        """Run all events up to and including `until`; then the time is `until`.
 
-        Without `until`: until nothing is left to happen, which for a process that always has a
-        timer armed is never.  Stops early, the clock with it, after `max_events` steps.  Returns
-        the number of steps.
+        Without `until` it runs until no event is left; a process that always has a timer armed then
+        runs for ever.  After `max_events` steps the run and its clock stop early.  Returns the
+        number of steps.
         """
         self._require_idle("run")
         limit = inf if until is None else self._moment("until", until)
@@ -184,10 +184,10 @@ class Simulator:
         return steps
 
     def crash(self, address: Address) -> None:
-        """Stop a process: its timers, its requests and its state but for the durable part are gone.
+        """Stop a process: its timers, its requests and the volatile part of its state are lost.
 
-        Messages that reach it while down wait or are lost, as `NetworkModel.holds` says; requests
-        scheduled for that time are lost, with the application that would have made them.
+        Messages that reach it while it is down wait or are lost, as `NetworkModel.holds` says.
+        Requests that are scheduled for that time are lost.
         """
         self._require_idle("crash")
         self._require(address, down=False)
@@ -204,7 +204,7 @@ class Simulator:
             self._hold(entry)
 
     def restart(self, address: Address) -> None:
-        """Bring a crashed process back: it steps `Restart`, in this call."""
+        """Restart a crashed process: it steps `Restart`, in this call."""
         self._require_idle("restart")
         self._require(address, down=True)
         self._down.remove(address)
@@ -212,7 +212,7 @@ class Simulator:
         self._step(address, Restart())
 
     def pause(self, address: Address) -> None:
-        """Stop handing events to a process; they wait, and its timers stay armed."""
+        """Pause a process: its events wait, and its timers stay armed."""
         self._require_idle("pause")
         self._require(address, down=False)
         if address in self._held:
@@ -233,9 +233,9 @@ class Simulator:
                 self._step(address, event)
 
     def partition(self, groups: Iterable[Iterable[Address]]) -> None:
-        """Cut the network between `groups`; the processes not named are one more group.
+        """Cut the network between `groups`; all other processes form one more group.
 
-        A message meets the cut where it would arrive.  Replaces an earlier partition.
+        The cut takes effect at a message's arrival.  Replaces an earlier partition.
         """
         self._require_idle("partition")
         group_of: dict[Address, int] = {}
@@ -249,7 +249,7 @@ class Simulator:
         self._groups = {address: group_of.get(address, 0) for address in self.states}
 
     def heal(self) -> None:
-        """End the partition; what it held back arrives now."""
+        """End the partition; the messages that it held back arrive now."""
         self._require_idle("heal")
         self._groups = {}
         held, self._cut_off = self._cut_off, []
@@ -257,13 +257,13 @@ class Simulator:
 
     @property
     def down(self) -> frozenset[Address]:
-        """The processes that have crashed and are not back."""
+        """The crashed processes that have not restarted."""
         return frozenset(self._down)
 
     def in_flight(self) -> Iterator[tuple[Address, Address, Any]]:
         """Every message sent and neither received nor lost, as (src, dst, message).
 
-        In order of arrival where nothing is down, paused or cut off.
+        In order of arrival if no process is down, paused or cut off.
         """
         waiting = [*self._queue, *self._at_once, *self._cut_off]
         for held in self._held.values():
@@ -272,7 +272,7 @@ class Simulator:
             if type(event) is Receive:
                 yield event.src, dst, event.message
 
-    # One step, and what becomes of its commands.
+    # One step and its commands.
 
     def _step(self, address: Address, event: Event[Any, Any]) -> None:
         self._in_step = True
@@ -313,7 +313,7 @@ class Simulator:
                     if self._on_deliver is not None:
                         self._on_deliver(address, command.src, command.message)
                 else:
-                    raise BrokenContract(f"{address!r} gave {command!r}, which is no command")
+                    raise BrokenContract(f"{address!r} gave {command!r}, which is not a command")
             if self._trace is not None:
                 self._trace(self.now, address, event, step)
             if self._observers:
@@ -358,7 +358,7 @@ class Simulator:
     def _is_cut(self, src: Address, dst: Address) -> bool:
         return self._groups[src] != self._groups[dst]
 
-    # Entries that could not be handed over when they were due.
+    # Entries that could not be delivered when they were due.
 
     def _hold(self, entry: _Entry) -> None:
         address = entry[2]

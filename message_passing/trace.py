@@ -1,4 +1,4 @@
-"""Traces: one line of JSON a step, as the drivers write them and as people read them.
+"""Traces: one line of JSON a step, written by drivers and readable by people.
 
     python -m message_passing.trace FILE
 
@@ -45,9 +45,9 @@ class NoTrace(EnvironmentFault):
 
 
 class TraceWriter:
-    """Writes a line for each step; hand it to a driver as `trace=`.
+    """Writes a line for each step; pass it to a driver as `trace=`.
 
-    `file` is opened for binary writing and stays the caller's, who closes it.  Raises `Unencodable`
+    `file` is open for binary writing; the caller closes it.  Raises `Unencodable`
     for a state or message that has no canonical form.
     """
 
@@ -83,10 +83,10 @@ def read(path: str | Path) -> Iterator[Line]:
 
 
 def arrows(lines: Sequence[Line], *, fields: bool = False) -> list[Arrow]:
-    """What a chart shows of a trace: messages where they arrive, other events where they happen.
+    """The arrows of a chart: messages at their arrival, other events at their time.
 
     A message that was sent and, by the end of the trace, not received is an arrow marked lost.  Of
-    equal messages between the same two, the earlier ones are taken to be those that were lost.
+    equal messages between the same two processes, the earlier ones are assumed lost.
     """
     drawn: list[Arrow] = []
     open_sends: defaultdict[tuple[str, str, bytes], list[int]] = defaultdict(list)
@@ -151,7 +151,7 @@ def _label(value: Any, fields: bool) -> str:
 
 
 if __name__ == "__main__":
-    # Here and not above: a driver that writes traces needs no command line.
+    # Imported here: a driver that writes traces needs no command line.
     from message_passing.show import main
 
     main()

@@ -1,11 +1,11 @@
-"""One turn of a driver, without its I/O: what to make durable, and then what to do.
+"""One turn of a driver, without its I/O: first the durable state, then the effects.
 
-`Ready` says, field by field, what must be durable before what is sent.  After a crash a driver is
-built again on the same journal and started: it sends what was saved and may not have left, then
-steps `Restart`, in which the process arms its timers anew, since timers are not durable.
+`Ready` says, field by field, what must be durable before what is sent.  After a crash a new driver
+starts on the same journal.  It sends the saved envelopes that may not have left, then steps
+`Restart`, in which the process arms its timers again, since timers are not durable.
 
-An envelope that left just before a crash is sent again with the `seq` it had: a transport without
-duplicates drops it by that number; over any other the process must bear it.
+An envelope that left just before a crash is sent again with the same `seq`.  A transport without
+duplicates drops it by that number; over any other the process must tolerate it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Misaddressed(PeerError):
 
 
 class Ready(NamedTuple):
-    """What a step asks of its driver, in the order in which to do it."""
+    """The effects of a step, in the order in which its driver performs them."""
 
     event: Event[Any, Any]
     step: Step[Any]
@@ -51,14 +51,15 @@ class Ready(NamedTuple):
     outgoing: tuple[Envelope[Any], ...]
     #: Handed over once `durable` is saved.  A crash in between loses them: at most once.
     deliveries: tuple[Deliver[Any], ...]
-    #: Returned once `durable` is saved, at most one.  A crash in between leaves the caller unsure.
+    #: At most one, returned once `durable` is saved.  After a crash in between the caller cannot
+    #: know the outcome.
     answers: tuple[Any, ...]
 
 
 class Core:
     """One process with its state, timers and sequence numbers; no I/O.
 
-    `step` changes nothing, so a save that fails leaves everything as it was; `adopt` follows it.
+    `step` changes nothing, so a failed save leaves the process unchanged; `adopt` follows a save.
     """
 
     def __init__(self, address: Address, process: Process[Any, Any, Any]) -> None:
@@ -71,12 +72,12 @@ class Core:
         self._saved: Any = _NEVER
 
     def restore(self, saved: Saved) -> None:
-        """Go on from what the journal has."""
+        """Continue from the contents of the journal."""
         self.state = self._saved = saved.state
         self._sequence = dict(saved.sequence)
 
     def step(self, event: Event[Any, Any], now: Time) -> Ready:
-        """Work out what `event` does.  Raises `Busy` for a second request."""
+        """Compute the effects of `event`.  Raises `Busy` for a second request."""
         if type(event) is Invoke and self.outstanding:
             raise Busy(f"{self.address!r} has a request outstanding")
         step = self.process.step(self.state, event, now)
@@ -95,11 +96,11 @@ class Core:
         return Ready(event, step, durable, tuple(outgoing), deliveries, answers)
 
     def must_save(self, ready: Ready) -> bool:
-        """Whether there is anything new to make durable: a step that only looks writes nothing."""
+        """Whether anything new must become durable: a step that only reads writes nothing."""
         return bool(ready.outgoing) or self._saved is _NEVER or ready.durable != self._saved
 
     def adopt(self, ready: Ready) -> None:
-        """Make the step's outcome current, timers included."""
+        """Adopt the step's outcome, timers included."""
         self.state, self._saved = ready.step.state, ready.durable
         if type(ready.event) is Timeout:
             self.timers.pop(ready.event.name, None)
@@ -115,7 +116,8 @@ class Core:
     def overdue(self, now: Time) -> Iterator[Timeout]:
         """The timers that are due now, earliest first, each if it is still due when its turn comes.
 
-        Each at most once, so a process that arms a timer for the past does not hang its driver.
+        Each fires at most once, so a process that arms a timer for the past does not hang its
+        driver.
         """
         for _, name in sorted((at, name) for name, at in self.timers.items() if at <= now):
             if self.timers.get(name, inf) <= now:
@@ -127,7 +129,7 @@ class Core:
         return min((at for at in self.timers.values() if at < inf), default=None)
 
     def accept(self, envelope: Envelope[Any]) -> Receive[Any]:
-        """The event that an envelope is.  Raises `Misaddressed`."""
+        """The event of an envelope.  Raises `Misaddressed`."""
         if envelope.dst != self.address:
             raise Misaddressed(f"{self.address!r} was handed an envelope for {envelope.dst!r}")
         return Receive(envelope.src, envelope.message)

@@ -1,4 +1,4 @@
-"""Envelopes as bytes.  A packet that is not exactly what a codec writes never reaches a step.
+"""Envelopes as bytes.  A packet that no codec would write never reaches a step.
 
 A packet is a header of seven bytes and a body::
 
@@ -7,9 +7,9 @@ A packet is a header of seven bytes and a body::
     checksum    four bytes: CRC-32 of the body, against damage, not against forgers
     body        the envelope in msgpack, its message tagged by class name
 
-Decoding checks, in this order: length, header, version, checksum, schema, and that the body holds
-exactly what writing its value takes: no unknown, repeated or missing field, no longer form of a
-number.  So a message that gains a field needs a new version, default or not.
+Decoding checks, in this order: length, header, version, checksum, schema, and that the body is the
+exact encoding of its value: no unknown, repeated or missing field, no longer form of a number.  So
+a message that gains a field needs a new version, default or not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAGIC = b"\xc1m"
 
 
 class BadCodec(CallerError):
-    """The message types given do not make a tagged union, or the size limit is no size."""
+    """The message types do not make a tagged union, or the size limit is too small."""
 
 
 class TooLarge(CallerError):
@@ -43,7 +43,7 @@ class Oversized(PeerError):
 
 
 class Damaged(PeerError):
-    """A packet is cut short, altered, or none of ours."""
+    """A packet is cut short, altered, or of another format."""
 
 
 class UnknownVersion(PeerError):
@@ -54,7 +54,7 @@ class UnknownVersion(PeerError):
 
 
 class Malformed(PeerError):
-    """A packet arrived whole, but what it holds is not an envelope of the agreed messages."""
+    """A packet arrived whole, but its body is not an envelope of the agreed messages."""
 
 
 class Codec:
@@ -76,7 +76,9 @@ class Codec:
         self._types = frozenset(get_args(messages) if is_union else (messages,))
         for kind in self._types:
             if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-                raise BadCodec(f"{kind!r} is no struct", remedy="give tagged structs, as A | B | C")
+                raise BadCodec(
+                    f"{kind!r} is not a struct", remedy="give tagged structs, as A | B | C"
+                )
             if kind.__struct_config__.tag is None:
                 raise BadCodec(f"{kind.__name__} has no tag", remedy="declare it with tag=True")
         self._encoder = msgspec.msgpack.Encoder()
@@ -103,7 +105,7 @@ class Codec:
         if len(packet) > self.max_bytes:
             raise Oversized(f"{len(packet)} bytes, the limit is {self.max_bytes}")
         if len(packet) <= _HEADER.size:
-            raise Damaged(f"{len(packet)} bytes are no packet")
+            raise Damaged(f"{len(packet)} bytes are not a packet")
         magic, version, checksum = _HEADER.unpack_from(packet)
         body = packet[_HEADER.size :]
         if magic != _MAGIC:
@@ -118,7 +120,7 @@ class Codec:
         except (msgspec.MsgspecError, CallerError, ValueError, RecursionError) as error:
             raise Malformed(str(error)) from error
         if not exact:
-            raise Malformed("the body is not what writing this envelope takes")
+            raise Malformed("the body is not the exact encoding of its envelope")
         if envelope.seq < 1:
             raise Malformed(f"seq is {envelope.seq}, the first is 1")
         return envelope

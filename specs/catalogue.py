@@ -1,7 +1,7 @@
-"""The manifest: which models ship, with what constants, and what each must come to.
+"""The manifest: the shipped models, their constants, and the expected results.
 
-A case pins the verdict and the counts.  A changed count is a changed protocol: it fails until
-somebody has understood it and written the new one down.
+A case pins the verdict and the counts.  A changed count is a changed protocol: the case fails until
+the change is understood and the new count is pinned.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PINNED = ("distinct", "generated", "depth")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One model with its constants, and what is known of it."""
+    """One model with its constants and its expected results."""
 
     name: str
     constants: Mapping[str, Any]
@@ -52,7 +52,7 @@ class Case:
     def differences(
         self, result: Result, *, symmetry: bool = False, por: bool = False
     ) -> list[str]:
-        """How a result departs from what is pinned; empty where it does not.
+        """The differences between a result and the pinned one; empty if they agree.
 
         `symmetry` and `por` say how the search was reduced; counterexamples under `por` may be
         longer than the shortest.
@@ -76,7 +76,7 @@ class Case:
 
 
 def violated(result: Result) -> list[str]:
-    """Names of what a result found violated."""
+    """The names of the violated properties of a result."""
     names = [f.name for f in result.findings if f.verdict is Verdict.VIOLATED]
     return [*names, "deadlock"] if result.deadlock is not None else names
 
@@ -93,7 +93,7 @@ def names() -> list[str]:
 
 
 def about(name: str) -> str:
-    """What a model is, in a line."""
+    """The description of a model, in a line."""
     text: str = _entry(name)["about"]
     return text
 
@@ -123,7 +123,7 @@ def constants(name: str) -> dict[str, Any]:
 
 
 def case_of(name: str, chosen: Mapping[str, Any]) -> Case | None:
-    """The case with these constants, defaults filled in, where the manifest has one."""
+    """The case with these constants, defaults filled in, if the manifest has one."""
     defaults = constants(name)
     for case in cases(name):
         if {**defaults, **case.constants} == {**defaults, **chosen}:

@@ -1,8 +1,8 @@
-"""The causal twins: what the states of the delivery machines are in ``specs/tla``.
+"""The causal twins: states of the delivery machines as states of ``specs/tla``.
 
 Each module has the variables `net`, `count`, `queue` and `flight`, and history in `past` and
-`pending`, which the models keep as their ghost.  What a state of ours has beyond the module's
-variables follows from these; so equal graphs leave no room for it to differ.
+`pending`, which the models keep as their ghost.  The rest of a state of ours follows from these
+variables, so equal graphs leave no room for a difference in it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def message(own: Own, *names: str) -> Any:
 
 @lru_cache(maxsize=1 << 16)
 def mf95(_: tuple[str, ...], state: State) -> Mapping[str, Any]:
-    """What one process of Mf95.tla has."""
+    """The variables of one process in Mf95.tla."""
     return {
         "count": state.next - 1,
         "queue": tuple(message(own) for own in state.own if not own.sent),
@@ -88,7 +88,7 @@ def mf95(_: tuple[str, ...], state: State) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=1 << 16)
 def cykas(team: tuple[str, ...], state: State) -> Mapping[str, Any]:
-    """What one process of Cykas.tla has."""
+    """The variables of one process in Cykas.tla."""
     links = dict(zip(team, state.links, strict=True))
     return {
         "count": state.next - 1,
@@ -104,7 +104,7 @@ def cykas(team: tuple[str, ...], state: State) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=1 << 16)
 def hybrid(team: tuple[str, ...], state: hybrid_state.State) -> Mapping[str, Any]:
-    """What one process of Hybrid.tla has: secrets by name in place of counts and cursors."""
+    """The variables of one process in Hybrid.tla: secrets by name, not counts and cursors."""
     links = {peer: state.links.get(place) or FRESH for place, peer in enumerate(team)}
     live = {
         place: (team[kept.party], kept.id)
@@ -140,7 +140,7 @@ def hybrid(team: tuple[str, ...], state: hybrid_state.State) -> Mapping[str, Any
 
 @lru_cache(maxsize=1 << 16)
 def hybrid_plain(team: tuple[str, ...], state: State) -> Mapping[str, Any]:
-    """The same of the hybrid in plain words."""
+    """The same for the plain hybrid."""
     links = dict(zip(team, state.links, strict=True))
     own = state.own
     return {

@@ -1,4 +1,4 @@
-"""What is on its way between two processes, as one hashable value a channel.
+"""The messages in transit between two processes, as one hashable value a channel.
 
 A queue is a tuple; a bag is a set of (message, how often); a set is a set.  Iteration over either
 set follows the text of messages, so that a run does not depend on hash seeds.
@@ -36,7 +36,7 @@ class Channels:
         return frozenset(counts.items())
 
     def without(self, channel: Any, message: Any) -> Any:
-        """The channel after one copy of `message`, which is next to come, was taken away."""
+        """The channel after the removal of one copy of `message`, which may come next."""
         if self._ordered:
             return channel[1:]
         if self.keeps:
@@ -70,7 +70,7 @@ class Channels:
         writes: Iterable[tuple[int, Hashable]],
         sent: Iterable[tuple[int, Hashable]],
     ) -> bool:
-        """Whether the slots hold what is sent, after `writes`; looks at them only for a `limit`."""
+        """Whether the channels have room for the sends of a step; reads them only for a `limit`."""
         if limit is None:
             return True
         channels: dict[int, Any] = dict(writes)

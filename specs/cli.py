@@ -25,13 +25,13 @@ from specs.checker.result import Budget, Progress, Result
 EVIDENCE = {
     "tlc": "run TLC on a configuration of specs/tla, or on `all`",
     "conform": "compare TLC's state graph with ours, edge by edge, or `all`",
-    "mutants": "change each cell of the protocol's tables: which changes no model notices",
+    "mutants": "change each cell of the protocol's tables; lists changes that no model notices",
     "prove": "all models, all of TLC, all comparisons",
 }
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m specs") -> int:
-    """The checker: models of what ships, and your own.  Returns the exit code."""
+    """The checker: the shipped models, and your own.  Returns the exit code."""
     parser = _parser(prog)
     options, rest = parser.parse_known_args(arguments)
     try:
@@ -56,10 +56,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         metavar="MODULE",
         action="append",
         default=[],
-        help="import it first, from here too: it brings kinds of policy of your own",
+        help="import it first, from the working directory too: it registers your kinds of policy",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    listing = commands.add_parser("list", help="the models and what is pinned of them")
+    listing = commands.add_parser("list", help="the models and their pinned results")
     listing.set_defaults(run=_list)
     checking = commands.add_parser(
         "check",
@@ -83,7 +83,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     checking.add_argument("--steps", type=int, default=200, help="of a walk, at most")
     checking.add_argument("--seed", type=int, default=0)
-    checking.add_argument("--workers", type=int, default=1, help="walk with as many seeds at once")
+    checking.add_argument("--workers", type=int, default=1, help="walk with so many seeds at once")
     checking.add_argument("--json", action="store_true")
     checking.add_argument("--slow", action="store_true", help="with `all`: slow cases too")
     for form in ("mermaid", "svg", "itf"):
@@ -179,10 +179,10 @@ def _simulate(constants: dict[str, Any], options: argparse.Namespace) -> Result:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    # Spawned, not forked: whoever calls this may have threads.
+    # Spawned, not forked: the calling program may have threads.
     with ProcessPoolExecutor(len(walks), mp_context=get_context("spawn")) as pool:
         results = [future.result() for future in [pool.submit(_summary, *w) for w in walks]]
-    # Results hold predicates and do not travel: walk the telling seed again, here.
+    # Results hold predicates, which cannot be pickled: walk the seed that decides again, here.
     failed = [seed for seed, code in zip(seeds, results, strict=True) if code == 1]
     return _walks(options.name, constants, options, (failed or seeds)[0])
 
@@ -286,7 +286,7 @@ def _complain(text: str) -> None:
 
 
 def _refuse_beside_walks(options: argparse.Namespace) -> None:
-    """Walks visit no state space: nothing to reduce, no engine to choose, one model at a time."""
+    """Refuse options of a search: walks have no reduction, no engine, and one model at a time."""
     beside = [f"--{name}" for name in ("symmetry", "por") if getattr(options, name)]
     beside += ["--engine"] if options.engine != "auto" else []
     beside += ["all"] if options.name == "all" else []

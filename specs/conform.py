@@ -4,8 +4,9 @@ A *twin* is a TLA+ module and a Python model that claim to be the same.  For one
 the module, TLC dumps its whole state graph; both graphs are brought to one form, in which a state
 is the module's variables as values; then the sets of states and of labelled edges must be equal.
 
-Habits of TLC that this takes care of: it prints an edge once for each way to take it, its labels
-name the action without its arguments, and a step that changes nothing is an edge like any other.
+Properties of TLC that the comparison allows for: it prints an edge once for each way to take it,
+its labels name the action without its arguments, and a step that changes nothing is an edge like
+any other.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ Key: TypeAlias = tuple[Hashable, ...]
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """A module and how its states, actions and constants are ours."""
+    """A module, with the mapping of its states, actions and constants to ours."""
 
     module: str
     #: From the constants of a configuration to the model.
     model: Callable[[Mapping[str, Any]], Composite[Any]]
     #: From the constants, the places of our slots and a state of ours to the module's variables.
     variables: Callable[[Mapping[str, Any], Mapping[str, int], tuple[Any, ...]], State]
-    #: Actions of the module that bear another name in the code.
+    #: Actions of the module that have another name in the code.
     renamed: Mapping[str, str] = field(default_factory=dict)
-    #: Variables of the module that only remember, and that no state of ours has.
+    #: History variables of the module, which no state of ours has.
     history: frozenset[str] = frozenset()
 
 
@@ -51,12 +52,12 @@ class Graph:
     names: tuple[str, ...]
     states: list[Key] = field(default_factory=list)
     edges: set[tuple[int, str, int]] = field(default_factory=set)
-    #: States that stand for several of ours which do not do the same.
+    #: States that stand for several of ours with different steps.
     uneven: set[int] = field(default_factory=set)
     _numbers: dict[Key, int] = field(default_factory=dict)
 
     def number(self, state: State) -> int:
-        """The number of a state, a new one where it was not met before."""
+        """The number of a state, a new one if it was not met before."""
         key = tuple(state[name] for name in self.names)
         number = self._numbers.setdefault(key, len(self.states))
         if number == len(self.states):
@@ -70,13 +71,13 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What two graphs have in common, and the first thing that they have not."""
+    """The sizes of two graphs, and the first difference between them."""
 
     module: str
     config: str
     distinct: tuple[int, int]
     edges: tuple[int, int]
-    #: What TLC said of the specification while it drew the graph.
+    #: TLC's verdict on the specification, from the same run.
     said: tlc.TlcResult
     #: Differences in words, nearest to the initial state first; TLC's side is called "spec".
     differences: tuple[str, ...] = ()
@@ -113,7 +114,7 @@ def spec_graph(twin: Twin, config: str, *, folder: Path = tlc.TLA) -> Graph:
 
 
 def drawn(twin: Twin, config: str, *, folder: Path = tlc.TLA) -> tuple[tlc.TlcResult, Graph]:
-    """What TLC says of the specification, and its state graph."""
+    """TLC's verdict on the specification, and its state graph."""
     with tempfile.TemporaryDirectory(prefix="graph-") as scratch:
         dot = Path(scratch) / "graph.dot"
         said = tlc.run(twin.module, config, folder=folder, dump=dot, workers=1)
@@ -142,7 +143,7 @@ def read_dot(twin: Twin, lines: list[str]) -> Graph:
 def code_graph(twin: Twin, constants: Mapping[str, Any]) -> Graph:
     """The state graph of our model.  State 0 is initial.
 
-    Several states of ours may be one in the module; then each must do what the others do.
+    Several states of ours may be one state of the module; they must then have the same steps.
     """
     composite = twin.model(constants)
     model = composite.model()
@@ -173,7 +174,7 @@ def code_graph(twin: Twin, constants: Mapping[str, Any]) -> Graph:
 
 
 def differences_of(spec: Graph, code: Graph, limit: int = 5) -> Iterator[str]:
-    """The first differences in words; none where the graphs are equal."""
+    """The first differences in words; empty if the graphs are equal."""
     if spec.names != code.names:
         yield f"variables: spec {spec.names}, code {code.names}"
         return

@@ -1,4 +1,4 @@
-"""What surrounds the processes of a `System`: requests, limits, fairness, a property's view."""
+"""The environment of a `System`: requests, limits, fairness, and the view of a property."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class Local(NamedTuple):
-    """A process as the model sees it: its state and what its driver knows about it."""
+    """A process in the model: its state, and the part of its driver that matters."""
 
     state: Any
     armed: frozenset[str] = frozenset()
     up: bool = True
-    #: Requests made so far, where the environment counts them.
+    #: Requests made so far, if the environment counts them.
     invoked: int = 0
     #: Whether a request is waiting for its response.
     waiting: bool = False
@@ -29,7 +29,7 @@ class Local(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """What the environment may still ask of a process.
+    """The requests that the environment may still make of a process.
 
     `choose` is given the process's state and the number of requests made so far (always 0 where
     they are not counted).  A sequential environment waits for each response.
@@ -51,20 +51,20 @@ def script(*requests: Hashable, sequential: bool = True) -> Requests:
 
 
 def whenever(choose: Callable[[Any], Iterable[Hashable]]) -> Requests:
-    """Whatever `choose` offers in the process's state, any number of times."""
+    """All that `choose` offers in the process's state, any number of times."""
     return Requests(lambda state, _: choose(state), counted=False, sequential=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits on the faults, so that a model stays finite.  None is no limit."""
+    """Limits on the faults, so that a model stays finite.  None means unlimited."""
 
     #: Crashes in all, of the processes in `crashable` (None: of any).
     crashes: int = 0
     crashable: frozenset[Address] | None = None
     drops: int | None = None
     duplicates: int | None = None
-    #: How often in all `Hearsay` may be of a process that is up.
+    #: How often in all `Hearsay` may be about a process that is up.
     alarms: int = 0
     #: Messages that one pair's channel holds; beyond it the sender's step is not taken.
     in_flight: int | None = None
@@ -72,10 +72,10 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Hearsay:
-    """What others may tell the process `to`, at any moment, in the name of one that is down.
+    """A message that `to` may get at any moment, in the name of a process that is down.
 
-    `say` is given the address of that one, which is in `of`, and the state of `to`.  Of a process
-    that is up the same may be told by mistake, as often as `Bounds.alarms` says.
+    `say` gets the address of that process, which is in `of`, and the state of `to`.  By mistake the
+    message may also name a process that is up, as often as `Bounds.alarms` says.
     """
 
     to: Address
@@ -84,14 +84,14 @@ class Hearsay:
 
 
 Ghost: TypeAlias = Hashable
-#: From the ghost and what the witness saw to the next ghost.
+#: From the ghost and the witness's value to the next ghost.
 Observe: TypeAlias = Callable[..., Ghost]
 Seen: TypeAlias = tuple[Hashable, ...]
 Witness: TypeAlias = Callable[[Address, Any, Event[Any, Any], Step[Any]], Seen | None]
 
 
 class View:
-    """A global state as properties see it."""
+    """A global state, in the form that properties read."""
 
     __slots__ = ("_system", "_values")
 
@@ -109,7 +109,7 @@ class View:
         return self.local(address).state
 
     def channel(self, src: Address, dst: Address) -> tuple[Any, ...]:
-        """The messages on their way from `src` to `dst`; in order where the network keeps it."""
+        """The messages in transit from `src` to `dst`, in order if the network keeps it."""
         return self._system.messages(self._values[self._system.channel_slot(src, dst)])
 
     @property
@@ -119,7 +119,7 @@ class View:
 
     @property
     def in_flight(self) -> Iterator[tuple[Address, Address, Any]]:
-        """Every message on its way, as (src, dst, message)."""
+        """Every message in transit, as (src, dst, message)."""
         for src in self.addresses:
             for dst in self.addresses:
                 for message in self.channel(src, dst):
@@ -127,12 +127,12 @@ class View:
 
     @property
     def ghost(self) -> Any:
-        """What `observe` has made of the history."""
+        """The result of `observe` over the history."""
         return self._values[self._system.extra_slot("ghost")]
 
     @property
     def raised(self) -> str | None:
-        """What a step raised, if one did."""
+        """The error that a step raised, if any."""
         raised: str | None = self._values[self._system.extra_slot("raised")]
         return raised
 
@@ -146,7 +146,7 @@ TimerGuard: TypeAlias = Callable[[View, Address, str], bool]
 
 
 def fair_delivery() -> Fairness:
-    """Each channel goes on delivering: weak fairness of "deliver" for each pair."""
+    """Every channel keeps delivering: weak fairness of "deliver" for each pair."""
     return weak(_delivered)
 
 
@@ -157,7 +157,7 @@ def _delivered(action: Action) -> Hashable | None:
 def kinds_of(
     addresses: Sequence[Address], extras: Iterable[str], symmetric: Sequence[Address]
 ) -> Sequence[Hashable]:
-    """The kind of each slot of a system: those of interchangeable processes are of one."""
+    """The kind of each slot of a system; interchangeable processes share a kind."""
     of = {address: "*" if address in symmetric else address for address in addresses}
     kinds: list[Hashable] = list(of.values())
     kinds += [(of[src], of[dst]) for src in addresses for dst in addresses]
@@ -167,7 +167,7 @@ def kinds_of(
 def symmetry_of(
     addresses: Sequence[Address], extras: Iterable[str], symmetric: Sequence[Address]
 ) -> Symmetry | None:
-    """What may be exchanged in a system, where anything may; raises `ModelError`."""
+    """The symmetry of a system, if it has any; raises `ModelError`."""
     if not symmetric:
         return None
     unknown = set(symmetric) - set(addresses)
@@ -180,7 +180,7 @@ def symmetry_of(
 
 
 def renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """`value` with the names in it replaced; looks into structs, tuples, sets and dataclasses."""
+    """`value` with the names in it replaced, also inside structs, tuples, sets and dataclasses."""
     if isinstance(value, str):
         return names.get(value, value)
     if isinstance(value, tuple):
@@ -197,7 +197,7 @@ def renamed(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def _all_renamed(values: Iterable[Any], names: Mapping[str, str]) -> list[Any]:
-    # Most are names, and those are not worth a call each.
+    # Most values are names, for which a call each would be slow.
     return [
         names.get(value, value) if type(value) is str else renamed(value, names) for value in values
     ]

@@ -27,11 +27,11 @@ class Walk:
 
     @property
     def path(self) -> Path:
-        """The way here."""
+        """The path to this state."""
         return Path(tuple(self.trail))
 
     def lines(self) -> Iterator[str]:
-        """The state, what is violated in it, and what may happen next."""
+        """The state, its violated properties, and its enabled actions."""
         state = self.trail[-1].state
         yield f"step {len(self.trail) - 1}"
         yield from (f"  {line}" for line in self.described(state))
@@ -45,7 +45,7 @@ class Walk:
             yield "  nothing is enabled"
 
     def described(self, state: Any) -> list[str]:
-        """A state, of a composite only the slots that differ from the initial state."""
+        """A state; of a composite state, only the slots that differ from the initial state."""
         if self._slots is None:
             return [repr(state)]
         first = self.model.initial[0]
@@ -56,7 +56,7 @@ class Walk:
         ]
 
     def take(self, number: int) -> bool:
-        """Take the action with this number, from 1; False where there is none."""
+        """Take the action with this number, from 1; False if it does not exist."""
         following = self.model.successors(self.trail[-1].state)
         if not 1 <= number <= len(following):
             return False
@@ -74,7 +74,7 @@ def explore(
     ask: Callable[[str], str],
     say: Callable[[str], None],
 ) -> Path:
-    """Walk as the answers of `ask` say, until "q" or the end of input; the way taken."""
+    """Walk as the answers of `ask` say, until "q" or the end of input; return the path."""
     walk = Walk(model)
     say(HELP)
     while True:

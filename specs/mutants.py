@@ -1,10 +1,10 @@
-"""Mutants of the protocol tables: somebody should notice that a cell is wrong.
+"""Mutants of the protocol tables: some model should notice that a cell is wrong.
 
-``python -m specs mutants mesi`` changes one cell at a time and puts the mutant before the small
-models below, those that reach the cell, smallest first.  It is *caught* where a property is
-violated, and *noticed* where at least the state graph has another size, or other steps are called.
-What survives is named: either a better property catches it, or it is equivalent.  The engine's own
-tests put the same mutants before random teams, transcripts and the rows.
+``python -m specs mutants mesi`` changes one cell at a time and runs the small models below on the
+mutant: those that reach the cell, smallest first.  The mutant is *caught* if a property is
+violated, and *noticed* if at least the state graph has another size, or other steps are called.
+Survivors are listed: either a better property catches them, or they are equivalent.  The engine's
+own tests run random teams, transcripts and the rows on the same mutants.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from specs.models.mesi import mesi
 TABLES: Mapping[str, Table[Any]] = {"cache": CACHE, "home": HOME}
 KINDS = ("deleted", "without", "to")
 STATES_MAX = 80_000
-#: Of a mutant that was noticed, larger models than these are not asked for a violation.
+#: For a mutant that was noticed, larger models than these are not searched for a violation.
 NOTICED_MAX = 3_000
 NOTICED = "another state graph"
 ENDLESS = "a step that never ends"
 
 Cell: TypeAlias = tuple[str, str, str]
 
-#: Events that follow within a step for as long as it stays in the state.
+#: Events that follow within a step as long as the state stays the same.
 _FOLLOWING = frozenset({"LastAck", "LastAck/sole", "Lazy", "Empty"})
 
-#: Small models that between them reach the cells.
+#: Small models that together reach the cells.
 MODELS: tuple[Mapping[str, Any], ...] = (
     {"requests": 1},
     {"requests": 1, "ask": "Load Store Store/wait Commit Abandon Replacement Leave"},
@@ -114,7 +114,7 @@ MODELS: tuple[Mapping[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Mutant:
-    """One cell of one table, changed; None for a row takes the cell away."""
+    """One cell of one table, changed; None for a row deletes the cell."""
 
     #: Table, state, event.
     cell: Cell
@@ -138,15 +138,15 @@ class Mutant:
 
     @property
     def endless(self) -> bool:
-        """Whether what follows by itself would follow for ever."""
+        """Whether the events that follow by themselves would follow for ever."""
         _, at, on = self.cell
         to = None if self.row is None else at if self.row.to == SAME else self.row.to
-        # From S_A with nobody awaited LastAck leads to S.
+        # From S_A without awaited acknowledgements LastAck leads to S.
         return on in _FOLLOWING and (to == at or (at, on, to) == ("S", "Empty", "S_A"))
 
 
 def mutants(name: str) -> Iterator[Mutant]:
-    """All mutants of a table, cell by cell: deleted, sent elsewhere, robbed of an operation.
+    """All mutants of a table, cell by cell: deleted, another next state, or one operation less.
 
     A cell that waits can only be deleted.
     """
@@ -166,7 +166,7 @@ def mutants(name: str) -> Iterator[Mutant]:
 
 
 class _Reached(dict[str, Any]):
-    """The compiled cells of one state, noting which are looked up."""
+    """The compiled cells of one state; records the cells that are looked up."""
 
     def __init__(self, plain: Mapping[str, Any], note: Callable[[str], None]) -> None:
         super().__init__(plain)
@@ -206,7 +206,7 @@ def _cells_reached(constants: Mapping[str, Any]) -> frozenset[Cell]:
 
 @cache
 def _sizes() -> tuple[tuple[int, int, int, int], ...]:
-    """Of each model's state graph, with the tables as they ship."""
+    """The figures of each model's state graph, with the shipped tables."""
     return tuple(_size(_checked(constants, {})) for constants in MODELS)
 
 
@@ -248,7 +248,7 @@ def judge(mutant: Mutant) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """How many mutants were caught, how many noticed, in how many cells, and which were neither."""
+    """Counts of caught and noticed mutants and of their cells, and the survivors."""
 
     caught: int
     noticed: int
@@ -258,7 +258,7 @@ class Report:
 
 
 def judged(kinds: Sequence[str], progress: Callable[[Mutant, str], None]) -> Report:
-    """Judge all mutants of some kinds; `progress` hears of each."""
+    """Judge all mutants of some kinds; `progress` is called for each."""
     everywhere = frozenset[Cell]().union(*reached())
     caught = noticed = 0
     cells: set[Cell] = set()

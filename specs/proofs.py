@@ -1,7 +1,7 @@
-"""What TLC and the comparison with TLC must come to: the manifest of specs/tla and its commands.
+"""Expected results of TLC and of the comparison with it: the manifest of specs/tla, its commands.
 
 ``python -m specs tlc NAME`` runs one configuration, ``conform NAME`` compares its state graph with
-ours, ``prove`` does both for everything that is pinned.  A changed count fails.
+ours, ``prove`` does both for every pinned case.  A changed count fails.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MANIFEST = tlc.TLA / "manifest.toml"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One configuration of a module, and what is pinned of it."""
+    """One configuration of a module, and its pinned results."""
 
     config: str
     module: str
@@ -36,25 +36,25 @@ class Run:
     distinct: int | None = None
     generated: int | None = None
     depth: int | None = None
-    #: Labelled edges that both graphs have; None where the graphs are not compared.
+    #: Labelled edges that both graphs have; None if the graphs are not compared.
     edges: int | None = None
     #: "fast" (seconds, in every test run) or "slow".
     time: str = "fast"
 
     @property
     def twin(self) -> Twin | None:
-        """The Python model that the module claims to be, where there is one."""
+        """The Python model that the module claims to be, if there is one."""
         from specs.twins import TWINS
 
         return TWINS.get(self.module)
 
     @property
     def is_compared(self) -> bool:
-        """Whether there is a graph of ours that TLC's must equal."""
+        """Whether TLC's graph must equal a graph of ours."""
         return self.twin is not None and self.edges is not None
 
     def differences(self, result: tlc.TlcResult) -> list[str]:
-        """How TLC's result departs from what is pinned; empty where it does not."""
+        """The differences between TLC's result and the pinned one; empty if they agree."""
         found = []
         if result.violated != self.violates:
             said, pinned = result.violated or "nothing", self.violates or "nothing"
@@ -66,7 +66,7 @@ class Run:
         return found
 
     def departs(self, comparison: Comparison) -> list[str]:
-        """How a comparison departs from equality and from what is pinned."""
+        """The differences between the graphs, and from the pinned counts."""
         found = [*self.differences(comparison.said), *comparison.differences]
         if comparison.equal and self.edges is not None and comparison.edges[1] != self.edges:
             found.append(f"edges: {comparison.edges[1]:,}, pinned {self.edges:,}")
@@ -75,7 +75,7 @@ class Run:
 
 @cache
 def runs() -> tuple[Run, ...]:
-    """Everything that is pinned, in the order of the manifest."""
+    """Every pinned case, in the order of the manifest."""
     parsed: dict[str, Any] = tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
     return tuple(Run(config, **entry) for config, entry in parsed.items())
 
@@ -92,7 +92,7 @@ def run_of(config: str) -> Run:
 
 # Commands.
 
-#: What came of a run and how it departs; None where a run of `all` has nothing to do.
+#: The result of a run and its differences; None if a run of `all` skips the case.
 Command: TypeAlias = Callable[["Run", bool], tuple[str, list[str]] | None]
 
 
@@ -134,7 +134,7 @@ def _run_tlc(run: Run, _: bool) -> tuple[str, list[str]]:
 
 
 def _run_uncompared(run: Run, skip: bool) -> tuple[str, list[str]] | None:
-    """TLC, unless a comparison runs it and judges what it says as well."""
+    """TLC, unless a comparison runs it and judges its verdict as well."""
     return None if run.is_compared else _run_tlc(run, skip)
 
 
@@ -171,7 +171,7 @@ def _mutants(options: argparse.Namespace) -> int:
 
 
 def _prove(options: argparse.Namespace) -> int:
-    """Everything that is pinned, told as it comes out, and then in one table."""
+    """Every pinned case, reported at once, and then in one table."""
     every = argparse.Namespace(name="all", slow=options.slow)
     told: dict[str, list[Outcome]] = {"check": [], "tlc": [], "conform": []}
     commands = (

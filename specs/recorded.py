@@ -1,10 +1,10 @@
-"""Recorded runs, held against the tables: each step must be one that the protocol could take.
+"""Recorded runs, checked against the tables: each step must be one that the protocol could take.
 
-A trace of `message_passing.trace` is accepted where each of its steps is possible in turn: a
-message that arrives was sent and may arrive under the network's guarantee, a timer that is due was
-armed for no later, a process that restarts starts from what survives a crash; and the real step,
-taken on that event, names the recorded action, gives the recorded commands and leads to the
-recorded state.
+A trace of `message_passing.trace` is accepted if each of its steps is possible in turn.  An
+arriving message was sent and may arrive under the network's guarantee; a timer that is due was
+armed for this time or earlier; a restarting process starts from its durable state.  The real step
+on that event names the recorded action, gives the recorded commands and leads to the recorded
+state.
 
 The first step that is not possible is named.  An empty trace is refused: it would prove nothing.
 """
@@ -39,23 +39,23 @@ from message_passing.trace import Line
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """How far a trace is a run of the protocol: `steps` of it are, then `refused` says why not."""
+    """How far a trace is a run of the protocol: `steps` are; `refused` says why the next is not."""
 
     steps: int
     refused: str = ""
 
     @property
     def accepted(self) -> bool:
-        """Whether all of it is."""
+        """Whether the whole trace is."""
         return not self.refused
 
 
 class _NotPossible(Exception):
-    """The step at hand cannot be a step of the protocol."""
+    """The current step cannot be a step of the protocol."""
 
 
 class _Channel:
-    """What was sent between two processes, and how much of it may still arrive."""
+    """The messages sent between two processes, and those that may still arrive."""
 
     def __init__(self, guarantee: Guarantee) -> None:
         self._guarantee = guarantee
@@ -93,9 +93,9 @@ def _indifferent(address: Address, event: Event[Any, Any], step: Step[Any]) -> s
 class Acceptor:
     """Follows one run.  `requests` and `messages` are the types that events carry.
 
-    `early` are timers that a driver may let fire before they are due, since the process only gives
-    something up.  Without `one_clock` each process counts time by a clock of its own.  `judge` says
-    what a step, possible by itself, breaks, or nothing.
+    `early` are timers that a driver may fire before they are due, since the process only gives
+    something up.  Without `one_clock` each process counts time by a clock of its own.  `judge`
+    names the invariant that a possible step breaks, or nothing.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Acceptor:
         self._carry_out(line.process, step.commands)
 
     def _admit(self, address: Address, event: Any, now: Time) -> None:
-        """Whether the event may happen now; what it uses up is gone then."""
+        """Check that the event may happen now, and consume its message or timer."""
         if isinstance(event, Receive):
             channel = self._channels.get((event.src, address))
             if channel is None:

@@ -1,7 +1,8 @@
-"""Walk a path of a system's model with the production driver's core: nothing is memoised here.
+"""Walk a path of a system's model with the production driver's core, without memoising.
 
-The checker calls each step once and remembers.  This calls the very steps again, through the `Core`
-of `message_passing.runtime`, and compares states, timers and messages after every one.
+The checker calls each step once and remembers the result.  A replay calls the same steps again,
+through the `Core` of `message_passing.runtime`, and compares states, timers and messages after
+every one.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from specs.system import Local, System
 
 
 class ReplayDiverged(Defect):
-    """The driver did something else than the model: one of the two is wrong."""
+    """The driver and the model differ: one of the two is wrong."""
 
 
 def replay(system: System, path: Path) -> Iterator[tuple[Action, Ready | None]]:
-    """Each action of `path` with what the driver's core made of it (None: no process stepped).
+    """Each action of `path` with the step of the driver's core (None: no process stepped).
 
-    Raises `ReplayDiverged` at the first step whose outcome is not the path's.  The state in which
-    a step raised is a path's last, and its error is raised here as well.
+    Raises `ReplayDiverged` at the first step whose outcome is not the path's.  If a step of the
+    model raised, its state is the path's last, and the error is raised here as well.
     """
     cores = {address: Core(address, process) for address, process in system.processes.items()}
     for before, after in pairwise(path.moments):
@@ -52,7 +53,7 @@ def _step(cores: dict[Address, Core], action: Action) -> Ready | None:
         case "drop":
             return None
         case "crash":
-            # What a driver finds in its journal when it is built again.
+            # The contents of the journal, from which a new driver starts.
             reborn = Core(action.process, core.process)
             reborn.restore(Saved(core.process.durable(core.state), (), {}))
             cores[action.process] = reborn
@@ -71,11 +72,11 @@ def _step(cores: dict[Address, Core], action: Action) -> Ready | None:
 
 
 def _require_ways(system: System, state: Any, action: Action) -> None:
-    """A message that arrives or is lost must be on its way in the path's state."""
+    """A message that arrives or is lost must be in transit in the path's state."""
     if action.kind in ("deliver", "duplicate", "drop"):
         channel = state[system.channel_slot(action.peer, action.process)]
         if action.subject not in system.messages(channel):
-            raise ReplayDiverged(f"{action}: no such message is on its way")
+            raise ReplayDiverged(f"{action}: no such message is in transit")
 
 
 def _compare(action: Action, what: str, got: object, expected: object) -> None:

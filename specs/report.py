@@ -52,7 +52,7 @@ def _finding(finding: Finding) -> str:
 
 
 def progress_line(progress: Progress) -> str:
-    """A search in flight."""
+    """The progress of a running search, in a line."""
     return (
         f"{progress.distinct:,} states, {progress.generated:,} transitions "
         f"({progress.rate / 1e6:.2f} M/s), queue {progress.queue:,}, depth {progress.depth}, "
@@ -95,12 +95,12 @@ def _path(path: Path | None) -> dict[str, Any] | None:
     return {"actions": [str(action) for action in path.actions], "loop": path.loop}
 
 
-# What came of everything that is pinned.
+# Results of the pinned cases.
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One pinned run: what came out, and how that departs from what is pinned."""
+    """One pinned run: its result, and the differences from the pinned one."""
 
     name: str
     what: str
@@ -109,7 +109,7 @@ class Outcome:
 
 
 def checks(run: Callable[[Any], Result], *, slow: bool, por: bool = False) -> Iterator[Outcome]:
-    """`run` on every pinned case, slow ones if asked for; with `por` those where that is pinned."""
+    """`run` on every pinned case, slow ones if asked for; with `por` those that pin its counts."""
     for case in catalogue.cases():
         if (case.time == "slow" and not slow) or (por and case.por is None):
             continue
@@ -119,7 +119,7 @@ def checks(run: Callable[[Any], Result], *, slow: bool, por: bool = False) -> It
 
 
 def tell(outcome: Outcome) -> bool:
-    """Write the outcome down; whether anything was not as pinned."""
+    """Write the outcome; return whether it differs from the pinned one."""
     verdict = "DIFFERS" if outcome.differences else "as pinned"
     line = f"{verdict:10} {outcome.name:36} {outcome.what:40} {outcome.seconds:8.2f} s\n"
     sys.stdout.write(line + "".join(f"           {text}\n" for text in outcome.differences))
@@ -128,7 +128,7 @@ def tell(outcome: Outcome) -> bool:
 
 
 def table(outcomes: Mapping[str, Sequence[Outcome]]) -> None:
-    """Write one table of all outcomes, by the command that they are of."""
+    """Write one table of all outcomes, by command."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,7 +1,7 @@
-"""Runs that `coherence.workspace.recorder` wrote, held against the protocol.
+"""Runs that `coherence.workspace.recorder` wrote, checked against the protocol.
 
-A run is accepted where each step is one of the shipped tables, on whatever network, and breaks none
-of `coherence.invariants`; by TLC, where it is a behaviour of Mesi.tla.
+The tables accept a run if each step is one of theirs, on any network, and breaks none of
+`coherence.invariants`.  TLC accepts a run if it is a behaviour of Mesi.tla.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Processes, a network and an environment as a model: the step that ships is what is checked.
+"""Processes, a network and an environment as a model: the checked step is the shipped step.
 
-The closed list of what may happen: a process is *invoked* with a request that its environment may
-still make; a message is *delivered*, *dropped* or *duplicated*, as the network's guarantee allows;
-an armed timer *times out*; a process *crashes* and *restarts*; others *bury* it, or by a false
-*alarm* one that is up: they tell another process in its name what it cannot say.  Nothing else.
+The closed list of events: a process is *invoked* with a request that its environment may still
+make; a message is *delivered*, *dropped* or *duplicated*, as the network's guarantee allows; an
+armed timer *times out*; a process *crashes* and *restarts*; other processes *bury* a process that
+is down, or by a false *alarm* one that is up: another process gets a message in its name.  There
+are no other events.
 
 Networks, per ordered pair of processes:
 
@@ -19,11 +20,11 @@ UNORDERED_LOSSY_DUPLICATING         a set; deliver takes nothing away, drop does
 ==================================  ============================================================
 
 Time is abstract: ``now`` is 0 in every step, and an armed timer may be due at any moment, unless
-`timer_guard` says that by the clock assumption it cannot be yet.  A process that is down receives
-nothing; what is under way to it waits, or is dropped where the network may lose it.
+`timer_guard` rules that out by the clock assumption.  A process that is down receives nothing;
+messages in transit to it wait, or are dropped if the network may lose them.
 
-A step whose action is "" answers an event that the specification has no action for.  Where it
-changes nothing and the network keeps the message, it is no transition.
+A step whose action is "" answers an event that the specification has no action for.  If it changes
+nothing and the network keeps the message, it is not a transition.
 """
 
 from __future__ import annotations
@@ -92,10 +93,11 @@ DISCARDED = "Discard"
 class System:
     """Processes, their network, their environment and the bounds of the model.
 
-    `observe` folds history into a ghost that properties may read: it is given the ghost so far, the
-    address, the event and the step, and must be pure.  A `witness` may replace those three by what
-    `observe` reads of them, or by None where the ghost cannot change: it is given the address, the
-    state before, the event and the step.  The less it keeps, the fewer calls of `observe`.
+    `observe` folds history into a ghost that properties may read: it gets the ghost so far, the
+    address, the event and the step, and must be pure.  A `witness` gets the address, the state
+    before, the event and the step.  It may replace the last three arguments of `observe` by the
+    part that `observe` reads, or by None if the ghost cannot change.  The less it keeps, the fewer
+    calls of `observe`.
     """
 
     def __init__(
@@ -148,10 +150,10 @@ class System:
         self._repeat = Repeater()
         self.step_calls = 0
 
-    # Where the global state holds what.
+    # The slots of the global state.
 
     def slot_of(self, address: Address) -> int:
-        """The slot of a process; raises `KeyError` where there is none."""
+        """The slot of a process; raises `KeyError` if there is no such process."""
         return self._index[address]
 
     def channel_slot(self, src: Address, dst: Address) -> int:
@@ -160,7 +162,7 @@ class System:
         return count + self._index[src] * count + self._index[dst]
 
     def extra_slot(self, name: str) -> int:
-        """The slot of a budget or of the ghost; raises `KeyError` where the system has none."""
+        """The slot of a budget or of the ghost; raises `KeyError` if there is no such slot."""
         return self._extras[name][0]
 
     def messages(self, channel: Any) -> tuple[Any, ...]:
@@ -182,7 +184,7 @@ class System:
     ) -> Composite[View]:
         """The system as a model.  `symmetric` names processes that are interchangeable.
 
-        One property comes unasked: no step raises.
+        One property is always added: no step raises.
         """
         addresses = self.addresses
         slots = [*addresses, *(f"{src}->{dst}" for src in addresses for dst in addresses)]
@@ -226,10 +228,10 @@ class System:
         changed: Hashable = self._channels.with_message(value, operation)
         return changed
 
-    # The rules: the closed list of what may happen.
+    # The rules: the closed list of events.
 
     def _own_events(self, address: Address, values: Sequence[Any]) -> Iterator[Change]:
-        """Invoke, timeout and restart: what depends on one process alone."""
+        """Invoke, timeout and restart: the rules that read one process only."""
         local: Local = values[self._index[address]]
         if not local.up:
             back = local._replace(up=True)
@@ -269,7 +271,7 @@ class System:
     def _buried(
         self, hearsay: Hearsay, address: Address, values: Sequence[Any]
     ) -> Iterator[Change]:
-        """What others say in the name of one process."""
+        """Messages of others in the name of one process."""
         to: Local = values[self._index[hearsay.to]]
         if not to.up:
             return
@@ -328,7 +330,7 @@ class System:
         subject: Hashable = None,
         writes: tuple[tuple[int, Hashable], ...] = (),
     ) -> Iterator[Change]:
-        """Step a process with an event, `writes` being what the event does to the network."""
+        """Step a process with an event; `writes` are the event's effects on the network."""
         step = self._stepped(address, local.state, event)
         if isinstance(step, str):
             raised = (self.extra_slot("raised"), f"{address}: {step}")
@@ -341,7 +343,7 @@ class System:
             match command:
                 case Send(dst, message):
                     if dst not in self._index:
-                        raise ModelError(f"{address} sends to {dst!r}, which is no process")
+                        raise ModelError(f"{address} sends to {dst!r}, which is not a process")
                     sent.append((dst, message))
                     updates.append((self.channel_slot(address, dst), message))
                 case SetTimer(name):
@@ -372,7 +374,7 @@ class System:
         yield Change(action, writes, tuple(updates))
 
     def _stepped(self, address: Address, state: Any, event: Event[Any, Any]) -> Step[Any] | str:
-        """The real step, called once for each (process, state, event), or what it raised."""
+        """The real step, called once for each (process, state, event), or its error."""
         key = (address, state, event)
         known = self._steps.get(key)
         if known is None:
@@ -388,5 +390,5 @@ class System:
         return known
 
 
-#: Part of every system's model: an event that the table rules out is found, with the way to it.
+#: Part of every system's model: it finds events that the table rules out, with their paths.
 NO_STEP_RAISES: Property[View] = always("no step raises", lambda view: view.raised is None)

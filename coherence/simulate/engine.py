@@ -2,18 +2,19 @@
 
 Artifacts do not interact, so each is a system of its own: one home and a cache for every agent.
 The network has the paper's two planes.  Requests and answers are immediate; announcements travel
-`latency_steps` and may be lost.  They overtake each other, so the network is an unordered one.
+`latency_steps` and may be lost.  They overtake each other, so the network is unordered.
 
-What an agent does, in terms of the protocol:
+The actions of an agent, in terms of the protocol:
 
 * a *read* is a `Load`;
-* a *write* is a `Load` where the agent holds no readable copy, then a `Commit` that names the
-  version it read.  Refused as stale, it reads again, which costs a fetch, and commits again.
+* a *write* is a `Load` if the agent holds no readable copy, then a `Commit` that names the version
+  it read.  If that is refused as stale, the agent reads again, which costs a fetch, and commits
+  again.
 
-Differences from the paper's rules that move the figures: a stale writer pays for a refetch instead
-of overwriting; a late invalidation no longer kills a copy that is newer than itself; a copy that
-is asked for again is answered "unchanged" instead of being sent once more; nobody is dropped from
-the directory by a timeout; every copy lapses after `lease_steps`, whatever the strategy.
+Differences from the paper's rules that change the figures: a stale writer pays for a refetch
+instead of overwriting; a late invalidation no longer kills a copy that is newer than itself; a copy
+that is asked for again is answered "unchanged" instead of being sent once more; no agent is dropped
+from the directory by a timeout; every copy lapses after `lease_steps`, whatever the strategy.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _ATTEMPTS_MAX = 3
 def policy_of(scenario: Scenario, strategy: str) -> Policy:
     """The policy that plays one of the paper's strategies in `scenario`; time is in steps.
 
-    A kind of policy of one's own is a strategy by its name.  Raises `ValueError`.
+    Any kind of policy, also yours, is a strategy by its name.  Raises `ValueError`.
     """
     validity = scenario.lease_steps
     match strategy:
@@ -90,8 +91,8 @@ def run(
 ) -> RunResult:
     """Play one run by the engine's rules.
 
-    `actions` is what is done; drawn from the seed where it is left out.  `check` holds every
-    invariant after every step and raises `InvariantBroken` at the first that fails.
+    `actions` defaults to a draw from the seed.  `check` tests every invariant after every step and
+    raises `InvariantBroken` at the first that fails.
     """
     policy = policy_of(scenario, strategy)
     agents = agents_of(scenario)
@@ -122,10 +123,10 @@ def run(
 
 
 def _shares(scenario: Scenario, actions: Iterable[Action]) -> list[array[int]]:
-    """What is done to each artifact, eight bytes an action: see `_System.play`.
+    """The actions on each artifact, eight bytes an action: see `_System.play`.
 
     Played one artifact after the other, a run touches one system at a time, which fits a
-    processor's cache: with 1,000 agents and 100 artifacts that is worth a fifth of the time.
+    processor's cache: with 1,000 agents and 100 artifacts that saves a fifth of the time.
     """
     shares: list[array[int]] = [array("Q") for _ in scenario.artifacts]
     agents = scenario.agents
@@ -151,7 +152,7 @@ def _network(scenario: Scenario) -> NetworkModel:
 
 @dataclass
 class _Measured:
-    """What one artifact's run came to."""
+    """The outcome of one artifact's run."""
 
     tally: Tally
     reads: int = 0
@@ -164,7 +165,7 @@ class _Measured:
 
 
 class _MeteredHome(Home):
-    """The shipped home, with a meter at its door and a record of when versions ended."""
+    """The shipped home, with counters of messages and a record of when versions ended."""
 
     def __init__(self, policy: Policy, size_tokens: int) -> None:
         super().__init__(policy, version=1, content=0)
@@ -190,7 +191,7 @@ class _MeteredHome(Home):
 
 
 class _System:
-    """One artifact: its home, its caches, their network, and what is measured of them."""
+    """One artifact: its home, its caches, their network, and their measurements."""
 
     def __init__(
         self,
@@ -220,7 +221,7 @@ class _System:
             self._sim.restart(HOME)
 
     def play(self, share: array[int], always_read: bool, until: int) -> None:
-        """Do what `share` says, each item ``(step * agents + agent) << 1 | is_write``."""
+        """Play the actions of `share`, each item ``(step * agents + agent) << 1 | is_write``."""
         sim, agents = self._sim, self._agents
         for item in share:
             step, agent = divmod(item >> 1, len(agents))
@@ -245,7 +246,7 @@ class _System:
         return False
 
     def _read(self, agent: Address, always_read: bool) -> None:
-        """One read; with `always_read` the text is put before the model whatever the cache says."""
+        """One read; with `always_read` the model gets the text whatever the cache answers."""
         measured = self.measured
         measured.reads += 1
         result = self._cache.hit(self._sim.states[agent])
@@ -265,7 +266,7 @@ class _System:
                 self._stale(self._home.ended[result.version])
 
     def _stale(self, since: Time) -> None:
-        """A read was served a version that had ended: count the steps begun since, this one too."""
+        """A read was served an ended version: count the steps begun since, this one included."""
         measured = self.measured
         steps = int(self._sim.now - since) + 1
         measured.stale_reads += 1
@@ -273,7 +274,7 @@ class _System:
         measured.violations += self._bound is not None and steps > self._bound
 
     def _write(self, agent: Address) -> None:
-        """One write, derived from what the agent holds, done again where that was refused."""
+        """One write, derived from the agent's copy, and repeated after a refusal."""
         self.measured.writes += 1
         for _ in range(_ATTEMPTS_MAX):
             state = self._sim.states[agent]
@@ -284,4 +285,4 @@ class _System:
             self._ask(agent, Commit(self.measured.writes, base))
             if isinstance(self._result, Committed):
                 return
-        raise AssertionError("a write was refused although nobody else could have written")
+        raise AssertionError("a write was refused although no other agent could have written")

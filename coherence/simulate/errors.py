@@ -1,4 +1,4 @@
-"""What can be wrong with a request to simulate: leaves of the one error tree.
+"""Errors in a request to simulate: leaves of the one error tree.
 
 ::
 

@@ -1,7 +1,6 @@
-"""The runs of a simulation: what they are, and how they are spread over the machine's cores.
+"""The runs of a simulation, and their distribution over the machine's cores.
 
-Results come in the order of the jobs whatever finishes first, so an output depends on its input
-only.
+Results come in the order of the jobs, so an output depends on its input only.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ PARALLEL_ACTIONS_MIN = 400_000
 """Below this many actions, starting workers takes longer than they save."""
 
 JOBS_AHEAD = 8
-"""Jobs handed over for each worker beyond the one awaited, so that none waits for us."""
+"""Jobs submitted for each worker beyond the awaited one, so that no worker idles."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -43,7 +42,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What the jobs gave, complete or as far as they came."""
+    """The results of the jobs, complete or partial."""
 
     records: list[Record]
     runs_done: int
@@ -65,8 +64,8 @@ def simulate(
 ) -> Outcome:
     """Run every scenario under every strategy and set of rules, and summarise.
 
-    `advance` hears the number of runs done and asked for, first before any is done.  An interrupt
-    ends the simulation, not the caller: what is complete by then is returned.
+    `advance` gets the number of runs done and asked for, first before any is done.  An interrupt
+    ends the simulation, not the caller: the complete results are returned.
     """
     jobs = [
         Job(scenario, strategy, scenario.first_seed + run, tuple(rules), check)
@@ -91,7 +90,7 @@ def perform(job: Job) -> tuple[RunMeasures, ...]:
     base = _drawn_totals(scenario, seed)
     broadcast = broadcast_tokens(scenario, base)
     actions = paper.actions(scenario, strategy, seed)
-    # Where the network loses messages, what is done depends on the strategy: see `stream.draw`.
+    # On a lossy network the actions depend on the strategy: see `stream.draw`.
     own = totals(scenario, actions) if scenario.loss_probability else base
     return tuple(
         measured(scenario, _play(job, rules, actions), own, broadcast) for rules in job.rules
@@ -148,7 +147,7 @@ def _performed(jobs: Sequence[Job]) -> Iterator[tuple[RunMeasures, ...]]:
     )
     pending: deque[Future[tuple[RunMeasures, ...]]] = deque()
     try:
-        with _interrupts_ignored():  # and so by the workers that these start, which inherit it
+        with _interrupts_ignored():  # and by the workers that these start, which inherit it
             pending.extend(pool.submit(perform, job) for job in jobs[:workers])
         for job in jobs[workers:]:
             pending.append(pool.submit(perform, job))

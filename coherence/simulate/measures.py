@@ -17,7 +17,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Measures of one strategy under one set of rules, over the runs of a scenario.
 
     ``_mean`` and ``_sd`` are over runs; the sd is that of the population, as in the paper.
-    None stands where a measure has no meaning.
+    None: the measure has no meaning.
     """
 
     scenario: str
@@ -29,7 +29,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     fetch_tokens_mean: float
     push_tokens_mean: float
     invalidation_tokens_mean: float
-    #: Share of the paper's broadcast on the same seed that was saved; never below 0, as there.
+    #: Share of the paper's broadcast on the same seed that was saved; never below 0, as in the
+    #: paper.
     savings_mean: float | None
     savings_sd: float | None
     #: Share saved of sending the full text at every access, and nothing else.  May be negative.
@@ -40,8 +41,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     max_stale_steps: int
     #: Writes over a version that their writer had never seen, in all runs.
     lost_updates: int
-    #: Mean over runs of what the Token Coherence Theorem promises for `savings`; None where its
-    #: condition fails for some artifact of some run.
+    #: Mean over runs of the Token Coherence Theorem's bound on `savings`; None if its condition
+    #: fails for some artifact of some run.
     lower_bound: float | None
     #: Tokens of other answers ("unchanged", for one); part of `sync_tokens`.
     other_tokens_mean: float
@@ -52,15 +53,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     writes_mean: float
     broadcast_tokens_mean: float
     refetch_tokens_mean: float
-    #: Full text wherever a copy is missing or outdated, and no other cost: what no protocol that
-    #: sends no deltas and serves nothing stale can undercut.
+    #: Full text wherever a copy is missing or outdated, and no other cost: the minimum of every
+    #: protocol that sends no deltas and serves no stale copy.
     floor_tokens_mean: float
     #: True for every record of an output that was cut short.
     partial: bool = False
 
 
 class RunMeasures(msgspec.Struct, frozen=True, kw_only=True):
-    """One run, with what it is measured against."""
+    """One run, with its baselines."""
 
     result: RunResult
     accesses: int
@@ -76,7 +77,7 @@ class RunMeasures(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def savings_vs_refetch(self) -> float | None:
-        """Share saved of the full text at every access; None where there was no access."""
+        """Share saved of the full text at every access; None if there was no access."""
         if not self.refetch_tokens:
             return None
         return 1 - self.result.sync_tokens / self.refetch_tokens
@@ -85,8 +86,8 @@ class RunMeasures(msgspec.Struct, frozen=True, kw_only=True):
 def broadcast_tokens(scenario: Scenario, totals: Totals) -> int:
     """Cost of a broadcast run, by arithmetic over the actions of that run.
 
-    Every artifact goes to every agent in every step.  On top come the fetches of step 0, before
-    the first broadcast; under `always_read`, every read pays once more.
+    Every artifact goes to every agent in every step.  The fetches of step 0, before the first
+    broadcast, are added; under `always_read`, every read pays once more.
     """
     extra = totals.opening_reads_per_artifact
     if scenario.context == "always_read":
@@ -103,7 +104,7 @@ def lower_bound(scenario: Scenario, writes_per_artifact: Sequence[int]) -> float
 
     For artifact i with W_i writes among n agents in S steps, coherence costs at most
     n (n + W_i) |d_i| and a broadcast n S |d_i| (arXiv 2603.15183), provided that S > n + W_i.
-    None where that fails for some artifact.
+    None if that fails for some artifact.
     """
     n, steps = scenario.agents, scenario.steps
     factors = [n + writes for writes in writes_per_artifact]
@@ -113,7 +114,7 @@ def lower_bound(scenario: Scenario, writes_per_artifact: Sequence[int]) -> float
 
 
 def measured(scenario: Scenario, result: RunResult, totals: Totals, broadcast: int) -> RunMeasures:
-    """Set a run beside its baselines: `totals` of its own actions, cost of the `broadcast` run."""
+    """Combine a run with its baselines: `totals` of its actions, cost of the `broadcast` run."""
     reads, writes = totals.reads_per_artifact, totals.writes_per_artifact
     return RunMeasures(
         result=result,

@@ -1,17 +1,17 @@
 """REFERENCE MODEL, defects included: the simulation rules of the Token Coherence paper.
 
-Only for reproducing the paper (arXiv 2603.15183, figures of its reference implementation 0.5.0);
-nothing else may depend on it and it knows nothing of our engine.  What it does that a correct
-protocol must not do, because the published figures contain it:
+Only for reproducing the paper (arXiv 2603.15183, figures of its reference implementation 0.5.0); no
+other module may depend on it, and it does not use our engine.  It has these defects, because the
+published figures contain them:
 
-* a writer whose copy is outdated, but not yet invalidated, overwrites what it never saw;
-* an invalidation that arrives late kills a copy that was fetched after the write it is about;
+* a writer whose copy is outdated, but not yet invalidated, overwrites a version it never saw;
+* an invalidation that arrives late kills a copy that was fetched after the write;
 * lost signals are never sent again, so the holder reads the old text for ever, at no cost;
 * a directory entry still marked as awaiting a signal's arrival after `transient_timeout_steps` is
   dropped although its agent lives and holds the text: no later signal reaches that agent.
 
-The directory is a set of holders for each artifact.  The labels E, S and M that it also keeps in
-the paper decide nothing here: only whether an agent is in state I does.
+The directory is a set of holders for each artifact.  The paper's labels E, S and M have no effect
+here: only whether an agent is in state I has.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def run(scenario: Scenario, strategy: str, seed: int, *, record: bool = False) -
 
 
 def actions(scenario: Scenario, strategy: str, seed: int) -> Iterable[Action]:
-    """Return what is done in a run under the paper's rules, so that other rules can replay it.
+    """Return the actions of a run under the paper's rules, so that other rules can replay them.
 
-    Without loss that is the same for every strategy, and drawn anew on every iteration.
+    Without loss they are the same for every strategy, and drawn again on every iteration.
     """
     if scenario.loss_probability and strategy != "broadcast":
         return run(scenario, strategy, seed, record=True).actions
@@ -71,7 +71,7 @@ class _Stream:
 
 
 class _Copy:
-    """A valid local copy.  An invalid one is no copy: no rule tells the two apart."""
+    """A valid local copy.  An invalid copy counts as none: no rule tells the two apart."""
 
     __slots__ = ("accesses", "expires", "version")
 
@@ -104,10 +104,10 @@ class _Model:
         m = len(self._sizes)
         self._version = [1] * m
         self._holders: list[set[int]] = [set() for _ in range(m)]
-        #: When an agent first fetched the artifact: peers are told, and lost, in this order.
+        #: When an agent first fetched the artifact: signals are sent, and lost, in this order.
         self._rank: list[dict[int, int]] = [{} for _ in range(m)]
         self._copies: list[dict[int, _Copy]] = [{} for _ in range(m)]
-        #: What a broadcast left with everybody who has not written since.
+        #: The copy from a broadcast, at every agent that has not written since.
         self._everybody: list[_Copy | None] = [None] * m
         self._stale: list[dict[int, int]] = [{} for _ in range(m)]
         #: Step in which a holder was last set to I; forgotten when it fetches or writes again.

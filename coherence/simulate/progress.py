@@ -1,4 +1,4 @@
-"""Progress on standard error, for what takes longer than two seconds."""
+"""Progress on standard error, for runs longer than two seconds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Runs:
             transient=True,
         )
         self._task = self._bar.add_task("runs", total=None)
-        # A timer, since a single run may itself take longer than anybody's patience.
+        # A timer, since a single run may take long.
         self._timer = threading.Timer(PATIENCE_S, self._bar.start)
         self._timer.daemon = True
         self._told = monotonic()

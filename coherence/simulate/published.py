@@ -1,4 +1,4 @@
-"""Published figures, as data: what `reproduce` holds our runs against.
+"""Published figures, as data: `reproduce` compares our runs with them.
 
 Each value is kept as the text that was published, so that it is compared at its own precision.
 """

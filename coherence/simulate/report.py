@@ -23,10 +23,10 @@ from coherence.simulate.published import Figure
 from coherence.simulate.scenario import Scenario
 
 SIDE_BY_SIDE_MIN = 113
-"""Columns that the comparison takes with both sets of rules on one line."""
+"""Columns of the comparison with both sets of rules on one line."""
 
 FILE_WIDTH = 10_000
-"""Where no terminal limits it, a table takes what it needs; nothing is cut or folded."""
+"""Without a terminal a table has its full width; no cell is cut or folded."""
 
 # Columns set apart by blanks, a rule under the head: reads well in a file, and awk can take it.
 _PLAIN = box.Box(
@@ -43,7 +43,7 @@ _PLAIN = box.Box(
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """A published figure and what our run of the paper's rules makes of it."""
+    """A published figure and the figure of our run of the paper's rules."""
 
     scenario: str
     strategy: str | None
@@ -60,7 +60,7 @@ def as_json(values: Sequence[Any]) -> str:
 
 
 def as_csv(rows: Sequence[msgspec.Struct], kind: type[msgspec.Struct]) -> str:
-    """Return structs of one kind as CSV with a header; what has no meaning is left empty."""
+    """Return structs of one kind as CSV with a header; None is left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = kind.__struct_fields__
@@ -70,9 +70,9 @@ def as_csv(rows: Sequence[msgspec.Struct], kind: type[msgspec.Struct]) -> str:
 
 
 def comparison(records: Sequence[Record], rules: Sequence[str], width: int) -> Table:
-    """Savings by scenario and strategy, with what was published.
+    """Savings by scenario and strategy, with the published figures.
 
-    The sets of rules stand side by side where `width` allows it, else one under the other.
+    The sets of rules are side by side if `width` allows it, else one below the other.
     """
     return _side_by_side(records, rules) if width >= SIDE_BY_SIDE_MIN else _stacked(records)
 
@@ -183,7 +183,7 @@ def reproduction(cells: Sequence[Cell]) -> Table:
 
 
 def cells(figures: Iterable[Figure], records: Iterable[Record]) -> list[Cell]:
-    """Hold each figure against the record of its scenario and strategy."""
+    """Compare each figure with the record of its scenario and strategy."""
     by_name = {(record.scenario, record.strategy): record for record in records}
     found = []
     for figure in figures:
@@ -230,7 +230,7 @@ def rendered(*parts: RenderableType, terminal: bool, width: int) -> str:
     for part in parts:
         if isinstance(part, Table):
             part.box = box.SIMPLE_HEAD if terminal else _PLAIN
-            # Better that the terminal wraps a line than that figures are broken within cells.
+            # The terminal may wrap a line; figures must not be broken within cells.
             needed = console.measure(part, options=console.options.update(width=FILE_WIDTH)).maximum
             console.width = max(width, needed)
         console.print(part, soft_wrap=not terminal and isinstance(part, str))

@@ -1,4 +1,4 @@
-"""What one run yields, whichever rules it was played by."""
+"""The result of one run, under either set of rules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     push_tokens: int
     #: Signals that a copy is out of date.
     invalidation_tokens: int
-    #: All else that was charged: answers of "unchanged", for one.
+    #: All other charges: answers of "unchanged", for one.
     other_tokens: int = 0
     reads: int
     #: Reads served by the reader's copy.
@@ -34,21 +34,21 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     #: Under the paper's rules the longest row of stale reads of one agent on one artifact; under
     #: the engine's the most steps, the first included, after which a replaced version was read.
     max_stale_steps: int
-    #: Stale reads beyond the strategy's bound; None where a strategy promises none.
+    #: Stale reads beyond the strategy's bound; None if a strategy promises no bound.
     bound_violations: int | None
     #: Writes that replaced a version which their writer had never seen.
     lost_updates: int
     #: In the order of the scenario's artifacts.
     writes_per_artifact: tuple[int, ...]
-    #: What was done, where it was asked to be recorded.
+    #: The actions, if recording was asked for.
     actions: Iterable[Action] = ()
 
     @property
     def sync_tokens(self) -> int:
-        """All that was charged."""
+        """All charges."""
         return self.fetch_tokens + self.push_tokens + self.invalidation_tokens + self.other_tokens
 
     @property
     def hit_rate(self) -> float | None:
-        """Share of reads served by the reader's copy; None where nothing was read."""
+        """Share of reads served by the reader's copy; None if there were no reads."""
         return self.hits / self.reads if self.reads else None

@@ -1,7 +1,7 @@
-"""What a simulation is about: the scenario, its validation, and changes to it from outside.
+"""The scenario of a simulation, its validation, and changes from the command line.
 
 A scenario is a TOML file whose keys are the fields of :class:`Scenario`, plus an array of tables
-``[[artifacts]]``.  Comment lines at the head of a file describe it; there is no key for that.
+``[[artifacts]]``.  Comment lines at the head of a file describe it; no key does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from coherence.simulate.errors import InvalidScenario, nearest
 
 TOKENS_MAX = 2**53
-"""Largest token total: beyond it, sums are no longer exact in the floats of whoever reads them."""
+"""Largest token total: larger sums are not exact in a reader's floats."""
 
 ARTIFACTS_MAX = 1_000_000
 
@@ -39,7 +39,7 @@ class Artifact(BaseModel):
 
 
 class Scenario(BaseModel):
-    """A team, its artifacts, its habits and its network.
+    """A team, its artifacts, its rates of action and its network.
 
     Agents act once a step at most, in the order of their numbers.  Defaults are those of the
     canonical scenarios of the Token Coherence paper (arXiv 2603.15183).
@@ -126,7 +126,7 @@ def _change(change: str) -> tuple[str, Any]:
         value = tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
         return key, text
-    # A bare word is a string, and so is whatever is given for a key that takes one: name=2026.
+    # A bare word is a string, and so is any value of a key that takes a string: name=2026.
     return key, text if key in _TEXT_KEYS and not isinstance(value, str) else value
 
 

@@ -1,8 +1,8 @@
-"""Who does what to which artifact, and when: drawn once, played under every strategy and rule set.
+"""The actions of agents on artifacts: drawn once, played under every strategy and rule set.
 
 The order of the draws is that of the Token Coherence paper's simulation, so that its tables come
-out.  For each step and each agent: one draw whether it acts; one which artifact; and, where that
-may change, one whether it writes.
+out.  For each step and each agent: one draw whether it acts; one for the artifact; and, if the
+artifact is mutable, one whether it writes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Recording:
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """What a stream of actions says by itself, before any protocol is run over it."""
+    """Counts of a stream of actions, before any protocol runs over it."""
 
     reads_per_artifact: tuple[int, ...]
     writes_per_artifact: tuple[int, ...]

@@ -203,7 +203,7 @@ class TestRefusals:
 
     def test_a_message_to_nobody(self):
         system = System({"from": Sender()}, Guarantee.ORDERED, environment={"from": script("go")})
-        with pytest.raises(ModelError, match="'to', which is no process"):
+        with pytest.raises(ModelError, match="'to', which is not a process"):
             check(system.model("m"))
 
     def test_an_action_without_a_name(self):
