@@ -1,4 +1,4 @@
-"""An explicit-state model checker for Python: any hashable state, or processes as they ship.
+"""An explicit-state model checker for Python: any hashable state, or shipped processes.
 
 It imports nothing else of this distribution.  Start at :class:`Model` and :func:`check`.
 """

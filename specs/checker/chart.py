@@ -1,4 +1,4 @@
-"""Paths to look at: a message-sequence chart for the terminal, for Mermaid and as SVG."""
+"""Charts of paths: a message-sequence chart for the terminal, for Mermaid and as SVG."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def processes_of(path: Path) -> list[str]:
 
 
 def text_chart(path: Path) -> str:
-    """One line a step: who stepped, what arrived from whom, what was sent.
+    """One line a step: the process, the arriving message and its sender, the sent messages.
 
-    A path whose actions name no process comes as a list of its actions and states.
+    A path whose actions name no process is a list of its actions and states.
     """
     names = processes_of(path)
     if names in ([], [""]):
@@ -114,7 +114,7 @@ def _one_line(text: str) -> str:
 
 
 class Arrow(NamedTuple):
-    """A message in the picture: sent in one step, taken in a later one."""
+    """A message in the chart: sent in one step, received in a later one."""
 
     src: str
     dst: str

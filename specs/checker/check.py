@@ -1,4 +1,4 @@
-"""`check`: choose an engine, search, judge every property, and say it with paths."""
+"""`check`: choose an engine, search, judge every property, and give paths as evidence."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def check(
     """Check every property of `model`.
 
     `symmetry` and `por` reduce the search: see `specs.checker.symmetry` and `specs.checker.por`.
-    Raises `ModelError` for a model that cannot be explored, `PropertyError` where a predicate gives
-    no answer, and `UsageError` for a request that makes no sense (symmetry with liveness, say).
+    Raises `ModelError` for a model that cannot be explored, `PropertyError` if a predicate gives no
+    answer, and `UsageError` for an unsupported request (symmetry with liveness, for example).
     Running out of budget and Ctrl-C raise nothing: the verdict is UNDETERMINED.
     """
     if engine not in ENGINES:
@@ -135,7 +135,7 @@ def _overall(findings: Sequence[Finding], found: Exploration) -> Verdict:
 
 
 def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[Finding]:
-    """One finding a property.  What a search that ended early did not decide stays open."""
+    """One finding a property.  A search that ended early leaves some properties undecided."""
     fair: FairGraph | None = None
     findings = []
     for prop in model.properties:
@@ -197,7 +197,7 @@ def _lasso_of(prop: Property[Any], found: Exploration, fair: FairGraph) -> Path 
 
 
 def _as_path(lasso: Lasso, found: Exploration, graph: StateGraph, stem: Sequence[Moment]) -> Path:
-    """The lasso as a path: how it is reached, then its states and the loop back."""
+    """The lasso as a path: the way to it, then its states and the loop back."""
     states = [found.state(number) for number in lasso.states]
     first = found.path(lasso.states[0])[-1]
     moments = [*stem, first]

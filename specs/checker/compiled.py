@@ -1,7 +1,7 @@
 """The compiled engine: the tables of `specs.checker.tables`, searched by the kernel.
 
 States are rows of 64-bit words in the order of discovery, which is the queue, with one 32-bit
-parent each and an open-addressing table of row numbers: exact, nothing is fingerprinted.
+parent each and an open-addressing table of row numbers: exact, without fingerprints.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from specs.checker.search import Exploration, StateGraph, Watch
 from specs.checker.table import path_of
 from specs.checker.tables import Tables
 
-#: States between two looks at the clock: about a tenth of a second.
+#: States between two readings of the clock: about a tenth of a second.
 CHUNK = 1 << 17
 MISSING_MAX = 1 << 15
 WORDS_MAX = 8
@@ -42,7 +42,7 @@ class States:
         self.known = 0
 
     def make_room(self, more: int, dims: Any) -> bool:
-        """Grow what `more` states would not fit into; False where all of it has room."""
+        """Grow the arrays that `more` states do not fit into; False if all have room."""
         grown = False
         if self.known + more > len(self.rows):
             capacity = 2 * len(self.rows)
@@ -69,7 +69,7 @@ class States:
 
 
 class Edges:
-    """The transitions, where they are kept: liveness needs them all at the end."""
+    """The transitions, if they are kept: liveness needs them all at the end."""
 
     def __init__(self, capacity: int) -> None:
         self.starts = np.zeros(capacity, np.uint32)
@@ -79,11 +79,11 @@ class Edges:
 
     @property
     def view(self) -> Any:
-        """The arrays, as the kernel takes them."""
+        """The arrays, in the kernel's form."""
         return self.starts, self.degrees, self.targets, self.labels
 
     def make_room(self, states: int, transitions: int) -> bool:
-        """Grow what would be too short, if anything is kept; False where all of it has room."""
+        """Grow arrays that would be too short, if transitions are kept; False if all have room."""
         if not len(self.starts):
             return False
         grown = transitions > len(self.targets)
@@ -158,13 +158,13 @@ class CompiledSearch:
         self.states = States(words)
         self._maps = Maps(tables, words)
         self._truths: Truths | None = None
-        #: The panel that was asked last, and what it said of each state.
+        #: The last evaluated panel, and its number for each state.
         self._latest: tuple[Panel | None, Any] = (None, NONE)
         live = any(prop.is_liveness for prop in composite.properties)
         self._edges = Edges(len(self.states.rows) if live else 0)
         self._out = np.zeros((1 << 8, words), np.uint64)
         self._names = np.zeros(1 << 8, np.int32)
-        #: How many states are not within bounds: known, and never left.
+        #: Count of states out of bounds: known, and never expanded.
         self._outside = 0
         self._dead = np.zeros(CHUNK, np.int64)
         self._later = np.zeros(CHUNK, np.int64)
@@ -213,21 +213,21 @@ class CompiledSearch:
         return self.tables.layout.unpack(self.packed(row))
 
     def _judge(self, low: int, high: int) -> bool:
-        """Ask every property about the states of a level; True where an invariant is violated."""
+        """Evaluate every property on the states of a level; True if an invariant is violated."""
         firsts = [self._firsts(panel, low, high) for panel in self._judges.group(self.found)]
         return self._judges.decide(self.found, firsts, int, self.plain)
 
     def _firsts(self, panel: Panel, low: int, high: int) -> dict[int, int]:
-        """The first state of each number that a panel says of a level, but 0, in order."""
+        """The first state of each number that a panel gives on a level, except 0, in order."""
         high = low + 1 if panel.speaks_for_all(self.packed(low)) else high
         first = self._ask(panel, low, high)
         rows = {number: row for number, row in enumerate(first.tolist()) if number and row >= 0}
         return dict(sorted(rows.items(), key=itemgetter(1)))
 
     def _ask(self, panel: Panel, low: int, high: int, answers: Any = NONE) -> Any:
-        """The first state of each number that a panel says of some states, or -1.
+        """The first state of each number that a panel gives on some states, or -1.
 
-        Where there is room in `answers`, what is said of each state goes there.
+        If `answers` has room, the number of each state goes there.
         """
         first = np.full(1, -1, np.int64)
         for start in range(low, high, CHUNK):
@@ -238,7 +238,7 @@ class CompiledSearch:
         return first
 
     def _ask_some(self, panel: Panel, todo: Any, first: Any, answers: Any) -> Any:
-        """Note what is said; the rows of which it had to be worked out."""
+        """Record the numbers; return the rows for which Python had to compute them."""
         maps, later = self._maps, np.empty(len(todo), np.int64)
         number = maps.number(panel)
         misses, put_off = kernel.ask(
@@ -257,7 +257,7 @@ class CompiledSearch:
         return later[:put_off]
 
     def _fill(self, count: int) -> None:
-        """Work out what the kernel listed as missing."""
+        """Compute the entries that the kernel listed as missing."""
         try:
             if count:
                 self._maps.fill(self._missing[:count], self.states.rows)
@@ -265,7 +265,7 @@ class CompiledSearch:
             self._widen()
 
     def _widen(self) -> None:
-        """Go on with as many words a state as the layout has come to need."""
+        """Continue with as many words a state as the layout now needs."""
         words = self.tables.layout.width // WORD + 1
         started = time.perf_counter()
         warm_up(words)
@@ -275,7 +275,7 @@ class CompiledSearch:
         self._out = np.zeros((len(self._out), words), np.uint64)
 
     def _inside(self, low: int, high: int) -> Any:
-        """The rows of a level that `within` lets the search leave."""
+        """The rows of a level that `within` allows to be expanded."""
         if not self._within:
             return np.arange(low, high)
         inside = np.zeros(high, np.int32)
@@ -364,7 +364,7 @@ _warm: set[int] = set()
 
 
 def warm_up(words: int) -> None:
-    """Compile the kernel for states of so many words, or load what was compiled before."""
+    """Compile the kernel for states of so many words, or load it from the cache."""
     if words in _warm:
         return
     _warm.add(words)

@@ -1,11 +1,11 @@
 """A model made of components: the form that the table engines take.
 
-A state is a tuple with one value a component (*slot*).  A rule looks at some slots and says what
-may happen; which slots it looked at is observed, not declared, so a rule is evaluated once for
-each combination of values it depends on, however many states share it.
+A state is a tuple with one value a component (*slot*).  A rule reads some slots and gives the
+possible changes.  The slots that it reads are observed, not declared, so a rule is evaluated once
+for each combination of values that it depends on, however many states share them.
 
-A change may *write* slots that its rule decided on, and *update* others without looking at them:
-appending to a channel is an update, and costs no dependence on what the channel holds.
+A change may *write* slots with values of its rule, and *update* others without reading them:
+appending to a channel is an update, and does not make the rule depend on the channel's contents.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ V = TypeVar("V")
 
 
 class Change(NamedTuple):
-    """One thing that may happen in a state."""
+    """One possible change of a state."""
 
     action: Action
     #: (slot, new value)
@@ -30,7 +30,7 @@ class Change(NamedTuple):
     updates: tuple[tuple[int, Hashable], ...] = ()
 
 
-#: From the slots' values to all that may happen.  Pure; it sees only what it indexes.
+#: From the slots' values to all possible changes.  Pure; it sees only the slots it indexes.
 Rule: TypeAlias = Callable[[Sequence[Any]], Iterable[Change]]
 
 
@@ -49,13 +49,13 @@ class Symmetry:
 
 @dataclass(frozen=True, slots=True)
 class Composite(Generic[V]):
-    """Components, rules over them, and what is claimed of them.  See `Model` for the rest."""
+    """Components, rules over them, and the properties.  See `Model` for the rest."""
 
     name: str
     slots: Sequence[str]
     initial: Sequence[tuple[Hashable, ...]]
     rules: Sequence[Rule]
-    #: ``apply(slot, value, operation)``: what an update makes of a slot's value.  Pure.
+    #: ``apply(slot, value, operation)``: a slot's value after an update.  Pure.
     apply: Callable[[int, Any, Any], Hashable]
     view: Callable[[Sequence[Any]], V]
     properties: Sequence[Property[V]] = ()
@@ -66,7 +66,7 @@ class Composite(Generic[V]):
     #: Slots of one kind draw from the same values; symmetry needs that.  By default all differ.
     kinds: Sequence[Hashable] = ()
     #: Slots that hold a FIFO queue as a tuple: every update appends at its end, and a rule that
-    #: finds one empty has nothing to say.  Partial-order reduction reads it.
+    #: finds one empty gives no changes.  Partial-order reduction reads it.
     queues: frozenset[int] = frozenset()
     symmetry: Symmetry | None = None
     #: How often the real steps were called so far.
@@ -82,7 +82,7 @@ class Composite(Generic[V]):
                 )
 
     def changes(self, rule: Rule, values: Sequence[Any]) -> list[Change]:
-        """What a rule says about a state; raises `ModelError` where it cannot say."""
+        """The changes that a rule gives in a state; raises `ModelError` if the rule fails."""
         try:
             return list(rule(values))
         except ModelError:

@@ -1,8 +1,8 @@
-"""Questions about packed states, asked once for each way of looking at them.
+"""Questions about packed states, asked once for each path through a decision tree.
 
-A pure question looks at one slot after another, and which it looks at next depends on what it has
-seen.  So its answers make a decision tree: equal values along a way down mean an equal answer, and
-slots that were not looked at on that way may hold anything.
+A pure question reads one slot after another, and the next slot depends on the values read.  So its
+answers form a decision tree.  Equal values along a path mean an equal answer, whatever the slots
+that the path does not read hold.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from specs.checker.layout import Layout, Observed
 
 A = TypeVar("A")
 
-#: A tree is given up where its question does not repeat itself.
+#: A tree is given up if its answers rarely repeat.
 ANSWERS_MAX = 1 << 20
 
 
 class Look:
-    """A slot that is looked at, and what follows by the bits that it holds: a look or an answer."""
+    """A slot that is read, and the next node or the answer for each value of its bits."""
 
     __slots__ = ("below", "slot")
 
@@ -29,14 +29,14 @@ class Look:
 
 
 class Decisions(Generic[A]):
-    """The answers of one question so far.  `ask` must be pure; an answer may be all but None."""
+    """The answers of one question so far.  `ask` must be pure; an answer is never None."""
 
     def __init__(self, layout: Layout, ask: Callable[[Observed, int], A]) -> None:
         self._layout = layout
         self._ask = ask
         self._top: dict[int, Any] = {}
         self._answers = 0
-        #: All slots that it looked at on any way.
+        #: All slots that it read on any path.
         self.slots: set[int] = set()
 
     def __call__(self, packed: int) -> A:

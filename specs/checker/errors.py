@@ -1,4 +1,4 @@
-"""What can be wrong with a model, a property or a call.  Each error names a remedy.
+"""Errors in a model, a property or a call.  Each names a remedy.
 
 ::
 
@@ -31,7 +31,7 @@ class CheckerError(Exception):
 
 
 class ModelError(CheckerError):
-    """The model cannot be explored as it stands."""
+    """The model cannot be explored."""
 
     code = "model"
 

@@ -164,7 +164,7 @@ class CompiledPasses:
 
     def fair_component(self, states: Any, all_weak: int) -> set[int] | None:
         """A connected set of states in which a fair walk can stay for ever, or None."""
-        # A state by itself: nothing in it is taken, so nothing may be enabled.
+        # A single state: no action is taken in it, so none may be enabled.
         at_rest = states[(self.enabled[states] == 0) & ~self._cyclic[states]]
         if len(at_rest):
             return {int(at_rest[0])}
@@ -193,7 +193,8 @@ class CompiledPasses:
             starved = ever_on & ~weak & ~taken
             fair = np.flatnonzero(possible & (starved == 0))
             if len(fair):
-                # Components are numbered from the sinks up; any will do, the one first found is it.
+                # Components are numbered from the sinks up; any component will do, so the first one
+                # found is used.
                 member = active & np.isin(component, fair)
                 first = component[np.flatnonzero(member)[0]]
                 return set(np.flatnonzero(active & (component == first)).tolist())

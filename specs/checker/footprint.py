@@ -1,7 +1,7 @@
-"""What rules and properties look at and touch, observed: the ground of partial-order reduction.
+"""Footprints: the slots that rules and properties read and change; for partial-order reduction.
 
-Of a slot that is a queue a rule may look at the head alone (whether there is one, which, and what
-remains without it): an append behind that head changes nothing for it.
+Of a queue a rule may read the head alone (whether there is one, its value, and the rest without
+it): an append behind that head does not affect such a rule.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ A = TypeVar("A")
 
 
 class Queue:
-    """The value of a queue as a rule sees it: what is more than a look at its head is noted.
+    """The value of a queue as a rule sees it; any read beyond the head is recorded.
 
-    ``bool(queue)``, ``queue[0]``, ``queue[:1]`` and ``queue[1:]`` are looks at the head; the last
-    gives what remains, of which nothing is seen until it is looked into.
+    ``bool(queue)``, ``queue[0]``, ``queue[:1]`` and ``queue[1:]`` read the head only; the last
+    gives the rest, which counts as unread until it is read.
     """
 
     __slots__ = ("_look", "rest", "slot", "value")
@@ -34,13 +34,13 @@ class Queue:
     ) -> None:
         self._look = look
         self.slot = slot
-        #: The plain value, for who does not decide by it.
+        #: The plain value, for code that does not decide by it.
         self.value = value
-        #: Whether it is what remains without the head.
+        #: Whether it is the rest without the head.
         self.rest = rest
 
     def whole(self) -> Any:
-        """The plain value, looked at."""
+        """The plain value, recorded as read."""
         self._look(self.slot, False)
         return self.value
 
@@ -79,19 +79,19 @@ _REST = slice(1, None)
 
 @dataclass(slots=True)
 class Footprint(Generic[A]):
-    """An answer, the slots that it rests on, and, of a rule's answer, the slots that it touches."""
+    """An answer, the slots that it depends on, and for a rule the slots that it changes."""
 
     answer: A
     #: Looked at.
     whole: set[int] = field(default_factory=set)
-    #: Queues of which only the head was looked at, by whether there was one.
+    #: Queues of which only the head was read, by whether there was one.
     heads: set[int] = field(default_factory=set)
     empty: set[int] = field(default_factory=set)
-    #: Given a value, robbed of a queue's head, updated unseen.
+    #: Slots given a value, queues that lost their head, slots updated unread.
     writes: set[int] = field(default_factory=set)
     takes: set[int] = field(default_factory=set)
     updates: set[int] = field(default_factory=set)
-    # What the search made of it, and when.
+    # The search's own record of it, and its version.
     at: int = -1
     needs: int = 0
     goals: int = 0
@@ -122,7 +122,7 @@ class _Values(Sequence[Any]):
     def _look(self, slot: int, head: bool) -> None:
         if self.closed:
             raise ModelError(
-                "a rule gave away the value of a queue without having looked at it",
+                "a rule passed on the value of a queue without having read it",
                 remedy="put tuple(queue) into values and labels",
             )
         self.looks.setdefault((slot, head))
@@ -131,8 +131,8 @@ class _Values(Sequence[Any]):
 def rules_of(tables: Tables, seen: Callable[[int, Footprint[Any]], None]) -> list[Decisions[Any]]:
     """The composite's rules as questions: the answers are footprints of moves.
 
-    `seen` is told each new answer and which rule gave it.  Raises `ModelError` for a rule that goes
-    on where it found a queue empty.
+    `seen` is told each new answer and which rule gave it.  Raises `ModelError` for a rule that
+    continues after it found a queue empty.
     """
     return [
         Decisions(tables.layout, partial(_ask_rule, tables, table, partial(seen, number)))
@@ -162,15 +162,15 @@ def _ask_rule(
             found.empty.add(slot)
     if found.empty and (changes or list(values.looks)[-1] != (min(found.empty), True)):
         raise ModelError(
-            f"a rule of {composite.name!r} found a queue empty and went on",
-            remedy="look at all of it, tuple(queue), or leave the slot out of `queues`",
+            f"a rule of {composite.name!r} found a queue empty and continued",
+            remedy="read all of it, tuple(queue), or leave the slot out of `queues`",
         )
     seen(found)
     return found
 
 
 def _plain(change: Change, found: Footprint[Any]) -> Change:
-    """The change without `Queue`s; what it touches is noted."""
+    """The change without `Queue`s; records the slots that it changes."""
     writes: list[tuple[int, Hashable]] = []
     for slot, value in change.writes:
         if not isinstance(value, Queue):
@@ -209,7 +209,7 @@ def with_checked_queues(composite: Composite[Any]) -> Composite[Any]:
         after: Any = composite.apply(slot, value, operation)
         if slot in composite.queues and after[: len(value)] != value:
             raise ModelError(
-                f"slot {composite.slots[slot]!r} is no queue: {value!r} was made {after!r}",
+                f"slot {composite.slots[slot]!r} is not a queue: {value!r} was made {after!r}",
                 remedy="an update of a slot in `queues` must append at the end",
             )
         return after

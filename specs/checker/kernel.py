@@ -2,8 +2,8 @@
 
 A packed state is a row of 64-bit words; `dims` is a tuple with one item a word, so that its length
 is known to the compiler.  All tables are *maps*, regions of one open-addressing table: the key is a
-state under the map's mask, the value a small number.  A key that is missing is marked as pending
-and reported; Python works it out and the kernel goes on.
+state under the map's mask, the value a small number.  A missing key is marked as pending and
+reported; Python computes its value and the kernel continues.
 """
 
 from __future__ import annotations
@@ -164,10 +164,10 @@ def expand(
 ) -> Any:
     """Add the successors of the states in `todo`.
 
-    A state that some table has no entry for is put off: the rows go to `later`, the keys to
-    `missing`.  Where there is room in `edges`, the transitions are kept from place `edge` on.
-    Returns how many of `todo` are done, of known states, of transitions, of dead ends, of missing
-    keys and of states put off.  It stops early where something may grow too small.
+    A state that some table has no entry for is postponed: the rows go to `later`, the keys to
+    `missing`.  If `edges` has room, the transitions are kept from place `edge` on. Returns how many
+    of `todo` are done, of known states, of transitions, of dead ends, of missing keys and of
+    postponed states.  It stops early if an array may become too small.
     """
     starts, degrees, targets, labels = edges
     keep = len(starts) > 0
@@ -252,10 +252,10 @@ def ask(
     first: Any,
     answers: Any,
 ) -> Any:
-    """Look up a panel in the states in `todo` and note the first state of each number.
+    """Look up a panel in the states in `todo` and record the first state of each number.
 
-    Where there is none yet, the row goes to `later` and the key to `missing`.  Returns how many
-    keys and rows those are.  Where `answers` is not empty, it takes all numbers.
+    If the number is not computed yet, the row goes to `later` and the key to `missing`.  Returns
+    the counts of these keys and rows.  If `answers` is not empty, it receives all numbers.
     """
     values = maps[4]
     misses = 0

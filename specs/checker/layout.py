@@ -1,8 +1,8 @@
-"""How a state of components becomes one integer, and how it grows without being packed again.
+"""Packing of a state of components into one integer that can grow without repacking.
 
-Values are interned: each slot holds a small number.  A slot's bits need not lie together.  When
-its values outgrow its bits, the slot is given one more at the top of the integer: every state
-packed so far stays what it was, with a zero there.  So do masks that were used as keys.
+Values are interned: each slot holds a small number.  A slot's bits need not be adjacent.  When its
+values outgrow its bits, the slot gets one more bit at the top of the integer.  Every packed state
+stays valid, with a zero there, and so does every mask that was used as a key.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Layout:
         #: Runs of neighbouring bits of each slot: (position, mask of the run, position in number).
         self._runs: list[list[tuple[int, int, int]]] = [[] for _ in kinds]
         self._codes: list[list[int]] = [[] for _ in kinds]
-        #: For each slot which number a code stands for.
+        #: For each slot, the number of each code.
         self._decoded: list[dict[int, int]] = [{} for _ in kinds]
         self.width = 0
 
@@ -40,7 +40,7 @@ class Layout:
         return self._domain_of[slot]
 
     def number(self, slot: int, value: Any) -> int:
-        """The number of `value` in `slot`, a new one where it was never seen there."""
+        """The number of `value` in `slot`, a new one if the value is new."""
         domain = self._domain_of[slot]
         numbers = self._numbers[domain]
         try:
@@ -86,7 +86,7 @@ class Layout:
         """The state as one integer."""
         if len(state) != self.slots:
             raise ModelError(f"a state of {len(state)} values for {self.slots} slots")
-        # Numbers first: interning may move no bit, but a code must know all of its bits.
+        # Numbers first: interning moves no bit, but a code must know all of its bits.
         numbers = [self.number(slot, value) for slot, value in enumerate(state)]
         return sum(self.code(slot, number) for slot, number in enumerate(numbers))
 
@@ -103,14 +103,14 @@ class Layout:
 
 
 class Observed(Sequence[Any]):
-    """A packed state as a sequence of values that notes which slots are looked at, in order."""
+    """A packed state as a sequence of values that records the slots read, in order."""
 
     __slots__ = ("_layout", "_packed", "looks")
 
     def __init__(self, layout: Layout, packed: int) -> None:
         self._layout = layout
         self._packed = packed
-        #: Each slot once; the values are of no use.
+        #: Each slot once; the values are unused.
         self.looks: dict[int, None] = {}
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Does every fair behaviour come to something good?  If not: a lasso that never does.
+"""Does every fair behaviour reach a good state?  If not: a lasso that never does.
 
 A counterexample of ``eventually P`` is a fair behaviour that avoids P from its start; one of
 ``P leads to Q`` avoids Q from some state of P on.  Both are a path into a strongly connected part
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Lasso:
     """State numbers and label numbers: `labels[i]` leads from ``states[i]`` to the next state.
 
-    The last label closes the loop to ``states[loop]``; there is none where the behaviour stutters.
+    The last label closes the loop to ``states[loop]``; a stuttering behaviour has no such label.
     """
 
     states: tuple[int, ...]
@@ -37,12 +37,12 @@ class Lasso:
     loop: int
 
 
-#: Graphs with more states go to the compiled passes, where numba is installed.
+#: Graphs with more states go to the compiled passes, if numba is installed.
 COMPILED_FROM = 50_000
 
 
 class FairGraph:
-    """A state graph with the fairness classes of its labels worked out once."""
+    """A state graph with the fairness classes of its labels, computed once."""
 
     def __init__(self, graph: StateGraph, fairness: Sequence[Fairness]) -> None:
         self.graph = graph
@@ -88,7 +88,7 @@ class FairGraph:
         return enabled
 
     def eventually(self, good: bytearray) -> Lasso | None:
-        """A fair behaviour that never comes to a good state, or None."""
+        """A fair behaviour that never reaches a good state, or None."""
         return self._avoiding(good, [s for s in self.graph.initial if not good[s]])
 
     def leads_to(self, when: bytearray, good: bytearray) -> Lasso | None:
@@ -205,7 +205,7 @@ class FairGraph:
         return components
 
     def _fair_walk(self, entry: int, inside: set[int]) -> tuple[list[int], list[int]]:
-        """A closed walk from `entry` that is fair to every class; empty where it stutters."""
+        """A closed walk from `entry` that is fair to every class; empty if it stutters."""
         if len(inside) == 1:
             return [entry], []
         states, labels = [entry], list[int]()

@@ -1,4 +1,4 @@
-"""The tables of `specs.checker.tables` as arrays that the kernel reads and Python fills."""
+"""The tables of `specs.checker.tables` as arrays that Python fills and the kernel reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Source: TypeAlias = Bundle | UpdateTable | Panel
 
 
 class TooNarrow(Exception):
-    """The layout has outgrown the words of a state: widen them and go on."""
+    """The layout has outgrown the words of a state: widen them and continue."""
 
 
 class Growing:
@@ -51,14 +51,14 @@ class Growing:
         return self.next - 1
 
     def flush(self) -> None:
-        """Take in the rows that wait: many at once cost little more than one."""
+        """Append the waiting rows: many at once cost little more than one."""
         if self._waiting:
             rows, self._waiting = np.array(self._waiting, self.data.dtype), []
             self.extend(len(rows), rows)
 
 
 class Maps:
-    """One map for each bundle, in order, then for whatever is added."""
+    """One map for each bundle, in order, then for each added source."""
 
     def __init__(self, tables: Tables, words: int) -> None:
         self._tables = tables
@@ -100,13 +100,13 @@ class Maps:
 
     @property
     def view(self) -> Any:
-        """The maps, as the kernel takes them."""
+        """The maps, in the kernel's form."""
         parts = (self._masks, self._at, self._bits, self._keys, self._values)
         return tuple(part.data for part in parts)
 
     @property
     def entries(self) -> Any:
-        """What the values of bundles and updates stand for, as the kernel takes it."""
+        """The meaning of the values of bundles and updates, in the kernel's form."""
         return tuple(rows.data for rows in self._entries)
 
     @property
@@ -115,14 +115,14 @@ class Maps:
         return self._used.data
 
     def number(self, source: Source) -> int:
-        """The number of a source's map, a new one where it has none."""
+        """The number of a source's map, a new one if the source has no map."""
         number = self._number_of.get(id(source))
         if number is None:
             number = self._number_of[id(source)] = len(self.sources)
             self.sources.append(source)
             self._masks.extend(1, self.as_words(self._mask_of(source)))
             self._used.extend(1, 0)
-            # A panel may have many keys, and few panels there are.
+            # A panel may have many keys, and there are few panels.
             bits = PREDICATE_BITS if isinstance(source, Panel) else FIRST_BITS
             self._bits.extend(1, bits)
             self._at.extend(1, self._region(bits))
@@ -145,14 +145,14 @@ class Maps:
         return packed
 
     def refresh_masks(self) -> None:
-        """Let keys take in the bits that slots gained during the last level."""
+        """Extend keys by the bits that slots gained during the last level."""
         for number, source in enumerate(self.sources):
             self._masks.data[number] = self.as_words(self._mask_of(source))
 
     def fill(self, missing: Any, states: Any) -> None:
-        """Work out what maps say about states: rows of (map, row of a state).
+        """Compute the values of maps for states: rows of (map, row of a state).
 
-        Raises `TooNarrow`; what was worked out until then is kept in the tables themselves.
+        Raises `TooNarrow`; the values computed until then stay in the tables.
         """
         widened: set[int] = set()
         values = [
@@ -172,7 +172,7 @@ class Maps:
             self._make_room(number)
 
     def _value(self, number: int, packed: int, widened: set[int]) -> int:
-        """What a map is to say about a state."""
+        """The value of a map for a state."""
         source = self.sources[number]
         if isinstance(source, UpdateTable):
             return self._addends.append(self._addend(packed, source.fill(packed)))
@@ -186,7 +186,7 @@ class Maps:
         return value
 
     def _clear(self, number: int, room: int) -> None:
-        """Forget a map's keys, take over its source's mask, and have room for new keys."""
+        """Clear a map's keys, adopt its source's mask, and make room for new keys."""
         self._masks.data[number] = self.as_words(self._mask_of(self.sources[number]))
         start, bits = int(self._at.data[number]), int(self._bits.data[number])
         if 1 << bits < 4 * room:
@@ -236,10 +236,10 @@ class Maps:
         return self._first.append(first)
 
     def _addend(self, packed: int, delta: int) -> Any:
-        """What to add to each word of a state; never the carry of a lower word.
+        """The number to add to each word of a state, without carries between words.
 
-        Adding replaces the bits of whole slots, and does so in each word by itself.  In the integer
-        as a whole a lower word may borrow from a higher one: so take the words of two states.
+        Adding replaces the bits of whole slots, and does so in each word by itself.  In the whole
+        integer a lower word may borrow from a higher one; so the difference is taken word by word.
         """
         if self.words == 1:
             return (delta & WORD_MASK,)

@@ -1,6 +1,6 @@
-"""What is checked: a model is its initial states, its actions and its properties.
+"""A model to check: its initial states, its actions and its properties.
 
-The whole of a first model::
+A complete first model::
 
     def actions(hour):
         yield "tick", hour % 12 + 1
@@ -8,8 +8,8 @@ The whole of a first model::
     clock = Model("hour clock", initial=[1], actions=actions,
                   properties=[always("in range", lambda hour: 1 <= hour <= 12)])
 
-States may be anything hashable.  An action is a name, or an :class:`Action` where charts, fairness
-by process and context switches are wanted.
+States may be any hashable values.  An action is a name, or an :class:`Action` for charts, fairness
+by process and context switches.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ V = TypeVar("V")
 
 
 class Action(NamedTuple):
-    """The label of one transition: the action's name, who took it and what it was about."""
+    """The label of one transition: the action's name, its process and its subject."""
 
     name: str
     #: The process that stepped; a context switch is a change of this.
     process: str = ""
-    #: What happened to it: one word, such as "deliver" or "timeout".
+    #: The kind of event: one word, such as "deliver" or "timeout".
     kind: str = ""
     #: The other side of a "deliver".
     peer: str = ""
@@ -57,7 +57,7 @@ class Property(Generic[V]):
     """A claim about all behaviours of a model.  Use the four functions below to make one.
 
     `predicate` is the claim of `always`, `reachable` and `eventually`, the consequence of
-    `leads_to`.  `when` is an antecedent: where no reachable state satisfies it, the property holds
+    `leads_to`.  `when` is an antecedent: if no reachable state satisfies it, the property holds
     vacuously, and the result says so.
     """
 
@@ -88,7 +88,7 @@ def reachable(name: str, predicate: Callable[[V], bool]) -> Property[V]:
 
 
 def eventually(name: str, predicate: Callable[[V], bool]) -> Property[V]:
-    """Every fair behaviour comes to a state that satisfies `predicate`."""
+    """Every fair behaviour reaches a state that satisfies `predicate`."""
     return Property("eventually", name, predicate)
 
 
@@ -149,10 +149,10 @@ def _fairness(is_strong: bool, actions: Selector, each: str) -> Fairness:
 
 @dataclass(frozen=True, slots=True)
 class Model(Generic[S, V]):
-    """A state graph given by rules, and what is claimed of it.
+    """A state graph given by rules, and its properties.
 
-    Without `terminal`, a state in which nothing is enabled is a deadlock; with it, only where
-    `terminal` is false.  States outside `within` are checked but not left: that bounds a model.
+    Without `terminal`, a state in which nothing is enabled is a deadlock; with it, only if
+    `terminal` is false.  States outside `within` are checked but not expanded: that bounds a model.
     Predicates are given ``view(state)``, by default the state itself.
     """
 
@@ -164,20 +164,20 @@ class Model(Generic[S, V]):
     terminal: Callable[[V], bool] | None = None
     within: Callable[[V], bool] | None = None
     view: Callable[[S], V] | None = None
-    #: All action names that the model has, so that those never taken can be told.
+    #: All action names of the model, so that names never taken can be reported.
     alphabet: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         check_parts(self.name, self.initial, self.properties)
 
     def seen(self, state: S) -> V:
-        """What predicates are given for `state`."""
+        """The argument of predicates for `state`."""
         return self.view(state) if self.view is not None else state  # type: ignore[return-value]
 
     def successors(self, state: S) -> list[tuple[Action, S]]:
-        """All transitions from `state`, labels made whole.
+        """All transitions from `state`, with complete labels.
 
-        Raises `ModelError` where the model's own code raises or yields something else.
+        Raises `ModelError` if the model's own code raises or yields another type.
         """
         try:
             return [
@@ -203,7 +203,7 @@ def as_action(label: Any) -> Action:
 
 
 def check_parts(name: str, initial: Sequence[Any], properties: Sequence[Property[Any]]) -> None:
-    """Refuse what no engine could explore: no initial state, unhashable states, twin names."""
+    """Refuse a model without initial state, with unhashable states or with duplicate names."""
     if not initial:
         raise ModelError(f"model {name!r} has no initial state", remedy="give at least one")
     for state in initial:
@@ -217,7 +217,7 @@ def check_parts(name: str, initial: Sequence[Any], properties: Sequence[Property
 
 
 def require_hashable(state: Any) -> None:
-    """Raise `ModelError` where `state` cannot be remembered."""
+    """Raise `ModelError` if `state` cannot be stored."""
     try:
         hash(state)
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""Orders of replicas by what is told of each: ties, and all ways to break them."""
+"""Orders of replicas by their keys: ties, and all ways to break them."""
 
 from __future__ import annotations
 

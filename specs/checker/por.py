@@ -1,29 +1,29 @@
-"""Partial-order reduction: of steps that commute, some orders stand for all.
+"""Partial-order reduction: of the orders of steps that commute, only some are searched.
 
-In each state only the rules of a *stubborn set* are followed (Valmari 1990; the ample sets of
-Peled 1993 are stubborn sets of whole processes).  For a rule in the set, so are
+In each state only the rules of a *stubborn set* are followed (Valmari 1990; the ample sets of Peled
+1993 are stubborn sets of whole processes).  With a rule, the set contains
 
-* the rules that may touch what it looked at: as long as none of them acts, it says the same;
-* where it has moves, the rules whose moves may not commute with them.
+* the rules that may change a slot that it read: until one of them acts, its moves are the same;
+* if it has moves, the rules whose moves may not commute with them.
 
-So whatever the rules outside do first, each move of the set can come before it as well as after
-it, and deadlocks are kept.  Two more conditions keep what the properties say:
+So each move of the set commutes with all moves that rules outside the set make before it, and
+deadlocks are kept.  Two more conditions keep the verdicts of the properties:
 
-* visibility: where a move of the set touches what a property may look at, the set holds every rule
-  that may touch what the property did look at in this state.  A way to a state that decides the
-  property then begins, up to the order of steps that commute, within the set (the up-sets of
+* visibility: if a move of the set changes a slot that a property may read, the set contains every
+  rule that may change a slot that the property read in this state.  A path to a state that decides
+  the property then begins, up to the order of steps that commute, within the set (the up-sets of
   Kristensen and Valmari 2000, "Improved question-guided stubborn set methods for state
   properties"); otherwise the moves of the set are invisible to it;
-* the cycle proviso for breadth-first search: where a set leaves rules out, one of its moves leads
-  to a state that is yet to be expanded (Bošnački and Holzmann 2005, "Improving Spin's partial-order
-  reduction for breadth-first search").  So no rule is put off for ever.
+* the cycle proviso for breadth-first search: if a set leaves rules out, one of its moves leads to a
+  state that is not expanded yet (Bošnački and Holzmann 2005, "Improving Spin's partial-order
+  reduction for breadth-first search").  So no rule is postponed for ever.
 
-**What a rule may do is learned**, and that is sound.  Footprints only grow, and a search counts
-only if all sets that it followed are still stubborn by what is known at its end.  Suppose some
-reachable state had shown more.  Take the first step of a way there at which a rule goes beyond its
-footprint, as an event of its own that looks at what the rule had looked at until then.  The sets
-are stubborn with such events, too, and by the proviso none of them is put off for ever: the search
-would have met it.  The same goes for what properties look at.
+**Footprints of rules are learned**, and that is sound.  Footprints only grow, and a search counts
+only if all sets that it followed are still stubborn by the footprints at its end.  Suppose a rule
+exceeds its final footprint in some reachable state.  Take the first step of a path there at which a
+rule does so, as a separate event that reads the slots that the rule had read until then.  The sets
+are stubborn with such events, too, and the proviso postpones none of them for ever: the search
+would have met the event.  The same argument covers the footprints of properties.
 
 Verdicts, deadlocks, and actions never taken are those of the full search.  Counterexamples are
 real, but need not be shortest.
@@ -51,12 +51,12 @@ from specs.checker.search import (
 from specs.checker.table import TableExploration
 from specs.checker.tables import Move, Tables
 
-#: States that are asked why nothing could be left out.
+#: States sampled to explain why no move could be left out.
 SAMPLE = 1_000
 
 
 class Meetings:
-    """Which rules, and which properties, have to do with a slot: sets of them, as bits.
+    """The rules and properties that depend on a slot or change it: sets, as bits.
 
     `version` counts how often one grew.
     """
@@ -89,7 +89,7 @@ class Meetings:
                 self.version += 1
 
     def brush_up(self, found: Footprint[Any]) -> None:
-        """Bring up to date what a found says of others."""
+        """Update the relations of a footprint to the others."""
         found.at = self.version
         found.needs = self.disturbers(found) | self.opponents(found)
         found.goals = 0
@@ -97,7 +97,7 @@ class Meetings:
             found.goals |= self.goals[slot]
 
     def disturbers(self, found: Footprint[Any]) -> int:
-        """Rules that may change the answer.  Behind the head of a queue anything may be added."""
+        """Rules that may change the answer.  An append behind a queue's head does not."""
         rules = 0
         for slot in found.whole:
             rules |= self.writes[slot] | self.takes[slot] | self.updates[slot]
@@ -121,7 +121,7 @@ class Meetings:
 
 
 class StubbornSets:
-    """All that was learned about a composite, and the stubborn sets that follow from it."""
+    """The learned footprints of a composite, and the stubborn sets that follow from them."""
 
     def __init__(self, composite: Composite[Any]) -> None:
         self.composite = composite
@@ -135,7 +135,7 @@ class StubbornSets:
             question(self.tables, partial(judge, prop), partial(self.meetings.add_goal, 1 << goal))
             for goal, prop in enumerate(self.properties)
         ]
-        # Every rule stops where a state is out of bounds, and so looks at what `within` looks at.
+        # Every rule stops in a state out of bounds, and so reads the slots that `within` reads.
         within, every = composite.within, (1 << len(self.rules)) - 1
         self.within = within and question(
             self.tables,
@@ -144,7 +144,7 @@ class StubbornSets:
         )
 
     def footprints(self, packed: int) -> list[Footprint[tuple[Move, ...]]]:
-        """What each rule says in a state."""
+        """The footprint of each rule in a state."""
         found = [rule(packed) for rule in self.rules]
         for footprint in found:
             if footprint.at != self.meetings.version:
@@ -156,7 +156,7 @@ class StubbornSets:
     ) -> list[int]:
         """Stubborn sets that leave moves out, as bits, those with the fewest moves first."""
         enabled = sum(1 << rule for rule, found in enumerate(footprints) if found.answer)
-        # Rules from which the closure is known to take in every move.
+        # Rules whose closure is known to contain every move.
         vain = 0
         moves: dict[int, int] = {}
         for rule in numbers(enabled):
@@ -176,7 +176,7 @@ class StubbornSets:
         vain: int,
         open_goals: int,
     ) -> int:
-        """The least stubborn set with rule `first`, or 0 where that takes in every move."""
+        """The least stubborn set with rule `first`, or 0 if that contains every move."""
         rules = goals = 0
         todo = 1 << first
         if self.within:
@@ -232,9 +232,9 @@ class ReducedExploration(TableExploration):
 
 
 def explore(composite: Composite[Any], watch: Watch) -> ReducedExploration:
-    """Search by stubborn sets until what a search teaches makes none of them void.
+    """Search by stubborn sets until a search invalidates none of its own sets.
 
-    Raises `UsageError` where a property needs more than single states.
+    Raises `UsageError` if a property needs more than single states.
     """
     if any(prop.is_liveness for prop in composite.properties):
         raise UsageError(
@@ -256,12 +256,12 @@ def explore(composite: Composite[Any], watch: Watch) -> ReducedExploration:
 
 
 def _why_nothing(sets: StubbornSets, found: ReducedExploration) -> str:
-    """Whether it is for the properties' sake that nothing was left out, from a sample."""
+    """Whether the properties are the reason that no move was left out, from a sample."""
     states = found.order()
     for packed in states[:: len(states) // SAMPLE + 1]:
         if sets.choices(packed, sets.footprints(packed), 0):
-            return "nothing to leave out: the properties look at all that other orders would change"
-    return "nothing to leave out: whatever may happen may meet all else that may happen"
+            return "nothing to leave out: the properties read all that other orders would change"
+    return "nothing to leave out: every rule may affect every other"
 
 
 class _Search:
@@ -272,12 +272,12 @@ class _Search:
         self._watch = watch
         self._version = sets.meetings.version
         self._expanded: set[int] = set()
-        #: What was followed in the states of which moves were left out.
+        #: The sets that were followed in states of which moves were left out.
         self._followed: dict[int, int] = {}
         self.found = ReducedExploration("stubborn sets", tables=sets.tables)
 
     def run(self) -> bool:
-        """Search; False where it has to be made anew, with what it has taught."""
+        """Search; False if it must be repeated with the footprints that it learned."""
         found = self.found
         found.parents.update((packed, packed) for packed in self._sets.tables.initial)
         level = list(found.parents)
@@ -312,7 +312,7 @@ class _Search:
         )
 
     def _judge(self, level: Sequence[int]) -> bool:
-        """Ask every property about the states of a level; True where an invariant is violated."""
+        """Evaluate every property on the states of a level; True if an invariant is violated."""
         found = self.found
         for prop, judge_of in zip(self._sets.properties, self._sets.judges, strict=True):
             for packed in level:
@@ -374,7 +374,7 @@ class _Search:
                 yield target
 
     def _goes_on(self, taken: Sequence[tuple[int, int]]) -> bool:
-        """The cycle proviso: some successor is yet to be expanded."""
+        """The cycle proviso: some successor is not expanded yet."""
         return any(target not in self._expanded for _, target in taken)
 
     def _may_end(self, packed: int) -> bool:

@@ -1,7 +1,7 @@
-"""Predicates as tables: those that look at the same slots are looked up together.
+"""Predicates as tables: predicates that read the same slots share a look-up.
 
-A *panel* is some predicates under one key, the slots that any of them looks at.  What they say of a
-state is one number, so a level is judged with one look-up a state for each panel, and not for each
+A *panel* is a group of predicates under one key: the slots that any of them reads.  Their answers
+for a state are one number, so a level takes one look-up a state for each panel, and not for each
 property.
 """
 
@@ -20,23 +20,23 @@ from specs.checker.tables import Tables
 
 S = TypeVar("S")
 
-#: Answers by key are given up where they do not repeat themselves.
+#: Answers by key are given up if they rarely repeat.
 PANEL_MAX = 1 << 20
 
-#: So many states show what the predicates of liveness properties look at.
+#: Size of the sample that shows the slots that liveness predicates read.
 TRUTHS_SAMPLE = 512
 
-#: Said by a property that raised: the error is due when its turn comes.
+#: The answer of a property that raised: the error is raised in its turn.
 RAISED = DECIDED + 1
 
 
 class Panel:
-    """Predicates that are asked together.  0 is `NOTHING` from all of them."""
+    """Predicates that are evaluated together.  0 is `NOTHING` from all of them."""
 
     def __init__(self, tables: Tables, predicates: Sequence[Decisions[int]]) -> None:
         self._layout = tables.layout
         self._predicates = predicates
-        #: By number, what each predicate says.
+        #: By number, the answer of each predicate.
         self.said: list[tuple[int, ...]] = [(NOTHING,) * len(predicates)]
         self._numbers = {self.said[0]: 0}
         self._looks = [predicate.slots for predicate in predicates]
@@ -50,7 +50,7 @@ class Panel:
         return self._layout.mask_of(self.slots)
 
     def ask(self, packed: int) -> int:
-        """What is said of a state.  May widen the key and drop what is remembered by the old."""
+        """The number of a state.  May widen the key and drop the answers under the old key."""
         said = tuple([predicate(packed) for predicate in self._predicates])
         number = self._numbers.get(said)
         if number is None:
@@ -77,13 +77,13 @@ class Panel:
         return self.fill(packed) if number is None else number
 
     def speaks_for_all(self, packed: int) -> bool:
-        """Whether one state answers for every other: nothing that it looks at has ever varied."""
+        """Whether one state answers for all: no slot that the panel reads has ever varied."""
         if not self.mask:
             self.fill(packed)
         return not self.mask
 
     def firsts(self, states: Sequence[int]) -> dict[int, int]:
-        """The first state of each number but 0, in order."""
+        """The first state of each number except 0, in order."""
         first: dict[int, int] = {}
         if states and self.speaks_for_all(states[0]):
             states = states[:1]
@@ -122,7 +122,7 @@ def _truth(predicate: Callable[[Any], bool], what: str, view: Any) -> int:
 def _panels(tables: Tables, asked: Sequence[Asked]) -> tuple[list[Panel], list[tuple[int, int]]]:
     """Panels of predicates; for each predicate its panel's number and its place there.
 
-    A predicate joins the first panel that looks at all that it looks at; wide ones lead.
+    A predicate joins the first panel that reads all slots that it reads; wide ones come first.
     """
     groups: list[list[Asked]] = []
     places = [(0, 0)] * len(asked)
@@ -137,9 +137,9 @@ def _panels(tables: Tables, asked: Sequence[Asked]) -> tuple[list[Panel], list[t
 
 
 class Truths:
-    """The predicates that liveness properties ask of every state, as panels.
+    """The predicates of liveness properties, for every state, as panels.
 
-    They are asked of a sample of the states first, to see what they look at.
+    They are evaluated on a sample of the states first, to see which slots they read.
     """
 
     def __init__(self, tables: Tables, sample: Sequence[int]) -> None:
@@ -165,7 +165,7 @@ class Truths:
 
 
 class Judges:
-    """The properties that states decide, as panels."""
+    """The properties that single states decide, as panels."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -179,7 +179,7 @@ class Judges:
         self._open: list[tuple[Property[Any], int, int]] = []
 
     def group(self, found: Exploration) -> Sequence[Panel]:
-        """The panels to ask of a level.  Made anew where a predicate has come to look at more."""
+        """The panels for a level, built again if a predicate has come to read more slots."""
         asked = [
             (prop, predicate)
             for prop, predicate in self._asked
@@ -199,11 +199,11 @@ class Judges:
         number: Callable[[S], int],
         plain: Callable[[S], Any],
     ) -> bool:
-        """Note in `found` what a level says; True where an invariant is violated.
+        """Record the answers of a level in `found`; True if an invariant is violated.
 
-        `firsts` holds for each panel the first state of each number but 0, in order of states.
-        Properties have their turn in order, and what an earlier one decides is not taken back by
-        the error of a later one.
+        `firsts` holds for each panel the first state of each number except 0, in order of states.
+        Properties are processed in order, and the error of a later one does not undo the decision
+        of an earlier one.
         """
         for prop, panel, place in self._open:
             for said, state in firsts[panel].items():

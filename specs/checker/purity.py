@@ -1,7 +1,7 @@
 """Is a step a function of its arguments?  A sample of calls is repeated and compared.
 
-Everything a checker says rests on this: a step that looks elsewhere explores another graph each
-time, and memoised tables would freeze one of its moods.
+Every verdict depends on this: a step that reads hidden state gives another graph each time, and
+memoised tables would keep one arbitrary answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ THEN_ONE_IN = 32
 
 
 class Repeater:
-    """Calls a function, and every so often calls it twice."""
+    """Calls a function, and repeats a sample of the calls."""
 
     __slots__ = ("_calls",)
 
@@ -27,7 +27,7 @@ class Repeater:
         self._calls = 0
 
     def __call__(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
-        """``function(*arguments)``; raises `ImpureStep` where a repetition tells it impure."""
+        """``function(*arguments)``; raises `ImpureStep` if a repetition gives another result."""
         self._calls += 1
         if self._calls > FIRST_CALLS and self._calls % THEN_ONE_IN:
             return function(*arguments)

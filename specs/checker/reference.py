@@ -1,4 +1,4 @@
-"""The reference engine: plain states, breadth first, nothing clever.  The other engines' oracle."""
+"""The reference engine: plain states, breadth first, kept simple.  The other engines' oracle."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ReferenceExploration(Exploration):
     outside: set[int] = field(default_factory=set)
 
     def add(self, state: Any, parent: int) -> bool:
-        """Remember `state`; False where it was known."""
+        """Store `state`; False if it was known."""
         try:
             if state in self.numbers:
                 return False
@@ -118,7 +118,7 @@ def explore(model: Model[Any, Any], watch: Watch) -> ReferenceExploration:
 
 
 def _judge_level(model: Model[Any, Any], found: ReferenceExploration, level: range) -> bool:
-    """Ask every property about the states of a level; True where an invariant is violated."""
+    """Evaluate every property on the states of a level; True if an invariant is violated."""
     if model.within is not None:
         for number in level:
             if not truth(model.within, model.seen(found.states[number]), "`within`"):

@@ -1,4 +1,4 @@
-"""What a check says: three verdicts, what was seen, and a path for every claim that fails."""
+"""The result of a check: three verdicts, the counts, and a path for every violated claim."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from specs.checker.model import Action, Property
 
 
 class Verdict(enum.Enum):
-    """HOLDS and VIOLATED are proofs; UNDETERMINED is what a search that was cut short says."""
+    """HOLDS and VIOLATED are proofs; UNDETERMINED is the verdict of a search that ended early."""
 
     HOLDS = "HOLDS"
     VIOLATED = "VIOLATED"
@@ -27,7 +27,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Where a search gives up.  None is no limit; a limit of zero is refused."""
+    """The limits of a search.  None means unlimited; a limit of zero is refused."""
 
     states: int | None = None
     seconds: float | None = None
@@ -45,7 +45,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A search in flight."""
+    """The progress of a running search."""
 
     distinct: int
     generated: int
@@ -72,7 +72,7 @@ class Moment:
 class Path:
     """A behaviour.  With `loop`, the states from that index on repeat for ever: a lasso.
 
-    A loop that starts at the last state is stuttering: nothing happens any more.
+    A loop that starts at the last state is stuttering: no further step is taken.
     """
 
     moments: tuple[Moment, ...]
@@ -94,7 +94,7 @@ class Path:
 
     @property
     def switches(self) -> int:
-        """How often the next step is another process's."""
+        """How often the next step belongs to another process."""
         who = [action.process for action in self.actions]
         return sum(a != b for a, b in itertools.pairwise(who))
 
@@ -107,7 +107,7 @@ class Finding:
     verdict: Verdict
     #: The counterexample of a violated property; the witness of a `reachable` one that holds.
     path: Path | None = None
-    #: The antecedent was never true, so that nothing was tested.
+    #: The antecedent was never true, so the property was not tested.
     vacuous: bool = False
 
     @property
@@ -118,7 +118,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All that one check found out.
+    """The results of one check.
 
     `generated` counts transitions, those to known states included: TLC adds the initial states.
     `depth` is the longest of all shortest paths, in steps: TLC prints one more.
@@ -146,7 +146,7 @@ class Result:
 
     @property
     def counterexample(self) -> Path | None:
-        """The first path that shows the verdict, where it is VIOLATED and a path can show it."""
+        """The first path that shows a VIOLATED verdict, if a path can show it."""
         if self.deadlock is not None:
             return self.deadlock
         return next(
@@ -155,11 +155,11 @@ class Result:
 
     @property
     def vacuous(self) -> tuple[str, ...]:
-        """Names of the properties that were never put to the test."""
+        """Names of the properties that were never tested."""
         return tuple(f.name for f in self.findings if f.vacuous)
 
     def finding(self, name: str) -> Finding:
-        """The finding on the property `name`; raises `UsageError` where there is none."""
+        """The finding on the property `name`; raises `UsageError` if there is no such property."""
         for finding in self.findings:
             if finding.name == name:
                 return finding

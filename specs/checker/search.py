@@ -1,8 +1,8 @@
-"""What the engines have in common: the shape of an exploration, budgets, and what is looked for.
+"""Common parts of the engines: the form of an exploration, budgets, and state properties.
 
-All engines search breadth first, one level at a time, and stop between levels.  So what they count
-does not depend on the order of states within a level, and every engine gives the same figures for
-a violated model as well.
+All engines search breadth first, one level at a time, and stop between levels.  So their counts do
+not depend on the order of states within a level, and all engines give the same figures, also for a
+violated model.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from specs.checker.errors import PropertyError
 from specs.checker.model import Action, Property
 from specs.checker.result import Budget, Moment, OnProgress, Progress
 
-#: What a property says of one state: nothing, that its antecedent is true, that it is decided.
+#: A property's answer for one state: nothing, antecedent true, or decided.
 NOTHING, MET, DECIDED = 0, 1, 2
 
-#: A search looks at the clock after this many states at the latest.
+#: A search reads the clock after this many states at the latest.
 STATES_BETWEEN_CHECKS = 4096
 
 
@@ -50,7 +50,7 @@ class Exploration(ABC):
     generated: int = 0
     depth: int = 0
     actions: set[str] = field(default_factory=set)
-    #: Why it ended before everything was seen; "" also where a violation ended it.
+    #: Why it ended early; "" also if a violation ended it.
     stopped: str = ""
     #: First state that decides each property (violates an `always`, witnesses a `reachable`).
     decided: dict[str, int] = field(default_factory=dict)
@@ -124,7 +124,7 @@ def few_collections() -> Iterator[None]:
 
 
 def memory_mib() -> float:
-    """Resident size of this process in mebibytes; 0 where the system does not tell."""
+    """Resident size of this process in mebibytes; 0 if the system does not report it."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             return int(statm.read().split()[1]) * 4096 / 2**20
@@ -133,7 +133,7 @@ def memory_mib() -> float:
 
 
 def truth(predicate: Callable[[Any], bool], view: Any, what: object) -> bool:
-    """`predicate(view)`, or `PropertyError`, about `what`, where it raises or gives no answer."""
+    """`predicate(view)`; raises `PropertyError` about `what` if it raises or gives no answer."""
     try:
         answer = predicate(view)
     except Exception as error:
@@ -150,7 +150,7 @@ def truth(predicate: Callable[[Any], bool], view: Any, what: object) -> bool:
 
 
 def judge(prop: Property[Any], view: Any) -> int:
-    """What one state says about a property: `NOTHING`, `MET` or `DECIDED`."""
+    """The answer of a property for one state: `NOTHING`, `MET` or `DECIDED`."""
     if prop.kind == "reachable":
         return DECIDED if truth(prop.predicate, view, prop) else NOTHING
     if prop.when is not None and not truth(prop.when, view, prop):

@@ -80,7 +80,7 @@ def simulate(
 
 
 class _Walk:
-    """What the walks so far have met."""
+    """The states and actions that the walks so far have met."""
 
     def __init__(self, walker: _Plain | _Tabled) -> None:
         self._walker: Any = walker
@@ -146,7 +146,7 @@ class _Walk:
         )
 
     def result(self, model: Any, seed: int, seconds: float) -> Result:
-        """All of it, as a result."""
+        """The walks, as a result."""
         findings = []
         for prop in model.properties:
             path = self.paths.get(prop.name)

@@ -1,8 +1,8 @@
 """The same path with the fewest context switches: easier to read, and just as short.
 
 The steps of each process keep their order; only how they are interleaved changes.  The search is
-over interleavings, by Dijkstra with the number of switches as the cost, and gives up where there
-are too many: then the path stays what it was.
+over interleavings, by Dijkstra with the number of switches as the cost, and gives up if there are
+too many: then the path stays unchanged.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 from specs.checker.model import Action, Model
 from specs.checker.result import Moment, Path
 
-#: Interleavings looked at before giving up.
+#: Interleavings searched before giving up.
 NODES_MAX = 3_000
 
 
 def fewest_switches(model: Model[Any, Any], path: Path, accept: Callable[[Any], bool]) -> Path:
-    """A path of the same steps whose last state `accept` takes.
+    """A path of the same steps whose last state `accept` accepts.
 
     Only the way into the loop of a lasso is changed, and it must lead to the same state.
     """

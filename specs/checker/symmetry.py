@@ -1,10 +1,10 @@
 """Symmetry reduction: one representative for all states that differ only in replicas' names.
 
-Replicas are sorted by what can be told of each without naming the others: its own slots, and its
-part in everybody else's.  In most protocols that settles their order.  Where replicas tie and
-exchanging them would change the state (they point at each other, say), all orders of the tied ones
-are tried and the least result taken; where those are too many one is taken as it is, which keeps
-the search sound and makes it search more than it must.
+Replicas are sorted by a key that does not name the others: the replica's own slots, and its part in
+the shared slots.  In most protocols these keys settle the order.  Sometimes replicas tie although
+exchanging them would change the state (for example, if they point at each other).  Then all orders
+of the tied replicas are tried and the least result is taken.  If there are too many orders, one is
+taken: the search stays sound, but visits more states than necessary.
 
 Counterexamples are concrete: a path is walked again from a real initial state, at each step along a
 transition whose representative is the recorded one (`walk`).
@@ -38,9 +38,9 @@ SELF, OTHER = "\N{BLACK CIRCLE}", "\N{WHITE CIRCLE}"
 class Shared(NamedTuple):
     """The slots that belong to no replica, in one state."""
 
-    #: What they say of each replica.
+    #: Their part in the key of each replica.
     keys: tuple[int, ...]
-    #: Whether replicas of whom the same is said can be exchanged without changing anything.
+    #: Whether replicas with equal keys can be exchanged without changing the state.
     separable: bool
 
 
@@ -135,7 +135,7 @@ class Representatives:
         return renamed
 
     def _refresh(self) -> None:
-        """Take in slots that have come to vary."""
+        """Include slots that have come to vary."""
         layout = self._layout
         self._width = layout.width
         masks = [layout.mask_of(own) for own in self._own]
@@ -156,12 +156,12 @@ class Representatives:
         ]
         self._by_order.clear()
 
-    # What can be told of a replica.
+    # The key of a replica.
 
     def _told(self, slot: int, number: int, replica: int) -> tuple[int, bool]:
         """A value with one replica's name put as "self" and the others' as "other".
 
-        Returns a number for that, and whether the value names no replica at all.
+        Returns a number for the result, and whether the value names no replica.
         """
         key = (self._layout.domain(slot), number, replica)
         told = self._tells.get(key)
@@ -177,7 +177,7 @@ class Representatives:
     def _column(self, packed: int, replica: int) -> int:
         """A replica's own slots as a number, shifted to make room for its part in shared slots.
 
-        Negative where they name a replica; otherwise the number tells all of them.
+        Negative if they name a replica; otherwise the number determines all of them.
         """
         layout = self._layout
         numbers = [layout.number_in(packed, slot) for slot in self._own[replica]]
@@ -237,8 +237,8 @@ class Representatives:
     def twins(self, packed: int) -> frozenset[int]:
         """Replicas of a representative that could be exchanged with an earlier one.
 
-        Nothing but names would change.  So what such a replica may do alone, its twin may do, and
-        the two results have one representative.
+        Only names would change.  So the twin has the same moves as such a replica, and the two
+        results have one representative.
         """
         if self._layout.width != self._width:
             self._refresh()
@@ -301,7 +301,7 @@ class Representatives:
         return moved
 
     def _least(self, packed: int, keys: Sequence[int]) -> int:
-        """The general case: all orders that agree with what is told of each replica."""
+        """The general case: all orders that agree with the keys of the replicas."""
         if packed & self._mutual_mask:
             keys = [(key << SHIFT) + self._between(packed, i) for i, key in enumerate(keys)]
         orders = list(orders_of(keys))
@@ -313,7 +313,7 @@ class Representatives:
         return min(self.renamed(packed, order) for order in orders)
 
     def _between(self, packed: int, replica: int) -> int:
-        """What can be told of a replica from the slots that it shares with other replicas."""
+        """The part of a replica's key from the slots that it shares with other replicas."""
         layout = self._layout
         key = packed & self._mutual_masks[replica]
         between = self._betweens[replica].get(key)
@@ -377,7 +377,7 @@ class Representatives:
         return states
 
     def require_equivariant(self, packed: int) -> None:
-        """Raise `ModelError` where exchanging two replicas changes what may happen next."""
+        """Raise `ModelError` if exchanging two replicas changes the possible next states."""
         mine = Counter(self(state) for _, state in self._tables.successors(packed))
         for j in range(1, len(self.replicas)):
             other = self.renamed(packed, self._exchange(0, j))

@@ -1,7 +1,7 @@
 """The table engine: breadth-first search over packed integers, in pure Python.
 
-The visited set is one dict from state to parent, in the order of discovery: it is at once the set,
-the parent links and the numbering of states.
+The visited set is one dict from state to parent, in the order of discovery: the dict is the set,
+the parent links and the numbering of states in one.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from specs.checker.search import (
 from specs.checker.symmetry import Representatives
 from specs.checker.tables import Tables
 
-#: Rules are fused anew when so many states are known, on a sample of the latest level.
+#: Rules are fused again at this many known states, on a sample of the latest level.
 FUSE_AT = (1_000, 20_000, 400_000)
 FUSE_SAMPLE = 4096
 FUSE_KEYS_MAX = 256
 
-#: Look-ups cost the kernel little and missing entries much: fuse less.
+#: For the kernel look-ups are cheap and missing entries expensive: fuse less.
 KERNEL_FUSE_KEYS_MAX = 256
 
-#: Under symmetry so many states are tested for it, then one in so many.
+#: Under symmetry this many states are tested for it, then one in so many.
 EQUIVARIANCE_FIRST = 16
 EQUIVARIANCE_ONE_IN = 4096
 
@@ -53,7 +53,7 @@ class TableExploration(Exploration):
     _order: list[int] = field(default_factory=list)
     _numbers: dict[int, int] = field(default_factory=dict)
     _truths: Truths | None = None
-    #: The panel that was asked last, and what it said of each state.
+    #: The last evaluated panel, and its number for each state.
     _latest: tuple[Panel | None, list[int]] = (None, [])
 
     def order(self) -> list[int]:
@@ -130,14 +130,14 @@ def path_of(tables: Tables, chain: Sequence[int]) -> list[Moment]:
     return moments
 
 
-#: From so many states on the kernel repays its start-up, and `auto` changes over to it.
+#: From this many states on the kernel repays its start-up, and `auto` switches to it.
 KERNEL_FROM = 300_000
-#: So many states are searched here first when the kernel is asked for: it needs filled tables.
+#: If the kernel is asked for, this many states are searched here first to fill its tables.
 WARM_UP = 8_000
 
 
 def explore(composite: Composite[Any], watch: Watch, *, engine: str, symmetry: bool) -> Exploration:
-    """Search with the table engine, or with the compiled kernel where asked and able."""
+    """Search with the table engine, or with the compiled kernel if asked for and possible."""
     search = TableSearch(composite, watch, symmetry=symmetry)
     if engine == "table":
         return search.run()
@@ -241,12 +241,12 @@ class TableSearch:
         return found
 
     def _judge(self, level: Sequence[int]) -> bool:
-        """Ask every property about the states of a level; True where an invariant is violated."""
+        """Evaluate every property on the states of a level; True if an invariant is violated."""
         firsts = [panel.firsts(level) for panel in self._judges.group(self.found)]
         return self._judges.decide(self.found, firsts, self.found.number, self.tables.layout.unpack)
 
     def _inside(self, level: Sequence[int]) -> list[int]:
-        """The states of a level that `within` lets the search leave."""
+        """The states of a level that `within` allows to be expanded."""
         assert self._within
         inside = []
         for packed in level:
@@ -305,7 +305,7 @@ class TableSearch:
                                 add(target)
                 else:
                     break
-                # A combination not met before: fill the tables, then take this state again.
+                # A new combination: fill the tables, then take this state again.
                 generated = before
                 tables.prepare(packed)
                 plan = self._plan()
@@ -314,7 +314,7 @@ class TableSearch:
         found.generated = generated
 
     def _expand_reduced(self, states: Sequence[int], following: list[int]) -> None:
-        """The same for representatives: each successor is reduced to its own, twins' but once."""
+        """The same for representatives: each successor is reduced to its own, once for twins."""
         found, tables, representative = self.found, self.tables, self._representative
         assert representative is not None
         parents, plan, only = found.parents, self._plan(), representative.only

@@ -1,9 +1,9 @@
 """Rules as tables, filled as the search meets new combinations.
 
-A rule's table maps what the rule looked at to its *moves*.  Adding an integer to a packed
-state makes a move; where a move updates slots that the rule did not look at, the addends come from
-update tables of their own.  Rules whose combinations are few are fused into *bundles*, so that one
-look-up serves several rules.
+A rule's table maps the values that the rule read to its *moves*.  A move adds an integer to a
+packed state.  If a move updates slots that the rule did not read, separate update tables give the
+addends.  Rules whose combinations are few are fused into *bundles*, so that one look-up serves
+several rules.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Move(NamedTuple):
 
 
 class UpdateTable:
-    """What operations on one slot add to a packed state, by the value that the slot holds."""
+    """The addends of operations on one slot, by the value that the slot holds."""
 
     __slots__ = ("_tables", "deltas", "mask", "operations", "slot")
 
@@ -39,7 +39,7 @@ class UpdateTable:
         self.mask = tables.layout.masks[slot]
 
     def fill(self, packed: int) -> int:
-        """Look up the addend for `packed`, working it out where it is new."""
+        """Look up the addend for `packed`; compute it if it is new."""
         layout = self._tables.layout
         key = packed & layout.masks[self.slot]
         delta = self.deltas.get(key)
@@ -53,7 +53,7 @@ class UpdateTable:
 
 
 class RuleTable:
-    """One rule, by what it looks at and writes."""
+    """One rule, by the slots that it reads and writes."""
 
     def __init__(self, tables: Tables, rule: Rule) -> None:
         self._tables = tables
@@ -61,12 +61,12 @@ class RuleTable:
         self.updated: set[int] = set()
         #: All moves of this rule in a state.
         self.moves = Decisions(tables.layout, self._ask)
-        #: What it has looked at or written so far, whatever the state.
+        #: The slots that it has read or written so far, in any state.
         self.slots = self.moves.slots
 
     @property
     def mask(self) -> int:
-        """The bits that decide on its moves."""
+        """The bits that decide its moves."""
         return self._tables.layout.mask_of(self.slots)
 
     def _ask(self, observed: Observed, packed: int) -> tuple[Move, ...]:
@@ -76,7 +76,7 @@ class RuleTable:
     def moves_of(
         self, changes: Sequence[Change], observed: Observed, packed: int
     ) -> tuple[Move, ...]:
-        """What the rule has said as moves, which rest on what they write as well."""
+        """The changes of the rule as moves, which depend on the slots that they write as well."""
         for change in changes:
             for slot, _ in change.writes:
                 observed.looks[slot] = None
@@ -123,7 +123,7 @@ class Bundle:
         self.entries: dict[int, Entry] = {}
         self._mask = 0
         self._mask_at = (-1, -1)
-        # Rules that can do something: not those that saw nothing but slots that never varied.
+        # Rules that can have moves: not those that read only slots that never varied.
         self._awake: list[RuleTable] = []
         self._awake_at = -1
 
@@ -142,7 +142,7 @@ class Bundle:
         return self.fill(packed) if entry is None else entry
 
     def fill(self, packed: int) -> Entry:
-        """The entry for a state, made where it is new.  May widen the key and drop the rest."""
+        """The entry for a state, made if it is new.  May widen the key and drop all entries."""
         if self._awake_at != self._tables.layout.width:
             self._awake_at = self._tables.layout.width
             self._awake = [rule for rule in self.rules if rule.moves(packed) or rule.mask]
@@ -183,7 +183,7 @@ class Bundle:
 
 
 class Tables:
-    """Everything that was worked out about a composite so far; engines share and fill it."""
+    """All tables of a composite so far; engines share and fill them."""
 
     def __init__(self, composite: Composite[Any]) -> None:
         self.composite = composite
@@ -200,7 +200,7 @@ class Tables:
         self.bundles = [Bundle(self, [rule], set()) for rule in self.rules]
 
     def apply(self, slot: int, value: Any, operation: Any) -> Hashable:
-        """What an update makes of a value."""
+        """The value after an update."""
         return self.composite.apply(slot, value, operation)
 
     def label(self, action: Action) -> int:
@@ -220,7 +220,7 @@ class Tables:
         return number
 
     def begin_level(self) -> None:
-        """Let the keys of update tables take in bits that their slots gained meanwhile."""
+        """Extend the keys of update tables by bits that their slots gained meanwhile."""
         for update in self.updates:
             update.mask = self.layout.masks[update.slot]
 
@@ -230,7 +230,7 @@ class Tables:
             bundle.entry(packed)
 
     def successors(self, packed: int) -> list[tuple[int, int]]:
-        """(label, packed successor) of every move, by way of the single rules."""
+        """(label, packed successor) of every move, from the single rules."""
         found = []
         for rule in self.rules:
             for label, delta, updates in rule.moves(packed):
@@ -243,7 +243,7 @@ class Tables:
     def rebundle(self, sample: Sequence[int], keys_max: int) -> None:
         """Fuse rules so that each bundle has at most `keys_max` keys among `sample`.
 
-        Rules go into the first bundle that takes them; wide ones first.  A bundle then takes in the
+        Rules go into the first bundle that takes them; wide ones first.  A bundle then includes the
         slots that its moves update, on the same condition, which saves the look-up of the update.
         """
         mask_of = self.layout.mask_of

@@ -1,1 +1,1 @@
-"""Models that ship: benchmarks of the field, our own protocols, and a few to learn from."""
+"""Shipped models: benchmarks of the field, our own protocols, and a few to learn from."""

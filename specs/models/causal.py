@@ -1,11 +1,12 @@
 """The delivery protocols under every application that sends at most so many messages.
 
 At any moment any process may send to any other, `sends` in all: that covers every script and every
-reaction of so many messages.  The first message goes from the first process to the second, which
-is no loss, as names mean nothing.  With `crashes`, processes stop for good at any moment, and the
-news reaches each survivor at any later one.  The ghost is :class:`causal.invariants.Knowledge`:
-it forgets what is delivered, so states that differ only in settled history are one.  With `history`
-it forgets nothing, which is how others count.
+reaction of so many messages.  The first message goes from the first process to the second; this
+loses no generality, since names have no meaning.  With `crashes`, processes stop for good at any
+moment, and the news reaches each survivor at any later one.  The ghost is
+:class:`causal.invariants.Knowledge`: it forgets what is delivered, so states that differ only in
+settled history are one.  With `history` it forgets nothing, and the counts match those of other
+tools.
 """
 
 from __future__ import annotations
@@ -124,9 +125,9 @@ CAUSAL: Final[Property[View]] = always("causal delivery", lambda view: not view.
 
 
 def drained(machines: Mapping[Address, Machine[Any]]) -> Property[View]:
-    """With nothing on its way, no timer and no news, all is delivered and every state has drained.
+    """With no message in transit, no timer and no news, all is delivered and every state drained.
 
-    Messages from or to crashed processes are nobody's business any more.
+    Messages from or to crashed processes do not count.
     """
 
     def quiet(view: View) -> bool:
@@ -149,7 +150,7 @@ def drained(machines: Mapping[Address, Machine[Any]]) -> Property[View]:
 def witness(
     address: Address, state: Any, event: Event[Any, Any], step: Step[Any]
 ) -> tuple[Hashable, ...] | None:
-    """The ghost changes with what the application sends and is given, and with views."""
+    """The ghost changes with the application's sends and deliveries, and with views."""
     if type(event) is Invoke or any(type(c) is Deliver for c in step.commands):
         return address, event, step
     return (address, event, step) if _gone(state) != _gone(step.state) else None
@@ -176,7 +177,7 @@ class Remembered(Value, frozen=True):
 def remember(
     seen: Remembered, address: Address, event: Event[Any, Any], step: Step[Any]
 ) -> Remembered:
-    """What is known and what was ever known after one step."""
+    """The knowledge and the history after one step."""
     ghost = observe(seen.ghost, address, event, step)
     past, carried = dict(seen.past), dict(seen.carried)
     here = past.get(address, frozenset())
@@ -233,7 +234,7 @@ def _system(
 def _budgeted(
     composite: Composite[View], sends: int, opening: tuple[Address, Hashable]
 ) -> Composite[View]:
-    """With a budget of `sends` that all processes share, spent on `opening` first.
+    """An environment with a budget of `sends` for all processes, spent on `opening` first.
 
     Crashes are for good: there is no restart, and news of a crash is true.
     """

@@ -1,11 +1,11 @@
 """Senders that never stop: where Cykas starves a process, and its relatives do not.
 
-A bounded model cannot show starvation, since all that is sent in it ends.  Here two processes send
-to d and then, eagerly, to b, again and again; b wants to send one message to d.  To keep the states
-finite, ids begin anew whenever a process has nothing outstanding, and what a link has carried is
-forgotten.  On reliable ordered links nothing reads either: a release comes before any later message
-of its pair, and nothing is ever repeated.  The hybrid counts secrets as well; only the order of
-these counts is ever read, so those that are kept are counted anew after each step.
+A bounded model cannot show starvation, since its sends end.  Here two processes send to d and then,
+eagerly, to b, again and again; b wants to send one message to d.  To keep the states finite, ids
+start again at 1 whenever a process has nothing outstanding, and the highest ids of a link are
+forgotten.  On reliable ordered links no rule reads either: a release comes before any later message
+of its pair, and nothing is ever repeated.  The hybrid counts secrets as well; rules read only the
+order of these counts, so the remaining ones are renumbered after each step.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MACHINES: Final[dict[str, type[Machine[Any]]]] = {
 
 
 class Endless:
-    """A machine of which nothing grows: see the module's text."""
+    """A machine with bounded counts: see the module's text."""
 
     def __init__(self, machine: Machine[Any]) -> None:
         self.machine = machine
@@ -51,7 +51,7 @@ class Endless:
         return state
 
     def step(self, state: Any, event: Event[Any, Any], now: Time) -> Step[Any]:
-        """The machine's step, between a state that could have carried all and one that forgot."""
+        """The machine's step: expand the state, step, and forget again."""
         if isinstance(state, hybrid_state.State):
             step = self.machine.step(state, event, now)
             return Step(hybrid_anew(step.state), step.commands, step.action)
@@ -64,7 +64,7 @@ class Endless:
 
 
 def hybrid_anew(state: hybrid_state.State) -> hybrid_state.State:
-    """A state of the hybrid with nothing in it that grows."""
+    """A state of the hybrid with bounded counts."""
     told = {place: link.told for place, link in state.links.items()}
     live = [
         (count, kept)
@@ -98,14 +98,14 @@ def hybrid_anew(state: hybrid_state.State) -> hybrid_state.State:
 
 
 def outstanding(state: Any) -> list[Address]:
-    """The destinations of what is undelivered or unreleased, oldest first."""
+    """The destinations of undelivered or unreleased messages, oldest first."""
     if isinstance(state, hybrid_state.State):
         return [TEAM[own.party] for _, own in state.own.window.items()]
     return [own.dst for own in state.own]
 
 
 def endless(protocol: str = "cykas") -> Composite[View]:
-    """Two tellers without end, and one message that should get through."""
+    """Two processes that send secrets for ever, and one message that should get through."""
     if protocol not in MACHINES:
         raise ModelError(f"no protocol {protocol!r}", remedy="one of " + ", ".join(MACHINES))
     machines = {
@@ -114,7 +114,7 @@ def endless(protocol: str = "cykas") -> Composite[View]:
     }
 
     def tell(state: Any) -> Iterable[Unicast[None]]:
-        """To d and then to b, once what went before is settled."""
+        """Send to d and then to b, once all earlier messages are settled."""
         match outstanding(state):
             case []:
                 return (Unicast("d", None),)

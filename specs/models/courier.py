@@ -1,4 +1,4 @@
-"""A network by itself: one process sends numbers in order, another notes what arrives.
+"""A network by itself: one process sends numbers in order, another records the arrivals.
 
 The smallest model in which every guarantee of `message_passing.network` differs from every other.
 """
@@ -40,7 +40,7 @@ class Sender:
 
 
 class Receiver:
-    """Notes what arrives, in order."""
+    """Records the arriving numbers, in order."""
 
     def initial(self) -> Noted:
         """Nothing arrived."""
@@ -58,7 +58,7 @@ class Receiver:
 
 
 def courier(network: str = "Ordered", last: int = 3, longest: int = 4) -> Composite[View]:
-    """Numbers up to `last` over a network; states with `longest` noted numbers are not left."""
+    """Numbers up to `last` over a network; a state with `longest` recorded ones is not expanded."""
     guarantee = Guarantee(network)
 
     def requests(state: int, made: int) -> Iterator[str]:
@@ -80,7 +80,7 @@ def courier(network: str = "Ordered", last: int = 3, longest: int = 4) -> Compos
 
 
 def promises(guarantee: Guarantee, last: int) -> Iterator[Property[View]]:
-    """What a guarantee promises, in words of what arrived."""
+    """The promises of a guarantee, as properties of the arrivals."""
 
     def all_arrived(view: View) -> bool:
         return set(view[RECEIVER]) == set(range(1, last + 1))

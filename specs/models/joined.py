@@ -1,15 +1,15 @@
 """Causal invalidations: a write that returns at once, and a word about it that comes too early.
 
-A lazy home answers a writer while its invalidations are still on their way.  The writer says
-"please review", and on bare links that word can reach a reviewer before the invalidation does.
-Where everything travels as causal messages it cannot: the invalidation was sent before the
-acknowledgement, and the acknowledgement was delivered before the word was said.  The property (P1):
+A lazy home answers a writer while its invalidations are still in transit.  The writer says "please
+review", and on bare links that word can reach a reviewer before the invalidation does. If all
+travel as causal messages it cannot: the invalidation was sent before the acknowledgement, and the
+acknowledgement was delivered before the word was sent.  The property (P1):
 
     no agent acts on a word whose causal past holds version v of the artifact
     while its own cache still marks an older version valid.
 
-Under MF95 it holds too, but there no commit returns early: a home with one message under way at
-a time answers its writer when the last invalidation is acknowledged, as a strict one would.
+Under MF95 it holds too, but there no commit returns early: a home with one message in transit at a
+time answers its writer when the last invalidation is acknowledged, as a strict one would.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ WRITER: Final[Address] = "writer"
 REVIEWER: Final[Address] = "reviewer"
 RELAY: Final[Address] = "relay"
 
-#: What may carry a team's messages, by name.  BSS91 is left out: it only broadcasts.
+#: Machines that may carry a team's messages, by name.  BSS91 is left out: it only broadcasts.
 CARRIERS: Final[Mapping[str, Callable[..., Machine[Any]]]] = {
     Bare.name: Bare,
     **{name: build for name, build in PROTOCOLS.items() if not name.startswith("bss91")},
 }
 
-# A copy is valid where a read is served from it, and where it lies beneath a request under way.
+# A copy is valid if a read is served from it, also while a request is outstanding.
 _VALID: Final = READABLE | {CacheAt.SM_D, CacheAt.MS_A}
 
 
@@ -56,7 +56,7 @@ class Review(Value, frozen=True, gc=False, tag=True):
 class HastyHome(Home):
     """Wrong on purpose: answers the writer first and invalidates after.
 
-    Then no invalidation is in the answer's past, and causal delivery has nothing to keep.
+    Then no invalidation is in the answer's past, and causal delivery cannot help.
     """
 
     def step(self, state: HomeState, event: Event[Any, Any], now: Time) -> Step[HomeState]:
@@ -166,7 +166,7 @@ def joined(
 def _after_reading(
     processes: Mapping[Address, Joined], readers: Iterable[Address]
 ) -> dict[Address, JoinedState]:
-    """The states in which the readers have copies and nothing is on its way."""
+    """The states in which the readers have copies and no message is in transit."""
     sim = Simulator(processes, network=NetworkModel())
     for reader in readers:
         sim.invoke(reader, Load())

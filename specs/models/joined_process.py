@@ -1,9 +1,9 @@
-"""The two engines as one process: a home or a cache that sends all it sends through a machine.
+"""The two engines as one process: a home or a cache that sends through a delivery machine.
 
-The glue between coherence and causal delivery, which never import each other.  Either side is as it
-ships, and neither knows of the other: the role sees plain coherence messages, in an order that
-respects causality; the machine sees payloads.  Agents say *words* to each other over the same
-machine, and so a word never overtakes an invalidation that happened before it.
+This module joins coherence and causal delivery, which never import each other.  Both sides are the
+shipped ones, and neither depends on the other: the role sees plain coherence messages, in an order
+that respects causality; the machine sees payloads.  Agents send *words* to each other over the same
+machine, so a word never overtakes an invalidation that happened before it.
 
 `past` in states and letters is an auxiliary variable (Owicki and Gries 1976): it records the newest
 version in a causal past, for properties to read.  No protocol reads it.
@@ -39,14 +39,14 @@ _OF_COHERENCE: Final = frozenset(get_args(Message))
 
 
 class Letter(Value, frozen=True, gc=False, tag=True):
-    """What one process says to another: a coherence message, or anything else: a word."""
+    """A message between processes: a coherence message, or any other payload, a word."""
 
     body: Any
     past: Version
 
 
 class Tell(Value, frozen=True, gc=False, tag=True):
-    """A request: say the word `body` to the agent at `dst`.  Answered at once, with its id."""
+    """A request: send the word `body` to the agent at `dst`.  Answered at once, with its id."""
 
     dst: Address
     body: Any
@@ -61,11 +61,11 @@ class JoinedState(Value, frozen=True, gc=False, tag=True):
 
 
 Reaction: TypeAlias = Callable[[Any], Iterable[Tell]]
-"""What an application says at once on a result of its cache, or on a `Letter` with a word."""
+"""The words that an application sends at once on a result of its cache or on a `Letter`."""
 
 
 def silent(heard: Any) -> Iterable[Tell]:
-    """The application that says nothing."""
+    """The application that sends no words."""
     return ()
 
 
@@ -93,12 +93,12 @@ class Joined:
         return self.start or JoinedState(self.role.initial(), self.machine.initial())
 
     def durable(self, state: JoinedState) -> JoinedState:
-        """What survives of each part."""
+        """The durable state of each part."""
         role, machine = self.role.durable(state.role), self.machine.durable(state.machine)
         return JoinedState(role, machine, state.past)
 
     def step(self, state: JoinedState, event: Event[Any, Any], now: Time) -> Step[JoinedState]:
-        """One event, and all that follows from it within this process."""
+        """One event, and all steps that follow from it within this process."""
         turn = _Turn(self, state, now)
         if type(event) is Invoke and type(event.request) is Tell:
             turn.out.append(Respond(turn.say(event.request.dst, event.request.body)))
@@ -113,7 +113,7 @@ class Joined:
 
 
 class _Turn:
-    """One step under way: the two states as they change, and what goes to the driver."""
+    """A running step: the two states as they change, and the commands to the driver."""
 
     def __init__(self, process: Joined, state: JoinedState, now: Time) -> None:
         self.process = process
@@ -141,7 +141,7 @@ class _Turn:
             self.react(result)
 
     def machine(self, event: Event[Any, Any]) -> int:
-        """Returns the id of the message where the event is a request to send one."""
+        """Returns the id of the message if the event is a request to send one."""
         step = self.process.machine.step(self.machine_state, event, self.now)
         self.machine_state = step.state
         self.action = self.action or step.action
@@ -153,7 +153,7 @@ class _Turn:
                 id = command.result
             else:
                 self.out.append(command)
-        # Reactions come when the machine's step is done, as they would from any driver.
+        # Reactions come after the machine's step, as from any driver.
         for command in delivered:
             self.hear(command.src, command.message.payload)
         return id
@@ -175,9 +175,9 @@ class _Turn:
 
 
 class Bare(Machine[int]):
-    """Links as they are: every message goes at once and is delivered as it comes.
+    """Bare links: every message goes at once and is delivered on arrival.
 
-    No acknowledgements either.  The state is the next message's id.
+    There are no acknowledgements.  The state is the next message's id.
     """
 
     name = "bare"

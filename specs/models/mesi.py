@@ -1,19 +1,19 @@
-"""The shipped MESI tables as a model: one home, some caches, and applications that ask anything.
+"""The shipped MESI tables as a model: one home, some caches, and arbitrary applications.
 
-What is checked is `coherence.cache.Cache` and `coherence.directory.Home` themselves.  Around them:
+The checked code is `coherence.cache.Cache` and `coherence.directory.Home` themselves.  Around them:
 
 * an application at each cache makes a bounded number of requests, of any kind its state allows; it
-  derives a write from what its cache last gave it, under the grant that it was last given;
+  derives a write from the last content from its cache, under its last grant;
 * the network keeps one guarantee of `message_passing.network`;
-* timers are abstract: one that is armed may be due at any moment, with one exception, which is the
+* timers are abstract: an armed timer may be due at any moment, with one exception, which is the
   clock assumption of the protocol: **a cache gives up before home does**.  Both count the same
   duration, the cache from before it asked, home from the commit; so when home's ``acks`` is due, no
   cache that home still awaits has a running ``validity`` from before that commit;
-* `crashes` takes a cache's volatile state away, and all of its timers;
-* with `farewells` others say a cache's `Leave` for it while it is down, with `alarms` by mistake
+* with `crashes` a cache loses its volatile state and all of its timers;
+* with `farewells` another agent sends a cache's `Leave` while it is down, with `alarms` by mistake
   while it is up.
 
-Whatever the settings, the same invariants are asked: those of `coherence.invariants`.
+All settings have the same invariants: those of `coherence.invariants`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from specs.system import Bounds, Hearsay, Requests, System, View, renamed
 HOME_ADDRESS = "home"
 ADDRESSES = "abcdefgh"
 
-#: Everything that an application can ask, by the names that `mesi` takes.
+#: All requests of an application, by the names that `mesi` takes.
 ALL = (
     "Load",
     "Store",
@@ -67,10 +67,10 @@ ALL = (
     "Replacement",
     "Leave",
 )
-#: What ``Commit/equal`` writes, whoever asks.
+#: The content that ``Commit/equal`` writes, for every agent.
 EQUAL = ("=", 0)
 
-#: By name: the kind of policy, and what it cannot do without.
+#: By name: the kind of policy, and the settings that it requires.
 POLICIES: dict[str, tuple[type[Policy], dict[str, Any]]] = {
     "lazy": (Lazy, {}),
     "strict": (Policy, {"visibility": Visibility.STRICT, "validity": 1.0}),
@@ -97,11 +97,11 @@ ACTIONS = frozenset(
 def requests_of(
     address: Address, kinds: Sequence[str], times: int, state: CacheState, made: int
 ) -> Iterator[Request]:
-    """What the application of `address` may ask next, having asked `made` times before.
+    """The next requests of the application at `address`, after `made` earlier ones.
 
-    A commit's content names its writer and request, so that no two contents are equal, but for
-    those of ``Commit/equal``, which all are.  An application that has asked enough still gives its
-    grant back, or others would wait for ever.
+    A commit's content names its writer and request, so that all contents differ, except those of
+    ``Commit/equal``, which are all equal.  An application that has made its requests still gives
+    its grant back, or others would wait for ever.
     """
     if made >= times:
         if state.epoch:
@@ -159,15 +159,14 @@ def mesi(
     """The protocol with `caches` caches, each asked `requests` times for any of `ask`.
 
     `policy` is one of `POLICIES`, `network` a guarantee by its name; `validity`, `lease` and
-    `retry` switch timers on; with `gaps` copies lapse at any moment.  `crashes` may strike any
-    cache, and home where `home_crashes`.  `in_flight` bounds a channel, `drops` and `duplicates`
-    what the network may do in all; 0 does not.  `live` adds the liveness properties, with their
-    fairness: with `finishes` applications end their grants, else only `lease` may see to that.
-    `farewells` lets others say a `Leave` for a cache that is down, and `alarms` counts those of a
-    cache that is up; with `mortal` what has crashed need not come back, and home's timers owe
-    nothing.
-    `broken` takes a table with a fault from `specs.models.mesi_broken`, or other tables, by the
-    names that `protocol` has.
+    `retry` switch timers on; with `gaps` copies lapse at any moment.  `crashes` may hit any cache,
+    and with `home_crashes` also home.  `in_flight` bounds a channel, `drops` and `duplicates` bound
+    the faults of the network in all; 0 means unlimited.  `live` adds the liveness properties, with
+    their fairness: with `finishes` applications end their grants, else only `lease` may end them.
+    `farewells` lets other agents send a `Leave` for a cache that is down, and `alarms` counts those
+    for a cache that is up.  With `mortal` crashed processes need not restart, and home's timers
+    need not run out. `broken` takes a table with a fault from `specs.models.mesi_broken`, or other
+    tables, by the names that `protocol` has.
     """
     for kind in set(ask.split()) - set(ALL):
         raise UsageError(f"no request {kind!r}", remedy="one of " + ", ".join(ALL))
@@ -218,7 +217,7 @@ def agents_of(caches: int) -> tuple[Address, ...]:
 def policy_of(
     name: str, *, validity: bool = False, lease: bool = False, retry: bool = False
 ) -> Policy:
-    """The policy called `name`, its durations set or not: how long they are is nothing here."""
+    """The policy called `name`, with its durations set or not: their length has no meaning here."""
     try:
         kind, fixed = POLICIES.get(name) or (kind_of(name), {})
     except InvalidPolicy as error:
@@ -248,7 +247,7 @@ def protocol(
     """The shipped processes under any policy, network and environment, with every invariant.
 
     `watched` keeps the ghost that the invariants need; without it the state graph is the
-    protocol's own.  `watch` is another that observes, its witness and its ghost.
+    protocol's own.  `watch` is another observer, with its witness and its ghost.
     """
     home = home_type(policy)
     home.table = home_table
@@ -291,7 +290,7 @@ def protocol(
 
 
 def leaves(agent: Address, home: HomeState) -> Iterator[Leave]:
-    """The `Leave` that ends all that home remembers of `agent`; an older one is as none at all."""
+    """The `Leave` that ends all that home remembers of `agent`; an older one has no effect."""
     known = [sharer.serial for sharer in (*home.sharers, *home.unacked) if sharer.cache == agent]
     known += [waiter.serial for waiter in home.queue if waiter.cache == agent]
     if home.owner == agent:
@@ -329,8 +328,8 @@ def _unbroken(name: str, view: View) -> bool:
 def shape(agents: Sequence[Address], *, lossless: bool) -> Iterator[Property[View]]:
     """``well_formed`` and, on networks that lose nothing, ``directory_agrees``, process by process.
 
-    Split so that each predicate looks at as little as it can: it is then evaluated once for each
-    combination of what it looks at.
+    Split so that each predicate reads as few slots as possible: it is then evaluated once for each
+    combination of their values.
     """
     yield always("well_formed", lambda view: well_formed(view[HOME_ADDRESS], ()))
     for agent in agents:
@@ -342,7 +341,7 @@ def shape(agents: Sequence[Address], *, lossless: bool) -> Iterator[Property[Vie
 
 
 def timers(policy: Policy, agents: Sequence[Address]) -> Iterator[Property[View]]:
-    """Whether timers are armed where they must be and nowhere else, process by process."""
+    """Whether the required timers are armed, and no others, process by process."""
     yield always("timers_fit", partial(_home_timers_fit, policy))
     for agent in agents:
         yield always(f"timers_fit {agent}", partial(_timers_fit, policy, agent))
@@ -380,7 +379,7 @@ def agrees(agent: Address, view: View) -> bool:
 
 
 def rename(value: Any, names: Mapping[str, str]) -> Any:
-    """`value` with caches renamed: what a state keeps sorted by address is sorted again."""
+    """`value` with caches renamed: parts that are sorted by address are sorted again."""
     value = renamed(value, names)
     if isinstance(value, tuple) and hasattr(value, "_replace") and hasattr(value, "state"):
         return value._replace(state=_resorted(value.state))

@@ -1,16 +1,16 @@
-"""A false alarm: a cache that is up is taken for dead, and another agent says its `Leave` for it.
+"""A false alarm: a running cache is taken for dead, and another agent sends its `Leave`.
 
-The tables of `specs.models.mesi`, and one event: at any moment home hears the `Leave` of a cache
-that did not say it.  Home forgets the cache's copy, its place in the queue, its grant, and that its
-acknowledgement or its commit's answer is awaited.  The cache goes on: it is *mistaken*.
+The tables of `specs.models.mesi`, and one event: at any moment home receives the `Leave` of a cache
+that did not send it.  Home forgets the cache's copy, its place in the queue, its grant, and that
+its acknowledgement or its commit's answer is awaited.  The cache continues: it is *mistaken*.
 
-With `told` a notice follows the last message that home had sent it, as a line of the store's log
-does.  The driver then does what `CacheThatIsTold` does: the copy must be confirmed before it is
-served, the request under way is made again, and the cache is mistaken no longer.  Without `told` a
-cache learns nothing, unless it crashes.
+With `told` a notice follows the last message from home to the cache, as a line of the store's log
+does.  The driver then acts as `CacheThatIsTold`: the copy must be confirmed before it is served,
+the outstanding request is made again, and the cache is no longer mistaken.  Without `told` a cache
+learns nothing, unless it crashes.
 
-Claimed is all of `coherence.invariants`, with two exceptions, both of mistaken caches alone: home
-need not know of their copies, and in strict visibility they may serve those.
+The model claims all of `coherence.invariants`, with two exceptions, both for mistaken caches only:
+home need not know of their copies, and in strict visibility they may serve those.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ STABLE = READABLE | {CacheAt.I}
 
 
 class Said(Leave, frozen=True, gc=False, tag=True):
-    """A `Leave` that its cache did not say."""
+    """A `Leave` that its cache did not send."""
 
 
 class Notice(Value, frozen=True, gc=False, tag=True):
-    """Word for a cache that it was taken for dead."""
+    """A notice to a cache that it was taken for dead."""
 
 
 class HomeThatTells(Home):
-    """A home in a store whose log names each cache that others have said a farewell for."""
+    """A home in a store whose log names each cache whose `Leave` another agent sent."""
 
     told = True
 
@@ -84,13 +84,13 @@ class HomeThatTells(Home):
 
 
 class HomeThatTellsNobody(HomeThatTells):
-    """The same, where the log names none."""
+    """The same, without these names in the log."""
 
     told = False
 
 
 class CacheThatIsTold(Cache):
-    """A cache and what its driver does at a `Notice`, `Caches.start_over`."""
+    """A cache with its driver's reaction to a `Notice`, `Caches.start_over`."""
 
     def step(self, state: CacheState, event: Event[Any, Any], now: Time) -> Step[CacheState]:
         if not (isinstance(event, Receive) and isinstance(event.message, Notice)):
@@ -129,7 +129,7 @@ def mesi_alarm(
 ) -> Composite[View]:
     """The protocol with caches taken for dead, `alarms` times in all, on reliable channels.
 
-    Of a cache that is down others say the farewell as often as they like.  The rest is as in
+    For a cache that is down others may send the `Leave` any number of times.  The rest is as in
     `specs.models.mesi.mesi`; with `live` applications end their grants.
     """
     agents = agents_of(caches)
@@ -184,7 +184,7 @@ def said(agent: Address, home: HomeState) -> Iterator[Leave]:
 def witness(
     address: Address, before: Any, event: Event[Any, Any], step: Step[Any]
 ) -> tuple[Any, ...] | None:
-    """What `tell` reads of a step, or None where it would remember nothing new."""
+    """The part of a step that `tell` reads, or None if it would remember nothing new."""
     seen = mesi_ghost.witness(address, before, event, step)
     message = event.message if isinstance(event, Receive) else None
     if isinstance(message, Said):
@@ -210,7 +210,7 @@ def _judged(policy: Policy, story: Story, seen: Any) -> Ghost:
     address, event, step, then = seen
     if address not in story.mistaken or policy.visibility is not Visibility.STRICT:
         return mesi_ghost.remember(policy, False, story.ghost, address, event, step, then)
-    # Its reads are judged as where visibility is lazy; that its commits have returned still counts.
+    # Its reads are judged as under lazy visibility; its returned commits still count.
     lazy = Policy(visibility=Visibility.LAZY)
     ghost = mesi_ghost.remember(lazy, False, story.ghost, address, event, step, then)
     results = [c.result for c in step.commands if isinstance(c, Respond)]
@@ -231,6 +231,6 @@ def _agrees(agent: Address, view: View) -> bool:
 
 
 def _at_rest(agents: Sequence[Address], view: View) -> bool:
-    """No application waits but those of caches that home has forgotten and that do not know."""
+    """No application waits, except at caches that home has forgotten and that are not told."""
     mistaken = view.ghost.mistaken
     return not any(view.local(agent).waiting for agent in agents if agent not in mistaken)

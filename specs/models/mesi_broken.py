@@ -87,7 +87,7 @@ def _ack_what_is_there(x: h.HomeScratch) -> None:
 
 ack_what_is_there = Op("PutAck where the text is there", _ack_what_is_there)
 
-#: By the property that catches it, and after a colon what is wrong where it catches several.
+#: By the property that catches it; a word after a colon tells several faults apart.
 FAULTS: dict[str, Fault] = {
     "no step raises": Fault("cache", "S", "Inv", None),
     "well_formed": Fault("home", "E", "GetS", (h.downgrade, h.add, h.data_s)),

@@ -1,14 +1,14 @@
-"""What the mesi model remembers of the past: `coherence.invariants.observe`, on a short memory.
+"""The ghost of the mesi model: `coherence.invariants.observe`, with a short memory.
 
-A ghost multiplies states, so this one holds only what a later judgement can read:
+A ghost multiplies states, so this one holds only the facts that a later judgement can read:
 
-* whose grant lives and who waits is taken from the home's state before each step, not remembered;
-* a refused commit is remembered where its request may arrive a second time;
-* what had returned when a read began matters under strict visibility, until the read is answered;
-* what was current at the last ask matters while there is a copy or a request.
+* the live grant and the waiters are read from home's state before each step, not remembered;
+* a refused commit is remembered if its request may arrive a second time;
+* the versions returned before a read began count under strict visibility until its answer;
+* the version that was current at the last ask counts while there is a copy or a request.
 
-The one judgement that this takes away from `observe`, that a grant begins from the current version,
-is asked of states instead: `draft_is_current`.
+`observe` cannot judge one claim with this memory: that a grant begins from the current version.  A
+state property checks it instead: `draft_is_current`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ READS = frozenset({CacheAt.IS_D, CacheAt.IS_D_I})
 
 
 class Directory(NamedTuple):
-    """Whose grant lives and who waits for one, before a step."""
+    """The live grant and the waiters, before a step."""
 
     owner: Address = ""
     epoch: int = 0
@@ -40,7 +40,7 @@ NOBODY = Directory()
 def witness(
     address: Address, before: Any, event: Event[Any, Any], step: Step[Any]
 ) -> tuple[Any, ...] | None:
-    """What `observe` reads of a step, or None where it would remember nothing new."""
+    """The part of a step that `observe` reads, or None if it would remember nothing new."""
     if isinstance(step.state, HomeState):
         return _of_home(address, before, event, step)
     return _of_cache(address, before, event, step)
@@ -138,6 +138,6 @@ def remember(
 
 
 def draft_is_current(home: HomeState, address: Address, cache: CacheState) -> bool:
-    """While a grant lives, what its owner drafts from is the current version."""
+    """While a grant lives, its owner drafts from the current version."""
     owns = cache.at is CacheAt.M and (home.owner, home.epoch) == (address, cache.epoch)
     return not owns or cache.version == home.version

@@ -1,4 +1,4 @@
-"""What every fair behaviour of the mesi model comes to, and what fair means."""
+"""Liveness of the mesi model: the properties, and the fairness that they assume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from specs.checker.model import Action, Fairness, Property, leads_to, strong, we
 from specs.system import View
 
 _LIVE = READABLE | {CacheAt.SM_D, CacheAt.MS_A}
-#: Home's timers, for caches that say nothing any more.
+#: Home's timers, for caches that have fallen silent.
 LEASES = frozenset({ACKS, GRANT})
 
 
@@ -48,12 +48,12 @@ def _outdated(home: Address, agent: Address, view: View) -> bool:
 
 
 def fair(guarantee: Guarantee, *, finishes: bool, mortal: bool = False) -> tuple[Fairness, ...]:
-    """What the environment owes: to deliver, to let timers run out, to restart what crashed.
+    """The fairness of the environment: messages arrive, timers run out, crashed processes restart.
 
-    A network that may lose messages owes delivery to those who ask again and again.  Applications
-    that finish owe an end to each grant that they hold: a commit under it, or giving it back.
-    Where caches are `mortal`, they need not come back, and no lease need run out: what is owed is
-    the farewell that others may say, for each that is down.
+    A network that may lose messages delivers to a process that asks again and again.  Applications
+    that finish end each grant that they hold: they commit under it, or give it back.  With
+    `mortal`, caches need not restart, and no lease need run out; instead some other agent sends the
+    leave message of each cache that is down.
     """
 
     def on_channel(action: Action) -> Any:

@@ -1,20 +1,18 @@
-"""Home goes back: a backup was put in its place, or a copy that lagged behind took over.
+"""Home goes back: a backup was restored, or a copy that lagged behind took over.
 
 The tables of `specs.models.mesi`, and two events.  At any moment home is *saved*, with its timers;
-at any moment after that it is *restored*: the commits in between, grants and all else that it knew
-of them are gone, and the versions after the saved one are counted a second time.  Caches are not
-told.  What home had sent is still on its way to them, and what they had sent on its way to home.
-
-Whatever a cache holds from before is in *doubt* until home has answered it since, with an answer
-that it sent since.  Claimed of the time after:
+at any moment after that it is *restored*: the commits and grants in between are lost, and the
+versions after the saved one are counted a second time.  Caches are not told.  Messages from home to
+caches, and from caches to home, are still in transit.  All that a cache holds from before is in
+*doubt* until it gets an answer that home sent after the restore.  The claims for the time after:
 
 ``confirmed``
-    A cache that is in no doubt holds, under the version that home has, no other content than home.
+    A cache that is not in doubt and holds home's version number has home's content.
 ``no_lost_update``
-    No commit is made that was derived from another content than the one it replaces.
+    Every commit is derived from the content that it replaces.
 and the rest of `coherence.invariants`
-    of home and, within the history that home has now, of caches that are in no doubt.  What a cache
-    in doubt serves is of no history that still is: only a driver that is told can drop it.
+    of home and, within the history that home has now, of caches that are not in doubt.  A cache in
+    doubt serves contents of a lost history: only a driver that is told can drop them.
 """
 
 from __future__ import annotations
@@ -55,11 +53,11 @@ from specs.models.mesi import HOME_ADDRESS, agents_of, policy_of, protocol, requ
 from specs.models.mesi_live import fair, liveness
 from specs.models.mesi_timers import Lapsing
 
-#: In the slot of the backup: there was one, and it was put in place.
+#: In the slot of the backup: it was restored.
 SPENT = "spent"
 RESTORED = "restored"
 
-#: By name: whose digests home does not look at.
+#: By name: the messages whose digests home ignores.
 BROKEN: Mapping[str, tuple[type, ...]] = {
     "confirmed a": (GetS, GetM),
     "no_lost_update": (PutM,),
@@ -67,12 +65,12 @@ BROKEN: Mapping[str, tuple[type, ...]] = {
 
 
 class Story(Value, frozen=True, gc=False, tag=True):
-    """The ghost of the history that home has now, and what is left of one that is gone."""
+    """The ghost of home's current history, and the remains of a lost one."""
 
     ghost: Ghost
     #: Caches that home has not answered since it was restored.
     doubtful: tuple[Address, ...] = ()
-    #: How many messages from before are on their way to each of them.
+    #: How many messages from before are in transit to each of them.
     old: tuple[tuple[Address, int], ...] = ()
 
     @property
@@ -82,7 +80,7 @@ class Story(Value, frozen=True, gc=False, tag=True):
 
 
 class ByNumber(Home):
-    """A home that takes equal numbers for equal contents, in messages of some kinds."""
+    """A home that treats equal numbers as equal contents, in messages of some kinds."""
 
     def __init__(self, kinds: tuple[type, ...], policy: Policy) -> None:
         super().__init__(policy)
@@ -97,7 +95,7 @@ class ByNumber(Home):
 
 
 def home_of(broken: str) -> Callable[[Policy], Home]:
-    """The home with a fault, by its name in `BROKEN`; the one that ships for none."""
+    """The home with a fault, by its name in `BROKEN`; the shipped one without a name."""
     if not broken:
         return Home
     if broken not in BROKEN:
@@ -121,7 +119,7 @@ def mesi_restored(
     """The protocol with a home that is saved once and restored once, on reliable channels.
 
     The rest is as in `specs.models.mesi.mesi`; `broken` is a name in `BROKEN`.  A home that goes
-    back forgets requests that it had taken: without `retry` or a deadline they are never answered.
+    back forgets accepted requests: without `retry` or a deadline they are never answered.
     """
     agents = agents_of(caches)
     kinds = tuple(ask.split())
@@ -168,7 +166,7 @@ def restorable(
     asked = ("directory_agrees", "draft_is_current")
     properties: list[Property[View]] = []
     if watched:
-        # First: what a cache does not hold it cannot serve, and of two that fail one is named.
+        # First: of two properties that fail in one state, the first one is named.
         for agent in agents:
             properties.append(always(f"confirmed {agent}", partial(_confirmed, agent)))
             drafts = partial(_draft_is_current, agent)
@@ -216,7 +214,7 @@ def _restore(
 def witness(
     address: Address, before: Any, event: Event[Any, Any], step: Step[Any]
 ) -> tuple[Any, ...] | None:
-    """What `tell` reads of a step, or None where it would remember nothing new."""
+    """The part of a step that `tell` reads, or None if it would remember nothing new."""
     seen = mesi_ghost.witness(address, before, event, step)
     if isinstance(step.state, HomeState):
         return None if seen is None else ("home", seen, False)
@@ -226,7 +224,7 @@ def witness(
 
 
 def _answered(message: Any, step: Step[CacheState]) -> bool:
-    """Whether the cache has now what home says that it has."""
+    """Whether the cache now has the version that home's answer names."""
     if isinstance(message, Data | PutAck):
         return any(isinstance(command, Respond) for command in step.commands)
     has = (step.state.version, step.state.content)
@@ -273,7 +271,7 @@ def _restored(story: Story, version: int, old: tuple[tuple[Address, int], ...]) 
 
 
 def _heard(story: Story, address: Address, *, answered: bool) -> tuple[Story, bool]:
-    """The story when a message has come, and whether that is of the history that is gone."""
+    """The story after an arrival, and whether the message belongs to the lost history."""
     left = dict(story.old)
     if address in left:
         left[address] -= 1

@@ -1,4 +1,4 @@
-"""When a timer of the MESI tables is armed, and a driver that lapses copies of its own accord."""
+"""When timers of the MESI tables are armed, and a driver that lapses copies on its own."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from coherence.policy import Policy
 from coherence.states import READABLE, CacheAt, CacheState, HomeAt, HomeState
 from message_passing.process import Event, SetTimer, Step, Time
 
-#: A request is under way, as in the table's groups of that name.
+#: A request is outstanding, as in the table's groups of that name.
 ASKING = frozenset({CacheAt.IM_D, CacheAt.IM_D_I, CacheAt.SM_D})
 TRANSIENT = frozenset(CacheAt) - READABLE - {CacheAt.I}
-#: There is no copy, and none is to be kept: the timer has run out or was disarmed.
+#: There is no copy to bound: the timer has run out or was disarmed.
 OVER = frozenset({CacheAt.I, CacheAt.IS_D_I, CacheAt.IM_D_I, CacheAt.IS_A_I})
 
 
 def cache_timers_fit(policy: Policy, state: CacheState, armed: frozenset[str]) -> bool:
-    """Whether a cache has armed what its state needs: each copy is bounded, each request repeated.
+    """Whether a cache has armed its state's timers: each copy is bounded, each request repeated.
 
     The deadline belongs to a wait for a grant, but not every wait has one.
     """
@@ -32,7 +32,7 @@ def cache_timers_fit(policy: Policy, state: CacheState, armed: frozenset[str]) -
 
 
 def home_timers_fit(policy: Policy, state: HomeState, armed: frozenset[str]) -> bool:
-    """Whether a home has armed what it waits for: the end of a grant, and silent caches."""
+    """Whether a home has armed its timers: for the end of a grant, and for silent caches."""
     return (GRANT in armed) == (policy.grant_lease is not None and state.at is HomeAt.M) and (
         ACKS in armed
     ) == (policy.validity is not None and bool(state.unacked))

@@ -2,13 +2,12 @@
 
 A directory with a version, agents with a MESI state and a version each, and an event bus that
 delivers invalidations some time after they were published.  No messages beyond that, no grants that
-end, no failures: what the shipped tables add is in `specs.models.mesi`.
+end, no failures: `specs.models.mesi` has the additions of the shipped tables.
 
 The paper claims three properties, single writer, monotonic versions and bounded staleness, and its
-repository a liveness property: an invalidated cache comes to a valid state.  Here each holds, and
-beside it stands what it leans on: the staleness bound holds where an agent must fetch when it is
-reached (``enforced``), and an invalidated cache becomes valid only if its agent reads on
-(``reads``).
+repository a liveness property: an invalidated cache reaches a valid state.  Each holds here, under
+a condition: the staleness bound holds if an agent must fetch when it reaches the bound
+(``enforced``), and an invalidated cache becomes valid only if its agent keeps reading (``reads``).
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ def _actions(
         if agent.at == "I" or (not current and agent.stale == bound):
             yield label("Fetch"), _fetched(state, who)
         else:
-            # Beyond any bound that may be asked about, counting on adds nothing.
+            # Beyond the largest allowed bound the count stays constant.
             stale = 0 if current else min(agent.stale + 1, COUNTED_MAX)
             yield label("Read"), _with(state, who, agent._replace(stale=stale))
         others = [a for i, a in enumerate(state.agents) if i != who]
@@ -111,7 +110,7 @@ def _fetched(state: State, who: int) -> State:
 
 
 def _published(state: State, who: int) -> State:
-    """Invalidations are on their way to all others that hold a copy."""
+    """Invalidations are in transit to all others that hold a copy."""
     agents = (
         agent if i == who or agent.at == "I" else agent._replace(pending=True)
         for i, agent in enumerate(state.agents)

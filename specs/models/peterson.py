@@ -1,6 +1,6 @@
 """Peterson's algorithm for two processes (1981), with shared memory: a model without messages.
 
-A state is a tuple: where each process is, the two flags, whose turn it is.  Each line that touches
+A state is a tuple: the two program counters, the two flags, the turn.  Each line that touches
 shared memory is one action, so that processes interleave between any two of them.
 """
 
@@ -74,7 +74,7 @@ def peterson(*, rude: bool = False) -> Model[Memory, Memory]:
             for me, name in enumerate(NAMES)
         ),
     ]
-    # Nobody has to try; whoever does goes on.
+    # A process need not try; once it tries, it continues.
     fairness = [weak(name, each="process") for name in ("RaiseFlag", "GiveTurn", "Enter", "Leave")]
     return Model(
         "peterson-rude" if rude else "peterson",

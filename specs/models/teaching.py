@@ -31,7 +31,7 @@ Jugs: TypeAlias = tuple[int, int]
 
 
 def die_hard() -> Model[Jugs, Jugs]:
-    """A jug of three gallons, one of five: can four be measured?  The witness says how."""
+    """A jug of three gallons, one of five: can four be measured?  The witness shows how."""
 
     def actions(jugs: Jugs) -> Iterator[tuple[str, Jugs]]:
         small, big = jugs
@@ -75,7 +75,7 @@ class Client:
         return Step(state, (), "")
 
     def durable(self, state: Asking) -> Asking:
-        """Whatever was asked is forgotten."""
+        """The request is forgotten."""
         return "idle"
 
 
@@ -83,11 +83,11 @@ class Server:
     """Answers."""
 
     def initial(self) -> int:
-        """It has nothing to remember."""
+        """The server has no state."""
         return 0
 
     def step(self, state: int, event: Event[str, str], now: Time) -> Step[int]:
-        """One pong a ping; a restart is no event of the specification."""
+        """One pong a ping; a restart is not an event of the specification."""
         match event:
             case Receive(src, _):
                 return Step(state, (Send(src, "pong"),), "Pong")
@@ -131,7 +131,7 @@ Forks: TypeAlias = tuple[int, ...]
 
 
 def dining(philosophers: int = 3, *, polite: bool = True) -> Model[Forks, Forks]:
-    """Forks by holder, -1 for none.  All take the left one first, but for a polite last one."""
+    """Forks by holder, -1 for none.  All take the left one first, except a polite last one."""
 
     def order(who: int) -> tuple[int, int]:
         left, right = who, (who + 1) % philosophers

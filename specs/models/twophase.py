@@ -82,7 +82,7 @@ class TransactionManager:
         self._managers = managers
 
     def initial(self) -> Coordinator:
-        """Nobody is prepared."""
+        """No resource manager is prepared."""
         return Coordinator()
 
     def step(
@@ -115,7 +115,7 @@ class TransactionManager:
 
 
 class HastyManager(TransactionManager):
-    """A broken variant: one vote short of unanimity is enough for it."""
+    """A broken variant: it commits with one vote short of unanimity."""
 
     def may_commit(self, state: Coordinator) -> bool:
         """Wrong on purpose."""

@@ -86,7 +86,7 @@ def test_receivers_buffer(tmp_path: Path) -> None:
     book = accounts(read(traced(tmp_path / "t", Rst91, TRIANGLE)))
     last = book.messages["c", 1]
     assert (last.arrived, last.delivered, last.buffered(book.end)) == (3.0, 10.0, 7.0)
-    assert last.why() == "buffered: b lacked something that came before it"
+    assert last.why() == "buffered: b lacked an earlier message"
 
 
 def test_the_bar_is_to_scale(tmp_path: Path) -> None:

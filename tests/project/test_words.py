@@ -63,9 +63,6 @@ NOT_YET: tuple[str, ...] = (
     "docs/tables.md",
     "docs/workspace.md",
     "examples/",
-    "specs/",
-    "specs/checker/",
-    "specs/models/",
 )
 
 _CODE = re.compile(r"```.*?```|``[^`]*``|`[^`\n]*`", re.DOTALL)
