@@ -50,7 +50,7 @@ Next: python -m causal.simulate fan-in --rate 2"""
 
 @app.callback(invoke_without_command=True)
 def compare(context: typer.Context, json: Json = False) -> None:
-    """Causal delivery protocols in virtual time: what they cost and what they make wait.
+    """Causal delivery protocols in virtual time: their costs and their waits.
 
     Without a command: every protocol in four experiments, in one table.
     """
@@ -172,7 +172,7 @@ def fan_in(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """A popular agent: how long its own messages wait for the secrets it is told."""
+    """A popular agent: how long its own messages wait for the secrets that it keeps."""
     with reported():
         plan = [
             (name, each, seed + run)
@@ -193,7 +193,7 @@ def starvation(
     rounds: Annotated[int, typer.Option(help="Rounds of secrets.", min=4)] = 500,
     json: Json = False,
 ) -> None:
-    """Two agents that never stop telling secrets, and a third that wants to send once."""
+    """Two agents that send secrets for ever, and a third that wants to send once."""
     with reported():
         records = [loads.starvation(name, rounds=rounds) for name in chosen(protocol)]
         deliver(f"{rounds} rounds of secrets", records, json)
@@ -208,7 +208,7 @@ def acks(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Mail taken by a sidecar at any time, against mail taken between an agent's turns."""
+    """A sidecar that takes mail at any time, against an agent that does so between turns."""
     with reported():
         records = [
             loads.acks(name, policy, k=k, turn_rtt=turn, seed=seed + run)
@@ -221,7 +221,7 @@ def acks(
 
 @app.command()
 def reproduce(json: Json = False) -> None:
-    """Closed forms and counted figures beside what comes out; exit code 1 where they differ."""
+    """Closed forms and counted figures beside the simulated ones; exit code 1 if they differ."""
     with reported():
         found = list(listed(expectations.rows(), "figures"))
         if json:
@@ -234,7 +234,7 @@ def reproduce(json: Json = False) -> None:
                     not r.what.startswith(("start:", "end:")) or r.what.split(": ")[1] in exact
                 ),
             )
-            show(made, f"{count - wrong} of {count} figures agree; the rest of the job's is alike.")
+            show(made, f"{count - wrong} of {count} figures agree; other job rows are similar.")
         if not all(row.agrees for row in found):
             raise typer.Exit(1)
 
@@ -243,27 +243,27 @@ def reproduce(json: Json = False) -> None:
 def figure(
     file: Annotated[Path, typer.Argument(help="Where to; .svg, .png or .pdf.")],
 ) -> None:
-    """Draw what eager sending gains and what a popular agent pays (needs matplotlib)."""
+    """Draw the gain of eager sending and its cost at a popular agent (needs matplotlib)."""
     with reported():
         figures.draw(file)
 
 
 def chosen(given: list[str] | None) -> list[str]:
-    """The protocols asked for, each once; all of them if none was."""
+    """The requested protocols, each once; all of them by default."""
     for name in given or ():
         builder(name)
     return list(dict.fromkeys(given or PROTOCOLS))
 
 
 def positive(rates: list[float]) -> list[float]:
-    """Rates that make sense."""
+    """Check the rates."""
     if not all(0 < rate <= 100 for rate in rates):
         raise typer.BadParameter("a rate is more than 0 and at most 100")
     return rates
 
 
 def listed(steps: Iterable[T], what: str) -> Iterator[T]:
-    """`steps`, with a bar on standard error where somebody is looking at it."""
+    """`steps`, with a bar on standard error if that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         return iter(steps)
@@ -273,7 +273,7 @@ def listed(steps: Iterable[T], what: str) -> Iterator[T]:
 def deliver(
     title: str, records: list[Record], json: bool, varying: list[str] | None = None
 ) -> None:
-    """Print the records, and fail where delivery was not causal."""
+    """Print the records, and fail if delivery was not causal."""
     if json:
         write(report.as_json(records))
     else:
@@ -282,14 +282,14 @@ def deliver(
 
 
 def judge(records: Iterable[Record]) -> None:
-    """Exit 1 where the oracle saw a message before its cause."""
+    """Exit with 1 if the oracle saw a message before its cause."""
     if any(record.violations for record in records):
         typer.echo("delivery was not causal: see `violations`", err=True)
         raise typer.Exit(1)
 
 
 def show(*parts: RenderableType) -> None:
-    """Print for people; as wide as the terminal, or as it takes in a file."""
+    """Print for people; as wide as the terminal, or unlimited in a file."""
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else 160
     console = Console(width=width, force_terminal=terminal, highlight=False)

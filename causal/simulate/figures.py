@@ -1,4 +1,4 @@
-"""Two figures: what eager sending gains, and what a popular agent pays for it.
+"""Two figures: the gain of eager sending, and its cost at a popular agent.
 
 Needs matplotlib, which comes with the extra ``report``.
 """
@@ -20,7 +20,7 @@ class NoMatplotlib(EnvironmentFault):
 def draw(path: Path, *, duration: float = 1_000.0) -> None:
     """Write both figures to one file; its suffix is the format (svg, png, pdf).
 
-    Raises `NoMatplotlib`, or `EnvironmentFault` where the file cannot be written.
+    Raises `NoMatplotlib`, or `EnvironmentFault` if the file cannot be written.
     """
     try:
         from matplotlib.figure import Figure

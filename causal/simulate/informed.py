@@ -1,13 +1,13 @@
-"""The most that a sender who waits can know: a yardstick, not a protocol to use.
+"""Delivery with complete knowledge at the sender: a yardstick, not a protocol to use.
 
-Every message carries all that its sender knows: the matrix of Raynal, Schiper and Toueg 1991, of
-messages sent, and another of messages delivered.  Every delivery is announced by its recipient to
-everybody at once, with all that it knows.  A message leaves when all earlier messages to the same
-process *are known to be delivered*: RST91's own condition, asked by the sender before the message
-leaves and not by the recipient when it has arrived.  So no message could have left earlier, given
-what was delivered before it.  It is no bound on the mean: what arrives early is in the past of
-more, which wait for it.  Announcements stand in the way of messages on links that keep order: look
-at links that do not.
+Every message carries all knowledge of its sender: the matrix of Raynal, Schiper and Toueg 1991, of
+messages sent, and another of messages delivered.  Every recipient announces each delivery to the
+team at once, with all its knowledge.  A message leaves when all earlier messages to the same
+process *are known to be delivered*: RST91's own condition, evaluated by the sender before the
+message leaves and not by the recipient at its arrival.  So no message could have left earlier, for
+the given deliveries before it.  This is not a bound on the mean: a message that arrives early is in
+the past of more messages, which wait for it.  Announcements delay messages on links that keep
+order: use links that do not.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from message_passing.process import Address, Command, Respond, Send, Step, Time,
 
 
 class Announced(Value, frozen=True, gc=False, tag=True):
-    """Which messages its sender knows to be delivered."""
+    """The deliveries that its sender knows of."""
 
     known: Matrix
 
 
 class KnownData(MatrixData[Any], frozen=True, gc=False, tag=True):
-    """As `MatrixData`, and which messages its sender knows to be delivered."""
+    """As `MatrixData`, with the deliveries that its sender knows of."""
 
     known: Matrix
 
@@ -44,7 +44,7 @@ class State(Value, frozen=True, gc=False, tag=True):
 
 
 class Informed(Machine[State]):
-    """Hold a message until all that it depends on is known to be in."""
+    """Hold a message until all its dependencies are known to be delivered."""
 
     name = "informed"
     survives_loss = False
@@ -71,7 +71,7 @@ class Informed(Machine[State]):
         known = joined(state.known, packet.known)
         if type(packet) is Announced:
             return self.pump(replace(state, known=known), [], "ReceiveAnnounced")
-        # Its sender had delivered whatever it knew to be addressed to it.
+        # Its sender had delivered all messages to itself that it knew of.
         i = self.place[src]
         known = in_column(known, i, [row[i] for row in packet.sent])
         data = MatrixData(packet.id, packet.sent, packet.payload)
@@ -84,7 +84,7 @@ class Informed(Machine[State]):
         return self.pump(replace(state, rst=step.state, known=known), commands, step.action)
 
     def pump(self, state: State, commands: list[Command[Any, Any]], action: str) -> Step[State]:
-        """Let out what depends on nothing that may still be on its way."""
+        """Send the messages whose dependencies are all known to be delivered."""
         me, kept = self.place[self.me], []
         for dst, packet in state.queue:
             j = self.place[dst]
@@ -100,12 +100,12 @@ class Informed(Machine[State]):
 
 
 def joined(mine: Matrix, theirs: Matrix) -> Matrix:
-    """What either knows."""
+    """The union of two states of knowledge."""
     return tuple(tuple(map(max, a, b)) for a, b in zip(mine, theirs, strict=True))
 
 
 def in_column(known: Matrix, j: int, counts: Any) -> Matrix:
-    """`known` where the process at place `j` has delivered `counts`, one of each sender."""
+    """`known`, updated: the process at place `j` has delivered `counts`, one a sender."""
     return tuple(
         (*row[:j], max(row[j], count), *row[j + 1 :])
         for row, count in zip(known, counts, strict=True)

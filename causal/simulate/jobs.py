@@ -2,7 +2,7 @@
 
 Reconstructed from the abstract of arXiv 2603.14690 and measured in round trips.  Three shapes:
 
-* ``notices``: a dispatcher tells k peers something, then gives a worker a job;
+* ``notices``: a dispatcher sends notices to k peers, then gives a worker a job;
 * ``fan-out``: a dispatcher gives k workers a job each and gathers their reports;
 * ``pipeline``: each of k stages, when done, tells a log and gives the next stage its job.
 
@@ -72,9 +72,8 @@ def run(protocol: str, shape: Shape, k: int, job_rtt: float) -> Record:
 def closed_form(protocol: str, shape: Shape, k: int, job_rtt: float) -> tuple[float, float]:
     """When the last job starts and when all is done, in round trips.
 
-    A job that comes eagerly starts after one one-way delay; its recipient is released three of
-    them after the send, or two where deliveries are announced, and then what it may not say before
-    goes out.
+    An eager job starts after one one-way delay.  Its recipient is released three one-way delays
+    after the send, or two if deliveries are announced, and its held messages go then.
     """
     told = 2 * HALF if protocol == "announcing" else 3 * HALF
     if shape == "pipeline":

@@ -74,8 +74,9 @@ def fan_in(
 ) -> Record:
     """Secrets reach a popular agent as a Poisson stream, and its own messages wait.
 
-    Each secret lasts one round trip: its sender told a sink first, and hears from it one round trip
-    after the send; the secret arrives half of one after the send, the release another later.
+    Each secret lasts one round trip: its sender told a sink first, and gets its acknowledgement one
+    round trip after the send; the secret arrives half a round trip after the send, the release one
+    round trip later.
     """
     tellers = [f"t{i}" for i in range(48)]
     sinks = [f"s{i}" for i in range(32)]
@@ -98,18 +99,18 @@ def fan_in(
 def fan_in_formula(rate: float, hold_rtt: float = 1.0) -> float:
     """The mean wait of a message in a process that is mute while any secret lives.
 
-    The residual busy period of an M/D/∞ queue, with its chance of being busy: the process is mute
-    for 1 − e^(−λh) of the time, and exponentially long in λh.
+    The residual busy period of an M/D/∞ queue, with its probability of being busy: the process is
+    mute for 1 − e^(−λh) of the time, and exponentially long in λh.
     """
     load = rate * hold_rtt
     return (math.exp(load) - 1 - load) / rate
 
 
 def starvation(protocol: str, *, rounds: int = 500) -> Record:
-    """Two agents tell a third a secret each round, half a round apart; it wants to send once.
+    """Two agents send a third a secret each round, half a round apart; it wants to send once.
 
-    No adversary: every delay is half a round trip, so each secret lasts exactly until the next one
-    but one arrives.  A wait of `rounds` means that the message never went.
+    There is no adversary: every delay is half a round trip, so each secret lasts exactly until the
+    second next one arrives.  A wait of `rounds` means that the message never went.
     """
     team = Team(protocol, ["a", "c", "b", "d", "e"])
     for turn in range(rounds):
@@ -137,7 +138,7 @@ def acks(
     def react(address: Address, src: Address, payload: Any, now: Time) -> None:
         if payload == "job":
             started.append(now)
-            # The worker's turn begins; what it has to say goes out at its end.
+            # The worker's turn begins; its messages go out at its end.
             end = now + turn_rtt
             if policy == "turns":
                 team.turn(address, now, end)
@@ -153,7 +154,7 @@ def acks(
     )
     if policy == "turns":
         for peer in peers:
-            # Turn after turn, each agent at its own point of one when the notices come.
+            # Turn after turn; each agent is at its own point of a turn when the notices come.
             begin = -rng.random() * turn_rtt
             team.turn(peer, 0.0, begin + turn_rtt)
             for number in range(1, 2 * k + 4):

@@ -1,4 +1,4 @@
-"""What one run shows, as one record; and the protocols by name."""
+"""The measurements of one run as a record, and the protocols by name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROTOCOLS: Final[dict[str, Builder]] = {
     for machine in (Mf95, Cykas, CykasRefined, Csps, Hybrid, Announcing, Named, Rst91)
 }
 
-#: What protocols are held against; not part of a comparison unless it is asked for.
+#: Yardsticks for protocols; part of a comparison only on request.
 YARDSTICKS: Final[dict[str, Builder]] = {Informed.name: Informed}
 
 
@@ -39,8 +39,8 @@ class UnknownProtocol(CallerError):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One protocol in one experiment.  Times are in round trips; None has no meaning there.
 
-    `wait` is what a message spends in a buffer, the sender's or the receiver's, beyond its time on
-    the wire.  Metadata takes ids and counts as 64-bit numbers, a flag as one byte.
+    `wait` is the time that a message spends in a buffer, the sender's or the receiver's, beyond its
+    time on the wire.  Metadata takes ids and counts as 64-bit numbers, a flag as one byte.
     """
 
     experiment: str
@@ -67,7 +67,7 @@ def builder(protocol: str) -> Builder:
 
 
 def metadata_bytes(machine: Machine[Any], packet: Any) -> int:
-    """Bytes on one message that are there for its order."""
+    """Bytes of ordering metadata on one message."""
     chain = 8 if machine.chained else 0
     kind = type(packet)
     if kind is Data:

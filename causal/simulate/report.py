@@ -25,7 +25,7 @@ FIGURES = {
     "metadata_bytes_mean": "bytes",
     "violations": "broken",
 }
-"""Field of a record to heading; a column without any figure is left out."""
+"""Field of a record to heading; a column without figures is left out."""
 
 
 def as_json(values: Iterable[Any]) -> str:
@@ -52,7 +52,7 @@ def table(title: str, records: Sequence[Record], *, varying: Sequence[str] = ())
 
 
 def comparison(rows: Iterable[Row], *, keep: Callable[[Row], bool]) -> tuple[Table, int, int]:
-    """The rows that `keep` picks, beside each other; how many there were and how many disagree."""
+    """The rows that `keep` selects, and the counts of all rows and of those that disagree."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     made.add_column("figure")
     made.add_column("protocol")

@@ -1,4 +1,4 @@
-"""What theory and the papers' models say, beside what comes out here."""
+"""Figures from theory and from the papers' models, beside the simulated ones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ K_MAX = 8
 RATES = (0.5, 1.0, 2.0)
 
 #: Control packets a message, counted by hand: 100 messages to one process, 120 to eight in turn.
-#: With f the share of eager messages: 1 + f where there are releases, none at receivers; and one
-#: to each process but the two where deliveries are announced.
+#: With f the share of eager messages: 1 + f with releases, 0 at receivers, and one to each process
+#: except the two if deliveries are announced.
 CONTROL = {
     "mf95": (1.0, 1.0),
     "cykas": (1.0, 1 + 119 / 120),
@@ -32,7 +32,7 @@ SPEED_UP = {1.0: 4.5, 10.0: 18 / 11, 100.0: 108 / 101}
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure.  It agrees within `tolerance`: relative where `relative`, else absolute."""
+    """One figure.  It agrees within `tolerance`: relative if `relative`, else absolute."""
 
     what: str
     protocol: str
@@ -87,7 +87,7 @@ def rows(*, seeds: int = 6, duration: float = 4_000.0) -> Iterator[Row]:
         mean = sum(run.wait_mean_rtt or 0.0 for run in runs) / len(runs)
         formula = loads.fan_in_formula(rate)
         yield row(f"mean wait, fan-in, λh={rate:g}", "cykas", formula, mean, 0.1, relative=True)
-        # At most the residual secret, whatever arrives later: from 0 to one round trip, or half.
+        # At most the residual secret, independent of later ones: 0 to one round trip, or half.
         for protocol, half in (("hybrid", 0.5), ("announcing", 0.25)):
             bound = loads.fan_in(protocol, rate=rate, duration=duration).wait_max_rtt
             yield row(f"longest wait, fan-in, λh={rate:g}", protocol, half, bound, half + EXACT)

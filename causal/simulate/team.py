@@ -1,6 +1,6 @@
 """A team of processes in virtual time, with applications that react and a record of what happened.
 
-One time unit is one round trip.  The oracle (:mod:`causal.invariants`) goes along in every run.
+One time unit is one round trip.  The oracle (:mod:`causal.invariants`) observes every run.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Team:
     # The application.
 
     def send(self, at: Time, src: Address, dst: Address, payload: Any) -> None:
-        """Have the application of `src` send at that time."""
+        """Schedule a send by the application of `src`."""
         self.sim.invoke(src, Unicast(dst, payload), at=at)
 
     def turn(self, address: Address, begin: Time, end: Time) -> None:
@@ -84,10 +84,10 @@ class Team:
         self.sim.invoke(address, EndTurn(), at=end)
 
     def run(self, until: Time | None = None) -> None:
-        """Let everything happen, up to that time."""
+        """Run all events up to that time."""
         self.sim.run(until)
 
-    # What happened.
+    # Results.
 
     def record(
         self,
@@ -99,11 +99,11 @@ class Team:
         report: float | None = None,
         makespan: float | None = None,
     ) -> Record:
-        """The run as a record; latency and wait over the messages that `of` picks."""
+        """The run as a record; latency and wait over the messages that `of` selects."""
         names = [n for n in self.delivered if of(n) and self.delivered[n] > self.sent[n]]
         latencies = sorted(self.delivered[n] - self.sent[n] for n in names)
         waits = [self.wired[n] - self.sent[n] + self.delivered[n] - self.arrived[n] for n in names]
-        # Whoever still waits has waited until now.
+        # A message that still waits has waited until now.
         waits += [self.sim.now - at for n, at in self.sent.items() if of(n) and n not in self.wired]
         count = max(1, self.data)
         return Record(

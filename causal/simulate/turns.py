@@ -1,8 +1,8 @@
-"""Agents that look at their inbox only between turns: any machine, deaf while its agent works.
+"""Agents that read their inbox only between turns: any machine, deaf while its agent works.
 
-With a sidecar, packets are taken and acknowledged at any time; that is a machine as it is.  Where
-the agent's own loop takes the mail, everything waits for the end of the turn, acknowledgements
-included: that is this wrapper.
+With a sidecar, packets are taken and acknowledged at any time: a plain machine models that.  If the
+agent's own loop takes the mail, all packets wait for the end of the turn, acknowledgements
+included: this wrapper models that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class EndTurn(Value, frozen=True, gc=False, tag=True):
 
 
 class State(Value, frozen=True, gc=False, tag=True):
-    """The machine's state, and what lies in the inbox."""
+    """The machine's state, and the packets in the inbox."""
 
     inner: Any
     busy: bool = False
@@ -30,7 +30,7 @@ class State(Value, frozen=True, gc=False, tag=True):
 
 
 class BetweenTurns:
-    """A process that passes everything on to `machine`, mail only between turns."""
+    """A process that passes all events on to `machine`, packets only between turns."""
 
     def __init__(self, machine: Machine[Any]) -> None:
         self.machine = machine

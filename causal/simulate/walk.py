@@ -1,11 +1,11 @@
-"""Random walks: the network as an adversary that picks what happens next from everything that can.
+"""Random walks: the network as an adversary that picks each next event from all possible ones.
 
 Nothing is timed here.  Each step draws one of the open choices: an application's send, the arrival
-of any packet on its way (of the oldest of its pair, where links keep order), its loss or its
-repetition where links allow that, a due timer, a crash, the news of a crash.  Each walk draws how
-busy its applications are, how often they react to what was just delivered, and which pairs of
-processes are slow: evenly mixed walks rarely overtake anything.  After the sends the network is
-drained, so that a walk ends with everything delivered or stuck.
+of any packet in transit (the oldest of its pair, if links keep order), its loss or its repetition
+if links allow that, a due timer, a crash, the news of a crash.  Each walk draws how busy its
+applications are, how often they react to the last delivery, and which pairs of processes are slow:
+in evenly mixed walks packets rarely overtake each other.  After the sends the network is drained,
+so that a walk ends with everything delivered or stuck.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Builder = Callable[..., Machine[Any]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a walk ended.  `stuck` tells whether processes still hold something when all is quiet."""
+    """How a walk ended.  `stuck` tells whether processes hold messages in a quiet network."""
 
     breaches: tuple[Breach, ...]
     missing: tuple[tuple[Name, Address], ...]
@@ -47,7 +47,7 @@ class Outcome:
 
     @property
     def safe(self) -> bool:
-        """No process was told of an effect before its cause, and none was told twice."""
+        """No process delivered an effect before its cause, or a message twice."""
         return not self.breaches
 
     @property
@@ -66,16 +66,16 @@ class Bench:
     flying: list[tuple[Address, Address, Any]] = field(default_factory=list)
     timers: set[Address] = field(default_factory=set)
     crashed: set[Address] = field(default_factory=set)
-    last: Address = ""  # who delivered something last
+    last: Address = ""  # the process of the last delivery
     steps: int = 0
 
     def __post_init__(self) -> None:
-        """Start every process; everybody is known to the oracle from the first event on."""
+        """Start every process; the oracle knows every process from the first event on."""
         self.states = {address: m.initial() for address, m in self.machines.items()}
         self.history.team |= set(self.machines)
 
     def do(self, address: Address, event: Event[Any, Any]) -> Step[Any]:
-        """One step of the process at `address`; its packets take wing."""
+        """One step of the process at `address`; its packets are then in transit."""
         step = self.machines[address].step(self.states[address], event, float(self.steps))
         self.states[address] = step.state
         self.steps += 1
@@ -85,7 +85,7 @@ class Bench:
         return step
 
     def carry(self, address: Address, command: Command[Any, Any]) -> None:
-        """Execute what the network and the clock are asked for."""
+        """Execute commands to the network and the clock."""
         if type(command) is Send:
             self.flying.append((address, command.dst, command.message))
         elif type(command) is Deliver:
@@ -105,14 +105,14 @@ class Bench:
         return None if dst in self.crashed else self.do(dst, Receive(src, packet))
 
     def find(self, src: Address, dst: Address, kind: str) -> int:
-        """The oldest packet of this kind on its way from `src` to `dst`."""
+        """The oldest packet of this kind in transit from `src` to `dst`."""
         for index, (s, d, packet) in enumerate(self.flying):
             if s == src and d == dst and type(packet).__name__.endswith(kind):
                 return index
-        raise LookupError(f"no {kind} is on its way from {src} to {dst}")
+        raise LookupError(f"no {kind} is in transit from {src} to {dst}")
 
     def pass_on(self, src: Address, dst: Address, kind: str = "Data") -> Step[Any] | None:
-        """Let the oldest packet of this kind from `src` to `dst` arrive."""
+        """Deliver the oldest packet of this kind from `src` to `dst`."""
         return self.arrive(self.find(src, dst, kind))
 
     def play(self, script: str) -> None:
@@ -135,12 +135,12 @@ class Bench:
                 self.pass_on(peer, address, kinds[sign])
 
     def crash(self, address: Address) -> None:
-        """Stop the process; what it has sent may still arrive."""
+        """Stop the process; packets that it has sent may still arrive."""
         self.crashed.add(address)
         self.timers.discard(address)
 
     def drain(self) -> None:
-        """Let everything arrive, oldest first, until nothing is on its way."""
+        """Deliver all packets, oldest first, until none is in transit."""
         while self.flying:
             self.arrive(0)
 
@@ -168,7 +168,7 @@ def walk(
     broadcast: bool = False,
     limit: int = 100_000,
 ) -> Outcome:
-    """One random run of `messages` sends, then of everything that they set off.
+    """One random run of `messages` sends, then of all events that they cause.
 
     `loss` and `duplication` are probabilities for each packet that is picked.
     """

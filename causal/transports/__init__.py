@@ -1,8 +1,8 @@
 """Ways for frames to travel between endpoints, behind one port.
 
-* `port`: what an endpoint asks of a transport
+* `port`: the interface of a transport to its endpoint
 * `memory`: endpoints of one event loop
-* `stream`: TCP and Unix sockets, with a shared-key check of who is speaking
+* `stream`: TCP and Unix sockets, with authentication by a shared key
 * `postgres`: a table of a PostgreSQL database, for many machines
-* `conformance`: what every transport must show; run it on your own
+* `conformance`: the checks that every transport must pass; run them on your own
 """

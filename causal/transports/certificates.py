@@ -1,14 +1,14 @@
-"""Who is speaking, by certificate: TLS in which both ends show one that bears their name.
+"""Authentication by certificate: TLS in which both ends present one with their name.
 
 A team whose members each hold a certificate of one authority needs no shared key: every connection
-proves both names, and a member that loses its secret can be replaced without the others changing
-theirs.  A certificate names an endpoint by a DNS or URI entry of its subject alternative names
-(RFC 5280, 4.2.1.6) or by its common name, spelt exactly like the endpoint: no wildcards.  One that
-bears several names may speak under each of them.
+proves both names, and a member that loses its secret can be replaced while the others keep theirs.
+A certificate names an endpoint by a DNS or URI entry of its subject alternative names (RFC 5280,
+4.2.1.6) or by its common name, spelt exactly like the endpoint: no wildcards.  A certificate with
+several names allows each of them.
 
-Whether a certificate is sound is for the contexts to say: those that `ssl.create_default_context`
-makes verify by the letter of RFC 5280 from Python 3.13 on, and refuse, for one, an extension of
-alternative names that is empty.
+The TLS contexts decide whether a certificate is valid: from Python 3.13 on, those of
+`ssl.create_default_context` enforce RFC 5280 strictly, and refuse, for example, an empty extension
+of alternative names.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from message_passing.process import Address
 def required(server: ssl.SSLContext | None, client: ssl.SSLContext | None) -> bool:
     """Whether these contexts ask every peer for a certificate.
 
-    Raises `CallerError` for contexts of which only one asks: the listener's name would go unproved
-    to the dialer, or the dialer's to the listener.
+    Raises `CallerError` for contexts of which only one asks: the dialer would not verify the
+    listener's name, or the listener the dialer's.
     """
     if server is None or server.verify_mode is not ssl.CERT_REQUIRED:
         return False
     if client is None or client.verify_mode is not ssl.CERT_REQUIRED:
         raise CallerError(
-            "dialers must show a certificate, and listeners need not",
+            "dialers must present a certificate, and listeners need not",
             remedy="give a client_tls context whose verify_mode is CERT_REQUIRED as well",
         )
     return True
 
 
 def names(certificate: Mapping[str, Any] | None) -> frozenset[str]:
-    """Every name that a verified certificate bears, as `SSLSocket.getpeercert` shows it."""
+    """Every name in a verified certificate, as `SSLSocket.getpeercert` returns it."""
     if not certificate:
         return frozenset()
     common = {
@@ -56,8 +56,8 @@ def names(certificate: Mapping[str, Any] | None) -> frozenset[str]:
 
 
 def mismatch(name: Address, wire: asyncio.Transport) -> BadCertificate | None:
-    """What is wrong with the certificate shown on this connection, unless it bears the name."""
+    """The error of this connection's certificate, or None if it contains the name."""
     borne = names(wire.get_extra_info("peercert"))
     if name in borne:
         return None
-    return BadCertificate(f"whoever claims to be {name!r} is certified as {sorted(borne)}")
+    return BadCertificate(f"a peer claims to be {name!r} but is certified as {sorted(borne)}")

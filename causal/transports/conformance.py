@@ -1,6 +1,6 @@
-"""What every transport must show.
+"""Checks that every transport must pass.
 
-Run it on your own::
+Run them on your own::
 
     await verify(lambda names: {name: MyTransport(...) for name in names})
 
@@ -25,7 +25,7 @@ PATIENCE_S: Final = 10.0
 
 
 class Station:
-    """A started transport and what it was handed."""
+    """A started transport and the frames that it received."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -33,7 +33,7 @@ class Station:
         self.refusals: list[PeerError] = []
 
     async def start(self, name: Address, incarnation: bytes = b"first") -> Station:
-        """Be reachable."""
+        """Start the transport."""
 
         def on_frame(src: Address, frame: bytes) -> None:
             self.frames.put_nowait((src, frame))
@@ -60,7 +60,7 @@ async def frames_arrive_whole(make: Make) -> None:
 
 
 async def absent_peers_block_nobody(make: Make) -> None:
-    """A frame for somebody who is not there is kept or dropped; later frames get through."""
+    """A frame for an absent peer is kept or dropped; later frames get through."""
     transports = make(("a", "b"))
     a = await Station(transports["a"]).start("a")
     a.transport.send("b", b"early")
@@ -75,7 +75,7 @@ async def absent_peers_block_nobody(make: Make) -> None:
 
 
 async def peers_may_come_back(make: Make) -> None:
-    """After a peer was away, frames reach its next life, if it is the same incarnation."""
+    """After a peer was away, frames reach its next run, if it is the same incarnation."""
     names = ("a", "b")
     transports = make(names)
     a, b = [await Station(transports[name]).start(name) for name in names]
@@ -92,7 +92,7 @@ async def peers_may_come_back(make: Make) -> None:
 
 
 async def names_are_unique(make: Make) -> None:
-    """A second endpoint by a name that is taken cannot start."""
+    """A second endpoint under a taken name cannot start."""
     transports = make(("a", "b"))
     a = await Station(transports["a"]).start("a")
     try:
@@ -100,12 +100,12 @@ async def names_are_unique(make: Make) -> None:
     except (NameTaken, NoTransport):
         pass
     else:
-        raise AssertionError("two endpoints go by the name 'a'")
+        raise AssertionError("two endpoints use the name 'a'")
     await close(a)
 
 
 async def unknown_destinations_are_refused_or_dropped(make: Make) -> None:
-    """A destination that nobody knows is said to be unknown, or is nobody who is there."""
+    """An unknown destination raises `NoRoute`, or counts as an absent peer."""
     a = await Station(make(("a", "b"))["a"]).start("a")
     with suppress(NoRoute):
         a.transport.send("nobody", b"")
@@ -113,7 +113,7 @@ async def unknown_destinations_are_refused_or_dropped(make: Make) -> None:
 
 
 async def closing_is_final(make: Make) -> None:
-    """Closing twice is closing once, and nothing can be sent afterwards."""
+    """A second close does nothing, and no frame can be sent afterwards."""
     transports = make(("a", "b"))
     a = await Station(transports["a"]).start("a")
     await a.transport.close()

@@ -10,7 +10,7 @@ from message_passing.errors import PeerError
 
 
 class Framed(asyncio.Protocol):
-    """Cuts a stream of bytes into frames, and writes them."""
+    """Splits a stream of bytes into frames, and writes them."""
 
     wire: asyncio.Transport | None = None
     bytes_max = GREETING_BYTES_MAX
@@ -41,7 +41,7 @@ class Framed(asyncio.Protocol):
         raise NotImplementedError
 
     def refuse(self, error: PeerError) -> None:
-        """Say why, and close."""
+        """Report the reason, and close."""
         raise NotImplementedError
 
     def write(self, frame: bytes) -> None:
@@ -50,7 +50,7 @@ class Framed(asyncio.Protocol):
             self.wire.write(len(frame).to_bytes(4, "big") + frame)
 
     def close(self) -> None:
-        """Close the connection at once, without a farewell."""
+        """Close the connection at once, without flushing."""
         wire, self.wire = self.wire, None
         if wire is not None:
             wire.abort()

@@ -1,7 +1,7 @@
-"""What two ends of a new connection say to each other before the first frame.
+"""The handshake of a new connection, before the first frame.
 
-Both prove that they know the team's key, each over a fresh number of the other's (challenge and
-response, ISO/IEC 9798-4), so that nothing recorded is worth replaying.
+Both ends prove that they know the team's key, each over a fresh number of the other's (challenge
+and response, ISO/IEC 9798-4), so that a replay of recorded messages fails.
 
 ::
 
@@ -23,7 +23,7 @@ GREETING_BYTES_MAX: Final = 1024
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The dialer says who it is and whom it means."""
+    """The dialer names itself and the listener."""
 
     name: str
     to: str
@@ -51,7 +51,7 @@ _decoder: msgspec.msgpack.Decoder[Greeting] = msgspec.msgpack.Decoder(Greeting)
 
 
 def heard(frame: bytes) -> Greeting | None:
-    """The greeting in a frame, or None where there is none."""
+    """The greeting in a frame, or None if the frame has none."""
     try:
         return _decoder.decode(frame)
     except msgspec.MsgspecError:
@@ -59,5 +59,5 @@ def heard(frame: bytes) -> Greeting | None:
 
 
 def mac(key: bytes, role: str, hello: Hello, nonce: bytes) -> bytes:
-    """Proof of the key by one side over everything that was said."""
+    """Proof of the key by one side over all messages so far."""
     return hmac.digest(key, encode((role, hello, nonce)), "sha256")

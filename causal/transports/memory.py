@@ -1,4 +1,4 @@
-"""Endpoints of one event loop: frames are handed over in the loop's next round."""
+"""Endpoints of one event loop: frames are delivered in the loop's next round."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from message_passing.process import Address
 
 
 class MemoryHub:
-    """Where the endpoints of one event loop meet.  `hub.transport()` is for one endpoint."""
+    """Connects the endpoints of one event loop.  `hub.transport()` is for one endpoint."""
 
     def __init__(self) -> None:
         self.members: dict[Address, OnFrame] = {}
@@ -21,7 +21,7 @@ class MemoryHub:
 
 
 class MemoryTransport:
-    """One endpoint's access to its hub.  Frames for somebody who is not there are dropped."""
+    """One endpoint's access to its hub.  Frames for an absent endpoint are dropped."""
 
     def __init__(self, hub: MemoryHub) -> None:
         self._hub = hub
@@ -38,7 +38,7 @@ class MemoryTransport:
         self._name = name
 
     def send(self, dst: Address, frame: bytes) -> None:
-        """Hand the frame over in the loop's next round."""
+        """Deliver the frame in the loop's next round."""
         if self._name is None:
             raise NoRoute("the transport is not open")
         loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
-"""What an endpoint asks of a transport.
+"""The interface of a transport to its endpoint.
 
-A transport carries frames between named endpoints and vouches for who sent each.  It may lose,
-repeat and reorder them, since the protocol above repairs that; it may not alter or invent any.
+A transport carries frames between named endpoints and verifies the sender of each.  It may lose,
+repeat and reorder frames, since the protocol above repairs that; it must not alter or invent any.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ OnFrame: TypeAlias = Callable[[Address, bytes], None]
 """Takes a frame from an endpoint whose name has been checked.  It does not raise."""
 
 OnRefusal: TypeAlias = Callable[[PeerError], None]
-"""Is told what was refused before it became a frame."""
+"""Called with the error of a refused connection or frame."""
 
 
 class NameTaken(CallerError):
-    """Another endpoint goes by this name already."""
+    """Another endpoint uses this name already."""
 
     remedy = "give every endpoint its own name; one that comes back without its journal, a new one"
 
 
 class NoRoute(CallerError):
-    """The transport knows no way to that endpoint."""
+    """The transport knows no route to that endpoint."""
 
 
 class NoTransport(EnvironmentFault):
@@ -40,47 +40,47 @@ class MissingExtra(EnvironmentFault):
 
 
 class BadKey(PeerError):
-    """Whoever opened the connection does not know the key."""
+    """The peer that opened the connection does not know the key."""
 
     remedy = "all endpoints of a team need the same key"
 
 
 class BadCertificate(PeerError):
-    """TLS failed: a certificate is missing, not trusted, out of date, or names someone else."""
+    """TLS failed: a certificate is missing, not trusted, out of date, or has another name."""
 
     remedy = "give every endpoint a certificate of its own name, signed by the team's authority"
 
 
 class SecondEndpoint(PeerError):
-    """Another endpoint by the name of a known one tries to speak."""
+    """Another endpoint connects under the name of a known one."""
 
     remedy = "one that comes back without its journal needs a new name"
 
 
 class BadFrame(PeerError):
-    """A frame is too long, or speaks before its sender has said who it is."""
+    """A frame is too long, or comes before its sender has identified itself."""
 
 
 class Transport(Protocol):
     """One endpoint's access to the others.
 
-    `incarnation` tells two lives of one name apart: an endpoint that restarts with its journal
+    `incarnation` tells two endpoints of one name apart: an endpoint that restarts with its journal
     keeps it, any other has a new one.
     """
 
     async def start(
         self, name: Address, incarnation: bytes, on_frame: OnFrame, on_refusal: OnRefusal
     ) -> None:
-        """Be reachable as `name`.  Raises `NameTaken` or `NoTransport`."""
+        """Start, reachable as `name`.  Raises `NameTaken` or `NoTransport`."""
         ...
 
     def send(self, dst: Address, frame: bytes) -> None:
         """Send at once or drop: never blocks, never waits for a connection.
 
-        Raises `NoRoute` for a destination that the transport cannot ever reach.
+        Raises `NoRoute` for a destination that the transport can never reach.
         """
         ...
 
     async def close(self) -> None:
-        """Be unreachable; what was sent may or may not arrive.  Twice is once."""
+        """Close; frames sent before may or may not arrive.  A second call does nothing."""
         ...

@@ -1,12 +1,13 @@
 """Frames in a table of a PostgreSQL database, for teams whose machines share nothing else.
 
-A frame is a row until its destination takes it out; LISTEN and NOTIFY say when there is one.  What
-is taken out and then lost with a crash is repeated by the protocol above.  A session lock holds an
-endpoint's name, so no two live by it, and the name's incarnation is kept for those that come back.
+A frame is a row until its destination deletes it; LISTEN and NOTIFY announce new rows.  A frame
+that is deleted and then lost in a crash is repeated by the protocol above.  A session lock holds an
+endpoint's name, so no two endpoints use it at a time, and the table keeps the name's incarnation
+for an endpoint that restarts.
 
-Whoever may write to the table could speak as anybody, so each frame carries a MAC over its way and
-its contents (HMAC, FIPS 198-1) under the team's key.  Old frames may be written again; they change
-nothing, as the protocol knows them.
+A client with write access to the table could forge any sender, so each frame carries a MAC over its
+source, destination and contents (HMAC, FIPS 198-1) under the team's key.  Old frames may be
+replayed; they have no effect, since the protocol drops repetitions.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ _encode = msgspec.msgpack.Encoder().encode
 class PostgresTransport:
     """An endpoint's access to the table.
 
-    `url` is a connection string.  `buffer_bytes_max` limits what waits for a database that does
-    not answer, beyond which the oldest frames are dropped.
+    `url` is a connection string.  `buffer_bytes_max` limits the frames that wait for a database
+    that does not answer; beyond it the oldest are dropped.
     """
 
     def __init__(self, url: str, *, key: bytes, buffer_bytes_max: int = 1 << 22) -> None:
@@ -110,7 +111,7 @@ class PostgresTransport:
         self._some.set()
 
     async def close(self) -> None:
-        """Give up the name."""
+        """Release the name."""
         self._open = False
         tasks, self._tasks = self._tasks, []
         for task in tasks:
@@ -118,7 +119,7 @@ class PostgresTransport:
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
-        # A task that was cancelled before it began has not closed what it was given.
+        # A task that was cancelled before it began has not closed its connection.
         if self._ear is not None:
             await self._ear.close()
 
@@ -129,13 +130,13 @@ class PostgresTransport:
             async with ear.transaction():
                 for statement in SCHEMA:
                     await ear.execute(statement)
-            # The server may notice a moment late that whoever held the name has gone.
+            # The server may notice a moment late that the holder of the name has gone.
             for pause_s in CLAIM_S:
                 if await _value(ear, CLAIM, self.name):
                     break
                 await asyncio.sleep(pause_s)
             else:
-                raise NameTaken(f"another endpoint lives by the name {self.name!r}")
+                raise NameTaken(f"another endpoint is running under the name {self.name!r}")
             known = await _value(ear, KNOWN, self.name, self.incarnation)
             if known != self.incarnation:
                 raise NameTaken(f"{self.name!r} was another endpoint")
@@ -147,7 +148,7 @@ class PostgresTransport:
         return ear
 
     async def _listen(self, ear: psycopg.AsyncConnection[Any] | None) -> None:
-        """Take frames out whenever the bell rings, with a second connection for taking."""
+        """Take frames on each notification, over a second connection."""
         async with (
             ear or await self._claim() as ear,
             await psycopg.AsyncConnection.connect(self.url, autocommit=True) as hand,
@@ -157,12 +158,12 @@ class PostgresTransport:
                     if hmac.compare_digest(mac, self._mac(src, self.name, frame)):
                         self.on_frame(src, frame)
                     else:
-                        self.on_refusal(BadKey(f"whoever wrote a frame of {src!r} lacks the key"))
+                        self.on_refusal(BadKey(f"the writer of a frame of {src!r} lacks the key"))
                 async for _ in ear.notifies(stop_after=1):
                     pass
 
     async def _write(self, _: Any) -> None:
-        """Write whatever waits, in one transaction, and ring the bells."""
+        """Write all waiting frames in one transaction, and notify their destinations."""
         async with await psycopg.AsyncConnection.connect(self.url) as hand:
             while True:
                 await self._some.wait()
@@ -176,14 +177,14 @@ class PostgresTransport:
                     await cursor.executemany(PUT, rows)
                     bells = {channel(dst) for dst, _ in frames}
                     await cursor.executemany(BELL, [(bell,) for bell in sorted(bells)])
-                # Only now: what a broken connection did not write is written by the next one.
+                # Only now: frames that a broken connection did not write go with the next one.
                 for written in frames:
                     if self._waiting and self._waiting[0] is written:
                         self._waiting.popleft()
                         self._waiting_bytes -= len(written[1])
 
     async def _again(self, work: Callable[[Any], Awaitable[None]], ear: Any) -> None:
-        """Do the work, and begin anew when the connection breaks."""
+        """Do the work, and start again when the connection breaks."""
         (pause_s, pause_max_s), loop = REDIAL_S, asyncio.get_running_loop()
         while True:
             began = loop.time()

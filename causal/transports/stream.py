@@ -1,10 +1,10 @@
-"""TCP and Unix sockets: length-prefixed frames, and a check of who is speaking before any of them.
+"""TCP and Unix sockets: length-prefixed frames, after authentication of both ends.
 
-Every endpoint listens, and dials those it sends to; a connection carries frames one way.  Before
-the first frame both ends prove who they are: by the team's key (:mod:`causal.transports.greeting`),
-by certificates (:mod:`causal.transports.certificates`), or both.  The key keeps strangers out, but
-members could pose as each other, and it does not encrypt.  TLS encrypts; with a certificate of its
-own name for each endpoint, nobody can pose as anybody.
+Every endpoint listens, and dials the endpoints that it sends to; a connection carries frames one
+way.  Before the first frame both ends prove their names: by the team's key
+(:mod:`causal.transports.greeting`), by certificates (:mod:`causal.transports.certificates`), or
+both.  The key keeps strangers out, but members could pose as each other, and it does not encrypt.
+TLS encrypts; with a certificate of its own name for each endpoint, no endpoint can pose as another.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ from message_passing.process import Address
 
 REDIAL_S: Final = (0.02, 1.0)
 GREETING_S: Final = 30.0
-"""How long whoever connects may take to prove who it is."""
+"""How long a connecting peer may take to authenticate."""
 FAREWELL_S: Final = 1.0
-"""How long a connection may take to send what is left and say goodbye."""
+"""How long a connection may take to send its last frames and close."""
 
 
 class StreamTransport:
     """An endpoint's sockets.
 
     `addresses` gives for every endpoint, this one included, ``tcp://host:port`` or
-    ``unix:///path``.  `frame_bytes_max` limits a frame; `buffer_bytes_max` what waits for a slow
-    or absent peer, beyond which frames are dropped (the protocol above repeats them).
+    ``unix:///path``.  `frame_bytes_max` limits a frame; `buffer_bytes_max` the frames that wait for
+    a slow or absent peer, beyond which frames are dropped (the protocol above repeats them).
 
     With TLS contexts connections are encrypted.  If `server_tls` requires certificates, that of a
-    peer must bear the name under which it speaks or is called, and no key is needed.
+    peer must contain the name under which it connects or is dialled, and no key is needed.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class StreamTransport:
         try:
             if isinstance(route, str):
                 if await answers(route):
-                    raise NameTaken(f"somebody listens at {route} already")
+                    raise NameTaken(f"another process listens at {route} already")
                 self._server = await loop.create_unix_server(lambda: Incoming(self), route)
                 self._path = route
             else:
@@ -118,7 +118,7 @@ class StreamTransport:
             raise NoTransport(f"{name!r} cannot listen at {route}: {error}") from error
 
     def send(self, dst: Address, frame: bytes) -> None:
-        """Write to the connection, or keep for the next one as far as the buffer goes."""
+        """Write to the connection, or keep the frame for the next one if the buffer has room."""
         out = self._out.get(dst)
         if out is None:
             if dst not in self.routes:
@@ -130,7 +130,7 @@ class StreamTransport:
 
     @property
     def closed(self) -> bool:
-        """Whether there is no server, not yet or not any more."""
+        """Whether the server is not running, before the start or after the close."""
         return self._server is None
 
     async def close(self) -> None:
@@ -144,7 +144,7 @@ class StreamTransport:
         await asyncio.gather(*[out.close() for out in outs])
         if server is not None:
             await server.wait_closed()
-            # Connections say that they are lost in the loop's next round, under TLS one later.
+            # Connections report their loss in the loop's next round, under TLS one later.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             if self._path is not None:
@@ -160,11 +160,11 @@ def parsed(url: str) -> tuple[str, int] | str:
         return rest
     if kind == "tcp" and host and port.isdecimal() and int(port) < 1 << 16:
         return host.strip("[]"), int(port)
-    raise NoRoute(f"{url!r} is no address", remedy="tcp://host:port or unix:///path")
+    raise NoRoute(f"{url!r} is not an address", remedy="tcp://host:port or unix:///path")
 
 
 async def answers(path: str) -> bool:
-    """Whether somebody listens at a Unix socket; a file left behind by a crash answers nobody."""
+    """Whether a process listens at a Unix socket; a crash may leave the file without one."""
     try:
         _, writer = await asyncio.open_unix_connection(path)
     except OSError:
@@ -178,7 +178,7 @@ async def answers(path: str) -> bool:
 
 
 class Incoming(Framed):
-    """A connection that somebody opened to us: greetings only, until it has proved itself."""
+    """A connection that a peer opened to us: greetings only, until the peer is authenticated."""
 
     hello: Hello | None = None
     proved = False
@@ -191,7 +191,7 @@ class Incoming(Framed):
         super().connection_made(transport)
         loop = asyncio.get_running_loop()
         self.owner.incoming.add(self)
-        silence = BadFrame(f"nobody has said who it is within {GREETING_S} s")
+        silence = BadFrame(f"no peer has identified itself within {GREETING_S} s")
         self.patience = loop.call_later(GREETING_S, self.refuse, silence)
         if self.owner.closed:
             self.close()
@@ -199,7 +199,7 @@ class Incoming(Framed):
             self.securing = loop.create_task(self.secure())
 
     async def secure(self) -> None:
-        """Speak TLS from here on.  A server of asyncio's would not say who failed at it."""
+        """Speak TLS from here on.  An asyncio server would not report which peer failed."""
         owner, loop, bare = self.owner, asyncio.get_running_loop(), self.wire
         if bare is None:
             return  # they, or we, hung up before this task had its turn
@@ -208,7 +208,7 @@ class Incoming(Framed):
         try:
             secured = await loop.start_tls(bare, self, owner.server_tls, server_side=True)
         except ssl.SSLError as error:
-            failure = BadCertificate(f"somebody at the door: {error}")
+            failure = BadCertificate(f"a connecting peer: {error}")
         except OSError:
             pass  # they hung up in the middle
         finally:
@@ -216,14 +216,14 @@ class Incoming(Framed):
         if secured is not None:
             self.data_received(b"")
             return
-        # Who is lost in the middle of a handshake is not announced as lost.
+        # asyncio does not announce a connection lost during the handshake.
         self.connection_lost(None)
         if failure is not None:
             owner.on_refusal(failure)
 
     def data_received(self, data: bytes) -> None:
         if self.securing is not None:
-            # Decrypted already, but the way back is not known before `start_tls` returns.
+            # Decrypted already, but the writing transport is unknown before `start_tls` returns.
             self.rest += data
         else:
             super().data_received(data)
@@ -255,7 +255,7 @@ class Incoming(Framed):
         elif type(said) is Proof and self.hello is not None:
             expected = mac(owner.key, "dialer", self.hello, self.nonce)
             if not hmac.compare_digest(said.mac, expected):
-                self.refuse(BadKey(f"whoever claims to be {self.hello.name!r} lacks the key"))
+                self.refuse(BadKey(f"a peer claims to be {self.hello.name!r} but lacks the key"))
                 return
             name, life = self.hello.name, self.hello.incarnation
             if owner.lives.setdefault(name, life) != life:
@@ -264,11 +264,11 @@ class Incoming(Framed):
             self.proved, self.bytes_max = True, owner.frame_bytes_max
             self.patience.cancel()
         else:
-            self.refuse(BadFrame("a frame before its sender has said who it is"))
+            self.refuse(BadFrame("a frame before its sender has identified itself"))
 
 
 class Outgoing:
-    """The way to one peer: dials, dials again, and keeps frames as far as the buffer goes."""
+    """The route to one peer: dials, redials, and keeps frames while the buffer has room."""
 
     def __init__(self, owner: StreamTransport, dst: Address) -> None:
         self.owner, self.dst = owner, dst
@@ -313,7 +313,7 @@ class Outgoing:
                 raise
             except (OSError, PeerError) as error:
                 if isinstance(error, ssl.SSLError):
-                    error = BadCertificate(f"on the way to {self.dst!r}: {error}")
+                    error = BadCertificate(f"connecting to {self.dst!r}: {error}")
                 if isinstance(error, PeerError):
                     owner.on_refusal(error)
                 await asyncio.sleep(pause_s)
@@ -326,14 +326,14 @@ class Outgoing:
             return
 
     async def close(self) -> None:
-        """Stop dialling, hang up as soon as what was written is out."""
+        """Stop dialling, and close once the written frames are sent."""
         self.dialling.cancel()
         if self.line is not None:
             await self.line.leave()
 
 
 class Line(Framed):
-    """A connection that we opened: it listens for the challenge, and to nothing after that."""
+    """A connection that we opened: it reads the challenge, and nothing after that."""
 
     def __init__(self, way: Outgoing, opened: asyncio.Future[None]) -> None:
         self.way, self.opened = way, opened
@@ -342,7 +342,7 @@ class Line(Framed):
         self.hello = Hello(owner.name, way.dst, owner.incarnation, urandom(NONCE_BYTES))
 
     def itself(self) -> Line:
-        """The factory that asyncio asks for."""
+        """The protocol factory for asyncio."""
         return self
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -361,7 +361,7 @@ class Line(Framed):
             self.lost.set_result(None)
 
     async def leave(self) -> None:
-        """Send what is left and be gone, in `FAREWELL_S` at most."""
+        """Send the remaining frames and close, within `FAREWELL_S`."""
         wire, self.wire = self.wire, None
         if wire is not None:
             wire.close()
@@ -377,11 +377,11 @@ class Line(Framed):
     def frame(self, frame: bytes) -> None:
         owner, said = self.way.owner, heard(frame)
         if type(said) is not Challenge or self.opened.done():
-            self.refuse(BadFrame(f"{self.way.dst!r} answers what nobody asked"))
+            self.refuse(BadFrame(f"{self.way.dst!r} sends an answer that was not asked for"))
             return
         expected = mac(owner.key, "listener", self.hello, said.nonce)
         if not hmac.compare_digest(said.mac, expected):
-            self.refuse(BadKey(f"whoever answers for {self.way.dst!r} lacks the key"))
+            self.refuse(BadKey(f"the peer that answers for {self.way.dst!r} lacks the key"))
             return
         self.write(encode(Proof(mac(owner.key, "dialer", self.hello, said.nonce))))
         self.opened.set_result(None)

@@ -444,14 +444,14 @@ def test_a_queue_that_is_none_is_found_out():
         lines((P, 0, (), 1, [("update", IN, 0)]), (P, 1, (), 2, [("update", IN, 1)]), queues=(IN,)),
         apply=lambda slot, value, operation: (operation, *value),
     )
-    with pytest.raises(ModelError, match="no queue"):
+    with pytest.raises(ModelError, match="not a queue"):
         check(prepends, por=True)
 
     def goes_on(values):
         if not values[IN] and values[X] == 0:
             yield Change(Action("Idle"), ((X, 1),))
 
-    with pytest.raises(ModelError, match="went on"):
+    with pytest.raises(ModelError, match="and continued"):
         check(replace(prepends, rules=[goes_on]), por=True)
 
 
