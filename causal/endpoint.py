@@ -7,9 +7,8 @@
         async for message in planner.deliveries():
             ...
 
-Acknowledgements leave at once, whatever the application is doing: the endpoint is a sidecar.
-Within a round of the event loop, all acknowledgements to one peer become one, which shares a frame
-with other packets to that peer.
+Acknowledgements leave at once, whatever the application does: the endpoint is a sidecar.  In a round
+of the event loop all of them to one peer become one, in a frame with other packets to the peer.
 
 Nothing here may block the protocol.  A sender waits while too many of its own messages are
 undelivered.  A receiver whose inbox is full drops further messages, as if the link had lost them,

@@ -60,6 +60,7 @@ NOT_YET: tuple[str, ...] = (
     "docs/tables.md",
     "docs/workspace.md",
     "examples/",
+    "specs/tla/",
 )
 
 _CODE = re.compile(r"```.*?```|``[^`]*``|`[^`\n]*`", re.DOTALL)
@@ -83,9 +84,16 @@ def python_texts(source: str) -> Iterator[str]:
     yield " ".join(lines)
 
 
+def toml_texts(source: str) -> Iterator[str]:
+    """Every run of comment lines as one text."""
+    for run in re.findall(r"(?m)(?:^#.*\n)+", source):
+        yield re.sub(r"(?m)^#+ ?", "", run)
+
+
 def findings(source: str, suffix: str) -> list[str]:
     """The banned words of one file, each with the words to write instead."""
-    texts = [source] if suffix == ".md" else python_texts(source)
+    readers = {".py": python_texts, ".toml": toml_texts}
+    texts = readers[suffix](source) if suffix in readers else [source]
     found = []
     for text in texts:
         plain = " ".join(_CODE.sub("_", text).split())
@@ -99,7 +107,7 @@ def findings(source: str, suffix: str) -> list[str]:
 def pages(root: Path = ROOT) -> list[Path]:
     found = [path for name in FOLDERS for path in (root / name).rglob("*") if path.is_file()]
     found += root.glob("*.md")
-    return sorted(path for path in found if path.suffix in (".py", ".md"))
+    return sorted(path for path in found if path.suffix in (".py", ".md", ".toml"))
 
 
 def unwritten(name: str) -> bool:
@@ -130,6 +138,7 @@ SAMPLES = [
     ('raise ValueError(f"{name} is no message")\n', ".py"),
     ("# The copy is read\n# anew after a loss.\n", ".py"),
     ("A message is never lost,\nsave for a crash.\n", ".md"),
+    ("# A farewell\n# of a cache.\nfarewell = 1\n", ".toml"),
 ]
 
 
