@@ -7,8 +7,8 @@
         async for message in planner.deliveries():
             ...
 
-Acknowledgements leave at once, whatever the application does: the endpoint is a sidecar.  In a round
-of the event loop all of them to one peer become one, in a frame with other packets to the peer.
+Acknowledgements leave at once, whatever the application does: the endpoint is a sidecar.  In one
+round of the event loop all of them to one peer become one, in a frame with its other packets.
 
 Nothing here may block the protocol.  A sender waits while too many of its own messages are
 undelivered.  A receiver whose inbox is full drops further messages, as if the link had lost them,
