@@ -95,7 +95,7 @@ class AsyncEndpoint:
         build = Announcing if announces else Hybrid
         self.machine = build(name, team, links=links, resend_after=resend_after_s)
         self.state = self.machine.initial()
-        #: What was refused, by the code of its error.
+        #: Counts of refusals, by the code of the error.
         self.refused: Counter[str] = Counter()
         self.excluded = False
         self.backlog_max, self.inbox_max = backlog_max, inbox_max
@@ -238,7 +238,7 @@ class AsyncEndpoint:
             self._note(Dealt())
         self._handed = False
 
-    # What this endpoint knows and keeps.
+    # The knowledge and the secrets of this endpoint.
 
     def context(self) -> Context:
         """A handle on what this endpoint knows now; take it when a job starts."""

@@ -1,4 +1,4 @@
-"""What endpoints put into frames, hand to applications, and refuse."""
+"""The frames of endpoints, their deliveries to applications, and their refusals."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class PeerDown(Value, frozen=True, gc=False, tag=True):
 
 Request: TypeAlias = Unicast[Any] | Broadcast[Any] | PeerDown
 
-# What the application gets.
+# Results for the application.
 
 
 class Message(Value, Generic[P], frozen=True, gc=False, tag=True):

@@ -72,7 +72,7 @@ class Panel:
         return number
 
     def __call__(self, packed: int) -> int:
-        """What is said of a state."""
+        """The number of a state."""
         number = self.answers.get(packed & self.mask)
         return self.fill(packed) if number is None else number
 
