@@ -143,7 +143,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # An event loop is not loaded for those who use none.
+    # Loaded on demand: an application without tasks does not load asyncio.
     if name in ("AsyncAgent", "AsyncEdit"):
         from coherence.workspace import aio
 

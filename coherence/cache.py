@@ -1,16 +1,17 @@
 """The requester side: one agent's cache of one artifact, as a table.
 
-Source of the shape: Primer, section 8.3 (MESI directory protocol, cache controller).  What differs,
-and why, is said in each row's source; the three differences that matter:
+The shape comes from the Primer, section 8.3 (MESI directory protocol, cache controller). The source
+of each row says how it differs and why. The three main differences:
 
-* **M holds a draft.**  It is private until committed, so being in M takes nothing from readers,
-  and what arrives with `Data` in M is the version that the draft starts from.
+* **M holds a draft.**  It is private until committed, so a cache in M disturbs no reader, and
+  `Data` that arrives in M carries the version that the draft starts from.
 * **A copy lapses.**  Every readable copy has a timer, counted from before it was asked for.  When
   it is due, or the driver saw a gap in what home sent, home must confirm the copy before it is
   served again.
-* **Nobody waits for this side** beyond that timer.  E is a hint, and home takes it back by a word.
+* **Home waits for a cache** no longer than that timer. E is a hint, and home takes it back with one
+  message.
 
-What this module does not know: content, tokens, clocks, how messages travel, other artifacts.
+This module knows nothing of content, tokens, clocks, the network or other artifacts.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ class CacheScratch(Scratch[CacheState]):
 
 X = CacheScratch
 
-# Operations.  Each does one thing; rows say which, in order.
+# Operations. Each does one thing; a row lists its operations in order.
 
 
 def _ask(x: X, message: GetS | GetM | PutM) -> None:
@@ -170,7 +171,7 @@ def _set_deadline(x: X) -> None:
 
 def _ask_again(x: X) -> None:
     x.out.append(Send(x.home, x.asked))
-    # A driver may ask again of its own accord, where messages are not expected to be lost.
+    # A driver may repeat a request itself on a network that is not expected to lose messages.
     if x.policy.retry_after is not None:
         x.out.append(SetTimer(RETRY, x.now + x.policy.retry_after))
 
@@ -324,7 +325,7 @@ ASKING = "IM_D IM_D_I SM_D"
 WRITING = "IS_A IS_A_I MS_A"
 TRANSIENT = f"{READING} {ASKING} {WRITING}"
 EVERY = f"{STABLE} {TRANSIENT}"
-#: No readable copy and a request under way: an announcement only raises the floor.
+#: No readable copy and a request under way: an announcement only raises `killed`.
 BARE = f"{READING} IM_D IM_D_I IS_A IS_A_I"
 
 READ = (answered, take, loaded)
@@ -341,7 +342,7 @@ DRAFT = "ours: a draft is private until its commit"
 CAS = "ours: a write names the version it was derived from"
 NET = "ours: messages may be lost, repeated, late"
 LEASE = "ours: grants are queued, leased, fenced"
-GOODBYE = "ours: who leaves or crashes says so"
+GOODBYE = "ours: a leaving or crashed agent says so"
 ONE = "ours: one request at a time"
 
 CACHE: Table[CacheScratch] = Table(
@@ -361,7 +362,7 @@ CACHE: Table[CacheScratch] = Table(
         Row(LIVE, "Commit", (ask_putm,), "MS_A", "CommitLive", CAS),
         Row("I S E", "Abandon", (return_grant, done), "=", "Abandon", LEASE),
         Row("M", "Abandon", (return_grant, done), "S", "AbandonDraft", LEASE),
-        # Home ended that grant before it gave the one that lives here: it need not hear of it.
+        # Home ended that grant before it gave the live one, so it needs no message.
         Row("M", "Abandon/other", (done,), "=", "AbandonOther", LEASE),
         Row("I", "Replacement", (drop, done), "=", "Replace", PRIMER),
         Row("S", "Replacement", (put_s, lapse, drop, done), "I", "Replace", PRIMER),
@@ -386,7 +387,7 @@ CACHE: Table[CacheScratch] = Table(
         Row("IM_D SM_D", "Data/M", GRANTED, "M", "DataM", PRIMER),
         Row("IM_D_I", "Data/M", GRANTED, "I", "DataM", BOUND),
         Row("IM_D IM_D_I SM_D", "Data/M-killed", (ask_getm, insist), "IM_D", "DataMDead", NET),
-        # Asked after the version was killed, home gives it all the same: it has gone back.
+        # Home gives the version although the request came after it was killed: home has gone back.
         Row("IM_D", "Data/M-behind", (go_back, *GRANTED), "M", "DataMBehind", BACK),
         Row("IM_D_I", "Data/M-behind", (go_back, *GRANTED), "I", "DataMBehind", BACK),
         # Home answers a PutM.
@@ -394,10 +395,11 @@ CACHE: Table[CacheScratch] = Table(
         Row("IS_A MS_A", "PutAck/E", WROTE, "E", "PutAckE", DRAFT),
         Row("IS_A MS_A", "PutAck/killed", (*WROTE, lapse), "I", "PutAckDead", NET),
         Row("IS_A_I", "PutAck/S PutAck/E PutAck/killed", WROTE, "I", "PutAckDead", BOUND),
-        # The timer was set anew, and home lists no copy for a refusal: what was beneath is a base.
+        # The timer was armed again, and home lists no copy after a refusal: the old copy is only a
+        # base.
         Row("IS_A MS_A", "Nack", (answered, refused, lapse), "I", "Nacked", CAS),
         Row("IS_A_I", "Nack", (answered, refused), "I", "Nacked", CAS),
-        # An answer that nobody awaits.  A newer ask for the grant renews the one that came late.
+        # An unexpected answer. A newer request for the grant renews a grant that came late.
         Row(EVERY, "Data/late PutAck/late Nack/late", (), "=", "Late", NET),
         Row(f"{STABLE} {READING} {WRITING}", "Data/M-late", (return_grant,), "=", "Return", NET),
         Row(ASKING, "Data/M-late", (), "=", "Late", LEASE),
@@ -412,7 +414,7 @@ CACHE: Table[CacheScratch] = Table(
         Row("SM_D", "Update", (kill, ack), "IM_D", "UpdateUnder", PRIMER),
         Row("MS_A", "Update", (kill, ack), "IS_A", "UpdateUnder", DRAFT),
         Row(EVERY, "Inv/late Update/late", (ack,), "=", "Late", NET),
-        # Home passes word of others.
+        # Home forwards requests of other agents.
         Row("E", "FwdGetS", (), "S", "Downgrade", PRIMER),
         Row(f"I S M {TRANSIENT}", "FwdGetS", (), "=", "Late", NET),
         Row(EVERY, "FwdGetM", (forward,), "=", "AskedToFinish", LEASE),
@@ -486,9 +488,8 @@ _PLAIN: dict[Any, str] = {
 class Cache(Automaton[CacheState, CacheScratch]):
     """The process that holds one agent's copy of one artifact; `home` is where it sends.
 
-    Promises, given the home of `coherence.directory`: what it serves was the current version at
-    some moment since it last asked; versions served never go back; a refused request changes
-    nothing.
+    Promises, given the home of `coherence.directory`: a served version was current at some moment
+    since the cache last asked; served versions never go back; a refused request changes nothing.
     """
 
     table = CACHE
@@ -509,8 +510,8 @@ class Cache(Automaton[CacheState, CacheScratch]):
     def hit(self, state: CacheState) -> Loaded | None:
         """The answer to a `Load` that is a hit without a transition, or None where a step is due.
 
-        The short way for a driver whose `validity` timer is not due: equal, by test, to the rows
-        ``(S E M, Load)``.
+        A shortcut for a driver whose `validity` timer is not due. A test shows that it equals the
+        rows ``(S E M, Load)``.
         """
         if state.at in READABLE and self.policy.use(state) is Use.FREE:
             return Loaded(state.version, state.content)

@@ -1,6 +1,6 @@
-"""The command line of ``python -m coherence``: look into a workspace, and keep it in order.
+"""The command line of ``python -m coherence``: inspect a workspace and maintain it.
 
-What only looks opens the store to read and never blocks a writer.  Exit codes: 0 all is well; 1
+Commands that only read open the store to read and never block a writer. Exit codes: 0 success; 1
 `check` found damage; 2 the request was wrong; 3 the store failed.
 """
 
@@ -45,7 +45,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Look into a workspace, and keep it in order.",
+    help="Inspect a workspace and maintain it.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -60,7 +60,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 TEAM = "sqlite:///team.db"
 
 
-#: What to do next, in commands, where the error's own remedy names calls.
+#: Remedies that name commands, for errors whose own remedy names calls.
 _REMEDIES: dict[type[ToolkitError], str] = {
     UnknownArtifact: "`status` lists those that exist, `log` also those that were deleted",
     UnknownVersion: "`log NAME` lists the versions that are kept",
@@ -69,7 +69,7 @@ _REMEDIES: dict[type[ToolkitError], str] = {
 
 
 def main() -> None:
-    """The script `coherence`: the commands of this module, and those that other packages bring.
+    """The script `coherence`: the commands of this module and those of other packages.
 
     An entry point of the group `coherence.commands` is a function of the arguments and the name of
     the program.  It returns an exit code, or None, or raises `SystemExit`.
@@ -87,7 +87,7 @@ def main() -> None:
 
 @contextmanager
 def _reported() -> Iterator[None]:
-    """Errors of ours end the command with one line, and say what to do."""
+    """Ends the command with one line that says what to do, for an error of this package."""
     try:
         yield
     except ToolkitError as error:
@@ -101,7 +101,7 @@ def _reported() -> Iterator[None]:
 
 @contextmanager
 def _opened(url: str) -> Iterator[Store]:
-    """The store of that address, for those who only look."""
+    """The store of that address, for commands that only read."""
     store = open_store(url, create=False, readonly=True)
     try:
         yield store
@@ -117,9 +117,9 @@ def _looking(url: str) -> Iterator[Store]:
 
 @app.command()
 def status(url: Url = TEAM, json: Json = False) -> None:
-    """Agents, artifacts, who holds what, who waits, and until when leases last.
+    """Agents, artifacts, copies and grants, waiting agents, and the ends of leases.
 
-    An agent whose process has ended is not shown, whatever it has left behind.
+    An agent whose process has ended is not shown, even if its grants are still recorded.
     """
     with _looking(url) as store:
         found = {name: stored.row for name in store.names() if (stored := store.row(name))}
@@ -155,7 +155,7 @@ def log_(
     url: Url = TEAM,
     json: Json = False,
 ) -> None:
-    """The versions that are kept: who wrote them, and when."""
+    """The versions that are kept, with author and time."""
     with _looking(url) as store:
         names = [check_name(name)] if name else store.names(deleted=True)
         found = [(each, entry) for each in names for entry in store.history(each)]
@@ -176,7 +176,7 @@ def log_(
 def show(
     ref: Annotated[str, typer.Argument(help="plan.md, or plan.md@3.")], url: Url = TEAM
 ) -> None:
-    """The content of an artifact, as it is."""
+    """The content of an artifact, unchanged."""
     with _looking(url) as store:
         content = _read(store, ref)[1]
     sys.stdout.buffer.write(content.encode() if isinstance(content, str) else content)
@@ -189,7 +189,7 @@ def diff(
     new: Annotated[str, typer.Argument(help="The current version by default.")] = "",
     url: Url = TEAM,
 ) -> None:
-    """What one version changes in another."""
+    """The difference between two versions."""
     with _looking(url) as store:
         if not new and "@" not in old:
             raise BadRef(
@@ -199,7 +199,7 @@ def diff(
             )
         before, after = _read(store, old)[1], _read(store, new or old.rpartition("@")[0])[1]
         if not (isinstance(before, str) and isinstance(after, str)):
-            raise BadRef("one of the two is no text")
+            raise BadRef("one of the two is not text")
     typer.echo(difference(before, after).render(before), nl=False)
 
 
@@ -212,15 +212,16 @@ def watch(
     plain: Annotated[bool, typer.Option("--plain", help="Lines, on a terminal too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="A JSON object on each line.")] = False,
 ) -> None:
-    """Versions as they are published, until interrupted: a table that is kept up to date.
+    """Versions as they are published, until interrupted, in a live table.
 
-    Where the output is no terminal, a line each.
+    If the output is not a terminal, one line each.
     """
     style = Style.JSON if json else Style.PLAIN
     if not (json or plain) and console().is_terminal:
         style = Style.LIVE
     with _reported():
-        # To be rung it has to say where the bell is: not read-only, but nobody waits for it.
+        # Not read-only: a process that wants notifications must register its port. It blocks no
+        # other.
         store = open_store(url, create=False)
         try:
             place = store.head() if since < 0 else Place(since)
@@ -237,7 +238,7 @@ def watch(
 
 @app.command()
 def check(url: Url = TEAM) -> None:
-    """Hold every row and every version against its invariants and its hash."""
+    """Check every row against its invariants and every version against its hash."""
     names: list[str] = []
     with _reported():
         try:
@@ -270,7 +271,7 @@ def export(
 def import_(
     folder: Path,
     url: Url = TEAM,
-    agent: Annotated[str, typer.Option(help="Who is named as the author.")] = "import",
+    agent: Annotated[str, typer.Option(help="The author of the versions.")] = "import",
 ) -> None:
     """Publish every file of a folder as an artifact of its name, where it differs."""
     with _reported():
@@ -290,7 +291,7 @@ def import_(
 
 @app.command()
 def backup(
-    file: Annotated[Path, typer.Argument(help="Of the backup, a store of its own.")],
+    file: Annotated[Path, typer.Argument(help="The file of the backup, which is a store.")],
     url: Url = TEAM,
     restore: Annotated[
         bool, typer.Option("--restore", help="Put FILE back into the store.")
@@ -298,11 +299,11 @@ def backup(
     force: Annotated[bool, typer.Option("--force", help="Replace a FILE that is there.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before putting back.")] = False,
 ) -> None:
-    """Write all that the store holds to FILE, while others go on; or put such a file back.
+    """Write everything in the store to FILE, while others continue; or restore such a file.
 
-    With --restore the store becomes what it was: versions that were written since are lost.  Agents
-    that are running meet another history: they drop what they hold, join again, and their drafts
-    are refused.  Nobody has to be stopped.
+    With --restore the store gets the content of the backup, and later versions are lost. Running
+    agents meet another history: they drop what they hold, join again, and their drafts are refused.
+    No process has to be stopped.
     """
     with _reported():
         if restore:
@@ -317,16 +318,16 @@ def _put_back(file: Path, url: str, yes: bool) -> None:
     with unpacked(file) as found:
         made = f", made {when(found.made)}" if found.made else ""
         typer.echo(f"{file}: {found.artifacts} artifacts in {found.versions} versions{made}.")
-        typer.echo(f"What {url} holds beyond that is lost, and running agents start afresh.")
+        typer.echo(f"Everything else in {url} is lost, and running agents start again.")
         if not yes and not (console().is_terminal and typer.confirm("Put it back?")):
-            raise BadArgument("nothing was put back", remedy="say so with --yes")
+            raise BadArgument("nothing was restored", remedy="confirm with --yes")
         put_back(found, url)
     typer.echo(f"{url} is what it was.")
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """Shows how far it is, where somebody sees it."""
+    """Shows the progress on a terminal."""
     shown = Console(stderr=True)
     if not shown.is_terminal:
         yield None
@@ -338,7 +339,7 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
 
 @app.command()
 def upgrade(url: Url = TEAM) -> None:
-    """Bring a store of an older release up to date; older releases can then open it no more."""
+    """Upgrade a store of an older release, which older releases then can no longer open."""
     with _reported():
         open_store(url, create=False).close()
     typer.echo("The store is up to date.")
@@ -350,18 +351,18 @@ def gc(
     versions: Annotated[int, typer.Option(help="Keep so many of each artifact.", min=1)] = 64,
     age_s: Annotated[float, typer.Option(help="And none older than this; 0: any age.")] = 0.0,
 ) -> None:
-    """Let go of old versions, and give back room.  Current and pinned ones are kept."""
+    """Remove old versions and free their space. Current and pinned versions are kept."""
     with _reported():
         store = open_store(url, Retention(versions, age_s or None), create=False)
         try:
             gone = store.tidy()
         finally:
             store.close()
-    typer.echo(f"{gone} versions let go.")
+    typer.echo(f"{gone} versions removed.")
 
 
 def _read(store: Store, ref: str) -> tuple[Entry, Content]:
-    """What `show` and `diff` mean by a ref: a version, or the current one."""
+    """The version that a ref of `show` or `diff` names, or the current one."""
     if "@" in ref:
         wanted = Ref.parse(ref)
         name, version = wanted.name, wanted.version

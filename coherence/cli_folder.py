@@ -1,4 +1,4 @@
-"""Artifacts as files of a folder: what `export` writes there, and what `import` finds."""
+"""Artifacts as files of a folder, for `export` and `import`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from coherence.errors import InvalidName, PathTaken
 from coherence.refs import check_name
 from message_passing.errors import EnvironmentFault
 
-_SEVERAL = "export the ones and the others by --pattern, into folders of their own"
+_SEVERAL = "export the two groups separately by --pattern, into two folders"
 _ELSEWHERE = "move it away, or export into another folder"
 
 
 def write_files(folder: Path, names: Iterable[str], content: Callable[[str], Content]) -> int:
-    """Write each artifact's content to the file of its name; how many.
+    """Write each artifact's content to the file of its name; return the number of files.
 
-    No symbolic link below `folder` is followed or replaced.  All that can be known beforehand is
-    looked at first, and every content is on the disk before the first file is put in place.  Raises
-    `PathTaken`, and then nothing was written.
+    No symbolic link below `folder` is followed or replaced. All names and paths are checked first,
+    and every content is on the disk before the first file gets its name. Raises `PathTaken`, and
+    then nothing was written.
     """
     wanted = sorted(check_name(name) for name in names)  # checked again: a path is made of each
     _look_for_clashes(wanted)
@@ -32,7 +32,7 @@ def write_files(folder: Path, names: Iterable[str], content: Callable[[str], Con
         for name in wanted:
             _look_at(folder, name)
         folder.mkdir(parents=True, exist_ok=True)
-        # Beside what they will replace, so that each can be put in place by one renaming.
+        # In the folder of its target, so that one rename puts each file in place.
         with tempfile.TemporaryDirectory(prefix=".coherence-", dir=folder) as staged:
             for number, name in enumerate(wanted):
                 Path(staged, str(number)).write_bytes(_bytes(content(name)))
@@ -61,14 +61,14 @@ def read_files(folder: Path) -> dict[str, Content]:
 
 
 def file_fault(error: OSError, path: Path) -> EnvironmentFault:
-    """What the system's error means for a caller; `path` is named where the error names none."""
+    """The typed error for `error` of the system; `path` is named if the error names none."""
     where = error.filename if isinstance(error.filename, str) else path
     text = f"{where}: {error.strerror or error}"
     return EnvironmentFault(text)
 
 
 def _look_for_clashes(names: list[str]) -> None:
-    """No name may be a folder of another's file."""
+    """Raises `PathTaken` if one name is both a file and the folder of another file."""
     files = set(names)
     for name in names:
         for place, letter in enumerate(name):
@@ -79,7 +79,7 @@ def _look_for_clashes(names: list[str]) -> None:
 
 
 def _look_at(folder: Path, name: str) -> None:
-    """Whether nothing is in the way of that file: no link, and nothing but folders above it."""
+    """Raises `PathTaken` if a link, or something other than a folder above it, blocks the file."""
     path = folder
     *above, last = name.split("/")
     for part in above:

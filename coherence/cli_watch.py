@@ -1,6 +1,6 @@
-"""What ``python -m coherence watch`` shows: a live table on a terminal, else lines, or JSON lines.
+"""The output of ``python -m coherence watch``: a live table on a terminal, else text or JSON lines.
 
-Names come from whoever wrote: they are shown as they are, never taken for markup.
+Names come from other agents: they are shown unchanged, never interpreted as markup.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from rich.table import Table
 
 from coherence.stores.port import Change, Place, Store
 
-#: How long one wait for the store lasts; whatever wake-up was lost costs no more.
+#: How long one wait for the store lasts: the cost of a lost wake-up.
 WATCH_S = 60.0
-#: Lines of a terminal that are no rows of the table: its head, its frame, and the prompt after it.
+#: Lines of a terminal besides the table's rows: its head, its frame, and the prompt after it.
 FRAME = 7
 
 
@@ -31,9 +31,9 @@ class Seen(NamedTuple):
     """A change."""
 
     change: Change
-    #: Some that came before it are no longer in the log.
+    #: Some changes before this one are no longer in the log.
     missed: bool
-    #: The next is at hand already.
+    #: The next change is already available.
     more: bool
 
 
@@ -44,16 +44,16 @@ Show: TypeAlias = Callable[[Seen], None]
 class Style(Enum):
     """How changes are shown."""
 
-    #: A table of what changed last, kept up to date in place.
+    #: A table of the last changes, updated in place.
     LIVE = auto()
-    #: A line each.
+    #: One line each.
     PLAIN = auto()
-    #: A JSON object on a line each.
+    #: One JSON object a line.
     JSON = auto()
 
 
 def console() -> Console:
-    """A console that prints text as it is."""
+    """A console that prints text unchanged."""
     return Console(markup=False, emoji=False, highlight=False)
 
 
@@ -63,7 +63,7 @@ def when(at: float) -> str:
 
 
 def changes(store: Store, place: Place, pattern: str) -> Iterator[Seen]:
-    """What is published to artifacts that match `pattern`, after `place` in the log; never ends."""
+    """The versions of matching artifacts published after `place` in the log; never ends."""
     missed = False
     while True:
         found = store.since(place)
@@ -82,7 +82,7 @@ def changes(store: Store, place: Place, pattern: str) -> Iterator[Seen]:
 
 
 def shown(style: Style, pattern: str) -> AbstractContextManager[Show]:
-    """What shows changes in that style, while its block runs."""
+    """Shows changes in that style while its block runs."""
     if style is Style.LIVE:
         return _live(pattern)
     return nullcontext(_plain if style is Style.PLAIN else _json)
@@ -125,7 +125,7 @@ def _live(pattern: str) -> Iterator[Show]:
         made.caption = f"{total} changes to {len(last)} artifacts{lost}"
         return made
 
-    # By hand: what does not change need not be drawn, and no thread needs to do it.
+    # Refreshed explicitly: only changes are drawn, and no thread is needed.
     with Live(table(), console=screen, auto_refresh=False) as live:
 
         def show(seen: Seen) -> None:

@@ -1,7 +1,7 @@
-"""What an artifact can hold, and the small handle that stands for it in the protocol.
+"""The contents of artifacts, and the small handle that stands for one in the protocol.
 
-Directories and messages carry a `Handle`; the text itself is stored once and moves once.  Nothing
-that cannot be stored and hashed ever becomes a handle, so nothing bad can reach a step.
+Directories and messages carry a `Handle`; the text itself is stored once and moves once. Content
+that cannot be stored and hashed never becomes a handle, so it cannot reach a step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DIGEST_BYTES = 16
 
 
 class Kind(StrEnum):
-    """What an artifact's content is."""
+    """The kind of an artifact's content."""
 
     TEXT = "text"
     BYTES = "bytes"
@@ -28,12 +28,12 @@ class Kind(StrEnum):
 
 
 class Handle(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """Stands for content: what it is, how long, and its hash.  Its `len` is the size in bytes."""
+    """Stands for content: its kind, size and hash. Its `len` is the size in bytes."""
 
     kind: Kind
     size_bytes: int
-    #: blake2b of kind and bytes; empty where the store keeps the very object that was written: it
-    #: tells nothing then, and who wants to know whether two contents are equal looks at them.
+    #: blake2b of kind and bytes; empty if the store keeps the object that was written. An empty
+    #: digest proves nothing: compare the contents themselves.
     digest: bytes
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class Handle(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 def digest(kind: Kind, data: bytes) -> bytes:
-    """The hash that a handle of `data` bears."""
+    """The hash in a handle of `data`."""
     return blake2b(data, digest_size=DIGEST_BYTES, person=kind.encode()).digest()
 
 
@@ -49,11 +49,11 @@ TOMBSTONE = Handle(Kind.TOMBSTONE, 0, digest(Kind.TOMBSTONE, b""))
 
 
 class Limits(Value, frozen=True, gc=False):
-    """What a workspace refuses as too much.  Raises `BadArgument` where a limit is not positive."""
+    """The size limits of a workspace. Raises `BadArgument` if a limit is not positive."""
 
     content_bytes: int = 16 << 20
     artifacts: int = 100_000
-    #: What the copies of one workspace may weigh.  One that was let go of is read again from home.
+    #: The total size of the copies of one workspace. An evicted copy is read again from home.
     copies_bytes: int = 64 << 20
 
     def __post_init__(self) -> None:
@@ -66,7 +66,8 @@ class Limits(Value, frozen=True, gc=False):
 def check_content(content: object, limits: Limits, *, hashed: bool = True) -> Handle:
     """The handle of `content`.  Raises `InvalidContent` or `ContentTooLarge`."""
     if isinstance(content, str):
-        # Never fewer bytes than characters: what is hopeless is refused before it is copied.
+        # UTF-8 never has fewer bytes than characters: text that is too long is refused before a
+        # copy.
         if len(content) > limits.content_bytes:
             raise _too_large(f"{len(content)} characters", limits)
         if not hashed and content.isascii():
@@ -87,7 +88,7 @@ def check_content(content: object, limits: Limits, *, hashed: bool = True) -> Ha
 
 
 def restore(handle: Handle, data: bytes) -> Content:
-    """The content that `data` holds.  Raises `ValueError` where it is not what the handle says."""
+    """The content that `data` holds. Raises `ValueError` if it does not match the handle."""
     if len(data) != handle.size_bytes or digest(handle.kind, data) != handle.digest:
         raise ValueError("the bytes are not those of the handle")
     return data.decode() if handle.kind is Kind.TEXT else data

@@ -1,18 +1,18 @@
 """The home side: the directory entry and the committed content of one artifact, as a table.
 
-Source of the shape: Primer, section 8.3 (MESI directory protocol, directory controller).  What
-differs, and why, is said in each row's source; the four differences that matter:
+The shape comes from the Primer, section 8.3 (MESI directory protocol, directory controller). The
+source of each row says how it differs and why. The four main differences:
 
 * **Home is never stale.**  It holds the last committed content in every state, so a read is
-  answered at once whoever holds the grant, and the owner is never asked for data.
+  answered at once in every state, and the owner is never asked for data.
 * **A commit is compared.**  Every PutM names the version that its content was derived from, by
   number and digest, and home makes it the next version only if that is still the current one.
-* **A commit that changes nothing makes no version.**  Its content is that of its base, and its base
-  is current: it is acknowledged as that version, whoever holds the grant, and nobody else hears.
+* **A commit that changes nothing makes no version.** Its content equals its base, and its base is
+  current: it is acknowledged as that version, even while another agent holds the grant, and no
+  other cache gets a message.
 * **Acknowledgements are collected here**, not at the writer: agents crash, this side is durable.
 
-What this module does not know: what content is, stores, clocks, how messages travel, other
-artifacts.
+This module knows nothing of the kinds of content, stores, clocks, the network or other artifacts.
 """
 
 from __future__ import annotations
@@ -144,9 +144,9 @@ def _known(sharers: tuple[Sharer, ...], cache: Address) -> Serial:
 
 
 def _heard(x: X, as_sharer: Serial | None = None) -> Serial:
-    """The newest serial of `src` that home remembers, wherever it stands, or -1.
+    """The newest serial of `src` that home remembers in any list, or -1.
 
-    `as_sharer` is that of its copy, where it was looked up already.
+    `as_sharer` is the serial of its copy, if already looked up.
     """
     heard = _known(x.sharers, x.src) if as_sharer is None else as_sharer
     if x.unacked:
@@ -168,7 +168,7 @@ def _with(sharers: tuple[Sharer, ...], cache: Address, serial: Serial) -> tuple[
     return (*sharers[:i], Sharer(cache, serial), *sharers[i + known :])
 
 
-# Operations.  Each does one thing; rows say which, in order.
+# Operations. Each does one thing; a row lists its operations in order.
 
 
 def _add(x: X) -> None:
@@ -271,10 +271,10 @@ def _await(x: X) -> None:
 
 
 def _announce(x: X) -> None:
-    """Tell the other holders of the commit; await those who must be heard from."""
+    """Tell the other holders of the commit; await acknowledgements where they are needed."""
     others = tuple([sharer for sharer in x.sharers if sharer.cache != x.src])
     if not others and not x.unacked and _known(x.sharers, x.src) <= x.msg.serial:
-        x.sharers = (Sharer(x.src, x.msg.serial),)  # there is nobody to tell, whatever the policy
+        x.sharers = (Sharer(x.src, x.msg.serial),)  # under any policy: no other cache has a copy
         return
     stay: tuple[Sharer, ...] = ()
     awaited = others
@@ -295,7 +295,7 @@ def _announce(x: X) -> None:
             awaited = ()
     x.sharers = _with(stay, x.src, x.msg.serial)
     if not stay and x.unacked and x.policy.visibility is LAZY:
-        # Told of an earlier commit by Update, of this one by a word that asks for no answer.
+        # Told of an earlier commit by Update, and of this one by a message without an answer.
         x.unacked = ()
         if x.policy.validity is not None:
             x.out.append(CancelTimer(ACKS))
@@ -374,7 +374,7 @@ def _forget(x: X) -> None:
 
 
 def _give_up_acks(x: X) -> None:
-    # Who asked anew since it was told has a newer copy, which lives: its serial is another.
+    # A cache that asked again since it was told has a newer, live copy under another serial.
     x.sharers = tuple(sharer for sharer in x.sharers if sharer not in x.unacked)
     x.unacked = ()
 
@@ -442,14 +442,14 @@ HELD = f"S E {BUSY}"
 PRIMER = "Primer 8.3"
 LAST = "Primer 8.3, PutS-Last"
 PAPER = "paper, strategies"
-NOBODY = "ours: home has the committed content, nobody waits"
+NOBODY = "ours: home has the committed content, no cache waits"
 CAS = "ours: compare on version and digest"
 NET = "ours: messages may be lost, repeated, late"
 LEASE = "ours: grants are queued, leased, fenced"
 SAME = "ours: a commit that changes nothing makes no version"
 STRICT = "ours: acks are collected at home"
 LAPSED = "ours: a copy that must have lapsed is as good as an ack"
-GOODBYE = "ours: who leaves or crashes says so"
+GOODBYE = "ours: a leaving or crashed agent says so"
 AGAIN = "ours: timers start over"
 
 HOME: Table[HomeScratch] = Table(
@@ -476,17 +476,18 @@ HOME: Table[HomeScratch] = Table(
         Row(FREE, "PutM", (commit, announce), "S_A", "PutM", CAS),
         Row("M", "PutM/owner", (end_grant, commit, announce), "S_A", "PutMOwner", PRIMER),
         Row(BUSY, "PutM", (nack_busy,), "=", "PutMBusy", LEASE),
-        # The hint E may stay where it was: it confers no right, and nobody else need hear of this.
+        # The hint E may stay at its holder: it confers no right, and no other cache needs a
+        # message.
         Row(FREE, "PutM/same", (add, put_ack_same), "S", "PutMSame", SAME),
         Row("M", "PutM/same", (add, put_ack_same), "=", "PutMSame", SAME),
         Row("M", "PutM/same-owner", (end_grant, add, put_ack_same), "S", "PutMSame", SAME),
-        # Not visible to all yet: who is told that it stands might still be served what was before.
+        # Not visible to all yet: a reader told of the commit could still be served the old version.
         Row("S_A", "PutM/same", (nack_busy,), "=", "PutMBusy", STRICT),
         Row(EVERY, "PutM/stale", (nack_stale,), "=", "PutMStale", CAS),
         Row(EVERY, "PutM/fenced", (nack_fenced,), "=", "PutMFenced", LEASE),
         Row(EVERY, "PutM/again", (verdict_again,), "=", "PutMAgain", NET),
         Row("S_A", "PutM/pending", (), "=", "Late", NET),
-        # Others said its farewell by mistake.  An answer now would come before all have heard.
+        # Others sent its Leave by mistake. An answer now would precede the acknowledgements.
         Row("S_A", "PutM/unseen", (add, await_acks), "=", "PutMAwaits", STRICT),
         # A commit becomes visible.
         Row("S_A", "LastAck", (put_ack_s,), "S", "Visible", STRICT),
@@ -500,7 +501,7 @@ HOME: Table[HomeScratch] = Table(
         Row("I", "Leave", (), "=", "Leave", GOODBYE),
         Row(HELD, "Leave", (forget,), "=", "Leave", GOODBYE),
         Row("M", "Leave/owner", (forget, end_grant), "S", "LeaveOwner", GOODBYE),
-        # What comes late is ignored.
+        # Late messages are ignored.
         Row(EVERY, "PutM/late PutS/late PutE/late InvAck/late", (), "=", "Late", NET),
         Row(HELD, "GetS/late GetM/late Leave/late", (), "=", "Late", NET),
         # Home's own timer and crash.
@@ -522,7 +523,7 @@ def _get_s(x: X) -> str:
 
 
 def _get_m(x: X) -> str:
-    # An older ask may claim a base that its cache has forgotten since.
+    # An older request may claim a base that its cache has forgotten since.
     if _heard(x) > x.msg.serial:
         return "GetM/late"
     if x.at is AT_M and x.owner == x.src:
@@ -547,7 +548,7 @@ def _put_m(x: X) -> str:
     current = digest_of(x.content)
     derived = msg.base == x.version and (msg.digest is None or msg.digest == current)
     if derived and _is_same(msg.content, current):
-        # What comes under a grant that is over changes nothing either, and ends none that lives.
+        # A message under an ended grant changes nothing either, and does not end a live grant.
         return "PutM/same-owner" if owns and not fenced else "PutM/same"
     if fenced:
         return "PutM/fenced"
@@ -557,7 +558,7 @@ def _put_m(x: X) -> str:
 
 
 def _is_same(content: Content, current: Digest) -> bool:
-    # No digest, or an empty one, tells nothing.
+    # No digest, or an empty one, proves nothing.
     found = digest_of(content)
     return bool(found and found == current) or type(found) is Current
 
@@ -602,10 +603,10 @@ _GUARDED: dict[Any, Callable[[X], str]] = {
 
 
 class Home(Automaton[HomeState, HomeScratch]):
-    """The process that holds one artifact's committed content and who has which copy.
+    """The process that holds one artifact's committed content and its directory of copies.
 
-    `version` and `content` are what it starts with; version 0 means that nothing was ever written.
-    Raises `InvalidPolicy` where `policy` leaves open a bound that a home needs.
+    `version` and `content` are its start values; version 0 means that nothing was ever written.
+    Raises `InvalidPolicy` if `policy` leaves open a bound that a home needs.
 
     Promises: versions grow by one; a commit is derived from its predecessor; at most one grant
     lives; a commit under an ended grant is refused; waiters are served in order of asking.
@@ -624,7 +625,7 @@ class Home(Automaton[HomeState, HomeScratch]):
         return HomeState(version=self.version, content=self.content)
 
     def durable(self, state: HomeState) -> HomeState:
-        """All of it: this is the side that must not forget."""
+        """The whole state: home must not forget."""
         return state
 
     def classify(self, x: HomeScratch, event: Event[Any, Message]) -> str:

@@ -1,10 +1,10 @@
-"""What can go wrong in a workspace, as leaves of the one tree of `message_passing.errors`.
+"""The errors of a workspace, as leaves of the tree in `message_passing.errors`.
 
 ::
 
     CallerError
     ├── InvalidName, BadRef, InvalidContent, ContentTooLarge, QuotaExceeded, BadUrl, BadArgument
-    ├── PathTaken              a file was to be written where another thing is
+    ├── PathTaken              the path of a new file is already in use
     ├── UnknownArtifact        never written, or deleted
     ├── UnknownVersion         not yet made, or no longer kept
     ├── ForeignRef             a ref of another workspace
@@ -18,10 +18,9 @@
         ├── StoreReadOnly, StoreFull, StoreCorrupt, StoreMissing
         ├── StoreNewer, StoreOlder
         ├── StoreReplaced, StoreLinked   the file at the path is not the one that is open
-        └── StoreBusy          somebody else held the store for longer than the limit
+        └── StoreBusy another process held the store for longer than the limit
 
-`Conflict` and `Fenced` have a module of their own, `coherence.workspace.conflict`, since they say
-much more.
+`Conflict` and `Fenced` are defined in `coherence.workspace.conflict`, since they carry more data.
 """
 
 from __future__ import annotations
@@ -36,15 +35,15 @@ class InvalidName(CallerError):
 
 
 class BadRef(CallerError):
-    """A text that is no ref, or a ref that does not fit the call."""
+    """A text that is not a ref, or a ref that does not fit the call."""
 
     remedy = "refs read name@version, such as plan.md@3"
 
 
 class ForeignRef(CallerError):
-    """A ref that another workspace handed out: its versions are not counted as ours are."""
+    """A ref of another workspace, whose versions are counted separately."""
 
-    remedy = "read the artifact in this workspace and use the ref of what you get"
+    remedy = "read the artifact in this workspace and use the ref of the view"
 
 
 class InvalidContent(CallerError):
@@ -76,7 +75,7 @@ class BadArgument(CallerError):
 
 
 class PathTaken(CallerError):
-    """A file was to be written where another thing is.  Nothing was written."""
+    """The path of a new file is already in use. Nothing was written."""
 
     remedy = "move it away, or name another place"
 
@@ -108,19 +107,19 @@ class AgentLeft(CallerError):
 class AgentBusy(CallerError):
     """Another thread or task is in a call of this agent."""
 
-    remedy = "an agent does one thing at a time: give each thread or task an agent of its own"
+    remedy = "an agent does one thing at a time: give each thread or task its own agent"
 
 
 class AgentSuperseded(CallerError):
-    """Another process joined under the same name since, and is now the one that counts."""
+    """Another process has joined under the same name since, and has superseded this agent."""
 
-    remedy = "give each process a name of its own, or call workspace.agent(name) again"
+    remedy = "use a different name in each process, or call workspace.agent(name) again"
 
 
 class UsedAfterFork(CallerError):
     """The workspace was opened before a fork and is used in the child."""
 
-    remedy = "open a Workspace of its own in each process"
+    remedy = "open a new Workspace in each process"
 
 
 class GrantTimeout(CallerError):
@@ -146,7 +145,7 @@ class StoreReadOnly(StoreFault):
 
 
 class StoreFull(StoreFault):
-    """There is no room left."""
+    """There is no space left."""
 
     remedy = (
         "free some room on the disk; then gc shortens what is kept, for which it needs a little"
@@ -154,9 +153,9 @@ class StoreFull(StoreFault):
 
 
 class StoreCorrupt(StoreFault):
-    """What was read back is not what a store writes."""
+    """The data that was read is not valid."""
 
-    remedy = "restore a backup; `python -m coherence check` says what is hit"
+    remedy = "restore a backup; `python -m coherence check` lists the damage"
 
 
 class StoreNewer(StoreFault):
@@ -178,9 +177,7 @@ class StoreMissing(StoreFault):
 class StoreReplaced(StoreFault):
     """The file at the store's path, or its log, is not the one that this process has open."""
 
-    remedy = (
-        "what this process would write is seen by nobody: close the workspace, and open a new one"
-    )
+    remedy = "no other process would see its writes: close the workspace, and open a new one"
 
 
 class StoreLinked(StoreFault):
@@ -190,6 +187,6 @@ class StoreLinked(StoreFault):
 
 
 class StoreBusy(StoreFault):
-    """Somebody else held the store for longer than the limit."""
+    """Another process held the store for longer than the limit."""
 
     remedy = "try again; if it stays so, look for a process that stopped in a transaction"

@@ -1,34 +1,31 @@
-"""What must always hold, as pure predicates over a global state and a ghost that remembers.
+"""The invariants, as pure predicates over a global state and a ghost that remembers.
 
-A *ghost* is a variable that no process sees: it keeps what the invariants must compare against,
-such as which contents were ever committed.  `observe` advances it after each step; the checker, the
-simulator's oracles and recorded traces all use this one function, so they mean the same by each
-name:
+A *ghost* is a variable that no process sees: it keeps the data that the invariants compare against,
+such as the committed contents.  `observe` advances it after each step; the checker, the simulator's
+oracles and recorded traces all use this one function, so each name means the same in all of them:
 
 ``swmr``
-    At most one grant lives, and while it lives nobody but its owner commits.
+    At most one grant lives, and while it lives only its owner commits.
 ``fencing``
     No commit is made under a grant that has ended.
 ``fairness``
     Grants go to waiters in order of asking.
 ``version_order``
-    Versions are 1, 2, 3, ...: each commit makes exactly the next one, or none where its content is
-    that of its base, and its writer learns which.
-``no_lost_update``
-    Every commit was derived from the version before it, is made once, and is not made at all where
-    its writer was told that it was refused.  One that is acknowledged and makes no version has the
-    content of its own base: two writers who make one text of one base have made two changes.
+    Versions are 1, 2, 3, ...: each commit makes exactly the next one, or none if its content is
+that of its base, and its writer learns which. ``no_lost_update``
+    Every commit was derived from the version before it, is made once, and is never made after its
+writer was told of a refusal. A commit that is acknowledged and makes no version has the content of
+its own base: two writers that derive the same text from one base have made two changes.
 ``data_value``
     Every content served is the one that was committed under the version it is served as.
 ``bounded_staleness``
-    What a cache serves was still current when the cache last asked.  The ask is at most T ago, by
-    the cache's own timer, so no read is staler than T.
-``strict_visibility``
-    Where visibility is strict, a read that begins after a commit returned does not miss it.
+    A served version was still current when the cache last asked. The request is at most T old, by
+the cache's own timer, so no read is staler than T. ``strict_visibility``
+    Under strict visibility, a read that begins after a commit returned does not miss it.
 ``monotone_reads``
     The versions that one cache serves never go back.
 
-Two more need no memory: ``well_formed`` (what the states' own docstrings promise) and
+Two more need no memory: ``well_formed`` (the invariants in the docstrings of the states) and
 ``directory_agrees`` (on networks that lose nothing, home knows of every readable copy, up to
 messages in flight).
 """
@@ -88,7 +85,7 @@ NAMES = (
 
 
 class Commitment(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """A commit that was made: by whom, under which serial, of what."""
+    """A commit that was made: its author, serial and content."""
 
     writer: Address
     serial: Serial
@@ -96,7 +93,7 @@ class Commitment(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Watched(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """What the ghost remembers of one cache."""
+    """The ghost's memory of one cache."""
 
     cache: Address
     #: The current version when it last asked.
@@ -108,7 +105,7 @@ class Watched(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Ghost(Value, frozen=True, gc=False, tag=True):
-    """All that the invariants remember.  `broken` names the first that failed, or is empty."""
+    """The memory of all invariants. `broken` names the first that failed, or is empty."""
 
     first: Version = 0
     first_content: Content = None
@@ -127,7 +124,7 @@ class Ghost(Value, frozen=True, gc=False, tag=True):
         return self.first + len(self.commits)
 
     def content(self, version: Version) -> Content:
-        """What was committed as `version`; raises `LookupError` for one that never was."""
+        """The content committed as `version`; raises `LookupError` if there was none."""
         if version == self.first:
             return self.first_content
         if version < self.first:
@@ -143,7 +140,7 @@ def begin(home: HomeState) -> Ghost:
 def observe(
     ghost: Ghost, address: Address, event: Event[Any, Any], step: Step[Any], policy: Policy
 ) -> Ghost:
-    """The ghost after `step`, which `address` took on `event`.  Once broken it stays as it is."""
+    """The ghost after `step`, which `address` took on `event`. A broken ghost never changes."""
     if ghost.broken:
         return ghost
     if isinstance(step.state, HomeState):
@@ -185,7 +182,7 @@ def _gave_up(event: Event[Any, Any], cache: Address) -> bool:
 
 
 def _is_same(event: Event[Any, Any], owner: Address, home: HomeState) -> bool:
-    """Whether the owner committed what is current."""
+    """Whether the owner committed the current content."""
     return (
         isinstance(event, Receive)
         and event.src == owner
@@ -215,7 +212,7 @@ def _judge_commit(ghost: Ghost, event: Event[Any, Any], home: HomeState) -> str:
 def _judge_answer(
     ghost: Ghost, commits: tuple[Commitment, ...], event: Receive[Any], step: Step[HomeState]
 ) -> str:
-    """Of an acknowledgement in the step that judged, or judged before."""
+    """Judges an acknowledgement, whether this step or an earlier one judged the commit."""
     src, msg = event.src, event.message
     for command in step.commands:
         ack = command.message if isinstance(command, Send) and command.dst == src else None
@@ -308,7 +305,7 @@ _LIVE = READABLE | {CacheAt.SM_D, CacheAt.MS_A}
 
 
 def well_formed(home: HomeState, caches: Iterable[CacheState]) -> bool:
-    """Whether every state keeps what its own docstring promises."""
+    """Whether every state keeps the invariants of its docstring."""
     sharers = [sharer.cache for sharer in home.sharers]
     unacked = [sharer.cache for sharer in home.unacked]
     return (
@@ -333,7 +330,7 @@ def directory_agrees(
     caches: Mapping[Address, CacheState],
     in_flight: Iterable[tuple[Address, Address, Any]],
 ) -> bool:
-    """Whether home knows of every readable copy, or word that ends the difference is on its way.
+    """Whether home knows of every readable copy, or a message in flight ends the difference.
 
     For networks that lose nothing.  `in_flight` are (src, dst, message).
     """

@@ -1,7 +1,8 @@
-"""What caches and homes say to each other, and what an application asks of its cache.
+"""The messages between caches and homes, and the requests of an application to its cache.
 
 Message names are the Primer's (Nagarajan, Sorin, Hill, Wood, "A Primer on Memory Consistency and
-Cache Coherence", 2nd ed., chapter 8); where ours means something else, its docstring says so.
+Cache Coherence", 2nd ed., chapter 8); where a message here means something else, its docstring says
+so.
 
 Two numbers make every message safe to lose, repeat or overtake:
 
@@ -10,8 +11,8 @@ Two numbers make every message safe to lose, repeat or overtake:
 * `version` counts an artifact's commits, from 1; 0 is "never written".  An invalidation names the
   version it kills, so it can never kill a newer copy.
 
-A number alone does not name a content: where a store went back to an earlier state, the versions
-after it are counted a second time.  So whoever claims to hold a version gives its `digest` as well.
+A number alone does not name a content: if a store went back to an earlier state, the versions after
+it are counted a second time. So a cache that claims to hold a version also gives its `digest`.
 
 Content is opaque to the protocol: text and bytes in production, anything hashable in a model.
 """
@@ -31,24 +32,24 @@ Version: TypeAlias = Annotated[int, Meta(ge=0)]
 Serial: TypeAlias = Annotated[int, Meta(ge=0)]
 Epoch: TypeAlias = Annotated[int, Meta(ge=0)]
 Content: TypeAlias = Any
-#: What tells one content from another: see `digest_of`.  None is "not known" or "no content".
+#: Distinguishes contents: see `digest_of`. None is "not known" or "no content".
 Digest: TypeAlias = Any
 
 
 def digest_of(content: Content) -> Digest:
-    """The digest that a handle or a view of content bears; any other content is its own."""
+    """The digest of a handle or a view of content; any other content is its own digest."""
     return getattr(content, "digest", content)
 
 
 class Current(Value, frozen=True, gc=False, tag=True):
-    """In place of a content that bears no digest: a driver found it equal to the current one."""
+    """Replaces content without a digest that a driver found equal to the current one."""
 
 
 CURRENT = Current()
 
 
 class Grant(StrEnum):
-    """The state in which a cache may hold what `Data` or `PutAck` brings."""
+    """The state in which a cache may hold the version of a `Data` or `PutAck`."""
 
     S = "S"
     E = "E"
@@ -73,19 +74,19 @@ class Refusal(StrEnum):
 #: The largest integer that has a wire form.
 NUMBER_MAX = 2**63 - 1
 #: The serials of an agent's session begin at its number, shifted by so many bits.  A session that
-#: counts further never meets the next one: session numbers grow with time, faster than requests.
+#: counts further never reaches the next one: session numbers grow faster than requests.
 SERIAL_BITS = 16
 
 
 class InvalidRequest(CallerError):
-    """A request with a number outside its range: it cannot be made, so no process has seen it."""
+    """A request with a number outside its range; no process has seen the request."""
 
 
 def _check(name: str, value: Any, least: int) -> None:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not (whole and least <= value <= NUMBER_MAX):
         raise InvalidRequest(
-            f"{name} is {value!r}", remedy=f"give the number that an answer named, {least} or more"
+            f"{name} is {value!r}", remedy=f"give the number of an answer, {least} or more"
         )
 
 
@@ -97,7 +98,7 @@ class Store(Value, frozen=True, gc=False, tag=True):
     """Begin an exclusive draft, or renew the grant of one.  Answered by `Granted` or `Refused`.
 
     `wait` bounds the wait for the grant, in the driver's unit of time; None waits without end.
-    Raises `InvalidRequest` for one that is negative or not finite.
+    Raises `InvalidRequest` if it is negative or not finite.
     """
 
     wait: float | None = None
@@ -114,9 +115,9 @@ class Store(Value, frozen=True, gc=False, tag=True):
 class Commit(Value, frozen=True, gc=False, tag=True):
     """Publish `content`, derived from version `base`.  Answered by `Committed` or `Refused`.
 
-    `epoch` is that of the grant under which the draft was made; 0 makes it an optimistic write,
-    legal from every state and judged by its base alone.  `digest` is that of the base's content;
-    None leaves the judgement to the number.  Raises `InvalidRequest` for a negative number.
+    `epoch` is that of the grant under which the draft was made; 0 makes the commit an optimistic
+    write, legal from every state and judged by its base alone. `digest` is that of the base's
+    content; with None only the number is compared.  Raises `InvalidRequest` for a negative number.
     """
 
     content: Content
@@ -132,7 +133,7 @@ class Commit(Value, frozen=True, gc=False, tag=True):
 class Abandon(Value, frozen=True, gc=False, tag=True):
     """Give the grant of `epoch` back without a commit.  Answered by `Done`.
 
-    One that has ended takes nothing from a grant that lives.  Raises `InvalidRequest` below 1.
+    The epoch of an ended grant does not affect a live one. Raises `InvalidRequest` below 1.
     """
 
     epoch: Epoch
@@ -146,7 +147,7 @@ class Replacement(Value, frozen=True, gc=False, tag=True):
 
 
 class Leave(Value, frozen=True, gc=False, tag=True):
-    """The agent departs: as a request answered by `Done`, as a message to home a farewell."""
+    """The agent departs: a request answered by `Done`, and a message to home."""
 
     serial: Serial = 0
 
@@ -158,7 +159,7 @@ Request: TypeAlias = Load | Store | Commit | Abandon | Replacement | Leave
 
 
 class Loaded(Value, frozen=True, gc=False, tag=True):
-    """What a read returns.  `content` is None where `version` is 0: nothing was ever written."""
+    """The result of a read. `content` is None if `version` is 0: nothing was ever written."""
 
     version: Version
     content: Content
@@ -175,14 +176,14 @@ class Granted(Value, frozen=True, gc=False, tag=True):
 class Committed(Value, frozen=True, gc=False, tag=True):
     """The write is version `version`; in strict visibility no cache serves an older one.
 
-    That is the base itself where the content was the current one already: no version was made.
+    It is the base itself if the content was already the current one: no version was made.
     """
 
     version: Version
 
 
 class Refused(Value, frozen=True, gc=False, tag=True):
-    """Nothing was changed.  `version` is the current one as far as the cache was told."""
+    """Nothing was changed. `version` is the newest current version that the cache knows."""
 
     reason: Refusal
     version: Version
@@ -234,7 +235,7 @@ class PutM(Value, frozen=True, gc=False, tag=True):
 
 
 class PutE(Value, frozen=True, gc=False, tag=True):
-    """Puts something clean and exclusive back.
+    """Returns something clean and exclusive.
 
     With an epoch: the grant of that epoch, unused.  With epoch 0: the wait for a grant asked under
     `serial`, or an evicted E copy.
@@ -251,7 +252,7 @@ class PutS(Value, frozen=True, gc=False, tag=True):
 
 
 class InvAck(Value, frozen=True, gc=False, tag=True):
-    """This cache serves nothing older than `version` any more, but for a read under way."""
+    """This cache no longer serves anything older than `version`, except to a read under way."""
 
     version: Version
 
@@ -262,10 +263,10 @@ class InvAck(Value, frozen=True, gc=False, tag=True):
 class Data(Value, frozen=True, gc=False, tag=True):
     """Answers GetS and GetM with the committed content.
 
-    `base` says how the content may travel: equal to `version`, the receiver holds it already, by
-    number and digest, and `content` is None (*unchanged*); greater than 0, the receiver said that
-    it holds that version and the wire may send a *delta* against it; 0, *full*.  Home knows the
-    digest of the current version only: who makes a delta sees to it that both ends mean one base.
+    `base` says how the content may travel: equal to `version`, the receiver already holds it, by
+    number and digest, and `content` is None (*unchanged*); greater than 0, the receiver holds that
+    version and the wire may send a *delta* against it; 0, *full*. Home knows only the digest of the
+    current version: the driver that makes a delta must check that both ends mean one base.
     """
 
     serial: Serial
@@ -277,7 +278,7 @@ class Data(Value, frozen=True, gc=False, tag=True):
 
 
 class Inv(Value, frozen=True, gc=False, tag=True):
-    """Every copy of version `stale` or older is dead.  `ack` says whether home waits to hear."""
+    """Every copy of version `stale` or older is dead. `ack` says whether home awaits an InvAck."""
 
     stale: Version
     ack: bool
@@ -297,8 +298,8 @@ class Update(Value, frozen=True, gc=False, tag=True):
 class FwdGetS(Value, frozen=True, gc=False, tag=True):
     """Another cache reads: an E copy is now one of several.
 
-    In the Primer the owner must supply the data.  Here home always has the committed content, so
-    nothing is asked and nobody waits.
+    In the Primer the owner must supply the data. Here home always has the committed content, so the
+    message requests nothing and no cache waits.
     """
 
 

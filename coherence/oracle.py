@@ -1,4 +1,4 @@
-"""The invariants as an oracle of the simulator: it watches every step and raises at the first lie.
+"""The invariants as an oracle of the simulator, which raises at the first broken one.
 
 ::
 
@@ -48,7 +48,7 @@ def system(
 
 
 class Oracle:
-    """Holds every invariant of `coherence.invariants` against every step of one artifact's system.
+    """Checks every invariant of `coherence.invariants` on every step of one artifact's system.
 
     `lossless` also demands that the directory agrees with the caches, which only a network that
     delivers everything in order can promise.  Raises `InvariantBroken`.

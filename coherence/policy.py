@@ -1,8 +1,8 @@
-"""Policies: what both automata may choose, artifact by artifact, without touching the tables.
+"""Policies: the choices of both automata, artifact by artifact, outside the tables.
 
-A policy cannot break coherence, given a `memory` of its writers.  It decides how a commit is
-announced, when a cached copy has been used enough, and how long things may take; which answers are
-right is the tables' business.  To add one, subclass `Policy` and override what differs::
+A policy cannot break coherence if its `memory` covers its writers. It decides how a commit is
+announced, when a cached copy is used up, and all time limits; the tables decide which answers are
+right.  To add one, subclass `Policy` and override what differs::
 
     class PushSmall(Policy, frozen=True):
         '''Push short artifacts, invalidate long ones.'''
@@ -29,25 +29,25 @@ from message_passing.process import Address, Time
 class Visibility(Enum):
     """When a commit returns to its writer."""
 
-    #: At once; invalidations follow.  A reader may lag by the staleness bound.
+    #: Immediately; invalidations follow. A reader may lag by the staleness bound.
     LAZY = "lazy"
     #: When no cache can serve an older version: each has acknowledged, or its copy has lapsed.
     STRICT = "strict"
 
 
 class Announce(Enum):
-    """How the other holders of a copy hear of a commit."""
+    """How the other holders of a copy are told of a commit."""
 
     #: Their copy is dead: they ask again when they need it.
     INV = "Inv"
-    #: Here is the new version.
+    #: They get the new version.
     UPDATE = "Update"
-    #: There is a new version: they fetch it when they need it.
+    #: They learn that there is a new version, and fetch it when they need it.
     POINTER = "pointer"
 
 
 class Use(Enum):
-    """What one more read of a live copy means to the policy."""
+    """The policy's verdict on one more read of a live copy."""
 
     #: Nothing: serve it.
     FREE = "free"
@@ -64,14 +64,14 @@ class InvalidPolicy(CallerError):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Lazy invalidation, the default; base of all policies.
 
-    Raises `InvalidPolicy` where a setting is out of its range, or where `strict` visibility meets a
-    periodic push, which tells readers of a commit only later.  A policy may leave bounds open: a
-    workspace gives its own, and `require_bounds` says what a home cannot do without.
+    Raises `InvalidPolicy` if a setting is out of its range, or if `strict` visibility is combined
+    with a periodic push, which tells readers of a commit only later. A policy may leave bounds
+    open: a workspace fills them in, and `require_bounds` checks those that a home needs.
     """
 
     visibility: Visibility = Visibility.LAZY
     #: How long a copy may be served after it was asked for: the staleness bound T.  0: every read
-    #: is validated, whatever that costs.  None: no bound, for drivers that validate every hit.
+    #: is validated, at any cost.  None: no bound, for drivers that validate every hit.
     validity: Time | None = None
     #: How long a grant lives unless renewed.  None: until given back.
     grant_lease: Time | None = None
@@ -79,9 +79,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     retry_after: Time | None = None
     #: The most versions that a delta may span.  0: no deltas.
     delta_window: int = 0
-    #: How many recent writers' last commits home remembers, so that a repeated one is recognised.
-    #: On a network that makes writers repeat themselves, no fewer than may be writing at a time:
-    #: a commit that home has forgotten is judged anew, and may be refused although it was made.
+    #: For how many recent writers home remembers the last commit, to recognise a repeated one. On a
+    #: network where writers repeat commits, it must be at least the number of concurrent writers: a
+    #: commit that home has forgotten is judged again, and may be refused although it was made.
     memory: int = 64
 
     def __post_init__(self) -> None:
@@ -113,12 +113,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return Announce.INV
 
     def use(self, cache: CacheState) -> Use:
-        """What serving `cache`'s live copy once more means."""
+        """Whether `cache` may serve its live copy once more, and whether that is counted."""
         return Use.FREE
 
     @property
     def push_every(self) -> Time | None:
-        """How often home pushes to every member whatever happened; None for never."""
+        """How often home pushes to every member, changed or not; None for never."""
         return None
 
     @property
@@ -138,15 +138,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def members(self) -> tuple[Address, ...]:
-        """Whom a periodic push reaches."""
+        """The receivers of a periodic push."""
         return ()
 
 
 def require_bounds(policy: Policy) -> Policy:
-    """`policy`, where it says all that a home needs.
+    """`policy`, if it has every bound that a home needs.
 
-    Raises `InvalidPolicy` where `strict` visibility has no `validity` to fall back on when a reader
-    never answers.
+    Raises `InvalidPolicy` if `strict` visibility has no `validity`, which bounds the wait for a
+    reader that never answers.
     """
     if policy.visibility is Visibility.STRICT and policy.validity is None:
         raise InvalidPolicy(
@@ -157,7 +157,7 @@ def require_bounds(policy: Policy) -> Policy:
 
 
 def bearing(policy: Policy) -> str:
-    """What of `policy` bears on those who follow another: equal texts go together."""
+    """The settings of `policy` that affect other workspaces: equal texts are compatible."""
     if policy.pushes:
         return repr(policy)
     strict = f", strict within {policy.validity}" * (policy.visibility is Visibility.STRICT)
@@ -169,7 +169,7 @@ class Lazy(Policy, frozen=True, kw_only=True):
 
 
 class Eager(Policy, frozen=True, kw_only=True):
-    """Push the new content to every holder at commit; with `pointer`, only word that it exists."""
+    """Push the new content to every holder at commit; with `pointer`, only a notice of it."""
 
     pointer: bool = False
 
@@ -180,7 +180,7 @@ class Eager(Policy, frozen=True, kw_only=True):
 class Lease(Policy, frozen=True, kw_only=True):
     """Invalidate at commit, and let no copy outlive its lease: `validity` is required.
 
-    Any policy may have a `validity` (docs/workspace.md, contract 3): here it cannot be left out.
+    Any policy may have a `validity` (promise 3 of docs/workspace.md); here it is required.
     """
 
     def __post_init__(self) -> None:
@@ -228,9 +228,9 @@ class Broadcast(Policy, frozen=True, kw_only=True):
 
 
 def kind_of(name: str) -> type[Policy]:
-    """The kind of policy of that name among all that this process knows, an application's included.
+    """The kind of policy of that name, among those of this package and of the application.
 
-    Raises `InvalidPolicy` where there is none, or more than one.
+    Raises `InvalidPolicy` if there is none, or more than one.
     """
     found, waiting = [], [Policy]
     while waiting:

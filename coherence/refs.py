@@ -1,7 +1,7 @@
-"""Names of artifacts and of agents, and refs such as ``plan.md@3``: what may be called what.
+"""Rules for names of artifacts and agents, and refs such as ``plan.md@3``.
 
-A name is a relative path in a single notation, so it can stand in a prompt, in a file system and in
-a store's key without ever meaning something else there.
+A name is a relative path in a single notation, so it means the same in a prompt, in a file system
+and in a store's key.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _REF = re.compile(r"(?P<name>.+)@(?P<version>[1-9][0-9]{0,18})", re.DOTALL)
 class Ref(msgspec.Struct, frozen=True, gc=False, eq=False):
     """One version of one artifact; prints as ``name@version``.
 
-    `workspace` is the workspace that handed the ref out and `digest` that of the content it means;
-    both are empty for a ref that was parsed.  Refs are equal where name and version are.
+    `workspace` is the workspace of the ref and `digest` the digest of its content; both are empty
+    in a parsed ref. Refs are equal if name and version are.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Ref(msgspec.Struct, frozen=True, gc=False, eq=False):
 
 
 def check_name(name: object) -> str:
-    """`name`, where it may name an artifact.  Raises `InvalidName`, which says what is wrong."""
+    """`name`, if it may name an artifact. Raises `InvalidName`, which says what is wrong."""
     if not isinstance(name, str):
         raise InvalidName(f"an artifact's name is text, not {type(name).__name__}")
     if len(name) <= NAME_CHARS_MAX and _PLAIN.match(name):
@@ -76,7 +76,7 @@ def check_name(name: object) -> str:
 
 
 def check_agent(name: object) -> str:
-    """`name`, where it may name an agent.  Raises `InvalidName`."""
+    """`name`, if it may name an agent. Raises `InvalidName`."""
     if not isinstance(name, str):
         raise InvalidName(f"an agent's name is text, not {type(name).__name__}")
     wrong = _fault(name)

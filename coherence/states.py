@@ -1,4 +1,4 @@
-"""The states of the two automata: where a cache or a home stands, and what it remembers there."""
+"""The states of the two automata: the named states of a cache and a home, and their fields."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from message_passing.process import Address, Value
 
 
 class CacheAt(StrEnum):
-    """Where a cache stands.  Transient states read *from-to-awaiting*, as in the Primer."""
+    """The states of a cache. Transient states read *from-to-awaiting*, as in the Primer."""
 
     #: No readable copy.  Dead content may be kept as the base of a cheap answer.
     I = "I"  # noqa: E741 - the state's name for forty years
@@ -21,7 +21,7 @@ class CacheAt(StrEnum):
     M = "M"
     #: Read under way, awaiting Data.
     IS_D = "IS_D"
-    #: As IS_D, but asked longer ago than a copy may live: serve what comes once, keep nothing.
+    #: As IS_D, but asked longer ago than a copy may live: serve the answer once, keep nothing.
     IS_D_I = "IS_D_I"
     #: Grant asked for, no readable copy beneath, awaiting Data.
     IM_D = "IM_D"
@@ -42,7 +42,7 @@ READABLE = frozenset({CacheAt.S, CacheAt.E, CacheAt.M})
 
 
 class HomeAt(StrEnum):
-    """Where a home stands."""
+    """The states of a home."""
 
     #: No cache is known to hold a copy.
     I = "I"  # noqa: E741
@@ -67,7 +67,7 @@ class CacheState(Value, frozen=True, gc=False, tag=True):
     #: Of the content below; 0 where there is none.  In I a dead copy, kept as a base for answers.
     version: Version = 0
     content: Content = None
-    #: The newest version known to be dead: nothing this old may become a readable copy again.
+    #: The newest version known to be dead: neither it nor an older one may become readable again.
     killed: int = -1
     #: Of the last request sent.  Must survive a crash, or answers could be confused.
     serial: Serial = 0
@@ -77,7 +77,7 @@ class CacheState(Value, frozen=True, gc=False, tag=True):
     uses: int = 0
     #: The request under way, kept to be sent again when no answer comes.
     asked: GetS | GetM | PutM | None = None
-    #: It asks again for a grant that came dead, and nothing was killed since.
+    #: The cache asks again for a grant whose version was dead; nothing was killed since.
     again: bool = False
 
 
@@ -89,7 +89,7 @@ class Sharer(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Waiter(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """A cache in the queue for the grant, and the content that it holds meanwhile."""
+    """A cache in the queue for the grant, and its cached content."""
 
     cache: Address
     serial: Serial
@@ -107,7 +107,7 @@ class Verdict(Value, frozen=True, gc=False, tag=True, array_like=True):
     refusal: Refusal | None
 
 
-# A field under another name is damage: read over, it would be as if it had its default.
+# An unknown field is damage: if it were ignored, a renamed field would get its default.
 class HomeState(Value, frozen=True, gc=False, tag=True, forbid_unknown_fields=True):
     """The directory entry and current content of one artifact.
 
@@ -128,7 +128,7 @@ class HomeState(Value, frozen=True, gc=False, tag=True, forbid_unknown_fields=Tr
     queue: tuple[Waiter, ...] = ()
     #: Caches that have not acknowledged an announcement, sorted, as they were known when told.
     unacked: tuple[Sharer, ...] = ()
-    #: Whose commit awaits its acknowledgement, and under which serial.
+    #: The writer whose commit awaits its acknowledgement, and the serial.
     writer: Address = ""
     writer_serial: Serial = 0
     #: The last commit of each recent writer and how it was judged, oldest first.

@@ -1,17 +1,17 @@
-"""What a protocol table is, and the one loop that runs it.
+"""Protocol tables, and the one loop that runs them.
 
-An automaton is a literal table ``(state, event) -> row``.  A row names what is done, in small named
-operations, the next state, the TLA+ action that it is, and its source.  `Automaton.step` finds the
-row, runs its operations on a scratch copy of the state and freezes the result.  Nothing else ever
-changes protocol state.  Three kinds of cell:
+An automaton is a literal table ``(state, event) -> row``.  A row names its small named operations,
+the next state, the TLA+ action and its source.  `Automaton.step` finds the row, runs its operations
+on a scratch copy of the state and freezes the result. No other code changes protocol state. There
+are three kinds of cell:
 
 * a *row*: as above; an empty list of operations and ``=`` for the state mean "ignored";
 * a *stall*: the event must wait; the driver keeps it and offers it again.  Nothing changes;
 * *nothing*: the event cannot happen in this state.  It raises `Impossible`.
 
-After a row has run, an automaton may find that something follows by itself, such as "the last
-acknowledgement is in" or "somebody waits and the artifact is free".  That is an internal event with
-rows of its own, run in the same step.
+After a row has run, an automaton may find that an internal event follows, such as "the last
+acknowledgement is in" or "an agent waits and the artifact is free". An internal event has its own
+rows, which run in the same step.
 
 ``python -m coherence.table`` prints both tables.
 """
@@ -32,7 +32,7 @@ X = TypeVar("X", bound="Scratch[Any]")
 SAME = "="
 Runs: TypeAlias = tuple[Callable[[X], None], ...]
 Compiled: TypeAlias = tuple[Runs[X], Any, str]
-"""A cell to be run: what to call, the next state, the action."""
+"""A cell to be run: its functions, the next state, the action."""
 
 
 class Stalled(CallerError):
@@ -43,11 +43,11 @@ class Stalled(CallerError):
 
 @dataclass(frozen=True)
 class Op(Generic[X]):
-    """One named operation of a row: what the printed table says, and the function that does it."""
+    """One named operation of a row: its text in the printed table, and its function."""
 
     text: str
     run: Callable[[X], None]
-    #: What the operation costs in tokens, in the words of `coherence.tokens`; empty for nothing.
+    #: The operation's cost, as an effect of `coherence.tokens`; empty if it is free.
     tokens: str = ""
 
 
@@ -127,7 +127,7 @@ class Table(Generic[X]):
 
 
 class _Cells(dict[str, Compiled[X]]):
-    """The cells of one state.  Raises `Impossible` for an event that has none."""
+    """The cells of one state. Raises `Impossible` for an event without a cell."""
 
     def __init__(self, name: str, at: str) -> None:
         super().__init__()
@@ -148,13 +148,13 @@ class Automaton(Generic[S, X]):
     """A process whose every transition is a row of its table."""
 
     table: Table[X]
-    #: Makes a scratch copy of a state, of this process, the state and the time.
+    #: Makes a scratch copy from this process, its state and the time.
     scratch: Callable[[Any, S, Time], X]
 
     def classify(self, x: X, event: Event[Any, Any]) -> str:
         """The table's name for `event` in the state that `x` holds: its kind and its guards.
 
-        Leaves the event's particulars in `x`.
+        Stores the event's details in `x`.
         """
         raise NotImplementedError
 
@@ -181,7 +181,7 @@ class Automaton(Generic[S, X]):
 
 
 if __name__ == "__main__":
-    # Here and not above: what runs the tables needs no command line.
+    # Imported here: the tables run without a command line.
     from coherence.printing import main
 
     main()

@@ -1,4 +1,4 @@
-"""What messages cost in tokens: the one place where that is decided.
+"""The cost of messages in tokens, decided in this one place.
 
 The measure is the Token Coherence paper's (arXiv 2603.15183): tokens of artifact text, or of words
 about it, that reach an agent.  Requests and acknowledgements are free.
@@ -14,8 +14,8 @@ pointer     `Update` that only says that there is a new version    `POINTER_TOKE
 signal      `Inv`                                                  `SIGNAL_TOKENS`
 ==========  =====================================================  ==============================
 
-How many tokens a text has is asked of a `Counter`, a port.  `Estimate` needs nothing and says that
-it is one; `exact` counts as a model's tokenizer does and needs the extra ``tokens``.
+A `Counter`, a port, counts the tokens of a text. `Estimate` has no dependencies, and its label says
+that it estimates; `exact` counts as a model's tokenizer does and needs the extra ``tokens``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class TokenizerMissing(EnvironmentFault):
 class Counter(Protocol):
     """Counts the tokens of a text."""
 
-    #: How the count is made, for whoever reads the figure.
+    #: How the count is made, for a reader of the figure.
     label: str
 
     def count(self, text: str) -> int:
@@ -70,10 +70,10 @@ class _Exact:
 
 
 def exact(encoding: str = "o200k_base") -> Counter:
-    """A counter that agrees with the model's tokenizer.
+    """A counter that counts as the model's tokenizer does.
 
-    Raises `TokenizerMissing` where tiktoken is not installed or cannot get its vocabulary, which it
-    fetches when it is first used.
+    Raises `TokenizerMissing` if tiktoken is not installed or cannot get its vocabulary, which it
+    fetches at its first use.
     """
     try:
         import tiktoken
@@ -92,12 +92,12 @@ def exact(encoding: str = "o200k_base") -> Counter:
 
 
 Sizes = Callable[[Version, Version], int]
-"""(version, base) -> tokens of that version, sent whole where `base` is 0, else as a difference."""
+"""(version, base) -> tokens of that version, sent whole if `base` is 0, else as a difference."""
 
 
 @dataclass
 class Tally:
-    """Tokens charged so far, by what they paid for."""
+    """Tokens charged so far, by kind of message."""
 
     #: Texts and differences that were asked for.
     fetch: int = 0
@@ -110,11 +110,11 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of all kinds."""
         return self.fetch + self.push + self.invalidation + self.stub
 
     def charge(self, message: Message, sizes: Sizes) -> None:
-        """Charge for one message from home to a cache, lost or not: it was sent."""
+        """Charge for one message from home to a cache, even if the network loses it."""
         kind = type(message)
         if kind is Data:
             assert isinstance(message, Data)
