@@ -24,18 +24,18 @@ T = TypeVar("T")
 
 
 class Agent(Front):
-    """One agent of a workspace.  It does one thing at a time: each thread has an agent of its own.
+    """One agent of a workspace. It does one thing at a time: give each thread its own agent.
 
     Every call raises `WorkspaceClosed`, `AgentLeft`, `AgentSuperseded`, `UsedAfterFork` or
-    `AgentBusy` where it cannot be made, `InvalidName` for a name that is none, and `StoreFault`
-    where the store fails.  A call that raises has changed nothing, save `OutcomeUnknown`.
+    `AgentBusy` if it cannot be made, `InvalidName` for an invalid name, and `StoreFault` if the
+    store fails. A call that raises has changed nothing, except with `OutcomeUnknown`.
     """
 
     def read(self, name: str, have: Ref | str | None = None, *, version: int | None = None) -> View:
-        """The current version of an artifact, or the one that `version` says.
+        """The current version of an artifact, or the version `version`.
 
-        `have` is the version that is in the model's context still: the answer may then be
-        *unchanged*, or only what has changed since.  Raises `UnknownArtifact`, `UnknownVersion`,
+        `have` is the version that is still in the model's context: the answer may then be
+        *unchanged*, or only the difference.  Raises `UnknownArtifact`, `UnknownVersion`,
         `ForeignRef`, `BadRef`.
         """
         if have is None and version is None:
@@ -63,11 +63,11 @@ class Agent(Front):
     ) -> Ref:
         """Publish `content`, derived from the version that this agent last read or wrote.
 
-        `expect` names another version that it was derived from, 0 for none; `overwrite` says that
-        whatever is there may be lost.  A write that changes nothing publishes nothing: the current
-        ref is its answer.  Where somebody else is drafting, the write waits its turn for at most
-        `wait_s`.  Raises `Conflict` where the version it was derived from is not current,
-        `GrantTimeout`, `InvalidContent`, `ContentTooLarge`, `QuotaExceeded`.
+        `expect` names another base version, 0 for none; with `overwrite` the current content may be
+        lost. A write that changes nothing publishes nothing and returns the current ref. If another
+        agent holds the grant, the write waits for its turn, at most `wait_s`. Raises `Conflict` if
+        the base version is not current, `GrantTimeout`, `InvalidContent`, `ContentTooLarge`,
+        `QuotaExceeded`.
         """
         return self._run(self._operations.write(name, content, expect, overwrite, wait_s))
 
@@ -79,21 +79,21 @@ class Agent(Front):
         initial: Content = "",
         wait_s: float | None = WAIT_S,
     ) -> View:
-        """Replace the content by ``function(content)``, again where somebody else was faster.
+        """Replace the content by ``function(content)``, and retry if another agent was faster.
 
-        `function` may be called several times; from the second on under a grant, so it is called a
-        bounded number of times however many others write.  A new artifact starts from `initial`.
-        Raises as `write` does, and what `function` raises.
+        `function` may be called several times. From the second call on the agent holds a grant, so
+        the number of calls is bounded under any contention. A new artifact starts from `initial`.
+        Raises as `write` does, and the errors of `function`.
         """
         return self._run(self._operations.update(name, function, initial, wait_s))
 
     def edit(self, name: str, *, wait_s: float | None = WAIT_S, hold_s: float = HOLD_S) -> Edit:
         """An exclusive draft: ``with agent.edit("plan.md") as draft: draft.text += "..."``.
 
-        Waits its turn for at most `wait_s`, then nobody else publishes while the block runs, for at
-        most `hold_s` and as long as this process lives.  The draft is published at the end of the
-        block, unless it was not changed or the block raised.  Raises `GrantTimeout` at the start
-        and `Fenced` at the end.
+        Waits for its turn, at most `wait_s`. Then no other agent can publish while the block runs,
+        for at most `hold_s` and while this process lives. The draft is published at the end of the
+        block, unless it is unchanged or the block raised.  Raises `GrantTimeout` at the start and
+        `Fenced` at the end.
         """
         return Edit(self, name, wait_s, hold_s)
 
@@ -111,7 +111,7 @@ class Agent(Front):
     def rename(self, name: str, to: str) -> Ref:
         """Give an artifact another name, both steps or neither; its history stays under the old.
 
-        Raises `Conflict` where `to` is there or either has just changed, and `UnknownArtifact`.
+        Raises `Conflict` if `to` exists or either has just changed, and `UnknownArtifact`.
         """
         return self._run(self._operations.rename(name, to))
 
@@ -121,7 +121,7 @@ class Agent(Front):
         return self._workspace.names(prefix)
 
     def history(self, name: str) -> Sequence[Entry]:
-        """The versions that are kept, oldest first.  Raises `UnknownArtifact`."""
+        """The kept versions, oldest first. Raises `UnknownArtifact`."""
         self._requester.require()
         return self._workspace.history(check_name(name))
 
@@ -130,8 +130,8 @@ class Agent(Front):
     ) -> Watch:
         """The changes to artifacts that match `pattern`, from now or from `since` on, as they come.
 
-        Ends when nothing has come for `timeout_s`.  A watcher that is too slow for the log that is
-        kept is told so by a change that says `missed`.
+        Ends after `timeout_s` without a change. If the watcher is too slow for the kept log, a
+        change has `missed` set.
         """
         self._requester.require()
         return Watch(self._exchange, self._requester.require, pattern, since, timeout_s)
@@ -146,7 +146,7 @@ class Agent(Front):
     def __exit__(self, *error: object) -> None:
         self.leave()
 
-    # Carries out what operations ask for.
+    # Carries out the effects of operations.
 
     def _run(self, operation: Operation[T]) -> T:
         call = Call(get_ident())
@@ -222,7 +222,7 @@ class Agent(Front):
 class Edit:
     """The context manager that `Agent.edit` gives.
 
-    The draft is its: one that is dropped without having been left gives its grant back.
+    It owns the draft: if it is dropped before its exit, the grant is given back.
     """
 
     def __init__(self, agent: Agent, name: str, wait_s: float | None, hold_s: float) -> None:

@@ -1,8 +1,8 @@
-"""Whether those who share a store name the same policies.
+"""Checks whether all workspaces on a store name the same policies.
 
-Whatever they name, no update is lost and no grant is broken.  But a home is stepped by whoever
-comes: a grant is given for the lease that its giver names, and a strict writer waits as long as
-its own policy says that a copy may live.
+Under any policies, no update is lost and no grant is broken. But any process can step a home: a
+grant gets the lease of the process that gives it, and a strict writer waits as long as its own
+policy lets a copy live.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ log = logging.getLogger("coherence.workspace")
 
 
 def agree(store: Store, policies: Mapping[str, Policy]) -> None:
-    """Keep in the store what is named by those who have joined; say in the log who differs.
+    """Keep the policies of the members in the store; warn in the log if this workspace differs.
 
-    `policies` are those of this workspace, by pattern, in the order in which they count.
+    `policies` are those of this workspace, by pattern, in order of precedence.
     """
     ours = "; ".join(f"{glob!r} {bearing(policy)}" for glob, policy in policies.items())
     theirs = store.agree(ours)
     if theirs != ours:
         log.warning(
-            "this workspace names other policies than those who have joined %s before:"
+            "this workspace names other policies than the earlier members of %s:"
             " ours are (%s), theirs (%s); name the same ones",
             store.identity,
             ours,

@@ -1,7 +1,7 @@
 """The same agents for tasks of an event loop: every call is awaited, under the names of `agent`.
 
-What may wait for a disk or a network runs in a few threads; a wait for a grant holds none of them.
-A cached read of a store that is asked in microseconds runs in place.
+Calls that may wait for a disk or a network run in a few threads; a wait for a grant occupies none
+of them. If the store validates in microseconds, a cached read runs in the event loop.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ COMPARED_AT_ONCE = 20_000
 
 
 class AsyncAgent(Front):
-    """An agent for tasks.  See `Agent`: same calls, same errors.
+    """An agent for tasks, with the calls and errors of `Agent`.
 
-    It does one thing at a time: each task has an agent of its own.  A call that is cancelled may
-    have been carried out.
+    It does one thing at a time: give each task its own agent. A cancelled call may have taken
+    effect.
     """
 
     def __init__(self, workspace: AsyncWorkspace, requester: Any, operations: Writing) -> None:
@@ -95,7 +95,7 @@ class AsyncAgent(Front):
     ) -> AsyncEdit:
         """See `Agent.edit`: ``async with agent.edit("plan.md") as draft: ...``.
 
-        The draft is over when the task that began it ends.
+        The draft ends with the task that began it.
         """
         return AsyncEdit(self, name, wait_s, hold_s)
 
@@ -157,7 +157,7 @@ class AsyncAgent(Front):
     async def __aexit__(self, *error: object) -> None:
         await self.leave()
 
-    # Carries out what operations ask for.
+    # Carries out the effects of operations.
 
     async def _drive(self, operation: Operation[T]) -> T:
         call = Call(asyncio.current_task())
@@ -185,7 +185,7 @@ class AsyncAgent(Front):
             raise
 
     async def _workspace_settled(self) -> None:
-        """Homes have heard what a cancelled call left for them."""
+        """Wait until homes have the messages that a cancelled call left for them."""
         done = asyncio.Event()
         self._workspace.keeper.do(_threadsafe(done))
         await done.wait()
@@ -242,7 +242,7 @@ class AsyncAgent(Front):
         return None
 
     async def _answer(self, artifact: str) -> Result:
-        """Wait for the answer without holding a thread."""
+        """Wait for the answer without occupying a thread."""
         requester = self._requester
         come = asyncio.Event()
         requester.await_answer(artifact, _threadsafe(come))
@@ -310,7 +310,7 @@ def _threadsafe(event: asyncio.Event) -> Callable[[], None]:
     loop = asyncio.get_running_loop()
 
     def fire() -> None:
-        with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+        with suppress(RuntimeError):  # the loop has ended, and with it the waiting task
             loop.call_soon_threadsafe(event.set)
 
     return fire

@@ -1,4 +1,4 @@
-"""The workspace for tasks of an event loop: what may block runs in a few threads of its own."""
+"""The workspace for tasks of an event loop: blocking calls run in a few threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ THREADS = 8
 
 
 class AsyncWorkspace:
-    """A `Workspace` for tasks.  Takes what `Workspace` takes, or one that is open already.
+    """A `Workspace` for tasks. Takes the arguments of `Workspace`, or an open workspace.
 
     Agents of both kinds may share one: ``AsyncWorkspace(workspace)``.
     """
@@ -36,7 +36,7 @@ class AsyncWorkspace:
         self._fronts: WeakValueDictionary[str, AsyncAgent] = WeakValueDictionary()
 
     async def agent(self, name: str) -> AsyncAgent:
-        """See `Workspace.agent`: each task has an agent of its own."""
+        """See `Workspace.agent`: give each task its own agent."""
         requester, operations = await self.run(self.sync.join, name)
         front = self._fronts.get(name)
         if front is None or front._requester is not requester:
@@ -65,7 +65,7 @@ class AsyncWorkspace:
         return await self.run(self.sync.members)
 
     def metrics(self) -> dict[str, int]:
-        """See `Workspace.metrics`; it waits for nothing."""
+        """See `Workspace.metrics`; does not block."""
         return self.sync.metrics()
 
     async def pin(self, ref: Ref | str, pinned: bool = True) -> bool:
@@ -91,7 +91,7 @@ class AsyncWorkspace:
         await self.in_thread(partial(self.sync.backup, path, force=force, progress=progress))
 
     async def close(self) -> None:
-        """End it; a workspace that was given open stays open."""
+        """Close it; a workspace that was passed in stays open."""
         if self._owned:
             await self.run(self.sync.close)
         self._threads.shutdown(wait=False)
@@ -103,13 +103,13 @@ class AsyncWorkspace:
         await self.close()
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
-        """Call what may block.  Cancelled, it is waited for all the same: half a call is none."""
+        """Call blocking `work`. A cancelled caller waits for its end: it cannot stop halfway."""
         if not self.sync.shared:
             return work(*arguments)
         return await self.in_thread(work, *arguments)
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
-        """Call what takes long, on a store of whatever kind.  See `run`."""
+        """Call `work`, which takes long on any store. See `run`."""
         job: Future[tuple[T, None] | tuple[None, BaseException]] = Future()
 
         def carry_out() -> None:
@@ -123,7 +123,7 @@ class AsyncWorkspace:
             self._threads.submit(carry_out)
             done = await asyncio.shield(asyncio.wrap_future(job))
         except BaseException:
-            # What no thread has begun is never begun.
+            # Work that no thread has begun is never begun.
             while not (job.done() or job.cancel()):
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([asyncio.wrap_future(job)])

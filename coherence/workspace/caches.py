@@ -1,6 +1,6 @@
 """The caches of one agent: one `CacheState` for each artifact it has touched, and their timers.
 
-Whoever calls holds the workspace's lock; nothing here blocks.
+The caller holds the workspace's lock; nothing here blocks.
 """
 
 from __future__ import annotations
@@ -52,26 +52,26 @@ STABLE = READABLE | {CacheAt.I}
 ASKING = frozenset({CacheAt.IM_D, CacheAt.IM_D_I, CacheAt.SM_D})
 NOTHING: tuple[ToHome, ...] = ()
 TIMERS = (VALIDITY, RETRY, DEADLINE)
-#: How many versions that were given are remembered of artifacts whose copies were let go of.
+#: For how many artifacts with evicted copies the last version given is remembered.
 BASES_MAX = 10_000
 
 
 Owner: TypeAlias = Callable[[], object]
-"""Gives what will leave a draft, or None where nothing ever will: a weak reference is one."""
+"""Returns the context manager of a draft, or None if there is none; a weak reference is one."""
 
 
 class Before(msgspec.Struct, frozen=True, gc=False):
-    """Where a cache stood before a request, and what was armed."""
+    """A cache's state and armed timers before a request."""
 
     state: CacheState | None
     timers: tuple[tuple[tuple[str, str], float], ...]
 
 
 def invalidated(state: CacheState, inv: Inv) -> CacheState | None:
-    """Where an invalidation leaves a cache, or None where a step must say.
+    """The state of a cache after an invalidation, or None if a step must decide.
 
-    The short way for the rows (I S E M, Inv) that send no acknowledgement, since a write may have
-    to go it for hundreds of agents.  A test holds it against the table.
+    A shortcut for the rows (I S E M, Inv) without an acknowledgement, since one write may
+    invalidate hundreds of copies. A test compares it with the table.
     """
     if inv.ack or inv.stale < state.version or state.at not in STABLE:
         return None
@@ -82,7 +82,7 @@ def invalidated(state: CacheState, inv: Inv) -> CacheState | None:
 
 
 def _as_version(version: Version, written: Held, before: CacheState | None) -> Held:
-    """What was written to become the next version, and changed nothing: as the one that it is."""
+    """The content of a write that changed nothing, as the version that it equals."""
     copy: Held | None = before.content if before is not None else None
     if copy is not None and copy.ref.version == version and copy.digest == written.digest:
         return copy
@@ -90,7 +90,7 @@ def _as_version(version: Version, written: Held, before: CacheState | None) -> H
 
 
 class Caches:
-    """All that one agent caches.  `session` makes its serials larger than any it used before."""
+    """Every cache of one agent. `session` makes its serials larger than all earlier ones."""
 
     __slots__ = (
         "_adopting",
@@ -131,31 +131,31 @@ class Caches:
         self.states: dict[str, CacheState] = {}
         #: (artifact, timer) -> deadline, on this process's monotonic clock.
         self.timers: dict[tuple[str, str], float] = {}
-        #: Answers that have come and were not fetched yet.
+        #: Answers that have come and were not taken yet.
         self.answers: dict[str, Result] = {}
-        #: Whom to tell that an answer has come.
+        #: Callbacks for agents that wait for an answer.
         self.waiters: dict[str, Callable[[], None]] = {}
         #: Another process has joined under this name since.
         self.superseded = False
         #: Messages sent to homes.
         self.sent = 0
-        #: What the application was given last, where the cached version is another.
+        #: The version given to the application last, if it is not the cached one.
         self.bases: dict[str, tuple[Version, Digest]] = {}
         #: Artifacts for whose grant another agent waits while this agent holds it.
         self.asked_to_finish: set[str] = set()
-        #: Artifacts that this agent drafts, and what will leave the draft: the context manager, or
-        #: None where the call that drafts is under way.
+        #: Artifacts that this agent drafts, and the context manager of each draft, or None while
+        #: the drafting call is under way.
         self.drafting: dict[str, Owner | None] = {}
-        #: Artifacts whose answer this agent waits for and may have missed: it asks again.
+        #: Artifacts whose awaited answer may have been missed: the agent asks again.
         self.missed: set[str] = set()
 
     @property
     def used(self) -> set[str]:
-        """Where to note that a copy of an artifact was used."""
+        """The set in which to note that a copy of an artifact was used."""
         return self._holdings.used
 
     def state(self, artifact: str) -> CacheState:
-        """Where the cache of `artifact` stands."""
+        """The state of the cache of `artifact`."""
         return self.states.get(artifact, self._first)
 
     def base(self, artifact: str) -> Version:
@@ -164,7 +164,7 @@ class Caches:
         return self.state(artifact).version if base is None else base[0]
 
     def derived(self, artifact: str) -> tuple[Version, Digest]:
-        """That version with the digest of its content, or None where only its number is known."""
+        """That version with the digest of its content, or None if only its number is known."""
         base = self.bases.get(artifact)
         if base is not None:
             return base
@@ -174,9 +174,9 @@ class Caches:
         return state.version, state.content.handle.digest
 
     def invoke(self, artifact: str, request: Request) -> Sequence[ToHome]:
-        """Ask the cache; what it sends to home.  An answer is in `answers`, now or later.
+        """Ask the cache; return its messages to home. `answers` gets the answer, now or later.
 
-        Raises `Stalled` where a request is under way.
+        Raises `Stalled` if a request is under way.
         """
         now = monotonic()
         sent = self._overdue(artifact, now) if self.timers else NOTHING
@@ -184,24 +184,24 @@ class Caches:
         return [*sent, *more] if sent else more
 
     def receive(self, artifact: str, received: Receive[ToCache], now: float) -> Sequence[ToHome]:
-        """Take in what home sent; what the cache replies."""
+        """Hand a message of home to the cache; return its replies."""
         message = received.message
         if type(message) is Inv and not self.timers and self._recorder is None:
             state = self.states.get(artifact, self._first)
             dead = invalidated(state, message)
             if dead is not None:
-                if artifact in self.states:  # of one that was let go of there is nothing to kill
+                if artifact in self.states:  # an evicted copy needs no invalidation
                     self.states[artifact] = dead
                 return NOTHING
         sent = self._overdue(artifact, now) if self.timers else NOTHING
         if type(message) is Update and artifact not in self.bases:
-            # It may replace what the application was given by what it has not seen yet.
+            # It may replace the version given to the application by one that it has not seen.
             self.keep_base(artifact)
         more = self._step(artifact, received, now)
         return [*sent, *more] if sent else more
 
     def doubt(self, artifact: str) -> None:
-        """The copy may just be becoming stale: home must confirm it before it is served."""
+        """Mark a copy that may be stale: home must confirm it before it is served."""
         self.timers.pop((artifact, VALIDITY), None)
         self._step(artifact, Timeout(VALIDITY), monotonic())
 
@@ -214,7 +214,7 @@ class Caches:
         return self.timers.get((artifact, DEADLINE))
 
     def lapse(self) -> None:
-        """Something that home sent was missed: no copy is served before home has confirmed it."""
+        """A message of home was missed: no copy is served before home has confirmed it."""
         for artifact in self.states:
             self.doubt(artifact)
         for artifact, waiter in tuple(self.waiters.items()):
@@ -222,10 +222,10 @@ class Caches:
             waiter()
 
     def begin_again(self) -> None:
-        """The store has another history: no content and no floor of a version says anything of it.
+        """The store has another history, to which no cached content or version number belongs.
 
-        What the application was given stays known, with its digest: a write that derives from a
-        version of the history that is gone is refused.
+        The versions given to the application stay known, with their digests: a write that derives
+        from a version of the lost history is refused.
         """
         for artifact in self.states:
             self.keep_base(artifact)
@@ -233,11 +233,11 @@ class Caches:
         for artifact, state in list(self.states.items()):
             if state.at in STABLE:
                 self._put(artifact, CacheState(serial=state.serial, epoch=state.epoch))
-            else:  # what the answer confirms, it confirms by its digest
+            else:  # the answer confirms a version by its digest
                 self._put(artifact, replace(state, killed=-1))
 
     def rejoin(self, session: int) -> None:
-        """This agent has a session in the history that the store has now."""
+        """Continue under the agent's new session in the store's present history."""
         self.session = session
         self._first = CacheState(serial=session << SERIAL_BITS)
         for artifact, state in self.states.items():
@@ -245,13 +245,13 @@ class Caches:
                 self.states[artifact] = replace(state, serial=self._first.serial)
 
     def keep_base(self, artifact: str) -> None:
-        """Remember the version that the application was given, whatever becomes of the copy."""
+        """Remember the version that the application was given, even if the copy is dropped."""
         self.bases[artifact] = self.derived(artifact)
 
     def forsake(self, artifact: str, *, keep_grant: bool) -> Sequence[ToHome]:
-        """Leave no request under way and no answer waiting; the farewell that home should get.
+        """Drop the request under way and a waiting answer; return the leave message for home.
 
-        A grant that the agent drafts under stays where `keep_grant` says so.
+        With `keep_grant` the grant of a live draft stays.
         """
         self.waiters.pop(artifact, None)
         self.answers.pop(artifact, None)
@@ -261,13 +261,13 @@ class Caches:
             return NOTHING
         if state.at in STABLE and keep_grant:
             return NOTHING
-        # However the state looks: what its last step sent may not have left.  A farewell names a
-        # serial, so it may come late: once the agent has asked again it takes nothing from the new
-        # request, as the return of a grant would.
+        # In any state, since the messages of its last step may not have left. A leave message names
+        # a serial, so it may come late: it does not affect a later request, as the return of a
+        # grant would.
         return self.restart(artifact)
 
     def remember(self, artifact: str) -> Before:
-        """What `revert` goes back to."""
+        """The state that `revert` restores."""
         state = self.states.get(artifact)
         if not self.timers:
             return Before(state, ())
@@ -276,10 +276,10 @@ class Caches:
         return Before(state, armed)
 
     def revert(self, artifact: str, left: CacheState, before: Before) -> None:
-        """Take back a request of which home has not heard: `left` is where it left the cache.
+        """Take back a request that did not reach home; `left` is the cache's state after it.
 
-        A copy lives no longer for it: its bound counts from when home was last asked and heard.
-        Where something has arrived since, the cache starts anew, as after a crash.
+        The request does not prolong the copy: its bound counts from the last request that reached
+        home. If a message has arrived since, the cache starts again, as after a crash.
         """
         if self.states.get(artifact) is left:
             if self._recorder is not None:
@@ -295,16 +295,16 @@ class Caches:
             self.abort(artifact)
 
     def unknown(self, artifact: str) -> None:
-        """There is no home of that name: keep nothing, so that nobody need ever tell us of one."""
+        """There is no home of that name: keep nothing, since no home would send invalidations."""
         if self._recorder is not None:
             self._recorder.forget(artifact, self.address)
         self._drop(artifact)
 
     def evict(self, artifact: str) -> bool:
-        """Keep nothing of `artifact`; False where something is under way there.
+        """Drop the cache of `artifact`; False if a request is under way there.
 
-        Home is not told: what it sends for the copy finds none.  Later requests are counted on from
-        here, so that no serial is given twice.
+        Home is not told: its messages for the copy are ignored. Later requests continue the count,
+        so that no serial is given twice.
         """
         state = self.states.get(artifact)
         if state is None:
@@ -320,19 +320,19 @@ class Caches:
         return True
 
     def _forget_bases(self) -> None:
-        """Of artifacts that were let go of, the oldest first: a write then needs a read before."""
+        """Forget the oldest bases of evicted copies: a write then needs a read before it."""
         over = len(self.bases) - BASES_MAX // 2
         for artifact in [name for name in self.bases if name not in self.states][:over]:
             del self.bases[artifact]
 
     def clear(self) -> None:
-        """Keep nothing of anything."""
+        """Drop every cache."""
         for artifact in list(self.states):
             self._drop(artifact)
         self.timers.clear()
 
     def _put(self, artifact: str, state: CacheState) -> None:
-        """The one place where a state is kept."""
+        """The one place where a state is stored."""
         old = self.states.get(artifact)
         self.states[artifact] = state
         if old is None:
@@ -341,7 +341,7 @@ class Caches:
             self._holdings.change(artifact, old.content, state.content)
 
     def _drop(self, artifact: str) -> None:
-        """The one place where a state is let go of, with its timers."""
+        """The one place where a state is dropped, with its timers."""
         old = self.states.pop(artifact, None)
         if old is not None:
             self._holdings.remove(artifact, old.content)
@@ -350,27 +350,25 @@ class Caches:
                 self.timers.pop((artifact, name), None)
 
     def supersede(self) -> None:
-        """Another process has this name now: homes tell it, not us, what becomes stale."""
+        """Another process has this name now: homes send invalidations to it, and not here."""
         self.superseded = True
         self.clear()
         for waiter in self.waiters.values():
             waiter()
 
     def abort(self, artifact: str) -> None:
-        """Leave no request under way."""
+        """Drop the request under way."""
         if self.state(artifact).at not in STABLE:
             self.restart(artifact)
 
     def again(self, artifact: str) -> Sequence[ToHome]:
-        """Ask once more for a grant that is waited for: home or its answer may not have heard."""
+        """Repeat the request for an awaited grant: the request or its answer may be lost."""
         if self.state(artifact).at not in ASKING:
             return NOTHING
         return self._step(artifact, Timeout(RETRY), monotonic())
 
     def start_over(self, artifact: str) -> Sequence[ToHome]:
-        """Home has forgotten this agent: no copy is served before home has confirmed it, and what
-        was asked is asked once more.
-        """
+        """Home has forgotten this agent: repeat its request, and confirm copies before serving."""
         if artifact not in self.states:
             return NOTHING
         self.doubt(artifact)
@@ -379,14 +377,14 @@ class Caches:
         return self._step(artifact, Timeout(RETRY), monotonic())
 
     def quit(self, artifact: str) -> Sequence[ToHome]:
-        """Wait no longer for a grant; what home must hear of it."""
+        """Stop waiting for a grant; return the messages for home."""
         if self.state(artifact).at not in ASKING:
             return NOTHING
         self.timers.pop((artifact, DEADLINE), None)
         return self._step(artifact, Timeout(DEADLINE), monotonic())
 
     def restart(self, artifact: str) -> Sequence[ToHome]:
-        """Give up on a request whose answer may never come; the farewell that home should get."""
+        """Drop a request whose answer may never come; return the leave message for home."""
         self.keep_base(artifact)
         for name in TIMERS:
             self.timers.pop((artifact, name), None)
@@ -424,7 +422,7 @@ class Caches:
         if not commands:
             return NOTHING
         sent: Sequence[ToHome]
-        if len(commands) == 1 and type(commands[0]) is Send:  # which a miss and a write begin with
+        if len(commands) == 1 and type(commands[0]) is Send:  # the first step of a miss or a write
             self.sent += 1
             sent = (commands[0].message,)
         else:
@@ -433,17 +431,17 @@ class Caches:
         return sent
 
     def finish(self) -> None:
-        """Adopt the step to its end that an interrupt has cut off.  What it sends is lost."""
+        """Finish adopting a step that an interrupt cut off. Its messages are lost."""
         if self._adopting is not None:
             artifact, before, step = self._adopting
             now = self.states.get(artifact)
-            if now is before or now is step.state:  # else a later step has come in between
+            if now is before or now is step.state:  # otherwise a later step has come in between
                 self._put(artifact, step.state)
                 self._carry_out(artifact, step)
             self._adopting = None
 
     def _carry_out(self, artifact: str, step: Step[CacheState]) -> Sequence[ToHome]:
-        """Do what the step asks for, each part of which may be done twice; what it sends."""
+        """Carry out the step's commands, each of which is idempotent; return its messages."""
         sent: list[ToHome] = []
         for command in step.commands:
             if type(command) is Send:

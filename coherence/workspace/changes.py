@@ -21,9 +21,9 @@ class Published(NamedTuple):
     author: Address
     #: On the store's clock.
     at: Time
-    #: Its place in the store's log: where `watch(since=...)` goes on from.
+    #: Its place in the store's log, from which `watch(since=...)` continues.
     seq: int
-    #: The log no longer holds all that came before this: look at the artifacts themselves.
+    #: The log no longer holds every earlier change: read the artifacts themselves.
     missed: bool = False
 
 
@@ -34,11 +34,11 @@ class Feed:
         self._exchange = exchange
         self._pattern = pattern
         self._place = exchange.look(exchange.store.head) if since is None else Place(since)
-        #: Whether the log no longer holds all that came before what comes next.
+        #: Whether the log no longer holds every change before the next one.
         self.missed = False
 
     def more(self) -> list[Published]:
-        """What has come since the last call."""
+        """The changes since the last call."""
         found: list[Published] = []
         while True:
             changes = self._exchange.look(self._exchange.store.since, self._place)
@@ -56,8 +56,7 @@ class Feed:
 class Watch(Iterator[Published]):
     """Changes as they come, for a thread; ``close`` or ``with`` ends it, from any thread.
 
-    A change that was fetched and not returned yet comes with the next call, whatever cuts this one
-    off.
+    If an exception cuts a call off, the next call returns the changes that were fetched already.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class Watch(Iterator[Published]):
         return self._ready.popleft()
 
     def close(self) -> None:
-        """End it: a thread that waits for the next change gets none."""
+        """End the watch: a thread that waits for the next change gets none."""
         self._closed = True
         self._exchange.unwatch(self)
         self._grown()

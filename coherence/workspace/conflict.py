@@ -1,4 +1,4 @@
-"""What a refused write says: who wrote what in between, and whether both can be had.
+"""The error of a refused write: the versions in between, their authors, and a merge.
 
 Part of the tree that `coherence.errors` draws.
 """
@@ -17,8 +17,8 @@ SHOWN_LINES_MAX = 40
 class Conflict(CallerError):
     """The write was derived from a version that is no longer current.  Nothing was changed.
 
-    `yours` is what you wanted to write and `base` what you had read, None where it is not kept;
-    `theirs` is current now.  All three are the whole contents.
+    `yours` is the content of the refused write, `base` the content that you had read, None if it is
+    not kept; `theirs` is current now. All three are whole contents.
     """
 
     remedy = "read again and redo the change, or look at merge(); overwrite=True discards theirs"
@@ -42,14 +42,14 @@ class Conflict(CallerError):
         self.theirs = theirs
         #: The version that is current now.
         self.current = current
-        #: Who wrote it.
+        #: Its author.
         self.author = author
-        #: When, on the store's clock.
+        #: When it was written, on the store's clock.
         self.at = at
 
     @property
     def overlaps(self) -> bool | None:
-        """Whether both changed the same or adjacent lines; None where that cannot be known."""
+        """Whether both changed the same or adjacent lines; None if that cannot be known."""
         texts = self._texts()
         if texts is None:
             return None
@@ -58,11 +58,11 @@ class Conflict(CallerError):
 
     @property
     def summary(self) -> str:
-        """What you based yours on, what changed since, what you changed, whether they overlap."""
+        """The base of your write, the changes since, your changes, and whether they overlap."""
         base = f"{self.current.name}@{self.base_version}"
         lines = [
             f"You wrote from {base if self.base_version else 'nothing'}; current is "
-            f"{self.current}, by {self.author or 'somebody'}."
+            f"{self.current}, by {self.author or 'an unknown author'}."
         ]
         texts = self._texts()
         if texts is None:
@@ -80,9 +80,9 @@ class Conflict(CallerError):
         return "\n".join(lines)
 
     def merge(self) -> str | None:
-        """A text with both changes, or None where they overlap or one is no text.
+        """A text with both changes, or None if they overlap or one is not text.
 
-        An offer, never taken by itself: look at it, then write it with ``expect=error.current``.
+        It is never written automatically: check it, then write it with ``expect=error.current``.
         """
         texts = self._texts()
         return merge(*texts) if texts is not None else None

@@ -1,8 +1,8 @@
 """Differences between two texts: exact, guarded by the base's hash, readable in a prompt.
 
-A `Delta` replaces ranges of lines.  It applies to the very text it was made against or not at all,
-so it can never produce a text that nobody wrote.  Edits of two deltas against one base can be
-merged where they do not overlap.
+A `Delta` replaces ranges of lines. It applies only to the exact text that it was made against, so
+it cannot produce a text that was never written. Edits of two deltas against one base can be merged
+if they do not overlap.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from coherence.contents import Kind, digest
 from message_passing.errors import PeerError
 from message_passing.process import Value
 
-#: Beyond this many lines on a side, what lies between the first and the last difference counts as
-#: one edit: matching lines takes quadratic time at worst.
+#: Beyond this many lines on a side, everything between the first and the last difference is one
+#: edit: matching lines takes quadratic time at worst.
 MATCHED_LINES_MAX = 4_000
 
 
@@ -26,7 +26,7 @@ class WrongBase(PeerError):
 
 
 class Edit(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """Lines `start` to `stop` of the base, `stop` not included, give way to `lines`."""
+    """Replaces lines `start` to `stop` of the base, `stop` not included, by `lines`."""
 
     start: int
     stop: int
@@ -40,7 +40,7 @@ class Delta(Value, frozen=True, gc=False, tag=True, array_like=True):
     edits: tuple[Edit, ...]
 
     def apply(self, text: str) -> str:
-        """The new text.  Raises `WrongBase` where `text` is not what the delta was made against."""
+        """The new text. Raises `WrongBase` if the delta was not made against `text`."""
         if _digest(text) != self.base:
             raise WrongBase("the text is not the delta's base")
         return _splice(split(text), self.edits)
@@ -61,7 +61,7 @@ class Delta(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 def split(text: str) -> list[str]:
-    """The lines of `text`, ends included; joined they are `text` again."""
+    """The lines of `text` with their ends; joined they give `text`."""
     parts = text.split("\n")
     last = parts.pop()
     lines = [part + "\n" for part in parts]
@@ -94,9 +94,9 @@ def edits(old: Sequence[str], new: Sequence[str]) -> Iterator[Edit]:
 
 
 def merge(base: str, ours: str, theirs: str) -> str | None:
-    """`base` with the changes of both sides, or None where they touch the same or adjacent lines.
+    """`base` with the changes of both sides, or None if they touch the same or adjacent lines.
 
-    Changes that both sides made alike count once.
+    A change that both sides made counts once.
     """
     lines = split(base)
     mine, others = list(edits(lines, split(ours))), list(edits(lines, split(theirs)))
@@ -131,7 +131,7 @@ def _digest(text: str) -> bytes:
 
 
 def _range(first: int, count: int) -> str:
-    # As diff does: an empty range is named by the line before it.
+    # As in diff, an empty range is named by the line before it.
     first -= count == 0
     return str(first) if count == 1 else f"{first},{count}"
 

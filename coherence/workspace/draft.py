@@ -15,7 +15,7 @@ from message_passing.errors import ToolkitError
 
 
 class Draft:
-    """An artifact's next version while it is being written.  Nobody else sees it."""
+    """An artifact's next version while it is being written. Other agents do not see it."""
 
     def __init__(self, grant: Grant, awaited: Callable[[str], bool]) -> None:
         self.name = grant.artifact
@@ -32,7 +32,7 @@ class Draft:
 
     @property
     def awaited(self) -> bool:
-        """Whether another agent waits for its turn: a request to finish, not a duty."""
+        """Whether another agent waits for its turn: a request to finish, not an obligation."""
         return self._awaited(self.name)
 
     @property
@@ -52,14 +52,14 @@ class Draft:
 
     @property
     def changed(self) -> bool:
-        """Whether there is anything to publish."""
+        """Whether the content differs from the start."""
         same = type(self.content) is type(self._start) and self.content == self._start
         return not (self._discarded or (same and self.base is not None))
 
     def finish(self, operations: Writing, error: BaseException | None) -> Operation[None]:
-        """Publish the draft, or give its grant back where there is nothing to publish."""
+        """Publish the draft, or give its grant back if there is nothing to publish."""
         if error is not None:
-            with suppress(ToolkitError):  # what the block raised is what the caller must see
+            with suppress(ToolkitError):  # the caller must see the error of the block
                 yield from operations.abandon(self._grant)
             return
         if not self.changed:

@@ -1,8 +1,8 @@
-"""What an operation asks of its driver.
+"""The effects that an operation asks its driver to carry out.
 
 Each operation of an agent is a generator, written once for threads and for tasks.  It yields
-effects and is sent their outcome, or has an error thrown in; `coherence.workspace.agent` carries
-them out by blocking, `coherence.workspace.aio` by awaiting.
+effects and receives their outcome or an error; `coherence.workspace.agent` carries them out by
+blocking, `coherence.workspace.aio` by awaiting.
 """
 
 from __future__ import annotations
@@ -18,46 +18,47 @@ from coherence.workspace.view import Held
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False):
-    """Ask this agent's cache; is sent the `Result`, after however long a wait."""
+    """Ask this agent's cache; receives the `Result`, after any wait."""
 
     artifact: str
     request: Request
 
 
 class AskAll(NamedTuple):
-    """Ask the caches of several artifacts in one transaction, all of it or nothing.
+    """Ask the caches of several artifacts in one transaction, all or nothing.
 
-    Is sent the name of the artifact that refused and its `Refused`, or None where all were made.
+    Receives the name of the refused artifact and its `Refused`, or None if all were made.
+
     """
 
     asks: tuple[Ask, ...]
 
 
 class Fetch(NamedTuple):
-    """One version from the history; is sent (entry, content), or None where it is not kept."""
+    """One version from the history; receives (entry, content), or None if it is not kept."""
 
     artifact: str
     version: Version
 
 
 class Apply(NamedTuple):
-    """Call a function of the application's; is sent what it returns."""
+    """Call a function of the application; receives its result."""
 
     function: Callable[[Any], Any]
     argument: Any
 
 
 class Compare(NamedTuple):
-    """How one text differs from another, in words; is sent that.
+    """Compare two texts; receives the difference as text.
 
-    Comparing long texts takes a while, for which no event loop may stand still.
+    A comparison of long texts takes a while, and must not block the event loop.
     """
 
     before: str
     after: str
 
     def words(self) -> str:
-        """The difference."""
+        """The difference, for a prompt."""
         return diff(self.before, self.after).render(self.before)
 
 
@@ -71,14 +72,14 @@ class Grant(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """Renew the grant's lease from now on, until it is let go or `hold_s` are over."""
+    """Renew the grant's lease from now on, until `LetGo` or for `hold_s`."""
 
     grant: Grant
     hold_s: float
 
 
 class LetGo(NamedTuple):
-    """Renew the lease of this artifact's grant no longer."""
+    """Stop renewing the lease of this artifact's grant."""
 
     artifact: str
 

@@ -1,13 +1,13 @@
 """Carries messages between the caches of this process and the homes in a store.
 
-What a cache sends is taken to its home in one transaction.  What homes send to caches of this
-process is handed over at once; what they send to others is in the change log, and what others'
-transactions sent here is fetched from it.  The tables bear messages that come late, twice or in
-another order, so no lock orders hand-overs; one that was missed makes every copy lapse.
+Messages of a cache are taken to their home in one transaction. Messages of homes to caches of this
+process are handed over at once. Messages between processes travel through the change log. The
+tables tolerate messages that are late, duplicated or reordered, so no lock orders hand-overs; after
+a missed message every copy lapses.
 
-A cached copy may be served only if it was taken after the validation that covers it: `fresh` is
-asked first, and the copy is looked up after that.  Between a commit and its hand-over no copy of
-what was committed is served at all (`moving`).
+A cached copy may be served only if it was looked up after the validation that covers it: `fresh`
+comes first, and the lookup after it. Between a commit and its hand-over no copy of the committed
+artifact is served (`moving`).
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ Inbox: TypeAlias = Sequence[tuple[Address, ToHome]]
 Batch: TypeAlias = Mapping[str, Inbox]
 """Messages for homes, artifact by artifact; an empty inbox only lets a due timer fire."""
 
-#: How often a transaction is run again when its rows moved, or when its outcome is unknown.  A
-#: request that is sent again is recognised by its serial and answered, not judged a second time.
+#: How often a transaction is repeated if its rows moved, or its outcome is unknown. Home recognises
+#: a repeated request by its serial, and answers it without a second judgement.
 MOVES = 100
 RESENDS = 3
-#: For how many artifacts their policy is remembered.
+#: For how many artifacts the policy is cached.
 PROCESSES_MAX = 10_000
-#: How long one wait for other processes lasts, and how long to leave a store alone that fails.
+#: How long one wait for other processes lasts, and the pause after a failure of the store.
 WATCH_S = 60.0
-#: How many interrupts in a row the settling of one may meet; a safeguard, not a limit.
+#: How many interrupts in a row may hit the settling of one interrupt; only a safeguard.
 INTERRUPTS_MAX = 1_000
 PAUSE_S = 1.0
-#: How often a store that does not validate is looked at while an agent waits for an answer, and how
-#: long what others do may gather after some that was of no concern here.
+#: How often the log of a store that does not validate is read while an agent waits for an answer,
+#: and how long lines may accumulate after lines that did not concern this process.
 LOOK_S = 1.0
 PACE_S = 0.005
 
@@ -70,14 +70,14 @@ T = TypeVar("T")
 
 
 def again(settle: Callable[[], None]) -> BaseException | None:
-    """Call `settle` to its end, however often it is interrupted itself; the last interrupt."""
+    """Call `settle` until it ends, even if it is interrupted too; return the last interrupt."""
     interrupt: BaseException | None = None
     for _ in range(INTERRUPTS_MAX):
         try:
             settle()
             return interrupt
         except Exception:
-            log.exception("a call was cut off, and what it left could not be put in order")
+            log.exception("the state that an interrupted call left could not be settled")
             return interrupt
         except BaseException as error:
             interrupt = error
@@ -85,7 +85,7 @@ def again(settle: Callable[[], None]) -> BaseException | None:
 
 
 class Vetoed(Exception):
-    """A transaction was given up on purpose, since a home refused a part of it."""
+    """A transaction was rolled back on purpose, since a home refused a part of it."""
 
     def __init__(self, artifact: str, nack: Nack) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Vetoed(Exception):
 
 
 def veto_refusal(outcomes: Sequence[Outcome]) -> None:
-    """Raises `Vetoed` where a home refused: all or nothing."""
+    """Raises `Vetoed` if a home refused: all or nothing."""
     for outcome in outcomes:
         for post in outcome.posts:
             if isinstance(post.message, Nack):
@@ -105,7 +105,7 @@ Veto: TypeAlias = Callable[[Sequence[Outcome]], None]
 
 
 class Processes(dict[str, tuple[Cache, Home]]):
-    """The two processes of each artifact, by its policy; made when they are first asked for."""
+    """The two processes of each artifact, by its policy; made at the first use."""
 
     def __init__(self, policy: Callable[[str], Policy]) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Processes(dict[str, tuple[Cache, Home]]):
 
 
 class Exchange:
-    """The caches of this process, the store, and what goes between them."""
+    """The caches of this process, the store, and the messages between them."""
 
     def __init__(
         self,
@@ -136,47 +136,47 @@ class Exchange:
         validates: bool,
     ) -> None:
         self.store = store
-        #: Whether every cached read asks the store whether anything has changed.
+        #: Whether every cached read asks the store for changes.
         self.validates = validates
         self.holdings = Holdings(limits.copies_bytes)
         self._recorder = recorder
-        #: Guards the caches of every agent.  Never held while the store is asked.
+        #: Guards the caches of every agent. Never held during a call to the store.
         self.lock = threading.RLock()
         self.agents: dict[Address, Caches] = {}
-        #: The version of each artifact that this process had last: one content for all its agents.
+        #: The last version of each artifact in this process: one content for all its agents.
         self.held: dict[str, ReferenceType[Held]] = {}
-        #: What was given to the applications of this process.
+        #: The contents given to the applications of this process.
         self.served = ServedDigests()
-        #: What every agent's cache of an artifact is, and what its home is.
+        #: The two automata, cache and home, of each artifact.
         self.processes = Processes(policy)
         self._artifacts_max = limits.artifacts
         #: When the next timer of a home is due, on this process's monotonic clock.
         self._due: dict[str, float] = {}
-        #: Each thread that is at the store, and what it takes to homes: until all that follows
-        #: from it is handed over.  What an interrupted thread has left here was not.
+        #: Each thread that is at the store, and its batch for homes, until everything that follows
+        #: is handed over. An entry of an interrupted thread was not handed over.
         self.at_store: dict[int, Batch] = {}
         self._fetching = threading.RLock()
-        #: The line of this process's own that is known to be in the log.
+        #: The last line of this process that is known to be in the log.
         self._proved = store.last
         self._seen = store.mark()
         self._place = store.head()
         self._ear = threading.RLock()
         self._ear_thread: threading.Thread | None = None
-        #: Whether news are fetched as they come although nobody waits for them.
+        #: Whether the log is followed even while no agent waits.
         self.listens = False
         self._closed = False
         self._ended = Knock()
-        #: Watcher -> what to call when a version was published, while the watcher is there.
+        #: Watcher -> its callback for a published version, while the watcher is alive.
         self._growth: dict[ReferenceType[object], Callable[[], None]] = {}
-        #: Which waiting agents look whether the processes of others live.
+        #: Chooses the waiting agents that check whether other processes live.
         self.lookouts = Lookouts(self)
 
     # At the store.
 
     def enter(self, batch: Batch) -> int:
-        """This thread goes to the store with `batch`; its number, for `left`.
+        """This thread goes to the store with `batch`; returns its number, for `left`.
 
-        Raises `AgentBusy` where it is there already: a signal handler or a finaliser runs in the
+        Raises `AgentBusy` if it is there already: a signal handler or a finaliser runs in the
         middle of a call.
         """
         me = get_ident()
@@ -191,22 +191,22 @@ class Exchange:
                 "this thread is in the middle of another call",
                 remedy="make no calls from signal handlers and finalisers",
             )
-        self.settle()  # what an interrupt has left, which was itself interrupted
+        self.settle()  # state that an interrupted settling left
 
     def left(self, me: int) -> None:
-        """It is back, and all that follows was handed over."""
+        """The thread is back, and every message that follows was handed over."""
         self.at_store.pop(me, None)
 
     def moves(self, artifact: str) -> bool:
-        """Whether a thread of this process may be changing `artifact` just now."""
+        """Whether a thread of this process may be changing `artifact` now."""
         return any(artifact in batch for batch in tuple(self.at_store.values()))
 
     def settle(self) -> None:
-        """Put in order what an interrupt of this thread has left behind.  May be done twice."""
+        """Settle the state that an interrupt of this thread has left. Idempotent."""
         try:
             self.store.release()
         except Exception:
-            log.exception("a call was cut off, and the store kept what it had taken")
+            log.exception("the store could not release the resources of an interrupted call")
         with self.lock:
             for caches in tuple(self.agents.values()):
                 caches.finish()
@@ -215,8 +215,8 @@ class Exchange:
             free(self._recorder.order)
         me = get_ident()
         if me in self.at_store:
-            # Something may have taken effect at home, or half of it here, of which caches of this
-            # process have not heard.
+            # A request may have taken effect at home, or partly here, without the knowledge of the
+            # caches of this process.
             self.lapse()
             self._recount()
             self.left(me)
@@ -230,7 +230,7 @@ class Exchange:
             )
 
     def look(self, work: Callable[..., T], *arguments: object) -> T:
-        """What `work` returns, which only asks the store.  Nothing is left where it is cut off."""
+        """The result of `work`, which only reads the store. An interrupt leaves nothing behind."""
         me = get_ident()
         entered = False
         try:
@@ -251,7 +251,7 @@ class Exchange:
     def carry(
         self, batch: Batch, veto: Veto | None = None, *, resends: int = RESENDS
     ) -> list[Outcome]:
-        """Take `batch` to its homes, all or nothing, and hand over what follows.
+        """Take `batch` to its homes, all or nothing, and hand over the messages that follow.
 
         Raises as `send` does.
         """
@@ -271,9 +271,9 @@ class Exchange:
         return outcomes
 
     def _let_go(self) -> None:
-        """Let go of copies, those first that were not used for longest."""
+        """Evict copies, the least recently used first."""
         if self._recorder is not None:
-            return  # a recorded cache forgets nothing that its trace does not say
+            return  # a recorded cache may forget nothing outside its trace
         with self.lock:
             agents = tuple(self.agents.values())
             for artifact in self.holdings.surplus():
@@ -286,9 +286,9 @@ class Exchange:
     def send(
         self, batch: Batch, veto: Veto | None = None, *, resends: int = RESENDS
     ) -> list[Outcome]:
-        """Take `batch` to its homes, all or nothing.  What follows is for `hand_over`.
+        """Take `batch` to its homes, all or nothing. Pass the outcomes to `hand_over`.
 
-        Raises `StoreFault`, and what `veto` raises before anything takes effect.
+        Raises `StoreFault`, and the error of `veto` before anything takes effect.
         """
         unknown: OutcomeUnknown | None = None
         for _ in range(resends):
@@ -296,12 +296,12 @@ class Exchange:
                 return self._transact(batch, veto)
             except OutcomeUnknown as error:
                 unknown = error
-                # If it was carried out, what homes sent to caches of this process is lost.
+                # If it took effect, the messages of homes to caches of this process are lost.
                 self.lapse()
             except StoreFault as error:
                 if unknown is None:
                     raise
-                # This attempt has changed nothing; what the one before has done is as unknown.
+                # This attempt has changed nothing; the effect of the one before stays unknown.
                 raise unknown from error
         assert unknown is not None
         raise unknown
@@ -324,7 +324,7 @@ class Exchange:
                 return outcomes
             except Moved:
                 continue
-        raise StoreFault(f"the rows moved {MOVES} times", remedy="try again when less is going on")
+        raise StoreFault(f"the rows moved {MOVES} times", remedy="try again under less load")
 
     def _attempt(
         self, batch: Batch, veto: Veto | None, publishes: bool, taken: list[Taken] | None
@@ -333,7 +333,7 @@ class Exchange:
         room = (self.agents, self.held, self._artifacts_max)
         with self.store.transaction(publishes=publishes) as tx:
             if len(batch) > 1:
-                # Where rows are locked, everybody locks them in one order, and before the log.
+                # A store that locks rows needs one order for all processes, with the log last.
                 for artifact in sorted(batch):
                     tx.load(artifact)
             for artifact, inbox in batch.items():
@@ -344,7 +344,7 @@ class Exchange:
         return outcomes
 
     def hand_over(self, outcomes: Sequence[Outcome]) -> None:
-        """Give the caches what homes sent them, and carry back and forth what follows from it."""
+        """Hand the messages of homes to the caches, and carry the messages that follow."""
         while True:
             replies = self._deliver(outcomes)
             if not replies:
@@ -398,7 +398,7 @@ class Exchange:
     def _whole(
         self, artifact: str, message: Data | Update, contents: dict[Version, Brought]
     ) -> ToCache:
-        """`message`, which brings content, with what this process holds in place of the handle."""
+        """`message`, with the content that this process holds in place of the handle."""
         version = message.version
         got = contents[version]
         if type(got) is tuple:
@@ -416,7 +416,7 @@ class Exchange:
     # From the change log.
 
     def refresh(self) -> bool:
-        """Take in what other processes have done; whether there was anything."""
+        """Take in the changes of other processes; return whether there were any."""
         store = self.store
         if store.shared and self.validates and store.mark() != self._seen:
             self.fetch()
@@ -425,14 +425,14 @@ class Exchange:
 
     @property
     def fresh(self) -> bool:
-        """Whether nobody else has changed the store since this process last looked.
+        """Whether the store is unchanged by other processes since this process last read it.
 
-        Covers the copies that are looked up after it was asked, and no others.
+        Covers only copies that are looked up after the call.
         """
         return bool(self.store.mark() == self._seen)
 
     def fetch(self) -> bool:
-        """Hand over what the change log brings for caches of this process; whether it does."""
+        """Hand over the log's messages to caches of this process; whether there were any."""
         replies: dict[str, list[tuple[Address, ToHome]]] = {}
         me = self.enter(NOTHING)
         try:
@@ -452,15 +452,15 @@ class Exchange:
         return concerned
 
     def _fetch(self, replies: dict[str, list[tuple[Address, ToHome]]]) -> tuple[bool, bool]:
-        """Take in what is new in the log; whether a version was published, or a message came."""
+        """Take in new lines of the log; whether a version was published, or a message came."""
         published = concerned = renews = False
         with self._fetching:
-            # Its own lines are passed over, but prove that the log is the one they were written to.
+            # Its own lines are skipped, but prove that the log is the one they were written to.
             own = self.store.last
             missing = own != self._proved and own.seq > self._place.seq
             more = True
             while more:
-                # Where no read validates nobody asks whether the mark is this one.
+                # Without validation the mark is never compared.
                 mark = self.store.mark() if self.validates else self._seen
                 changes = self.store.since(self._place)
                 if changes.foreign:
@@ -493,8 +493,8 @@ class Exchange:
         return published, concerned or renews
 
     def _begin_again(self) -> None:
-        """The store has another history: nothing that this process holds says anything of it."""
-        log.warning("the store has another history: all that was held is dropped")
+        """The store has another history: drop everything that this process holds."""
+        log.warning("the store has another history: every copy is dropped")
         self.served.begin_again()
         with self.lock:
             self.held.clear()
@@ -509,7 +509,7 @@ class Exchange:
                 session = self.store.join(caches.address, beyond=caches.session)
                 if session:
                     caches.rejoin(session)
-                else:  # another process has the name, in the history that counts
+                else:  # another process has the name in the present history
                     self._joined(caches.address)
 
     def _joined(self, agent: Address) -> None:
@@ -521,7 +521,7 @@ class Exchange:
     def _taken_for_dead(
         self, artifact: str, agent: Address, replies: dict[str, list[tuple[Address, ToHome]]]
     ) -> bool:
-        """Whether that is an agent of this process, which lives.
+        """Whether the line buries an agent of this process, which lives.
 
         Home has forgotten its copy, its grant and its request: the copy must be confirmed, the
         request made again, and a commit under the grant will be refused.
@@ -547,9 +547,9 @@ class Exchange:
             if found is not None and found[0].handle == message.content:
                 contents[message.version] = (found[0].handle, found[1])
             elif type(message) is Update:
-                message = Update(message.version, 0, None)  # gone already: a pointer is as good
+                message = Update(message.version, 0, None)  # no longer kept: send a pointer
             else:
-                return  # the grant or copy it brought is long over; home's lease ends it
+                return  # its grant or copy has long ended by home's lease
         with self.lock:
             caches = self.agents.get(dst)
             if caches is not None:
@@ -559,9 +559,9 @@ class Exchange:
                     replies.setdefault(artifact, []).append((dst, reply))
 
     def lapse(self) -> None:
-        """Something may have been missed: every copy of this process must be confirmed by home.
+        """A message may have been missed: home must confirm every copy of this process.
 
-        What an agent waits for may have been missed too: a waiting agent asks again at once.
+        An awaited answer may have been missed too: a waiting agent asks again at once.
         """
         with self.lock:
             for caches in self.agents.values():
@@ -570,21 +570,21 @@ class Exchange:
     # Waiting.
 
     def due(self, artifact: str) -> float | None:
-        """When a timer of `artifact`'s home is due, as far as is known here."""
+        """When the next known timer of `artifact`'s home is due."""
         return self._due.get(artifact)
 
     def watch(self, watcher: object, grown: Callable[[], None]) -> None:
-        """Call `grown` whenever a version was published, until `unwatch` or `watcher` is gone."""
+        """Call `grown` after each published version, until `unwatch` or while `watcher` lives."""
         self._growth[ref(watcher)] = grown
         self.listen()
 
     def unwatch(self, watcher: object) -> None:
-        """Call it no longer."""
+        """Stop calling its callback."""
         self._growth.pop(ref(watcher), None)
         self.hush()
 
     def listen(self) -> None:
-        """Fetch what other processes do as it happens, for as long as something here waits."""
+        """Follow the changes of other processes while an agent or a watcher waits."""
         if not self.store.shared:
             return
         with self._ear:
@@ -594,7 +594,7 @@ class Exchange:
                 self._ear_thread = ear
 
     def hush(self) -> None:
-        """Something waits no longer: the ear looks whether anything does."""
+        """An agent or a watcher stopped waiting: the ear checks whether another still waits."""
         if self.store.shared and not self._listened_for:
             self.store.wake()
 
@@ -637,28 +637,28 @@ class Exchange:
                 begun = monotonic()
                 self.store.wait(self._place.seq, look_s)
                 now = monotonic()
-                # Where no notification came, the log is read for an agent that waits for an answer:
-                # the notification may be lost.  For nobody else is it read so often.
+                # Without a notification, the log is read only for an agent that waits for an
+                # answer: the notification may be lost.
                 if now - begun < look_s or now - looked_at >= WATCH_S or self._awaited:
                     looked_at = now
                     if not self.fetch() and not validates:
-                        # Nothing of it was for this process: what comes next may gather.
+                        # No line concerned this process: the next ones may accumulate.
                         self._ended.wait(PACE_S)
                     away = False
             except StoreFault as error:
                 if not self._listened_for:
                     continue
-                # Once for an outage.
+                # One warning for each outage.
                 level = logging.DEBUG if away else logging.WARNING
                 log.log(level, "the change log cannot be read: %s", error)
                 away = True
                 if validates:
                     self.lapse()
-                # Else no copy outlives its validity, and what is in the log by then is read there.
+                # Otherwise no copy outlives its validity, and the log is read then.
                 self._ended.wait(PAUSE_S)
 
     def close(self) -> None:
-        """Hear and hand over nothing any more; whatever waits for a change is woken to see it."""
+        """Stop following the log; wake every watcher so that it notices."""
         self._closed = True
         self._ended()
         self._tell_growth()
@@ -666,7 +666,7 @@ class Exchange:
 
 
 def _is_nested() -> bool:
-    """Whether this thread is in a call of the exchange already, below the present one."""
+    """Whether this thread is already in an outer call of the exchange."""
     frame = sys._getframe(3)
     calls = {Exchange.carry.__code__, Exchange.fetch.__code__, Exchange.look.__code__}
     inner = True

@@ -1,8 +1,8 @@
-"""Farewells on behalf of agents that cannot say theirs any more: their processes have ended.
+"""Leave messages on behalf of agents whose processes have ended.
 
-A home goes by an agent's name.  Where the session that has ended is the last that home has heard
-of, a `Leave` ends all that it had.  Where the name has a newer session, a grant and a place in the
-queue of the older one are given back each by its own number, and the newer one keeps what it has.
+A home knows an agent by name. If the ended session is the last one known to home, a `Leave` ends
+everything that it had. If the name has a newer session, the grant and the place in the queue of the
+older session are returned by their numbers, and the newer session keeps its own.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from message_passing.process import Address
 
 
 class Fate(Enum):
-    """What is known of a session."""
+    """The known state of a session."""
 
-    #: It lives, or nobody can tell.
+    #: It lives, or its end cannot be known.
     LIVE = auto()
-    #: Its agent has joined again since: it asks for nothing more and is refused what it commits.
+    #: Its agent has joined again since: it makes no more requests, and its commits are refused.
     SUPERSEDED = auto()
     #: Its process has ended.
     ENDED = auto()
@@ -39,7 +39,7 @@ def session_of(serial: Serial) -> int:
 
 
 def waited_for(state: HomeState) -> dict[Address, Serial]:
-    """The agents that may be waited for, each with the last serial that home has heard of it.
+    """The agents that others may wait for, each with the last serial that home knows.
 
     They hold the grant, stand in the queue, or have not acknowledged an announcement.
     """
@@ -58,9 +58,9 @@ def waited_for(state: HomeState) -> dict[Address, Serial]:
 
 
 def farewells(state: HomeState, fates: Fates) -> list[tuple[Address, ToHome]]:
-    """What is to be said to the home that is in `state`, in whose name."""
+    """The messages for a home in `state`, each with the agent on whose behalf it is sent."""
     said: list[tuple[Address, ToHome]] = []
-    # The owner comes last, so that the grant goes to no other that has ended.
+    # The owner comes last, so that the grant does not go to another dead agent.
     heard = waited_for(state)
     left = {
         agent for agent, serial in heard.items() if fates(agent, session_of(serial)) is Fate.ENDED
@@ -78,7 +78,7 @@ def farewells(state: HomeState, fates: Fates) -> list[tuple[Address, ToHome]]:
 
 
 def present(state: HomeState, members: Container[tuple[Address, int]]) -> HomeState:
-    """`state` as it is without those that are not, with their session, among `members`."""
+    """`state` without the agents whose sessions are not among `members`."""
 
     def is_there(agent: Address, serial: Serial) -> bool:
         return (agent, session_of(serial)) in members

@@ -11,13 +11,13 @@ from coherence.stores.port import Store
 
 
 class Disowned(Protocol):
-    """What is told that it is in a child process now."""
+    """An object that is told that it is now in a child process."""
 
     def _disown(self) -> None: ...
 
 
 _OPEN: WeakSet[Any] = WeakSet()
-#: What a child process must neither use nor finalise.
+#: Objects that a child process must neither use nor finalise.
 _OF_PARENT: list[Any] = []
 
 
@@ -27,12 +27,12 @@ def tell(workspace: Disowned) -> None:
 
 
 def keep(*parts: object) -> None:
-    """Let no finaliser of these run in this child process."""
+    """Prevent the finalisers of `parts` in this child process."""
     _OF_PARENT.append(parts)
 
 
 class StoreOfParent:
-    """What a child process has in place of a store: every call raises `UsedAfterFork`."""
+    """Replaces the store in a child process: every call raises `UsedAfterFork`."""
 
     def __init__(self, store: Store, fault: UsedAfterFork) -> None:
         self.identity, self.shared, self.validates = store.identity, store.shared, store.validates

@@ -1,9 +1,9 @@
-"""What an agent for threads and one for tasks have in common.
+"""The common part of agents for threads and agents for tasks.
 
-Each call has one beginning and one end.  What it takes on its way lies where `_undo` finds it: the
-agent's turn here, requests and grants in the caches, locks and transactions with the thread that
-took them.  Whatever cuts a call off, and wherever, `_undo` puts things in order without asking the
-store; what homes must hear of it, the keeper passes on.
+Each call has one beginning and one end. Everything that it acquires is recorded where `_undo` finds
+it: the agent's turn here, requests and grants in the caches, locks and transactions by thread.
+After an exception at any instruction, `_undo` restores order without asking the store; the keeper
+passes on the messages that homes need.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
 class Call:
     """One call of an agent, from its beginning to its end."""
 
-    #: The call of the same caller that this one is made within: by an `update`'s function.
+    #: The enclosing call of the same caller, if the function of an `update` makes this one.
     within: Call | None = None
-    #: Whether a function of the application's runs, which may make calls of its own.
+    #: Whether a function of the application runs, which may make calls too.
     lent = False
-    #: What that function raised.
+    #: The error of that function.
     theirs: BaseException | None = None
 
     def __init__(self, caller: Any) -> None:
         #: The thread or the task that makes it.
         self.caller = caller
-        #: The artifacts that it asked for, and what the application had of them before.
+        #: The artifacts that it asked for, and the versions the application had before.
         self.touched: dict[str, Given] = {}
 
     def is_cut_off_by(self, error: BaseException) -> bool:
-        """Whether it ends somewhere in the middle.
+        """Whether `error` ends the call in the middle.
 
-        An error of ours, or of the application's function, comes through with nothing left behind.
+        A typed error, or one of the application's function, leaves nothing behind.
         """
         return not (isinstance(error, ToolkitError) or error is self.theirs)
 
     @property
     def is_over(self) -> bool:
-        """Whether its thread or task is not in it any more: its end was cut off too."""
+        """Whether its thread or task has left it: its end was cut off too."""
         if not isinstance(self.caller, int):
             return bool(self.caller is not None and self.caller.done())
         frame = sys._current_frames().get(self.caller)
@@ -66,7 +66,7 @@ class Call:
 
 
 class OfTask:
-    """What will leave a draft, for as long as its task runs."""
+    """The context manager of a draft, while its task runs."""
 
     __slots__ = ("_edit", "_task")
 
@@ -74,12 +74,12 @@ class OfTask:
         self._edit, self._task = edit, task
 
     def __call__(self) -> object | None:
-        """The context manager, or None where it will never leave the draft."""
+        """The context manager, or None if it can no longer end the draft."""
         return None if self._task.done() else self._edit()
 
 
 class Front:
-    """One agent as its application sees it; the two kinds differ in how they wait."""
+    """The public calls of one agent; the two kinds differ in how they wait."""
 
     def __init__(self, workspace: Workspace, requester: Requester, operations: Writing) -> None:
         self._workspace = workspace
@@ -91,28 +91,28 @@ class Front:
         self._used = requester.caches.used
         self._quick = workspace.quick
         self._shared = workspace.shared
-        #: Empty, or the call that is under way: put and taken by one instruction each.
+        #: Empty, or the call under way: added and removed by one instruction each.
         self._turn: dict[str, Call] = {}
 
     @property
     def name(self) -> str:
-        """Under which others know this agent's work."""
+        """The agent's name, which its versions carry as author."""
         return self._requester.caches.address
 
     def forget(self, name: str | None = None) -> None:
-        """Say that what was read is no longer in the model's context, of one artifact or of all.
+        """Say that the model's context has lost what was read, of one artifact or of all.
 
-        The next read is full, whatever `have` it names.  Does not block.
+        The next read is full, with any `have`. Does not block.
         """
         self._requester.require()
         self._operations.forget(name)
 
     def _hit(self, name: str) -> View | None:
-        """The cached copy, where it may be served as it is: the rows (S E M, Load).
+        """The cached copy, if it may be served at once: the rows (S E M, Load).
 
-        They make no transition and send no message, so nothing is stepped; a test holds this
-        against the table.  Where others can change the store, it is asked whether they did, before
-        the copy is looked up: the answer covers no copy that was taken before.
+        They make no transition and send no message, so there is no step; a test compares this with
+        the table. If others can change the store, the store is asked first and the copy looked up
+        after: the answer does not cover a copy that was looked up before.
         """
         if not self._quick:
             return None
@@ -159,7 +159,7 @@ class Front:
     # A call's beginning, and its end.
 
     def _begin_within(self, call: Call) -> None:
-        """The turn is another call's: begin as a part of that call.  Raises `AgentBusy`."""
+        """Begin inside the call that has the turn. Raises `AgentBusy`."""
         holder = self._turn.setdefault("call", call)
         if holder is not call and not holder.lent and holder.is_over:
             self._undo(holder, KeyboardInterrupt())
@@ -177,14 +177,14 @@ class Front:
         holder.lent = False
 
     def _end(self, call: Call) -> None:
-        """The call is over.  May be done twice."""
+        """End the call. Idempotent."""
         if call.within is not None:
             call.within.lent = True
         elif self._turn.get("call") is call:
             del self._turn["call"]
 
     def _undo(self, call: Call, error: BaseException) -> None:
-        """End a call that raised `error`; where that has cut it off, put in order what it left."""
+        """End a call that raised `error`; if it was cut off, settle the state that it left."""
         if not call.is_cut_off_by(error):
             return
 
@@ -206,7 +206,7 @@ class Front:
         self._workspace.keeper.settle()
 
     def _forsake(self, artifact: str, *, keep_grant: bool = False) -> None:
-        """Give up what is under way for `artifact`, and its draft unless the grant is kept."""
+        """Cancel what is under way for `artifact`, and its draft unless the grant is kept."""
         if not keep_grant:
             self._requester.caches.drafting.pop(artifact, None)
             self._workspace.let_go(self._requester, artifact)
@@ -215,12 +215,12 @@ class Front:
             self._workspace.keeper.do(lambda: self._requester.say(batch))
 
     def _own(self, edit: object, artifact: str, task: asyncio.Task[Any] | None = None) -> None:
-        """`edit` will leave the draft of `artifact`; where it is dropped, the draft is over.
+        """`edit` owns the draft of `artifact`: if it is dropped, the draft is over.
 
-        So it is where `task`, which is in its block, has ended.
+        The draft is also over when `task`, which runs its block, has ended.
         """
         keeper = self._workspace.keeper
-        # No code of ours runs when it is dropped: an interrupt there would be swallowed.
+        # A plain weak reference, without a callback here, where an interrupt would be swallowed.
         owner: Owner = ref(edit, keeper.inbox.put)
         if task is not None:
             owner = OfTask(owner, task)
@@ -228,7 +228,7 @@ class Front:
         keeper.own(self._requester, artifact, owner)
 
     def _drop(self, edit: object, artifact: str) -> None:
-        """The beginning or the end of `edit` was cut off: put in order what it left."""
+        """The beginning or the end of `edit` was cut off: settle the state that it left."""
 
         def settle() -> None:
             free(self._requester._asking)

@@ -1,8 +1,8 @@
-"""What the copies of one workspace weigh, and which of them to let go of first.
+"""The memory used by the copies of one workspace, and the order of eviction.
 
-A content that several agents hold counts once.  Copies are let go of in the order in which they
-were filled; one that was used since is passed over once, and then waits for its turn again.
-Whoever calls holds the workspace's lock.
+Content that several agents hold counts once. Copies are evicted in the order in which they were
+filled; a copy that was used since is skipped once, and goes to the end of the queue. The caller
+holds the workspace's lock.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-#: What stands around a content, and around one agent's state of an artifact, in bytes.  A text is
-#: counted by its characters: what is not Latin takes up to four times as much.
+#: The overhead of a content, and of one agent's state of an artifact, in bytes. A text is counted
+#: by its characters: a text that is not Latin takes up to four times as much.
 CONTENT_BYTES: Final = 400
 STATE_BYTES: Final = 400
-#: How much of the limit is left when copies have been let go of.
+#: How much of the limit is in use after an eviction.
 ROOM: Final = 0.9
 
 
 class Holdings:
-    """The weight of all that the caches of one process hold."""
+    """The size of everything that the caches of one process hold."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.bytes = 0
         #: Artifacts with a hit since they were last considered.
         self.used: set[str] = set()
-        #: Content -> how many states hold it.  Each is alive, so its id is its own.
+        #: Id of a content -> how many states hold it. Each content is alive, so ids are unique.
         self._holders: dict[int, int] = {}
         self._order: dict[str, None] = {}
 
@@ -56,13 +56,13 @@ class Holdings:
             self.change(artifact, None, content)
 
     def remove(self, artifact: str, content: object) -> None:
-        """An agent lets go of its state of `artifact`."""
+        """An agent drops its state of `artifact`."""
         self.bytes -= STATE_BYTES
         if content is not None:
             self.change(artifact, content, None)
 
     def surplus(self) -> Iterator[str]:
-        """Artifacts to let go of, one after the other, while there is too much."""
+        """Artifacts to evict, one after the other, while the limit is exceeded."""
         enough = self.limit_bytes * ROOM
         for artifact in (*self._order, *self._order):
             if self.bytes <= enough:
@@ -77,11 +77,11 @@ class Holdings:
                 yield artifact
 
     def keep(self, artifact: str) -> None:
-        """It could not be let go of: something is under way there."""
+        """`artifact` could not be evicted: a request is under way there."""
         self._order[artifact] = None
 
     def recount(self, held: Iterable[tuple[str, object]]) -> None:
-        """Count again what there is: an interrupt may have come in between."""
+        """Count everything again: an interrupt may have cut a change off."""
         self.bytes = 0
         self._holders.clear()
         for artifact, content in held:

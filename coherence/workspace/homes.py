@@ -1,8 +1,8 @@
 """Runs home transitions inside a store's transaction.
 
-There is no coordinator: whoever has a message for a home loads its row, steps the pure directory
-and saves what follows.  A timer that is due is an event that comes first, so a lease that has run
-out is noticed by whoever comes next.
+There is no coordinator: a process that has a message for a home loads its row, steps the pure
+directory and saves the outcome. A due timer is an event that comes first, so the next process
+notices a lease that has run out.
 """
 
 from __future__ import annotations
@@ -37,40 +37,41 @@ from message_passing.process import (
 )
 
 HOME = "home"
-"""What caches call their home; each artifact has its own."""
+"""The address of a home, as its caches use it; each artifact has its own home."""
 
 
 CARRIERS = (Data, Update)
-"""The messages that bring content."""
+"""The messages that carry content."""
 
 SPANS = {GRANT: "grant_lease", ACKS: "validity", PUSH: "push_every"}
-"""What a policy says of how far ahead each timer of a home is armed."""
+"""Timer of a home -> the field of a policy that says how far ahead it is armed."""
 
 Brought: TypeAlias = Held | tuple[Handle, Content]
 Todo: TypeAlias = tuple[Address, ToHome | Timeout | Restart]
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """What the home of one artifact did with what it was sent."""
+    """The outcome of the messages to one artifact's home."""
 
     artifact: str
-    #: To caches of this process, in order.
+    #: Messages to caches of this process, in order.
     posts: list[Send[ToCache]]
-    #: What those posts bring: held already, and held on to, or fetched by the transaction.
+    #: The contents of those posts: a reference to one that is cached here, or one that the
+    #: transaction fetched.
     contents: dict[Version, Brought]
-    #: The action of the last message that was handed in.
+    #: The TLA+ action of the last message.
     action: str
-    #: The version that was published, or 0, and what its writer holds of it.
+    #: The version that was published, or 0, and its content as the writer holds it.
     published: Version
     made: Held | None
-    #: Seconds from the transaction until the home's next timer is due; None where none is armed.
+    #: Seconds from the transaction until the home's next timer is due; None if none is armed.
     due_s: float | None
-    #: There is no such home: what was answered holds for this moment only.
+    #: There is no such home: the answer is valid for this moment only.
     absent: bool
 
 
 class Taken(NamedTuple):
-    """The steps of a home in one transaction, and from where it took them."""
+    """The steps of a home in one transaction, and the state before them."""
 
     artifact: str
     policy: Policy
@@ -90,16 +91,16 @@ def turn(
     artifacts_max: int,
     taken: list[Taken] | None = None,
 ) -> Outcome:
-    """Step the timers of `artifact`'s home that are due, then `inbox`; save and log what follows.
+    """Step the due timers of `artifact`'s home, then `inbox`; save and log the outcome.
 
-    A farewell that is not the leaver's own, since its process was found to have ended, is logged,
-    so that it is told where it lives all the same.
+    A leave message on behalf of a process that was taken for dead is logged, so that the process
+    learns of it if it lives.
 
-    A read alone makes no home: nobody is entered in a directory that is not there.  Raises
-    `QuotaExceeded` where a home would be one too many.
+    A read alone makes no home: the reader of a missing artifact is not entered in a directory.
+    Raises `QuotaExceeded` if a new home would exceed the limit.
 
-    `local` are the agents of this process, `have` the contents that it holds.  `PutM` comes in with
-    the content itself; home keeps its handle.  `taken`, where it is given, gets what was done.
+    `local` are the agents of this process, `have` the contents that it holds. A `PutM` arrives with
+    the content itself; home keeps its handle. The steps are appended to `taken` if it is given.
     """
     stored = tx.load(artifact)
     now = tx.now
@@ -198,7 +199,7 @@ def turn(
 
 
 def _is_current(tx: Transaction, artifact: str, state: HomeState, written: Held) -> bool:
-    """Whether `written`, which bears no digest, is the content that is current."""
+    """Whether `written`, which has no digest, is the current content."""
     current, handle = state.content, written.handle
     if current is None or current.size_bytes != handle.size_bytes or current.kind != handle.kind:
         return False
@@ -206,10 +207,10 @@ def _is_current(tx: Transaction, artifact: str, state: HomeState, written: Held)
 
 
 def _capped(timers: Sequence[tuple[str, Time]], policy: Policy, now: Time) -> dict[str, Time]:
-    """`timers` by name, none later than `policy` lets one be that is armed now.
+    """`timers` by name, none later than a timer that `policy` would arm now.
 
-    A later one was armed by a clock that has been set back since: a lease must not last longer for
-    that.  As long as the clock does not go back, no timer is later.
+    A later one was armed before the clock was set back, which must not prolong a lease. While the
+    clock does not go back, no timer is later.
     """
     armed = dict(timers)
     for name, at in timers:
@@ -226,7 +227,7 @@ def _due(armed: Mapping[str, Time], now: Time) -> list[Todo]:
 
 
 def _founding(tx: Transaction, home: Home, artifacts_max: int) -> list[Todo]:
-    """What a home does before its first message: it arms its push, where its policy has one."""
+    """The first event of a new home, which arms its push if its policy has one."""
     if tx.count() >= artifacts_max:
         raise QuotaExceeded(f"there are {artifacts_max} artifacts already")
     return [("", Restart())] if home.policy.push_every is not None else []
@@ -238,7 +239,7 @@ def held_of(
     version: Version,
     handle: Handle | None,
 ) -> Held | None:
-    """That version, where this process holds it: of the same number, and the same content."""
+    """That version, if this process holds it with the same number and the same content."""
     found = have.get(artifact)
     held = found() if found is not None else None
     if held is not None and held.ref.version == version and held.handle == handle:

@@ -1,4 +1,4 @@
-"""Artifacts that hold a JSON value: write one, read it, change it, and say what changed in it.
+"""Artifacts that hold a JSON value: write, read, change and compare it.
 
 ::
 
@@ -11,9 +11,9 @@
     json.decode(after)["done"]
     json.patch(before, after)  # [{"op": "add", "path": "/done", "value": True}]
 
-They go between texts and values, so they serve threads and tasks alike.  Equal values have one
-text, a line for each scalar and keys in order: what a text's difference or its merge goes by are
-values then, and who writes an equal value writes an equal artifact.
+The functions convert between texts and values, so they serve both threads and tasks. Equal values
+have one text, with a line for each scalar and keys in order. So differences and merges of texts
+follow values, and equal values make equal artifacts.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class NotJson(InvalidContent):
-    """A value that JSON does not hold as it is, or a text that is no JSON."""
+    """A value that JSON cannot represent exactly, or a text that is not JSON."""
 
     remedy = "dicts with text keys, lists, text, finite numbers, booleans and None"
 
 
 def encode(value: Any) -> str:
-    """The text of `value`.  Raises `NotJson` for what would come back as something else."""
+    """The text of `value`. Raises `NotJson` for a value that would not survive the round trip."""
     try:
         data = _encode(value)
-        # Much is taken for its nearest kin: a tuple for a list, NaN for null, a date for its text.
+        # The encoder converts silently: a tuple to a list, NaN to null, a date to text.
         if msgspec.json.decode(data) != value:
-            raise NotJson(f"JSON does not hold this {type(value).__name__} as it is")
+            raise NotJson(f"JSON cannot represent this {type(value).__name__} exactly")
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-        raise NotJson(f"{type(value).__name__} has no form in JSON: {error}") from error
+        raise NotJson(f"JSON cannot represent {type(value).__name__}: {error}") from error
     return msgspec.json.format(data.decode(), indent=2) + "\n"
 
 
@@ -63,10 +63,10 @@ def decode(source: View | str) -> Any:
 
 
 def applied(function: Callable[[Any], Any], initial: Any = None) -> Callable[[str], Any]:
-    """For `update`: puts ``function(value)`` in the value's place; a new artifact has `initial`.
+    """For `update`: replaces the value by ``function(value)``; a new artifact has `initial`.
 
-    `function` may change what it is given, and returns the value in any case; for an agent of tasks
-    it may be a coroutine function.  Raises `NotJson`.
+    `function` may mutate its argument, and must return the new value; for an async agent it may be
+    a coroutine function. Raises `NotJson`.
     """
     first = encode(initial)
 
@@ -78,9 +78,9 @@ def applied(function: Callable[[Any], Any], initial: Any = None) -> Callable[[st
 
 
 def patch(old: View | str, new: View | str) -> Patch:
-    """What makes `new` from `old`, value by value; the whole of it where that is shorter.
+    """The patch from `old` to `new`, value by value; one replacement of everything if shorter.
 
-    Raises `NotJson`, and `EnvironmentFault` where jsonpatch is not installed.
+    Raises `NotJson`, and `EnvironmentFault` if jsonpatch is not installed.
     """
     try:
         import jsonpatch

@@ -1,12 +1,12 @@
-"""Does for one workspace what no call of an agent waits for: renews drafts, passes farewells on.
+"""The background work of one workspace: renews drafts, and passes leave messages on.
 
-One thread, there while there is anything to do, which alone knows what that is: calls only put
-things into its inbox.  So an interrupt that cuts a call off can leave nothing half done here.
+One thread, which runs while there is work, owns all state: calls only put items into its inbox. So
+an interrupted call cannot leave work half done here.
 
 A lease is renewed while its draft is live, so that a long thought does not cost a writer its grant.
-A process that dies or is stopped renews nothing, so its grant ends with its lease; a draft that is
-held for longer than it may be is not renewed either.  A draft whose context manager is gone without
-having been left is over: its grant is given back.
+A dead or stopped process renews nothing, so its grant ends with its lease; a draft beyond its
+`hold_s` is not renewed either. A draft whose context manager was dropped before its exit is over:
+its grant is given back.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ log = logging.getLogger("coherence.workspace")
 
 #: A lease is renewed when this much of it has passed.
 RENEW_AT = 1 / 3
-#: How long the thread stays where it has nothing to do, in seconds.
+#: How long an idle thread stays, in seconds.
 IDLE_S = 10.0
-#: How often it is looked whether drafts are still owned, in seconds: no task's end wakes a keeper.
+#: How often the owners of drafts are checked, in seconds: the end of a task wakes no keeper.
 LOOK_S = 1.0
-#: How long the end of a workspace waits for what is owed to homes, in seconds.
+#: How long the end of a workspace waits for pending messages to homes, in seconds.
 CLOSE_S = 2.0
 
 Key: TypeAlias = tuple[str, str]
@@ -44,16 +44,16 @@ class _Draft(NamedTuple):
     every_s: float
     next_at: float
     until: float
-    #: None where the call that drafts is under way.
+    #: None while the drafting call is under way.
     owner: Owner | None
 
 
 class Keeper:
-    """The drafts that are live in one workspace, and what it owes to homes."""
+    """The live drafts of one workspace, and its pending messages to homes."""
 
     def __init__(self) -> None:
-        #: What to call in the keeper's thread, which then looks at every draft.  `put` serves as
-        #: the callback that an owner is gone: to call the dead reference does nothing.
+        #: Calls for the keeper's thread, which then checks every draft. `put` is also the callback
+        #: of a weak reference to an owner: calling the dead reference does nothing.
         self.inbox: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._drafts: dict[Key, _Draft] = {}
         self._starting = threading.RLock()
@@ -67,14 +67,14 @@ class Keeper:
         hold_s: float,
         owner: Owner | None = None,
     ) -> None:
-        """Renew this grant from now on, for at most `hold_s` and while `owner` is there."""
+        """Renew this grant from now on, for at most `hold_s` and while `owner` lives."""
         now = monotonic()
         every_s = lease_s * RENEW_AT
         draft = _Draft(requester, grant, every_s, now + every_s, now + hold_s, owner)
         self.do(lambda: self._drafts.update({_key(requester, grant.artifact): draft}))
 
     def own(self, requester: Requester, artifact: str, owner: Owner) -> None:
-        """From now on `owner` is what will leave the draft."""
+        """From now on `owner` owns the draft."""
 
         def change() -> None:
             key = _key(requester, artifact)
@@ -85,23 +85,23 @@ class Keeper:
         self.do(change)
 
     def let_go(self, requester: Requester, artifact: str) -> None:
-        """Renew it no longer."""
+        """Stop renewing the lease of that draft."""
         self.do(lambda: self._forget(_key(requester, artifact)))
 
     def do(self, work: Callable[[], object]) -> None:
-        """Have `work` called in the keeper's thread, after what came before."""
+        """Have `work` called in the keeper's thread, after earlier work."""
         self.inbox.put(work)
         if self._thread is None:
             self._start()
 
     def settle(self) -> None:
-        """Put in order what an interrupt of this thread has left behind."""
+        """Settle the state that an interrupt of this thread has left."""
         free(self._starting)
         if self._thread is None and not self.inbox.empty():
             self._start()
 
     def close(self) -> None:
-        """Renew nothing any more, and wait for what is owed."""
+        """Stop renewing, and wait for pending messages."""
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             self.inbox.put(self._drafts.clear)
@@ -122,7 +122,7 @@ class Keeper:
     def _run(self) -> None:
         with self._starting:
             if self._thread is not threading.current_thread():
-                return  # the call that began this thread was cut off: another takes its place
+                return  # the call that began this thread was cut off: another thread replaces it
         while True:
             try:
                 work: Callable[[], object] | None = self.inbox.get(timeout=self._patience_s())
@@ -132,7 +132,7 @@ class Keeper:
                 try:
                     work()
                 except ToolkitError as error:
-                    log.warning("a farewell was not passed on: %s", error)
+                    log.warning("a leave message was not passed on: %s", error)
             elif not self._drafts:
                 with self._starting:
                     self._thread = None
@@ -143,7 +143,7 @@ class Keeper:
                 self._look_after(key, draft)
 
     def _patience_s(self) -> float:
-        """How long until a lease is to be renewed."""
+        """How long until the next renewal."""
         if not self._drafts:
             return IDLE_S
         first = min(min(draft.next_at, draft.until) for draft in self._drafts.values())

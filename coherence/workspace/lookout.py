@@ -1,9 +1,9 @@
-"""A waiting agent looks whether those that it waits for still live.
+"""A waiting agent checks whether the agents that it waits for still live.
 
-The kernel drops the lock of a process that ends and tells nobody, so this one look is by time.  It
-costs nothing where nobody waits.  Of all agents of a process that wait for one artifact one looks,
-for all of them.  It remembers whom it found in the way, and asks the store for more only when one
-of those is gone: whoever comes later stands behind.
+The kernel drops the lock of a process that ends without a notification, so this check is periodic.
+It costs nothing while no agent waits. Of all agents of a process that wait for one artifact, one
+checks for all of them. It remembers the agents ahead of it, and asks the store again only when one
+of them is gone: agents that come later stand behind.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("coherence.workspace")
 
-#: How long after a wait has begun the first look comes: most waits are over by then.
+#: The delay of the first look after a wait has begun: most waits are over by then.
 FIRST_S = 0.02
 #: How long between two looks.
 LOOK_S = 0.15
 
 
 class _Lookout:
-    """That for one artifact."""
+    """The lookout for one artifact."""
 
     __slots__ = ("at", "by", "known")
 
     def __init__(self, by: Address, at: float) -> None:
         #: The agent that looks.
         self.by = by
-        #: When it looks next, on this process's monotonic clock.
+        #: When the agent looks next, on this process's monotonic clock.
         self.at = at
-        #: Those in the way, as far as they are members; None where it is time to find out.
+        #: The agents in the way that are members; None if they must be determined again.
         self.known: list[Member] | None = None
 
 
 class Lookouts:
-    """The artifacts that agents of this process wait for, and who looks for each of them."""
+    """The artifacts that agents of this process wait for, and the looking agent of each."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._kept: dict[str, _Lookout] = {}
 
     def at(self, artifact: str, agent: Address) -> float | None:
-        """When `agent`, which waits for `artifact`, is to `look`; None where another one does."""
+        """When `agent`, which waits for `artifact`, must `look`; None if another agent does."""
         if not (self._exchange.store.shared and self._waits(agent, artifact)):
             return None
         lookout = self._kept.get(artifact)
@@ -59,13 +59,13 @@ class Lookouts:
         return lookout.at if lookout.by == agent else None
 
     def doubt(self, artifact: str) -> None:
-        """What was found of `artifact` may be found differently by now."""
+        """The agents found in the way for `artifact` may have changed."""
         lookout = self._kept.get(artifact)
         if lookout is not None:
             lookout.known = None
 
     def end(self, artifact: str, agent: Address) -> None:
-        """`agent` waits no longer: another one looks in its place, where one waits."""
+        """`agent` stopped waiting: another waiting agent looks in its place."""
         lookout = self._kept.get(artifact)
         if lookout is None or lookout.by != agent:
             return
@@ -78,22 +78,22 @@ class Lookouts:
         self._kept.pop(artifact, None)
 
     def look_before(self, artifact: str, deadline: float) -> None:
-        """Look at once, where a wait for `artifact` would be over before its first look."""
+        """Look at once, if a wait for `artifact` would be over before its first look."""
         if self._exchange.store.shared and deadline <= monotonic() + FIRST_S:
             try:
                 self._bury(artifact)
             except StoreFault as error:
-                log.debug("nobody knows who holds %r: %s", artifact, error)
+                log.debug("the holder of %r is unknown: %s", artifact, error)
 
     def look(self, artifact: str, agent: Address) -> None:
-        """Say farewell to `artifact`'s home for those in the way whose processes have ended."""
+        """Send leave messages to `artifact`'s home for dead agents in the way."""
         lookout = self._kept.get(artifact)
         if lookout is None or lookout.by != agent:
             return
         lookout.at = monotonic() + LOOK_S
         exchange = self._exchange
         try:
-            # One that was killed may have owed this process a word of what it had done.
+            # A killed process may not have sent this process its notification.
             exchange.refresh()
             store, known = exchange.store, lookout.known
             if known is not None:
@@ -102,13 +102,14 @@ class Lookouts:
                 exchange.fetch()
             known = lookout.known = self._bury(artifact)
             if all(member.origin == store.origin for member in known):
-                # No other process is in the way: what is waited for may be in the log, unannounced.
+                # No other process is in the way: the answer may be in the log without a
+                # notification.
                 exchange.fetch()
         except StoreFault as error:
-            log.debug("nobody knows who waits for %r: %s", artifact, error)
+            log.debug("the agents that wait for %r are unknown: %s", artifact, error)
 
     def _bury(self, artifact: str) -> list[Member]:
-        """Those that are in the way and live, as far as anybody knows."""
+        """The agents in the way that are not known to be dead."""
         exchange = self._exchange
         store = exchange.store
         stored = store.row(artifact)
@@ -127,7 +128,7 @@ class Lookouts:
             return Fate.ENDED if agent in gone else Fate.LIVE
 
         said = farewells(stored.row.state, fate)
-        # The mark comes first: an agent that lives is told of the farewell, and takes it back.
+        # The mark comes first: a live agent is told of the leave message, and removes the mark.
         for agent in gone:
             if not members[agent].ended:
                 store.bury(members[agent])

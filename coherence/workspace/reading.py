@@ -1,4 +1,4 @@
-"""Reads: how little has to be said for the caller to have the current version."""
+"""Reads: the shortest answer that gives the caller the current version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from message_passing.process import Address
 
 
 class Metrics:
-    """Plain counters of what one agent did."""
+    """Plain counters of one agent's operations."""
 
     __slots__ = ("conflicts", "deltas", "fulls", "hits", "same", "unchanged", "writes")
 
@@ -36,13 +36,13 @@ class Metrics:
 
 
 Given: TypeAlias = tuple[tuple[Version, Digest] | None, CacheState | None, bool]
-"""What the application was given of one artifact: its base, or else the state that says it; and
-whether it has said that this is no longer in the model's context.
+"""The version of one artifact that the application was given: its base, or the state that implies
+it; and whether the application has said that the model's context has lost it.
 """
 
 
 class Reading:
-    """What one agent reads, and what it was given so far."""
+    """The reads of one agent, and the versions given so far."""
 
     def __init__(
         self, caches: Caches, identity: str, served: ServedDigests, *, hashed: bool
@@ -50,12 +50,12 @@ class Reading:
         self.caches = caches
         self.identity = identity
         self.served = served
-        #: Whether contents have digests: a store that cannot lose its history needs none.
+        #: Whether contents have digests: a store that cannot lose its history needs no digests.
         self._hashed = hashed
         self.metrics = Metrics()
         self._forgotten: set[str] = set()
         self._forgot_all = False
-        #: Whether anything was said to be no longer in the model's context.
+        #: Whether `forget` has been called for an artifact.
         self.forgets = False
         self._remembered: set[str] = set()
 
@@ -67,7 +67,7 @@ class Reading:
     # Reads.
 
     def read(self, name: str, have: Ref | str | None) -> Operation[View]:
-        """The current version, in the shortest form that the caller can make sense of."""
+        """The current version, in the shortest form that the caller can use."""
         check_name(name)
         known = self._known(name, have)
         claimed = self._claimed(known) if known is not None else None
@@ -98,7 +98,7 @@ class Reading:
         return as_served(view, Served.DELTA, known, changes)
 
     def hit(self, name: str) -> None:
-        """Note that the cached copy was given, whole."""
+        """Note that the whole cached copy was given."""
         self.metrics.hits += 1
         self.caches.used.add(name)
         self.caches.bases.pop(name, None)
@@ -106,7 +106,7 @@ class Reading:
             self.remember(name)
 
     def read_version(self, name: str, version: Version) -> Operation[View]:
-        """A version from the history.  A write that follows is taken to derive from it."""
+        """A version from the history, which becomes the base of the next write."""
         check_name(name)
         if type(version) is not int or not 1 <= version <= VERSION_MAX:
             raise UnknownVersion(f"there is no version {version!r}")
@@ -124,16 +124,16 @@ class Reading:
         self._gave(name, version, entry.handle.digest)
         return View(ref, content, entry.handle, Served.FULL)
 
-    # What a call that was cut off must not have changed: what the application has been given.
+    # The versions given to the application, which an interrupted call must not change.
 
     def given(self, name: str) -> Given:
-        """What the application has of `name` before a call."""
+        """The version of `name` that the application has before a call."""
         caches = self.caches
         forgotten = self.forgets and self._is_forgotten(name)
         return caches.bases.get(name), caches.states.get(name), forgotten
 
     def give_back(self, name: str, given: Given) -> None:
-        """The call brought nothing to the application: it has what it had before."""
+        """The call gave the application nothing: restore the version that it had before."""
         base, state, forgotten = given
         if base is None:
             base = (state.version, digest_of(state.content)) if state is not None else (0, None)
@@ -142,7 +142,7 @@ class Reading:
             self.forget(name)
 
     def forget(self, name: str | None) -> None:
-        """What was read is no longer in the model's context: the next read is full."""
+        """The model's context has lost what was read: the next read is full."""
         self.forgets = True
         if name is None:
             self._forgot_all = True
@@ -156,13 +156,13 @@ class Reading:
         return name in self._forgotten or (self._forgot_all and name not in self._remembered)
 
     def remember(self, name: str) -> None:
-        """The application was given all of `name` again."""
+        """The application was given the whole of `name` again."""
         self._forgotten.discard(name)
         if self._forgot_all:
             self._remembered.add(name)
 
     def _changes(self, known: Ref, claimed: bytes, view: View) -> Operation[str | None]:
-        """The difference in words, where there is one that is shorter than the text."""
+        """The difference as text, if there is one that is shorter than the content."""
         if not isinstance(view.content, str):
             return None
         found = yield Fetch(known.name, known.version)
@@ -185,14 +185,14 @@ class Reading:
         return loaded.version
 
     def _gave(self, name: str, version: Version, digest: bytes) -> None:
-        """The application has that content now, under that number."""
+        """The application now has that content under that number."""
         if self._hashed:
             self.served.note(name, version, digest)
 
     def _claimed(self, known: Ref) -> bytes | None:
-        """The digest of the content that the caller says it has, or None where nothing proves it.
+        """The digest of the content that the caller claims to have, or None if it is not proved.
 
-        A bare ref proves what this process has served under its number.
+        A bare ref stands for the content that this process has served under its number.
         """
         if not self._hashed:
             return b""
@@ -205,5 +205,5 @@ class Reading:
         if ref.workspace and ref.workspace != self.identity:
             raise ForeignRef(f"{ref} is a ref of another workspace")
         if ref.name != name:
-            raise BadRef(f"{ref} is no version of {name!r}")
+            raise BadRef(f"{ref} is not a version of {name!r}")
         return ref

@@ -1,4 +1,4 @@
-"""Records what a workspace really does, so that the protocol can be asked whether it may.
+"""Records the steps of a workspace, so that the checker can compare them with the protocol.
 
 ::
 
@@ -6,18 +6,18 @@
         ...
     # python -m specs recorded runs/*.ndjson
 
-One file for each artifact, in the format of `message_passing.trace`: a line a step of its home and
-of its caches, each by its agent's name.  Contents are named by their digest, never written.
-Workspaces of this process that share a store share a recorder; it takes their transactions one at a
-time, so that the file's order is the store's, and it takes from reads the short way that steps
-nothing.
+There is one file for each artifact, in the format of `message_passing.trace`: one line for each
+step of its home and of its caches, each by its agent's name. Contents are named by their digest,
+never written. Workspaces of this process that share a store share a recorder. It serialises their
+transactions, so that the file has the store's order, and disables the shortcut that serves cached
+reads without a step.
 
-A request that did not reach its home, and was taken back, is not in the file.  What other processes
-do is not either: where they take part, or where a transaction's outcome was never known, a run is
-refused from the step on that only they explain.
+A request that did not reach its home, and was taken back, is not in the file. Nor are the steps of
+other processes: if they take part, or the outcome of a transaction was never known, the checker
+refuses the run from the first step that depends on them.
 
-Two requests stand for what is no step of either table: `Begin`, from where the recording saw the
-home go on, and `Join`, with which an agent's cache starts anew.
+Two requests are not steps of either table: `Begin`, the state from which the recording follows the
+home, and `Join`, with which an agent's cache starts again.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class Begin(Value, frozen=True, gc=False, tag=True):
 
 
 class Join(Value, frozen=True, gc=False, tag=True):
-    """A cache that knows nothing yet, with serials larger than any of a session before."""
+    """An empty cache, with serials larger than those of earlier sessions."""
 
     session: int
 
 
 class RecordedHome(Home):
-    """A home that goes on from where a recording began."""
+    """A home that continues from the start of a recording."""
 
     def step(self, state: HomeState, event: Event[Any, Any], now: Time) -> Step[HomeState]:
         if type(event) is Invoke and type(event.request) is Begin:
@@ -85,11 +85,11 @@ class RecordedCache(Cache):
 
 
 REQUESTS: Any = Request | Begin | Join
-"""What a recorded process may be invoked with."""
+"""The requests that a recorded process accepts."""
 
 
 def processes(lines: Sequence[Line]) -> dict[Address, RecordedHome | RecordedCache]:
-    """Those that took part in a run.  Raises `BadTrace` where `Begin` is not its start."""
+    """The processes of a run. Raises `BadTrace` if it does not start with `Begin`."""
     try:
         policy = _policy(msgspec.convert(lines[0].event["request"], Begin).policy)
     except (LookupError, TypeError, InvalidPolicy, msgspec.ValidationError) as error:
@@ -106,7 +106,7 @@ class _Taken(NamedTuple):
 
 
 class _Run:
-    """One artifact's file, and the steps of caches of which no home has heard yet."""
+    """One artifact's file, and the steps of caches that have not reached a home yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -119,7 +119,7 @@ class _Run:
         TraceWriter(self.file)(now, address, _named(event), _named(step))
 
     def settle(self, address: Address) -> None:
-        """Home hears of them now, or never needs to."""
+        """Write the steps of `address`: they reach home now, or need not reach it."""
         for session, now, event, step in self.waiting.pop(address, ()):
             if self.sessions.get(address) != session:
                 self.sessions[address] = session
@@ -151,7 +151,7 @@ class Recorder:
         return self.folder / f"{name}.ndjson"
 
     def check_policy(self, policy: Policy) -> None:
-        """Raises `Unrecordable` for one that no file can name."""
+        """Raises `Unrecordable` for a policy that a file cannot name."""
         name = type(policy).__name__
         try:
             same = _policy(_policy_text(policy)) == policy
@@ -164,7 +164,7 @@ class Recorder:
             )
 
     def check_agent(self, name: Address) -> None:
-        """Raises `Unrecordable` for the name that homes have in a file."""
+        """Raises `Unrecordable` for the name that a file uses for homes."""
         if name == HOME:
             raise Unrecordable(f"an agent is named {name!r}", remedy="give it another name")
 
@@ -177,7 +177,7 @@ class Recorder:
         event: Event[Any, Any],
         step: Step[CacheState],
     ) -> None:
-        """A cache took a step; where it sends, it is written when home has heard."""
+        """A cache took a step; a step that sends is written when its message reaches home."""
         with self.order:
             if self._closed:
                 return
@@ -196,7 +196,7 @@ class Recorder:
                 pass
 
     def forget(self, artifact: str, address: Address) -> None:
-        """That cache starts anew: there is no home that could have heard of it."""
+        """That cache starts again: no home can know of it."""
         with self.order:
             run = self._run(artifact)
             run.waiting.pop(address, None)
@@ -205,7 +205,7 @@ class Recorder:
     def took_effect(
         self, inboxes: Mapping[str, Iterable[tuple[Address, object]]], taken: Sequence[Taken]
     ) -> None:
-        """A transaction has: what homes did with what they were sent.  `order` is held."""
+        """A transaction took effect: write the steps of its homes. The caller holds `order`."""
         if self._closed:
             return
         for artifact, policy, before, timers, now, steps in taken:
@@ -222,7 +222,7 @@ class Recorder:
                 run.write(HOME, now, event, step)
 
     def close(self) -> None:
-        """End the recording; what the workspace does from now on is not recorded."""
+        """End the recording; later steps of the workspace are not recorded."""
         with self.order:
             self._closed = True
             for run in self._runs.values():
@@ -250,9 +250,9 @@ class Recorder:
 
 
 def _named(value: Any) -> Any:
-    """`value` with the name of each content in place of it: its digest, and that of a digest.
+    """`value` with each content and each digest replaced by a name made from the digest.
 
-    A cache holds a content and a home only its handle, which are one to the protocol.
+    A cache holds a content and a home only its handle; to the protocol they are equal.
     """
     if isinstance(value, View | Gone | Handle):
         value = value.digest

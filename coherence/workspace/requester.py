@@ -1,10 +1,11 @@
-"""The requesting side of one agent: asks its caches, and sees to it that an answer comes.
+"""The requesting side of one agent: asks its caches, and repeats requests until an answer comes.
 
-A waiting agent sleeps until the answer is handed over, its own deadline has come, or a timer of the
-home is due that nobody else may notice.  Now and then it looks whether those it waits for live.
+A waiting agent sleeps until the answer is handed over, its deadline has come, or a timer of the
+home is due, since no other process may step it. It checks periodically whether the agents that it
+waits for live.
 
-A call that an interrupt cuts off leaves what it took where `forsake` finds it: requests under way
-and grants in the caches, answers, waiters.
+An interrupted call leaves its resources where `forsake` finds them: requests under way and grants
+in the caches, answers, waiters.
 """
 
 from __future__ import annotations
@@ -42,31 +43,31 @@ from message_passing.errors import ToolkitError
 from message_passing.interrupts import Knock
 
 Mark: TypeAlias = tuple[str, CacheState, Before]
-"""An artifact, where a request left its cache, and where it was before."""
+"""An artifact, the state of its cache after a request, and the state before."""
 
 log = logging.getLogger("coherence.workspace")
 
-#: Who waits asks again when this much of a lease has passed: an answer that was lost is repeated
-#: while the grant that it brought is alive.
+#: A waiting agent asks again after this fraction of a lease: home then repeats a lost answer while
+#: the grant in it is alive.
 AGAIN_AT = 1 / 2
 
 
 class Requester:
-    """Carries out one agent's requests.  `fault` is raised by every call once it is set."""
+    """Carries out one agent's requests. Once `fault` is set, every call raises it."""
 
     def __init__(self, exchange: Exchange, caches: Caches) -> None:
         self.exchange = exchange
         self.caches = caches
         self.fault: ToolkitError | None = None
-        #: Nothing of this agent is left in its workspace.
+        #: Whether nothing of this agent is left in its workspace.
         self.parted = False
-        #: One request at a time: the agent's own, or a renewal of its lease with what follows.
+        #: One request at a time: the agent's own, or the renewal of its lease.
         self._asking = threading.RLock()
-        #: When each wait asks again.
+        #: When each waiting request is repeated.
         self._again: dict[str, float | None] = {}
 
     def require(self) -> None:
-        """Raise what makes this agent unusable."""
+        """Raise the error that makes this agent unusable."""
         if self.fault is None and self.caches.superseded:
             name = self.caches.address
             self.fault = AgentSuperseded(f"another process has joined as {name!r}")
@@ -74,10 +75,10 @@ class Requester:
             raise self.fault.with_traceback(None)
 
     def ask(self, artifact: str, request: Request) -> Result | None:
-        """The answer, or None where it comes later: see `take`.
+        """The answer, or None if it comes later: see `take`.
 
-        Raises `StoreFault` with nothing changed, and `OutcomeUnknown`.  Any other exception cuts
-        the request off: `forsake` puts things in order.
+        Raises `StoreFault` with nothing changed, and `OutcomeUnknown`. After any other exception
+        the caller must `forsake` the request.
         """
         with self._asking:
             self.require()
@@ -117,9 +118,10 @@ class Requester:
             return caches.answers.pop(artifact, None)
 
     def ask_all(self, asks: Sequence[Ask]) -> tuple[str, Refused] | None:
-        """Commits in one transaction: which was refused, and none is made; or None.
+        """Make several commits in one transaction, or none; return the refused one, or None.
 
-        The answers to those that were made are to be taken or waited for, as after `ask`.
+        After commits that were made, take or await their answers as after `ask`.
+
         """
         with self._asking:
             self.require()
@@ -157,22 +159,21 @@ class Requester:
             return None
 
     def take(self, artifact: str) -> Result | None:
-        """The answer, where it has come."""
+        """The answer, if it has come."""
         with self.exchange.lock:
             return self.caches.answers.pop(artifact, None)
 
     def deadline(self, artifact: str) -> float | None:
         """When a waiting agent must `nudge`, on this process's monotonic clock.
 
-        When it is time to look whether those in its way still live; when the holder's lease is
-        over, as far as is known here; and at the latest after half a lease: whatever wake-up was
-        lost, a grant is found while it lives, and a holder that is gone is found out soon after its
-        lease.
+        It is the next check of the agents ahead, the known end of the holder's lease, or half a
+        lease from now, whichever comes first. So even after a lost wake-up a grant is found while
+        it lives, and a dead holder soon after its lease.
         """
         return _first(self._due(artifact), self._look_at(artifact))
 
     def _due(self, artifact: str) -> float | None:
-        """When timers are due, here or at home, or it is time to ask again."""
+        """When the next timer is due, here or at home, or the request must be repeated."""
         if artifact not in self._again:
             self._again[artifact] = self._ask_again_at(artifact)
         return _first(
@@ -184,13 +185,13 @@ class Requester:
         return None if lease_s is None else monotonic() + lease_s * AGAIN_AT
 
     def _look_at(self, artifact: str) -> float | None:
-        """When to look whether those in the way still live."""
+        """When to check whether the agents in the way still live."""
         return self.exchange.lookouts.at(artifact, self.caches.address)
 
     def nudge(self, artifact: str) -> None:
-        """Look, if it is time to; let the timers fire that are due, and ask for the grant again.
+        """Check the agents ahead if it is time, fire due timers, and ask for the grant again.
 
-        Home knows a request that it has heard before, and repeats an answer that was lost.
+        Home recognises a repeated request, and repeats a lost answer.
         """
         self.require()
         now, look_at = monotonic(), self._look_at(artifact)
@@ -206,11 +207,11 @@ class Requester:
             sent = [*self.caches.overdue(artifact), *self.caches.again(artifact)]
         self.exchange.carry({artifact: [(self.caches.address, m) for m in sent]})
         if self.exchange.store.shared:
-            # The answer may be in the log, sent by whoever was there first, and unheard of here.
+            # Another process may have written the answer to the log without a notification here.
             self.exchange.fetch()
 
     def wait(self, artifact: str) -> Result:
-        """Block until the answer has come.  An exception not of ours is for `forsake` to mend."""
+        """Block until the answer has come. After an untyped exception the caller must `forsake`."""
         come = Knock()
         self.await_answer(artifact, come)
         try:
@@ -227,17 +228,17 @@ class Requester:
         return result
 
     def has_missed(self, artifact: str) -> bool:
-        """Whether the answer may have come and be lost."""
+        """Whether the answer may have come and been lost."""
         return artifact in self.caches.missed
 
     def await_answer(self, artifact: str, come: Callable[[], None]) -> None:
-        """Have `come` called when the answer comes, until `await_no_more` or `forsake`."""
+        """Call `come` when the answer comes, until `await_no_more` or `forsake`."""
         with self.exchange.lock:
             self.caches.waiters[artifact] = come
         self.exchange.listen()
 
     def await_no_more(self, artifact: str) -> None:
-        """The answer was taken."""
+        """The answer was taken: remove the callback."""
         with self.exchange.lock:
             self.caches.waiters.pop(artifact, None)
             self.caches.missed.discard(artifact)
@@ -245,9 +246,9 @@ class Requester:
         self.exchange.hush()
 
     def forsake(self, artifact: str, *, keep_grant: bool = False) -> Batch:
-        """Give up whatever is under way for `artifact`; what its home should hear of that.
+        """Cancel everything under way for `artifact`; return the messages for its home.
 
-        Does not ask the store, and may be done twice.
+        Does not ask the store, and is idempotent.
         """
         with self.exchange.lock:
             sent = self.caches.forsake(artifact, keep_grant=keep_grant)
@@ -260,18 +261,18 @@ class Requester:
         self.exchange.lookouts.end(artifact, self.caches.address)
 
     def say(self, batch: Batch) -> None:
-        """Tell homes what they will find out by themselves where this does not reach them."""
+        """Send messages without which homes find out the same later, when leases end."""
         try:
             self.exchange.carry(batch, resends=1)
         except StoreFault as error:
             log.warning("%s will be noticed when its lease is over: %s", ", ".join(batch), error)
 
     def give_up(self, artifact: str) -> None:
-        """Wait no longer for the grant of `artifact`; give it back if it has come."""
+        """Stop waiting for the grant of `artifact`; give it back if it has come."""
         self.say(self.forsake(artifact))
 
     def abandoned(self, grant: Grant, owner: object) -> None:
-        """The draft under `grant` was dropped and will never be published: give the grant back."""
+        """The draft under `grant` was dropped, and cannot be published: give the grant back."""
         with self._asking:
             drafting = self.caches.drafting
             if drafting.get(grant.artifact) is owner:
@@ -279,12 +280,13 @@ class Requester:
                 self.say(self.forsake(grant.artifact))
 
     def give_back(self, artifact: str, epoch: Epoch) -> None:
-        """Give a grant back that nobody will use."""
+        """Give an unused grant back."""
         self.ask(artifact, Abandon(epoch))
 
     def renew(self, grant: Grant) -> bool:
-        """Prolong the lease; False where the grant is over."""
-        # To the end: what is asked for here by mistake is given back before the agent asks again.
+        """Prolong the lease; False if the grant has ended."""
+        # The lock is held to the end: if the grant had ended, this asks for a new one, which must
+        # be given back before the agent's next request.
         with self._asking:
             if self.caches.state(grant.artifact).epoch != grant.epoch:
                 return False
@@ -298,7 +300,7 @@ class Requester:
             return False
 
     def leave(self) -> None:
-        """Say farewell to every home, in one transaction."""
+        """Send a leave message to every home, in one transaction."""
         exchange, caches = self.exchange, self.caches
         with self._asking, exchange.lock:
             batch = {}
@@ -308,7 +310,7 @@ class Requester:
                 if state.serial > caches.session << SERIAL_BITS:
                     sent = caches.invoke(artifact, Leave())
                     batch[artifact] = [(caches.address, message) for message in sent]
-            caches.answers.clear()  # whoever waits in another thread is told that the agent left
+            caches.answers.clear()  # an agent call that waits in another thread raises `AgentLeft`
         if batch:
             exchange.carry(batch)
 
@@ -318,7 +320,7 @@ class Requester:
                 self.caches.revert(artifact, left, before)
 
     def _failed(self, error: ToolkitError, marks: Sequence[Mark]) -> None:
-        """Take the requests back, or where home may have heard of them give them up."""
+        """Take the requests back, or cancel them if they may have reached home."""
         if _unsent(error):
             self._revert(marks)
             return
@@ -333,7 +335,7 @@ class Requester:
     def _is_superseded(self, artifact: str, message: object) -> bool:
         if isinstance(message, PutM):
             policy = self.exchange.processes[artifact][0].policy
-            return policy.visibility is Visibility.LAZY  # else it may be pending
+            return policy.visibility is Visibility.LAZY  # otherwise it may be pending
         return isinstance(message, GetS | GetM)
 
     def _supersede(self) -> None:
@@ -343,10 +345,10 @@ class Requester:
 
 
 def _first(*moments: float | None) -> float | None:
-    """The earliest of those that there are."""
+    """The earliest moment that is not None."""
     return min((at for at in moments if at is not None), default=None)
 
 
 def _unsent(error: ToolkitError) -> bool:
-    """Whether home has certainly not heard of the request, so that its serial may be used again."""
+    """Whether the request has certainly not reached home, so that its serial may be used again."""
     return not isinstance(error, OutcomeUnknown)

@@ -1,4 +1,4 @@
-"""The counters of a workspace as OpenTelemetry metrics, where its API is installed.
+"""The counters of a workspace as OpenTelemetry metrics, if its API is installed.
 
 ::
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def observe(workspace: Workspace, meter: Meter | None = None) -> None:
-    """Have each counter of `workspace` read whenever metrics are collected.
+    """Register each counter of `workspace`, to be read whenever metrics are collected.
 
-    Raises `EnvironmentFault` where the API of OpenTelemetry is not installed.
+    Raises `EnvironmentFault` if the API of OpenTelemetry is not installed.
     """
     try:
         from opentelemetry import metrics

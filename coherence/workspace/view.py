@@ -1,4 +1,4 @@
-"""What a read returns: one version of one artifact, and what of it belongs in the prompt."""
+"""The result of a read: one version of one artifact, and its text for the prompt."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from coherence.tokens import Counter, Estimate
 class Served(StrEnum):
     """How a read was answered."""
 
-    #: From this agent's cache, without asking home.
+    #: From this agent's cache, without a message to home.
     HIT = "hit"
     #: From home, whole.
     FULL = "full"
     #: The version that the caller has in its context is the current one.
     UNCHANGED = "unchanged"
-    #: As a difference to the version that the caller has in its context.
+    #: As a difference from the version that the caller has in its context.
     DELTA = "delta"
 
 
 class View(msgspec.Struct, frozen=True, weakref=True, eq=False):
     """One version of one artifact.  Immutable, and shared by all agents of a process.
 
-    `content` is always whole, however little of it `for_prompt` puts into the prompt.
+    `content` is always whole, even if `for_prompt` gives only a part.
     """
 
     counter: ClassVar[Counter] = Estimate()
@@ -38,26 +38,26 @@ class View(msgspec.Struct, frozen=True, weakref=True, eq=False):
     content: Content
     handle: Handle
     served: Served = Served.HIT
-    #: The version that the caller said is in its context, where the answer leans on it.
+    #: The version in the caller's context, if the answer relies on it.
     have: Ref | None = None
-    #: The difference to it, in words, where `served` is `DELTA`.
+    #: The difference from it, as text, if `served` is `DELTA`.
     changes: str = ""
 
     @property
     def text(self) -> str:
-        """The whole text.  Raises `InvalidContent` where the artifact holds bytes."""
+        """The whole text. Raises `InvalidContent` if the artifact holds bytes."""
         if isinstance(self.content, str):
             return self.content
         raise InvalidContent(f"{self.ref} holds bytes", remedy="use view.content")
 
     @property
     def version(self) -> int:
-        """The version of the artifact that this is."""
+        """The number of this version."""
         return self.ref.version
 
     @property
     def digest(self) -> bytes:
-        """What tells this content from another that bears the same version; see `Handle`."""
+        """Distinguishes this content from another under the same number; see `Handle`."""
         return self.handle.digest
 
     @property
@@ -67,18 +67,18 @@ class View(msgspec.Struct, frozen=True, weakref=True, eq=False):
 
     @property
     def cost_tokens(self) -> int:
-        """What `for_prompt` adds to a context, by `View.counter`.  Counted when asked."""
+        """The tokens of `for_prompt`, by `View.counter`. Counted on each call."""
         return self.counter.count(self.for_prompt())
 
     @property
     def size_tokens(self) -> int:
-        """What the whole text would add.  Counted when asked."""
+        """The tokens that the whole text would add. Counted on each call."""
         return self.counter.count(self.text)
 
     def for_prompt(self) -> str:
-        """What belongs in the model's context: the text, a difference to what it has, or a line.
+        """The text for the model's context: the content, a difference, or one line.
 
-        Raises `InvalidContent` where the artifact holds bytes.
+        Raises `InvalidContent` if the artifact holds bytes.
         """
         if self.served is Served.UNCHANGED:
             return f"[{self.ref.name} is unchanged since {self.have}]"
@@ -91,7 +91,7 @@ class View(msgspec.Struct, frozen=True, weakref=True, eq=False):
 
 
 class Gone(msgspec.Struct, frozen=True, weakref=True, eq=False):
-    """A version that says that the artifact is deleted."""
+    """A version that deletes the artifact."""
 
     ref: Ref
     handle: Handle
@@ -99,21 +99,21 @@ class Gone(msgspec.Struct, frozen=True, weakref=True, eq=False):
 
     @property
     def digest(self) -> bytes:
-        """That of every deletion."""
+        """The digest of every deletion."""
         return self.handle.digest
 
 
 Held = View | Gone
-"""What a cache holds as content."""
+"""The content of a cache."""
 
 
 def as_served(view: View, served: Served, have: Ref | None = None, changes: str = "") -> View:
-    """`view` with how it was served."""
+    """`view`, marked as served in this form."""
     return View(view.ref, view.content, view.handle, served, have, changes)
 
 
 def held(ref: Ref, content: Content, handle: Handle) -> Held:
-    """What a cache holds of that version."""
+    """The content that a cache holds for that version."""
     if handle.kind is Kind.TOMBSTONE:
         return Gone(ref, handle)
     return View(ref, content, handle)

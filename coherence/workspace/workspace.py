@@ -1,4 +1,4 @@
-"""A workspace: a store, and the agents of this process that share what is in it."""
+"""A workspace: a store, and the agents of this process that share its artifacts."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
     from coherence.workspace.agent import Agent
     from coherence.workspace.recorder import Recorder
 
-#: How long a grant lives unless renewed, in seconds, where the policy does not say.  Each that was
-#: killed in the queue costs as much where nobody can tell that it was: the usual wait of a minute
-#: should outlast a few.
+#: How long a grant lives unless renewed, in seconds, if the policy does not say. A killed agent in
+#: the queue blocks it for as long if its death cannot be detected, so the default wait of a minute
+#: covers several leases.
 GRANT_LEASE_S = 15.0
-#: How long a copy may be served unconfirmed, in seconds, where a store cannot validate every hit
-#: and the policy does not say.
+#: How long a copy may be served unconfirmed, in seconds, if the store cannot validate every hit and
+#: the policy does not say.
 VALIDITY_S = 5.0
-#: How long a holder of a copy may take to acknowledge what was pushed to it.
+#: How long the holder of a copy may take to acknowledge a push.
 PUSH_VALIDITY_S = 60.0
 
 log = logging.getLogger("coherence.workspace")
@@ -63,9 +63,9 @@ class Workspace:
 
     `url` is ``memory://``, ``sqlite:///path``, ``postgresql://...``, or a store.  `policy` is for
     every artifact, `policies` for those that match a pattern such as ``"notes/*"``: the first match
-    counts.  All who open one store should name the same policies, and the log says who does not;
-    whatever they name, no update is lost and no grant is broken.  `recorder` writes down what
-    caches and homes do.
+    counts.  All workspaces on one store should name the same policies, and one that differs logs a
+    warning; under any policies, no update is lost and no grant is broken. `recorder` records the
+    steps of caches and homes.
 
     Raises `BadUrl`, `StoreFault`.
     """
@@ -82,13 +82,13 @@ class Workspace:
     ) -> None:
         for given in (policy, *(policies or {}).values()):
             if given is not None and not isinstance(given, Policy):
-                raise BadArgument(f"{given!r} is no policy", remedy="such as coherence.Lazy()")
+                raise BadArgument(f"{given!r} is not a policy", remedy="such as coherence.Lazy()")
             if given is not None and recorder is not None:
                 recorder.check_policy(given)
         self.limits = limits or Limits()
         self._store = open_store(url, retention or Retention()) if isinstance(url, str) else url
         self._recorder = recorder
-        #: Whether every cached read is validated: since that is cheap, or a policy asks for it.
+        #: Whether every cached read is validated: it is cheap, or a policy asks for it.
         self._validates = self._store.validates or any(
             given is not None and given.validity == 0
             for given in (policy, *(policies or {}).values())
@@ -100,7 +100,7 @@ class Workspace:
                 self._store, self.policy_of, self.limits, recorder, validates=self._validates
             )
         except BaseException:
-            if isinstance(url, str):  # a store that was given is its giver's to close
+            if isinstance(url, str):  # the caller closes a store that was passed in
                 self._store.close()
             raise
         self.keeper = Keeper()
@@ -110,19 +110,19 @@ class Workspace:
         self._joining = threading.RLock()
         self._fault: ToolkitError | None = None
         self._closed = False
-        #: Whether it was asked what policies others name.
+        #: Whether the policies were compared with those of other workspaces.
         self._agreed = False
         forks.tell(self)
 
     @property
     def identity(self) -> str:
-        """Names the store: what refs are refs of."""
+        """The identity of the store, which refs carry."""
         return self._store.identity
 
     def agent(self, name: str) -> Agent:
-        """The agent of that name in this process; joins where it has not.
+        """The agent of that name in this process, which joins at the first call.
 
-        An agent does one thing at a time: each thread has its own.  Raises `InvalidName`.
+        An agent does one thing at a time: give each thread its own. Raises `InvalidName`.
         """
         from coherence.workspace.agent import Agent
 
@@ -137,7 +137,7 @@ class Workspace:
         return self._guarded(find)
 
     def join(self, name: str) -> tuple[Requester, Writing]:
-        """What an agent of that name is made of, for either kind; joins where it has not."""
+        """The parts of an agent of that name, for either kind; joins at the first call."""
         check_agent(name)
         if self._recorder is not None:
             self._recorder.check_agent(name)
@@ -163,7 +163,7 @@ class Workspace:
                 agree(self._store, {**self._policies, "*": self._policy})
                 self._agreed = True
             if not self._validates:
-                # No read looks whether there is news: it has to come by itself.
+                # No read asks for changes, so the log must be followed.
                 self._exchange.listens = True
                 self._exchange.listen()
             return requester, operations
@@ -186,9 +186,8 @@ class Workspace:
             requester.leave()
             self._look(self._store.leave, caches.address, caches.session)
         except StoreFault as error:
-            # An agent that says no farewell is forgotten all the same, at the next write or with
-            # its lease.
-            log.warning("%r left without a farewell: %s", caches.address, error)
+            # Without a leave message the agent is forgotten at the next write or with its lease.
+            log.warning("%r left without a leave message: %s", caches.address, error)
         requester.fault = requester.fault or AgentLeft(f"{caches.address!r} has left")
         with self._exchange.lock:
             if self._exchange.agents.get(caches.address) is caches:
@@ -205,7 +204,7 @@ class Workspace:
         requester.parted = True
 
     def _settle(self, requester: Requester) -> None:
-        """Put in order what an interrupt of this thread has left behind."""
+        """Settle the state that an interrupt of this thread has left."""
         free(requester._asking, self._joining)
         self._exchange.settle()
 
@@ -217,9 +216,9 @@ class Workspace:
         return self._policy
 
     def _complete(self, policy: Policy) -> Policy:
-        """`policy` with the bounds it leaves open, and without those that this store makes idle.
+        """`policy` with its open bounds filled in, and without those that this store does not need.
 
-        Where every hit is validated no copy is ever stale, so a strict commit need not wait.
+        If every hit is validated, no copy is ever stale, so a strict commit need not wait.
         """
         changed: dict[str, Any] = {}
         if policy.grant_lease is None:
@@ -236,7 +235,7 @@ class Workspace:
 
     @property
     def quick(self) -> bool:
-        """Whether every copy that is there may be served without asking its policy, or telling."""
+        """Whether every cached copy may be served without its policy and without the recorder."""
         return (
             self._recorder is None
             and self._validates
@@ -258,18 +257,18 @@ class Workspace:
         self.keeper.hold(requester, hold.grant, lease_s, hold.hold_s)
 
     def let_go(self, requester: Requester, artifact: str) -> None:
-        """Renew it no longer."""
+        """Stop renewing the lease of the grant."""
         self.keeper.let_go(requester, artifact)
 
-    # Calls that only look.
+    # Calls that only read.
 
     def _look(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        """What `work` returns, with nothing left behind where an interrupt cuts it off."""
+        """The result of `work`; an interrupt leaves nothing behind."""
         self._require()
         return self._exchange.look(partial(work, *arguments, **options))
 
     def _guarded(self, work: Callable[[], T]) -> T:
-        """What `work` returns, which may hold locks of the workspace where it is cut off."""
+        """The result of `work`, which may hold locks of the workspace when it is interrupted."""
         try:
             return work()
         except ToolkitError:
@@ -280,28 +279,28 @@ class Workspace:
             raise
 
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
-        """Every artifact whose name begins with `prefix`; with `deleted`, those that once were."""
+        """Every artifact whose name begins with `prefix`; with `deleted`, also deleted ones."""
         return self._look(self._store.names, prefix, deleted=deleted)
 
     def history(self, name: str, since: Version = 0) -> list[Entry]:
-        """The versions from `since` on that are kept, oldest first.  Raises `UnknownArtifact`."""
+        """The kept versions from `since` on, oldest first. Raises `UnknownArtifact`."""
         entries = self._look(self._store.history, check_name(name), since)
         if not entries:
             raise UnknownArtifact(f"there is no artifact {name!r}")
         return entries
 
     def row(self, name: str) -> Stored | None:
-        """The directory's row of `name`: who holds what, who waits."""
+        """The directory's row of `name`, with copies, grant and waiting agents."""
         return self._look(self._store.row, check_name(name))
 
     def members(self) -> list[Member]:
-        """The agents that have joined, of whatever process, and have not left."""
+        """The agents of all processes that have joined and not left."""
         return self._look(self._store.members)
 
     def metrics(self) -> dict[str, int]:
-        """Counters of this process, over every agent it ever had; they only grow.
+        """Counters of this process, over all its agents, past and present; they only grow.
 
-        Reads by how they were served (`hits`, `fulls`, `unchanged`, `deltas`), versions published
+        Reads by their form (`hits`, `fulls`, `unchanged`, `deltas`), versions published
         (`writes`), writes refused (`conflicts`), and `messages` to homes.
         """
         totals = dict(self._departed)
@@ -310,16 +309,16 @@ class Workspace:
         return totals
 
     def pin(self, ref: Ref | str, pinned: bool = True) -> bool:
-        """Keep that version whatever the retention rule says; False where it is not there."""
+        """Exempt that version from the retention rule; False if it is not kept."""
         ref = ref if isinstance(ref, Ref) else Ref.parse(ref)
         return self._look(self._store.pin, ref.name, ref.version, pinned)
 
     def gc(self) -> int:
-        """Apply the retention rule everywhere; the number of versions let go."""
+        """Apply the retention rule everywhere; return the number of versions removed."""
         return self._look(self._store.tidy)
 
     def check(self) -> list[str]:
-        """What is damaged in the store, in words."""
+        """The damage in the store, as sentences."""
         return self._look(lambda: list(self._store.check()))
 
     def backup(
@@ -329,21 +328,21 @@ class Workspace:
         force: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Write all that the store holds, of one moment, to a SQLite file that is there at the end.
+        """Write everything in the store, as of one moment, to a SQLite file, all or nothing.
 
-        Nobody is held up.  The file is a store: ``sqlite:///backup.db`` opens it.  `progress` is
-        told how many parts are done, and of how many.  Raises `PathTaken` where there is a file,
-        unless `force` says to replace it.
+        Other agents are not blocked. The file is a store: ``sqlite:///backup.db`` opens it.
+        `progress` is called with the parts done and their total. Raises `PathTaken` if the file
+        exists, unless `force` is given.
         """
         from coherence.stores.backup import back_up
 
         self._look(back_up, self._store, os.fspath(path), force=force, progress=progress)
 
     def close(self) -> None:
-        """Every agent of this process leaves, and the store is let go.  Closing again is fine.
+        """Every agent of this process leaves, and the store is closed. Idempotent.
 
-        One that was cut off is carried on by closing again.  An agent that had not left by then is
-        found gone by others, as after a crash.
+        A second call completes a close that was cut off. Other processes treat an agent that had
+        not left by then as crashed.
         """
         if self._closed or isinstance(self._fault, UsedAfterFork):
             return
@@ -379,7 +378,7 @@ class Workspace:
             requester._asking = threading.RLock()
         self._joining = threading.RLock()
         forks.keep(self._store, self._exchange, self.keeper)
-        # Whatever asks for it does not wait for a lock that a thread of the parent's holds.
+        # A caller must not wait for a lock that a thread of the parent holds.
         self._store = self._exchange.store = cast("Store", forks.StoreOfParent(self._store, fault))
 
 

@@ -1,6 +1,6 @@
-"""Writes: how an operation composes requests so that nobody's work is lost.
+"""Writes: how an operation composes requests so that no work is lost.
 
-It adds no rule to the protocol: whether a write stands is home's word.
+It adds no rule to the protocol: home decides whether a write stands.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ from coherence.workspace.reading import Reading
 from coherence.workspace.served import ServedDigests
 from coherence.workspace.view import Gone, Held, View
 
-#: How long a call waits for its turn where the caller does not say, in seconds.
+#: How long a call waits for its turn by default, in seconds.
 WAIT_S = 60.0
-#: How often an operation starts over when others keep getting in between, before it asks for the
-#: grant, under which nobody can.
+#: How often an operation retries after commits of other agents, before it asks for the grant, under
+#: which no other agent can commit.
 ATTEMPTS = 3
-#: How long a draft's lease is renewed where the caller does not say, in seconds.
+#: How long a draft's lease is renewed by default, in seconds.
 HOLD_S = 900.0
 
 
 class Writing(Reading):
-    """What one agent writes."""
+    """The writes of one agent."""
 
     def __init__(
         self,
@@ -80,9 +80,9 @@ class Writing(Reading):
         overwrite: bool,
         wait_s: float | None,
     ) -> Operation[Ref]:
-        """Publish `content` as the version after the one it was derived from.
+        """Publish `content` as the version after its base.
 
-        Where it is the content of that very version, and that is current, its ref is the answer.
+        If it equals its base, and the base is current, the base's ref is the answer.
         """
         if check_name(name) in self.caches.drafting:
             yield from self._free(name)
@@ -96,7 +96,7 @@ class Writing(Reading):
     def delete(
         self, name: str, expect: Ref | str | int | None, overwrite: bool, wait_s: float | None
     ) -> Operation[Ref]:
-        """Publish a version that says that the artifact is gone."""
+        """Publish a version that deletes the artifact."""
         yield from self._free(name)
         if overwrite and expect is not None:
             raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
@@ -109,7 +109,7 @@ class Writing(Reading):
         return (yield from self._publish(name, b"", TOMBSTONE, base, known, overwrite, wait_s))
 
     def rename(self, name: str, to: str) -> Operation[Ref]:
-        """Publish the current content under a new name and delete the old one, both or neither."""
+        """Publish the current content under a new name and delete the old one, in one step."""
         yield from self._free(name)
         yield from self._free(to)
         if name == to:
@@ -144,9 +144,9 @@ class Writing(Reading):
     def update(
         self, name: str, function: Callable[[Any], Any], initial: Content, wait_s: float | None
     ) -> Operation[View]:
-        """Apply `function` to the current content until the outcome derives from what is current.
+        """Apply `function` to the current content until a commit of its result stands.
 
-        The second attempt is made under a grant: whoever asked first goes first.
+        The second attempt is made under a grant, in order of asking.
         """
         yield from self._free(name)
         wait_s = check_wait(wait_s)
@@ -162,7 +162,7 @@ class Writing(Reading):
             try:
                 made = yield from self._apply(name, function, initial, grant)
             except GeneratorExit:
-                raise  # the call was cut off, and its end gives the grant back
+                raise  # the call was interrupted, and its end gives the grant back
             except BaseException:
                 yield from self.abandon(grant)
                 raise
@@ -216,7 +216,7 @@ class Writing(Reading):
         overwrite: bool,
         wait_s: float | None,
     ) -> Operation[Ref]:
-        """Somebody drafts under a grant: wait for our own, then see what is current."""
+        """Another agent holds the grant: wait for it, then compare with the current version."""
         grant = yield from self.acquire(name, wait_s, keep_base=True)
         fresh = not base and not isinstance(grant.held, View)
         moved = grant.base != base or (known is not None and known != digest_of(grant.held))
@@ -226,7 +226,7 @@ class Writing(Reading):
         return (yield from self.publish(grant, content, handle))
 
     def _is_gone(self, name: str, version: Version) -> Operation[bool]:
-        """Whether that version says that the artifact is deleted, so that it can be made anew."""
+        """Whether that version is a deletion, so that the artifact can be created again."""
         found: tuple[Entry, Content] | None = yield Fetch(name, version)
         return found is not None and found[0].handle.kind is Kind.TOMBSTONE
 
@@ -260,7 +260,7 @@ class Writing(Reading):
         return grant
 
     def publish(self, grant: Grant, content: Content, handle: Handle) -> Operation[Ref]:
-        """Publish under a grant, which ends with it.  Raises `Fenced` where it had ended before."""
+        """Publish under a grant, which ends with it. Raises `Fenced` if it had already ended."""
         made = self._made(grant.artifact, content, handle, grant.base)
         result = yield from self._commit(made, grant)
         if isinstance(result, Committed):
@@ -282,7 +282,7 @@ class Writing(Reading):
         return result
 
     def abandon(self, grant: Grant) -> Operation[None]:
-        """Give a grant back.  Where the store is away, the lease does so."""
+        """Give a grant back. If the store is unreachable, the lease ends it."""
         yield from self._end_draft(grant.artifact, grant.epoch)
 
     def _end_draft(self, name: str, epoch: Epoch) -> Operation[None]:
@@ -296,7 +296,7 @@ class Writing(Reading):
     # Checks and errors.
 
     def handle(self, content: object) -> Handle:
-        """The handle of what may be written.  Raises `InvalidContent` or `ContentTooLarge`."""
+        """The handle of valid content. Raises `InvalidContent` or `ContentTooLarge`."""
         return check_content(content, self._limits, hashed=self._hashed)
 
     def _made(self, name: str, content: Content, handle: Handle, base: Version) -> Held:
@@ -305,7 +305,7 @@ class Writing(Reading):
 
     @staticmethod
     def _ref(made: Held, result: Committed) -> Ref:
-        """Of `made` as the version that it is: its base, where it changed nothing."""
+        """The ref of `made` after its commit: that of its base if it changed nothing."""
         return replace(made.ref, version=result.version)
 
     def _as_committed(self, made: View, result: Committed) -> View:
@@ -314,7 +314,7 @@ class Writing(Reading):
         return View(self._ref(made, result), made.content, made.handle)
 
     def _free(self, name: str) -> Operation[None]:
-        """Raises `BadArgument` where this agent drafts `name`; ends a draft that was dropped."""
+        """Raises `BadArgument` if this agent drafts `name`; ends a draft that was dropped."""
         if check_name(name) not in self.caches.drafting:
             return
         owner = self.caches.drafting[name]
@@ -326,7 +326,7 @@ class Writing(Reading):
         yield from self._end_draft(name, epoch)
 
     def _count(self, name: str, made: Held, base: Version, result: Committed | Refused) -> bool:
-        """Whether it stands; this agent's next write then derives from it."""
+        """Whether the commit stands; the agent's next write then derives from it."""
         if isinstance(result, Refused):
             return False
         self.caches.bases.pop(name, None)
@@ -339,7 +339,7 @@ class Writing(Reading):
         return True
 
     def _derived(self, name: str, expect: Ref | str | int | None) -> tuple[Version, Digest]:
-        """What a write derives from, with its digest, or None where only its number is known."""
+        """The base of a write with its digest, or None if only its number is known."""
         if expect is None:
             return self.caches.derived(name)
         if type(expect) is int:
@@ -382,7 +382,7 @@ class Writing(Reading):
             self._gave(name, current, entry.handle.digest)
         derived = f"{name}@{base}" if base else "nothing"
         if before is not None and known is not None and known != before[0].handle.digest:
-            before = None  # that number names another content than the one it was derived from
+            before = None  # that number now names another content than the base of the write
             derived += " of another history"
         what = "the draft's grant ended" if kind is Fenced else f"the write derives from {derived}"
         author = entry.author if entry is not None else ""
@@ -399,7 +399,7 @@ class Writing(Reading):
 
 
 def check_wait(wait_s: float | None) -> float | None:
-    """`wait_s`, where it is a time to wait.  Raises `BadArgument`."""
+    """`wait_s`, if it is a valid time to wait. Raises `BadArgument`."""
     if wait_s is None or (type(wait_s) in (int, float) and 0 <= wait_s < 1e9):
         return wait_s
     raise BadArgument(f"wait_s is {wait_s!r}", remedy="seconds, or None to wait without end")
