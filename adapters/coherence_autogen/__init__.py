@@ -10,8 +10,8 @@
     coder = AssistantAgent("coder", client, model_context=context,
                            workbench=ArtifactWorkbench(context), max_tool_iterations=8)
 
-Read in this order: `prompt`, what messages prove; `context`, what a model is shown; `workbench`,
-what it calls; `causal`, for agents of autogen-core.
+Read in this order: `prompt`, what messages prove; `context`, what a model sees; `workbench`, its
+tools; `causal`, for agents of autogen-core.
 """
 
 from __future__ import annotations

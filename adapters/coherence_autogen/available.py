@@ -1,4 +1,4 @@
-"""Says what to do where AutoGen is not there, or in a release that this adapter does not know."""
+"""Checks that AutoGen is installed, in a release that this adapter knows."""
 
 from coherence.context.frameworks import FrameworkMissing, require
 

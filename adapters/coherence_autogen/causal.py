@@ -1,8 +1,8 @@
-"""Agents of autogen-core that handle no message before the messages that caused it.
+"""Agents of autogen-core that handle each message after the messages that caused it.
 
-A team's publishes go to all of it, so the protocol is the classical one for broadcasts,
-`causal.Bss91`: a vector on every message, and messages that come early are held where they arrive.
-The vector travels in AutoGen's message id, so messages and handlers stay as they are.
+A publish goes to the whole team, so the protocol is the classical one for broadcasts,
+`causal.Bss91`: a vector on every message, and early messages are held at the receiver. The vector
+travels in AutoGen's message id, so messages and handlers stay as they are.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Arrived: TypeAlias = tuple[Any, core.MessageContext]
 
 
 class CausalRoutedAgent(core.RoutedAgent):
-    """One of a `team` of agent types, all of them subscribed to the topic type `topic`.
+    """One of a `team` of agent types, all subscribed to the topic type `topic`.
 
-    Publishes on that topic are handled in causal order by each agent of the team, one after the
-    other; everything else as ever.  A message that is still held after `hold_s` seconds goes to
-    `on_dead_letter`, and so will those that it caused.
+    Each agent of the team handles publishes on that topic in causal order, one after the other;
+    other messages are not affected. A message that is still held after `hold_s` seconds goes to
+    `on_dead_letter`, and so do the messages that it caused.
 
     With `hold_rpc` a direct message within the team waits for the publishes that its sender knew
-    of; where it would hold up one of them itself, it fails with `TimeoutError`.  Raises
-    `BadArgument` for a `team` that is one text.
+    of; if it would itself block one of them, it fails with `TimeoutError`. Raises `BadArgument` if
+    `team` is a str.
     """
 
     def __init__(
@@ -47,9 +47,7 @@ class CausalRoutedAgent(core.RoutedAgent):
     ) -> None:
         super().__init__(description)
         if isinstance(team, str):
-            raise BadArgument(
-                f"the team is {team!r}, one text", remedy="give a list of agent types"
-            )
+            raise BadArgument(f"the team is the str {team!r}", remedy="give a list of agent types")
         self._team, self._topic, self._hold_s, self._hold_rpc = team, topic, hold_s, hold_rpc
 
     @cached_property
@@ -81,15 +79,15 @@ class CausalRoutedAgent(core.RoutedAgent):
         await self._handling.receive(sender.type, clock, (message, ctx))
 
     async def on_dead_letter(self, message: Any, ctx: core.MessageContext) -> None:
-        """`message` was held for too long, or came twice: it is not handled."""
+        """Called for a `message` that was held too long or came twice, and is not handled."""
         log.warning("%s gives up %s: what caused it never came", self.id, ctx.message_id)
 
     async def save_state(self) -> Mapping[str, Any]:
-        """Clock and held messages.  Add yours: ``{**await super().save_state(), ...}``."""
+        """The clock and held messages. Extend it: ``{**await super().save_state(), ...}``."""
         return self._handling.member.save(_dumped)
 
     async def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from there: with its own state, or as a newcomer with that of an idle other."""
+        """Continue from `state`: the agent's own, or for a new agent that of an idle other one."""
         self._handling.load(state, self._loaded)
 
     def _stamp(self, clock: Clock) -> str:

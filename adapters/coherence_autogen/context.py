@@ -1,4 +1,4 @@
-"""What an agent's model is shown: its messages, without what is superseded, with what is new."""
+"""An agent's model context: its messages without superseded texts, and with news."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from coherence_autogen.prompt import rewritten, said
 
 
 class CoherentModelContext(ChatCompletionContext):
-    """The model context of the agent that is `agent` in the workspace.
+    """The model context of the workspace's agent `agent`.
 
-    `inner` keeps the messages, and may trim them.  What has left its view is not held any more: it
-    is read in full again.  Before each model call a last message says which artifacts have changed
-    since; it is not kept.  With `drop_superseded` older copies of a text give way to one line: that
-    costs a prompt cache its tail once for every new copy.  Raises `BadArgument`, `InvalidName`,
+    `inner` keeps the messages, and may trim them. A trimmed text no longer counts as held: it is
+    read in full again. Before each model call a last message lists the artifacts that have changed
+    since; it is not kept. With `drop_superseded` one line replaces older copies of a text: each new
+    copy then invalidates the tail of a prompt cache once.  Raises `BadArgument`, `InvalidName`,
     `WorkspaceClosed`.
     """
 
@@ -42,7 +42,7 @@ class CoherentModelContext(ChatCompletionContext):
         self.inner: ChatCompletionContext = expect(kept, kind, "a model context of AutoGen, inside")
 
     async def held(self) -> dict[str, Ref]:
-        """What is in the context: artifact -> the newest version that it holds whole."""
+        """Artifact -> the newest version that the context holds whole."""
         return survey(said(await self.inner.get_messages()), self.desk.identity)[0]
 
     async def get_messages(self) -> list[LLMMessage]:
@@ -66,9 +66,9 @@ class CoherentModelContext(ChatCompletionContext):
 
 
 class ArtifactMemory(memory.Memory):
-    """Brings the artifacts under `prefix` into the context before each turn, as far as they lack.
+    """Brings missing artifacts under `prefix` into the context before each turn.
 
-    For agents that are built around a memory.  It can only add messages, which stay: prefer
+    For agents that are built around a memory. It can only add messages, which stay, so prefer
     `CoherentModelContext`.
     """
 
@@ -100,10 +100,10 @@ class ArtifactMemory(memory.Memory):
             await agent.write(given.get("name", ""), text, expect=given.get("base"))  # type: ignore[arg-type]
 
     async def clear(self) -> None:
-        """Do nothing: the artifacts are the team's."""
+        """Do nothing: the artifacts belong to the team."""
 
     async def close(self) -> None:
-        """The agent may leave; the workspace is its owner's to close."""
+        """The agent may leave; the owner closes the workspace."""
         self._desk.rest()
 
 

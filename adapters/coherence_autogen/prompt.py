@@ -1,4 +1,4 @@
-"""Messages of AutoGen as a conversation that proves something, and notes put in their places."""
+"""AutoGen's messages as a conversation for `survey`, and its notes put into the messages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from autogen_core.models import LLMMessage
 from coherence.context.evidence import Passage, Said, given, given_anew
 
 Place: TypeAlias = tuple[int, int]
-"""The index of a message, and that of a part in it."""
+"""The index of a message, and of a part in it."""
 
 
 def said(messages: Sequence[LLMMessage]) -> Iterator[Said[Place]]:
-    """What `messages` hold, for `survey`."""
+    """The texts of `messages`, for `survey`."""
     for i, message in enumerate(messages):
         parts: Any = [message] if isinstance(message.content, str) else message.content
         for j, part in enumerate(parts):
@@ -28,7 +28,7 @@ def said(messages: Sequence[LLMMessage]) -> Iterator[Said[Place]]:
 def rewritten(
     messages: Sequence[LLMMessage], notes: Mapping[Passage[Place], str]
 ) -> list[LLMMessage]:
-    """A copy of `messages` that has `notes` where they belong; the originals stay as they are."""
+    """A copy of `messages` with `notes` in place of passages; the originals stay unchanged."""
     made: list[Any] = list(messages)
     for ((i, j), old), new in notes.items():
         made[i] = message = made[i].model_copy(deep=True)

@@ -1,6 +1,6 @@
-"""The tools that a model calls: read, write, edit, list.
+"""The tools of a model: read, write, edit, list.
 
-What a model has and what its text derives from is what its context proves, not what it says.
+The model's context, not its claims, proves the versions that it has and the base of its text.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from coherence_autogen.context import CoherentModelContext
 class ArtifactWorkbench(StaticWorkbench):
     """Tools to read, write, edit and list artifacts, for the agent whose context is `context`.
 
-    Whatever goes wrong is a result for the model, which says what to do next: `AssistantAgent`
-    waits for ever for a workbench that raises.  Raises `BadArgument` when it is made.
+    Every failure is a result for the model, with the next action, since `AssistantAgent` waits for
+    ever for a workbench that raises. The constructor raises `BadArgument`.
     """
 
     def __init__(self, context: CoherentModelContext) -> None:
@@ -31,7 +31,7 @@ class ArtifactWorkbench(StaticWorkbench):
         super().__init__([FunctionTool(call, description=str(call.__doc__)) for call in calls])
 
     async def call_tool(self, name: str, *given: Any, **named: Any) -> ToolResult:
-        self._desk.during(named.get("cancellation_token"))  # one for each run, of a team too
+        self._desk.during(named.get("cancellation_token"))  # one token for each run
         return await super().call_tool(name, *given, **named)
 
     def _to_config(self) -> NoReturn:
@@ -39,5 +39,5 @@ class ArtifactWorkbench(StaticWorkbench):
 
 
 def citation(call: FunctionCall, result: FunctionExecutionResult) -> str:
-    """For ``AssistantAgent(tool_call_summary_formatter=...)``: tells a team refs, not texts."""
+    """For ``AssistantAgent(tool_call_summary_formatter=...)``: gives a team refs, not texts."""
     return result.content.partition(' seal="')[0].replace("<artifact ", f"{call.name} ")

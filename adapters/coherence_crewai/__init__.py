@@ -11,7 +11,7 @@
     with coherence_hooks(crew, ws):
         crew.kickoff()
 
-Read `tools`, what a model calls; then `hooks`, what it is told and what of its word is checked;
+Read `tools`, the calls of a model; then `hooks`, which inform the model and check its claims;
 `state` is for Flows.
 """
 

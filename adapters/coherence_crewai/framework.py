@@ -1,8 +1,8 @@
-"""Says what to do where CrewAI is not there, or in a release that this adapter does not know."""
+"""Checks that CrewAI is installed, in a release that this adapter knows."""
 
 from coherence.context.frameworks import FrameworkMissing, require
 
 __all__ = ["FrameworkMissing"]
 
-# The first release with typed tool failures and scoped hooks; the first that is not out yet.
+# The first release with typed tool failures and scoped hooks; the first unreleased one.
 require("crewai", "'artifact-coherence[crewai]'", (1, 15, 10), (2,))

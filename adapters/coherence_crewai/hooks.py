@@ -1,8 +1,8 @@
-"""What a crew's agents are told before each model call, and what is checked before each read.
+"""Informs a crew's agents before each model call, and checks claims before each read.
 
-Both look at nothing but the agent's messages and the workspace, and remember nothing.  A model's
-word is not taken for what its messages hold: they may have been summarised, a long answer put into
-a file, a task begun with another's report and no more.  What is in them can be seen, and hashed.
+Both use only the agent's messages and the workspace, and keep no state. A model's claim about its
+messages is not trusted: they may have been summarised, a long answer moved into a file, or a task
+begun with only another agent's report. The messages themselves can be read and hashed.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from message_passing.errors import ToolkitError
 
 
 def coherence_hooks(crew: Crew, workspace: Workspace) -> AbstractContextManager[None]:
-    """While the block runs, keep the crew's agents posted and their claims honest.
+    """While the block runs, inform the crew's agents of changes and check their claims.
 
-    Before each model call, an agent that was shown an older version is told so by a last message,
-    which is taken out again before the next.  Before each read, what the model says that it has
-    gives way to what its messages prove.  Runs that begin outside of the block, and agents without
-    artifact tools of this workspace, are left alone.
+    Before each model call, an agent that was shown an older version gets a last message, which is
+    removed before the next call. Before each read, the model's claim is replaced by the version
+    that its messages prove. Runs that begin outside the block, and agents without artifact tools of
+    this workspace, are not affected.
 
-    Raises `BadArgument` for anything else, and where no agent of the crew has such tools.  Warns
-    with `RuntimeWarning` where the block is never begun: a call without ``with`` does nothing.
+    Raises `BadArgument` for other arguments, and if no agent of the crew has such tools. Warns with
+    `RuntimeWarning` if the block is never begun: a call without ``with`` does nothing.
     """
     expect(crew, Crew, "the Crew that the agents work in")
     expect(workspace, Workspace, "the Workspace of the agents' tools")
@@ -46,7 +46,7 @@ def coherence_hooks(crew: Crew, workspace: Workspace) -> AbstractContextManager[
 
 
 class _Block(AbstractContextManager[None]):
-    """The block of `coherence_hooks`, which notices that it is dropped without having begun."""
+    """The block of `coherence_hooks`, which warns if it is dropped before it begins."""
 
     def __init__(self, hooked: AbstractContextManager[None]) -> None:
         self._hooked, self._begun = hooked, False
@@ -72,7 +72,7 @@ def _hooked(desks: set[Desk], workspace: Workspace) -> Iterator[None]:
     def notify(context: LLMCallHookContext) -> None:
         messages = context.messages
         messages[:] = [m for m in messages if not str(m.get("content")).startswith(NOTICE)]
-        with suppress(ToolkitError):  # the next call of a tool says what is wrong
+        with suppress(ToolkitError):  # the next tool call reports the error
             shown = mentioned(map(_text, messages)).values()
             if ours(context) and (news := notice(workspace, shown)):
                 messages.append({"role": "user", "content": news})
@@ -80,7 +80,7 @@ def _hooked(desks: set[Desk], workspace: Workspace) -> Iterator[None]:
     def verify(context: ToolCallHookContext) -> None:
         called = [tool for tool in ours(context) if tool.name == context.tool_name]
         if any("have" in tool.args_schema.model_fields for tool in called):
-            context.tool_input.pop("have", None)  # whatever fails below, no claim is believed
+            context.tool_input.pop("have", None)  # even after a failure below, no claim is trusted
             messages = getattr(getattr(context.agent, "agent_executor", None), "messages", [])
             held, _ = survey(_said(messages), workspace.identity)
             if ref := held.get(str(context.tool_input.get("name"))):
@@ -101,7 +101,7 @@ def _tools(*owners: Any) -> list[ArtifactTool]:
 
 
 def _said(messages: list[Any]) -> Iterator[Said[int]]:
-    """What is in the conversation, whichever of the two ways the model calls its tools."""
+    """The texts of the conversation, for both forms of tool call."""
     for place, message in enumerate(messages):
         text = _text(message)
         inputs = [c["function"]["arguments"] for c in message.get("tool_calls") or ()]
@@ -111,6 +111,6 @@ def _said(messages: list[Any]) -> Iterator[Said[int]]:
 
 
 def _text(message: Any) -> str:
-    # What CrewAI quotes to the system is of steps that had messages of their own.
+    # CrewAI quotes to the system only steps that have separate messages.
     text = message.get("content") if message["role"] != "system" else None
     return text if isinstance(text, str) else ""

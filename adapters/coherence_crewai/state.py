@@ -1,7 +1,8 @@
 """Flow state that parallel listeners can change without losing each other's changes.
 
-CrewAI runs the listeners of one event at the same time and leaves ``self.state`` unguarded.  What
-they share belongs in one artifact, and each changes it by a function of what is there.
+CrewAI runs the listeners of one event concurrently and leaves ``self.state`` unguarded. Their
+shared state belongs in one artifact, which each listener changes by a function of its current
+value.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ S = TypeVar("S", bound=BaseModel)
 
 
 class CoherentState(Generic[S]):
-    """A `model` kept as the artifact `name`, for one Flow or for many in as many processes.
+    """A `model` kept as the artifact `name`, for Flows of one or several processes.
 
-    `agent` is the name under which this process changes it.  From a listener that is ``async``,
-    call through ``asyncio.to_thread`` where others may hold the artifact for long.  Raises
+    `agent` is the name under which this process changes it. From an ``async`` listener, call
+    through ``asyncio.to_thread`` if other agents may hold the artifact for long.  Raises
     `BadArgument`, `InvalidName`, `WorkspaceClosed`.
     """
 
@@ -36,10 +37,10 @@ class CoherentState(Generic[S]):
         self._name, self._model = check_name(name), model
 
     def read(self) -> S:
-        """A copy of the current state; a new ``model()`` where nothing has been written.
+        """A copy of the current state; a new ``model()`` if nothing has been written.
 
-        Raises `InvalidContent` where the artifact holds no such model, and `BadArgument` where
-        there is none yet and the model has fields without a default.
+        Raises `InvalidContent` if the artifact does not hold such a model, and `BadArgument` if it
+        does not exist and the model has fields without a default.
         """
         with self._desk.agent() as agent:
             try:
@@ -48,10 +49,10 @@ class CoherentState(Generic[S]):
                 return self._new()
 
     def update(self, change: Callable[[S], object]) -> S:
-        """Let `change` alter the current state, and publish what it made; also as a decorator.
+        """Let `change` alter the current state, and publish the result; also as a decorator.
 
-        `change` is called again, on a fresh copy, where another process was faster; it should do
-        nothing else.  Where it raises, nothing is published.
+        `change` is called again, on a fresh copy, if another process was faster; it should have no
+        other effect. If it raises, nothing is published.
         """
 
         def changed(text: str) -> str:
@@ -68,7 +69,7 @@ class CoherentState(Generic[S]):
             return self._model()
         except ValidationError as error:
             raise BadArgument(
-                f"{self._name!r} is not there, and {self._model.__name__} needs values: {error}",
+                f"{self._name!r} does not exist, and {self._model.__name__} needs values: {error}",
                 remedy="give the fields defaults, or write the artifact first",
             ) from error
 

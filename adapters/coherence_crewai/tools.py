@@ -1,8 +1,8 @@
 """The three tools that a model calls: read, write, edit.
 
-Two guards of CrewAI stop a model that repeats itself, and would stop one that rightly looks again:
+Two guards of CrewAI stop a model that repeats itself, and would stop a justified second read:
 
-- its text loop answers a call equal to the one before by itself, without asking the tool, so
+- its text loop answers a call that equals the one before without calling the tool, so
   `never_cached` makes the arguments of every call unlike those of any other;
 - both loops end the whole run at the fifth call with equal arguments *and* result, so every answer
   ends with its number.
@@ -31,8 +31,8 @@ _spent = count(1)
 def artifact_tools(workspace: Workspace, agent: str) -> list[BaseTool]:
     """Tools to read, write and edit the workspace's artifacts as `agent`, for ``Agent(tools=...)``.
 
-    Give each CrewAI agent tools of its own: what one has read, another has not.  Raises
-    `InvalidName` for an agent's name that is none, and `WorkspaceClosed`.
+    Give each CrewAI agent separate tools, since each has read different versions. Raises
+    `InvalidName`, and `WorkspaceClosed`.
     """
     desk, numbers = Desk(workspace, agent), count(1)
     calls = Calls(lambda: desk)
@@ -50,13 +50,13 @@ def artifact_tools(workspace: Workspace, agent: str) -> list[BaseTool]:
 
 
 def never_cached(arguments: dict[str, Any], result: object) -> bool:
-    """CrewAI's question whether to keep `result`: no, and `arguments` count as spent."""
+    """Tells CrewAI not to cache `result`, and marks `arguments` as used."""
     arguments["spent"] = next(_spent)
     return False
 
 
 class ArtifactTool(BaseTool):
-    """One kind of call, made at one desk; the number of the call closes each answer."""
+    """One kind of call, made at one desk; each answer ends with the number of the call."""
 
     desk: Desk = Field(exclude=True)
     call: Callable[..., Told] = Field(exclude=True)
@@ -73,7 +73,7 @@ class ArtifactTool(BaseTool):
 
 
 def _arguments(call: Callable[..., Told]) -> type[BaseModel]:
-    """What a model calls a tool with, as a type."""
+    """The arguments of a tool, as a type."""
     taken = signature(call, eval_str=True).parameters.values()
     fields: Any = {
         p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in taken

@@ -5,11 +5,12 @@
     from coherence_langgraph import ArtifactRefs, CoherentStore, artifact_tools
 
     store = CoherentStore(InMemoryStore())            # or "sqlite:///team.db", or any other store
-    app = graph.compile(store=store)                  # nodes go on as they are
+    app = graph.compile(store=store)                  # nodes stay unchanged
 
-`CoherentStore` makes a put compare with what the task has read.  `ArtifactRefs` keeps references in
-the state instead of texts.  `artifact_tools` are for ``ToolNode`` and ``create_agent``;
-`coherence_langgraph.middleware`, which needs the package langchain, tells a model what changed.
+`CoherentStore` compares a put with the version that the task has read. `ArtifactRefs` keeps
+references in the state in place of texts.  `artifact_tools` are for ``ToolNode`` and
+``create_agent``; `coherence_langgraph.middleware`, which needs the package langchain, tells a model
+of changes.
 """
 
 from coherence.context.reader import Unread

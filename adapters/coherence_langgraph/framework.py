@@ -1,4 +1,4 @@
-"""Says what to do where LangGraph is not there, or in a release that this adapter does not know."""
+"""Checks that LangGraph is installed, in a release that this adapter knows."""
 
 from coherence.context.frameworks import FrameworkMissing, require
 
@@ -6,5 +6,5 @@ __all__ = ["FrameworkMissing"]
 
 EXTRA = "'artifact-coherence[langgraph]'"
 
-# The first release that goes with the current langgraph-prebuilt; the first that is not out yet.
+# The first release for the current langgraph-prebuilt; the first unreleased one.
 require("langgraph", EXTRA, (1, 1, 5), (2,))

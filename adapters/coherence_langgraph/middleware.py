@@ -1,7 +1,7 @@
 """Middleware for ``create_agent``: a model is told what changed, and never that nothing has when
 it no longer has the text before it.
 
-It looks at nothing but the prompt and the workspace, and remembers nothing.
+It uses only the prompt and the workspace, and keeps no state.
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ from coherence.context.frameworks import expect, require
 from coherence_langgraph.framework import EXTRA
 from coherence_langgraph.store import CoherentStore
 
-# The first release that goes with the oldest langgraph; the first that is not out yet.
+# The first release for the oldest langgraph; the first unreleased one.
 require("langchain", f"{EXTRA} langchain", (1, 2, 11), (2,))
 
-from langchain.agents.middleware import AgentMiddleware  # noqa: E402 - it may not be there
+from langchain.agents.middleware import AgentMiddleware  # noqa: E402 - it may not be installed
 from langchain_core.messages import HumanMessage  # noqa: E402
 
 
 class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
-    """Closes each prompt with a line for every artifact that has changed; the line is not kept.
+    """Ends each prompt with a line for every artifact that has changed; the line is not kept.
 
-    It belongs last in the list, where it sees the prompt as the model will.  Where a model says
-    that it has a version whose text is not in its prompt, trimmed or summarised away or made up,
-    that is struck from its call, and the read is answered in full.  Raises `BadArgument`.
+    Put it last in the list, where it sees the prompt as the model will. If a model claims a version
+    whose text is not in its prompt (trimmed, summarised or invented), the claim is removed from its
+    call, and the read is answered in full. Raises `BadArgument`.
     """
 
     def __init__(self, store: CoherentStore) -> None:
@@ -49,7 +49,7 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
 
 
 def _honest(response: Any, held: set[str]) -> Any:
-    """`response` without claims to have what was not in the prompt."""
+    """`response` without claims of versions that were not in the prompt."""
     for call in (call for m in response.result for call in getattr(m, "tool_calls", ())):
         if call["args"].get("have") not in held:
             call["args"].pop("have", None)
@@ -57,7 +57,7 @@ def _honest(response: Any, held: set[str]) -> Any:
 
 
 def in_context(messages: Sequence[Any], workspace: str = "") -> dict[str, Ref]:
-    """Artifact -> the version whose text can be put together from `messages`."""
+    """Artifact -> the version whose text can be reconstructed from `messages`."""
     evidence = Evidence[int](workspace)
     given = {call["id"]: call["args"] for m in messages for call in getattr(m, "tool_calls", ())}
     for place, message in enumerate(messages):

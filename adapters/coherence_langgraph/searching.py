@@ -1,4 +1,4 @@
-"""Searches and listings of items that are in a workspace, as LangGraph's own store answers them."""
+"""Searches and listings of a workspace's items, with the answers of LangGraph's own store."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from coherence.context.items import Place
 from coherence.context.mirror import Mirror, Shown
 from coherence.context.values import quoted
 
-#: When a hit was made, before it is answered with the item.
+#: The creation time of a hit, until the item replaces it.
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
 def found(mirror: Mirror, op: Op) -> Result:
-    """What a search or a listing finds in the workspace that `mirror` shows."""
+    """The result of a search or a listing in the workspace of `mirror`."""
     if isinstance(op, SearchOp):
         under = "".join(quoted(label) + "/" for label in op.namespace_prefix)
         return mirror.ask(under, partial(_hits, op))
@@ -29,7 +29,7 @@ def found(mirror: Mirror, op: Op) -> Result:
 
 
 def _hits(op: SearchOp, items: Shown) -> list[base.SearchItem]:
-    """As `InMemoryStore` has them, which would look at every item each time."""
+    """The hits of `InMemoryStore`, which would search every item each time."""
     prefix, filters = op.namespace_prefix, op.filter or {}
     plain = [(key, value) for key, value in filters.items() if not isinstance(value, dict)]
     there = (

@@ -1,7 +1,7 @@
-"""A LangGraph store whose put compares with what its task has read.
+"""A LangGraph store that compares each put with the version that its task has read.
 
-Who reads and writes is known from the running task: its node's name is the agent's, and what it has
-read is remembered for as long as LangGraph keeps the task, never longer and never by namespace.
+The running task identifies the agent: its node's name is the agent's name. The versions that the
+task has read are remembered only while LangGraph keeps the task, and never by namespace.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from coherence.context.values import decoded, encoded, item_of, name_of
 from coherence.messages import Version
 from coherence_langgraph.searching import found
 
-#: The callable that LangGraph makes for each task and drops with it: what a task is known by.  That
-#: is no part of its interface, but the only thing that lives as long as a task does: what is public
-#: are names, which would have to be kept for ever, or dropped too early.
+#: The callable that LangGraph makes for each task and drops with it, which identifies the task. It
+#: is not public, but the only object with the lifetime of a task: the public names would have to be
+#: kept for ever, or dropped too early.
 _TASK = "__pregel_read"
 
 
 class CoherentItem(base.Item):
-    """An item that knows which version of which artifact it is."""
+    """An item that knows its artifact and version."""
 
     __slots__ = ("_ref",)
 
@@ -50,32 +50,31 @@ class CoherentItem(base.Item):
         return str(self._ref)
 
 
-#: What a node can do about a put that lost.
+#: The remedy for a put that lost.
 REMEDY = (
     "get the item again and redo the change: the node's RetryPolicy(retry_on=Conflict) does so; "
-    'CoherentStore(..., on_conflict="merge") takes both where different fields or lines changed'
+    'CoherentStore(..., on_conflict="merge") keeps both if different fields or lines changed'
 )
 
 Found: TypeAlias = CoherentItem | None
 
 _Given: TypeAlias = tuple[PutOp, str, Content | None]
-"""A put, the artifact that its item is, and what that is to hold."""
+"""A put, the artifact of its item, and the new content."""
 
 
 class CoherentStore(base.BaseStore):
     """Any store, coherent.
 
     `over` is the store to wrap, which keeps its index, TTL, filters and listing; or a workspace or
-    its URL, which then holds everything, for all processes that open it.  A wrapped store that
-    several processes share needs a `workspace` that they share.
+    its URL, which then holds everything, for all processes that open it. If several processes share
+    the wrapped store, they must also share a `workspace`.
 
-    A put by a task that has read the item, or read that there is none, is a compare-and-set.  One
-    by a task that has not replaces, as in any store; with ``unread="raise"`` it is refused with
-    `Unread`, unless the item or its ref is in the graph's state.  `on_conflict` says what becomes
-    of a put that lost: ``raise`` `Conflict`; ``merge`` where the two changed different fields or
-    lines, and else raise; ``overwrite``.  Outside a graph nothing is remembered, unless for an
-    agent: `as_agent`.
-    Raises `BadArgument`, and as `Workspace` does.
+    A put by a task that has read the item, or its absence, is a compare-and-set. A put by any other
+    task replaces, as in any store; with ``unread="raise"`` it is refused with `Unread`, unless the
+    item or its ref is in the graph's state. `on_conflict` decides about a put that lost: ``raise``
+    `Conflict`; ``merge`` if the two changed different fields or lines, and raise otherwise;
+    ``overwrite``. Outside a graph reads are remembered only with `as_agent`. Raises `BadArgument`,
+    and as `Workspace` does.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class CoherentStore(base.BaseStore):
     ) -> None:
         if isinstance(over, base.BaseStore):
             self.inner: base.BaseStore | None = over
-            # A store may let items expire and not say so, as AsyncSqliteStore does.
+            # A store may expire items without declaring it, as AsyncSqliteStore does.
             self.supports_ttl = over.supports_ttl or bool(over.ttl_config)
             self.ttl_config = over.ttl_config
             self.items = Items(workspace or "memory://", on_conflict, unread)
@@ -115,16 +114,16 @@ class CoherentStore(base.BaseStore):
         object.__setattr__(where, name, value)
 
     def setup(self) -> Any:
-        """Set the wrapped store up, where it has that; to be awaited where it says so.
+        """Call the wrapped store's `setup`, if it has one; await the result if that is a coroutine.
 
         A workspace is set up when it is opened.
         """
         return getattr(self.inner, "setup", lambda: None)()
 
     def close(self) -> None:
-        """Close the workspace, unless it was given open.  A wrapped store stays open.
+        """Close the workspace, unless it was passed in. A wrapped store stays open.
 
-        Closed again, or for one agent, it does nothing.
+        Does nothing on a closed store, or on one from `as_agent`.
         """
         if self._bound is None:
             self.items.close()
@@ -144,7 +143,7 @@ class CoherentStore(base.BaseStore):
         await self.items.aside.run(self.close)
 
     def as_agent(self, name: str) -> Self:
-        """The same store for one agent outside a graph, which is then one task of its own.
+        """The same store for one agent outside a graph, which counts as one task.
 
         Raises `InvalidName`.
         """
@@ -153,7 +152,7 @@ class CoherentStore(base.BaseStore):
         return twin
 
     def resolve(self, ref: str) -> CoherentItem:
-        """The version that `ref` names, as it was.  A put that follows is derived from it.
+        """The version that `ref` names. A later put derives from it.
 
         Raises `UnknownArtifact`, `UnknownVersion`, `BadRef`.
         """
@@ -161,11 +160,11 @@ class CoherentStore(base.BaseStore):
         return CoherentItem(who.get_version(wanted), item_of(wanted.name), self.items)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """As the stores of LangGraph do: a batch reads first, in order, and then writes."""
+        """As LangGraph's stores do, reads the batch's items first, in order, and then writes."""
         who, ops = self._bound or self._who(), list(ops)
-        inner: Any = self.inner  # where there is none, no step asks it
+        inner: Any = self.inner  # never used if there is no wrapped store
         if isinstance(inner, AsyncBatchedBaseStore) and inner._loop is asyncio._get_running_loop():
-            inner.batch([])  # refuses to stop its own loop, before anything is published
+            inner.batch([])  # raises if it would block its own loop, before anything is published
         return carried_out(self._steps(who, ops), who.desk, self._ask_now)
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
@@ -188,7 +187,7 @@ class CoherentStore(base.BaseStore):
         return CoherentItem(view, (namespace, key), self.items) if view is not None else None
 
     async def aget(self, namespace: Labels, key: str, *, refresh_ttl: bool | None = None) -> Found:
-        # A copy of the task's own is served in the loop: that waits for nobody.
+        # A cached copy of the task is served in the loop, since that cannot block.
         who, name = self._bound or self.items.known(_running().get(_TASK)), _name(namespace, key)
         if who is not None and not self.supports_ttl and (view := who.at_once(name)) is not None:
             return CoherentItem(view, (namespace, key), self.items)
@@ -196,7 +195,7 @@ class CoherentStore(base.BaseStore):
         return found  # type: ignore[no-any-return]
 
     def _steps(self, who: Reader, ops: list[Op]) -> Steps[list[Result]]:
-        """What a batch does."""
+        """The steps of a batch."""
         puts = [
             (op, _name(*op[:2]), None if op.value is None else encoded(op.value))
             for op in ops
@@ -227,7 +226,7 @@ class CoherentStore(base.BaseStore):
         return list(inner.batch(ops))
 
     def _asking(self, who: Reader, ops: list[Any]) -> Here | Beside:
-        """What the wrapped store has to say to `ops`, or else the workspace."""
+        """The step that reads `ops` from the wrapped store, or else from the workspace."""
         if self.inner is not None and ops:
             return Beside(ops)
         return Here(
@@ -235,7 +234,7 @@ class CoherentStore(base.BaseStore):
         )
 
     def _seen(self, who: Reader, op: Op, view: View | None, beside: Any) -> Result:
-        """The answer to `op`, where the task has `view` and the wrapped store said `beside`."""
+        """The answer to `op`, from the workspace's `view` and the wrapped store's `beside`."""
         if isinstance(op, GetOp):
             place = op[:2]
             if self.inner is not None and (view is None or self.supports_ttl):
@@ -248,7 +247,7 @@ class CoherentStore(base.BaseStore):
         for hit in beside:
             name = _name(hit.namespace, hit.key)
             view = who.get(name)
-            if self.inner is not None:  # which has it: the hit says so
+            if self.inner is not None:  # the hit shows that the wrapped store has it
                 view = self.items.settle(who, name, view, hit.value)
             if view is not None:
                 item = CoherentItem(view, (hit.namespace, hit.key), self.items)
@@ -256,7 +255,7 @@ class CoherentStore(base.BaseStore):
         return hits
 
     def _putting(self, who: Reader, puts: list[_Given]) -> Steps[None]:
-        """Publish, then tell the wrapped store what was published, also where one is refused."""
+        """Publish, then update the wrapped store, even if one put is refused."""
         told: dict[str, Told] = {}
         of: dict[str, PutOp] = {}
         refused: Exception | None = None
@@ -265,7 +264,7 @@ class CoherentStore(base.BaseStore):
             if self.items.is_strict:
                 yield from self._taking_over(who, [name for _, name, _ in puts])
             handed = {n: self._travels(n) if self.items.is_strict else 0 for _, n, _ in puts}
-            if len(puts) > 1:  # what is bound to be refused comes first, so that nothing is written
+            if len(puts) > 1:  # certain refusals come first, so that nothing is written
                 given = {name: (content, handed[name]) for _, name, content in puts}
                 lost = yield Here(lambda _: self.items.lost_ones(who, given))
                 puts.sort(key=lambda put: put[1] not in lost)
@@ -289,7 +288,7 @@ class CoherentStore(base.BaseStore):
             raise refused
 
     def _taking_over(self, who: Reader, names: list[str]) -> Steps[None]:
-        """What the wrapped store holds and nobody has read yet is there all the same."""
+        """Take over items that only the wrapped store holds so far."""
         if self.inner is None:
             return
         unknown = yield Here(lambda _: [n for n in names if self.workspace.row(n) is None])
@@ -307,13 +306,13 @@ class CoherentStore(base.BaseStore):
     def _travels(self, name: str) -> Version:
         """The oldest version of the item that is in the state of the running task's graph."""
         read: Any = _running().get(_TASK)
-        # As it makes that callable, LangGraph gives it the channels second.
+        # LangGraph passes the channels to that callable as its second argument.
         channels = getattr(read, "args", ())[1:2]
         state = read(list(channels[0])) if channels else {}
         return min(versions_in(state, name), default=0)
 
     def published(self, ref: Ref, text: str) -> None:
-        """Say that `text` was published past the store, so that a wrapped store has it too."""
+        """Note that `text` was published without the store, so that a wrapped store gets it too."""
         if self.inner is not None:
             desk, told = self.desk(up=1), {ref.name: (ref.version, text)}
             with self.items.under_way(told) as raced:
@@ -328,14 +327,14 @@ class CoherentStore(base.BaseStore):
     def _who(self) -> Reader:
         if (task := _running().get(_TASK)) is not None:
             return self.items.reader(task, lambda: Reader(self.desk(), run()))
-        if any(key.startswith("__pregel") for key in _running()):  # else no put would compare
-            raise FrameworkMissing("this langgraph does not tell its tasks apart")
+        if any(key.startswith("__pregel") for key in _running()):  # or no put would compare
+            raise FrameworkMissing("this langgraph release does not identify its tasks")
         return Reader(self.desk(), alone=True)
 
     def desk(self, up: int = 0) -> Desk:
-        """Where the agent works whom the running code belongs to.
+        """The desk of the agent to which the running code belongs.
 
-        It has the name that ``create_agent`` gave it, else the path of nodes, less the last `up`.
+        The agent's name is from ``create_agent``, else the path of nodes without the last `up`.
         """
         metadata = _running("metadata")
         path = metadata.get("langgraph_checkpoint_ns", "").split("|")
@@ -349,7 +348,7 @@ def _put(name: str, value: Mapping[str, Any] | None) -> PutOp:
 
 
 async def _ask(inner: Any, ops: list[Any]) -> list[Any]:
-    """`ops` natively; one alone by the method whose calls a store gathers, where it gathers any."""
+    """Await `ops` on the wrapped store; a single op by the method that a batching store batches."""
     if len(ops) > 1 or not isinstance(inner, AsyncBatchedBaseStore):
         return list(await inner.abatch(ops))
     op = ops[0]
@@ -373,7 +372,7 @@ async def _ask(inner: Any, ops: list[Any]) -> list[Any]:
 
 
 def _running(part: str = "configurable") -> dict[str, Any]:
-    """What LangGraph says of the running task, nothing outside a graph."""
+    """LangGraph's configuration of the running task, empty outside a graph."""
     return (var_child_runnable_config.get(None) or {}).get(part, {})  # type: ignore[return-value]
 
 
@@ -384,7 +383,7 @@ def run() -> Any:
 
 @lru_cache(maxsize=65_536)
 def _name(namespace: tuple[Any, ...], key: str) -> str:
-    """The artifact that an item is.  Raises `InvalidNamespaceError`."""
+    """The artifact of an item. Raises `InvalidNamespaceError`."""
     if not all(isinstance(label, str) and label and "." not in label for label in namespace):
         raise base.InvalidNamespaceError(f"labels are text without periods, not {namespace!r}")
     return name_of(namespace, key)

@@ -1,7 +1,7 @@
-"""Tools with which a model reads and writes artifacts, for ``ToolNode`` and ``create_agent``.
+"""Tools for a model to read and write artifacts, for ``ToolNode`` and ``create_agent``.
 
-A message's ``artifact`` says which version it is of, to the middleware, with a seal on the text
-that bears it out: the answer of a read, what the model itself gave to a write.
+A message's ``artifact`` tells the middleware its version, with a seal on the text that proves it:
+the answer of a read, or the text that the model gave to a write.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ from message_passing.errors import ToolkitError
 def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseTool]:
     """Tools to read, write, edit and list artifacts of text.
 
-    They act for `agent`; if None for the agent that ``create_agent`` names, else for the node that
-    the graph of the tools is in.  What goes wrong is told to the model, with what to do next.
-    Raises `BadArgument`, `InvalidName`, `WorkspaceClosed`.
+    They act for `agent`; if None, for the agent that ``create_agent`` names, else for the node that
+    contains the tools' graph. Errors are reported to the model, with the next action. Raises
+    `BadArgument`, `InvalidName`, `WorkspaceClosed`.
     """
     expect(store, CoherentStore, "CoherentStore(store), or CoherentStore(workspace)")
     named = None if agent is None else store.items.desk(agent)

@@ -1,19 +1,19 @@
-"""What a model has before it, and what a framework's adapter needs to keep it true.
+"""The shared part of the adapters: what a model's context holds, and how it is kept true.
 
-An adapter translates: its framework's messages, tools and stores on one side, these rooms on the
-other.  Nothing here knows a framework.
+An adapter translates between its framework's messages, tools and stores and these modules. Nothing
+here knows a framework.
 
-* `evidence`: what a conversation proves, by seals on the texts that were shown
+* `evidence`: which versions a conversation proves, by seals on the texts that were shown
 * `values`, `references`: how a store's item is an artifact, how a state's key is a version
-* `frameworks`: the error where a framework is missing or of an unknown release
-* `answers`: what a model is told of a read, of a change by somebody else, of a refusal
-* `desk`: one agent's place of work, for a framework that calls its tools at once
-* `seats`: when an agent that an adapter brought in leaves
-* `calls`, `proven`: what a model calls; it says which version it has, or its context does
-* `sight`: what a caller has seen, and each part of a task that runs beside others
-* `reader`, `items`: what a task has read, so that its puts compare with that; a store of items
-* `steps`: what a store's call does, step by step, for callers that block or await
+* `frameworks`: the error for a framework that is missing or of an unknown release
+* `answers`: the texts for a model, on a read, a change by another agent, a refusal
+* `desk`: serialises one agent's calls, for a framework that calls tools concurrently
+* `seats`: when an agent that an adapter created leaves
+* `calls`, `proven`: the calls of a model; the model names its version, or its context proves it
+* `sight`: the versions that a caller has seen, for each concurrent part of a task
+* `reader`, `items`: the versions that a task has read, as the bases of its puts; a store of items
+* `steps`: the steps of a store's call, for callers that block or await
 
-`evidence`, `values`, `references` and `frameworks` are pure, and `sight` asks no store; the rest
-drives a workspace.
+`evidence`, `values`, `references` and `frameworks` are pure, and `sight` asks no store; the other
+modules drive a workspace.
 """

@@ -1,6 +1,6 @@
-"""What a model is told: of a read, of a change by somebody else, of a call that was refused.
+"""The texts for a model: on a read, a change by another agent, a refused call.
 
-Every text here is a prompt: it says what is, and what to do next, in as few words as will do.
+Every text here is a prompt: it states the situation and the next action, in few words.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from coherence.workspace.view import Served, View
 from coherence.workspace.workspace import Workspace
 from message_passing.errors import ToolkitError
 
-#: The first line of a message that says what has changed.
+#: The first line of a message about changes.
 NOTICE = "[shared artifacts]"
 NAMES_SHOWN_MAX = 50
 
 
 def shown(view: View) -> str:
-    """What a model is given of a version: all of it, or what it lacks, under a seal.
+    """A version for a model, under a seal: the whole text, or the difference that it lacks.
 
-    Raises `InvalidContent` where the artifact holds bytes.
+    Raises `InvalidContent` if the artifact holds bytes.
     """
     text = view.changes if view.served is Served.DELTA else view.for_prompt()
     return passage(view.ref, text, view.have)
 
 
 def notice(workspace: Workspace, shown: Iterable[Ref]) -> str:
-    """A last message for a model that was shown these versions; empty where none has changed.
+    """A last message for a model that was shown these versions; empty if none has changed.
 
-    It does not name the version that is current: nobody can then claim to have it.  Raises
+    It does not name the current version, so a model cannot claim to have it. Raises
     `WorkspaceClosed`, `StoreFault`.
     """
     news = list(filter(None, (_news(workspace, ref) for ref in shown)))
@@ -50,9 +50,9 @@ def _news(workspace: Workspace, ref: Ref) -> str:
 
 
 def replacing(name: str, old: str, new: str) -> Callable[[str], str]:
-    """For `Agent.update`: replaces the passage `old`, which must be there exactly once.
+    """For `Agent.update`: replaces the passage `old`, which must occur exactly once.
 
-    What it gives raises `BadArgument`.
+    The returned function raises `BadArgument`.
     """
 
     def replaced(text: str) -> str:
@@ -68,9 +68,9 @@ def replacing(name: str, old: str, new: str) -> Callable[[str], str]:
 
 
 def refusal(error: ToolkitError, workspace: Workspace) -> str:
-    """Why a call was refused, in words that a model can act on."""
+    """The reason for a refusal, as a text that a model can act on."""
     if isinstance(error, Conflict):
-        what, _, last = error.summary.rpartition("\n")  # the last line speaks to programs
+        what, _, last = error.summary.rpartition("\n")  # the last line is for programs
         return f'{what or last}\nNothing was written. Write both with base="{error.current}".'
     if isinstance(error, UnknownArtifact):
         names = workspace.names()

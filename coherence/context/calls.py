@@ -1,7 +1,7 @@
-"""The calls of a model that says itself which version it has: read, write, edit, list.
+"""The calls of a model that names the version that it has: read, write, edit, list.
 
-Signatures and docstrings are the prompt: a framework makes its tools from them.  Whether a model
-has what it says is for the adapter to see to, before the call.
+Signatures and docstrings are the prompt: a framework makes its tools from them. The adapter must
+check the model's claim to have a version before the call.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ Prefix = Annotated[str, Field(description="How names begin")]
 
 
 class Told(NamedTuple):
-    """An answer in two forms, as a conversation keeps what bears it out."""
+    """An answer in two forms, for conversations with and without data beside the text."""
 
-    #: With the seal in the text.
+    #: The text with its seal.
     sealed: str
-    #: Without, for messages that carry `claim` beside the text.
+    #: The text without the seal, for messages that carry `claim` beside the text.
     plain: str
-    #: Says that who has the sealed text, and the version ``have`` if there is one, has ``ref``.
+    #: Claims ``ref`` for a context with the sealed text, and with the version ``have`` if given.
     claim: dict[str, str]
 
 
 def claim(ref: Ref, have: Ref | None, text: str) -> dict[str, str]:
-    """Says that who has `text`, and the version `have` if there is one, has `ref`."""
+    """Claims `ref` for a context that holds `text`, and the version `have` if given."""
     return {"ref": str(ref), "have": str(have or ""), "seal": seal(ref, have, text)}
 
 
 class Calls:
-    """What a model calls.  `desk` is asked at each call whom it is for.
+    """The calls of a model. `desk` is called at each call, and returns the agent's desk.
 
-    `published` hears of each text that a call has published.  Every call raises what `Agent` does.
+    `published` is called with each published text. Every call raises as `Agent` does.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Calls:
             return _told(agent.read(name, have or None))
 
     def write_artifact(self, name: Name, text: Text, base: Base = None) -> Told:
-        """Write a shared artifact. It is refused where others have changed it since your base."""
+        """Write a shared artifact. Refused if others have changed it since your base."""
         with self._desk().agent() as agent:
             ref = agent.write(name, text, expect=base or 0)
             self._published(ref, text)
@@ -74,13 +74,13 @@ class Calls:
     def edit_artifact(self, name: Name, old: Old, new: New, have: Have = None) -> Told:
         """Replace one passage of a shared artifact, whatever others change elsewhere in it."""
         with self._desk().agent() as agent:
-            agent.read(name, have or None)  # refuses what could not be answered afterwards
+            agent.read(name, have or None)  # refuses a call that could not be answered afterwards
             made = agent.update(name, replacing(name, old, new))
             self._published(made.ref, made.text)
             told = _told(agent.read(name, have or None))
         if have:
             return told
-        # Whoever has the version before, and the call, can put this one together.
+        # A context with the version before, and the call, can reconstruct this one.
         base = Ref(name, made.version - 1, made.ref.workspace)
         return Told(told.sealed, f"[{made.ref} is written]", claim(made.ref, base, new))
 

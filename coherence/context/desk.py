@@ -1,6 +1,6 @@
-"""Where one agent works: it does one thing at a time, though a framework calls its tools at once.
+"""Serialises the calls of one agent, although its framework calls tools concurrently.
 
-A desk outlasts what sits at it.  An agent leaves when nobody has work for it, see `seats`; one that
+A desk outlives its agent. An agent leaves when there is no work for it, see `seats`; an agent that
 has left, or was superseded by another process, joins again with the next call.
 """
 
@@ -24,21 +24,21 @@ T = TypeVar("T")
 
 
 class _Desk:
-    """What desks for threads and for tasks have in common."""
+    """The common part of desks for threads and for tasks."""
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
         self.workspace = expect(workspace, Workspace, "an open one: Workspace('sqlite:///team.db')")
         self.name = agent
         self._seat = seat_of(workspace, agent)
         self._runs: WeakSet[object] = WeakSet()
-        # Its own hold on the seat, where it has one: what ends it must not keep the desk.
+        # Its hold on the seat, if it has one: the finaliser of the hold must not keep the desk.
         self._own: list[Seat] = []
         when_gone(self, partial(_gone, self._seat, self._own))
 
     def during(self, run: object) -> Self:
         """This desk; the agent stays for as long as `run` lives, unless that is None.
 
-        `run` is what a framework makes for each run and drops with it.
+        `run` is an object that a framework makes for each run and drops with it.
         """
         if run is not None and run not in self._runs:
             self._runs.add(run)
@@ -46,12 +46,12 @@ class _Desk:
         return self
 
     def rest(self) -> None:
-        """There is no more work for now, unless it is for a run or a block that goes on."""
+        """There is no more work for now, except for a run or a block that continues."""
         while self._own:
             self._own.pop().let_go()
 
     def _stay(self) -> None:
-        """An agent that works for no run in particular stays until it may rest."""
+        """Keep an agent without a run until `rest`."""
         if not self._seat.held and not self._own:
             self._own.append(self._seat)
             self._seat.hold()
@@ -66,7 +66,7 @@ def _gone(seat: Seat, own: list[Seat]) -> None:
 class Desk(_Desk):
     """For threads.
 
-    Raises `BadArgument`, `InvalidName`, `WorkspaceClosed`: now, not when it is used.
+    Raises `BadArgument`, `InvalidName`, `WorkspaceClosed` when it is made, not at the first use.
     """
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
@@ -76,7 +76,7 @@ class Desk(_Desk):
 
     @contextmanager
     def work(self) -> Iterator[None]:
-        """The agent stays until the block ends, and may rest then."""
+        """The agent stays until the block ends, and may leave after it."""
         self._seat.hold()
         try:
             yield
@@ -108,7 +108,7 @@ class AsyncDesk(_Desk):
     async def agent(self) -> AsyncIterator[AsyncAgent]:
         """The agent, until the block ends."""
         async with self._turn:
-            while self._seat.leaving:  # which may wait for a disk
+            while self._seat.leaving:  # leaving may wait for a disk
                 await self._tasks.run(self._seat.settle)
             self._stay()
             self._seat.hold()

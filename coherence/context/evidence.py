@@ -1,12 +1,12 @@
-"""What a conversation proves: which version of which artifact it holds, whole.
+"""Finds the versions of artifacts that a conversation provably holds whole.
 
-Nobody's word is taken for it.  Messages are trimmed, summarised, masked, loaded into another
-process.  So every text that is shown to a model bears a seal over workspace, version and text, and
-counts only as long as all of it is there, what it builds on included.
+No claim is trusted, since messages are trimmed, summarised, masked, or loaded into another process.
+So every text that is shown to a model has a seal over workspace, version and text, and counts only
+while the whole text is present, and the version that it builds on.
 
 A passage is written ``<artifact ref="plan.md@3" since="plan.md@2" chars="17" seal="...">``, then
-the text and ``</artifact>``; without text where the model wrote it itself: its call has it.  What
-a text quotes is its own affair, for `chars` says how far it goes.
+the text and ``</artifact>``. If the model wrote the text itself, the passage has no text: the call
+has it. A tag quoted inside a text is not parsed, since `chars` gives the text's length.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from coherence.refs import Ref
 
 P = TypeVar("P", bound=Hashable)
 
-#: Seals stand in prompts, and are against accidents: one in four thousand million goes unseen.
+#: Seals are short, for prompts, and detect accidents: they miss one in four thousand million.
 SEAL_BYTES = 4
 
 _TAG = re.compile(
@@ -36,24 +36,24 @@ _END = "\n</artifact>"
 
 
 def seal(ref: Ref, since: Ref | str | None, text: str) -> str:
-    """What tells that `text` is what was shown as `ref`, to whom had `since` if that is given."""
+    """The seal on `text` as shown for `ref`, to a model that had `since` if that is given."""
     said = "\0".join((ref.workspace, str(ref), str(since or ""), text))
     return blake2b(said.encode("utf-8", "replace"), digest_size=SEAL_BYTES).hexdigest()
 
 
 def passage(ref: Ref, text: str, since: Ref | None = None) -> str:
-    """What shows a model a version: `text` is all of it, or what it lacks if it has `since`."""
+    """A passage that shows a version: `text` is the whole text, or its difference from `since`."""
     said = f'ref="{ref}"' + f' since="{since}"' * (since is not None)
     return f'<artifact {said} chars="{len(text)}" seal="{seal(ref, since, text)}">\n{text}{_END}'
 
 
 def written(ref: Ref, text: str) -> str:
-    """What tells a model that the text of its own call has become `ref`."""
+    """A passage that tells a model that the text of its call has become `ref`."""
     return f'<artifact ref="{ref}" seal="{seal(ref, None, text)}"/>'
 
 
 def given(arguments: str) -> str:
-    """The text that a model gave to a tool, by the JSON of its call; empty where there is none."""
+    """The text that a model gave to a tool, from the JSON of its call; empty if there is none."""
     try:
         return str(msgspec.json.decode(arguments)["text"])
     except (ValueError, TypeError, LookupError):
@@ -61,16 +61,16 @@ def given(arguments: str) -> str:
 
 
 def given_anew(arguments: str, text: str) -> str:
-    """The JSON of a call with `text` in place of the one that it has."""
+    """The JSON of a call with its text replaced by `text`."""
     return msgspec.json.encode({**msgspec.json.decode(arguments), "text": text}).decode()
 
 
 class Evidence(Generic[P]):
-    """Weighs claims to be in a conversation, in its order; `P` is a place in the conversation.
+    """Checks claims about a conversation, in its order; `P` is a place in the conversation.
 
-    A version is held where it was shown whole, or as a difference to one that is held.  A claim
-    that is not borne out takes nothing away from those that are.  A ref to a version that was shown
-    whole carries the digest of its text, so it means that content whatever its number means now.
+    A version is held if it was shown whole, or as a difference from a held version. A claim that
+    fails does not affect others. A ref to a version that was shown whole carries the digest of its
+    text, so it means that content even if its number now names another.
     """
 
     def __init__(self, workspace: str) -> None:
@@ -80,9 +80,9 @@ class Evidence(Generic[P]):
         self._digests: dict[str, bytes] = {}
 
     def weigh_claim(self, claim: object, place: P, texts: Iterable[object]) -> None:
-        """Weigh what is said beside the texts of one place: see `coherence.context.calls.claim`.
+        """Check a claim beside the texts of one place: see `coherence.context.calls.claim`.
 
-        What is no claim is ignored.
+        Any other value is ignored.
         """
         if isinstance(claim, dict) and claim.keys() >= {"ref", "have", "seal"}:
             said = [(place, str(text)) for text in texts]
@@ -91,7 +91,7 @@ class Evidence(Generic[P]):
     def weigh(
         self, ref: Ref, since: str, sealed: str, texts: Iterable[tuple[P, str]]
     ) -> tuple[P, str] | None:
-        """The one of `texts` that bears out that `ref` is there, on top of `since`; or None."""
+        """The one of `texts` that proves `ref`, on top of `since`; or None."""
         base = self._chains.get(since) if since else ()
         if base is None:
             return None
@@ -114,12 +114,12 @@ class Evidence(Generic[P]):
 
     @property
     def needed(self) -> set[P]:
-        """The places that what is held is put together from."""
+        """The places from which the held versions are reconstructed."""
         return {place for ref in self.held.values() for place in self._chains[str(ref)]}
 
 
 class Said(NamedTuple, Generic[P]):
-    """A text of a conversation, and where; `given` where a model gave it to a tool."""
+    """A text of a conversation and its place; `given` if a model gave it to a tool."""
 
     place: P
     text: str
@@ -127,7 +127,7 @@ class Said(NamedTuple, Generic[P]):
 
 
 Passage = tuple[P, str]
-"""A place and the passage in its text; an empty one stands for all of it."""
+"""A place and a passage in its text; an empty passage stands for the whole text."""
 
 
 def survey(
@@ -135,8 +135,8 @@ def survey(
 ) -> tuple[dict[str, Ref], Mapping[Passage[P], str]]:
     """The newest version of each artifact that a conversation holds whole, and notes on passages.
 
-    The notes are to stand for what is of no use, since what it builds on is not there; and with
-    `drop` for what is superseded.  Put where they belong they change nothing in what is held.
+    A note replaces a passage that is useless because its base is missing; with `drop`, also one
+    that is superseded. Replacing passages by their notes does not change the held versions.
     """
     evidence = Evidence[tuple[P, str]](workspace)
     whole: dict[Passage[P], Ref] = {}
@@ -159,7 +159,7 @@ def survey(
             if found is None:
                 torn[here] = ref
                 continue
-            at = end  # what it quotes is its own affair
+            at = end  # tags quoted inside the text are skipped
             whole[found[0]] = ref
     held, needed = evidence.held, evidence.needed
     notes = {p: f"[{ref} is superseded]" for p, ref in whole.items() if drop and p not in needed}
@@ -170,7 +170,7 @@ def survey(
 
 
 def mentioned(texts: Iterable[str]) -> dict[str, Ref]:
-    """Artifact -> the newest version that a passage in `texts` is of, be it whole or not."""
+    """Artifact -> the newest version that a passage in `texts` names, whole or not."""
     found = [ref for text in texts for tag in _MENTION.finditer(text) if (ref := _ref(tag["ref"]))]
     return {ref.name: ref for ref in sorted(found, key=lambda ref: ref.version)}
 

@@ -1,4 +1,4 @@
-"""Says what to do where an agent framework is not there, or in a release that nobody has tried."""
+"""The error for an agent framework that is missing, or of an untested release."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Release = tuple[int, ...]
 
 
 class FrameworkMissing(EnvironmentFault, ImportError):
-    """A framework is not installed, or in a release that its adapter does not know."""
+    """A framework is not installed, or its release is unknown to the adapter."""
 
-    remedy = "docs/adapters names the releases that were tried"
+    remedy = "docs/adapters names the releases that were tested"
 
 
 def require(distribution: str, install: str, oldest: Release, below: Release) -> None:
-    """Do nothing where `distribution` is there, in a release from `oldest` to before `below`.
+    """Check that `distribution` is installed, in a release from `oldest` to before `below`.
 
-    Reads what is installed and loads none of it.  Raises `FrameworkMissing`, which says what to
+    Reads the installed metadata and imports nothing. Raises `FrameworkMissing`, whose remedy is
     `install`.
     """
     remedy = f"pip install {install}"
@@ -36,7 +36,7 @@ def require(distribution: str, install: str, oldest: Release, below: Release) ->
 
 
 def expect(given: object, kind: type[T], what: str) -> T:
-    """`given`, where it is a `kind`.  Raises `BadArgument`, whose remedy is to give `what`."""
+    """`given`, if it is a `kind`. Raises `BadArgument`, whose remedy is to give `what`."""
     if not isinstance(given, kind):
         raise BadArgument(f"{given!r} is not a {kind.__name__}", remedy=f"give {what}")
     return given

@@ -1,7 +1,7 @@
-"""The items of a framework's store as artifacts, beside a store that knows no versions, or alone.
+"""The items of a framework's store as artifacts, alone or with a wrapped store without versions.
 
-The workspace judges and orders; the store beside it is told what was published, and keeps what only
-it can: an index, a time to live, filters.
+The workspace judges and orders writes. The wrapped store receives published items, and provides
+what the workspace lacks: an index, a time to live, filters.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from coherence.workspace.writing import WAIT_S
 Labels: TypeAlias = tuple[str, ...]
 
 Place: TypeAlias = tuple[Labels, str]
-"""The labels that an item is under, and its key."""
+"""The labels of an item, and its key."""
 
 Value: TypeAlias = Mapping[str, Any]
 
 Put: TypeAlias = Callable[[str, Value | None], Any]
-"""The operation that tells the store beside an item's value, None where it is deleted."""
+"""Makes the operation that gives an item's value, None if deleted, to the wrapped store."""
 
 Told: TypeAlias = tuple[Version, Content | None]
-"""A version of an item and what it holds, for the store beside; 0 where it was never ours."""
+"""A version of an item and its value, for the wrapped store; 0 if the workspace has none."""
 
 
 class Items:
     """The items of one store.
 
-    `home` is the workspace that they are in, or its URL.  Raises `BadArgument`, and as `Workspace`
+    `home` is the workspace that holds them, or its URL. Raises `BadArgument`, and as `Workspace`
     does.
     """
 
@@ -64,16 +64,16 @@ class Items:
         check_on_conflict(on_conflict)
         check_unread(unread, on_conflict)
         if not isinstance(home, Workspace | str):
-            raise BadArgument(f"{home!r} is no workspace", remedy="a Workspace, or its URL")
+            raise BadArgument(f"{home!r} is not a workspace", remedy="a Workspace, or its URL")
         self.workspace = Workspace(home) if isinstance(home, str) else home
         self.dates = Dates(self.workspace)
         self._on_conflict: OnConflict = on_conflict
         #: Whether a put over an item that its caller has not read is refused.
         self.is_strict = unread == "raise"
-        # Several processes run one program: an agent is a task's of this store, not of every store.
+        # Several processes may run one program, so an agent's name is unique to this store object.
         self._suffix = "" if home == "memory://" else "." + secrets.token_hex(3)
         self._turn = threading.RLock()
-        #: Item -> how many puts of it are under way, and how many were since there was none.
+        #: Item -> how many of its puts are under way, and how many began since it last had none.
         self._under_way: dict[str, tuple[int, int]] = {}
         #: Where awaited calls run.
         self.aside = Aside(self.workspace)
@@ -81,11 +81,11 @@ class Items:
         self._readers: WeakKeyDictionary[Any, Reader] = WeakKeyDictionary()
 
     def close(self) -> None:
-        """No more awaited calls: their threads end."""
+        """End the threads of awaited calls."""
         self.aside.close()
 
     def desk(self, name: str, run: object = None) -> Desk:
-        """Where the agent of that name works, for `run` if that is given: see `Desk.during`.
+        """The desk of the agent of that name, for `run` if that is given: see `Desk.during`.
 
         Raises `InvalidName`, `WorkspaceClosed`.
         """
@@ -93,28 +93,28 @@ class Items:
         return desk.during(run)
 
     def desk_of(self, path: Sequence[str], run: object = None) -> Desk:
-        """The desk of whom the framework knows by `path`, in this process."""
+        """The desk of the agent that the framework identifies by `path`, in this process."""
         return self.desk("/".join(map(quoted, path)) + self._suffix, run)
 
     def known(self, task: Hashable) -> Reader | None:
-        """What `task` has read, where it has asked before."""
+        """The reader of `task`, if it has asked before."""
         return self._readers.get(task) if task is not None else None
 
     def reader(self, task: Hashable, made: Callable[[], Reader]) -> Reader:
-        """What `task` has read, for as long as somebody else keeps it."""
+        """The reader of `task`, kept only while the task lives."""
         return self.known(task) or self._readers.setdefault(task, made())
 
     def settle(
         self, who: Reader, name: str, view: View | None, beside: Value | None
     ) -> View | None:
-        """What there is, where the store beside has `beside` and we have `view`.
+        """The current state of an item: `view` in the workspace and `beside` in the wrapped store.
 
-        That store lets items expire, and may have held some before we came; what it holds of those
-        that were deleted since does not count.
+        The wrapped store may have expired items, or items older than the workspace; an item that
+        was deleted in the workspace stays deleted.
         """
-        with suppress(Conflict):  # somebody else was faster
+        with suppress(Conflict):  # another agent was faster
             if view is not None and beside is None:
-                if name in self._under_way:  # it has not heard of it yet
+                if name in self._under_way:  # the wrapped store may lag behind
                     return view
                 who.put(name, None, "raise")
             elif view is None and beside is not None and self.workspace.row(name) is None:
@@ -131,24 +131,24 @@ class Items:
         travels: Version,
         wait_s: float | None = WAIT_S,
     ) -> Told | None:
-        """Publish `content`, or delete the item where it is None; what to tell the store beside.
+        """Publish `content`, or delete if it is None; return the wrapped store's update.
 
-        `travels` is the version that the caller was handed, though it has not read it; 0 for none.
-        Raises as `Reader.put` does.
+        `travels` is a version that the caller received without reading it; 0 for none. Raises as
+        `Reader.put` does.
         """
         unread = travels if self.is_strict else None
         try:
             ref, made = who.put(name, content, self._on_conflict, wait_s, unread)
-        except UnknownArtifact:  # nothing to delete, unless what was never ours
+        except UnknownArtifact:  # nothing to delete, except in the wrapped store
             return (0, None) if self.workspace.row(name) is None else None
         return ref.version, made
 
     def lost_ones(
         self, who: Reader, puts: Mapping[str, tuple[Content | None, Version]]
     ) -> set[str]:
-        """Which of these puts lost before they begin; `puts` has contents and see `put`.
+        """The puts that have lost before they begin; for the values of `puts` see `put`.
 
-        Raises as a put does for a name or a content that cannot be.
+        Raises as a put does for an invalid name or content.
         """
         lost: set[str] = set()
         for name, (content, travels) in puts.items():
@@ -163,9 +163,9 @@ class Items:
 
     @contextmanager
     def under_way(self, names: Iterable[str]) -> Iterator[Callable[[str], bool]]:
-        """While the block runs the store beside may lag behind with these.
+        """While the block runs, the wrapped store may lag behind for `names`.
 
-        What it gives says whether others have put an item in the meantime.
+        The yielded function says whether other calls have put an item in the meantime.
         """
         began: dict[str, int] = {}
         with self._turn:
@@ -185,15 +185,15 @@ class Items:
     def telling(
         self, desk: Desk, told: Mapping[str, Told], put: Put, raced: Callable[[str], bool]
     ) -> Steps[None]:
-        """Tell the store beside, which ends with what is current however many tell it at once.
+        """Update the wrapped store, which ends current even under concurrent updates.
 
-        A version that is out of date is left to the writer of the newer one.
+        An outdated version is left to the writer of the newer one.
         """
         due = yield Here(lambda _: {n: told[n] for n in told if self._is_current(n, told[n])})
         while due:
             values = {n: None if made is None else decoded(made) for n, (_, made) in due.items()}
             yield Beside([put(name, value) for name, value in values.items()])
-            # Another's may have been overtaken by ours.
+            # This update may have overtaken another one.
             late = {name: due[name] for name in due if raced(name)}
             due = (yield Here(partial(self._newer, desk, late))) if late else {}
 

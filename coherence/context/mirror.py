@@ -1,6 +1,6 @@
-"""All items that a workspace holds now, for questions that look at all of them, as searches do.
+"""All current items of a workspace, for queries over all of them, such as searches.
 
-A mirror reads the store past every agent: nobody has read what is in it, and no home hears of it.
+A mirror reads the store without an agent: its items do not count as read, and no home is asked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from coherence.errors import InvalidContent
 from coherence.workspace.changes import Feed
 from coherence.workspace.workspace import Workspace
 
-#: A mirror of contents that are longer than this together is not kept.
+#: A mirror whose contents exceed this size in total is not kept.
 KEPT_BYTES = 32 * 1024 * 1024
 
 T = TypeVar("T")
@@ -29,23 +29,23 @@ Shown: TypeAlias = Mapping[tuple[tuple[str, ...], str], dict[str, Any]]
 class Mirror:
     """The items of a workspace.
 
-    They are kept from one question to the next, and follow the change log, while their contents are
-    no longer than `KEPT_BYTES`.  Beyond that they are read for each question.
+    They are kept between queries, and follow the change log, while their contents do not exceed
+    `KEPT_BYTES`. Beyond that they are read for each query.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._turn = threading.RLock()
         self._items: dict[tuple[tuple[str, ...], str], dict[str, Any]] = {}
-        #: What their contents take, each and together.
+        #: The sizes of their contents, each and in total.
         self._sizes: dict[str, int] = {}
         self._size_bytes = 0
-        #: What has changed since the items were as they are here; None where they are not kept.
+        #: The changes since the items were read; None if they are not kept.
         self._feed: Feed | None = None
         self._is_too_much = False
 
     def ask(self, prefix: str, question: Callable[[Shown], T]) -> T:
-        """What `question` finds in the items whose names begin with `prefix`, among others.
+        """The result of `question` on items that include all whose names begin with `prefix`.
 
         It changes nothing, and keeps no value.
         """
@@ -55,8 +55,8 @@ class Mirror:
             return question(self._items)
 
     def _follow(self) -> bool:
-        """Take in what has changed; whether all items are here."""
-        feed, self._feed = self._feed, None  # an interrupt in here leaves nothing that is kept
+        """Take in the changes; whether all items are here."""
+        feed, self._feed = self._feed, None  # after an interrupt in here nothing is kept
         if feed is None:
             return False
         names = {change.ref.name for change in feed.more()}
@@ -71,7 +71,7 @@ class Mirror:
         return True
 
     def _read_all(self) -> bool:
-        """Read everything, to be kept; whether that is not too much."""
+        """Read every item, to be kept; False if they are too large."""
         if self._is_too_much:
             return False
         feed = Feed(self._workspace._exchange, "*", None)
@@ -85,7 +85,7 @@ class Mirror:
             self._feed = feed
 
     def _read(self, prefix: str, most_bytes: float) -> None:
-        """Read what is under `prefix`, or as much of it as is just too much."""
+        """Read the items under `prefix`, but stop when they exceed `most_bytes`."""
         self._items, self._sizes, self._size_bytes = {}, {}, 0
         after, current = "", self._workspace._store.current
         while page := self._workspace._look(current, prefix, after=after):
@@ -100,7 +100,7 @@ class Mirror:
         self._size_bytes -= self._sizes.pop(name, 0)
         self._items.pop(at, None)
         if content is not None:
-            with suppress(InvalidContent):  # bytes of somebody else: not an item
+            with suppress(InvalidContent):  # bytes of another program: not an item
                 self._items[at] = decoded(content)
                 self._sizes[name] = len(content)
                 self._size_bytes += len(content)

@@ -1,8 +1,7 @@
-"""The calls of a model whose context says which version it has: read, write, edit, list.
+"""The calls of a model whose context proves the version that it has: read, write, edit, list.
 
-The same calls as in `calls`, for tasks, without a word from the model on what it has or what its
-text derives from: that is what its messages prove, see `evidence`.  Signatures and docstrings are
-the prompt.
+The calls are those of `calls`, for tasks, but without claims of the model about its version or its
+base: its messages prove them, see `evidence`. Signatures and docstrings are the prompt.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ Prefix = Annotated[str, "How names begin"]
 
 
 class ProvenCalls:
-    """What a model calls.  `held` says what its context holds: artifact -> version.
+    """The calls of a model. `held` returns the versions in its context: artifact -> version.
 
-    Every call raises what `Agent` does, in words that a model can act on.
+    Every call raises as `Agent` does, with texts that a model can act on.
     """
 
     def __init__(self, desk: AsyncDesk, held: Callable[[], Awaitable[Mapping[str, Ref]]]) -> None:
@@ -63,7 +62,7 @@ class ProvenCalls:
         """Replace one passage of a shared artifact, whatever others change elsewhere in it."""
         async with self._desk.agent() as agent:
             having = await self._having(name)
-            shown(await _read(agent, name, having))  # refuses what could not be answered afterwards
+            shown(await _read(agent, name, having))  # refuses an unanswerable call
             made = await agent.update(name, replacing(name, old, new))
             return shown(await _read(agent, name, having)) if having else f"{made.ref} is written"
 

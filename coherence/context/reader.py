@@ -1,8 +1,8 @@
-"""What one task has read, so that what it puts compares with that.
+"""The versions that one task has read, as the bases of its puts.
 
 Frameworks with a store of items have no versions in their calls: a task gets, works, and puts.  The
-version that a put is derived from is the one that this task has read; what becomes of a put that
-lost is said by `OnConflict`.
+base of a put is the version that this task has read; `OnConflict` decides what happens to a put
+that lost.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from coherence.workspace.writing import WAIT_S
 from message_passing.errors import CallerError
 from message_passing.process import Time
 
-#: What becomes of a put that lost: it is refused with `Conflict`; or merged where the two changed
-#: different fields or lines, else refused; or it replaces what it has not seen.
+#: The fate of a put that lost: it is refused with `Conflict`; or merged if the two changed
+#: different fields or lines, and refused otherwise; or it replaces the unseen version.
 OnConflict: TypeAlias = Literal["raise", "merge", "overwrite"]
 
-#: What becomes of a put over an item that its caller has not read: it replaces the item, as a
-#: plain store's put does; or it is refused with `Unread`.
+#: The fate of a put over an item that its caller has not read: it replaces the item, as a plain
+#: store's put does; or it is refused with `Unread`.
 OnUnread: TypeAlias = Literal["replace", "raise"]
 
 Tell: TypeAlias = Callable[[dict[str, str]], object]
@@ -41,48 +41,48 @@ Tell: TypeAlias = Callable[[dict[str, str]], object]
 
 
 def check_on_conflict(given: object) -> None:
-    """Raises `BadArgument` where it is no `OnConflict`."""
+    """Raises `BadArgument` if it is not an `OnConflict`."""
     if given not in get_args(OnConflict):
         raise BadArgument(f"on_conflict is {given!r}", remedy="raise, merge or overwrite")
 
 
 def check_unread(given: object, on_conflict: OnConflict) -> None:
-    """Raises `BadArgument` where it is no `OnUnread`, or contradicts `on_conflict`."""
+    """Raises `BadArgument` if it is not an `OnUnread`, or contradicts `on_conflict`."""
     if given not in get_args(OnUnread):
         raise BadArgument(f"unread is {given!r}", remedy="replace or raise")
     if given == "raise" and on_conflict == "overwrite":
         raise BadArgument(
-            'on_conflict="overwrite" replaces what nobody has read, unread="raise" refuses that',
+            'on_conflict="overwrite" replaces an unread version, unread="raise" refuses that',
             remedy='on_conflict="raise" or "merge" beside unread="raise"',
         )
 
 
 class Unread(CallerError):
-    """A put over an item that is there, and that its caller has not read.  Nothing was changed."""
+    """A put over an existing item that its caller has not read. Nothing was changed."""
 
     remedy = "get the item before putting it; item.ref is its version, for a later task"
 
     def __init__(self, name: str, current: Ref) -> None:
-        super().__init__(f"{name!r} is there and was not read; current is {current}")
+        super().__init__(f"{name!r} exists and was not read; current is {current}")
         #: The version that is current now.
         self.current = current
 
 
 class Reader:
-    """One task of the agent at `desk`, whose turn each call takes.
+    """One task of the agent at `desk`; each call takes the desk's turn.
 
-    With `alone` it serves one call, and what it sees is nobody's afterwards.
+    With `alone` it serves one call, and no later call uses what it has seen.
     """
 
     def __init__(self, desk: Desk, tell: Tell | None = None, *, alone: bool = False) -> None:
         with desk.agent() as agent:
             self._agent = agent
         self.desk, self.tell, self._turn = desk, tell, desk.turn
-        #: What each part of the task has read or written.
+        #: The versions that each part of the task has read or written.
         self.sights = Sights(alone=alone)
 
     def get(self, name: str) -> View | None:
-        """The current version, or None where there is none.  Raises as `Agent.read` does."""
+        """The current version, or None if there is none. Raises as `Agent.read` does."""
         with self._turn:
             try:
                 view = self._agent.read(name)
@@ -92,9 +92,9 @@ class Reader:
             return self._took(name, view)
 
     def at_once(self, name: str) -> View | None:
-        """As `get`, for event loops; None where that would ask the store, or wait for a thread.
+        """As `get`, for event loops; None if that would ask the store, or wait for a thread.
 
-        None too where the look at a file is refused: a development server guards its loop.
+        None too if the check of a file is refused: a development server guards its loop.
         """
         if not self._turn.acquire(blocking=False):
             return None
@@ -125,7 +125,7 @@ class Reader:
         seen = self.sights.part().base(name)
         if seen is not None:
             return seen
-        # Without a word on it, a put goes by what others of its task have read.
+        # Otherwise a put derives from the version that other parts of its task have read.
         return self.sights.latest.get(name) if unread is None else unread
 
     def put(
@@ -136,11 +136,10 @@ class Reader:
         wait_s: float | None = WAIT_S,
         unread: Version | None = None,
     ) -> tuple[Ref, Content | None]:
-        """Publish `content`, or delete where it is None; what was published, both works merged.
+        """Publish `content`, or delete if it is None; return the published content, merged if so.
 
-        Where the caller has not read the item, `unread` is the version that the put derives from,
-        0 for none; if None, whatever is there is replaced.  Raises as `Agent.write` and
-        `Agent.delete` do, and `Unread`.
+        If the caller has not read the item, `unread` is the base of the put, 0 for none; if None,
+        the put replaces any version. Raises as `Agent.write` and `Agent.delete` do, and `Unread`.
         """
         with self._turn:
             part = self.sights.part()
@@ -180,7 +179,7 @@ class Reader:
 
 
 def both(conflict: Conflict) -> Content | None:
-    """A content with both changes; None where both changed one field, or the same lines."""
+    """The content with both changes; None if both changed one field, or the same lines."""
     base, yours, theirs = conflict.base, conflict.yours, conflict.theirs
     if isinstance(yours, str) or isinstance(theirs, str) or not (yours and theirs):
         return conflict.merge()
@@ -190,9 +189,9 @@ def both(conflict: Conflict) -> Content | None:
 
 
 def merged(base: Content, yours: Content, theirs: Content) -> Content | None:
-    """The value with both changes; None where both changed one field, each in a way of its own.
+    """The value with both changes; None if both changed one field differently.
 
-    Texts of one field are merged by lines.  An empty `base` is no value.  Raises `InvalidContent`.
+    Texts of one field are merged by lines. An empty `base` means no value. Raises `InvalidContent`.
     """
     was, mine, now = (decoded(content or b"{}") for content in (base, yours, theirs))
     made = {field: now[field] for field in now if field not in _differing(was, mine)}
@@ -214,22 +213,22 @@ def _differing(was: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
 
 
 class Dates:
-    """When versions were made.  Answers are remembered: what was made does not change."""
+    """When versions were made. Answers are cached, since they do not change."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        # A workspace in memory goes by a clock without an epoch, every other by a wall clock.
+        # A workspace in memory uses a clock without an epoch, every other a wall clock.
         timeless = workspace.identity.startswith("memory-")
         self._epoch = time.time() - time.monotonic() if timeless else 0.0  # noqa: TID251 - shown
         #: (artifact, version) -> when the artifact's first version was made, and this one.
         self.of = lru_cache(maxsize=65_536)(self._of)
-        #: Artifact -> when the first version was made that was kept as it was asked for first.
+        #: Artifact -> when the oldest version kept at the first question was made.
         self._created = lru_cache(maxsize=65_536)(self._first)
 
     def _of(self, name: str, version: Version) -> tuple[datetime, datetime]:
         try:
-            made = self._workspace.history(name, version)[0]  # that version, or one that is near
-        except UnknownArtifact:  # the store has gone back to before it
+            made = self._workspace.history(name, version)[0]  # the next kept version
+        except UnknownArtifact:  # the store went back to an earlier state
             made = self._workspace.history(name)[-1]
         return self._created(name), self._date(made.at)
 

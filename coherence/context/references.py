@@ -1,4 +1,4 @@
-"""References in a framework's state instead of texts: small, and no race between tasks."""
+"""References in a framework's state in place of texts: small, and without races between tasks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from message_passing.errors import CallerError
 
 
 class RefsClash(CallerError):
-    """Two tasks bound one key of the state to different artifacts.  The state is as it was."""
+    """Two tasks bound one key of the state to different artifacts. The state is unchanged."""
 
-    remedy = "use the artifact's name as the key, or a key of its own for each"
+    remedy = "use the artifact's name as the key, or a different key for each"
 
 
 def newest_refs(state: Mapping[str, str], update: Mapping[str, str]) -> dict[str, str]:
@@ -32,7 +32,7 @@ def newest_refs(state: Mapping[str, str], update: Mapping[str, str]) -> dict[str
 def versions_in(state: object, name: str) -> Iterator[Version]:
     """The versions of the artifact that a framework's state holds: by their refs, or as items.
 
-    It looks into mappings and sequences; an item is what has a ``ref``.
+    Mappings and sequences are searched; an item is an object with a ``ref``.
     """
     due: list[object] = [state]
     seen: set[int] = set()

@@ -1,12 +1,12 @@
-"""When an agent that an adapter brought in leaves: once nobody has work for it any more.
+"""Lets an agent that an adapter created leave, once there is no work for it.
 
-A desk holds its agent's seat for whoever it works for: a run, a block, one call.  When the last of
-them lets go, the agent stays for `LINGER_S`, so that a run that follows goes on with its copies.
-Then it leaves, by a thread of its own: what has ended does not wait for a farewell, and the
-garbage collector, which may be what notices the end, must not wait for a lock or a disk.  The same
-name joins again with the next call.
+A desk holds its agent's seat during each piece of work: a run, a block, one call. When the last
+hold ends, the agent stays for `LINGER_S`, so that a following run can use its copies. Then a
+background thread makes it leave: the caller need not wait for the leave message, and the garbage
+collector, which may notice the end, must not wait for a lock or a disk. The same name joins again
+with the next call.
 
-At the end of the process all leave at once, and nobody waits for longer than `FAREWELL_S`.
+At the end of the process all agents leave at once, within `FAREWELL_S`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from coherence.refs import check_agent
 from coherence.workspace.workspace import Workspace
 from message_passing.interrupts import Knock, start
 
-#: How long an agent stays that nobody has work for.
+#: How long an agent stays without work.
 LINGER_S = 2.0
-#: How long the end of a process may wait for farewells.
+#: How long the end of a process may wait for leave messages.
 FAREWELL_S: Final = 1.0
 
 Work: TypeAlias = Callable[[], object]
@@ -38,7 +38,7 @@ log = logging.getLogger("coherence.context")
 
 
 class Seat:
-    """What all desks of one agent in one workspace share."""
+    """The shared state of all desks of one agent in one workspace."""
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
         self.workspace, self.name = workspace, agent
@@ -47,9 +47,9 @@ class Seat:
         self._counting, self._moving = threading.Lock(), threading.Lock()
         self._holders = 0
         self._idle_since = 0.0
-        #: Whether a desk brought the agent in: one that was there before is left alone.
+        #: Whether a desk created the agent: the application's own agent is left alone.
         self._ours = False
-        #: The agent as the application has it, which is known to be waited for.
+        #: The application's agent object, known to be in use.
         self._front: Callable[[], object] = lambda: None
         #: Whether the agent is leaving right now.
         self.leaving = False
@@ -60,7 +60,7 @@ class Seat:
         return self._holders > 0
 
     def hold(self) -> None:
-        """The agent stays until `let_go`.  Waits while it is leaving."""
+        """Keep the agent until `let_go`. Waits while it is leaving."""
         _thread.start()
         while True:
             with self._counting:
@@ -91,11 +91,11 @@ class Seat:
             pass
 
     def close(self) -> None:
-        """The agent leaves, unless there is work for it."""
+        """Make the agent leave, unless there is work for it."""
         self._leave(lambda: self._unused)
 
     def end(self) -> None:
-        """The agent leaves, whatever there is to do: the process ends."""
+        """Make the agent leave even if there is work: the process ends."""
         self._leave(lambda: True)
 
     def _leave_if_idle(self) -> None:
@@ -103,7 +103,7 @@ class Seat:
 
     @property
     def _unused(self) -> bool:
-        """Whether neither a desk nor the application itself has any use for the agent."""
+        """Whether neither a desk nor the application uses the agent."""
         front = self.workspace._fronts.get(self.name)
         if front is not None and front is not self._front():
             self._front = ref(front)
@@ -140,26 +140,26 @@ def seat_of(workspace: Workspace, agent: str) -> Seat:
 
 
 def when_gone(owner: object, work: Work) -> None:
-    """Do `work` when `owner` is no more.  It must not keep the owner."""
-    # The collector may find that out anywhere, in a thread that has our locks too.
+    """Do `work` after `owner` is finalised. It must not keep the owner alive."""
+    # The collector may call this anywhere, even in a thread that holds locks of this module.
     finalize(owner, _thread.do, work).atexit = False
 
 
 class _Thread:
-    """Does what cannot be done where it comes up, one after the other."""
+    """Does deferred work in one thread, one item after the other."""
 
     def __init__(self) -> None:
         self._starting = threading.Lock()
         self.reset()
 
     def reset(self) -> None:
-        """There is no such thread: a child process has none."""
+        """Forget the thread, which does not exist in a child process."""
         self._due: SimpleQueue[tuple[float, int, Work]] = SimpleQueue()
         self._number = count()
         self._runs = False
 
     def start(self) -> None:
-        """Be there.  Not by `do`: the collector must not start a thread."""
+        """Start the thread. `do` must not, since the collector may call it."""
         if not self._runs:
             with self._starting:
                 if not self._runs:
@@ -169,15 +169,15 @@ class _Thread:
                     self._runs = True
 
     def do(self, work: Work, after_s: float = 0.0) -> None:
-        """Do `work` then.  May be called at any moment, also by the collector.
+        """Do `work` after `after_s`. May be called at any moment, also by the collector.
 
-        Where no seat was ever held, nobody has a farewell to say.
+        If no seat was ever held, there is no work.
         """
         if self._runs:
             self._due.put((monotonic() + after_s, next(self._number), work))
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether all that is due now is done within that time."""
+        """Whether all work that is due now is done within that time."""
         done = Knock()
         self.do(done)
         return not self._runs or done.wait(timeout_s)
@@ -192,14 +192,14 @@ class _Thread:
                 try:
                     heappop(later)[2]()
                 except Exception as error:
-                    log.warning("an agent left without a farewell: %s", error)
+                    log.warning("an agent left without a leave message: %s", error)
 
 
 _thread = _Thread()
 
 
 def said(timeout_s: float) -> bool:
-    """Whether every farewell that is due now is said within that time."""
+    """Whether every leave message that is due now is sent within that time."""
     return _thread.wait(timeout_s)
 
 

@@ -1,14 +1,14 @@
-"""What a caller has seen of each artifact, for each part of a task that runs beside others.
+"""The versions that a caller has seen of each artifact, for each concurrent part of a task.
 
-A `Sight` is what one caller has seen: whole texts, windows of them, what the caller wrote itself.
-`Sights` are those of one task.  A task's code may run in parts: the tool calls of one turn, the
-coroutines of an ``asyncio.gather``, threads.  Parts that run at once are told apart, for one may
-write what another has read.  A part begins with what its creator had seen when the part was created
-(contexts of `contextvars` are copied then).  A part that has ended is its creator's past: what it
-read its creator counts as having read, and what it wrote from the creator's own version the creator
-counts as written.  Nobody says when an ended part was created, so in doubt parts have run at once.
+A `Sight` holds what one caller has seen: whole texts, windows of them, and its own writes. `Sights`
+are those of one task.  A task's code may run in parts: the tool calls of one turn, the coroutines
+of an ``asyncio.gather``, threads.  Concurrent parts are kept apart, since one may write an artifact
+that another has read.  A part begins with what its creator had seen when the part was created
+(contexts of `contextvars` are copied then).  A part that has ended is its creator's past: its reads
+count as reads of its creator, and its writes from the creator's own version count as writes of the
+creator. The creation time of an ended part is not recorded, so in doubt parts count as concurrent.
 
-Nothing here asks a store, or waits.
+Nothing here asks a store or blocks.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 Owner: TypeAlias = "asyncio.Task[Any] | int"
-"""What runs a part: a task of an event loop, or a thread."""
+"""The owner of a part: a task of an event loop, or a thread."""
 
 _Entry: TypeAlias = "tuple[int, Version, _Entry | None]"
-"""When a version was seen, the version, and what was seen before."""
+"""When a version was seen, the version, and the entry before."""
 
-#: How much of what was seen before is kept, for parts that were created then.
+#: How many earlier entries are kept, for parts that were created at that time.
 _KEPT = 2
-#: What is older: a version that no write can be derived from, except where there is none.
+#: Stands for older entries: a version from which no write can derive.
 _OLDER: _Entry = (-1, 0, None)
 
-#: The part that the running code is of or was created by, how far that had come, and whether the
-#: running code acts for that part itself.
+#: The part that runs or created the running code, its progress at that time, and whether the
+#: running code is that part.
 _HERE: ContextVar[tuple[Sight, int, bool] | None] = ContextVar("coherence-sight", default=None)
 
 
 class Sight:
-    """What one caller has seen: artifact -> the version that it can derive a whole text from."""
+    """One caller's knowledge: artifact -> the version from which it can derive a whole text."""
 
     __slots__ = (
         "_entries",
@@ -62,16 +62,16 @@ class Sight:
         self.is_over = False
         self._entries: dict[str, _Entry] = {}
         self._windows: dict[str, Version] = {}
-        #: What this caller has read itself, and what of that it has not written since.
+        #: The artifacts that this caller has read, and those of them that it has not written since.
         self._own: set[str] = set()
         self._read: set[str] = set()
-        #: What it wrote without reading -> the version of its creator that it wrote from.
+        #: Artifact written without a read -> the creator's version that was its base.
         self._written: dict[str, Version] = {}
-        #: Where a write of this caller's was refused, and nothing was read since.
+        #: Artifacts with a refused write of this caller and no read since.
         self.refused: set[str] = set()
 
     def shown(self, name: str, version: Version, *, whole: bool = True) -> None:
-        """The caller was shown this version, 0 where there is none; or a window of it."""
+        """The caller was shown this version, 0 if there is none; or a window of it."""
         if not whole:
             self._windows[name] = version
             return
@@ -85,7 +85,7 @@ class Sight:
         self._written.pop(name, None)
         self._set(name, version)
         above: Sight | None = self
-        while above is not None:  # a creator that lost may have its parts read again
+        while above is not None:  # the parts of a creator that lost may read again for it
             if name in above.refused:
                 above.refused.discard(name)
                 if above is not self:
@@ -93,7 +93,7 @@ class Sight:
             above = above.parent
 
     def wrote(self, name: str, version: Version) -> None:
-        """The caller has made this version, 0 where it deleted the artifact."""
+        """The caller has made this version, 0 if it deleted the artifact."""
         there = self._entries.get(name)
         if there is not None and name not in self._own:
             self._written.setdefault(name, there[1])
@@ -102,9 +102,9 @@ class Sight:
         self._set(name, version)
 
     def edited(self, name: str, before: Version, after: Version) -> None:
-        """A passage of `before` was replaced for the caller, which made `after`.
+        """The caller replaced a passage of `before`, which made `after`.
 
-        The caller knows the whole of `after` only where it had seen the whole of `before`.
+        The caller knows the whole of `after` only if it had seen the whole of `before`.
         """
         if self.base(name) == before:
             self.wrote(name, after)
@@ -112,17 +112,18 @@ class Sight:
             self._windows[name] = after
 
     def forget(self, name: str | None = None) -> None:
-        """What the caller had seen is no longer before it, of one artifact or of all."""
+        """The caller's context has lost what it had seen, of one artifact or of all."""
         for kept in (self._entries, self._windows, self._written):
             kept.clear() if name is None else kept.pop(name, None)
         for names in (self._own, self._read):
             names.clear() if name is None else names.discard(name)
 
     def base(self, name: str, *, whole: bool = True) -> Version | None:
-        """The version that the caller's work derives from, None where it has seen none.
+        """The version that the caller's work derives from, None if it has seen none.
 
-        Where it has not seen the artifact itself, the oldest that its parts have, or what its
-        creator has read since.  A window will do for the replacement of a passage, see `whole`.
+        If it has not seen the artifact itself, it is the oldest version that its parts have seen,
+        or the version that its creator has read since. Without `whole` a window suffices, for the
+        replacement of a passage.
         """
         self.task.collect()
         if (there := self._entries.get(name)) is not None:
@@ -146,7 +147,7 @@ class Sight:
             _HERE.set((self, self._entries[name][0], here[2]))
 
     def begin_from(self, parent: Sight, at: int) -> None:
-        """Begin with what `parent` had seen `at` that time."""
+        """Begin with the versions that `parent` had seen at the time `at`."""
         for name, entry in list(parent._entries.items()):
             then: _Entry | None = entry
             while then is not None and then[0] > at:
@@ -155,13 +156,13 @@ class Sight:
                 self._entries[name] = then[0], then[1], None
 
     def begin_with(self, versions: dict[str, Version]) -> None:
-        """Begin with what others have read."""
+        """Begin with versions that others have read."""
         self._entries = {name: (0, version, None) for name, version in versions.items()}
 
     def take_over(
         self, read: dict[str, Version], written: dict[str, tuple[Version, Version]]
     ) -> None:
-        """What parts that have ended read; and wrote, from which version."""
+        """Take over the reads of ended parts, and their writes with the base versions."""
         for name, (base, version) in written.items():
             there = self._entries.get(name)
             if there is not None and there[1] == base:
@@ -170,7 +171,7 @@ class Sight:
             self.shown(name, version)
 
     def left(self) -> tuple[dict[str, Version], dict[str, tuple[Version, Version]]]:
-        """What the creator of an ended part takes over."""
+        """The reads and writes that the creator of this ended part takes over."""
         entries = self._entries
         read = {name: entries[name][1] for name in self._read}
         return read, {n: (base, entries[n][1]) for n, base in self._written.items()}
@@ -183,20 +184,20 @@ def _recent(entry: _Entry | None, count: int) -> _Entry | None:
 
 
 class Sights:
-    """What the parts of one task have seen.  For one call that is a task of its own: `alone`."""
+    """The sights of the parts of one task. `alone` is for a single call that is a whole task."""
 
     def __init__(self, *, alone: bool = False) -> None:
-        #: Artifact -> the version that any part has read or written last.
+        #: Artifact -> the last version that any part has read or written.
         self.latest: dict[str, Version] = {}
         self._parts: dict[Owner, Sight] = {}
-        #: What parts that nobody created have read that have ended.
+        #: The reads of ended parts without a creator.
         self._handed: dict[str, Version] = {}
         self._clock = 0
         self._lock = threading.RLock()
         self._only = Sight(self, 0) if alone else None
 
     def part(self) -> Sight:
-        """What the running code has seen."""
+        """The sight of the running code."""
         if self._only is not None:
             return self._only
         here, owner = _HERE.get(), _owner()
@@ -208,7 +209,7 @@ class Sights:
         return self._begin(owner, here)
 
     def enter(self) -> None:
-        """Parts that the running code creates from now on begin with what it has seen by now."""
+        """Parts that the running code creates from now on begin with its present sight."""
         part = self.part()
         if self._only is None:
             here = _HERE.get()
@@ -222,7 +223,7 @@ class Sights:
         with self._lock:
             self.collect()
             part = self._parts.get(owner)
-            # A thread may run one part after the other; without a creator they are one.
+            # A thread may run several parts in turn; without a creator they count as one.
             if part is None or (here is not None and isinstance(owner, int)):
                 if part is not None:
                     self._hand_up([part])
@@ -231,13 +232,13 @@ class Sights:
                     part.begin_from(here[0], here[1])
                 else:
                     part.begin_with(self._handed)
-                self._parts.pop(owner, None)  # the newest stand last
+                self._parts.pop(owner, None)  # the newest part comes last
                 self._parts[owner] = part
             _HERE.set((part, self._clock, False))
             return part
 
     def collect(self) -> None:
-        """Parts that have ended are their creators' past."""
+        """Merge parts that have ended into their creators."""
         if len(self._parts) < 2:
             return
         with self._lock:
@@ -254,7 +255,7 @@ class Sights:
                 self._hand_up(ended)
 
     def _hand_up(self, ended: list[Sight]) -> None:
-        """Of parts that may have run at once, the oldest version that one has read counts."""
+        """Merge ended parts; of concurrent ones, the oldest version read counts."""
         due: dict[Sight | None, tuple[dict[str, Version], dict[str, tuple[Version, Version]]]] = {}
         for part in reversed(ended):  # a part is younger than the part that created it
             part.is_over = True
@@ -274,7 +275,7 @@ class Sights:
             part.parent = _going_on(part.parent)
 
     def seen_below(self, above: Sight, name: str) -> Version | None:
-        """The oldest version that a part has seen which `above` created."""
+        """The oldest version that a part created by `above` has seen."""
         found = None
         for part in list(self._parts.values()):
             if part.parent is not None and name in part._entries:
@@ -288,14 +289,14 @@ class Sights:
 
 
 def _going_on(part: Sight | None) -> Sight | None:
-    """`part`, or who is there in its place where it has ended."""
+    """`part`, or the living part that replaces it if it has ended."""
     while part is not None and part.is_over:
         part = part.parent
     return part
 
 
 def on_behalf(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """Call `work` as the part whose context this is a copy of, in a thread that is not its own."""
+    """Call `work`, in a foreign thread, as the part whose context was copied to it."""
     if (here := _HERE.get()) is not None:
         _HERE.set((here[0], here[1], True))
     return work(*given, **named)

@@ -1,9 +1,9 @@
-"""What an adapter's call does, step by step, for callers that block and for callers that await.
+"""The steps of an adapter's call, for callers that block and for callers that await.
 
 A call is written once, as a generator.  `Here` is a step on the workspace, `Beside` one on the
-store beside it; whoever drives the generator decides how to wait.  Awaited, a step that waits for
-nobody stays in the event loop, and every other runs in threads of our own: those of the loop's
-default executor may be needed by what the step waits for.
+wrapped store; the driver of the generator decides how to wait. For an awaiting caller, a step that
+cannot block runs in the event loop, and every other in dedicated threads: the step may wait for
+work that needs the loop's default executor.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ WAITING = 64
 
 
 class Here(NamedTuple):
-    """A step on the workspace; `work` is given how many seconds it may wait for a grant.
+    """A step on the workspace; `work` receives the seconds that it may wait for a grant.
 
-    Where it raises `GrantTimeout` it has done nothing, and may be called again.
+    If it raises `GrantTimeout`, it has done nothing, and may be called again.
     """
 
     work: Callable[[float | None], Any]
 
 
 class Beside(NamedTuple):
-    """Operations of the framework, for the store beside."""
+    """Operations of the framework, for the wrapped store."""
 
     operations: list[Any]
 
@@ -48,7 +48,7 @@ Steps: TypeAlias = Generator[Here | Beside, Any, T]
 
 
 def carried_out(steps: Steps[T], desk: Desk, beside: Callable[[list[Any]], Any]) -> T:
-    """What `steps` return, for a caller that blocks."""
+    """The result of `steps`, for a caller that blocks."""
 
     def take(step: Here | Beside) -> Any:
         if isinstance(step, Beside):
@@ -72,27 +72,27 @@ def carried_out(steps: Steps[T], desk: Desk, beside: Callable[[list[Any]], Any])
 
 
 class Aside:
-    """Where awaited calls on one workspace run."""
+    """Runs the awaited calls on one workspace."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = AsyncWorkspace(workspace)
         self._waiting = ThreadPoolExecutor(WAITING, thread_name_prefix="coherence-wait")
 
     def close(self) -> None:
-        """Let the threads end once they have nothing to do."""
+        """Let the threads end once they are idle."""
         self._workspace._threads.shutdown(wait=False)
         self._waiting.shutdown(wait=False)
 
     async def run(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-        """Call what may wait for anything, in a thread of our own and in the caller's context.
+        """Call `work`, which may block, in a dedicated thread and in the caller's context.
 
-        A caller that is cancelled does not wait for the end of it.
+        A cancelled caller does not wait for its end.
         """
         call = partial(copy_context().run, partial(on_behalf, work, *given, **named))
         return await asyncio.get_running_loop().run_in_executor(self._waiting, call)
 
     async def at_once(self, desk: Desk, work: Callable[[float | None], T]) -> T:
-        """Call what asks the workspace: in the loop where that waits for nobody."""
+        """Call `work` on the workspace, in the event loop if it cannot block."""
         context = copy_context()
 
         def attempt() -> tuple[T] | None:
@@ -114,9 +114,9 @@ class Aside:
     async def carried_out(
         self, steps: Steps[T], desk: Desk, beside: Callable[[list[Any]], Awaitable[Any]]
     ) -> T:
-        """What `steps` return, for a caller that awaits.
+        """The result of `steps`, for a caller that awaits.
 
-        Cancelled, what is under way beside goes on: half of what was begun there is none.
+        After a cancellation, an operation on the wrapped store continues: it cannot stop halfway.
         """
 
         async def take(step: Here | Beside) -> Any:

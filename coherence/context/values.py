@@ -1,9 +1,9 @@
-"""How an item of a store is an artifact: its name and its content.
+"""Maps an item of a store to an artifact: its name and its content.
 
 The item ``plan.md`` under ``("proj",)`` is the artifact ``proj/plan.md``.  A value ``{"text":
-"..."}`` is an artifact of that very text, so that agents of other frameworks read and write it as
-such; any other value is JSON, kept as bytes, so that no text is ever taken for a value.  What
-people and models are to read and merge line by line is for `coherence.workspace.json`.
+"..."}`` is an artifact of that text, so that agents of other frameworks can read and write it; any
+other value is JSON, kept as bytes, so that a text is never taken for a value. For JSON that people
+and models read and merge line by line, see `coherence.workspace.json`.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ import msgspec
 from coherence.contents import Content
 from coherence.errors import InvalidContent
 
-# What a name of an artifact or an agent cannot hold, or not at its ends.
+# Characters that a name of an artifact or an agent cannot hold, or not at its ends.
 _ODD = re.compile(r'[^ -~]|[@\\:*?"<>|%/]|^ | $|\.$')
 _UTF8 = ("utf-8", "surrogatepass")
 
 
 def name_of(labels: tuple[str, ...], key: str) -> str:
-    """The artifact that the item under these labels and this key is.  Two never share one."""
+    """The artifact of the item under these labels and this key. The mapping is one to one."""
     return "/".join(map(quoted, (*labels, key)))
 
 
 def item_of(name: str) -> tuple[tuple[str, ...], str]:
-    """The labels and the key of an artifact: the other way round."""
+    """The labels and the key of an artifact: the inverse of `name_of`."""
     *labels, key = (unquote(part.rstrip("%"), *_UTF8) for part in name.split("/"))
     return tuple(labels), key
 
 
 def quoted(part: str) -> str:
-    """`part` as a part of a name of an artifact or agent: plain text stays as it is."""
+    """`part` as a part of a name of an artifact or agent: plain text stays unchanged."""
     return _ODD.sub(lambda odd: "%" + odd[0].encode(*_UTF8).hex("%").upper(), part) or "%"
 
 
 def encoded(value: Mapping[str, Any]) -> Content:
     """The content of an artifact that holds `value`; a tuple is a list in it.
 
-    Raises `InvalidContent` for what JSON would give back as something else.
+    Raises `InvalidContent` for a value that would not survive the round trip.
     """
     if not isinstance(value, Mapping):
         raise InvalidContent(f"an item is a dict, not {type(value).__name__}", remedy=_REMEDY)
@@ -50,11 +50,11 @@ def encoded(value: Mapping[str, Any]) -> Content:
         return value["text"]
     try:
         data = _encode(value)
-        # Much is taken for its nearest kin: a date for its text, a set for a list, NaN for null.
+        # The encoder converts silently: a date to text, a set to a list, NaN to null.
         if _decode(data) != value and _decode(data) != _plain(value, "the value"):
-            raise InvalidContent("JSON gives the value back as another", remedy=_REMEDY)
+            raise InvalidContent("JSON cannot represent the value exactly", remedy=_REMEDY)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidContent(f"the value is no JSON: {error}", remedy=_REMEDY) from error
+        raise InvalidContent(f"the value is not JSON: {error}", remedy=_REMEDY) from error
     return data
 
 
@@ -65,7 +65,7 @@ def _plain(value: Any, where: str) -> Any:
     """`value` with lists for tuples.  Raises `TypeError` for a value that JSON cannot hold."""
     if isinstance(value, Mapping):
         if odd := [key for key in value if not isinstance(key, str)]:
-            raise TypeError(f"{odd[0]!r} in {where} is a key and no text")
+            raise TypeError(f"the key {odd[0]!r} in {where} is not text")
         return {key: _plain(each, f"{where}[{key!r}]") for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each, f"{where}[{place}]") for place, each in enumerate(value)]
@@ -79,8 +79,8 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def decoded(content: Content) -> dict[str, Any]:
-    """A fresh copy of the value.  Raises `InvalidContent` where the bytes are somebody else's."""
+    """A fresh copy of the value. Raises `InvalidContent` if another program wrote the bytes."""
     try:
         return {"text": content} if isinstance(content, str) else _decode(content)
     except msgspec.DecodeError as error:
-        raise InvalidContent(f"bytes that no store wrote: {error}") from error
+        raise InvalidContent(f"the bytes were not written by a store: {error}") from error

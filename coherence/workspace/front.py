@@ -220,7 +220,7 @@ class Front:
         The draft is also over when `task`, which runs its block, has ended.
         """
         keeper = self._workspace.keeper
-        # A plain weak reference, without a callback here, where an interrupt would be swallowed.
+        # The callback is a C function: an interrupt in a Python callback would be swallowed.
         owner: Owner = ref(edit, keeper.inbox.put)
         if task is not None:
             owner = OfTask(owner, task)
