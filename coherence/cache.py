@@ -1,15 +1,15 @@
 """The requester side: one agent's cache of one artifact, as a table.
 
-The shape comes from the Primer, section 8.3 (MESI directory protocol, cache controller). The source
-of each row says how it differs and why. The three main differences:
+The shape comes from the Primer, section 8.3 (MESI directory protocol, cache controller).  The
+source of each row says how it differs and why.  The three main differences:
 
 * **M holds a draft.**  It is private until committed, so a cache in M disturbs no reader, and
   `Data` that arrives in M carries the version that the draft starts from.
 * **A copy lapses.**  Every readable copy has a timer, counted from before it was asked for.  When
   it is due, or the driver saw a gap in what home sent, home must confirm the copy before it is
   served again.
-* **Home waits for a cache** no longer than that timer. E is a hint, and home takes it back with one
-  message.
+* **Home waits for a cache** no longer than that timer.  E is a hint, and home takes it back with
+  one message.
 
 This module knows nothing of content, tokens, clocks, the network or other artifacts.
 """
@@ -130,7 +130,7 @@ class CacheScratch(Scratch[CacheState]):
 
 X = CacheScratch
 
-# Operations. Each does one thing; a row lists its operations in order.
+# Operations.  Each does one thing; a row lists its operations in order.
 
 
 def _ask(x: X, message: GetS | GetM | PutM) -> None:
@@ -399,7 +399,7 @@ CACHE: Table[CacheScratch] = Table(
         # base.
         Row("IS_A MS_A", "Nack", (answered, refused, lapse), "I", "Nacked", CAS),
         Row("IS_A_I", "Nack", (answered, refused), "I", "Nacked", CAS),
-        # An unexpected answer. A newer request for the grant renews a grant that came late.
+        # An unexpected answer.  A newer request for the grant renews a grant that came late.
         Row(EVERY, "Data/late PutAck/late Nack/late", (), "=", "Late", NET),
         Row(f"{STABLE} {READING} {WRITING}", "Data/M-late", (return_grant,), "=", "Return", NET),
         Row(ASKING, "Data/M-late", (), "=", "Late", LEASE),
@@ -510,7 +510,7 @@ class Cache(Automaton[CacheState, CacheScratch]):
     def hit(self, state: CacheState) -> Loaded | None:
         """The answer to a `Load` that is a hit without a transition, or None where a step is due.
 
-        A shortcut for a driver whose `validity` timer is not due. A test shows that it equals the
+        A shortcut for a driver whose `validity` timer is not due.  A test shows that it equals the
         rows ``(S E M, Load)``.
         """
         if state.at in READABLE and self.policy.use(state) is Use.FREE:

@@ -1,6 +1,6 @@
 """The command line of ``python -m coherence``: inspect a workspace and maintain it.
 
-Commands that only read open the store to read and never block a writer. Exit codes: 0 success; 1
+Commands that only read open the store to read and never block a writer.  Exit codes: 0 success; 1
 `check` found damage; 2 the request was wrong; 3 the store failed.
 """
 
@@ -220,7 +220,7 @@ def watch(
     if not (json or plain) and console().is_terminal:
         style = Style.LIVE
     with _reported():
-        # Not read-only: a process that wants notifications must register its port. It blocks no
+        # Not read-only: a process that wants notifications must register its port.  It blocks no
         # other.
         store = open_store(url, create=False)
         try:
@@ -301,7 +301,7 @@ def backup(
 ) -> None:
     """Write everything in the store to FILE, while others continue; or restore such a file.
 
-    With --restore the store gets the content of the backup, and later versions are lost. Running
+    With --restore the store gets the content of the backup, and later versions are lost.  Running
     agents meet another history: they drop what they hold, join again, and their drafts are refused.
     No process has to be stopped.
     """
@@ -351,7 +351,7 @@ def gc(
     versions: Annotated[int, typer.Option(help="Keep so many of each artifact.", min=1)] = 64,
     age_s: Annotated[float, typer.Option(help="And none older than this; 0: any age.")] = 0.0,
 ) -> None:
-    """Remove old versions and free their space. Current and pinned versions are kept."""
+    """Remove old versions and free their space.  Current and pinned versions are kept."""
     with _reported():
         store = open_store(url, Retention(versions, age_s or None), create=False)
         try:

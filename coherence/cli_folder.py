@@ -22,8 +22,8 @@ _ELSEWHERE = "move it away, or export into another folder"
 def write_files(folder: Path, names: Iterable[str], content: Callable[[str], Content]) -> int:
     """Write each artifact's content to the file of its name; return the number of files.
 
-    No symbolic link below `folder` is followed or replaced. All names and paths are checked first,
-    and every content is on the disk before the first file gets its name. Raises `PathTaken`, and
+    No symbolic link below `folder` is followed or replaced.  All names and paths are checked first,
+    and every content is on the disk before the first file gets its name.  Raises `PathTaken`, and
     then nothing was written.
     """
     wanted = sorted(check_name(name) for name in names)  # checked again: a path is made of each

@@ -1,6 +1,6 @@
 """The contents of artifacts, and the small handle that stands for one in the protocol.
 
-Directories and messages carry a `Handle`; the text itself is stored once and moves once. Content
+Directories and messages carry a `Handle`; the text itself is stored once and moves once.  Content
 that cannot be stored and hashed never becomes a handle, so it cannot reach a step.
 """
 
@@ -28,11 +28,11 @@ class Kind(StrEnum):
 
 
 class Handle(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """Stands for content: its kind, size and hash. Its `len` is the size in bytes."""
+    """Stands for content: its kind, size and hash.  Its `len` is the size in bytes."""
 
     kind: Kind
     size_bytes: int
-    #: blake2b of kind and bytes; empty if the store keeps the object that was written. An empty
+    #: blake2b of kind and bytes; empty if the store keeps the object that was written.  An empty
     #: digest proves nothing: compare the contents themselves.
     digest: bytes
 
@@ -49,11 +49,11 @@ TOMBSTONE = Handle(Kind.TOMBSTONE, 0, digest(Kind.TOMBSTONE, b""))
 
 
 class Limits(Value, frozen=True, gc=False):
-    """The size limits of a workspace. Raises `BadArgument` if a limit is not positive."""
+    """The size limits of a workspace.  Raises `BadArgument` if a limit is not positive."""
 
     content_bytes: int = 16 << 20
     artifacts: int = 100_000
-    #: The total size of the copies of one workspace. An evicted copy is read again from home.
+    #: The total size of the copies of one workspace.  An evicted copy is read again from home.
     copies_bytes: int = 64 << 20
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ def check_content(content: object, limits: Limits, *, hashed: bool = True) -> Ha
 
 
 def restore(handle: Handle, data: bytes) -> Content:
-    """The content that `data` holds. Raises `ValueError` if it does not match the handle."""
+    """The content that `data` holds.  Raises `ValueError` if it does not match the handle."""
     if len(data) != handle.size_bytes or digest(handle.kind, data) != handle.digest:
         raise ValueError("the bytes are not those of the handle")
     return data.decode() if handle.kind is Kind.TEXT else data

@@ -1,7 +1,7 @@
 """The home side: the directory entry and the committed content of one artifact, as a table.
 
-The shape comes from the Primer, section 8.3 (MESI directory protocol, directory controller). The
-source of each row says how it differs and why. The four main differences:
+The shape comes from the Primer, section 8.3 (MESI directory protocol, directory controller).  The
+source of each row says how it differs and why.  The four main differences:
 
 * **Home is never stale.**  It holds the last committed content in every state, so a read is
   answered at once in every state, and the owner is never asked for data.
@@ -168,7 +168,7 @@ def _with(sharers: tuple[Sharer, ...], cache: Address, serial: Serial) -> tuple[
     return (*sharers[:i], Sharer(cache, serial), *sharers[i + known :])
 
 
-# Operations. Each does one thing; a row lists its operations in order.
+# Operations.  Each does one thing; a row lists its operations in order.
 
 
 def _add(x: X) -> None:
@@ -487,7 +487,7 @@ HOME: Table[HomeScratch] = Table(
         Row(EVERY, "PutM/fenced", (nack_fenced,), "=", "PutMFenced", LEASE),
         Row(EVERY, "PutM/again", (verdict_again,), "=", "PutMAgain", NET),
         Row("S_A", "PutM/pending", (), "=", "Late", NET),
-        # Others sent its Leave by mistake. An answer now would precede the acknowledgements.
+        # Others sent its Leave by mistake.  An answer now would precede the acknowledgements.
         Row("S_A", "PutM/unseen", (add, await_acks), "=", "PutMAwaits", STRICT),
         # A commit becomes visible.
         Row("S_A", "LastAck", (put_ack_s,), "S", "Visible", STRICT),

@@ -75,7 +75,7 @@ class BadArgument(CallerError):
 
 
 class PathTaken(CallerError):
-    """The path of a new file is already in use. Nothing was written."""
+    """The path of a new file is already in use.  Nothing was written."""
 
     remedy = "move it away, or name another place"
 

@@ -12,7 +12,7 @@ Two numbers make every message safe to lose, repeat or overtake:
   version it kills, so it can never kill a newer copy.
 
 A number alone does not name a content: if a store went back to an earlier state, the versions after
-it are counted a second time. So a cache that claims to hold a version also gives its `digest`.
+it are counted a second time.  So a cache that claims to hold a version also gives its `digest`.
 
 Content is opaque to the protocol: text and bytes in production, anything hashable in a model.
 """
@@ -32,7 +32,7 @@ Version: TypeAlias = Annotated[int, Meta(ge=0)]
 Serial: TypeAlias = Annotated[int, Meta(ge=0)]
 Epoch: TypeAlias = Annotated[int, Meta(ge=0)]
 Content: TypeAlias = Any
-#: Distinguishes contents: see `digest_of`. None is "not known" or "no content".
+#: Distinguishes contents: see `digest_of`.  None is "not known" or "no content".
 Digest: TypeAlias = Any
 
 
@@ -116,7 +116,7 @@ class Commit(Value, frozen=True, gc=False, tag=True):
     """Publish `content`, derived from version `base`.  Answered by `Committed` or `Refused`.
 
     `epoch` is that of the grant under which the draft was made; 0 makes the commit an optimistic
-    write, legal from every state and judged by its base alone. `digest` is that of the base's
+    write, legal from every state and judged by its base alone.  `digest` is that of the base's
     content; with None only the number is compared.  Raises `InvalidRequest` for a negative number.
     """
 
@@ -133,7 +133,7 @@ class Commit(Value, frozen=True, gc=False, tag=True):
 class Abandon(Value, frozen=True, gc=False, tag=True):
     """Give the grant of `epoch` back without a commit.  Answered by `Done`.
 
-    The epoch of an ended grant does not affect a live one. Raises `InvalidRequest` below 1.
+    The epoch of an ended grant does not affect a live one.  Raises `InvalidRequest` below 1.
     """
 
     epoch: Epoch
@@ -159,7 +159,7 @@ Request: TypeAlias = Load | Store | Commit | Abandon | Replacement | Leave
 
 
 class Loaded(Value, frozen=True, gc=False, tag=True):
-    """The result of a read. `content` is None if `version` is 0: nothing was ever written."""
+    """The result of a read.  `content` is None if `version` is 0: nothing was ever written."""
 
     version: Version
     content: Content
@@ -183,7 +183,7 @@ class Committed(Value, frozen=True, gc=False, tag=True):
 
 
 class Refused(Value, frozen=True, gc=False, tag=True):
-    """Nothing was changed. `version` is the newest current version that the cache knows."""
+    """Nothing was changed.  `version` is the newest current version that the cache knows."""
 
     reason: Refusal
     version: Version
@@ -265,8 +265,8 @@ class Data(Value, frozen=True, gc=False, tag=True):
 
     `base` says how the content may travel: equal to `version`, the receiver already holds it, by
     number and digest, and `content` is None (*unchanged*); greater than 0, the receiver holds that
-    version and the wire may send a *delta* against it; 0, *full*. Home knows only the digest of the
-    current version: the driver that makes a delta must check that both ends mean one base.
+    version and the wire may send a *delta* against it; 0, *full*.  Home knows only the digest of
+    the current version: the driver that makes a delta must check that both ends mean one base.
     """
 
     serial: Serial
@@ -278,7 +278,7 @@ class Data(Value, frozen=True, gc=False, tag=True):
 
 
 class Inv(Value, frozen=True, gc=False, tag=True):
-    """Every copy of version `stale` or older is dead. `ack` says whether home awaits an InvAck."""
+    """Every copy of version `stale` or older is dead.  `ack` says whether home awaits an InvAck."""
 
     stale: Version
     ack: bool
@@ -298,8 +298,8 @@ class Update(Value, frozen=True, gc=False, tag=True):
 class FwdGetS(Value, frozen=True, gc=False, tag=True):
     """Another cache reads: an E copy is now one of several.
 
-    In the Primer the owner must supply the data. Here home always has the committed content, so the
-    message requests nothing and no cache waits.
+    In the Primer the owner must supply the data.  Here home always has the committed content, so
+    the message requests nothing and no cache waits.
     """
 
 

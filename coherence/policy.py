@@ -1,6 +1,6 @@
 """Policies: the choices of both automata, artifact by artifact, outside the tables.
 
-A policy cannot break coherence if its `memory` covers its writers. It decides how a commit is
+A policy cannot break coherence if its `memory` covers its writers.  It decides how a commit is
 announced, when a cached copy is used up, and all time limits; the tables decide which answers are
 right.  To add one, subclass `Policy` and override what differs::
 
@@ -29,7 +29,7 @@ from message_passing.process import Address, Time
 class Visibility(Enum):
     """When a commit returns to its writer."""
 
-    #: Immediately; invalidations follow. A reader may lag by the staleness bound.
+    #: Immediately; invalidations follow.  A reader may lag by the staleness bound.
     LAZY = "lazy"
     #: When no cache can serve an older version: each has acknowledged, or its copy has lapsed.
     STRICT = "strict"
@@ -65,7 +65,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Lazy invalidation, the default; base of all policies.
 
     Raises `InvalidPolicy` if a setting is out of its range, or if `strict` visibility is combined
-    with a periodic push, which tells readers of a commit only later. A policy may leave bounds
+    with a periodic push, which tells readers of a commit only later.  A policy may leave bounds
     open: a workspace fills them in, and `require_bounds` checks those that a home needs.
     """
 
@@ -79,9 +79,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     retry_after: Time | None = None
     #: The most versions that a delta may span.  0: no deltas.
     delta_window: int = 0
-    #: For how many recent writers home remembers the last commit, to recognise a repeated one. On a
-    #: network where writers repeat commits, it must be at least the number of concurrent writers: a
-    #: commit that home has forgotten is judged again, and may be refused although it was made.
+    #: For how many recent writers home remembers the last commit, to recognise a repeated one.  On
+    #: a network where writers repeat commits, it must be at least the number of concurrent writers:
+    #: a commit that home has forgotten is judged again, and may be refused although it was made.
     memory: int = 64
 
     def __post_init__(self) -> None:

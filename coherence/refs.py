@@ -29,7 +29,7 @@ class Ref(msgspec.Struct, frozen=True, gc=False, eq=False):
     """One version of one artifact; prints as ``name@version``.
 
     `workspace` is the workspace of the ref and `digest` the digest of its content; both are empty
-    in a parsed ref. Refs are equal if name and version are.
+    in a parsed ref.  Refs are equal if name and version are.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Ref(msgspec.Struct, frozen=True, gc=False, eq=False):
 
 
 def check_name(name: object) -> str:
-    """`name`, if it may name an artifact. Raises `InvalidName`, which says what is wrong."""
+    """`name`, if it may name an artifact.  Raises `InvalidName`, which says what is wrong."""
     if not isinstance(name, str):
         raise InvalidName(f"an artifact's name is text, not {type(name).__name__}")
     if len(name) <= NAME_CHARS_MAX and _PLAIN.match(name):
@@ -76,7 +76,7 @@ def check_name(name: object) -> str:
 
 
 def check_agent(name: object) -> str:
-    """`name`, if it may name an agent. Raises `InvalidName`."""
+    """`name`, if it may name an agent.  Raises `InvalidName`."""
     if not isinstance(name, str):
         raise InvalidName(f"an agent's name is text, not {type(name).__name__}")
     wrong = _fault(name)

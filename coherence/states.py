@@ -9,7 +9,7 @@ from message_passing.process import Address, Value
 
 
 class CacheAt(StrEnum):
-    """The states of a cache. Transient states read *from-to-awaiting*, as in the Primer."""
+    """The states of a cache.  Transient states read *from-to-awaiting*, as in the Primer."""
 
     #: No readable copy.  Dead content may be kept as the base of a cheap answer.
     I = "I"  # noqa: E741 - the state's name for forty years

@@ -2,7 +2,7 @@
 
 An automaton is a literal table ``(state, event) -> row``.  A row names its small named operations,
 the next state, the TLA+ action and its source.  `Automaton.step` finds the row, runs its operations
-on a scratch copy of the state and freezes the result. No other code changes protocol state. There
+on a scratch copy of the state and freezes the result.  No other code changes protocol state.  There
 are three kinds of cell:
 
 * a *row*: as above; an empty list of operations and ``=`` for the state mean "ignored";
@@ -10,7 +10,7 @@ are three kinds of cell:
 * *nothing*: the event cannot happen in this state.  It raises `Impossible`.
 
 After a row has run, an automaton may find that an internal event follows, such as "the last
-acknowledgement is in" or "an agent waits and the artifact is free". An internal event has its own
+acknowledgement is in" or "an agent waits and the artifact is free".  An internal event has its own
 rows, which run in the same step.
 
 ``python -m coherence.table`` prints both tables.
@@ -127,7 +127,7 @@ class Table(Generic[X]):
 
 
 class _Cells(dict[str, Compiled[X]]):
-    """The cells of one state. Raises `Impossible` for an event without a cell."""
+    """The cells of one state.  Raises `Impossible` for an event without a cell."""
 
     def __init__(self, name: str, at: str) -> None:
         super().__init__()

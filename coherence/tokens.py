@@ -14,8 +14,8 @@ pointer     `Update` that only says that there is a new version    `POINTER_TOKE
 signal      `Inv`                                                  `SIGNAL_TOKENS`
 ==========  =====================================================  ==============================
 
-A `Counter`, a port, counts the tokens of a text. `Estimate` has no dependencies, and its label says
-that it estimates; `exact` counts as a model's tokenizer does and needs the extra ``tokens``.
+A `Counter`, a port, counts the tokens of a text.  `Estimate` has no dependencies, and its label
+says that it estimates; `exact` counts as a model's tokenizer does and needs the extra ``tokens``.
 """
 
 from __future__ import annotations

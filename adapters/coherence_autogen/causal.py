@@ -1,7 +1,7 @@
 """Agents of autogen-core that handle each message after the messages that caused it.
 
 A publish goes to the whole team, so the protocol is the classical one for broadcasts,
-`causal.Bss91`: a vector on every message, and early messages are held at the receiver. The vector
+`causal.Bss91`: a vector on every message, and early messages are held at the receiver.  The vector
 travels in AutoGen's message id, so messages and handlers stay as they are.
 """
 
@@ -28,11 +28,11 @@ class CausalRoutedAgent(core.RoutedAgent):
     """One of a `team` of agent types, all subscribed to the topic type `topic`.
 
     Each agent of the team handles publishes on that topic in causal order, one after the other;
-    other messages are not affected. A message that is still held after `hold_s` seconds goes to
+    other messages are not affected.  A message that is still held after `hold_s` seconds goes to
     `on_dead_letter`, and so do the messages that it caused.
 
     With `hold_rpc` a direct message within the team waits for the publishes that its sender knew
-    of; if it would itself block one of them, it fails with `TimeoutError`. Raises `BadArgument` if
+    of; if it would itself block one of them, it fails with `TimeoutError`.  Raises `BadArgument` if
     `team` is a str.
     """
 
@@ -83,7 +83,7 @@ class CausalRoutedAgent(core.RoutedAgent):
         log.warning("%s gives up %s: what caused it never came", self.id, ctx.message_id)
 
     async def save_state(self) -> Mapping[str, Any]:
-        """The clock and held messages. Extend it: ``{**await super().save_state(), ...}``."""
+        """The clock and held messages.  Extend it: ``{**await super().save_state(), ...}``."""
         return self._handling.member.save(_dumped)
 
     async def load_state(self, state: Mapping[str, Any]) -> None:

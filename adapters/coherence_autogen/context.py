@@ -20,10 +20,10 @@ from coherence_autogen.prompt import rewritten, said
 class CoherentModelContext(ChatCompletionContext):
     """The model context of the workspace's agent `agent`.
 
-    `inner` keeps the messages, and may trim them. A trimmed text no longer counts as held: it is
-    read in full again. Before each model call a last message lists the artifacts that have changed
-    since; it is not kept. With `drop_superseded` one line replaces older copies of a text: each new
-    copy then invalidates the tail of a prompt cache once.  Raises `BadArgument`, `InvalidName`,
+    `inner` keeps the messages, and may trim them.  A trimmed text no longer counts as held: it is
+    read in full again.  Before each model call a last message lists the artifacts that have changed
+    since; it is not kept.  With `drop_superseded` one line replaces older copies of a text: each
+    new copy then invalidates the tail of a prompt cache once.  Raises `BadArgument`, `InvalidName`,
     `WorkspaceClosed`.
     """
 
@@ -68,7 +68,7 @@ class CoherentModelContext(ChatCompletionContext):
 class ArtifactMemory(memory.Memory):
     """Brings missing artifacts under `prefix` into the context before each turn.
 
-    For agents that are built around a memory. It can only add messages, which stay, so prefer
+    For agents that are built around a memory.  It can only add messages, which stay, so prefer
     `CoherentModelContext`.
     """
 

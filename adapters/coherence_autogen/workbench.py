@@ -21,7 +21,7 @@ class ArtifactWorkbench(StaticWorkbench):
     """Tools to read, write, edit and list artifacts, for the agent whose context is `context`.
 
     Every failure is a result for the model, with the next action, since `AssistantAgent` waits for
-    ever for a workbench that raises. The constructor raises `BadArgument`.
+    ever for a workbench that raises.  The constructor raises `BadArgument`.
     """
 
     def __init__(self, context: CoherentModelContext) -> None:

@@ -1,8 +1,8 @@
 """Informs a crew's agents before each model call, and checks claims before each read.
 
-Both use only the agent's messages and the workspace, and keep no state. A model's claim about its
+Both use only the agent's messages and the workspace, and keep no state.  A model's claim about its
 messages is not trusted: they may have been summarised, a long answer moved into a file, or a task
-begun with only another agent's report. The messages themselves can be read and hashed.
+begun with only another agent's report.  The messages themselves can be read and hashed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def coherence_hooks(crew: Crew, workspace: Workspace) -> AbstractContextManager[
     """While the block runs, inform the crew's agents of changes and check their claims.
 
     Before each model call, an agent that was shown an older version gets a last message, which is
-    removed before the next call. Before each read, the model's claim is replaced by the version
-    that its messages prove. Runs that begin outside the block, and agents without artifact tools of
-    this workspace, are not affected.
+    removed before the next call.  Before each read, the model's claim is replaced by the version
+    that its messages prove.  Runs that begin outside the block, and agents without artifact tools
+    of this workspace, are not affected.
 
-    Raises `BadArgument` for other arguments, and if no agent of the crew has such tools. Warns with
-    `RuntimeWarning` if the block is never begun: a call without ``with`` does nothing.
+    Raises `BadArgument` for other arguments, and if no agent of the crew has such tools.  Warns
+    with `RuntimeWarning` if the block is never begun: a call without ``with`` does nothing.
     """
     expect(crew, Crew, "the Crew that the agents work in")
     expect(workspace, Workspace, "the Workspace of the agents' tools")

@@ -1,6 +1,6 @@
 """Flow state that parallel listeners can change without losing each other's changes.
 
-CrewAI runs the listeners of one event concurrently and leaves ``self.state`` unguarded. Their
+CrewAI runs the listeners of one event concurrently and leaves ``self.state`` unguarded.  Their
 shared state belongs in one artifact, which each listener changes by a function of its current
 value.
 """
@@ -22,7 +22,7 @@ S = TypeVar("S", bound=BaseModel)
 class CoherentState(Generic[S]):
     """A `model` kept as the artifact `name`, for Flows of one or several processes.
 
-    `agent` is the name under which this process changes it. From an ``async`` listener, call
+    `agent` is the name under which this process changes it.  From an ``async`` listener, call
     through ``asyncio.to_thread`` if other agents may hold the artifact for long.  Raises
     `BadArgument`, `InvalidName`, `WorkspaceClosed`.
     """
@@ -52,7 +52,7 @@ class CoherentState(Generic[S]):
         """Let `change` alter the current state, and publish the result; also as a decorator.
 
         `change` is called again, on a fresh copy, if another process was faster; it should have no
-        other effect. If it raises, nothing is published.
+        other effect.  If it raises, nothing is published.
         """
 
         def changed(text: str) -> str:

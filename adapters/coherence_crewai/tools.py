@@ -31,7 +31,7 @@ _spent = count(1)
 def artifact_tools(workspace: Workspace, agent: str) -> list[BaseTool]:
     """Tools to read, write and edit the workspace's artifacts as `agent`, for ``Agent(tools=...)``.
 
-    Give each CrewAI agent separate tools, since each has read different versions. Raises
+    Give each CrewAI agent separate tools, since each has read different versions.  Raises
     `InvalidName`, and `WorkspaceClosed`.
     """
     desk, numbers = Desk(workspace, agent), count(1)

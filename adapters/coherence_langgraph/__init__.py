@@ -7,7 +7,7 @@
     store = CoherentStore(InMemoryStore())            # or "sqlite:///team.db", or any other store
     app = graph.compile(store=store)                  # nodes stay unchanged
 
-`CoherentStore` compares a put with the version that the task has read. `ArtifactRefs` keeps
+`CoherentStore` compares a put with the version that the task has read.  `ArtifactRefs` keeps
 references in the state in place of texts.  `artifact_tools` are for ``ToolNode`` and
 ``create_agent``; `coherence_langgraph.middleware`, which needs the package langchain, tells a model
 of changes.

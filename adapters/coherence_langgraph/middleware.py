@@ -24,9 +24,9 @@ from langchain_core.messages import HumanMessage  # noqa: E402
 class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
     """Ends each prompt with a line for every artifact that has changed; the line is not kept.
 
-    Put it last in the list, where it sees the prompt as the model will. If a model claims a version
-    whose text is not in its prompt (trimmed, summarised or invented), the claim is removed from its
-    call, and the read is answered in full. Raises `BadArgument`.
+    Put it last in the list, where it sees the prompt as the model will.  If a model claims a
+    version whose text is not in its prompt (trimmed, summarised or invented), the claim is removed
+    from its call, and the read is answered in full.  Raises `BadArgument`.
     """
 
     def __init__(self, store: CoherentStore) -> None:

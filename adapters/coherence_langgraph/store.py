@@ -1,6 +1,6 @@
 """A LangGraph store that compares each put with the version that its task has read.
 
-The running task identifies the agent: its node's name is the agent's name. The versions that the
+The running task identifies the agent: its node's name is the agent's name.  The versions that the
 task has read are remembered only while LangGraph keeps the task, and never by namespace.
 """
 
@@ -28,7 +28,7 @@ from coherence.context.values import decoded, encoded, item_of, name_of
 from coherence.messages import Version
 from coherence_langgraph.searching import found
 
-#: The callable that LangGraph makes for each task and drops with it, which identifies the task. It
+#: The callable that LangGraph makes for each task and drops with it, which identifies the task.  It
 #: is not public, but the only object with the lifetime of a task: the public names would have to be
 #: kept for ever, or dropped too early.
 _TASK = "__pregel_read"
@@ -66,15 +66,15 @@ class CoherentStore(base.BaseStore):
     """Any store, coherent.
 
     `over` is the store to wrap, which keeps its index, TTL, filters and listing; or a workspace or
-    its URL, which then holds everything, for all processes that open it. If several processes share
-    the wrapped store, they must also share a `workspace`.
+    its URL, which then holds everything, for all processes that open it.  If several processes
+    share the wrapped store, they must also share a `workspace`.
 
-    A put by a task that has read the item, or its absence, is a compare-and-set. A put by any other
-    task replaces, as in any store; with ``unread="raise"`` it is refused with `Unread`, unless the
-    item or its ref is in the graph's state. `on_conflict` decides about a put that lost: ``raise``
-    `Conflict`; ``merge`` if the two changed different fields or lines, and raise otherwise;
-    ``overwrite``. Outside a graph reads are remembered only with `as_agent`. Raises `BadArgument`,
-    and as `Workspace` does.
+    A put by a task that has read the item, or its absence, is a compare-and-set.  A put by any
+    other task replaces, as in any store; with ``unread="raise"`` it is refused with `Unread`,
+    unless the item or its ref is in the graph's state.  `on_conflict` decides about a put that
+    lost: ``raise`` `Conflict`; ``merge`` if the two changed different fields or lines, and raise
+    otherwise; ``overwrite``.  Outside a graph reads are remembered only with `as_agent`.  Raises
+    `BadArgument`, and as `Workspace` does.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class CoherentStore(base.BaseStore):
         return getattr(self.inner, "setup", lambda: None)()
 
     def close(self) -> None:
-        """Close the workspace, unless it was passed in. A wrapped store stays open.
+        """Close the workspace, unless it was passed in.  A wrapped store stays open.
 
         Does nothing on a closed store, or on one from `as_agent`.
         """
@@ -152,7 +152,7 @@ class CoherentStore(base.BaseStore):
         return twin
 
     def resolve(self, ref: str) -> CoherentItem:
-        """The version that `ref` names. A later put derives from it.
+        """The version that `ref` names.  A later put derives from it.
 
         Raises `UnknownArtifact`, `UnknownVersion`, `BadRef`.
         """
@@ -383,7 +383,7 @@ def run() -> Any:
 
 @lru_cache(maxsize=65_536)
 def _name(namespace: tuple[Any, ...], key: str) -> str:
-    """The artifact of an item. Raises `InvalidNamespaceError`."""
+    """The artifact of an item.  Raises `InvalidNamespaceError`."""
     if not all(isinstance(label, str) and label and "." not in label for label in namespace):
         raise base.InvalidNamespaceError(f"labels are text without periods, not {namespace!r}")
     return name_of(namespace, key)

@@ -21,7 +21,7 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
     """Tools to read, write, edit and list artifacts of text.
 
     They act for `agent`; if None, for the agent that ``create_agent`` names, else for the node that
-    contains the tools' graph. Errors are reported to the model, with the next action. Raises
+    contains the tools' graph.  Errors are reported to the model, with the next action.  Raises
     `BadArgument`, `InvalidName`, `WorkspaceClosed`.
     """
     expect(store, CoherentStore, "CoherentStore(store), or CoherentStore(workspace)")

@@ -1,6 +1,6 @@
 """The shared part of the adapters: what a model's context holds, and how it is kept true.
 
-An adapter translates between its framework's messages, tools and stores and these modules. Nothing
+An adapter translates between its framework's messages, tools and stores and these modules.  Nothing
 here knows a framework.
 
 * `evidence`: which versions a conversation proves, by seals on the texts that were shown

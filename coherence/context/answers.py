@@ -33,7 +33,7 @@ def shown(view: View) -> str:
 def notice(workspace: Workspace, shown: Iterable[Ref]) -> str:
     """A last message for a model that was shown these versions; empty if none has changed.
 
-    It does not name the current version, so a model cannot claim to have it. Raises
+    It does not name the current version, so a model cannot claim to have it.  Raises
     `WorkspaceClosed`, `StoreFault`.
     """
     news = list(filter(None, (_news(workspace, ref) for ref in shown)))

@@ -1,6 +1,6 @@
 """The calls of a model that names the version that it has: read, write, edit, list.
 
-Signatures and docstrings are the prompt: a framework makes its tools from them. The adapter must
+Signatures and docstrings are the prompt: a framework makes its tools from them.  The adapter must
 check the model's claim to have a version before the call.
 """
 
@@ -43,9 +43,9 @@ def claim(ref: Ref, have: Ref | None, text: str) -> dict[str, str]:
 
 
 class Calls:
-    """The calls of a model. `desk` is called at each call, and returns the agent's desk.
+    """The calls of a model.  `desk` is called at each call, and returns the agent's desk.
 
-    `published` is called with each published text. Every call raises as `Agent` does.
+    `published` is called with each published text.  Every call raises as `Agent` does.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Calls:
             return _told(agent.read(name, have or None))
 
     def write_artifact(self, name: Name, text: Text, base: Base = None) -> Told:
-        """Write a shared artifact. Refused if others have changed it since your base."""
+        """Write a shared artifact.  Refused if others have changed it since your base."""
         with self._desk().agent() as agent:
             ref = agent.write(name, text, expect=base or 0)
             self._published(ref, text)

@@ -1,6 +1,6 @@
 """Serialises the calls of one agent, although its framework calls tools concurrently.
 
-A desk outlives its agent. An agent leaves when there is no work for it, see `seats`; an agent that
+A desk outlives its agent.  An agent leaves when there is no work for it, see `seats`; an agent that
 has left, or was superseded by another process, joins again with the next call.
 """
 

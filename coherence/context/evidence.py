@@ -5,8 +5,8 @@ So every text that is shown to a model has a seal over workspace, version and te
 while the whole text is present, and the version that it builds on.
 
 A passage is written ``<artifact ref="plan.md@3" since="plan.md@2" chars="17" seal="...">``, then
-the text and ``</artifact>``. If the model wrote the text itself, the passage has no text: the call
-has it. A tag quoted inside a text is not parsed, since `chars` gives the text's length.
+the text and ``</artifact>``.  If the model wrote the text itself, the passage has no text: the call
+has it.  A tag quoted inside a text is not parsed, since `chars` gives the text's length.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def given_anew(arguments: str, text: str) -> str:
 class Evidence(Generic[P]):
     """Checks claims about a conversation, in its order; `P` is a place in the conversation.
 
-    A version is held if it was shown whole, or as a difference from a held version. A claim that
-    fails does not affect others. A ref to a version that was shown whole carries the digest of its
+    A version is held if it was shown whole, or as a difference from a held version.  A claim that
+    fails does not affect others.  A ref to a version that was shown whole carries the digest of its
     text, so it means that content even if its number now names another.
     """
 
@@ -136,7 +136,7 @@ def survey(
     """The newest version of each artifact that a conversation holds whole, and notes on passages.
 
     A note replaces a passage that is useless because its base is missing; with `drop`, also one
-    that is superseded. Replacing passages by their notes does not change the held versions.
+    that is superseded.  Replacing passages by their notes does not change the held versions.
     """
     evidence = Evidence[tuple[P, str]](workspace)
     whole: dict[Passage[P], Ref] = {}

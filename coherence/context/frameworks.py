@@ -22,7 +22,7 @@ class FrameworkMissing(EnvironmentFault, ImportError):
 def require(distribution: str, install: str, oldest: Release, below: Release) -> None:
     """Check that `distribution` is installed, in a release from `oldest` to before `below`.
 
-    Reads the installed metadata and imports nothing. Raises `FrameworkMissing`, whose remedy is
+    Reads the installed metadata and imports nothing.  Raises `FrameworkMissing`, whose remedy is
     `install`.
     """
     remedy = f"pip install {install}"
@@ -36,7 +36,7 @@ def require(distribution: str, install: str, oldest: Release, below: Release) ->
 
 
 def expect(given: object, kind: type[T], what: str) -> T:
-    """`given`, if it is a `kind`. Raises `BadArgument`, whose remedy is to give `what`."""
+    """`given`, if it is a `kind`.  Raises `BadArgument`, whose remedy is to give `what`."""
     if not isinstance(given, kind):
         raise BadArgument(f"{given!r} is not a {kind.__name__}", remedy=f"give {what}")
     return given

@@ -1,6 +1,6 @@
 """The items of a framework's store as artifacts, alone or with a wrapped store without versions.
 
-The workspace judges and orders writes. The wrapped store receives published items, and provides
+The workspace judges and orders writes.  The wrapped store receives published items, and provides
 what the workspace lacks: an index, a time to live, filters.
 """
 
@@ -51,7 +51,7 @@ Told: TypeAlias = tuple[Version, Content | None]
 class Items:
     """The items of one store.
 
-    `home` is the workspace that holds them, or its URL. Raises `BadArgument`, and as `Workspace`
+    `home` is the workspace that holds them, or its URL.  Raises `BadArgument`, and as `Workspace`
     does.
     """
 
@@ -133,7 +133,7 @@ class Items:
     ) -> Told | None:
         """Publish `content`, or delete if it is None; return the wrapped store's update.
 
-        `travels` is a version that the caller received without reading it; 0 for none. Raises as
+        `travels` is a version that the caller received without reading it; 0 for none.  Raises as
         `Reader.put` does.
         """
         unread = travels if self.is_strict else None

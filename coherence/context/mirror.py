@@ -30,7 +30,7 @@ class Mirror:
     """The items of a workspace.
 
     They are kept between queries, and follow the change log, while their contents do not exceed
-    `KEPT_BYTES`. Beyond that they are read for each query.
+    `KEPT_BYTES`.  Beyond that they are read for each query.
     """
 
     def __init__(self, workspace: Workspace) -> None:

@@ -1,7 +1,7 @@
 """The calls of a model whose context proves the version that it has: read, write, edit, list.
 
 The calls are those of `calls`, for tasks, but without claims of the model about its version or its
-base: its messages prove them, see `evidence`. Signatures and docstrings are the prompt.
+base: its messages prove them, see `evidence`.  Signatures and docstrings are the prompt.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Prefix = Annotated[str, "How names begin"]
 
 
 class ProvenCalls:
-    """The calls of a model. `held` returns the versions in its context: artifact -> version.
+    """The calls of a model.  `held` returns the versions in its context: artifact -> version.
 
     Every call raises as `Agent` does, with texts that a model can act on.
     """

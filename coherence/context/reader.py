@@ -58,7 +58,7 @@ def check_unread(given: object, on_conflict: OnConflict) -> None:
 
 
 class Unread(CallerError):
-    """A put over an existing item that its caller has not read. Nothing was changed."""
+    """A put over an existing item that its caller has not read.  Nothing was changed."""
 
     remedy = "get the item before putting it; item.ref is its version, for a later task"
 
@@ -82,7 +82,7 @@ class Reader:
         self.sights = Sights(alone=alone)
 
     def get(self, name: str) -> View | None:
-        """The current version, or None if there is none. Raises as `Agent.read` does."""
+        """The current version, or None if there is none.  Raises as `Agent.read` does."""
         with self._turn:
             try:
                 view = self._agent.read(name)
@@ -139,7 +139,7 @@ class Reader:
         """Publish `content`, or delete if it is None; return the published content, merged if so.
 
         If the caller has not read the item, `unread` is the base of the put, 0 for none; if None,
-        the put replaces any version. Raises as `Agent.write` and `Agent.delete` do, and `Unread`.
+        the put replaces any version.  Raises as `Agent.write` and `Agent.delete` do, and `Unread`.
         """
         with self._turn:
             part = self.sights.part()
@@ -191,7 +191,8 @@ def both(conflict: Conflict) -> Content | None:
 def merged(base: Content, yours: Content, theirs: Content) -> Content | None:
     """The value with both changes; None if both changed one field differently.
 
-    Texts of one field are merged by lines. An empty `base` means no value. Raises `InvalidContent`.
+    Texts of one field are merged by lines.  An empty `base` means no value.  Raises
+    `InvalidContent`.
     """
     was, mine, now = (decoded(content or b"{}") for content in (base, yours, theirs))
     made = {field: now[field] for field in now if field not in _differing(was, mine)}
@@ -213,7 +214,7 @@ def _differing(was: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
 
 
 class Dates:
-    """When versions were made. Answers are cached, since they do not change."""
+    """When versions were made.  Answers are cached, since they do not change."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace

@@ -13,7 +13,7 @@ from message_passing.errors import CallerError
 
 
 class RefsClash(CallerError):
-    """Two tasks bound one key of the state to different artifacts. The state is unchanged."""
+    """Two tasks bound one key of the state to different artifacts.  The state is unchanged."""
 
     remedy = "use the artifact's name as the key, or a different key for each"
 

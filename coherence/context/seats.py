@@ -1,9 +1,9 @@
 """Lets an agent that an adapter created leave, once there is no work for it.
 
-A desk holds its agent's seat during each piece of work: a run, a block, one call. When the last
-hold ends, the agent stays for `LINGER_S`, so that a following run can use its copies. Then a
+A desk holds its agent's seat during each piece of work: a run, a block, one call.  When the last
+hold ends, the agent stays for `LINGER_S`, so that a following run can use its copies.  Then a
 background thread makes it leave: the caller need not wait for the leave message, and the garbage
-collector, which may notice the end, must not wait for a lock or a disk. The same name joins again
+collector, which may notice the end, must not wait for a lock or a disk.  The same name joins again
 with the next call.
 
 At the end of the process all agents leave at once, within `FAREWELL_S`.
@@ -60,7 +60,7 @@ class Seat:
         return self._holders > 0
 
     def hold(self) -> None:
-        """Keep the agent until `let_go`. Waits while it is leaving."""
+        """Keep the agent until `let_go`.  Waits while it is leaving."""
         _thread.start()
         while True:
             with self._counting:
@@ -140,7 +140,7 @@ def seat_of(workspace: Workspace, agent: str) -> Seat:
 
 
 def when_gone(owner: object, work: Work) -> None:
-    """Do `work` after `owner` is finalised. It must not keep the owner alive."""
+    """Do `work` after `owner` is finalised.  It must not keep the owner alive."""
     # The collector may call this anywhere, even in a thread that holds locks of this module.
     finalize(owner, _thread.do, work).atexit = False
 
@@ -159,7 +159,7 @@ class _Thread:
         self._runs = False
 
     def start(self) -> None:
-        """Start the thread. `do` must not, since the collector may call it."""
+        """Start the thread.  `do` must not, since the collector may call it."""
         if not self._runs:
             with self._starting:
                 if not self._runs:
@@ -169,7 +169,7 @@ class _Thread:
                     self._runs = True
 
     def do(self, work: Work, after_s: float = 0.0) -> None:
-        """Do `work` after `after_s`. May be called at any moment, also by the collector.
+        """Do `work` after `after_s`.  May be called at any moment, also by the collector.
 
         If no seat was ever held, there is no work.
         """

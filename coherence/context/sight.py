@@ -1,12 +1,13 @@
 """The versions that a caller has seen of each artifact, for each concurrent part of a task.
 
-A `Sight` holds what one caller has seen: whole texts, windows of them, and its own writes. `Sights`
-are those of one task.  A task's code may run in parts: the tool calls of one turn, the coroutines
-of an ``asyncio.gather``, threads.  Concurrent parts are kept apart, since one may write an artifact
-that another has read.  A part begins with what its creator had seen when the part was created
-(contexts of `contextvars` are copied then).  A part that has ended is its creator's past: its reads
-count as reads of its creator, and its writes from the creator's own version count as writes of the
-creator. The creation time of an ended part is not recorded, so in doubt parts count as concurrent.
+A `Sight` holds what one caller has seen: whole texts, windows of them, and its own writes.
+`Sights` are those of one task.  A task's code may run in parts: the tool calls of one turn, the
+coroutines of an ``asyncio.gather``, threads.  Concurrent parts are kept apart, since one may write
+an artifact that another has read.  A part begins with what its creator had seen when the part was
+created (contexts of `contextvars` are copied then).  A part that has ended is its creator's past:
+its reads count as reads of its creator, and its writes from the creator's own version count as
+writes of the creator.  The creation time of an ended part is not recorded, so in doubt parts count
+as concurrent.
 
 Nothing here asks a store or blocks.
 """
@@ -122,7 +123,7 @@ class Sight:
         """The version that the caller's work derives from, None if it has seen none.
 
         If it has not seen the artifact itself, it is the oldest version that its parts have seen,
-        or the version that its creator has read since. Without `whole` a window suffices, for the
+        or the version that its creator has read since.  Without `whole` a window suffices, for the
         replacement of a passage.
         """
         self.task.collect()
@@ -184,7 +185,7 @@ def _recent(entry: _Entry | None, count: int) -> _Entry | None:
 
 
 class Sights:
-    """The sights of the parts of one task. `alone` is for a single call that is a whole task."""
+    """The sights of the parts of one task.  `alone` is for a single call that is a whole task."""
 
     def __init__(self, *, alone: bool = False) -> None:
         #: Artifact -> the last version that any part has read or written.

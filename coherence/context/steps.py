@@ -1,7 +1,7 @@
 """The steps of an adapter's call, for callers that block and for callers that await.
 
 A call is written once, as a generator.  `Here` is a step on the workspace, `Beside` one on the
-wrapped store; the driver of the generator decides how to wait. For an awaiting caller, a step that
+wrapped store; the driver of the generator decides how to wait.  For an awaiting caller, a step that
 cannot block runs in the event loop, and every other in dedicated threads: the step may wait for
 work that needs the loop's default executor.
 """

@@ -2,7 +2,7 @@
 
 The item ``plan.md`` under ``("proj",)`` is the artifact ``proj/plan.md``.  A value ``{"text":
 "..."}`` is an artifact of that text, so that agents of other frameworks can read and write it; any
-other value is JSON, kept as bytes, so that a text is never taken for a value. For JSON that people
+other value is JSON, kept as bytes, so that a text is never taken for a value.  For JSON that people
 and models read and merge line by line, see `coherence.workspace.json`.
 """
 
@@ -24,7 +24,7 @@ _UTF8 = ("utf-8", "surrogatepass")
 
 
 def name_of(labels: tuple[str, ...], key: str) -> str:
-    """The artifact of the item under these labels and this key. The mapping is one to one."""
+    """The artifact of the item under these labels and this key.  The mapping is one to one."""
     return "/".join(map(quoted, (*labels, key)))
 
 
@@ -79,7 +79,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def decoded(content: Content) -> dict[str, Any]:
-    """A fresh copy of the value. Raises `InvalidContent` if another program wrote the bytes."""
+    """A fresh copy of the value.  Raises `InvalidContent` if another program wrote the bytes."""
     try:
         return {"text": content} if isinstance(content, str) else _decode(content)
     except msgspec.DecodeError as error:

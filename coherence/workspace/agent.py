@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 
 class Agent(Front):
-    """One agent of a workspace. It does one thing at a time: give each thread its own agent.
+    """One agent of a workspace.  It does one thing at a time: give each thread its own agent.
 
     Every call raises `WorkspaceClosed`, `AgentLeft`, `AgentSuperseded`, `UsedAfterFork` or
     `AgentBusy` if it cannot be made, `InvalidName` for an invalid name, and `StoreFault` if the
-    store fails. A call that raises has changed nothing, except with `OutcomeUnknown`.
+    store fails.  A call that raises has changed nothing, except with `OutcomeUnknown`.
     """
 
     def read(self, name: str, have: Ref | str | None = None, *, version: int | None = None) -> View:
@@ -64,10 +64,10 @@ class Agent(Front):
         """Publish `content`, derived from the version that this agent last read or wrote.
 
         `expect` names another base version, 0 for none; with `overwrite` the current content may be
-        lost. A write that changes nothing publishes nothing and returns the current ref. If another
-        agent holds the grant, the write waits for its turn, at most `wait_s`. Raises `Conflict` if
-        the base version is not current, `GrantTimeout`, `InvalidContent`, `ContentTooLarge`,
-        `QuotaExceeded`.
+        lost.  A write that changes nothing publishes nothing and returns the current ref.  If
+        another agent holds the grant, the write waits for its turn, at most `wait_s`.  Raises
+        `Conflict` if the base version is not current, `GrantTimeout`, `InvalidContent`,
+        `ContentTooLarge`, `QuotaExceeded`.
         """
         return self._run(self._operations.write(name, content, expect, overwrite, wait_s))
 
@@ -81,8 +81,8 @@ class Agent(Front):
     ) -> View:
         """Replace the content by ``function(content)``, and retry if another agent was faster.
 
-        `function` may be called several times. From the second call on the agent holds a grant, so
-        the number of calls is bounded under any contention. A new artifact starts from `initial`.
+        `function` may be called several times.  From the second call on the agent holds a grant, so
+        the number of calls is bounded under any contention.  A new artifact starts from `initial`.
         Raises as `write` does, and the errors of `function`.
         """
         return self._run(self._operations.update(name, function, initial, wait_s))
@@ -90,8 +90,8 @@ class Agent(Front):
     def edit(self, name: str, *, wait_s: float | None = WAIT_S, hold_s: float = HOLD_S) -> Edit:
         """An exclusive draft: ``with agent.edit("plan.md") as draft: draft.text += "..."``.
 
-        Waits for its turn, at most `wait_s`. Then no other agent can publish while the block runs,
-        for at most `hold_s` and while this process lives. The draft is published at the end of the
+        Waits for its turn, at most `wait_s`.  Then no other agent can publish while the block runs,
+        for at most `hold_s` and while this process lives.  The draft is published at the end of the
         block, unless it is unchanged or the block raised.  Raises `GrantTimeout` at the start and
         `Fenced` at the end.
         """
@@ -121,7 +121,7 @@ class Agent(Front):
         return self._workspace.names(prefix)
 
     def history(self, name: str) -> Sequence[Entry]:
-        """The kept versions, oldest first. Raises `UnknownArtifact`."""
+        """The kept versions, oldest first.  Raises `UnknownArtifact`."""
         self._requester.require()
         return self._workspace.history(check_name(name))
 
@@ -130,7 +130,7 @@ class Agent(Front):
     ) -> Watch:
         """The changes to artifacts that match `pattern`, from now or from `since` on, as they come.
 
-        Ends after `timeout_s` without a change. If the watcher is too slow for the kept log, a
+        Ends after `timeout_s` without a change.  If the watcher is too slow for the kept log, a
         change has `missed` set.
         """
         self._requester.require()

@@ -1,6 +1,6 @@
 """Checks whether all workspaces on a store name the same policies.
 
-Under any policies, no update is lost and no grant is broken. But any process can step a home: a
+Under any policies, no update is lost and no grant is broken.  But any process can step a home: a
 grant gets the lease of the process that gives it, and a strict writer waits as long as its own
 policy lets a copy live.
 """

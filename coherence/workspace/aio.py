@@ -1,7 +1,7 @@
 """The same agents for tasks of an event loop: every call is awaited, under the names of `agent`.
 
 Calls that may wait for a disk or a network run in a few threads; a wait for a grant occupies none
-of them. If the store validates in microseconds, a cached read runs in the event loop.
+of them.  If the store validates in microseconds, a cached read runs in the event loop.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ COMPARED_AT_ONCE = 20_000
 class AsyncAgent(Front):
     """An agent for tasks, with the calls and errors of `Agent`.
 
-    It does one thing at a time: give each task its own agent. A cancelled call may have taken
+    It does one thing at a time: give each task its own agent.  A cancelled call may have taken
     effect.
     """
 

@@ -24,7 +24,7 @@ THREADS = 8
 
 
 class AsyncWorkspace:
-    """A `Workspace` for tasks. Takes the arguments of `Workspace`, or an open workspace.
+    """A `Workspace` for tasks.  Takes the arguments of `Workspace`, or an open workspace.
 
     Agents of both kinds may share one: ``AsyncWorkspace(workspace)``.
     """
@@ -103,13 +103,13 @@ class AsyncWorkspace:
         await self.close()
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
-        """Call blocking `work`. A cancelled caller waits for its end: it cannot stop halfway."""
+        """Call blocking `work`.  A cancelled caller waits for its end: it cannot stop halfway."""
         if not self.sync.shared:
             return work(*arguments)
         return await self.in_thread(work, *arguments)
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
-        """Call `work`, which takes long on any store. See `run`."""
+        """Call `work`, which takes long on any store.  See `run`."""
         job: Future[tuple[T, None] | tuple[None, BaseException]] = Future()
 
         def carry_out() -> None:

@@ -71,7 +71,7 @@ def invalidated(state: CacheState, inv: Inv) -> CacheState | None:
     """The state of a cache after an invalidation, or None if a step must decide.
 
     A shortcut for the rows (I S E M, Inv) without an acknowledgement, since one write may
-    invalidate hundreds of copies. A test compares it with the table.
+    invalidate hundreds of copies.  A test compares it with the table.
     """
     if inv.ack or inv.stale < state.version or state.at not in STABLE:
         return None
@@ -90,7 +90,7 @@ def _as_version(version: Version, written: Held, before: CacheState | None) -> H
 
 
 class Caches:
-    """Every cache of one agent. `session` makes its serials larger than all earlier ones."""
+    """Every cache of one agent.  `session` makes its serials larger than all earlier ones."""
 
     __slots__ = (
         "_adopting",
@@ -174,7 +174,7 @@ class Caches:
         return state.version, state.content.handle.digest
 
     def invoke(self, artifact: str, request: Request) -> Sequence[ToHome]:
-        """Ask the cache; return its messages to home. `answers` gets the answer, now or later.
+        """Ask the cache; return its messages to home.  `answers` gets the answer, now or later.
 
         Raises `Stalled` if a request is under way.
         """
@@ -261,9 +261,9 @@ class Caches:
             return NOTHING
         if state.at in STABLE and keep_grant:
             return NOTHING
-        # In any state, since the messages of its last step may not have left. A leave message names
-        # a serial, so it may come late: it does not affect a later request, as the return of a
-        # grant would.
+        # In any state, since the messages of its last step may not have left.  A leave message
+        # names a serial, so it may come late: it does not affect a later request, as the return of
+        # a grant would.
         return self.restart(artifact)
 
     def remember(self, artifact: str) -> Before:
@@ -279,7 +279,7 @@ class Caches:
         """Take back a request that did not reach home; `left` is the cache's state after it.
 
         The request does not prolong the copy: its bound counts from the last request that reached
-        home. If a message has arrived since, the cache starts again, as after a crash.
+        home.  If a message has arrived since, the cache starts again, as after a crash.
         """
         if self.states.get(artifact) is left:
             if self._recorder is not None:
@@ -303,7 +303,7 @@ class Caches:
     def evict(self, artifact: str) -> bool:
         """Drop the cache of `artifact`; False if a request is under way there.
 
-        Home is not told: its messages for the copy are ignored. Later requests continue the count,
+        Home is not told: its messages for the copy are ignored.  Later requests continue the count,
         so that no serial is given twice.
         """
         state = self.states.get(artifact)
@@ -431,7 +431,7 @@ class Caches:
         return sent
 
     def finish(self) -> None:
-        """Finish adopting a step that an interrupt cut off. Its messages are lost."""
+        """Finish adopting a step that an interrupt cut off.  Its messages are lost."""
         if self._adopting is not None:
             artifact, before, step = self._adopting
             now = self.states.get(artifact)

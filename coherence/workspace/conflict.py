@@ -18,7 +18,7 @@ class Conflict(CallerError):
     """The write was derived from a version that is no longer current.  Nothing was changed.
 
     `yours` is the content of the refused write, `base` the content that you had read, None if it is
-    not kept; `theirs` is current now. All three are whole contents.
+    not kept; `theirs` is current now.  All three are whole contents.
     """
 
     remedy = "read again and redo the change, or look at merge(); overwrite=True discards theirs"

@@ -1,7 +1,7 @@
 """Differences between two texts: exact, guarded by the base's hash, readable in a prompt.
 
-A `Delta` replaces ranges of lines. It applies only to the exact text that it was made against, so
-it cannot produce a text that was never written. Edits of two deltas against one base can be merged
+A `Delta` replaces ranges of lines.  It applies only to the exact text that it was made against, so
+it cannot produce a text that was never written.  Edits of two deltas against one base can be merged
 if they do not overlap.
 """
 
@@ -40,7 +40,7 @@ class Delta(Value, frozen=True, gc=False, tag=True, array_like=True):
     edits: tuple[Edit, ...]
 
     def apply(self, text: str) -> str:
-        """The new text. Raises `WrongBase` if the delta was not made against `text`."""
+        """The new text.  Raises `WrongBase` if the delta was not made against `text`."""
         if _digest(text) != self.base:
             raise WrongBase("the text is not the delta's base")
         return _splice(split(text), self.edits)

@@ -15,7 +15,7 @@ from message_passing.errors import ToolkitError
 
 
 class Draft:
-    """An artifact's next version while it is being written. Other agents do not see it."""
+    """An artifact's next version while it is being written.  Other agents do not see it."""
 
     def __init__(self, grant: Grant, awaited: Callable[[str], bool]) -> None:
         self.name = grant.artifact

@@ -1,12 +1,12 @@
 """Carries messages between the caches of this process and the homes in a store.
 
-Messages of a cache are taken to their home in one transaction. Messages of homes to caches of this
-process are handed over at once. Messages between processes travel through the change log. The
+Messages of a cache are taken to their home in one transaction.  Messages of homes to caches of this
+process are handed over at once.  Messages between processes travel through the change log.  The
 tables tolerate messages that are late, duplicated or reordered, so no lock orders hand-overs; after
 a missed message every copy lapses.
 
 A cached copy may be served only if it was looked up after the validation that covers it: `fresh`
-comes first, and the lookup after it. Between a commit and its hand-over no copy of the committed
+comes first, and the lookup after it.  Between a commit and its hand-over no copy of the committed
 artifact is served (`moving`).
 """
 
@@ -48,8 +48,8 @@ Inbox: TypeAlias = Sequence[tuple[Address, ToHome]]
 Batch: TypeAlias = Mapping[str, Inbox]
 """Messages for homes, artifact by artifact; an empty inbox only lets a due timer fire."""
 
-#: How often a transaction is repeated if its rows moved, or its outcome is unknown. Home recognises
-#: a repeated request by its serial, and answers it without a second judgement.
+#: How often a transaction is repeated if its rows moved, or its outcome is unknown.  Home
+#: recognises a repeated request by its serial, and answers it without a second judgement.
 MOVES = 100
 RESENDS = 3
 #: For how many artifacts the policy is cached.
@@ -140,7 +140,7 @@ class Exchange:
         self.validates = validates
         self.holdings = Holdings(limits.copies_bytes)
         self._recorder = recorder
-        #: Guards the caches of every agent. Never held during a call to the store.
+        #: Guards the caches of every agent.  Never held during a call to the store.
         self.lock = threading.RLock()
         self.agents: dict[Address, Caches] = {}
         #: The last version of each artifact in this process: one content for all its agents.
@@ -153,7 +153,7 @@ class Exchange:
         #: When the next timer of a home is due, on this process's monotonic clock.
         self._due: dict[str, float] = {}
         #: Each thread that is at the store, and its batch for homes, until everything that follows
-        #: is handed over. An entry of an interrupted thread was not handed over.
+        #: is handed over.  An entry of an interrupted thread was not handed over.
         self.at_store: dict[int, Batch] = {}
         self._fetching = threading.RLock()
         #: The last line of this process that is known to be in the log.
@@ -202,7 +202,7 @@ class Exchange:
         return any(artifact in batch for batch in tuple(self.at_store.values()))
 
     def settle(self) -> None:
-        """Settle the state that an interrupt of this thread has left. Idempotent."""
+        """Settle the state that an interrupt of this thread has left.  Idempotent."""
         try:
             self.store.release()
         except Exception:
@@ -230,7 +230,7 @@ class Exchange:
             )
 
     def look(self, work: Callable[..., T], *arguments: object) -> T:
-        """The result of `work`, which only reads the store. An interrupt leaves nothing behind."""
+        """The result of `work`, which only reads the store.  An interrupt leaves nothing behind."""
         me = get_ident()
         entered = False
         try:
@@ -286,7 +286,7 @@ class Exchange:
     def send(
         self, batch: Batch, veto: Veto | None = None, *, resends: int = RESENDS
     ) -> list[Outcome]:
-        """Take `batch` to its homes, all or nothing. Pass the outcomes to `hand_over`.
+        """Take `batch` to its homes, all or nothing.  Pass the outcomes to `hand_over`.
 
         Raises `StoreFault`, and the error of `veto` before anything takes effect.
         """

@@ -1,8 +1,8 @@
 """Leave messages on behalf of agents whose processes have ended.
 
-A home knows an agent by name. If the ended session is the last one known to home, a `Leave` ends
-everything that it had. If the name has a newer session, the grant and the place in the queue of the
-older session are returned by their numbers, and the newer session keeps its own.
+A home knows an agent by name.  If the ended session is the last one known to home, a `Leave` ends
+everything that it had.  If the name has a newer session, the grant and the place in the queue of
+the older session are returned by their numbers, and the newer session keeps its own.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The common part of agents for threads and agents for tasks.
 
-Each call has one beginning and one end. Everything that it acquires is recorded where `_undo` finds
-it: the agent's turn here, requests and grants in the caches, locks and transactions by thread.
-After an exception at any instruction, `_undo` restores order without asking the store; the keeper
-passes on the messages that homes need.
+Each call has one beginning and one end.  Everything that it acquires is recorded where `_undo`
+finds it: the agent's turn here, requests and grants in the caches, locks and transactions by
+thread.  After an exception at any instruction, `_undo` restores order without asking the store; the
+keeper passes on the messages that homes need.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Front:
     def forget(self, name: str | None = None) -> None:
         """Say that the model's context has lost what was read, of one artifact or of all.
 
-        The next read is full, with any `have`. Does not block.
+        The next read is full, with any `have`.  Does not block.
         """
         self._requester.require()
         self._operations.forget(name)
@@ -111,7 +111,7 @@ class Front:
         """The cached copy, if it may be served at once: the rows (S E M, Load).
 
         They make no transition and send no message, so there is no step; a test compares this with
-        the table. If others can change the store, the store is asked first and the copy looked up
+        the table.  If others can change the store, the store is asked first and the copy looked up
         after: the answer does not cover a copy that was looked up before.
         """
         if not self._quick:
@@ -159,7 +159,7 @@ class Front:
     # A call's beginning, and its end.
 
     def _begin_within(self, call: Call) -> None:
-        """Begin inside the call that has the turn. Raises `AgentBusy`."""
+        """Begin inside the call that has the turn.  Raises `AgentBusy`."""
         holder = self._turn.setdefault("call", call)
         if holder is not call and not holder.lent and holder.is_over:
             self._undo(holder, KeyboardInterrupt())
@@ -177,7 +177,7 @@ class Front:
         holder.lent = False
 
     def _end(self, call: Call) -> None:
-        """End the call. Idempotent."""
+        """End the call.  Idempotent."""
         if call.within is not None:
             call.within.lent = True
         elif self._turn.get("call") is call:

@@ -1,7 +1,7 @@
 """The memory used by the copies of one workspace, and the order of eviction.
 
-Content that several agents hold counts once. Copies are evicted in the order in which they were
-filled; a copy that was used since is skipped once, and goes to the end of the queue. The caller
+Content that several agents hold counts once.  Copies are evicted in the order in which they were
+filled; a copy that was used since is skipped once, and goes to the end of the queue.  The caller
 holds the workspace's lock.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-#: The overhead of a content, and of one agent's state of an artifact, in bytes. A text is counted
+#: The overhead of a content, and of one agent's state of an artifact, in bytes.  A text is counted
 #: by its characters: a text that is not Latin takes up to four times as much.
 CONTENT_BYTES: Final = 400
 STATE_BYTES: Final = 400
@@ -26,7 +26,7 @@ class Holdings:
         self.bytes = 0
         #: Artifacts with a hit since they were last considered.
         self.used: set[str] = set()
-        #: Id of a content -> how many states hold it. Each content is alive, so ids are unique.
+        #: Id of a content -> how many states hold it.  Each content is alive, so ids are unique.
         self._holders: dict[int, int] = {}
         self._order: dict[str, None] = {}
 

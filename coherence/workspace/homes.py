@@ -1,7 +1,7 @@
 """Runs home transitions inside a store's transaction.
 
 There is no coordinator: a process that has a message for a home loads its row, steps the pure
-directory and saves the outcome. A due timer is an event that comes first, so the next process
+directory and saves the outcome.  A due timer is an event that comes first, so the next process
 notices a lease that has run out.
 """
 
@@ -99,8 +99,9 @@ def turn(
     A read alone makes no home: the reader of a missing artifact is not entered in a directory.
     Raises `QuotaExceeded` if a new home would exceed the limit.
 
-    `local` are the agents of this process, `have` the contents that it holds. A `PutM` arrives with
-    the content itself; home keeps its handle. The steps are appended to `taken` if it is given.
+    `local` are the agents of this process, `have` the contents that it holds.  A `PutM` arrives
+    with the content itself; home keeps its handle.  The steps are appended to `taken` if it is
+    given.
     """
     stored = tx.load(artifact)
     now = tx.now
@@ -209,7 +210,7 @@ def _is_current(tx: Transaction, artifact: str, state: HomeState, written: Held)
 def _capped(timers: Sequence[tuple[str, Time]], policy: Policy, now: Time) -> dict[str, Time]:
     """`timers` by name, none later than a timer that `policy` would arm now.
 
-    A later one was armed before the clock was set back, which must not prolong a lease. While the
+    A later one was armed before the clock was set back, which must not prolong a lease.  While the
     clock does not go back, no timer is later.
     """
     armed = dict(timers)

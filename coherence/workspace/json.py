@@ -11,8 +11,8 @@
     json.decode(after)["done"]
     json.patch(before, after)  # [{"op": "add", "path": "/done", "value": True}]
 
-The functions convert between texts and values, so they serve both threads and tasks. Equal values
-have one text, with a line for each scalar and keys in order. So differences and merges of texts
+The functions convert between texts and values, so they serve both threads and tasks.  Equal values
+have one text, with a line for each scalar and keys in order.  So differences and merges of texts
 follow values, and equal values make equal artifacts.
 """
 
@@ -41,7 +41,7 @@ class NotJson(InvalidContent):
 
 
 def encode(value: Any) -> str:
-    """The text of `value`. Raises `NotJson` for a value that would not survive the round trip."""
+    """The text of `value`.  Raises `NotJson` for a value that would not survive the round trip."""
     try:
         data = _encode(value)
         # The encoder converts silently: a tuple to a list, NaN to null, a date to text.
@@ -66,7 +66,7 @@ def applied(function: Callable[[Any], Any], initial: Any = None) -> Callable[[st
     """For `update`: replaces the value by ``function(value)``; a new artifact has `initial`.
 
     `function` may mutate its argument, and must return the new value; for an async agent it may be
-    a coroutine function. Raises `NotJson`.
+    a coroutine function.  Raises `NotJson`.
     """
     first = encode(initial)
 

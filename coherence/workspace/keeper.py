@@ -1,11 +1,11 @@
 """The background work of one workspace: renews drafts, and passes leave messages on.
 
-One thread, which runs while there is work, owns all state: calls only put items into its inbox. So
+One thread, which runs while there is work, owns all state: calls only put items into its inbox.  So
 an interrupted call cannot leave work half done here.
 
 A lease is renewed while its draft is live, so that a long thought does not cost a writer its grant.
 A dead or stopped process renews nothing, so its grant ends with its lease; a draft beyond its
-`hold_s` is not renewed either. A draft whose context manager was dropped before its exit is over:
+`hold_s` is not renewed either.  A draft whose context manager was dropped before its exit is over:
 its grant is given back.
 """
 
@@ -52,7 +52,7 @@ class Keeper:
     """The live drafts of one workspace, and its pending messages to homes."""
 
     def __init__(self) -> None:
-        #: Calls for the keeper's thread, which then checks every draft. `put` is also the callback
+        #: Calls for the keeper's thread, which then checks every draft.  `put` is also the callback
         #: of a weak reference to an owner: calling the dead reference does nothing.
         self.inbox: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._drafts: dict[Key, _Draft] = {}

@@ -1,8 +1,8 @@
 """A waiting agent checks whether the agents that it waits for still live.
 
 The kernel drops the lock of a process that ends without a notification, so this check is periodic.
-It costs nothing while no agent waits. Of all agents of a process that wait for one artifact, one
-checks for all of them. It remembers the agents ahead of it, and asks the store again only when one
+It costs nothing while no agent waits.  Of all agents of a process that wait for one artifact, one
+checks for all of them.  It remembers the agents ahead of it, and asks the store again only when one
 of them is gone: agents that come later stand behind.
 """
 

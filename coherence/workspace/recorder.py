@@ -7,12 +7,12 @@
     # python -m specs recorded runs/*.ndjson
 
 There is one file for each artifact, in the format of `message_passing.trace`: one line for each
-step of its home and of its caches, each by its agent's name. Contents are named by their digest,
-never written. Workspaces of this process that share a store share a recorder. It serialises their
+step of its home and of its caches, each by its agent's name.  Contents are named by their digest,
+never written.  Workspaces of this process that share a store share a recorder.  It serialises their
 transactions, so that the file has the store's order, and disables the shortcut that serves cached
 reads without a step.
 
-A request that did not reach its home, and was taken back, is not in the file. Nor are the steps of
+A request that did not reach its home, and was taken back, is not in the file.  Nor are the steps of
 other processes: if they take part, or the outcome of a transaction was never known, the checker
 refuses the run from the first step that depends on them.
 
@@ -89,7 +89,7 @@ REQUESTS: Any = Request | Begin | Join
 
 
 def processes(lines: Sequence[Line]) -> dict[Address, RecordedHome | RecordedCache]:
-    """The processes of a run. Raises `BadTrace` if it does not start with `Begin`."""
+    """The processes of a run.  Raises `BadTrace` if it does not start with `Begin`."""
     try:
         policy = _policy(msgspec.convert(lines[0].event["request"], Begin).policy)
     except (LookupError, TypeError, InvalidPolicy, msgspec.ValidationError) as error:
@@ -205,7 +205,7 @@ class Recorder:
     def took_effect(
         self, inboxes: Mapping[str, Iterable[tuple[Address, object]]], taken: Sequence[Taken]
     ) -> None:
-        """A transaction took effect: write the steps of its homes. The caller holds `order`."""
+        """A transaction took effect: write the steps of its homes.  The caller holds `order`."""
         if self._closed:
             return
         for artifact, policy, before, timers, now, steps in taken:

@@ -1,7 +1,7 @@
 """The requesting side of one agent: asks its caches, and repeats requests until an answer comes.
 
 A waiting agent sleeps until the answer is handed over, its deadline has come, or a timer of the
-home is due, since no other process may step it. It checks periodically whether the agents that it
+home is due, since no other process may step it.  It checks periodically whether the agents that it
 waits for live.
 
 An interrupted call leaves its resources where `forsake` finds them: requests under way and grants
@@ -53,7 +53,7 @@ AGAIN_AT = 1 / 2
 
 
 class Requester:
-    """Carries out one agent's requests. Once `fault` is set, every call raises it."""
+    """Carries out one agent's requests.  Once `fault` is set, every call raises it."""
 
     def __init__(self, exchange: Exchange, caches: Caches) -> None:
         self.exchange = exchange
@@ -77,7 +77,7 @@ class Requester:
     def ask(self, artifact: str, request: Request) -> Result | None:
         """The answer, or None if it comes later: see `take`.
 
-        Raises `StoreFault` with nothing changed, and `OutcomeUnknown`. After any other exception
+        Raises `StoreFault` with nothing changed, and `OutcomeUnknown`.  After any other exception
         the caller must `forsake` the request.
         """
         with self._asking:
@@ -167,7 +167,7 @@ class Requester:
         """When a waiting agent must `nudge`, on this process's monotonic clock.
 
         It is the next check of the agents ahead, the known end of the holder's lease, or half a
-        lease from now, whichever comes first. So even after a lost wake-up a grant is found while
+        lease from now, whichever comes first.  So even after a lost wake-up a grant is found while
         it lives, and a dead holder soon after its lease.
         """
         return _first(self._due(artifact), self._look_at(artifact))

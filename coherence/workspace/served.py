@@ -1,6 +1,6 @@
 """The contents that this process has given to its applications, by version, to resolve bare refs.
 
-A version's number alone does not name a content after a store went back to an earlier state. A ref
+A version's number alone does not name a content after a store went back to an earlier state.  A ref
 with a digest is compared by it; a bare ``name@version``, as a model repeats it, stands for the
 content that was served under that number here.
 """

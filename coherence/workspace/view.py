@@ -45,7 +45,7 @@ class View(msgspec.Struct, frozen=True, weakref=True, eq=False):
 
     @property
     def text(self) -> str:
-        """The whole text. Raises `InvalidContent` if the artifact holds bytes."""
+        """The whole text.  Raises `InvalidContent` if the artifact holds bytes."""
         if isinstance(self.content, str):
             return self.content
         raise InvalidContent(f"{self.ref} holds bytes", remedy="use view.content")
@@ -67,12 +67,12 @@ class View(msgspec.Struct, frozen=True, weakref=True, eq=False):
 
     @property
     def cost_tokens(self) -> int:
-        """The tokens of `for_prompt`, by `View.counter`. Counted on each call."""
+        """The tokens of `for_prompt`, by `View.counter`.  Counted on each call."""
         return self.counter.count(self.for_prompt())
 
     @property
     def size_tokens(self) -> int:
-        """The tokens that the whole text would add. Counted on each call."""
+        """The tokens that the whole text would add.  Counted on each call."""
         return self.counter.count(self.text)
 
     def for_prompt(self) -> str:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from coherence.workspace.agent import Agent
     from coherence.workspace.recorder import Recorder
 
-#: How long a grant lives unless renewed, in seconds, if the policy does not say. A killed agent in
+#: How long a grant lives unless renewed, in seconds, if the policy does not say.  A killed agent in
 #: the queue blocks it for as long if its death cannot be detected, so the default wait of a minute
 #: covers several leases.
 GRANT_LEASE_S = 15.0
@@ -64,7 +64,7 @@ class Workspace:
     `url` is ``memory://``, ``sqlite:///path``, ``postgresql://...``, or a store.  `policy` is for
     every artifact, `policies` for those that match a pattern such as ``"notes/*"``: the first match
     counts.  All workspaces on one store should name the same policies, and one that differs logs a
-    warning; under any policies, no update is lost and no grant is broken. `recorder` records the
+    warning; under any policies, no update is lost and no grant is broken.  `recorder` records the
     steps of caches and homes.
 
     Raises `BadUrl`, `StoreFault`.
@@ -122,7 +122,7 @@ class Workspace:
     def agent(self, name: str) -> Agent:
         """The agent of that name in this process, which joins at the first call.
 
-        An agent does one thing at a time: give each thread its own. Raises `InvalidName`.
+        An agent does one thing at a time: give each thread its own.  Raises `InvalidName`.
         """
         from coherence.workspace.agent import Agent
 
@@ -283,7 +283,7 @@ class Workspace:
         return self._look(self._store.names, prefix, deleted=deleted)
 
     def history(self, name: str, since: Version = 0) -> list[Entry]:
-        """The kept versions from `since` on, oldest first. Raises `UnknownArtifact`."""
+        """The kept versions from `since` on, oldest first.  Raises `UnknownArtifact`."""
         entries = self._look(self._store.history, check_name(name), since)
         if not entries:
             raise UnknownArtifact(f"there is no artifact {name!r}")
@@ -330,8 +330,8 @@ class Workspace:
     ) -> None:
         """Write everything in the store, as of one moment, to a SQLite file, all or nothing.
 
-        Other agents are not blocked. The file is a store: ``sqlite:///backup.db`` opens it.
-        `progress` is called with the parts done and their total. Raises `PathTaken` if the file
+        Other agents are not blocked.  The file is a store: ``sqlite:///backup.db`` opens it.
+        `progress` is called with the parts done and their total.  Raises `PathTaken` if the file
         exists, unless `force` is given.
         """
         from coherence.stores.backup import back_up
@@ -339,9 +339,9 @@ class Workspace:
         self._look(back_up, self._store, os.fspath(path), force=force, progress=progress)
 
     def close(self) -> None:
-        """Every agent of this process leaves, and the store is closed. Idempotent.
+        """Every agent of this process leaves, and the store is closed.  Idempotent.
 
-        A second call completes a close that was cut off. Other processes treat an agent that had
+        A second call completes a close that was cut off.  Other processes treat an agent that had
         not left by then as crashed.
         """
         if self._closed or isinstance(self._fault, UsedAfterFork):

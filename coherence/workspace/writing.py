@@ -260,7 +260,7 @@ class Writing(Reading):
         return grant
 
     def publish(self, grant: Grant, content: Content, handle: Handle) -> Operation[Ref]:
-        """Publish under a grant, which ends with it. Raises `Fenced` if it had already ended."""
+        """Publish under a grant, which ends with it.  Raises `Fenced` if it had already ended."""
         made = self._made(grant.artifact, content, handle, grant.base)
         result = yield from self._commit(made, grant)
         if isinstance(result, Committed):
@@ -282,7 +282,7 @@ class Writing(Reading):
         return result
 
     def abandon(self, grant: Grant) -> Operation[None]:
-        """Give a grant back. If the store is unreachable, the lease ends it."""
+        """Give a grant back.  If the store is unreachable, the lease ends it."""
         yield from self._end_draft(grant.artifact, grant.epoch)
 
     def _end_draft(self, name: str, epoch: Epoch) -> Operation[None]:
@@ -296,7 +296,7 @@ class Writing(Reading):
     # Checks and errors.
 
     def handle(self, content: object) -> Handle:
-        """The handle of valid content. Raises `InvalidContent` or `ContentTooLarge`."""
+        """The handle of valid content.  Raises `InvalidContent` or `ContentTooLarge`."""
         return check_content(content, self._limits, hashed=self._hashed)
 
     def _made(self, name: str, content: Content, handle: Handle, base: Version) -> Held:
@@ -399,7 +399,7 @@ class Writing(Reading):
 
 
 def check_wait(wait_s: float | None) -> float | None:
-    """`wait_s`, if it is a valid time to wait. Raises `BadArgument`."""
+    """`wait_s`, if it is a valid time to wait.  Raises `BadArgument`."""
     if wait_s is None or (type(wait_s) in (int, float) and 0 <= wait_s < 1e9):
         return wait_s
     raise BadArgument(f"wait_s is {wait_s!r}", remedy="seconds, or None to wait without end")

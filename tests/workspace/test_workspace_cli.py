@@ -243,7 +243,7 @@ def test_messages_name_commands(team, url):
 
 
 def test_gc(team, url):
-    assert "2 versions let go" in run(url, "gc", "--versions", "1").stdout
+    assert "2 versions removed" in run(url, "gc", "--versions", "1").stdout
     assert [entry.version for entry in team.history("plan.md")] == [2]
 
 
