@@ -18,7 +18,7 @@
         ├── StoreReadOnly, StoreFull, StoreCorrupt, StoreMissing
         ├── StoreNewer, StoreOlder
         ├── StoreReplaced, StoreLinked   the file at the path is not the one that is open
-        └── StoreBusy another process held the store for longer than the limit
+        └── StoreBusy          another process held the store for longer than the limit
 
 `Conflict` and `Fenced` are defined in `coherence.workspace.conflict`, since they carry more data.
 """

@@ -12,15 +12,18 @@ oracles and recorded traces all use this one function, so each name means the sa
     Grants go to waiters in order of asking.
 ``version_order``
     Versions are 1, 2, 3, ...: each commit makes exactly the next one, or none if its content is
-that of its base, and its writer learns which.  ``no_lost_update``
+    that of its base, and its writer learns which.
+``no_lost_update``
     Every commit was derived from the version before it, is made once, and is never made after its
-writer was told of a refusal.  A commit that is acknowledged and makes no version has the content of
-its own base: two writers that derive the same text from one base have made two changes.
+    writer was told of a refusal.  A commit that is acknowledged and makes no version has the
+    content of its own base: two writers that derive the same text from one base have made two
+    changes.
 ``data_value``
     Every content served is the one that was committed under the version it is served as.
 ``bounded_staleness``
     A served version was still current when the cache last asked.  The request is at most T old, by
-the cache's own timer, so no read is staler than T.  ``strict_visibility``
+    the cache's own timer, so no read is staler than T.
+``strict_visibility``
     Under strict visibility, a read that begins after a commit returned does not miss it.
 ``monotone_reads``
     The versions that one cache serves never go back.

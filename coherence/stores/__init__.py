@@ -1,1 +1,1 @@
-"""Where homes live.  `port` says what a store is and promises; the others are stores."""
+"""The stores of homes.  `port` defines a store and its promises; see also `conformance`."""

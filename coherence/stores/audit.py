@@ -1,4 +1,4 @@
-"""What can be said of a store by looking at it: what is damaged, what contradicts itself."""
+"""Checks a store by reading it: finds damage and contradictions."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from coherence.refs import check_name
 from coherence.states import HomeState
 from coherence.stores.port import Entry, Store, Stored
 
-#: How often an artifact is looked at that changes between two looks.
+#: How often an artifact that changes between two looks is read again.
 LOOKS = 50
 
 
 def audit(store: Store) -> Iterator[str]:
-    """Every row and every version that is kept, held against each other and against its hash.
+    """Compares every row with every kept version, and each version with its hash.
 
-    What cannot be read is listed like what is wrong.  Row and history are read one after the other:
-    a complaint counts where it comes again and nothing was written in between.
+    Unreadable data is reported too.  Row and history are read one after the other, so a complaint
+    counts only if a second read repeats it and nothing was written in between.
     """
     try:
         names, there = store.names(deleted=True), set(store.names())
@@ -29,7 +29,7 @@ def audit(store: Store) -> Iterator[str]:
         try:
             check_name(name)
         except InvalidName as error:
-            yield f"{name!r} is no name of an artifact: {error}"
+            yield f"{name!r} is not a name of an artifact: {error}"
             continue
         yield from _confirmed(store, name, name in there)
     for what, look in (("agents", store.members), ("the change log", store.head)):
@@ -40,9 +40,9 @@ def audit(store: Store) -> Iterator[str]:
 
 
 def _confirmed(store: Store, name: str, listed: bool) -> list[str]:
-    """The complaints about one artifact, which others may be writing.
+    """The complaints about one artifact, which other processes may be writing.
 
-    `listed` says whether it was among the names of those that are there.
+    `listed` says whether the names of existing artifacts include it.
     """
     before: tuple[int | None, list[str]] | None = None
     for _ in range(LOOKS):
@@ -54,7 +54,7 @@ def _confirmed(store: Store, name: str, listed: bool) -> list[str]:
 
 
 def _look(store: Store, name: str, listed: bool | None) -> tuple[int | None, list[str]]:
-    """The revision that was found, and what is wrong; where `listed` is None it is found out."""
+    """The revision that was found, and the complaints; if `listed` is None, it is looked up."""
     try:
         stored = store.row(name)
         if listed is None:
@@ -92,8 +92,8 @@ def _complaints(
 
 
 def is_home(state: HomeState) -> bool:
-    """Whether `state` is one that the directory's table can lead to, as far as it alone can say."""
+    """Whether `state` can be a state of the directory's table, as far as a state alone can show."""
     try:
         return well_formed(state, ())
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        return False  # of values that no home has
+        return False  # its values are impossible for a home

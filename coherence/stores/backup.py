@@ -1,9 +1,9 @@
-"""Backups: every store written into one SQLite file, and such a file put back into a store.
+"""Backups: any store written to one SQLite file, and such a file restored into a store.
 
-A backup is a store of its own: ``sqlite:///backup.db`` opens it.  It is of one moment, whoever
-writes meanwhile, and holds all that the store holds but the agents: nobody has joined, holds a
-grant, waits or has a copy.  It keeps the identity, of which refs are refs; its generation is drawn
-anew, so that whichever way it is put back, a process that is running meets another history.
+A backup is a store: ``sqlite:///backup.db`` opens it.  It shows one moment, even under concurrent
+writes, and holds everything except the agents: it has no members, grants, waiting agents or copies.
+It keeps the identity, which refs carry; its generation is drawn again, so that after any restore a
+running process meets another history.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ from coherence.stores.sqlite_file import SqliteFile
 from coherence.stores.sqlite_rows import LOW, VERSION_BITS
 from coherence.stores.sqlite_transaction import BUSY_S
 
-#: Is told how many parts are done, and of how many.
+#: Called with the number of parts done and their total.
 Progress: TypeAlias = Callable[[int, int], None]
 
 #: How many pages of a file are copied at once, and how many rows are rewritten.
 PAGES = 256
 ROWS = 500
-#: How often a file is read again that others have begun to write meanwhile.
+#: How often a file is read again after other processes have written to it.
 TRIES = 3
-#: How long to leave a file alone that another process has locked, in seconds.
+#: The pause before another try on a file that another process has locked, in seconds.
 _TURN_S = 0.05
 _ENDS = ("", "-journal", "-wal", "-shm")
 
 
 class Image(NamedTuple):
-    """All that a store holds, of one moment.  Values are as the tables of SQLite have them.
+    """Everything in a store, as of one moment, with values as in SQLite's tables.
 
     The parts are read once, in this order.
     """
 
-    #: Empty where that of the backup shall be a new one.
+    #: Empty if the backup needs a new identity.
     identity: str
     #: The last session number that was given.
     sessions: int
@@ -73,12 +73,12 @@ class Image(NamedTuple):
 
 
 class Backup(NamedTuple):
-    """A backup that is ready to be put into a store."""
+    """A backup that is ready to be restored into a store."""
 
     source: str
     #: A copy of this release, under a new generation.
     db: sqlite3.Connection
-    #: When the backup was made, in seconds since the epoch; 0 where it does not say.
+    #: When the backup was made, in seconds since the epoch; 0 if unknown.
     made: float
     artifacts: int
     versions: int
@@ -91,10 +91,9 @@ def back_up(
     force: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Write a backup of `store` to the file `target`, which is there whole or not at all.
+    """Write a backup of `store` to the file `target`, all or nothing.
 
-    Raises `PathTaken` where there is a file already; with `force` that one is replaced, unless it
-    is a store in use.
+    Raises `PathTaken` if the file exists; with `force` it is replaced, unless it is a store in use.
     """
     target = Path(target).absolute()
     _require_room_for(target, store, force)
@@ -104,7 +103,7 @@ def back_up(
             file = getattr(store, "_file", None)
             image = getattr(store, "image", None)
             if isinstance(file, SqliteFile):
-                store.head()  # which says so where it is closed, or gone
+                store.head()  # raises if the store is closed or missing
                 shutil.copymode(file.path, temporary)
                 _copy_file(Path(file.path), db, progress)
                 file.look()
@@ -113,7 +112,7 @@ def back_up(
                 with image() as seen, transaction(db):
                     _fill(db, seen)
             else:
-                raise BadArgument(f"{type(store).__name__} does not say what it holds")
+                raise BadArgument(f"{type(store).__name__} has no image() for a backup")
             with transaction(db):
                 _settle(db, made=_now())
             db.execute("PRAGMA journal_mode = DELETE")
@@ -133,18 +132,18 @@ def back_up(
 
 @contextmanager
 def unpacked(source: str | PathLike[str]) -> Iterator[Backup]:
-    """The backup in the file `source`, as it can be put into a store.
+    """The backup in the file `source`, ready to be restored.
 
-    Raises `StoreMissing`, and `StoreCorrupt` for one that is damaged.
+    Raises `StoreMissing`, and `StoreCorrupt` for a damaged backup.
     """
-    # One of SQLite's own, which goes with its connection.
+    # A temporary database of SQLite, which disappears with its connection.
     with faults(), closing(sqlite3.connect("", isolation_level=None)) as db:
         _copy_file(Path(source), db)
         if not schema_of(db):
             raise StoreMissing(f"{source} holds no workspace", remedy="check the path")
         (wrong,) = db.execute("PRAGMA integrity_check(1)").fetchone()
         if wrong != "ok":
-            raise StoreCorrupt(f"the backup is damaged: {wrong}", remedy="put back another one")
+            raise StoreCorrupt(f"the backup is damaged: {wrong}", remedy="restore another one")
         prepare(db)
         made = db.execute("SELECT value FROM meta WHERE key = 'made'").fetchone()
         (artifacts,) = db.execute("SELECT count(*) FROM artifact WHERE alive").fetchone()
@@ -155,10 +154,10 @@ def unpacked(source: str | PathLike[str]) -> Iterator[Backup]:
 
 
 def put_into_file(backup: Backup, path: str | PathLike[str]) -> None:
-    """Put a backup into the SQLite file at `path`, in one transaction.
+    """Restore a backup into the SQLite file at `path`, in one transaction.
 
-    Processes that have it open meet another history.  Raises `StoreCorrupt` where the file is not
-    one that a store can be put into.
+    Processes that have it open meet another history.  Raises `StoreCorrupt` if the file cannot take
+    a store.
     """
     with faults():
         file = SqliteFile(Path(path), create=True, readonly=False)
@@ -182,7 +181,7 @@ def put_into_file(backup: Backup, path: str | PathLike[str]) -> None:
 
 
 def image_of(backup: Backup) -> Image:
-    """What a backup holds."""
+    """The content of a backup."""
     db = backup.db
     meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
     return Image(
@@ -200,7 +199,7 @@ def image_of(backup: Backup) -> Image:
 
 
 def _copy_file(path: Path, db: sqlite3.Connection, progress: Progress | None = None) -> None:
-    """Copy the file at `path` into `db` as it is at one moment, whoever writes meanwhile."""
+    """Copy the file at `path` into `db`, as of one moment, under concurrent writes."""
     for _ in range(TRIES):
         file = SqliteFile(path, create=False, readonly=True)
         try:
@@ -216,7 +215,7 @@ def _copy_file(path: Path, db: sqlite3.Connection, progress: Progress | None = N
             raise file.fault(error) from error
         finally:
             file.close()
-    raise StoreBusy(f"{path} was written to whenever it was read")
+    raise StoreBusy(f"{path} was written to during every read")
 
 
 def _copy_pages(
@@ -225,9 +224,9 @@ def _copy_pages(
     progress: Progress | None = None,
     pages: int | None = None,
 ) -> None:
-    """Copy one file into another, so many pages at once.
+    """Copy one file into another, `PAGES` pages at a time.
 
-    Raises `StoreBusy` where another process holds the other.
+    Raises `StoreBusy` if another process holds one of them.
     """
     busy_since: float | None = None
 
@@ -247,7 +246,7 @@ def _copy_pages(
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All that is done within, or nothing."""
+    """Makes the changes of the block atomic."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -259,10 +258,10 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def vacated(row: Row) -> Row:
-    """A home as nobody has it: no copies, no grant, no queue, nothing to wait for.
+    """A home without copies, grant, queue and pending acknowledgements.
 
-    Its grants go on from a number that nobody can know, so that no draft which was begun in the
-    history that is lost is taken for one of this.
+    Its epochs continue from a random number, so that no draft of the lost history is taken for a
+    draft of this one.
     """
     state = row.state
     return Row(
@@ -278,7 +277,7 @@ def vacated(row: Row) -> Row:
 
 
 def _settle(db: sqlite3.Connection, *, made: float | None) -> None:
-    """Make of a copy what a backup is, or what is put back."""
+    """Turn a copy into a backup, or into a store to restore."""
     db.execute("DELETE FROM member")
     db.execute("DELETE FROM bell")
     db.execute("DELETE FROM meta WHERE key = 'made'")
@@ -290,7 +289,7 @@ def _settle(db: sqlite3.Connection, *, made: float | None) -> None:
         "SELECT id, home FROM artifact WHERE id > ? ORDER BY id LIMIT ?", (last, ROWS)
     ).fetchall():
         for last, home in rows:
-            # A damaged row is kept as it is: the rest may be all there is of it.
+            # A damaged row is kept unchanged: the rest of it may be the only remains.
             with suppress(StoreCorrupt, OverflowError):
                 empty = pack_row(vacated(unpack_row(home)))
                 db.execute("UPDATE artifact SET home = ? WHERE id = ?", (empty, last))
@@ -310,7 +309,7 @@ def _fill(db: sqlite3.Connection, image: Image) -> None:
         )
     for name, version, *rest in image.versions:
         if version > LOW:
-            raise StoreFault(f"{name}@{version} is beyond the versions that a backup holds")
+            raise StoreFault(f"{name}@{version} exceeds the version numbers of a backup")
         db.execute(
             "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (bases[name] | version, *rest),
@@ -333,7 +332,7 @@ def _schema_of_target(db: sqlite3.Connection, path: str) -> int:
 
 
 def _bells(db: sqlite3.Connection) -> list[Any]:
-    """Where processes wait that have the file open; they are told that it has changed."""
+    """The ports of processes that have the file open, to notify them of the restore."""
     with suppress(sqlite3.Error):
         return db.execute("SELECT port, until FROM bell").fetchall()
     return []
@@ -351,11 +350,9 @@ def _require_room_for(target: Path, store: Store, force: bool) -> None:
     if not force and os.path.lexists(target):
         raise PathTaken(f"there is a file {target}", remedy="name another, or --force")
     for end in _ENDS[1:]:
-        # SQLite would take it for what belongs to the backup.
+        # SQLite would take that file for a part of the backup.
         if os.path.lexists(f"{target}{end}"):
-            raise PathTaken(
-                f"there is a file {target}{end}", remedy="the store it is of may be in use"
-            )
+            raise PathTaken(f"there is a file {target}{end}", remedy="its store may be in use")
 
 
 def _created(path: Path) -> sqlite3.Connection:
@@ -365,7 +362,7 @@ def _created(path: Path) -> sqlite3.Connection:
 
 
 def _name(temporary: Path, target: Path) -> None:
-    """Give the file its name, unless another has taken that meanwhile."""
+    """Give the file its name, unless another file has it by now."""
     try:
         os.link(temporary, target)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""How rows, messages and old versions look as bytes in a store's file or database."""
+"""The byte form of rows, messages and old versions in a store's file or database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _decode_row = msgspec.msgpack.Decoder(Row).decode
 _decode_posts = msgspec.msgpack.Decoder(tuple[Post, ...]).decode
 _decode_splice = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
 
-#: A difference must be this much smaller than what it stands for to be worth having.
+#: A difference must be smaller than the content by this much to be stored.
 WORTH = 0.5
 
 
@@ -27,7 +27,7 @@ def pack_row(row: Row) -> bytes:
 
 
 def unpack_row(data: bytes) -> Row:
-    """The row that `data` is.  Raises `StoreCorrupt`."""
+    """The row in `data`.  Raises `StoreCorrupt`."""
     try:
         row = _decode_row(data)
         content = row.state.content
@@ -46,7 +46,7 @@ def pack_posts(posts: tuple[Post, ...]) -> bytes:
 
 
 def unpack_posts(data: bytes) -> tuple[Post, ...]:
-    """The messages that `data` is.  Raises `StoreCorrupt`."""
+    """The messages in `data`.  Raises `StoreCorrupt`."""
     if not data:
         return ()
     try:
@@ -56,7 +56,7 @@ def unpack_posts(data: bytes) -> tuple[Post, ...]:
 
 
 def is_storable(text: str) -> bool:
-    """Whether every store can hold `text`, as it can every name."""
+    """Whether every store can hold `text`, as with every valid name."""
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:
@@ -64,12 +64,12 @@ def is_storable(text: str) -> bool:
 
 
 def to_bytes(content: Content) -> bytes:
-    """Content as it is stored."""
+    """Content in its stored form."""
     return content.encode() if isinstance(content, str) else content
 
 
 def to_content(handle: Handle, data: bytes, name: object) -> Content:
-    """Content from what is stored.  Raises `StoreCorrupt` where it is not what the hash says."""
+    """Content from its stored form.  Raises `StoreCorrupt` if it does not match the hash."""
     try:
         return restore(handle, data)
     except ValueError as error:
@@ -77,9 +77,9 @@ def to_content(handle: Handle, data: bytes, name: object) -> Content:
 
 
 def splice(old: bytes, new: bytes) -> bytes | None:
-    """`old` as a difference to `new`: what lies between their common ends.  None if not worth it.
+    """`old` as a difference from `new`: the part between their common ends.  None if too long.
 
-    Exact and fast whatever the size; `unsplice` takes it back.
+    Exact, and fast at any size; `unsplice` is the inverse.
     """
     head = _common(old, new)
     rest = min(len(old), len(new)) - head
@@ -100,7 +100,7 @@ def unsplice(data: bytes, new: bytes) -> bytes:
 
 
 def _common(a: bytes, b: bytes) -> int:
-    """How many bytes `a` and `b` share at the start, by halving: comparing is memcmp's work."""
+    """How many bytes `a` and `b` share at the start, by bisection, so that memcmp compares."""
     low, high = 0, min(len(a), len(b))
     while low < high:
         middle = (low + high + 1) // 2

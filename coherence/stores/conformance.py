@@ -1,4 +1,4 @@
-"""Proves that a store keeps the promises of `coherence.stores.port`, for anybody's store.
+"""Tests whether any store keeps the promises of `coherence.stores.port`.
 
 ::
 
@@ -13,9 +13,9 @@
 
 `verify` takes a function that makes a new, empty store and returns an *opener* of it: each call of
 the opener is one more process that opens the same store.  (A store that lives in one process's
-memory returns the same object each time.)  Base promises are checked of every store, extended ones
-of a store that says it is `shared` or where the caller asks.  Each check has the name of its
-promise, and fails with what it saw.
+memory returns the same object each time.)  Base promises are checked for every store, extended ones
+for a store that is `shared` or at the caller's request.  Each check has the name of its promise,
+and its error describes the violation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["BASE", "EXTENDED", "Broken", "Opener", "Report", "verify"]
 
 @dataclass(frozen=True)
 class Report:
-    """What was checked.  `broken` names each promise that was not kept and says what was seen."""
+    """The result of the checks.  `broken` maps each broken promise to its violation."""
 
     checked: tuple[str, ...]
     broken: dict[str, str] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Report:
 def verify(make: Callable[[], Opener], *, extended: bool | None = None) -> Report:
     """Check a store's promises, each on a new store.
 
-    `extended` says whether those of a store that several processes share are checked too; None
+    `extended` says whether to check the promises of a store shared by several processes too; None
     asks the store.
     """
     checks = dict(BASE)

@@ -1,8 +1,8 @@
-"""A store that fails on purpose, for tests: of this package, and of yours.
+"""A store that fails on purpose, for tests of this package and of yours.
 
 Wraps any store and counts the moments at which something can go wrong: before each call, and
 within each transaction before and after each of its steps and on both sides of taking effect.  At
-the moment asked for it raises what it was given.
+the given moment it raises the given exception.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ STEPS = ("load", "save", "publish", "append", "content", "count")
 
 
 class Crash(BaseException):
-    """The process ends here.  No handler of ours may catch it and go on as if nothing was."""
+    """The process ends here.  No handler of this package may catch it and continue."""
 
 
 class Faulty:
-    """`store`, failing at moment `at` by what `make` returns.  `moments` counts those so far.
+    """`store`, which fails at moment `at` with the result of `make`.  `moments` counts moments.
 
-    At a moment after a transaction has taken effect, what is raised should be an `OutcomeUnknown`
-    or a `Crash`: any other would be a lie that no store may tell.  After a `Crash` the process is
-    dead: whatever still runs in it, such as a thread that renews leases, reaches the store no more.
+    At a moment after a transaction has taken effect, the exception should be an `OutcomeUnknown` or
+    a `Crash`: any other would break the promise *definite*.  After a `Crash` the process is dead:
+    code that still runs in it, such as a thread that renews leases, can no longer reach the store.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Faulty:
         self.make = make
         self.moments = 0
         self.dead = False
-        #: The moments that lie between a transaction's taking effect and its return.
+        #: The moments between a transaction's effect and its return.
         self.effected: list[int] = []
 
     def moment(self) -> None:
-        """Something can go wrong here."""
+        """A failure can happen here."""
         if self.dead:
             raise StoreFault("the process has ended")
         self.moments += 1

@@ -1,11 +1,11 @@
-"""A lock that the kernel drops with the process that holds it: one byte of a file beside the store.
+"""A lock that the kernel drops when its process ends: one byte of a file beside the store.
 
 Each opening of a store locks the byte at the offset that is its origin, a random number, so one
-file of no length serves all.  The lock belongs to the open file (`F_OFD_SETLK`), not to the
-process: two openings in one process are two holders, and no other descriptor that the process
-closes takes the lock away, as it would take one of `lockf`.  A forked child shares the open file;
-it lets go of its share at once, so that the lock ends with the parent.  Whether a byte is locked is
-asked without locking it, so two that ask do not take each other for the holder.
+empty file serves all processes.  The lock belongs to the open file (`F_OFD_SETLK`), not to the
+process: two openings in one process are two holders, and closing another descriptor does not drop
+the lock, as it would drop a `lockf` lock.  A forked child shares the open file; it closes its share
+at once, so that the lock ends with the parent.  The query for a locked byte does not lock it, so
+two concurrent queries do not take each other for the holder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ else:
 
 #: A `struct flock`: type, whence, start, length, process.
 _FLOCK: Final = "@hhqqi"
-#: How often to open the file anew where it was replaced meanwhile.
+#: How often to open the file again after it was replaced.
 _TRIES: Final = 3
 
 _ALL: WeakSet[LifeLock] = WeakSet()
@@ -45,16 +45,17 @@ class LifeLock:
         self._origin = origin
         self._lock = threading.RLock()
         self._fd = -1
-        #: Names the file that is open; empty where none is.
+        #: Identifies the open file; empty if none is open.
         self._file = ""
-        #: Whether our byte is locked in it.
+        #: Whether this opening's byte is locked in it.
         self._held = False
         _ALL.add(self)
 
     def take(self) -> str:
-        """Lock our byte, again where the file at the path is another one than before.
+        """Lock this opening's byte, and again if the file at the path has been replaced.
 
-        What it is a lock of, for others to compare; empty where there is no such lock to be had.
+        Returns the identity of the locked file, for others to compare; empty if locks are
+        unavailable.
         """
         with self._lock:
             if not OFD:
@@ -73,7 +74,7 @@ class LifeLock:
                 return ""
 
     def is_free(self, origin: int, file: str) -> bool | None:
-        """Whether nobody holds the byte of `origin` in `file`; None where that cannot be told."""
+        """Whether the byte of `origin` in `file` is not locked; None if that cannot be known."""
         with self._lock:
             if not (OFD and file):
                 return None
@@ -83,7 +84,7 @@ class LifeLock:
                 if self._file == file:
                     return self._is_free(origin)
                 if self._held:
-                    return None  # ours is elsewhere until it is taken again
+                    return None  # this lock is in another file until it is taken again
                 self._open()
                 return self._is_free(origin) if self._file == file else None
             except OSError:
@@ -91,24 +92,24 @@ class LifeLock:
 
     @property
     def lost(self) -> bool:
-        """Whether a lock that was taken is one of a file that is no longer at the path."""
+        """Whether the lock is in a file that is no longer at the path."""
         with self._lock:
             return self._held and self._there() != self._file
 
     def release(self) -> None:
-        """Give back what an interrupted call of this thread has left behind."""
+        """Release the resources that an interrupted call of this thread has left."""
         free(self._lock)
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         with self._lock:
             if self._held:
-                # A child that was forked behind our back may share the open file.
+                # A child forked without Python's hooks may share the open file.
                 self._control(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, self._origin)
             self._close()
 
     def _there(self) -> str:
-        """Names the file that is at the path now; empty where there is none."""
+        """Identifies the file at the path now; empty if there is none."""
         try:
             return _named(os.stat(self._path))
         except OSError:
@@ -124,7 +125,7 @@ class LifeLock:
 
     def _open(self, create: int = 0) -> None:
         self._close()
-        # To be locked for reading it need not be writable, so one user's file serves another.
+        # A read lock needs no write permission, so one user's file serves another user.
         self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | create, 0o666)
         self._file = _named(os.fstat(self._fd))
 
@@ -143,8 +144,8 @@ class LifeLock:
 
 
 def _named(found: os.stat_result) -> str:
-    # A number of an inode is not given out again while a process has the file open: where the name
-    # is the same, the file is the one that its holder has locked.
+    # The number of an inode is not reused while a process has the file open: if the identity is
+    # equal, the file is the one that its holder has locked.
     return f"{found.st_dev}:{found.st_ino}"
 
 

@@ -1,7 +1,7 @@
-"""Where a process lives, so that another one can tell whether it has ended.
+"""The location of a process, by which another process can tell whether it has ended.
 
-The process table answers for a process of the same kernel and the same pid namespace: a process id
-may be given out again, but not with the same start time.  For any other process it says nothing.
+The process table shows processes of the same kernel and the same pid namespace: a process id may be
+reused, but not with the same start time.  It does not show any other process.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import msgspec
 
 from coherence.stores.port import Life
 
-#: The states of a process that has ended and was not collected by its parent yet.
+#: The states of a process that has ended but was not reaped by its parent yet.
 _DEAD: Final = (b"Z", b"X", b"x")
 #: The start time's place among the fields after the program's name, counted from the state.
 _START: Final = 19
-#: More than a line of the process table has.
+#: More bytes than a line of the process table.
 _STAT_BYTES: Final = 4096
 
 
 def _host() -> str:
-    """Names this run of this kernel; empty where nothing does."""
+    """Identifies this run of this kernel; empty if unknown."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    # Elsewhere two machines of one name might be taken for one, but hardly share a store.
+    # On other systems two machines of one name would look equal, but hardly share a store.
     return os.uname().nodename if os.name == "posix" and sys.platform != "linux" else ""
 
 
 def _space() -> str:
-    """Names the process table that this process sees, and the clock of its start times."""
+    """Identifies the process table that this process sees, and the clock of its start times."""
     with suppress(OSError):
         return " ".join(os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", "time"))
     return ""
@@ -44,7 +44,7 @@ SPACE: Final = _space()
 
 
 def here(lock: str = "") -> Life:
-    """This process, which holds a lock of `lock`."""
+    """The location of this process, which holds a lock in `lock`."""
     pid = os.getpid()
     found = _stat(pid)
     return Life(HOST, SPACE, pid, found[1] if found is not None else 0, lock)
@@ -56,20 +56,20 @@ def is_here(life: Life) -> bool:
 
 
 def is_absent(life: Life) -> bool:
-    """Whether there is no process of that number: the first and quickest of signs."""
+    """Whether no process has that id: the quickest check."""
     if not _is_told(life):
         return False
     try:
-        os.kill(life.pid, 0)  # asks, and sends nothing
+        os.kill(life.pid, 0)  # signal 0 only checks
     except ProcessLookupError:
         return True
     except OSError:
-        pass  # there is one, of another user
+        pass  # there is a process, of another user
     return False
 
 
 def has_ended(life: Life) -> bool | None:
-    """Whether that process has ended; None where the process table cannot say."""
+    """Whether that process has ended; None if the process table cannot show it."""
     if not _is_told(life):
         return None
     if is_absent(life):
@@ -82,12 +82,12 @@ def has_ended(life: Life) -> bool | None:
 
 
 def _is_told(life: Life) -> bool:
-    """Whether the process table that this process sees is the one that knows of it."""
+    """Whether this process sees the process table of that one."""
     return is_here(life) and life.space == SPACE and life.pid > 0 and os.name == "posix"
 
 
 def _stat(pid: int) -> tuple[bytes, int] | None:
-    """The state of a process and when it was started, in ticks; None where they are not shown."""
+    """The state of a process and its start time, in ticks; None if they are not shown."""
     try:
         file = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
         try:
@@ -101,12 +101,12 @@ def _stat(pid: int) -> tuple[bytes, int] | None:
 
 
 def pack_life(life: Life) -> str:
-    """As a store keeps it."""
+    """The stored form."""
     return msgspec.json.encode(life).decode()
 
 
 def unpack_life(kept: str) -> Life:
-    """What a store has kept.  What cannot be read says nothing of its process."""
+    """The location from its stored form; an unreadable form gives an unknown location."""
     try:
         return msgspec.json.decode(kept, type=Life)
     except msgspec.MsgspecError:

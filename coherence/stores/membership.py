@@ -1,8 +1,8 @@
-"""Who is a member of a store: the agents whose processes live, as far as anybody can tell.
+"""The members of a store: the agents whose processes are not known to have ended.
 
-A row of a process that has ended is marked, not removed at once: the grants and places in queues
-that its agents have left behind, in whatever artifact, are known by it for what they are.  The mark
-counts where nobody can tell any more; it takes nothing from a process that is seen to live.
+The row of a process that has ended is marked, not removed at once: it identifies the grants and
+places in queues that the agents have left in any artifact.  The mark counts once the end can no
+longer be observed; it does not affect a process that is seen to live.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from coherence.stores.living import unpack_life
 from coherence.stores.port import Member
 from message_passing.process import Address, Time
 
-#: What `member_of` makes a member of.
+#: The columns from which `member_of` makes a member.
 COLUMNS: Final[LiteralString] = "agent, session, since, origin, life, until, ended"
 #: How long the row of a process that has ended is kept.
 KEPT_S: Final = 3600.0
-#: How often a process looks through all members for those whose processes have ended.
+#: How often a process checks all members for processes that have ended.
 SWEEP_S: Final = 60.0
 
 
 def member_of(row: Sequence[Any]) -> Member:
-    """What `COLUMNS` selects."""
+    """The member in a row of `COLUMNS`."""
     agent, session, since, origin, life, until, ended = row
     return Member(agent, session, since, origin, unpack_life(life), until, ended)
 
 
 class Membership(ABC):
-    """The members of a store as one opening of it sees them."""
+    """The members of a store, as seen by one opening of it."""
 
     def __init__(self, origin: int) -> None:
         self.origin = origin
-        #: Whether an agent of ours has joined.
+        #: Whether an agent of this opening has joined.
         self.joined = False
         self._sweep_at = 0.0
 
@@ -63,33 +63,33 @@ class Membership(ABC):
 
     @abstractmethod
     def has_ended(self, member: Member) -> bool | None:
-        """Whether the process of `member` has ended; None where nobody can tell."""
+        """Whether the process of `member` has ended; None if that cannot be known."""
 
     def has_lock(self, member: Member) -> bool:
-        """Whether the process of `member` is seen to hold its lock, where `has_ended` cannot tell.
+        """Whether the process of `member` holds its lock, for when `has_ended` gives None.
 
-        A slow question, for a process that has been silent for long.
+        A slow check, for a process that has been silent for long.
         """
         return False
 
     @abstractmethod
     def sweep(self) -> None:
-        """Mark the members whose processes have ended, and let go of those marked long ago."""
+        """Mark the members whose processes have ended, and remove those marked long ago."""
 
     @abstractmethod
     def agreed(self) -> str:
-        """What was agreed on last; empty where nothing was."""
+        """The agreed text; empty if there is none."""
 
     @abstractmethod
     def agree(self, text: str) -> None:
-        """Agree on `text`."""
+        """Make `text` the agreed text."""
 
     def gone(self, member: Member) -> bool:
         """As `Store.gone`."""
         return self._fate(member) is True
 
     def living(self, members: Iterable[Member], now: Time) -> list[Member]:
-        """Those of `members` that are members still."""
+        """Those of `members` that are still members."""
         return [
             each
             for each, fate in self._fates(members)
@@ -97,7 +97,7 @@ class Membership(ABC):
         ]
 
     def lost(self, members: Iterable[Member], now: Time) -> tuple[set[int], list[Member]]:
-        """The processes that have ended and are not marked yet; whose rows need be kept no more."""
+        """The ended processes without a mark; and the members whose rows can be removed."""
         ended, over = set(), []
         for each, fate in self._fates(members):
             if fate is True and not each.ended:
@@ -108,7 +108,7 @@ class Membership(ABC):
         return ended - {0}, over
 
     def sweep_in_passing(self) -> None:
-        """`sweep`, at most now and then: beside a call that does not fail for it."""
+        """`sweep` at most once an interval, as part of another call, which does not fail for it."""
         now = monotonic()
         if self._sweep_at <= now:
             self._sweep_at = now + SWEEP_S
@@ -129,7 +129,7 @@ class Membership(ABC):
         return found
 
     def _fate(self, member: Member) -> bool | None:
-        """Whether the process has ended, by what is seen now, or else by what was seen once."""
+        """Whether the process has ended, as observed now, or else as observed before."""
         ended = self.has_ended(member)
         return True if ended is None and member.ended else ended
 

@@ -1,10 +1,9 @@
-"""A store in memory: threads and tasks of one process, gone with it.
+"""A store in memory, for threads and tasks of one process; it ends with the process.
 
 One lock serialises transactions.  A transaction collects what it saves.  It takes effect when the
-store notes it as `_due`, by one assignment; its parts are then applied, each in a way that may be
-repeated.  A call that is cut off in between leaves that to the next call that takes the lock.
-Values are immutable and kept as they come: an artifact's content is the very object that was
-written.
+store notes it as `_due`, by one assignment; its parts are then applied, each idempotently.  After
+an interrupt in between, the next call that takes the lock applies the rest.  Values are immutable
+and stored without a copy: an artifact's content is the object that was written.
 """
 
 from __future__ import annotations
@@ -54,13 +53,13 @@ _Effect: TypeAlias = tuple[
     dict[Address, Member | None],
     float,
 ]
-"""What one transaction changes, as values that are put in place: rows, versions, lines of the log,
-members, where None is for an agent that leaves, and when.
+"""The changes of one transaction, as new values: rows, versions, lines of the log, members (None
+for an agent that leaves), and the time.
 """
 
 
 class _Transaction:
-    """Holds the store's lock from `__enter__` to `__exit__`; so one serves them all, in turn."""
+    """Holds the store's lock from `__enter__` to `__exit__`, so one object serves all in turn."""
 
     __slots__ = ("_log", "_rows", "_store", "_versions", "now")
 
@@ -161,10 +160,10 @@ class MemoryStore:
                 if artifact not in self._rows:
                     break
             else:
-                self._rows.update(rows)  # one instruction: nothing can be left to carry on
+                self._rows.update(rows)  # one instruction: an interrupt cannot split it
                 return
         seq = self._log[-1].seq if self._log else 0
-        # The memory of a process has one history: no line needs a number of its own.
+        # The memory of a process has one history, so lines need no random numbers.
         lines = []
         for artifact, version, author, posts in log:
             seq += 1
@@ -175,7 +174,7 @@ class MemoryStore:
             self.wake()
 
     def _apply(self) -> None:
-        """Carry out what is due.  Every part may be done twice."""
+        """Apply what is due.  Every part is idempotent."""
         due = self._due
         if due is None:
             return
@@ -201,7 +200,7 @@ class MemoryStore:
         self._due = None
 
     def _prune(self, kept: dict[Version, tuple[Entry, Content]], now: float) -> int:
-        """Oldest first, as far as the rule goes: what is newer than a version it keeps is kept."""
+        """Remove old versions by the rule, oldest first, up to the first version that it keeps."""
         current = next(reversed(kept))
         rule = self._retention
         newest_over = 0 if rule.versions is None else current - rule.versions
@@ -247,7 +246,7 @@ class MemoryStore:
                 self._waiting -= 1
 
     def wake(self) -> None:
-        if not self._waiting:  # who begins to wait just now sees what is in the log already
+        if not self._waiting:  # a thread that begins to wait now sees the new line
             return
         with self._woken:
             self._wakes += 1
@@ -352,7 +351,7 @@ class MemoryStore:
         return ()
 
     def image(self) -> AbstractContextManager[Image]:
-        """All of it, of one moment: see `coherence.stores.backup`."""
+        """Everything in the store, as of one moment: see `coherence.stores.backup`."""
         from coherence.stores.memory_image import image
 
         return image(self)
@@ -362,7 +361,7 @@ class MemoryStore:
     ) -> tuple[
         dict[str, Stored], dict[str, dict[Version, tuple[Entry, Content]]], list[Change], float
     ]:
-        """Rows, histories and log as they are now, and when that is."""
+        """The present rows, histories and log, and the time."""
         with self._lock:
             if self._closed:
                 raise StoreFault("the store is closed")

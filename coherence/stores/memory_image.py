@@ -1,4 +1,4 @@
-"""What a store in memory holds, as a backup wants it: with hashes, and by the clock on the wall."""
+"""The content of a store in memory, for a backup: with hashes, and wall clock times."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _ANY = Limits(content_bytes=maxsize)
 
 @contextmanager
 def image(store: MemoryStore) -> Iterator[Image]:
-    """All of `store`, which nobody else has ever seen: its backup gets an identity of its own."""
+    """Everything in `store`, which is private to the process: its backup gets a new identity."""
     rows, history, log, now = store.held()
-    since = time.time() - now  # noqa: TID251 - what a monotonic clock counts from
+    since = time.time() - now  # noqa: TID251 - the origin of a monotonic clock
     yield Image(
         "",
         0,

@@ -30,18 +30,18 @@ def open_store(
     create: bool = True,
     readonly: bool = False,
 ) -> Store:
-    """The store that `url` names.  Raises `BadUrl`, or `StoreFault` where it cannot be opened.
+    """The store that `url` names.  Raises `BadUrl`, or `StoreFault` if it cannot be opened.
 
-    With `create` false one that is not there is `StoreMissing`; with `readonly` nothing is written,
-    and only what looks may be called.
+    With `create` false a missing store raises `StoreMissing`; with `readonly` nothing is written,
+    and only calls that read are allowed.
     """
     named = _SCHEME.match(url)
     scheme = named[1].lower() if named is not None else ""
     if scheme == "memory":
         if url != "memory://":
-            raise BadUrl(f"{url!r} names something", remedy="memory:// names nothing")
+            raise BadUrl(f"{url!r} has a path", remedy="memory:// takes no path")
         if readonly or not create:
-            raise BadUrl("a store in memory is seen by its own process alone")
+            raise BadUrl("a store in memory is visible only to its own process")
         return MemoryStore(retention)
     if scheme == "sqlite":
         from coherence.stores.sqlite import SqliteStore
@@ -54,8 +54,7 @@ def open_store(
     for found in entry_points(group=GROUP, name=scheme) if scheme else ():
         store: Store = found.load()(url, retention, create=create, readonly=readonly)
         return store
-    # An address that is not understood may hold a password anywhere: no more of it is repeated than
-    # can be none.
+    # An invalid address may hold a password anywhere: only parts that cannot be one are repeated.
     path = url.strip("/ ")
     if path and path not in _SCHEMES and not set(":@\0") & set(url):
         raise BadUrl(f"{url!r} has no scheme", remedy=f"did you mean sqlite:///{quote(url)}?")
@@ -63,7 +62,7 @@ def open_store(
 
 
 def put_back(backup: Backup, url: str) -> None:
-    """Put a backup into the store that `url` names, which becomes what the backup is."""
+    """Restore a backup into the store that `url` names, and replace its content."""
     if url.startswith("sqlite:"):
         from coherence.stores.backup import put_into_file
 

@@ -1,4 +1,4 @@
-"""How a store answers `since`: whether the log still leads on from where a process has read it."""
+"""The answer of a store to `since`: whether the log still continues from a given place."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from coherence.stores.port import Change, Changes, Place
 
 
 def another_store(where: str) -> StoreReplaced:
-    """What to say where a store has another identity than it was opened under."""
+    """The error for a store whose identity has changed since it was opened."""
     return StoreReplaced(
-        f"{where} was put back from a backup of another store",
+        f"{where} was restored from a backup of another store",
         remedy="close the workspace, and open a new one",
     )
 
@@ -21,8 +21,8 @@ def follow(
 ) -> Changes:
     """The answer to `since(place)`.
 
-    `lines` are those from `place.seq` on, the line at that place included where it is kept;
-    `generation` is the store's, and `end` gives the newest place of the log.
+    `lines` are the lines from `place.seq` on, including the line at that place if it is kept;
+    `generation` is the store's, and `end` returns the newest place of the log.
     """
     known = lines[0] if lines and lines[0].seq == place.seq else None
     if (
@@ -35,7 +35,7 @@ def follow(
     if not after:
         number = known.number if known is not None else 0
         return Changes((), Place(place.seq, number, generation), False)
-    # Where the line at the place is gone, nothing says that what follows is of the same history.
+    # If the line at the place is gone, the following lines may be of another history.
     unproved = known is None and place.number != 0
     last = after[-1]
     return Changes(

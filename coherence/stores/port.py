@@ -1,41 +1,42 @@
-"""The store port: where homes live, and what a store promises.
+"""The store port: the interface of a store of homes, and its promises.
 
 A *home* (directory entry, current content and history of one artifact) is a `Row` in a store that
-can compare and set.  Whoever needs a home transition opens a `Transaction`, loads the row, steps
-the pure directory, and saves the new row, a new version's content and the outgoing messages.
+can compare and set.  A process that needs a home transition opens a `Transaction`, loads the row,
+steps the pure directory, and saves the new row, a new version's content and the outgoing messages.
 
-What a store promises
----------------------
+Promises of a store
+-------------------
 
 atomic
-    All that one transaction saved becomes visible together, or nothing does.
+    All changes of one transaction become visible together, or none does.
 isolated
-    What a transaction loaded is still current when it takes effect: `save` names the revision that
-    was loaded, and a row that has moved since makes the transaction raise `Moved` and do nothing.
-    A store that locks never raises it; whoever runs a transaction must be ready to run it again.
+    Rows that a transaction loaded are still current when it takes effect: `save` names the revision
+    that was loaded, and a row that has moved since makes the transaction raise `Moved` and change
+    nothing.  A store that locks never raises it; every caller must be ready to repeat a transaction.
 durable
     A transaction that published a version has survived a crash of the machine once `__exit__`
-    returned; any other has survived a crash of the process.  (Memory keeps neither.)
+    returned; any other has survived a crash of the process.  (The memory store survives neither.)
 ordered
-    The change log is in the order in which transactions took effect; `since` misses none, or says
-    that it does (`Changes.gap`).
+    The change log is in the order in which transactions took effect; `since` returns every later
+    line, or reports a gap (`Changes.gap`).
 one history
-    Each line of the log carries a random number.  A process that comes back with the number of the
-    line it has reached is told where the log is another one (`Changes.foreign`): the store was put
-    back from a backup, replaced, or failed over to a copy that lagged behind.
+    Each line of the log carries a random number.  A process passes the number of the line that it
+    has reached, and learns if the log is a different one (`Changes.foreign`): the store was
+    restored, replaced, or failed over to a copy that lagged behind.
 released
     An exception may cut off a call at any instruction, as a signal handler's does.  After `release`
-    in that thread no lock is held and no transaction is open; all of it took effect, or nothing.
+    in that thread no lock is held and no transaction is open; the transaction took effect
+    completely or not at all.
 definite
-    `StoreFault` out of a transaction means that nothing was saved, `OutcomeUnknown` that it cannot
-    be known.
+    `StoreFault` from a transaction means that nothing was saved, `OutcomeUnknown` that the outcome
+    is unknown.
 living
-    `gone` says only of a process that has ended that it has.  It need not know of each.
+    `gone` is true only for processes that have ended, but may be false for some of them.
 awake
-    `wait` returns soon after another process has appended to the log.  It may return early, and it
-    may be late: a missed wake-up costs time, never coherence.
+    `wait` returns soon after another process has appended to the log.  It may return early or late:
+    a missed wake-up costs time, never coherence.
 
-`coherence.stores.conformance` proves all of it for any store by one call.
+`coherence.stores.conformance` tests all promises of any store with one call.
 """
 
 from __future__ import annotations
@@ -54,13 +55,13 @@ from message_passing.process import Address, Time, Value
 class Moved(StoreFault):
     """The row has moved since it was loaded: run the transaction again."""
 
-    remedy = "run the transaction again; the workspace does so by itself"
+    remedy = "run the transaction again; the workspace does so automatically"
 
 
 class Row(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """One home as it is stored.  `state.content` is a `Handle`, or None where nothing was written.
+    """The stored form of a home.  `state.content` is a `Handle`, or None before the first write.
 
-    `timers` are those that the home has armed: name and deadline, on the store's clock.
+    `timers` are the armed timers: name and deadline, on the store's clock.
     """
 
     state: HomeState
@@ -74,7 +75,7 @@ class Row(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Stored(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """A row and the revision under which it was found; 0 for one that is not there yet."""
+    """A row and its revision; 0 for a row that does not exist yet."""
 
     row: Row
     revision: int
@@ -86,9 +87,9 @@ class Entry(Value, frozen=True, gc=False, tag=True, array_like=True):
     version: Version
     handle: Handle
     author: Address
-    #: On the store's clock.
+    #: When it was published, on the store's clock.
     at: Time
-    #: Kept whatever the retention rule says.
+    #: Exempt from the retention rule.
     pinned: bool = False
 
 
@@ -100,32 +101,32 @@ class Post(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Place(NamedTuple):
-    """A place in the change log, and what tells the history that it is a place of.
+    """A place in the change log, and the numbers that identify its history.
 
     A `number` or a `generation` of 0 is not known, and is not compared.
     """
 
-    #: Of the line that was read last; 0 before the first.
+    #: The number of the last line read; 0 before the first.
     seq: int
     #: The random number that this line carries.
     number: int = 0
-    #: Of the store when the line was read.
+    #: The store's generation when the line was read.
     generation: int = 0
 
 
 class Change(Value, frozen=True, gc=False, tag=True, array_like=True):
     """One line of the change log."""
 
-    #: Counts from 1 without a hole.
+    #: Counts from 1 without gaps.
     seq: int
     #: Drawn at random by the transaction that wrote the line.
     number: int
     #: The workspace whose transaction it was, by `Store.origin`.
     origin: int
-    #: Empty where `author` has joined: the agent of that name before is superseded.
+    #: Empty if `author` has joined: an earlier agent of that name is superseded.
     artifact: str
-    #: The version that was published, or 0 where messages were sent and nothing was published.
-    #: With 0 and no `posts`, `author` was taken for dead: its home has forgotten what it had.
+    #: The version that was published, or 0 if only messages were sent.
+    #: With 0 and no `posts`, `author` was taken for dead, and its home has forgotten it.
     version: Version
     author: Address
     at: Time
@@ -134,31 +135,31 @@ class Change(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Changes(NamedTuple):
-    """What the log holds after a given place."""
+    """The log after a given place."""
 
     entries: Sequence[Change]
-    #: Where to go on from.
+    #: The place from which to continue.
     place: Place
-    #: Some of what came after the given place is no longer kept.
+    #: Some lines after the given place are no longer kept.
     gap: bool
-    #: The given place is one of another history: nothing that was read before counts any more.
-    #: `entries` is empty then, and `place` is the end of the log.
+    #: The given place belongs to another history: everything read before is invalid.  Then
+    #: `entries` is empty, and `place` is the end of the log.
     foreign: bool = False
-    #: There may be lines after these.  A store that can tell for nothing spares its caller asking.
+    #: There may be more lines.  A store that knows that there are none saves a second call.
     more: bool = True
 
 
 class Life(Value, frozen=True, gc=False, array_like=True):
-    """Where a process lives, and what it has locked: what others need to find out that it ended."""
+    """The location of a process and its lock, by which others find out that it has ended."""
 
-    #: Names the run of the kernel; empty where it is not known, and nothing below says anything.
+    #: Identifies the run of the kernel; empty if unknown, and then the fields below mean nothing.
     host: str = ""
-    #: Names the process table in which `pid` is a number.
+    #: Identifies the process table of `pid`.
     space: str = ""
     pid: int = 0
-    #: When it was started, by that table: a number is given out again, but not at that moment.
+    #: Its start time in that table: an id may be reused, but not with the same start time.
     started: int = 0
-    #: What the process's lock is a lock of: a file, or a run of a server; empty where it has none.
+    #: The place of the process's lock: a file, or a run of a server; empty without a lock.
     lock: str = ""
 
 
@@ -168,20 +169,20 @@ class Member(Value, frozen=True, gc=False, tag=True, array_like=True):
     agent: Address
     session: int
     since: Time
-    #: `Store.origin` of the process that it joined from; 0 where an older release did not say.
+    #: `Store.origin` of the process that joined; 0 from an older release.
     origin: int = 0
     life: Life = Life()
-    #: Until when it is a member where nobody can tell whether its process lives, on the store's
-    #: clock; the process prolongs it.
+    #: How long it is a member if the life of its process cannot be observed, on the store's clock;
+    #: the process prolongs it.
     until: Time = 0.0
-    #: When its process was found to have ended, on the store's clock; 0 where it was not.
+    #: When its process was found to have ended, on the store's clock; 0 otherwise.
     ended: Time = 0.0
 
 
 class Retention(Value, frozen=True, gc=False, tag=True, array_like=True):
     """How much history is kept: the newest `versions`, and of those none older than `age_s`.
 
-    The current version and pinned ones are kept always.  None is no limit.
+    The current version and pinned ones are always kept.  None means no limit.
     """
 
     versions: int | None = 64
@@ -195,29 +196,28 @@ class Transaction(Protocol):
     def now(self) -> Time:
         """The store's clock: one for all processes.  Never goes back within a transaction.
 
-        What is decided about a row goes by the time after it was loaded: it may have been waited
-        for.
+        Decisions about a row use the time after its load, which may have waited for a lock.
         """
         ...
 
     def load(self, artifact: str) -> Stored | None:
-        """The row of `artifact` as of now, or None where there is none."""
+        """The present row of `artifact`, or None if there is none."""
         ...
 
     def save(self, artifact: str, row: Row, expected: int) -> None:
-        """Replace the row that was loaded under the revision `expected`; 0 makes a new one.
+        """Replace the row that was loaded with the revision `expected`; 0 makes a new one.
 
-        Raises `Moved`, here or when the transaction ends, where that is not its revision.
+        Raises `Moved`, here or when the transaction ends, if the row has another revision.
         """
         ...
 
     def publish(
         self, artifact: str, entry: Entry, content: Content, previous: Content | None = None
     ) -> None:
-        """Add a version to the history, and let go of what `Retention` no longer keeps.
+        """Add a version to the history, and remove versions that `Retention` no longer keeps.
 
-        The row was saved before.  `previous` is the content of the version before, where the
-        caller has it at hand: a store may then keep that one as a difference.
+        The row must be saved first.  `previous` is the content of the version before, if the caller
+        has it: a store may then store that version as a difference.
         """
         ...
 
@@ -228,20 +228,20 @@ class Transaction(Protocol):
         ...
 
     def content(self, artifact: str, version: Version) -> Content | None:
-        """The content of a version that is kept, or None; this transaction's own included."""
+        """The content of a kept version, including this transaction's own, or None."""
         ...
 
     def count(self) -> int:
-        """How many artifacts have a row, about: never too few."""
+        """The number of artifacts with a row: an estimate that is never too low."""
         ...
 
 
 class Store(Protocol):
-    """Where homes live.  All calls are safe from any thread of one process."""
+    """A store of homes.  All calls are safe from any thread of one process."""
 
-    #: Names the store: equal for all who open the same one, different for any other.
+    #: Identifies the store: equal for all openings of one store, different for any other.
     identity: str
-    #: Of this opening of the store, unlike any other's: drawn at random.
+    #: Identifies this opening of the store: drawn at random.
     origin: int
     #: The newest line that this opening has appended, 0 for none; its generation is not known.
     last: Place
@@ -249,7 +249,7 @@ class Store(Protocol):
     validates: bool
     #: Whether other processes can change this store.
     shared: bool
-    #: Whether contents are kept as bytes, which a hash must prove; else as the objects they are.
+    #: Whether contents are stored as bytes, verified by a hash, and not as objects.
     hashes: bool
 
     def transaction(self, *, publishes: bool) -> AbstractContextManager[Transaction]:
@@ -257,14 +257,14 @@ class Store(Protocol):
         ...
 
     def mark(self) -> Any:
-        """A token; as long as it is equal, nobody else has committed anything to the store."""
+        """A token; while it stays equal, no other opening has committed to the store."""
         ...
 
     def since(self, place: Place) -> Changes:
         """The change log after `place`, oldest first; at most some thousand lines at once.
 
-        Says `foreign` where the line at that place is not the one that `place` names, or the
-        store's generation is another.  Where that line is no longer kept there is a gap.
+        Reports `foreign` if the line at that place is not the one that `place` names, or if the
+        store's generation differs.  If that line is no longer kept, reports a gap.
         """
         ...
 
@@ -273,7 +273,7 @@ class Store(Protocol):
         ...
 
     def wait(self, seq: int, timeout_s: float) -> None:
-        """Block until the log has grown past `seq`, `wake` is called, or the time is over."""
+        """Block until the log has grown beyond `seq`, `wake` is called, or the time is over."""
         ...
 
     def wake(self) -> None:
@@ -281,10 +281,10 @@ class Store(Protocol):
         ...
 
     def join(self, agent: Address, *, beyond: int | None = None) -> int:
-        """A session number for `agent`, larger than any that the store ever gave; it is logged.
+        """A session number for `agent`, larger than all earlier ones of the store; it is logged.
 
-        With `beyond`, a session that the agent has from another history: 0, and nothing is done,
-        where another process has a larger one under that name.
+        `beyond` is a session that the agent has from another history: if another process has a
+        larger one under that name, returns 0 and changes nothing.
         """
         ...
 
@@ -293,88 +293,86 @@ class Store(Protocol):
         ...
 
     def members(self) -> list[Member]:
-        """The agents that joined and did not leave, by name, without those that are `gone`.
+        """The agents that have joined and not left, by name, without those that are `gone`.
 
-        Where nobody can tell whether a process lives, its agents are members until `Member.until`.
+        If the life of a process cannot be observed, its agents are members until `Member.until`.
         """
         ...
 
     def sessions(self, agents: Collection[Address]) -> list[Member]:
-        """The last session of each of these agents as far as it is known, also of those gone."""
+        """The last known session of each of these agents, also of those gone."""
         ...
 
     def gone(self, member: Member) -> bool:
-        """Whether the process of `member` has ended for certain: False where nobody can tell.
+        """Whether the process of `member` has certainly ended; False if that cannot be known.
 
-        Cheap enough to be asked several times a second.
+        Cheap enough to be called several times a second.
         """
         ...
 
     def bury(self, member: Member) -> None:
-        """Note that the process of `member` has ended: no agent of it is a member any more.
+        """Note that the process of `member` has ended: its agents are no longer members.
 
-        It takes that back itself, by `renew`, where it lives all the same.
+        If the process lives, it reverts that by `renew`.
         """
         ...
 
     def agree(self, text: str) -> str:
-        """What others who have joined have agreed on; where there are none, `text` from now on."""
+        """The text that the members have agreed on; `text` from now on if there are no members."""
         ...
 
     def renew(self) -> None:
-        """See to it that others take this process for what it is: alive.
+        """Show other processes that this one is alive.
 
-        Takes its lock again where that was lost, and prolongs its agents' membership.
+        Takes its lock again if it was lost, and prolongs its agents' membership.
         """
         ...
 
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
-        """The artifacts whose name begins with `prefix`, sorted; with `deleted`, those that were
-        deleted too.
-        """
+        """The names that begin with `prefix`, sorted; with `deleted`, also deleted ones."""
         ...
 
     def current(
         self, prefix: str = "", *, after: str = "", at_most: int = 100
     ) -> Sequence[tuple[str, Entry, Content]]:
-        """What each artifact holds whose name begins with `prefix` and comes after `after`.
+        """The content of each artifact whose name begins with `prefix` and comes after `after`.
 
         Sorted by name, the first `at_most` of those that exist.  Raises `StoreCorrupt`.
         """
         ...
 
     def row(self, artifact: str) -> Stored | None:
-        """The row as last committed, without a transaction: for those who only look."""
+        """The last committed row, without a transaction, for callers that only read."""
         ...
 
     def history(self, artifact: str, since: Version = 0) -> list[Entry]:
-        """The versions from `since` on that are kept, oldest first."""
+        """The kept versions from `since` on, oldest first."""
         ...
 
     def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
-        """One version, or None where it is not kept.  Raises `StoreCorrupt`."""
+        """One version, or None if it is not kept.  Raises `StoreCorrupt`."""
         ...
 
     def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
-        """Keep a version whatever the retention rule says, or no longer; False if not there."""
+        """Exempt a version from the retention rule, or end that; False if it is not kept."""
         ...
 
     def tidy(self) -> int:
-        """Apply the retention rule everywhere and give back room; the number of versions let go."""
+        """Apply the retention rule everywhere, and free space; the number of versions removed."""
         ...
 
     def check(self) -> Iterable[str]:
-        """What is damaged, in words; nothing where all is well."""
+        """The damage in the store, as sentences; empty if there is none."""
         ...
 
     def release(self) -> None:
-        """Give back what a call of this thread has left behind: locks, a transaction, connections.
+        """Release what a call of this thread has left: locks, a transaction, connections.
 
-        For a caller whose call was cut off at any instruction, by an interrupt: nothing that it had
-        not committed takes effect.  Does nothing where nothing was left, and does not block.
+        For a caller whose call was interrupted at any instruction: uncommitted changes do not take
+        effect.  Does nothing if nothing was left, and does not block.
         """
         ...
 
     def close(self) -> None:
-        """Let go of everything.  Later calls raise `StoreFault`."""
+        """Release everything.  Later calls raise `StoreFault`."""
         ...

@@ -1,12 +1,12 @@
 """A store in PostgreSQL: any number of machines.
 
-A row lock serialises the transactions on one artifact; those on different artifacts meet only at
-the change log, whose order is that in which they committed.  The server's clock is the store's: it
-should be slewed, not stepped, since leases are counted on it.
+A row lock serialises the transactions on one artifact; transactions on different artifacts contend
+only for the change log, which is in commit order.  The server's clock is the store's: it should be
+slewed, not stepped, since leases are counted on it.
 
-Every commit is synced, also one that publishes nothing: caches on other machines outlive a crash of
-the server, so that no entry of a directory may be missed after it.  What `synchronous_commit` is
-set to beyond ``on`` stays as it is.
+Every commit is synced, even one that publishes nothing: caches on other machines outlive a crash of
+the server, so no entry of a directory may be lost.  A `synchronous_commit` stronger than ``on`` is
+kept.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ try:
     import psycopg
 except ImportError as error:
     raise StoreMissing(
-        f"the driver for PostgreSQL is not there: {error}",
+        f"the driver for PostgreSQL is not installed: {error}",
         remedy="pip install 'artifact-coherence[postgres]'",
     ) from error
 
@@ -60,27 +60,27 @@ T = TypeVar("T")
 
 #: How much of the change log is fetched at once.
 LINES: Final = 1_000
-#: Connections of one process, the one that listens not counted.
+#: Connections of one process, besides the one that listens.
 CONNECTIONS: Final = 8
-#: How long a connection beyond the first may lie idle before it is closed, in seconds.
+#: How long a connection beyond the first may be idle before it is closed, in seconds.
 IDLE_S: Final = 60.0
-#: How long after its last use a connection is taken to live without being asked, in seconds.
+#: How long after its last use a connection counts as alive without a check, in seconds.
 QUIET_S: Final = 1.0
-#: How long until a connection that failed is tried again, in seconds: at first, and at most.
+#: The pause before a failed connection is tried again, in seconds: at first, and at most.
 AGAIN_S: Final = 0.05
 AGAIN_S_MAX: Final = 0.5
-#: How long to wait for another's lock, and how long a process that has stopped may hold one.
+#: How long to wait for a lock, and how long a stopped process may hold one.
 LOCK_S: Final = 15.0
 STOPPED_S: Final = 5.0
-#: The largest number that a column holds.
+#: The largest number in a column.
 _SEQ_MAX: Final = (1 << 63) - 1
 
 
 class PostgresStore(HasMembers):
     """Homes in the database at `url`, a libpq address such as ``postgresql://user@host/team``.
 
-    With `create` false a database without our tables is `StoreMissing`; with `readonly` nothing is
-    written, and only what looks may be called.
+    With `create` false a database without the tables raises `StoreMissing`; with `readonly` nothing
+    is written, and only calls that read are allowed.
     """
 
     validates = False
@@ -101,10 +101,10 @@ class PostgresStore(HasMembers):
         self.retention = retention or Retention()
         self._closed = False
         self._ended = Knock()
-        #: The thread that has each connection; 0 for one that lies idle.
+        #: The thread that has each connection; 0 for an idle one.
         self._wires: dict[Wire, int] = {}
         self._handing = RLock()
-        #: Of threads that wait for a connection: each that is given back wakes one.
+        #: Threads that wait for a connection: each returned connection wakes one.
         self._waiting: deque[Knock] = deque()
         self.origin = 0 if readonly else draw()
         first = Wire()
@@ -136,7 +136,7 @@ class PostgresStore(HasMembers):
     # Connections.
 
     def connect(self, wire: Wire | None = None) -> Wire:
-        """Connect anew.  Raises `psycopg.Error`."""
+        """Open a new connection.  Raises `psycopg.Error`."""
         wire = wire or Wire()
         try:
             conn = wire.open(self._address)
@@ -149,7 +149,7 @@ class PostgresStore(HasMembers):
         return wire
 
     def require(self) -> None:
-        """Raise where the store is closed."""
+        """Raise if the store is closed."""
         if self._closed:
             raise StoreFault("the store is closed")
 
@@ -174,7 +174,7 @@ class PostgresStore(HasMembers):
                 again_s = min(2 * again_s, AGAIN_S_MAX)
 
     def _idle(self) -> Wire | None:
-        """A connection that nobody uses, or one to be opened; None where all are in use."""
+        """An idle connection, or one to be opened; None if all are in use."""
         with self._handing:
             self.require()
             for wire, holder in self._wires.items():
@@ -188,7 +188,7 @@ class PostgresStore(HasMembers):
             return wire
 
     def _freed(self, until: float) -> Wire:
-        """As `_idle`, but wait for one that another thread gives back.  Raises `StoreBusy`."""
+        """As `_idle`, but wait for a connection of another thread.  Raises `StoreBusy`."""
         freed = Knock()
         try:
             while True:
@@ -210,7 +210,7 @@ class PostgresStore(HasMembers):
             freed()
 
     def take_quiet(self) -> Wire | None:
-        """A connection that is not cut, as far as can be told without asking; None for a doubt."""
+        """A connection that is alive, as far as known without a round trip; None if in doubt."""
         wire = self._take()
         if monotonic() - wire.used < QUIET_S and not wire.stirs:
             return wire
@@ -218,7 +218,7 @@ class PostgresStore(HasMembers):
         return None
 
     def give(self, wire: Wire) -> None:
-        """Take a connection back; one that is in the middle of something is cut."""
+        """Take a connection back; one in the middle of an exchange is cut."""
         if not wire.idle:
             wire.close()
         now = wire.used = monotonic()
@@ -228,7 +228,7 @@ class PostgresStore(HasMembers):
                 surplus.append(wire)
             else:
                 self._wires[wire] = 0
-            if len(self._wires) > 1:  # nobody has needed these for long, except the first
+            if len(self._wires) > 1:  # close those that were idle for long, except the first
                 others = list(self._wires.items())[1:]
                 surplus += [other for other, by in others if not by and now - other.used > IDLE_S]
             for other in surplus:
@@ -241,23 +241,23 @@ class PostgresStore(HasMembers):
     def release(self) -> None:
         free(self._handing, self.recent.lock)
         self._ear.release()
-        self._wake_all()  # the call that was cut off may have been woken in their place
+        self._wake_all()  # the interrupted call may have consumed a wake-up
         me = get_ident()
         mine = [wire for wire, holder in list(self._wires.items()) if holder == me]
         for wire in mine:
             wire.close()
             self.give(wire)
         if mine:
-            self._ear.tell(0)  # a line may have been added before the call was cut off
+            self._ear.tell(0)  # a line may have been added before the interrupt
 
     def begin(self, *calls: Call) -> tuple[Wire, list[Rows]]:
-        """A connection, and what `calls` found on it."""
+        """A connection, and the results of `calls` on it."""
         return self._live(lambda wire: wire.trip(*calls))
 
     def _live(self, work: Callable[[Wire], T]) -> tuple[Wire, T]:
-        """A connection that lives, and what `work` did on it: something that may be done twice.
+        """A live connection, and the result of `work` on it, which must be repeatable.
 
-        One that was cut while it lay idle shows only in use, and all of them may be.
+        A connection that was cut while idle is noticed only in use, and all of them may be cut.
         """
         for spare in reversed(range(CONNECTIONS + 1)):
             wire = self._take()
@@ -289,7 +289,7 @@ class PostgresStore(HasMembers):
         self.last = max(self.last, *lines)
         for line in lines:
             if line.seq % PRUNE_EVERY == 0:
-                with suppress(StoreFault):  # the next one will do it
+                with suppress(StoreFault):  # the next call will do it
                     self._ask(sql.CUT, line.seq - LOG_LINES)
         self._ear.tell(len(lines))
 
@@ -308,7 +308,7 @@ class PostgresStore(HasMembers):
         ]
         changes = follow(place, rows[0][0], lines, self.head)
         if changes.foreign:
-            self.last = Place(0)  # its number may soon be that of another line
+            self.last = Place(0)  # another line may soon have its number
             if self._stamped(sql.IDENTITY)[0][0] != self.identity:
                 raise another_store("the database")
         if len(lines) > LINES:
@@ -323,14 +323,14 @@ class PostgresStore(HasMembers):
         return place
 
     def _stamped(self, statement: Statement, *values: Value) -> Rows:
-        """Rows that are joined to the one row of `coherence_meta`."""
+        """Rows joined to the one row of `coherence_meta`."""
         rows = self._ask(statement, *values)
         if not rows:
             raise StoreCorrupt("the workspace's tables have lost their stamp")
         return rows
 
     def wait(self, seq: int, timeout_s: float) -> None:
-        # Lines of this process's own end no wait, unless there are many.
+        # Lines of this process end no wait, unless there are many.
         self.require()
         self._ear.wait(seq, timeout_s)
 
@@ -346,7 +346,7 @@ class PostgresStore(HasMembers):
         self._ear.attend()
         return session
 
-    # Those who only look.
+    # Calls that only read.
 
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
         if not is_storable(prefix):
@@ -396,7 +396,7 @@ class PostgresStore(HasMembers):
             try:
                 wire, found = self._live(lambda wire: wire.trip(*calls))
             except Moved:
-                continue  # it met a writer of several artifacts crosswise, and let go of nothing
+                continue  # a deadlock with a writer of several artifacts: nothing was removed
             self.give(wire)
             return sum(len(rows) for rows in found)
         return 0
@@ -407,7 +407,7 @@ class PostgresStore(HasMembers):
         return audit(self)
 
     def image(self) -> AbstractContextManager[Image]:
-        """All of it, of one moment: see `coherence.stores.backup`."""
+        """Everything in the store, as of one moment: see `coherence.stores.backup`."""
         from coherence.stores.postgres_backup import image
 
         self.require()

@@ -1,8 +1,8 @@
-"""What an address of a PostgreSQL database says, told without the secrets that it may hold.
+"""Parses the address of a PostgreSQL database, and reports errors without its secrets.
 
-libpq quotes what it does not understand, and what it does not understand may be a piece of a
-password: one with an unescaped ``@`` or ``/`` is read as a host, a port or a path.  So an address
-that could be read in two ways is refused here, and no text of libpq's about an address is repeated.
+libpq quotes parts that it cannot parse, and such a part may belong to a password: with an unescaped
+``@`` or ``/`` it is read as a host, a port or a path.  So an ambiguous address is refused here, and
+libpq's messages about an address are not repeated.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from coherence.errors import BadUrl
 
-#: How long to wait for a connection where the address does not say.
+#: How long to wait for a connection if the address does not say.
 CONNECT_S: Final = 5.0
-#: What an address may say otherwise.  A link that is silently cut is noticed within half a minute.
+#: Defaults that an address may override.  A silently cut link is noticed within half a minute.
 _DEFAULTS: Final = {
     "connect_timeout": int(CONNECT_S),
     "fallback_application_name": "artifact-coherence",
@@ -49,14 +49,14 @@ def parse(url: str) -> dict[str, Any]:
     if not _ambiguous(url):
         with suppress(psycopg.Error, UnicodeError):
             found = dict(conninfo_to_dict(url))
-    # Outside of the handler: the error that libpq has raised is not to be found in ours.
+    # Outside the handler, so that libpq's error is not in the context of this one.
     if found is None or not _PORTS.fullmatch(str(found.get("port") or "")):
         raise BadUrl("the address of the PostgreSQL database cannot be read", remedy=_REMEDY)
     return {**_DEFAULTS, **found, "client_encoding": "UTF8", "autocommit": True}
 
 
 def told(error: psycopg.Error, address: dict[str, Any]) -> str:
-    """What `error` says, without the secrets of the address that was tried."""
+    """The text of `error`, without the secrets of the address."""
     text = str(error).strip()
     for key in _SECRETS:
         secret = address.get(key)

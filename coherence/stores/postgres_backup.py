@@ -1,4 +1,4 @@
-"""Backups of a store in PostgreSQL: all that it holds, of one moment; and all of it put back."""
+"""Backups of a store in PostgreSQL, as of one moment, and their restore."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from coherence.stores.port import Moved
 from coherence.stores.postgres import PostgresStore
 from coherence.stores.postgres_errors import fault
 
-#: How many rows of a table travel at once; a row may hold a whole content.
+#: How many rows of a table are fetched at once; a row may hold a whole content.
 ROWS: Final = 100
-#: How often putting back is begun again that met the locks of writers crosswise.
+#: How often a restore is repeated after a deadlock with writers.
 TRIES: Final = 10
 
 _SNAPSHOT: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-#: Whoever copies may pause for longer than a process that has stopped in a transaction.
+#: A copy may pause for longer than the limit for a process stopped in a transaction.
 _PATIENT: LiteralString = "SET LOCAL idle_in_transaction_session_timeout = 0"
 _META: LiteralString = "SELECT identity, sessions FROM coherence_meta"
 _ARTIFACTS: LiteralString = """
@@ -35,7 +35,7 @@ _LINES: LiteralString = """
     SELECT seq, number, origin, artifact, version, author, at, posts
     FROM coherence_log ORDER BY seq
 """
-#: Writers take these locks in this order; readers go on.
+#: Writers take these locks in this order; readers continue.
 _LOCK: LiteralString = """
     LOCK TABLE coherence_artifact, coherence_history, coherence_log, coherence_member,
                coherence_meta IN EXCLUSIVE MODE
@@ -65,7 +65,7 @@ _SETTLE: LiteralString = """
 
 @contextmanager
 def image(store: PostgresStore) -> Iterator[Image]:
-    """All of `store`, by a transaction that sees one moment and holds nobody up."""
+    """Everything in `store`, by a transaction that sees one moment and blocks no other."""
     try:
         with closing(store.connect()) as wire:
             conn = wire.conn
@@ -88,9 +88,9 @@ def _rows(conn: psycopg.Connection[Any], sql: LiteralString) -> Iterator[Any]:
 
 
 def put_into(backup: Backup, store: PostgresStore) -> None:
-    """Put a backup into the database of `store`, in one transaction.
+    """Restore a backup into the database of `store`, in one transaction.
 
-    Readers go on meanwhile, and meet another history after it; writers wait.
+    Readers continue meanwhile, and meet another history after it; writers wait.
     """
     for _ in range(TRIES):
         try:
@@ -114,7 +114,7 @@ def _put(store: PostgresStore, image: Image) -> None:
                 _fill(conn, _COPY_VERSIONS, (_typed(row, 7, 8) for row in image.versions))
                 _fill(conn, _COPY_LINES, image.lines)
                 conn.execute(_SETTLE, (image.identity, draw(), image.sessions))
-                # Under the name that those listen to who are there already.
+                # On the channel to which the present processes listen.
                 conn.execute("SELECT pg_notify(%s, '')", (store.channel,))
     except psycopg.Error as error:
         raise fault(error) from error

@@ -1,12 +1,12 @@
-"""Hears that the change log has grown, and tells others so: one connection, and one thread on it.
+"""Listens for growth of the change log, and notifies others: one connection with one thread.
 
-A notification carries nothing and proves nothing.  The ear counts them and asks nothing: it wakes
-whoever waits, who reads the log.  So one that is lost costs time, and one from a stranger costs a
-question.
+A notification carries no data and proves nothing.  The ear only counts notifications, and wakes the
+waiting threads, which read the log.  So a lost notification costs time, and a foreign one costs a
+query.
 
-The notification that a transaction causes is sent after its commit, by the ear, in a transaction
-that is not synced: the server lets only one transaction notify at a time, and would make all of
-them wait for each other's disk.  Those that come close together are sent as one.
+The ear sends the notification of a transaction after its commit, in a separate transaction that is
+not synced: the server lets only one transaction notify at a time, so synced ones would wait for
+each other's disk.  Notifications that are close together are sent as one.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from message_passing.interrupts import Knock, free, start
 log = logging.getLogger("coherence.stores")
 
 RING: Final = Statement("RING", "SELECT pg_notify($1, $2)")
-#: The least time from one notification that is sent to the next, in seconds.
+#: The least time between two sent notifications, in seconds.
 PACE_S: Final = 0.005
-#: How long until a lost connection is made again, in seconds: at first, and at most.
+#: The pause before a lost connection is opened again, in seconds: at first, and at most.
 AGAIN_S: Final = 0.05
 AGAIN_S_MAX: Final = 2.0
-#: How often a server that takes no listeners, a hot standby, is looked at instead, in seconds.
+#: How often a server without listeners, a hot standby, is polled, in seconds.
 LOOK_S: Final = 1.0
-#: After how many lines of this process the log is read, although nobody else has written.
+#: After how many lines of this process the log is read, even without lines of others.
 OWN_LINES: Final = 512
 
 
 class Ear:
-    """Knows whether the log may have grown.  Listens once somebody waits, or is to be told.
+    """Knows whether the log may have grown.  Connects at the first wait or notification.
 
-    Its connection also holds the lock of `membership`, whose origin tells the notifications that
-    this process has sent from those of others.
+    Its connection also holds the lock of `membership`, whose origin distinguishes this process's
+    notifications from those of others.
     """
 
     def __init__(
@@ -58,25 +58,25 @@ class Ear:
         self._origin = str(membership.origin)
         self._ring = (RING, (channel, self._origin))
         self._changed = threading.Condition()
-        #: How often there was reason to read the log, and how much of that a reading has answered.
+        #: The count of reasons to read the log, and the count that a reading has covered.
         self.heard = 0
         self._answered = 0
-        #: How long the log was at the last reading.
+        #: The length of the log at the last reading.
         self._head = 0
         self._own = 0
         self._wakes = 0
-        #: A wake that has found nobody waiting ends the next wait.
+        #: A wake without a waiting thread ends the next wait.
         self._woken = False
         self._due = False
         self._thread: threading.Thread | None = None
         self._closed = False
-        #: To end a pause of the thread's, and told by the thread when it ends.
+        #: Ends a pause of the thread; the thread notifies it when it ends.
         self._ended, self._gone = Knock(), Knock()
-        #: A byte into one end ends the thread's wait at the other.
+        #: A byte written to one end ends the thread's wait at the other.
         self._ends: tuple[socket.socket, socket.socket] | None = None
 
     def wait(self, seq: int, timeout_s: float) -> None:
-        """Block until another may have made the log longer than `seq`, or this wait is ended."""
+        """Block until another process may have grown the log beyond `seq`, or the wait is ended."""
         with self._changed:
             self._start()
             wakes = self._wakes
@@ -93,14 +93,14 @@ class Ear:
             self._woken = False
 
     def hear(self) -> None:
-        """There is reason to read the log."""
+        """Count a reason to read the log."""
         with self._changed:
             self._own = 0
             self.heard += 1
             self._changed.notify_all()
 
     def learn(self, heard: int, head: int) -> None:
-        """A reading that began when `heard` was so high has found the log's end there."""
+        """Note a reading that began at the count `heard` and found the log's end at `head`."""
         with self._changed:
             if heard >= self._answered:
                 self._answered, self._head = heard, head
@@ -114,7 +114,7 @@ class Ear:
             self._changed.notify_all()
 
     def tell(self, lines: int) -> None:
-        """This process has added so many lines to the log: others are told, soon."""
+        """This process has added `lines` lines to the log: notify others soon."""
         self._own += lines
         if self._own >= OWN_LINES:
             self.hear()
@@ -125,21 +125,21 @@ class Ear:
             self._nudge()
 
     def attend(self) -> None:
-        """An agent has joined: see to this process's membership from now on."""
+        """An agent has joined: maintain this process's membership from now on."""
         if not self._membership.joined:
             self._membership.joined = True
             self._start()
             self._nudge()
 
     def release(self) -> None:
-        """Give back what a call of this thread's has left behind."""
+        """Release the resources that a call of this thread has left."""
         free(self._changed)
         if self._due:
             self._start()
             self._nudge()
 
     def close(self) -> None:
-        """Listen no longer.  What others are to be told is told first, if the server is there."""
+        """Stop listening.  Pending notifications are sent first, if the server is reachable."""
         self._closed = True
         self._ended()
         self.wake()
@@ -169,13 +169,13 @@ class Ear:
 
     def _nudge(self) -> None:
         if self._ends is not None:
-            with suppress(OSError):  # full, and so it is on its way
+            with suppress(OSError):  # a full pipe already wakes the thread
                 self._ends[0].send(b"x")
 
     def _be_there(self, far: socket.socket) -> None:
         with self._changed:
             if self._thread is not threading.current_thread():
-                return  # the call that began this thread was cut off: another takes its place
+                return  # the call that began this thread was cut off: another thread replaces it
         try:
             self._run(far)
         finally:
@@ -191,24 +191,24 @@ class Ear:
                 try:
                     listens = self._listen(wire)
                     again_s = AGAIN_S
-                    # What was notified before is not repeated.
+                    # Earlier notifications are not repeated.
                     self.hear()
                     self._attend(wire, far, listens)
                 finally:
                     self._membership.let_go()
                     wire.close()
             except (psycopg.Error, StoreFault) as error:
-                # Nothing is lost by it but time: who asks a server that is away says so.
+                # This costs only time: a query to an unreachable server reports the error.
                 level = logging.INFO if again_s == AGAIN_S else logging.DEBUG
                 log.log(level, "no notifications for now: %s", error)
-                # Whoever waits shall look, and learn what has become of the server.
+                # Waiting threads must query, and learn the state of the server.
                 self.wake()
                 if self._ended.wait(again_s):
                     return
                 again_s = min(2 * again_s, AGAIN_S_MAX)
 
     def _listen(self, wire: Wire) -> bool:
-        """Whether the server will notify; a standby does not."""
+        """Whether the server sends notifications; a standby does not."""
         assert wire.conn is not None
         wire.conn.execute("SET synchronous_commit = off")
         try:
@@ -218,9 +218,9 @@ class Ear:
         return True
 
     def _attend(self, wire: Wire, far: socket.socket, listens: bool) -> None:
-        """Hear and tell until closed, or until another connection is needed.
+        """Listen and notify until closed, or until another connection is needed.
 
-        Raises `psycopg.Error` where this one is lost.
+        Raises `psycopg.Error` if this connection is lost.
         """
         assert wire.conn is not None
         pgconn = wire.conn.pgconn

@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean for a caller of the store."""
+"""Maps PostgreSQL's errors to typed errors of the store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GRANT: Final = (
     "grant the role SELECT, INSERT, UPDATE and DELETE on the coherence_ tables, or open the"
     " workspace on the primary server as a role that has them"
 )
-_ROOM: Final = "free some room where the server keeps its data"
+_ROOM: Final = "free some disk space on the server"
 _MISSING: Final = "check the database and the schema that the address names"
 
 _FAULTS: Final[tuple[tuple[type[psycopg.Error], type[StoreFault], str | None], ...]] = (
@@ -43,9 +43,9 @@ _FAULTS: Final[tuple[tuple[type[psycopg.Error], type[StoreFault], str | None], .
 
 
 def fault(error: psycopg.Error) -> StoreFault:
-    """What PostgreSQL's error means for a caller."""
+    """The typed error for PostgreSQL's error."""
     if isinstance(error, errors.UniqueViolation):
-        # Two made the same artifact at once, and this one came second.
+        # Two transactions made the same artifact concurrently, and this one was second.
         kind = Moved if error.diag.table_name == "coherence_artifact" else StoreFault
         return kind(f"PostgreSQL: {error}")
     for theirs, ours, remedy in _FAULTS:
@@ -55,7 +55,7 @@ def fault(error: psycopg.Error) -> StoreFault:
 
 
 def lost(error: psycopg.Error) -> bool:
-    """Whether it says that the connection is gone, not that the server refused."""
+    """Whether it means that the connection is lost, not that the server refused."""
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError)
     return error.sqlstate.startswith(("08", "57P"))

@@ -1,16 +1,17 @@
-"""Members of a PostgreSQL database: their processes are asked after by two witnesses.
+"""The members of a PostgreSQL database, whose processes are observed in two ways.
 
-The process table answers for processes of this machine and pid namespace.  An advisory lock that
-the connection of the ear holds is seen from everywhere; but a lost connection is not a death.  So a
-process is taken for dead
+The process table shows processes of this machine and pid namespace.  An advisory lock that the
+ear's connection holds is visible everywhere, but a lost connection is not a death.  So a process is
+taken for dead
 
-- of this process table, where the table says that it has ended and its lock is free;
-- of another table of this machine (another container), where its lock has been free for longer than
-  a process that lives needs to take it again;
+- of this process table, if the table says that it has ended and its lock is free;
+- of another table of this machine (another container), if its lock has been free for longer than a
+  live process needs to take it again;
 - of another machine, never.
 
-After a restart of the server no lock says anything until it is taken again.  Through a pooler
-between client and server, which hands one server process to several clients, none is taken at all.
+After a restart of the server a free lock means nothing until it is taken again.  Through a pooler
+between client and server, which shares one server process between several clients, no lock is
+taken.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("coherence.stores")
 
-#: How long an agent is a member where nobody can tell whether its process lives, and how often the
+#: How long an agent is a member if the life of its process cannot be observed, and how often the
 #: process prolongs that.
 LEASE_S: Final = 300.0
 RENEW_S: Final = 60.0
-#: How soon to try again where the lock is held by a connection that was lost.
+#: The pause before another try if a lost connection still holds the lock.
 RETRY_S: Final = 1.0
-#: How long a process of this machine may be without its lock before it is taken for dead: longer
-#: than its ear takes to be back.  And how often that is asked of the server.
+#: How long a process of this machine may be without its lock before it is taken for dead, which is
+#: longer than its ear needs to reconnect; and how often the server is asked.
 FREE_S: Final = 4.0
 ASK_S: Final = 1.0
 
-#: Names a run of a server.
+#: Identifies a run of a server.
 _RUN: Final[LiteralString] = "extract(epoch FROM pg_postmaster_start_time())::text"
 _EACH: Final[LiteralString] = "(SELECT jsonb_array_elements_text($1::text::jsonb))"
 _NUMBERS: Final[LiteralString] = "(SELECT jsonb_array_elements_text($1::text::jsonb)::bigint)"
@@ -72,7 +73,7 @@ RENEW = Statement(
 )
 MEET = Statement("MEET", f"SELECT {_RUN}, pg_backend_pid()")
 HOLD = Statement("HOLD", "SELECT pg_try_advisory_lock($1::bigint)")
-# Shared, and over when the statement is: two that ask do not take each other for the holder.
+# Shared, and released with the statement: concurrent queries do not take each other for the holder.
 FREE = Statement("FREE", f"SELECT {_RUN}, pg_try_advisory_xact_lock_shared($1::bigint)")
 
 _ALL: WeakSet[PostgresMembership] = WeakSet()
@@ -81,31 +82,31 @@ _forks = 0
 
 
 class PostgresMembership(Membership):
-    """The members of the database that `store` has open, and the lock that says we live."""
+    """The members of the database that `store` has open, and this process's lock."""
 
     def __init__(self, store: PostgresStore, wire: Wire) -> None:
         super().__init__(store.origin)
         self._store = store
-        #: What our lock is a lock of: the run of the server that was met last.  Empty where there
-        #: can be none.
+        #: The place of this process's lock: the last known run of the server.  Empty if there can
+        #: be no lock.
         self._run = ""
         self._meet(wire)
-        #: Whether the connection of the ear holds it, and that connection's socket.
+        #: Whether the ear's connection holds the lock, and that connection's socket.
         self._held = False
         self._socket = -1
-        #: How often this process had forked when that connection was begun.
+        #: The number of forks of this process when that connection was opened.
         self._forks = 0
-        #: When the ear is to `keep` next, on this process's monotonic clock.
+        #: When the ear must call `keep` next, on this process's monotonic clock.
         self._keep_at = 0.0
-        #: Origin -> since when its lock has been seen to be free, and when that was seen last.
+        #: Origin -> when its lock was first, and when last, seen to be free.
         self._free: dict[int, tuple[float, float]] = {}
         _ALL.add(self)
 
     def life(self) -> str:
-        """Where we live, as a row of ours says.  The ear takes the lock soon after the first."""
+        """The stored location of this process.  The first call makes the ear take the lock."""
         return pack_life(here(self._run))
 
-    # Others.
+    # Other processes.
 
     def has_ended(self, member: Member) -> bool | None:
         life = member.life
@@ -116,8 +117,8 @@ class PostgresMembership(Membership):
         ended = has_ended(life)
         if ended is None:
             return self._is_without(member)
-        # Machines that were started from one snapshot may go by one name, and each has a table of
-        # its own: that one says of a process that it has ended is not enough.
+        # Machines started from one snapshot may have one name, and each has a separate table: the
+        # word of one table that a process has ended is not enough.
         return self._is_free(member) if ended else False
 
     def leave(self, agent: Address, session: int) -> None:
@@ -154,14 +155,14 @@ class PostgresMembership(Membership):
         self._store._ask(AGREE, text)
 
     def _is_free(self, member: Member) -> bool | None:
-        """Whether nobody holds the lock of that process; None where that cannot be told."""
+        """Whether the lock of that process is free; None if that cannot be known."""
         if not member.life.lock or not member.origin:
             return None
         [(run, free)] = self._store._ask(FREE, member.origin)
         return bool(free) if run == member.life.lock else None
 
     def _is_without(self, member: Member) -> bool | None:
-        """Whether that process has been without its lock for so long that it has ended."""
+        """Whether that process has been without its lock for so long that it is dead."""
         now = monotonic()
         since, seen = self._free.get(member.origin, (now, 0.0))
         if now < seen + ASK_S:
@@ -173,7 +174,7 @@ class PostgresMembership(Membership):
         self._free.pop(member.origin, None)
         return free
 
-    # Ourselves.
+    # This process.
 
     def renew(self) -> None:
         if self.joined:
@@ -181,35 +182,35 @@ class PostgresMembership(Membership):
 
     @property
     def next_s(self) -> float | None:
-        """How long until the ear should `keep`; None where nobody has joined."""
+        """How long until the ear must call `keep`; None if no agent has joined."""
         return max(0.0, self._keep_at - monotonic()) if self.joined else None
 
     def connects(self) -> None:
-        """The ear makes a connection."""
+        """Called before the ear connects."""
         self._forks = _forks
 
     def keep(self, wire: Wire) -> bool:
-        """On the connection of the ear: hold our lock, and prolong our membership.
+        """On the ear's connection, hold this process's lock and prolong its membership.
 
-        False where that must be another connection.
+        Returns False if another connection is needed.
         """
         if not self.joined or self._keep_at > monotonic():
             return True
         assert wire.conn is not None
         self._socket = wire.conn.pgconn.socket
         if not self._held and self._forks != _forks:
-            return False  # a child has it too, and does not know
+            return False  # a forked child shares it unknowingly
         wait_s = RENEW_S
         try:
             if not self._held and self._meet(wire):
                 [[(self._held,)]] = wire.trip((HOLD, (self.origin,)))
-                if not self._held:  # a connection that was lost has it, as far as the server knows
+                if not self._held:  # for the server, a lost connection still holds it
                     wait_s = RETRY_S
             wire.trip((RENEW, self._renewal()))
         except psycopg.Error as error:
             if wire.closed or lost(error):
                 raise
-            log.debug("nothing says that this process lives: %s", error)
+            log.debug("the membership of this process was not prolonged: %s", error)
         self._keep_at = monotonic() + wait_s
         return True
 
@@ -217,20 +218,20 @@ class PostgresMembership(Membership):
         return self.life(), LEASE_S, self.origin
 
     def let_go(self) -> None:
-        """The connection of the ear is lost, and our lock with it."""
+        """The ear's connection is lost, and the lock with it."""
         self._held, self._socket, self._keep_at = False, -1, 0.0
 
     def _meet(self, wire: Wire) -> bool:
-        """Learn which run of the server it is; whether a lock can be had on such a connection."""
+        """Identify the run of the server; return whether this connection can hold a lock."""
         assert wire.conn is not None
         [[(run, answers)]] = wire.trip((MEET, ()))
-        # Behind a pooler the process that answers is not the one that was promised: what is locked
-        # there is locked for whomever it serves next.
+        # Behind a pooler another server process answers than the one announced: a lock there would
+        # belong to the client that it serves next.
         self._run = run if answers == wire.conn.info.backend_pid else ""
         return bool(self._run)
 
     def _disown(self) -> None:
-        """This is a forked child: the lock must not outlive the parent for it."""
+        """This is a forked child, which must not keep the lock beyond the parent's life."""
         if self._socket >= 0:
             os.close(self._socket)  # the connection itself is the parent's, and never used here
             self._socket = -1

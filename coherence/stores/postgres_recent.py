@@ -1,10 +1,10 @@
-"""Rows that this process saved last, for writes that need not load them.
+"""The rows that this process saved last, for writes without a load.
 
-A row that nobody else has changed between two writes of this process will probably be the same at
-its third.  The transaction is then made from the row as it is known here, and goes to the server in
-one round trip that takes effect only where the row there is that one, byte for byte.  Whatever it
-decided holds under the row's lock as if it had been loaded there: only the time of day may differ,
-so a row with timers is always loaded, and what is published is stamped by the server.
+A row that only this process has changed between two writes will probably be unchanged at its third.
+The transaction then starts from the row as saved here, and goes to the server in one round trip,
+which takes effect only if the row there is equal, byte for byte.  Its decisions are valid as if the
+row had been loaded under its lock.  Only the time may differ, so a row with timers is always
+loaded, and the server stamps the published version.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ ROWS_MAX = 256
 
 
 class Recent(NamedTuple):
-    """A row as this process saved it."""
+    """A row that this process saved."""
 
     stored: Stored
-    #: As it lies in the database.
+    #: The stored bytes.
     home: bytes
     #: The server's clock when it was loaded.
     at: float
-    #: Nobody else had changed it since this process saved it the time before.
+    #: Whether only this process had changed it since its previous save.
     undisturbed: bool = False
 
 
@@ -39,14 +39,14 @@ class RecentRows:
         self._rows: OrderedDict[str, Recent] = OrderedDict()
 
     def expected(self, artifact: str) -> Recent | None:
-        """The row, where it is worth while to take it for the current one."""
+        """The row, if it is probably the current one."""
         found = self._rows.get(artifact)
         return found if found is not None and found.undisturbed else None
 
     def saved(
         self, artifact: str, loaded: Stored | None, recent: Recent, *, publishes: bool
     ) -> None:
-        """A transaction that had found `loaded` has saved the row."""
+        """A transaction that had loaded `loaded` has saved the row."""
         with self.lock:
             before = self._rows.pop(artifact, None)
             if loaded is None or recent.stored.row.timers or loaded.row.timers:
@@ -58,6 +58,6 @@ class RecentRows:
                     self._rows.popitem(last=False)
 
     def forget(self, artifact: str) -> None:
-        """It may have changed."""
+        """Drop the row, which may have changed."""
         with self.lock:
             self._rows.pop(artifact, None)

@@ -1,4 +1,4 @@
-"""The PostgreSQL tables, their version, and how a database is told to be ours.
+"""The PostgreSQL tables, their version, and the check that they belong to this package.
 
 They live in the first schema of the connection's search path, so one database holds as many
 workspaces as it has schemas: ``postgresql://host/team?options=-csearch_path%3Dproject``.
@@ -63,8 +63,8 @@ CREATE TABLE coherence_member (
 INSERT INTO coherence_meta (schema_version) VALUES (0);
 """
 
-#: What tells one history of the tables from another, and a process that lives from one that has
-#: ended.  A number of 62 bits, above 0.
+#: Distinguishes histories of the tables, and live processes from dead ones.  A number of 62 bits,
+#: above 0.
 _DRAWN: LiteralString = "1 + (random() * ((1::bigint << 31) - 1))::bigint * (1::bigint << 31)"
 HISTORIES: LiteralString = f"""
 ALTER TABLE coherence_log ADD COLUMN number bigint NOT NULL DEFAULT 0;
@@ -80,7 +80,7 @@ ALTER TABLE coherence_meta ADD COLUMN policies text NOT NULL DEFAULT '';
 UPDATE coherence_meta SET generation = {_DRAWN} + (random() * 2147483647)::bigint;
 """
 
-#: MIGRATIONS[n] takes a database from schema n to n + 1; the first makes one from nothing.
+#: MIGRATIONS[n] takes a database from schema n to n + 1; the first creates the tables.
 MIGRATIONS: tuple[LiteralString, ...] = (CREATE, HISTORIES)
 SCHEMA = len(MIGRATIONS)
 
@@ -91,8 +91,8 @@ _SETTINGS: LiteralString = """
            set_config('synchronous_commit', coalesce(
                nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)
 """
-# A server that was promoted, or recovered to a point in time, counts on in a timeline of its own.
-# One in recovery is in none yet.
+# A server that was promoted, or recovered to a point in time, continues in a new timeline.  A
+# server in recovery has no timeline yet.
 _TIMELINE: LiteralString = """
     SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), timeline FROM coherence_meta
     WHERE NOT pg_is_in_recovery()
@@ -104,15 +104,15 @@ _NEXT_TIMELINE: LiteralString = """
     WHERE timeline <> %(timeline)s
 """
 
-#: Held while tables are made, so that two processes that start together do not both make them.
+#: Held while tables are created, so that of two processes that start together only one does it.
 _LOCK = 0x41434F48
 
 
 def prepare(conn: psycopg.Connection[Any], *, create: bool, readonly: bool) -> None:
-    """Make the tables of this release, or bring older ones up to it, in one transaction.
+    """Create the tables of this release, or upgrade older ones, in one transaction.
 
-    Raises `StoreNewer`, `StoreMissing` where there are none and none are to be made, `StoreOlder`
-    where older ones are not to be changed, and `StoreCorrupt` for tables that are not ours.
+    Raises `StoreNewer`, `StoreMissing` if there are no tables and `create` is false, `StoreOlder`
+    if older tables must not be changed, and `StoreCorrupt` for tables of another program.
     """
     encoding = conn.info.parameter_status("server_encoding")
     if encoding != "UTF8":
@@ -129,7 +129,7 @@ def prepare(conn: psycopg.Connection[Any], *, create: bool, readonly: bool) -> N
         raise StoreOlder(f"the database has schema {found}, this release reads {SCHEMA}")
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        # Somebody else may have done it while we waited.
+        # Another process may have done it during the wait.
         for step in range(_version(conn), SCHEMA):
             conn.execute(MIGRATIONS[step])
         conn.execute("UPDATE coherence_meta SET schema_version = %s", (SCHEMA,))
@@ -138,7 +138,7 @@ def prepare(conn: psycopg.Connection[Any], *, create: bool, readonly: bool) -> N
 def settle(
     conn: psycopg.Connection[Any], lock_s: float, stopped_s: float, *, readonly: bool
 ) -> None:
-    """Set how long a connection may wait for a lock, and hold one while its process has stopped."""
+    """Set how long a connection may wait for a lock, and hold one while its process is stopped."""
     settings = {
         "lock": f"{lock_s * 1000:.0f}ms",
         "stopped": f"{stopped_s * 1000:.0f}ms",
@@ -148,10 +148,10 @@ def settle(
 
 
 def note_timeline(conn: psycopg.Connection[Any]) -> None:
-    """Draw a new generation where the server is in another timeline than the tables say.
+    """Draw a new generation if the server is in another timeline than the tables say.
 
-    What was committed last in the other timeline may be lost in this one.  A server that does not
-    tell its timeline, and a role that may not ask or note it, leave everything as it is.
+    The last commits of the other timeline may be lost in this one.  Nothing changes if the server
+    does not report its timeline, or the role may not read or store it.
     """
     with suppress(psycopg.Error):
         found = conn.execute(_TIMELINE).fetchone()
@@ -160,8 +160,8 @@ def note_timeline(conn: psycopg.Connection[Any]) -> None:
 
 
 def _version(conn: psycopg.Connection[Any]) -> int:
-    # Asked of the catalogue's rows: what resolves names may not have heard yet of a table that was
-    # made while we waited.
+    # From the catalogue's rows, since name resolution may not see a table that was created during
+    # the wait.
     there = conn.execute(
         "SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'coherence_meta'"
     )

@@ -1,6 +1,6 @@
 """The statements of the PostgreSQL store.
 
-Each names the type of every value whose type the server would not find out by itself as it is sent.
+Each names the type of every value whose type the server would not infer as it is sent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ROLLBACK = Statement("ROLLBACK", "ROLLBACK")
 CLOCK: Final[LiteralString] = "extract(epoch FROM clock_timestamp())::float8"
 NOW = Statement("NOW", f"SELECT {CLOCK}")
 ROW = Statement("ROW", "SELECT revision, home FROM coherence_artifact WHERE name = $1")
-# The clock is read again once the lock is there: the wait for it may have been long.
+# The clock is read again after the lock is taken, since the wait may have been long.
 LOCK = Statement(
     "LOCK",
     f"""
@@ -41,7 +41,7 @@ UPDATE = Statement(
     WHERE name = $5
     """,
 )
-# Divides by zero where the row is not the one that is expected: nothing that follows is then done.
+# Divides by zero if the row is not the expected one, so that nothing that follows is done.
 UPDATE_EXPECTED = Statement(
     "UPDATE_EXPECTED",
     f"""
@@ -76,7 +76,7 @@ PIN = Statement(
     WHERE artifact = $3 AND version = $4::bigint
     """,
 )
-#: What the retention rule does not keep, by the numbers that a writer knows.
+#: Removes the versions beyond the retention rule, by the numbers that a writer knows.
 PRUNE = Statement(
     "PRUNE",
     "DELETE FROM coherence_history WHERE artifact = $1 AND version <= $2::bigint AND NOT pinned",
@@ -119,7 +119,7 @@ APPEND = Statement(
     FROM next RETURNING seq
     """,
 )
-# Locked, so that two who make one artifact each do not both take the last place.
+# Locked, so that two transactions that each make an artifact do not both take the last place.
 COUNT = Statement("COUNT", "SELECT artifacts FROM coherence_meta FOR UPDATE")
 SESSIONS = Statement(
     "SESSIONS",
@@ -165,7 +165,7 @@ BODY = Statement(
     ORDER BY version
     """,
 )
-#: The current version, where it is no longer than $2.  It is always whole.
+#: The current version, if it is no longer than $2.  It is always whole.
 ALONG = Statement(
     "ALONG",
     f"""
@@ -175,12 +175,12 @@ ALONG = Statement(
     """,
 )
 
-# Those of the store itself, each a transaction of its own.
+# The statements of the store itself, each a separate transaction.
 
 LEAVE = Statement("LEAVE", "DELETE FROM coherence_member WHERE agent = $1 AND session = $2::bigint")
 #: Every message to another process is a line of the log.
 MARK = Statement("MARK", "SELECT head, generation FROM coherence_meta")
-# LATERAL: joined plainly, the lines would be scanned from the first on and sorted each time.
+# LATERAL: a plain join would scan the lines from the first on and sort them each time.
 SINCE = Statement(
     "SINCE",
     """

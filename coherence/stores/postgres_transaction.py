@@ -1,9 +1,9 @@
 """One transaction on PostgreSQL.
 
-A row is locked when it is loaded, and what is saved waits until the end.  A transaction on one
-artifact is two round trips: one begins it and loads, one writes and commits.  A third is needed
-where an artifact is made, and for a content that was too long to come along with its row.  One is
-enough where the row is probably as this process saved it: `coherence.stores.postgres_recent`.
+A row is locked when it is loaded, and changes are sent at the end.  A transaction on one artifact
+takes two round trips: one begins it and loads, one writes and commits.  A third is needed to create
+an artifact, and for content that was too long to come with its row.  One is enough if the row is
+probably as this process saved it: `coherence.stores.postgres_recent`.
 """
 
 from __future__ import annotations
@@ -58,21 +58,21 @@ from message_passing.process import Address
 if TYPE_CHECKING:
     from coherence.stores.postgres import PostgresStore
 
-#: The log keeps about this many lines; a process that is further behind checks all it holds.
+#: The log keeps about this many lines; a process that is further behind confirms every copy.
 LOG_LINES: Final = 10_000
 PRUNE_EVERY: Final = 256
-#: Older contents shorter than this are kept as they are.
+#: Older contents shorter than this are kept whole.
 SPLICED_BYTES_MIN: Final = 512
-#: A current content of at most this size comes along with the row of a transaction that publishes
-#: nothing: it may be needed for an answer.
+#: A current content of at most this size comes with the row in a transaction that publishes
+#: nothing, since an answer may need it.
 ALONG_BYTES_MAX: Final = 16_384
 
 
 class PostgresTransaction:
-    """Holds the locks of the rows it has loaded, and writes all at its end.
+    """Holds the locks of the rows that it has loaded, and writes everything at its end.
 
-    The connection belongs to the thread from its first question on: `PostgresStore.release` finds
-    it there, whatever has become of this object.
+    The connection belongs to the thread from the first query on: `PostgresStore.release` finds it
+    by the thread, even if this object is gone.
     """
 
     __slots__ = (
@@ -98,15 +98,15 @@ class PostgresTransaction:
         self._wire: Wire | None = None
         self._now: float | None = None
         self._rows: dict[str, Stored | None] = {}
-        #: The rows as they were found, of what is to be saved.
+        #: The loaded rows of the artifacts to be saved.
         self._loaded: dict[str, Stored | None] = {}
-        #: The one row that was not loaded, and what it is taken to be.
+        #: The one row that was not loaded, and its expected content.
         self._expected: tuple[str, Recent] | None = None
-        #: The rows of `BODY` that have come along with an artifact's row.
+        #: The rows of `BODY` that came with an artifact's row.
         self._along: dict[str, Rows] = {}
         self._published: dict[tuple[str, Version], Content] = {}
         self._writes: list[Call] = []
-        #: Of the lines that are to be added to the log.
+        #: The random numbers of the lines to be added to the log.
         self._numbers: list[int] = []
         return self
 
@@ -150,7 +150,7 @@ class PostgresTransaction:
         return self._rows[artifact]
 
     def _expect(self, artifact: str) -> bool:
-        """Take the row for what this process saved last, where that is probable."""
+        """Expect the row that this process saved last, if that is probable."""
         recent = self._store.recent.expected(artifact) if self._expected is None else None
         if recent is None:
             return False
@@ -159,7 +159,7 @@ class PostgresTransaction:
         return True
 
     def _secure(self) -> None:
-        """Lock the row that was not loaded.  Raises `Moved` where it is another than expected."""
+        """Lock the row that was not loaded.  Raises `Moved` if it is not as expected."""
         if self._expected is None:
             return
         artifact, recent = self._expected
@@ -178,7 +178,7 @@ class PostgresTransaction:
         if self._expected is not None and row.timers:
             # They count from a moment that is over.
             self._store.recent.forget(artifact)
-            raise Moved(f"{artifact!r} is to be loaded, since it has timers")
+            raise Moved(f"{artifact!r} must be loaded, since it has timers")
         self._loaded.setdefault(artifact, stored)
         values = (expected + 1, row.state.version, row.exists, pack_row(row), artifact)
         self._writes.append((UPDATE if expected else INSERT, values))
@@ -242,7 +242,7 @@ class PostgresTransaction:
         content = self.content(artifact, version) if self.load(artifact) is not None else None
         if content is None:
             return False
-        # Whole while it is pinned, since what it would be a difference to may be let go.
+        # Whole while pinned, since the next version, its base, may be removed.
         self._writes.append((PIN, (pinned, to_bytes(content), artifact, version)))
         return True
 
@@ -269,7 +269,7 @@ class PostgresTransaction:
 
     def _write(self) -> list[Place]:
         """Write and commit; the lines that were added to the log."""
-        # Last of all, since this takes the lock that orders the log.
+        # Last, since this takes the lock that orders the log.
         last = [call for call in self._writes if call[0] is APPEND]
         first = [call for call in self._writes if call[0] is not APPEND]
         start = self._stake(first)
@@ -283,7 +283,7 @@ class PostgresTransaction:
             for artifact in self._loaded:
                 self._store.recent.forget(artifact)
             if wire.closed or lost(error):
-                # COMMIT was on its way, and nobody is left to say whether it has arrived.
+                # COMMIT was sent, and it is unknown whether it arrived.
                 raise OutcomeUnknown(f"PostgreSQL: {error}") from error
             if self._expected is not None and isinstance(error, psycopg.errors.DivisionByZero):
                 raise Moved(f"{self._expected[0]!r} is not as it was expected") from error
@@ -294,10 +294,10 @@ class PostgresTransaction:
         return [Place(seq, number) for seq, number in zip(seqs, self._numbers, strict=True)]
 
     def _stake(self, first: list[Call]) -> list[Call]:
-        """How to begin where a row was not loaded: `first` then depends on what is expected.
+        """How to begin if a row was not loaded: `first` then depends on the expected row.
 
-        Where nothing is saved that could depend on it, or no connection is sure to live, the row is
-        locked after all.
+        If no change depends on that row, or no connection is certain to be alive, the row is locked
+        after all.
         """
         if self._expected is None:
             return []
@@ -312,7 +312,7 @@ class PostgresTransaction:
         return [(BEGIN, ())]
 
     def _remember(self, first: Sequence[Call], done: Sequence[Rows]) -> None:
-        """What was saved, for the writes that follow."""
+        """Remember the saved row, for later writes."""
         now = self._now or 0.0
         for (statement, values), rows in zip(first, done, strict=False):
             if statement in (UPDATE, UPDATE_EXPECTED, INSERT):
@@ -340,7 +340,7 @@ class PostgresTransaction:
 
 
 def entry(row: Sequence[Any]) -> Entry:
-    """What `HISTORY` and `BODY` select, as an entry.  Raises `StoreCorrupt`."""
+    """The entry in a row of `HISTORY` or `BODY`.  Raises `StoreCorrupt`."""
     version, kind, size_bytes, digest, author, at, pinned = row[:7]
     try:
         handle = Handle(Kind(kind), size_bytes, digest)
@@ -350,14 +350,14 @@ def entry(row: Sequence[Any]) -> Entry:
 
 
 def restore(rows: Sequence[Any], artifact: str, version: Version) -> tuple[Entry, Content] | None:
-    """What `BODY` has found of a version, or None where it is not kept.  Raises `StoreCorrupt`."""
+    """The version in rows of `BODY`, or None if it is not kept.  Raises `StoreCorrupt`."""
     if not rows or rows[0][0] != version:
         return None
     found = entry(rows[0])
     name = f"{artifact}@{version}"
     *differences, (*_, whole, body) = rows
     if not whole or rows[-1][0] - version != len(differences):
-        raise StoreCorrupt(f"{name} is a difference to a version that is not there")
+        raise StoreCorrupt(f"{name} is a difference to a version that is missing")
     for *_, difference in reversed(differences):
         body = unsplice(difference, body)
     return found, to_content(found.handle, body, name)

@@ -1,11 +1,11 @@
-"""One connection to a server, and statements on it: all that are known at once in one round trip.
+"""One connection to a server, which sends several statements in one round trip.
 
-It speaks to libpq itself.  A pipeline of psycopg's costs several times the CPU of the statements in
-it, sends each in a packet of its own, and ends with a Flush, after which a server does not count
-the time for which a transaction lies idle.  A trip here is one packet that ends with a Sync.
+It calls libpq directly.  A psycopg pipeline costs several times the CPU of its statements, sends
+each in a separate packet, and ends with a Flush, after which the server does not count the idle
+time of a transaction.  A trip here is one packet that ends with a Sync.
 
-Statements are prepared once a connection.  Values travel in binary form, each under the type that
-the statement names: a text with a NUL is then refused by the server, and not cut off by libpq.
+Statements are prepared once for each connection.  Values travel in binary form, each under the type
+that the statement names: then the server refuses a text with a NUL, which libpq would cut off.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _real(data: bytes) -> float:
     return number
 
 
-#: How a value of each type is read, by the type's number in the server's catalogue.
+#: The reader for values of each type, by the type's number in the server's catalogue.
 _READ: Final[dict[int, Callable[[bytes], Any]]] = {
     16: _boolean,  # boolean
     17: bytes,  # bytea
@@ -65,7 +65,7 @@ _READ: Final[dict[int, Callable[[bytes], Any]]] = {
     25: bytes.decode,  # text
     701: _real,  # double precision
 }
-#: How each is written.
+#: The writer for values of each type.
 _WRITE: Final[dict[type, Callable[[Any], bytes | None]]] = {
     bool: lambda value: b"\1" if value else b"\0",
     bytes: lambda value: value,
@@ -79,7 +79,7 @@ _WRITE: Final[dict[type, Callable[[Any], bytes | None]]] = {
 def _written(values: Sequence[Value]) -> list[bytes | None]:
     try:
         return [v if type(v) is bytes else _WRITE[type(v)](v) for v in values]
-    except KeyError:  # one is of a type derived from these
+    except KeyError:  # a value has a subtype of these
         kinds = [next(kind for kind in _WRITE if isinstance(value, kind)) for value in values]
         return [_WRITE[kind](value) for kind, value in zip(kinds, values, strict=True)]
 
@@ -88,16 +88,16 @@ _DONE: Final = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
 
 class Wire:
-    """A connection that one thread at a time uses.  `conn` is None until `open`."""
+    """A connection for one thread at a time.  `conn` is None until `open`."""
 
     __slots__ = ("_prepared", "_ready", "_torn", "conn", "used")
 
     def __init__(self) -> None:
         self.conn: psycopg.Connection[Any] | None = None
-        #: When it was given back last, on the process's monotonic clock.
+        #: When it was last given back, on the process's monotonic clock.
         self.used = 0.0
         self._prepared: set[bytes] = set()
-        #: A trip was cut off: the server may have prepared what is not noted here.
+        #: Whether a trip was cut off: the server may have prepared more than is noted here.
         self._torn = False
         self._ready: _Ready | None = None
 
@@ -109,7 +109,7 @@ class Wire:
 
     @property
     def idle(self) -> bool:
-        """Whether it is open and in the middle of nothing."""
+        """Whether it is open, without an exchange or a transaction under way."""
         return not self._torn and self._status() == TransactionStatus.IDLE
 
     @property
@@ -125,7 +125,7 @@ class Wire:
 
     @property
     def stirs(self) -> bool:
-        """Whether something came unasked, as the end of the connection does."""
+        """Whether unexpected data has come, such as the end of the connection."""
         return self._ready is None or self._ready.stirs()
 
     def _status(self) -> int:
@@ -134,20 +134,20 @@ class Wire:
         )
 
     def close(self) -> None:
-        """Cut it.  What the server does for it is cancelled, and rolled back."""
+        """Cut it.  The server cancels its work and rolls it back."""
         conn = self.conn
         if conn is None:
             return
         if self._status() == TransactionStatus.ACTIVE:
-            # A server that waits for a lock would not notice the cut before it has the lock.
+            # A server that waits for a lock would notice the cut only after it has the lock.
             with suppress(psycopg.Error):
                 conn.cancel_safe(timeout=1.0)
         conn.close()
 
     def trip(self, *calls: Call) -> list[Rows]:
-        """Carry out `calls` in one round trip: the rows of each.
+        """Carry out `calls` in one round trip; return the rows of each.
 
-        Raises the first `psycopg.Error` that came of it; nothing that follows is then done.
+        Raises the first `psycopg.Error`; the calls after it are not carried out.
         """
         conn, ready = self.conn, self._ready
         assert conn is not None
@@ -159,7 +159,7 @@ class Wire:
         pgconn = conn.pgconn
         self._torn = True
         pgconn.enter_pipeline_mode()
-        #: What each result answers: a statement that was prepared, or one that was carried out.
+        #: The request of each result: to prepare a statement, or to carry one out.
         asked: list[bytes | None] = []
         for (statement, _), values in zip(calls, written, strict=True):
             name = statement.name
@@ -185,7 +185,7 @@ class Wire:
 
 
 class _Ready:
-    """Waits for a socket."""
+    """Waits for events on a socket."""
 
     __slots__ = ("_poll", "_socket")
 
@@ -210,16 +210,16 @@ class _Ready:
         return bool(select.select([self._socket], [], [], 0)[0])
 
     def both(self) -> bool:
-        """Return when there is something to read or room to write; whether there is to read."""
+        """Return when reading or writing is possible; whether there is something to read."""
         with selectors.DefaultSelector() as either:
             either.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
             return any(events & selectors.EVENT_READ for _, events in either.select())
 
 
 def _results(pgconn: Any, ready: _Ready) -> list[Any]:
-    """What the server answers, up to the end of the trip."""
+    """The server's results, up to the end of the trip."""
     results: list[Any] = []
-    while pgconn.flush():  # what one packet cannot hold
+    while pgconn.flush():  # more than one packet
         if ready.both():
             pgconn.consume_input()
     while True:

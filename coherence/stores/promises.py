@@ -1,4 +1,4 @@
-"""The checks of the conformance kit: each sees to one promise of the port, and says what it saw."""
+"""The checks of the conformance kit: each tests one promise of the port, and reports violations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from message_passing.errors import EnvironmentFault
 
 Opener: TypeAlias = Callable[[], Store]
 
-#: How long a wait may last that should end by itself, in seconds: only a broken store uses it up.
+#: The limit for a wait that should end by itself, in seconds; only a broken store reaches it.
 PATIENCE_S = 10.0
 
 
@@ -25,7 +25,7 @@ class Broken(AssertionError):
 
 
 class Room:
-    """One store under test, and everything that was opened on it."""
+    """One store under test, and all its openings."""
 
     def __init__(self, opener: Opener) -> None:
         self._opener = opener
@@ -55,7 +55,7 @@ def _home(version: Version, content: Content | None, *sharers: str) -> Row:
 
 
 def _write(tx: Transaction, name: str, content: Content, author: str = "ann") -> Version:
-    """What a workspace does to publish the next version."""
+    """Publish the next version as a workspace does."""
     stored = tx.load(name)
     version = stored.row.state.version + 1 if stored is not None else 1
     tx.save(name, _home(version, content, author), stored.revision if stored is not None else 0)
@@ -70,14 +70,14 @@ def _publish(store: Store, name: str, content: Content) -> Version:
 
 
 def check_values(room: Room) -> None:
-    """What is saved is what is loaded: rows, contents of both kinds, history, log."""
+    """Loaded rows, contents of both kinds, history and log equal the saved ones."""
     store = room.open()
     contents: list[Content] = ["text\n\0ü🙂", b"\x00\xff" * 300, "", "x" * 5000, "x" * 5001]
     for version, content in enumerate(contents, start=1):
         _expect(_publish(store, "a/b.md", content) == version, "a version was not the next one")
     stored = store.row("a/b.md")
     if stored is None:
-        raise Broken("a saved row is not there")
+        raise Broken("a saved row is missing")
     _expect(stored.row == _home(len(contents), contents[-1], "ann"), f"the row is {stored.row}")
     _expect(stored.revision == len(contents), f"the revision is {stored.revision}")
     for version, content in enumerate(contents, start=1):
@@ -87,12 +87,12 @@ def check_values(room: Room) -> None:
         _expect(found is not None and found[0].author == "ann", "the author is another")
     entries = [entry.version for entry in store.history("a/b.md")]
     _expect(entries == [1, 2, 3, 4, 5], f"the history has {entries}")
-    _expect(store.row("no") is None, "a row is there that nobody saved")
+    _expect(store.row("no") is None, "a row exists that was not saved")
     later = [entry.version for entry in store.history("a/b.md", 3)]
-    _expect(later == entries[2:], f"from version 3 on are {later}")
-    _expect(store.history("a/b.md", 1 << 80) == [], "there is a history of what is to come")
-    _expect(store.history("no") == [] and store.read("no", 1) is None, "history of nothing")
-    _expect(store.read("a/b.md", 6) is None, "a version is there that nobody published")
+    _expect(later == entries[2:], f"the versions from 3 on are {later}")
+    _expect(store.history("a/b.md", 1 << 80) == [], "there is a history of future versions")
+    _expect(store.history("no") == [] and store.read("no", 1) is None, "a history of nothing")
+    _expect(store.read("a/b.md", 6) is None, "a version exists that was not published")
     changes = store.since(Place(0))
     kept = [c for c in changes.entries if c.artifact]
     _expect([c.version for c in kept] == [1, 2, 3, 4, 5], "the log lacks a version")
@@ -101,7 +101,7 @@ def check_values(room: Room) -> None:
 
 
 def check_names(room: Room) -> None:
-    """Names are found by prefix, whatever is in them; what was deleted only when asked for."""
+    """Names with any characters are found by prefix; deleted ones only on request."""
     store = room.open()
     for name in ("a", "a b", "b%/x", "b_/x", "b'; DROP TABLE x;--", "計画"):
         _publish(store, name, "text")
@@ -115,7 +115,7 @@ def check_names(room: Room) -> None:
 
 
 def check_current(room: Room) -> None:
-    """What artifacts hold now is found in pages, sorted by name, without what was deleted."""
+    """Current contents are found in pages, sorted by name, without deleted artifacts."""
     store = room.open()
     for name in ("a/1", "a/2", "a/3", "a/4", "b", "計画"):
         for text in ("old", f"{name} now"):
@@ -133,11 +133,11 @@ def check_current(room: Room) -> None:
     rest = [(name, content) for name, _, content in store.current("a/", after="a/3")]
     _expect(rest == [("a/4", "a/4 now")], f"the second page is {rest}")
     names = [name for name, _, _ in store.current()]
-    _expect(names == store.names(), f"{names} hold something, but there are {store.names()}")
+    _expect(names == store.names(), f"{names} have a content, but the names are {store.names()}")
 
 
 def check_atomic(room: Room) -> None:
-    """A transaction that raises has saved nothing of what it saved, published and logged."""
+    """A transaction that raises has no effect on rows, history and log."""
     store = room.open()
     _publish(store, "kept", "text")
     head = store.head()
@@ -155,25 +155,25 @@ def check_atomic(room: Room) -> None:
     else:
         raise Broken("an exception within a transaction was swallowed")
     _expect(store.names() == ["kept"], f"after a rollback the names are {store.names()}")
-    _expect(len(store.history("kept")) == 1, "a version of a rolled back transaction is there")
+    _expect(len(store.history("kept")) == 1, "a version of a rolled back transaction exists")
     _expect(store.head() == head, "a line of a rolled back transaction is in the log")
     _expect(_publish(store, "kept", "more") == 2, "a rolled back transaction moved the row")
 
 
 def check_reads_its_own(room: Room) -> None:
-    """A transaction sees what it has saved and published itself."""
+    """A transaction sees its own saves and versions."""
     store = room.open()
     with store.transaction(publishes=True) as tx:
         _write(tx, "a", "one")
         stored = tx.load("a")
         _expect(stored is not None and stored.row.state.version == 1, "its own row is not seen")
         _expect(tx.content("a", 1) == "one", "its own content is not seen")
-        _expect(tx.content("a", 2) is None, "it sees a version that is not there")
+        _expect(tx.content("a", 2) is None, "it sees a version that does not exist")
         _expect(tx.count() >= 1, "its own artifact is not counted")
 
 
 def check_isolated(room: Room) -> None:
-    """A row that has moved since it was loaded is not replaced."""
+    """A row that has moved since its load is not replaced."""
     store = room.open()
     _publish(store, "a", "one")
     for wrong in (0, 2, 7):
@@ -182,7 +182,7 @@ def check_isolated(room: Room) -> None:
                 tx.save("a", _home(9, "nine"), wrong)
         except Moved:
             continue
-        raise Broken(f"a row at revision 1 was replaced by who expected {wrong}")
+        raise Broken(f"a row at revision 1 was replaced, although {wrong} was expected")
     stored = store.row("a")
     _expect(stored is not None and stored.row.state.version == 1, "a refused save took effect")
     try:
@@ -190,11 +190,11 @@ def check_isolated(room: Room) -> None:
             tx.save("none", _home(1, "one"), 3)
     except Moved:
         return
-    raise Broken("a row that is not there was replaced")
+    raise Broken("a missing row was replaced")
 
 
 def check_concurrent(room: Room) -> None:
-    """Increments by several threads are all there, or were refused with `Moved` and run again."""
+    """Increments by several threads are all kept, or were refused with `Moved` and repeated."""
     store = room.open()
     threads, rounds = 4, 12
     failures: list[BaseException] = []
@@ -209,7 +209,7 @@ def check_concurrent(room: Room) -> None:
                             before = 0
                             if stored is not None:
                                 content = tx.content("n", stored.row.state.version)
-                                _expect(isinstance(content, str), "a current content is not there")
+                                _expect(isinstance(content, str), "a current content is missing")
                                 before = int(str(content))
                             _write(tx, "n", str(before + 1))
                         break
@@ -226,7 +226,7 @@ def check_concurrent(room: Room) -> None:
 
 
 def check_ordered(room: Room) -> None:
-    """The log has every line once, in order, without a hole, from any place on."""
+    """The log has every line once, in order, without gaps, from any place on."""
     store = room.open()
     start = store.head()
     for text in "12345":
@@ -238,14 +238,14 @@ def check_ordered(room: Room) -> None:
     _expect([c.seq for c in changes.entries] == seqs[3:], "a later place gives other lines")
     _expect(changes.place == store.head(), "the log ends elsewhere than it says")
     _expect(changes.place.seq == first + 4, "the end of the log is not that of its last line")
-    _expect(not changes.gap, "a gap is announced where there is none")
+    _expect(not changes.gap, "a gap is reported in a log without gaps")
     end = store.since(changes.place)
-    _expect(not end.entries and end.place == changes.place, "there is more than the end")
+    _expect(not end.entries and end.place == changes.place, "there are lines after the end")
     _expect(not (end.gap or end.foreign), "the end of the log leads nowhere")
 
 
 def check_sessions(room: Room) -> None:
-    """Session numbers grow, whoever joins; joining is logged; who left is forgotten."""
+    """Session numbers grow for all agents; joins are logged; agents that left are forgotten."""
     store = room.open()
     first, second, third = store.join("ann"), store.join("bob"), store.join("ann")
     _expect(0 < first < second < third, f"the sessions are {first}, {second}, {third}")
@@ -254,13 +254,13 @@ def check_sessions(room: Room) -> None:
     joined = [change.author for change in store.since(Place(0)).entries if not change.artifact]
     _expect(joined == ["ann", "bob", "ann"], f"the log says that {joined} joined")
     store.leave("ann", first)
-    _expect(len(store.members()) == 2, "an old session's farewell ended a newer one")
+    _expect(len(store.members()) == 2, "the leave of an old session ended a newer one")
     store.leave("ann", third)
-    _expect([member.agent for member in store.members()] == ["bob"], "who left is still there")
+    _expect([member.agent for member in store.members()] == ["bob"], "an agent that left is there")
 
 
 def check_living(room: Room) -> None:
-    """Nobody is taken for dead who lives; and where one is all the same, it takes that back."""
+    """No live process is taken for dead; and if one is, it can revert that."""
     one, two = room.open(), room.open()
     session = one.join("ann")
     [member] = two.sessions(["ann", "bob"])
@@ -270,30 +270,30 @@ def check_living(room: Room) -> None:
     one.renew()
     [member] = two.sessions(["ann"])
     _expect(not two.gone(member), "an agent that was taken for dead cannot come back")
-    _expect([each.agent for each in two.members()] == ["ann"], "it is a member no more")
+    _expect([each.agent for each in two.members()] == ["ann"], "it is no longer a member")
     one.leave("ann", session)
-    _expect(two.sessions(["ann"]) == [], "the session of an agent that left is known still")
+    _expect(two.sessions(["ann"]) == [], "the session of an agent that left is still known")
 
 
 def check_return(room: Room) -> None:
-    """Who comes back from another history does not take a name that another process has by now."""
+    """A process that returns from another history does not take a name that another one now has."""
     one, two = room.open(), room.open()
     old, new = one.join("ann"), two.join("ann")
     head = one.head()
     _expect(one.join("ann", beyond=old) == 0, "a name was taken from another process")
-    _expect(one.head() == head, "joining was logged, and did not happen")
-    _expect([member.session for member in one.members()] == [new], "the name is another's by now")
+    _expect(one.head() == head, "a refused join was logged")
+    _expect([member.session for member in one.members()] == [new], "the name has changed hands")
     _expect(two.join("ann", beyond=new) > new, "the process that has a name cannot join again")
-    _expect(one.join("bob", beyond=old) > new, "a name that nobody has cannot be taken")
+    _expect(one.join("bob", beyond=old) > new, "a free name cannot be taken")
 
 
 def check_pins(room: Room) -> None:
-    """A pinned version can be read after any number of others."""
+    """A pinned version can be read after any number of later versions."""
     store = room.open()
     text = "".join(f"line {number}\n" for number in range(200))
     _publish(store, "a", text)
-    _expect(store.pin("a", 1, True), "a version that is there cannot be pinned")
-    _expect(not store.pin("a", 9, True), "a version that is not there was pinned")
+    _expect(store.pin("a", 1, True), "an existing version cannot be pinned")
+    _expect(not store.pin("a", 9, True), "a missing version was pinned")
     for number in range(80):
         _publish(store, "a", text + f"more {number}\n")
     found = store.read("a", 1)
@@ -316,10 +316,10 @@ def check_clock(room: Room) -> None:
 
 
 def check_awake(room: Room) -> None:
-    """A wait ends when it is woken, and does not begin where the log has grown already."""
+    """A wait ends when it is woken, and returns at once if the log has already grown."""
     store = room.open()
     _publish(store, "a", "one")
-    _ends(lambda: store.wait(0, 10 * PATIENCE_S), lambda: None, "a wait for what has come already")
+    _ends(lambda: store.wait(0, 10 * PATIENCE_S), lambda: None, "a wait for an existing line")
     place, done = store.head(), threading.Event()
 
     def wait() -> None:
@@ -327,7 +327,7 @@ def check_awake(room: Room) -> None:
         done.set()
 
     def wake() -> None:
-        # A wake that comes before the wait has begun is lost to it; the port promises no more.
+        # A wake before the beginning of the wait may be lost; the port promises no more.
         while not done.wait(0.01):
             store.wake()
 
@@ -340,7 +340,7 @@ def check_awake(room: Room) -> None:
 
 
 def check_released(room: Room) -> None:
-    """A call that is cut off anywhere gives back what it had taken, and all or nothing stands."""
+    """A call interrupted anywhere releases its resources, and is atomic."""
     store = room.open()
     _publish(store, "a", "0")
 
@@ -348,7 +348,7 @@ def check_released(room: Room) -> None:
         _publish(store, "a", "more")
 
     for steps in range(5):
-        tx = store.transaction(publishes=True).__enter__()  # and nothing ever leaves it
+        tx = store.transaction(publishes=True).__enter__()  # and it is never left
         work: list[Callable[[], object]] = [
             partial(tx.load, "a"),
             partial(tx.content, "a", 1),
@@ -365,7 +365,7 @@ def check_released(room: Room) -> None:
 
 
 def check_closed(room: Room) -> None:
-    """A closed store refuses, and is closed again without complaint."""
+    """A closed store refuses calls, and can be closed again."""
     store = room.open()
     store.close()
     store.close()
@@ -374,11 +374,11 @@ def check_closed(room: Room) -> None:
             pass
     except EnvironmentFault:
         return
-    raise Broken("a closed store went on")
+    raise Broken("a closed store continued")
 
 
 def check_durable(room: Room) -> None:
-    """All of it is there for who opens the store after the last one has closed it."""
+    """Everything is kept for an opening after the last close."""
     store = room.open()
     _publish(store, "a", "one")
     session, identity, head = store.join("ann"), store.identity, store.head()
@@ -394,11 +394,11 @@ def check_durable(room: Room) -> None:
 
 
 def check_shared(room: Room) -> None:
-    """What one process commits, another sees at once, and its mark changes."""
+    """Another process sees a commit at once, and its mark changes."""
     one, two = room.open(), room.open()
     _expect(one.origin != two.origin, "two openings have one origin")
     _expect(one.identity == two.identity, "one store has two identities")
-    _expect(one.hashes, "no hash proves what crosses from one process to another")
+    _expect(one.hashes, "no hash proves a content from another process")
     mark = two.mark()
     _publish(one, "a", "one")
     found = two.read("a", 1)
@@ -410,12 +410,12 @@ def check_shared(room: Room) -> None:
 
 
 def check_history(room: Room) -> None:
-    """A place of another history is told from one of this history, at any length of the log."""
+    """A place of another history is distinguished from one of this history, at any log length."""
     store = room.open()
     for text in "123":
         _publish(store, "a", text)
     end = store.head()
-    _expect(end.number != 0 and end.generation != 0, f"{end} tells no history from another")
+    _expect(end.number != 0 and end.generation != 0, f"{end} does not identify a history")
     numbers = [change.number for change in store.since(Place(0)).entries]
     _expect(len(set(numbers)) == len(numbers), "two lines carry one number")
     for place in (
@@ -425,12 +425,12 @@ def check_history(room: Room) -> None:
         Place(end.seq + 1, end.number, end.generation),
     ):
         changes = store.since(place)
-        _expect(changes.foreign, f"{place} is taken for a place of this history")
-        _expect(not changes.entries and changes.place == end, "the way on is not the log's end")
+        _expect(changes.foreign, f"{place} is accepted as a place of this history")
+        _expect(not changes.entries and changes.place == end, "the place is not the log's end")
 
 
 def check_marks(room: Room) -> None:
-    """The mark stays as it is while nothing happens."""
+    """The mark does not change without a commit."""
     store = room.open()
     room.open()
     _expect(store.mark() == store.mark(), "the mark changes by itself")
@@ -449,9 +449,7 @@ def check_heard(room: Room) -> None:
 
     def append() -> None:
         begun.wait()
-        threading.Event().wait(
-            0.05
-        )  # or nothing is left to wait for: a store says not when it waits
+        threading.Event().wait(0.05)  # or the wait is over: a store does not say when it waits
         _publish(one, "a", "one")
 
     _ends(wait, append, "a wait for another process")
@@ -468,7 +466,7 @@ def _together(works: list[Callable[[], None]]) -> None:
 
 def _ends(wait: Callable[[], None], meanwhile: Callable[[], None], what: str) -> None:
     def quietly() -> None:
-        with suppress(EnvironmentFault):  # where the wait goes on until the store is closed
+        with suppress(EnvironmentFault):  # if the wait lasts until the store is closed
             wait()
 
     waiter = threading.Thread(target=quietly, daemon=True)
@@ -496,7 +494,7 @@ BASE: dict[str, Callable[[Room], None]] = {
     "released": check_released,
     "closed": check_closed,
 }
-#: Those of a store that outlives its process and is shared by several.
+#: The promises of a store that outlives its process and is shared by several, by name.
 EXTENDED: dict[str, Callable[[Room], None]] = {
     "return": check_return,
     "durable": check_durable,

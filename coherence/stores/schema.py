@@ -1,4 +1,4 @@
-"""The SQLite file: its tables, their version, and how a file is told to be ours."""
+"""The SQLite file: its tables, their version, and the check that it belongs to this package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from coherence.errors import StoreCorrupt, StoreMissing, StoreNewer, StoreOlder
 
-#: "ACOH", in the header of every file of ours.
+#: "ACOH", in the header of every file of this package.
 APPLICATION_ID = 0x41434F48
 
 CREATE = """
@@ -55,8 +55,8 @@ INSERT INTO meta VALUES ('session', 0);
 INSERT INTO meta VALUES ('origin', 0);
 """
 
-#: What tells one history of a file from another, and a process that lives from one that has ended.
-#: `random() >> 1` keeps a sign bit free.
+#: Distinguishes histories of a file, and live processes from dead ones.  `random() >> 1` keeps a
+#: sign bit free.
 HISTORIES = """
 ALTER TABLE log ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
 UPDATE log SET number = 1 + ((random() >> 1) & 0x3fffffffffffffff);
@@ -69,31 +69,31 @@ DELETE FROM meta WHERE key = 'origin';
 INSERT INTO meta VALUES ('generation', 1 + ((random() >> 1) & 0x3fffffffffffffff));
 """
 
-#: Of one moment, since another process may be making the tables.
+#: In one statement, since another process may be creating the tables.
 _STAMP = """
     SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
     FROM pragma_user_version, pragma_application_id
 """
 
-#: What takes a file from one schema to the next: statements, or a function that is given the file
-#: within the transaction.  A row's `home` and a line's `posts` are structs in msgpack, which no
-#: statement can change: see "Changing a protocol" in CONTRIBUTING.md.
+#: A step from one schema to the next: statements, or a function of the file's connection within the
+#: transaction.  A row's `home` and a line's `posts` are structs in msgpack, which no statement can
+#: change: see "Changing what a store keeps" in CONTRIBUTING.md.
 Migration: TypeAlias = str | Callable[[sqlite3.Connection], None]
 
-#: MIGRATIONS[n] takes a file from schema n to n + 1; the first makes one from nothing.
+#: MIGRATIONS[n] takes a file from schema n to n + 1; the first creates the tables.
 MIGRATIONS: tuple[Migration, ...] = (CREATE, HISTORIES)
 
 
 def prepare(db: sqlite3.Connection) -> None:
-    """Make the tables of this release, or bring older ones up to it, in one transaction.
+    """Create the tables of this release, or upgrade older ones, in one transaction.
 
-    Raises `StoreNewer`, and `StoreCorrupt` for a database that is not ours.
+    Raises `StoreNewer`, and `StoreCorrupt` for a database of another program.
     """
     if schema_of(db) == len(MIGRATIONS):
         return
     db.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have done it while this one waited.
+        # Another process may have done it during the wait.
         for step in MIGRATIONS[schema_of(db) :]:
             if isinstance(step, str):
                 for statement in step.split(";\n"):
@@ -109,7 +109,7 @@ def prepare(db: sqlite3.Connection) -> None:
 
 
 def require(db: sqlite3.Connection | sqlite3.Cursor) -> None:
-    """Raise where the tables are not those of this release, whatever they are."""
+    """Raise if the tables are not those of this release."""
     found = schema_of(db)
     if not found:
         raise StoreMissing("the file holds no workspace", remedy="check the path")
@@ -118,18 +118,18 @@ def require(db: sqlite3.Connection | sqlite3.Cursor) -> None:
 
 
 def require_schema(found: int) -> None:
-    """Raise where an open file has another schema by now; `found` is its ``user_version``."""
+    """Raise if an open file now has another schema; `found` is its ``user_version``."""
     if found > len(MIGRATIONS):
         raise _newer(found)
     if found != len(MIGRATIONS):
         raise StoreOlder(
-            f"the file was put back to schema {found}, this release writes {len(MIGRATIONS)}",
-            remedy="open it again, which brings it up to date",
+            f"the file was restored to schema {found}, this release writes {len(MIGRATIONS)}",
+            remedy="open it again, which upgrades it",
         )
 
 
 def schema_of(db: sqlite3.Connection | sqlite3.Cursor) -> int:
-    """The schema of the file, 0 where it is empty; none that is newer than this release."""
+    """The schema of the file, 0 if it is empty.  Raises `StoreNewer` and `StoreCorrupt`."""
     version, application, tables = db.execute(_STAMP).fetchone()
     if application != APPLICATION_ID:
         if version or application or tables:

@@ -1,15 +1,16 @@
-"""A store in one SQLite file: any number of processes of one host, no daemon, nobody special.
+"""A store in one SQLite file, for any number of equal processes of one host, without a daemon.
 
 `BEGIN IMMEDIATE` serialises transactions.  A transaction that publishes a version is synced to the
-disk before it returns; others are safe against a crash of the process, and after a crash of the
-machine there is no cache left whose directory entry could be missed.
+disk before it returns; others survive a crash of the process, and after a crash of the machine no
+cache is left that needs its directory entry.
 
-Three connections: one writes, one reads, and one only ever asks ``PRAGMA data_version``, which
-changes when another connection commits.  It must be asked outside of any transaction, or it would
-answer for the moment at which that one began; so the one that writes is asked only when it is idle.
+There are three connections: one writes, one reads, and one only queries ``PRAGMA data_version``,
+which changes when another connection commits.  The query must be outside any transaction, or it
+would answer as of the transaction's start; so the writing connection is queried only when it is
+idle.
 
 Each connection has one cursor.  A statement that an interrupt has left unfinished would keep the
-connection at the moment at which it began; the cursor's next statement ends it.
+connection at its start; the cursor's next statement ends it.
 """
 
 from __future__ import annotations
@@ -69,25 +70,25 @@ T = TypeVar("T")
 #: How much of the change log is fetched at once.
 LINES = 1_000
 SEQ_MAX = (1 << 63) - 1
-#: How often it is looked whether the file is still there, where nothing is written.
+#: How often a process that does not write checks that the file still exists.
 LOOK_S = 1.0
-#: How often a file is read again that others have begun to write meanwhile.
+#: How often a file is read again after other processes have written to it.
 TRIES = 3
-#: More than a connection counts of other connections' commits.
+#: More than a connection can count of other connections' commits.
 TURN = 1 << 32
 _VERSION = "PRAGMA data_version"
 
 
 def _wall_clock() -> Time:
-    """Seconds since the epoch: one clock for all processes of the host, and for those after it."""
+    """Seconds since the epoch: one clock for all processes of the host, present and later."""
     return time.time()  # noqa: TID251 - this is the store's own clock
 
 
 class SqliteStore(HasMembers):
     """Homes in the file at `path`.  `clock` is for tests that own time.
 
-    With `create` false a file that is not there is `StoreMissing`; with `readonly` nothing is
-    written, and only what looks may be called.
+    With `create` false a missing file raises `StoreMissing`; with `readonly` nothing is written,
+    and only calls that read are allowed.
     """
 
     validates = True
@@ -117,9 +118,9 @@ class SqliteStore(HasMembers):
         self._bell: Bell | None = None
         self._bell_until = 0.0
         self._closed = False
-        #: When to look whether the file is still there, on this process's clock.
+        #: When to check next that the file still exists, on this process's clock.
         self._look_at = 0.0
-        #: Sets the marks of one set of connections apart from those of the next.
+        #: Distinguishes the marks of one set of connections from those of the next.
         self._turns = 0
         with faults():
             self._file = SqliteFile(self.path, create=create, readonly=readonly)
@@ -150,7 +151,7 @@ class SqliteStore(HasMembers):
         self._glass_sql = self._glass.cursor()
 
     def _connect_again(self) -> None:
-        """A file that was read at rest is written to by now: read it as others do."""
+        """Other processes now write to a file that was read at rest: open it as they do."""
         with self._lock, self._reading, self._glancing, faults():
             self._require()
             self._file.disconnect()
@@ -174,20 +175,20 @@ class SqliteStore(HasMembers):
         return self._write_sql
 
     def _require(self) -> None:
-        """Raise where the store is closed, or its file gone."""
+        """Raise if the store is closed or its file is gone."""
         if self._closed:
             raise StoreFault("the store is closed")
         if self._file.gone is not None:
             raise self._file.gone.with_traceback(None)
 
     def look(self) -> None:
-        """Raise where the file is not there any more; as do all calls from then on."""
+        """Raise if the file is gone; then all later calls raise too."""
         self._look_at = 0.0
         self._file.look()
         self._look_at = monotonic() + LOOK_S
 
     def glance(self) -> None:
-        """As `look`, for whoever asks so often that it must cost little."""
+        """As `look`, but cheap, for frequent calls."""
         try:
             self._file.glance()
         except StoreFault:
@@ -197,8 +198,8 @@ class SqliteStore(HasMembers):
     # The change log.
 
     def mark(self) -> int:
-        # The connection that writes does not count what it has committed itself.  While it is busy
-        # the other one is asked, by which there may seem to be news where there is none.
+        # The writing connection does not count its own commits.  While it is busy, the other one is
+        # queried, which may report changes that are this process's own.
         if monotonic() >= self._look_at:
             self.look()
         if self._readonly and self._file.disturbed():
@@ -241,7 +242,7 @@ class SqliteStore(HasMembers):
         if bell.port and self._bell_until < now + timeout_s:
             until = now + 2 * timeout_s + 60
             self._change("INSERT OR REPLACE INTO bell VALUES (?, ?)", bell.port, until)
-            self._bell_until = until  # only now: where the file was busy, nobody rings yet
+            self._bell_until = until  # only now: a busy file has not registered it
             self._change("DELETE FROM bell WHERE until < ?", now)
         if self.head().seq <= seq:
             bell.wait(timeout_s)
@@ -270,7 +271,7 @@ class SqliteStore(HasMembers):
         with self.transaction(publishes=False) as tx:
             return tx.join(agent, beyond)
 
-    # Those who only look.
+    # Calls that only read.
 
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
         if not is_storable(prefix):
@@ -311,7 +312,7 @@ class SqliteStore(HasMembers):
             kept = content(rows, artifact, version)
             if kept is None:
                 return False
-            # Whole while it is pinned, since what it would be a difference to may be let go.
+            # Whole while pinned, since the next version, its base, may be removed.
             db.execute(
                 "UPDATE history SET pinned = ?, whole = 1, body = ? WHERE slot = ?",
                 (pinned, to_bytes(kept[1]), rows[0][1]),
@@ -353,7 +354,7 @@ class SqliteStore(HasMembers):
         free(self._lock, self._reading, self._glancing)
 
     def _end_transaction(self) -> None:
-        """Roll back what is open, for the thread that holds the lock."""
+        """Roll back an open transaction, for the thread that holds the lock."""
         db = self._write
         with suppress(sqlite3.Error):
             if db.in_transaction:
@@ -394,7 +395,7 @@ class SqliteStore(HasMembers):
             except UnicodeDecodeError as error:
                 raise unreadable(error) from error
             self._connect_again()
-        raise StoreBusy(f"{self.path} was written to whenever it was read")
+        raise StoreBusy(f"{self.path} was written to during every read")
 
     def _change(self, sql: str, *values: object) -> None:
         self._atomically(lambda db: db.execute(sql, values))

@@ -1,4 +1,4 @@
-"""What a SQLite file says of itself: its pages and indexes, and what no store writes."""
+"""Checks a SQLite file: its pages and indexes, and values that a store cannot write."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from coherence.stores.sqlite_rows import VERSION_BITS, shaped
 if TYPE_CHECKING:
     from coherence.stores.sqlite import SqliteStore
 
-#: Each finds what is wrong, in words that go on from its key.
+#: Each query finds damage, as text that continues its key.
 CHECKS: Final = {
     "SQLite: ": "PRAGMA integrity_check",
-    "a version is of no artifact: ": f"""
+    "a version without an artifact: ": f"""
         SELECT slot FROM history WHERE slot >> {VERSION_BITS} NOT IN (SELECT id FROM artifact)""",
     "the change log has holes: ": """
         SELECT count(*) || ' lines from ' || min(seq) || ' to ' || max(seq) FROM log
         HAVING count(*) != max(seq) - min(seq) + 1""",
 }
-#: The artifacts that were never written, by their columns: no list of names has them.
+#: The artifacts that were never written, by their columns: lists of names omit them.
 UNLISTED: Final = "SELECT name FROM artifact NOT INDEXED WHERE NOT (alive OR version)"
 
 
@@ -34,7 +34,7 @@ _COLUMNS: Final = """
 
 
 def contradictions(store: SqliteStore) -> Iterator[str]:
-    """What SQLite finds wrong, and what the tables hold that no store writes."""
+    """The damage that SQLite finds, and values in the tables that a store cannot write."""
     yield from _tables(store)
     for what, sql in CHECKS.items():
         try:
@@ -58,7 +58,7 @@ def contradictions(store: SqliteStore) -> Iterator[str]:
 
 
 def _tables(store: SqliteStore) -> Iterator[str]:
-    """What tells the tables from those that this release makes."""
+    """The differences of the tables from those of this release."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         prepare(db)
         wanted = set(db.execute(_COLUMNS).fetchall())

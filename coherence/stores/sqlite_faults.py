@@ -1,4 +1,4 @@
-"""What SQLite's errors mean for a caller."""
+"""Maps SQLite's errors to typed errors of the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coherence.errors import (
     StoreReadOnly,
 )
 
-#: By the low byte of SQLite's code, which is the kind; the rest says more closely what.
+#: By the low byte of SQLite's code, which is the kind; the other bytes are the detail.
 _FAULTS: dict[int, tuple[type[StoreFault], str | None]] = {
     sqlite3.SQLITE_BUSY: (StoreBusy, None),
     sqlite3.SQLITE_LOCKED: (StoreBusy, None),
@@ -25,13 +25,13 @@ _FAULTS: dict[int, tuple[type[StoreFault], str | None]] = {
     sqlite3.SQLITE_FULL: (StoreFull, None),
     sqlite3.SQLITE_CORRUPT: (StoreCorrupt, None),
     sqlite3.SQLITE_NOTADB: (StoreCorrupt, None),
-    # Our statements break no constraint of a file that is as we have left it.
+    # The statements break no constraint of an undamaged file.
     sqlite3.SQLITE_CONSTRAINT: (StoreCorrupt, None),
     sqlite3.SQLITE_MISMATCH: (StoreCorrupt, None),
     sqlite3.SQLITE_CANTOPEN: (StoreMissing, "check that the file is there, and its permissions"),
-    sqlite3.SQLITE_IOERR: (StoreFault, "check the disk: its health, its room and the quotas on it"),
+    sqlite3.SQLITE_IOERR: (StoreFault, "check the disk: its health, free space and quotas"),
 }
-#: What SQLite says of tables that are not those we made, under a code that means nothing more.
+#: SQLite's messages for tables that were changed, under a code without a meaning.
 _OTHER_TABLES = (
     "no such table",
     "no such column",
@@ -54,17 +54,17 @@ def faults() -> Iterator[None]:
 
 
 def unreadable(error: UnicodeDecodeError) -> StoreFault:
-    """An error of SQLite's whose text quotes damaged bytes of the file."""
+    """The typed error for an error of SQLite whose text quotes damaged bytes of the file."""
     return StoreCorrupt(f"SQLite: {error}")
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether another connection holds what was asked for."""
+    """Whether another connection holds a needed lock."""
     return _kind(error) == sqlite3.SQLITE_BUSY
 
 
 def fault(error: sqlite3.Error) -> StoreFault:
-    """What SQLite's error means for a caller."""
+    """The typed error for SQLite's error."""
     kind, remedy = _FAULTS.get(_kind(error), (StoreFault, None))
     text = str(error)
     if kind is StoreFault and text.lower().startswith(_OTHER_TABLES):
@@ -73,10 +73,10 @@ def fault(error: sqlite3.Error) -> StoreFault:
 
 
 def commit_fault(error: sqlite3.Error) -> StoreFault:
-    """What SQLite's error on COMMIT means for a caller.
+    """The typed error for SQLite's error on COMMIT.
 
-    The write-ahead log may hold the whole commit although syncing it failed: after a crash of the
-    machine it could stand.  Where a part of it could not be written, it will never be read.
+    If syncing failed, the write-ahead log may hold the whole commit, which could survive a crash of
+    the machine.  A commit that was written only in part is never read.
     """
     code = getattr(error, "sqlite_errorcode", 0)
     if _kind(error) == sqlite3.SQLITE_IOERR and code != sqlite3.SQLITE_IOERR_WRITE:

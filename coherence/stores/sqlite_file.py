@@ -1,10 +1,9 @@
-"""The file of a SQLite store: how it is opened, and whether it is still the one at its path.
+"""The file of a SQLite store: opens it, and checks that it is still the one at its path.
 
-What SQLite has open is an inode.  A file that is removed, or replaced by another, goes on to take
-commits which nobody else will ever see, so the path is compared with the inode before a commit is
-acknowledged.  A second hard link is a second path: SQLite keeps a write-ahead log beside each, and
-the two would not know of each other.  (A bind mount of the file alone is a second path too, and
-cannot be told from the first.)
+SQLite has an inode open.  A file that was removed or replaced would still accept commits, which no
+other process would see, so the path is compared with the inode before a commit is acknowledged.  A
+second hard link is a second path: SQLite would keep two separate write-ahead logs.  (A bind mount
+of the file alone is a second path too, and cannot be distinguished from the first.)
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 _OFD_SETLK: Any = getattr(fcntl, "F_OFD_SETLK", None)
 
-#: The write-ahead log is cut back to this.
+#: The write-ahead log is truncated to this size.
 WAL_BYTES: Final = 16 << 20
-#: The bytes that SQLite locks to read a file, beyond the end of any; and how a header says WAL.
+#: The bytes that SQLite locks to read a file, beyond the end of any; and the header's WAL mark.
 _SHARED: Final = (0x40000002, 510)
 _WAL_FORMAT: Final = b"\2\2"
 _FORMAT_AT: Final = 18
-#: Longer than any file system's clock ticks.
+#: Longer than a tick of any file system's clock.
 TICK_NS: Final = 2_000_000_000
-#: How often a lock is tried for that another process is about to give back.
+#: How often to try a lock that another process is about to release.
 _TURN_S: Final = 0.01
 _GONE = (FileNotFoundError, NotADirectoryError)
 _UNSETTLED = (0, 0)
@@ -57,7 +56,7 @@ Inode = tuple[int, int]
 
 
 class SqliteFile:
-    """The file at `path`, and what has been opened of it.
+    """The file at `path`, and the connections and descriptors on it.
 
     Raises `StoreMissing`, `StoreLinked`.
     """
@@ -68,17 +67,17 @@ class SqliteFile:
         self._readonly = readonly
         self._open: list[sqlite3.Connection] = []
         self._rest: Rest | None = None
-        #: When the folder last changed, and which it is, where the files were looked at since.
+        #: The folder's identity and last change, if the files were checked since.
         self._settled = _UNSETTLED
         self._log_of_others = False
-        #: What has become of the file; every later look says the same.
+        #: The error of the file, once there is one; every later look raises it.
         self.gone: StoreFault | None = None
         if create and not readonly:
             folder = path.absolute().parent
             if not folder.is_dir():
                 raise StoreMissing(f"there is no folder {folder}", remedy="make the folder first")
             if not os.path.exists(self.path):
-                # By a connection of its own, so that what is open is what is looked at below.
+                # By a separate connection, so that the file opened later is the one checked below.
                 self._connection("rwc").close()
         try:
             found = os.stat(self.path)
@@ -90,11 +89,11 @@ class SqliteFile:
             raise StoreLinked(
                 f"{self.path} is one of {found.st_nlink} names of one file (hard links)"
             )
-        # Links are followed once: SQLite keeps the log beside the file that they lead to.
+        # Links are resolved once: SQLite keeps the log beside their target.
         self._target = os.path.realpath(self.path)
         self._beside = (f"{self._target}-wal", f"{self._target}-shm")
         self._folder = os.path.dirname(self.path)
-        #: What must be found at each path.
+        #: The expected file at each path.
         self._inodes = [(self.path, _inode(found))]
 
     def _missing(self, error: OSError) -> StoreFault:
@@ -115,7 +114,7 @@ class SqliteFile:
                 raise self._missing(error) from None
 
     def connect(self) -> sqlite3.Connection:
-        """One more connection."""
+        """Open one more connection."""
         mode = "rw"
         if self._readonly:
             mode = "ro"
@@ -135,7 +134,7 @@ class SqliteFile:
         )
 
     def write_ahead(self, db: sqlite3.Connection) -> None:
-        """Have a connection that writes append to a log."""
+        """Switch a writing connection to the write-ahead log."""
         (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise StoreFault(
@@ -145,24 +144,24 @@ class SqliteFile:
         db.execute("PRAGMA synchronous = FULL")
 
     def require_schema(self, db: sqlite3.Connection) -> None:
-        """Raise where a connection that only reads cannot, or must not."""
+        """Raise if a read-only connection cannot, or must not, read the schema."""
         try:
             require(db)
         except sqlite3.Error as error:
             raise self.fault(error) from error
 
     def fault(self, error: sqlite3.Error) -> StoreFault:
-        """What SQLite's error means, where it is the first that was asked of a connection."""
+        """The typed error for an error of the first query on a connection."""
         found = fault(error)
         if self.lean and isinstance(found, StoreMissing | StoreReadOnly):
             return StoreReadOnly(
                 f"{self.path} cannot be read without writing beside it: {error}",
-                remedy="open it once as a user who may write there",
+                remedy="open it once as a user with write permission there",
             )
         return found
 
     def settle(self) -> None:
-        """All connections are there: see to it that they are of what is at the path.
+        """Check, after all connections are open, that they are on the file at the path.
 
         Raises `StoreReplaced`.
         """
@@ -183,23 +182,23 @@ class SqliteFile:
 
     @property
     def lean(self) -> bool:
-        """Whether nothing may be written, not even beside the file."""
+        """Whether nothing can be written, not even beside the file."""
         return self._rest is not None
 
     @property
     def rests(self) -> bool:
-        """Whether it is read as a file that nobody writes."""
+        """Whether the file is read as one without writers."""
         return self._rest is not None and self._rest.lasts
 
     def disturbed(self) -> bool:
-        """Whether somebody writes by now: what was read of a file at rest may be anything."""
+        """Whether a process now writes: data read from a file at rest may then be wrong."""
         return self._rest is not None and self._rest.ended()
 
     def glance(self) -> None:
-        """As `look`, at the cost of one call of the system where nothing has happened.
+        """As `look`, at the cost of one system call if nothing has changed.
 
-        As long as a folder is the same one and nothing in it came, went or changed its name,
-        neither did these files.  Nobody can set back the time at which that last happened.
+        While the folder is the same and no entry in it was added, removed or renamed, these files
+        are unchanged.  The change time of a folder cannot be set back.
         """
         try:
             folder = os.stat(self._folder)
@@ -210,7 +209,7 @@ class SqliteFile:
                 self.look()
 
     def look(self) -> None:
-        """Raise `StoreMissing` or `StoreReplaced` where what is open is not what is at the path."""
+        """Raise `StoreMissing` or `StoreReplaced` if the open file is not the one at the path."""
         if self.gone is not None:
             raise self.gone.with_traceback(None)
         self._settled = _UNSETTLED
@@ -231,7 +230,7 @@ class SqliteFile:
             raise StoreFault(
                 f"{error.filename}: {error.strerror}", remedy="check the disk and its permissions"
             ) from error
-        # The clock of a file system ticks: within one tick two changes have the same time.
+        # A file system's clock has ticks: two changes within one tick have the same time.
         rested_ns = time.time_ns() - folder.st_ctime_ns
         if os.name == "posix" and rested_ns > TICK_NS and self.path == self._target:
             self._settled = (folder.st_ctime_ns, folder.st_ino)
@@ -239,7 +238,7 @@ class SqliteFile:
     # Closing.
 
     def disconnect(self) -> None:
-        """Close all connections; others may be made."""
+        """Close all connections; new ones may be opened."""
         for db in self._open:
             if self._log_of_others:
                 _close_without_log(db)
@@ -248,39 +247,39 @@ class SqliteFile:
         self._open.clear()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close everything."""
         with suppress(StoreFault):
             self.look()
         self.disconnect()
-        # Last: a descriptor that is closed takes SQLite's locks on the file with it.
+        # Last: closing a descriptor drops SQLite's locks on the file.
         if self._rest is not None:
             self._rest.close()
 
 
 class Rest:
-    """A file that is read where nothing may be written, not even beside it.
+    """Reads a file when nothing can be written, not even beside it.
 
-    In WAL mode SQLite reads a file only with the log and its index beside it, and makes both where
-    they are missing.  Without permission for that, a file that nobody has open could not be read.
-    Read as immutable it can be, but SQLite then neither locks nor looks: it is right only as long
-    as nobody writes.
+    In WAL mode SQLite reads a file only with the log and its index beside it, and creates both if
+    they are missing.  Without that permission, a file that no process has open could not be read.
+    It can be read as immutable, but SQLite then neither locks nor checks, so the data is valid only
+    while no process writes.
 
-    That is proved by SQLite's own lock for readers, which is held here.  A process that opens the
-    file makes the log's index before it writes, and cannot remove it while that lock is held.  So
-    where there is no index after something was read, nobody has written before it was.
+    SQLite's own lock for readers, which is held here, proves that.  A process that opens the file
+    creates the log's index before it writes, and cannot remove it while that lock is held.  So if
+    there is no index after a read, no process has written before it.
     """
 
     def __init__(self, target: str) -> None:
         self._target = target
         self._file = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
-        #: Whether the file may be read as immutable, until `ended` says otherwise.
+        #: Whether the file may be read as immutable, until `ended` is true.
         self.lasts = False
 
     def begin(self) -> None:
-        """Find out whether somebody writes.  Raises `StoreBusy`."""
+        """Find out whether a process writes.  Raises `StoreBusy`."""
         self.lasts = False
         if _OFD_SETLK is None:
-            return  # SQLite says what it cannot do
+            return  # SQLite reports the error
         waited_s = 0.0
         while not self._lock(fcntl.F_RDLCK):
             if waited_s >= BUSY_S:
@@ -290,10 +289,10 @@ class Rest:
         if os.pread(self._file, len(_WAL_FORMAT), _FORMAT_AT) == _WAL_FORMAT:
             self.lasts = not self._in_use()
         else:
-            self._lock(fcntl.F_UNLCK)  # SQLite locks it itself, whenever it reads
+            self._lock(fcntl.F_UNLCK)  # SQLite takes this lock itself for each read
 
     def ended(self) -> bool:
-        """Whether it was at rest, and is not any more."""
+        """Whether it was at rest, and no longer is."""
         return self.lasts and self._in_use()
 
     def _in_use(self) -> bool:
@@ -302,7 +301,7 @@ class Rest:
         return (log is not None and log.st_size > 0) or index is not None
 
     def _lock(self, kind: int) -> bool:
-        """Of the open file, not of the process: SQLite's own locks come and go beside it."""
+        """Lock the open file, not the process, so that SQLite's locks do not affect it."""
         wanted = struct.pack("hhqqi4x", kind, os.SEEK_SET, *_SHARED, 0)
         try:
             fcntl.fcntl(self._file, _OFD_SETLK, wanted)
@@ -313,20 +312,20 @@ class Rest:
         return True
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         os.close(self._file)
 
 
 def _close_without_log(db: sqlite3.Connection) -> None:
-    """Close a connection so that it leaves alone the log at the path, which is another's.
+    """Close a connection without touching the log at the path, which belongs to another file.
 
-    The last connection to go would write its own log into the file, and remove the other one.
+    Otherwise the last connection would write its log into the file, and remove the other log.
     """
     if sys.version_info >= (3, 12):
         db.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
         db.close()
     else:
-        # There is no way to say so: it must stay open until the process ends, and beyond.
+        # SQLite has no call for it: the connection must stay open until the process ends.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(db))
 
 

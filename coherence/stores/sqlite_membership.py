@@ -1,7 +1,7 @@
-"""Members of a SQLite file: their processes are asked after by the process table and by a lock.
+"""The members of a SQLite file, whose processes are observed by the process table and a lock.
 
-The process table answers for processes of the same pid namespace, the lock on the file beside the
-database for all processes of the same kernel, containers included.
+The process table shows processes of the same pid namespace, the lock on the file beside the
+database all processes of the same kernel, containers included.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 #: The name of the file beside the database, after the database's.
 SUFFIX: Final = "-live"
-#: How long an agent is a member where nobody can tell whether its process lives: a machine that
-#: was started again meanwhile, a system without such locks.  Waiting processes prolong it.
+#: How long an agent is a member if the life of its process cannot be observed: after a restart of
+#: the machine, or on a system without such locks.  Waiting processes prolong it.
 LEASE_S: Final = 86_400.0
 
 _RENEW: Final = "UPDATE member SET life = ?, until = ?, ended = 0 WHERE origin = ?"
@@ -41,7 +41,7 @@ class SqliteMembership(Membership):
     def __init__(self, store: SqliteStore) -> None:
         super().__init__(store.origin)
         self._store = store
-        # Beside the file itself, as its log is, under whatever names the file was opened.
+        # Beside the file itself, as its log, even if the file was opened under another name.
         self.path = Path(os.path.realpath(store.path) + SUFFIX)
         self._life_lock = LifeLock(self.path, store.origin)
         self._until = 0.0
@@ -55,12 +55,12 @@ class SqliteMembership(Membership):
         free = self._life_lock.is_free(member.origin, life.lock)
         if free is None:
             return has_ended(life)
-        # Where its lock is free it has ended, or runs another program by now, or has let go of the
-        # store without a farewell.  One that has ended may leave its lock to a child.
+        # If its lock is free, it has ended, or runs another program now, or has dropped the store
+        # without a leave message.  A process that has ended may leave its lock to a child.
         return free or is_absent(life)
 
     def facts(self, now: Time) -> tuple[str, Time]:
-        """What a row of ours says: where we live, with the lock taken; and until when it counts."""
+        """The location of this process, with its lock taken, and the expiry of its row."""
         self.joined = True
         self._until = now + LEASE_S
         return pack_life(here(self._life_lock.take())), self._until
@@ -81,7 +81,7 @@ class SqliteMembership(Membership):
             self._store._change(_MARK, self._store.clock(), member.origin)
 
     def keep(self) -> None:
-        """`renew`, where there is a reason to."""
+        """`renew`, if there is a reason to."""
         if self.joined and (
             self._until < self._store.clock() + LEASE_S / 2 or self._life_lock.lost
         ):
@@ -111,11 +111,11 @@ class SqliteMembership(Membership):
         self._store._change("INSERT OR REPLACE INTO meta VALUES ('policies', ?)", text)
 
     def release(self) -> None:
-        """Give back what an interrupted call of this thread has left behind."""
+        """Release the resources that an interrupted call of this thread has left."""
         self._life_lock.release()
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         self._life_lock.close()
 
     def _query(self, sql: str, values: Collection[object] = ()) -> list[Any]:

@@ -1,7 +1,7 @@
-"""What is read from the SQLite file: the statements, and what their rows mean.
+"""The reading statements of the SQLite file, and the decoding of their rows.
 
-A row is believed as far as it can be proved.  A file may be damaged where no checksum of SQLite's
-would tell, so the columns are looked at before they are used; what does not fit is `StoreCorrupt`.
+Every row is verified.  A file may be damaged without a checksum of SQLite to detect it, so columns
+are checked before use; a wrong column raises `StoreCorrupt`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VERSION_BITS: Final = 32
 LOW: Final = (1 << VERSION_BITS) - 1
 _REVISION_MAX: Final = 1 << 62
 
-# Each gives the name as the table has it: the index by which it was found may be damaged.
+# Each returns the name in the table, since the index that found it may be damaged.
 LOAD: Final = """
     SELECT proved.id, proved.revision, proved.version, proved.home, proved.name
     FROM artifact AS found CROSS JOIN artifact AS proved ON proved.id = found.id
@@ -57,7 +57,7 @@ HEAD: Final = f"""
     FROM (SELECT 1) LEFT JOIN log ON seq = (SELECT max(seq) FROM log)
 """
 MEMBERS: Final = f"SELECT {COLUMNS} FROM member"
-#: A blob is greater than any text, so one may stand where there is no end.
+#: A blob is greater than any text, so a blob serves as an open end.
 NAMES: Final = """
     SELECT name FROM artifact WHERE name >= ? AND name < ? AND (alive OR (? AND version))
     ORDER BY name
@@ -79,7 +79,7 @@ _SURROGATES: Final = (0xD800, 0xE000)
 def shaped(
     row: Sequence[Any], types: tuple[type, ...], what: str, artifact: str = ""
 ) -> Sequence[Any]:
-    """`row`, where its columns are of these types; `what` it is of, and of which artifact."""
+    """`row`, if its columns have these types; `what` and the artifact are for the error."""
     if tuple(map(type, row)) != types:
         said = f"{what} of {artifact!r}" if artifact else what
         raise StoreCorrupt(f"{said} is damaged: its columns are not of their types")
@@ -87,7 +87,7 @@ def shaped(
 
 
 def stored(row: Sequence[Any], artifact: str) -> tuple[int, Stored]:
-    """What `LOAD` found: the id of the artifact, and its row."""
+    """The result of `LOAD`: the id of the artifact, and its row."""
     key, revision, version, home, name = row
     if name != artifact or type(key) is not int or type(home) is not bytes:
         shaped(row, _ROW, "the row", artifact)
@@ -96,7 +96,7 @@ def stored(row: Sequence[Any], artifact: str) -> tuple[int, Stored]:
     if found.state.version != version:
         raise StoreCorrupt(f"the row of {artifact!r} holds two versions")
     if type(revision) is not int or not (0 < revision < _REVISION_MAX and 0 <= version <= LOW):
-        raise StoreCorrupt(f"the row of {artifact!r} has a number that no store gives")
+        raise StoreCorrupt(f"the row of {artifact!r} has an impossible number")
     return key, Stored(found, revision)
 
 
@@ -114,7 +114,7 @@ def entry(row: Sequence[Any], artifact: str) -> Entry:
 
 
 def content(rows: Sequence[Any], artifact: str, version: Version) -> tuple[Entry, Content] | None:
-    """What `BODY` found of a version, or None where it is not kept."""
+    """The version in rows of `BODY`, or None if it is not kept."""
     if not rows:
         return None
     first = entry(rows[0], artifact)
@@ -132,7 +132,7 @@ def content(rows: Sequence[Any], artifact: str, version: Version) -> tuple[Entry
                 body = unsplice(difference, body)
             return first, to_content(first.handle, body, name)
         differences.append(body)
-    raise StoreCorrupt(f"{name} is a difference to a version that is not there")
+    raise StoreCorrupt(f"{name} is a difference to a version that is missing")
 
 
 def current(row: Sequence[Any]) -> tuple[str, Entry, Content]:
@@ -144,7 +144,7 @@ def current(row: Sequence[Any]) -> tuple[str, Entry, Content]:
 
 
 def change(row: Sequence[Any]) -> Change:
-    """A line of `SINCE`, which has one."""
+    """The change in a row of `SINCE`."""
     _, seq, number, origin, artifact, version, author, at, posts = shaped(
         row, _LINE, "the change log"
     )
@@ -152,7 +152,7 @@ def change(row: Sequence[Any]) -> Change:
 
 
 def head_of(row: Sequence[Any]) -> Place:
-    """What `HEAD` found."""
+    """The place in a row of `HEAD`."""
     return Place(*shaped(row, (int, int, int), "the end of the change log"))
 
 
@@ -163,7 +163,7 @@ def member(row: Sequence[Any]) -> Member:
 
 
 def end_of(prefix: str) -> str | bytes:
-    """The first text after all that begin with `prefix`; a blob where there is none."""
+    """The first text after all that begin with `prefix`; a blob if none exists."""
     kept = prefix.rstrip(_LAST)
     if not kept:
         return b""
@@ -173,7 +173,7 @@ def end_of(prefix: str) -> str | bytes:
 
 
 def prune(db: sqlite3.Cursor, base: int, current: Version, rule: Retention, now: float) -> int:
-    """Let go of what the retention rule does not keep of one artifact; how many versions."""
+    """Remove one artifact's versions beyond the retention rule; return their number."""
     last = 0
     if rule.versions is not None:
         last = current - rule.versions

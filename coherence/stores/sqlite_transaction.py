@@ -21,15 +21,15 @@ from message_passing.process import Address
 if TYPE_CHECKING:
     from coherence.stores.sqlite import SqliteStore
 
-#: The log keeps about this many lines; a process that is further behind checks all it holds.
+#: The log keeps about this many lines; a process that is further behind confirms every copy.
 LOG_LINES: Final = 10_000
 PRUNE_EVERY: Final = 256
-#: How long to wait for another process's transaction, and how long of that in one turn.
+#: How long to wait for another process's transaction, and how long in one turn.
 BUSY_S: Final = 30.0
 TURN_S: Final = 0.25
 SCHEMA: Final = "PRAGMA user_version"
 THEIRS: Final = "SELECT 1 FROM member WHERE agent = ? AND session > ? AND origin <> ?"
-#: Older contents shorter than this are kept as they are.
+#: Older contents shorter than this are kept whole.
 SPLICED_BYTES_MIN: Final = 512
 
 
@@ -51,7 +51,7 @@ class SqliteTransaction:
             store.release()
             raise
         self._line = Place(0)
-        # Never kept beyond the transaction: after a restore an id may be another artifact's.
+        # Never kept beyond the transaction: after a restore an id may belong to another artifact.
         self._ids: dict[str, int] = {}
         self.now = store.clock()
         return self
@@ -59,7 +59,8 @@ class SqliteTransaction:
     def _begun(self, store: SqliteStore) -> sqlite3.Cursor:
         """The writing cursor, in a transaction.
 
-        SQLite waits for another process without listening to signals, so it waits in short turns.
+        SQLite does not handle signals while it waits for another process, so it waits in short
+        turns.
         """
         if store._writing:
             raise StoreFault("this thread is in a transaction of the store already")
@@ -95,7 +96,7 @@ class SqliteTransaction:
                 except sqlite3.Error as failure:
                     raise commit_fault(failure) from failure
         finally:
-            # Nothing is open after a commit; whatever else has happened is rolled back.
+            # After a commit nothing is open; anything else is rolled back.
             store.release()
         if ports:
             store._ring(ports)
@@ -134,7 +135,7 @@ class SqliteTransaction:
     ) -> None:
         if entry.version > LOW:
             raise StoreFault(
-                f"{artifact!r} has had {LOW} versions", remedy="go on under a new name"
+                f"{artifact!r} has had {LOW} versions", remedy="continue under a new name"
             )
         base = self._base(artifact)
         slot, handle = base | entry.version, entry.handle
@@ -193,7 +194,7 @@ class SqliteTransaction:
                 return 0
         found = self.cursor.execute("SELECT value FROM meta WHERE key = 'session'").fetchone()
         if found is None or type(found[0]) is not int:
-            raise StoreCorrupt("the file has lost count of its sessions")
+            raise StoreCorrupt("the file has no valid count of sessions")
         session = next_session(found[0], self.now)
         self.cursor.execute("UPDATE meta SET value = ? WHERE key = 'session'", (session,))
         self.cursor.execute(

@@ -163,7 +163,7 @@ def test_the_tests_that_a_page_names_are_there(name):
 def test_the_default_that_loses_is_in_the_first_screen_of_langgraph():
     shows = shown("langgraph")
     first, _, _ = shows.text.partition("\n## ")
-    assert "**By default a task that puts without having got replaces the item" in first
+    assert "**By default a put without a get replaces the item" in first
 
 
 def test_a_diff_whose_after_side_is_not_the_program_is_noticed():

@@ -516,7 +516,7 @@ def test_a_release_that_tells_no_tasks_apart_is_refused(graph, monkeypatch):
     def works(state, runtime):
         runtime.store.put(NS, "k", {"n": 1})
 
-    with pytest.raises(FrameworkMissing, match="tasks apart"):
+    with pytest.raises(FrameworkMissing, match="does not identify its tasks"):
         graph(store, {"coder": works}).invoke({"said": []})
     store.put(NS, "k", {"n": 1})  # outside a graph there are none
 
