@@ -12,7 +12,8 @@ atomic
 isolated
     Rows that a transaction loaded are still current when it takes effect: `save` names the revision
     that was loaded, and a row that has moved since makes the transaction raise `Moved` and change
-    nothing.  A store that locks never raises it; every caller must be ready to repeat a transaction.
+    nothing.  A store that locks never raises it; every caller must be ready to run a transaction
+    again.
 durable
     A transaction that published a version has survived a crash of the machine once `__exit__`
     returned; any other has survived a crash of the process.  (The memory store survives neither.)
