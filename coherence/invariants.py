@@ -127,7 +127,7 @@ class Ghost(Value, frozen=True, gc=False, tag=True):
         return self.first + len(self.commits)
 
     def content(self, version: Version) -> Content:
-        """The content committed as `version`; raises `LookupError` if there was none."""
+        """The content committed as `version`; raises `LookupError` if it does not exist."""
         if version == self.first:
             return self.first_content
         if version < self.first:

@@ -230,7 +230,7 @@ class Broadcast(Policy, frozen=True, kw_only=True):
 def kind_of(name: str) -> type[Policy]:
     """The kind of policy of that name, among those of this package and of the application.
 
-    Raises `InvalidPolicy` if there is none, or more than one.
+    Raises `InvalidPolicy` if there is not exactly one.
     """
     found, waiting = [], [Policy]
     while waiting:

@@ -56,11 +56,11 @@ class Ref(msgspec.Struct, frozen=True, gc=False, eq=False):
         """The ref that `text` prints.  Raises `BadRef`."""
         found = _REF.fullmatch(text) if isinstance(text, str) else None
         if found is None or int(found["version"]) > VERSION_MAX:
-            raise BadRef(f"{text!r} is no ref")
+            raise BadRef(f"{text!r} is not a ref")
         try:
             return cls(check_name(found["name"]), int(found["version"]))
         except InvalidName as error:
-            raise BadRef(f"{text!r} is no ref: {error}") from error
+            raise BadRef(f"{text!r} is not a ref: {error}") from error
 
 
 def check_name(name: object) -> str:

@@ -64,14 +64,14 @@ class CacheState(Value, frozen=True, gc=False, tag=True):
     """
 
     at: CacheAt = CacheAt.I
-    #: Of the content below; 0 where there is none.  In I a dead copy, kept as a base for answers.
+    #: The version of the content below, or 0.  In I a dead copy, kept as a base for answers.
     version: Version = 0
     content: Content = None
     #: The newest version known to be dead: neither it nor an older one may become readable again.
     killed: int = -1
-    #: Of the last request sent.  Must survive a crash, or answers could be confused.
+    #: The serial of the last request sent.  It must survive a crash, or answers could be confused.
     serial: Serial = 0
-    #: Of the last grant received and not given back; 0 where there is none.
+    #: The epoch of the last grant received and not given back, or 0.
     epoch: Epoch = 0
     #: Reads served from this copy since it was fetched, where the policy counts them.
     uses: int = 0
@@ -121,9 +121,9 @@ class HomeState(Value, frozen=True, gc=False, tag=True, forbid_unknown_fields=Tr
     #: Caches that may hold a copy, sorted by address.
     sharers: tuple[Sharer, ...] = ()
     owner: Address = ""
-    #: Of the owner's newest request for the grant.
+    #: The serial of the owner's newest request for the grant.
     owner_serial: Serial = 0
-    #: Of the last grant given: a new number for each, so that a late writer is recognised.
+    #: The epoch of the last grant: a new number for each, so that a late writer is recognised.
     epoch: Epoch = 0
     queue: tuple[Waiter, ...] = ()
     #: Caches that have not acknowledged an announcement, sorted, as they were known when told.

@@ -87,7 +87,7 @@ class Calls:
     def list_artifacts(self, prefix: Prefix = "") -> Told:
         """List the shared artifacts whose names begin with `prefix`."""
         with self._desk().agent() as agent:
-            names = "\n".join(agent.list(prefix)) or "There is none."
+            names = "\n".join(agent.list(prefix)) or "There is no artifact."
         return Told(names, names, {})
 
 

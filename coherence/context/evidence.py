@@ -53,7 +53,7 @@ def written(ref: Ref, text: str) -> str:
 
 
 def given(arguments: str) -> str:
-    """The text that a model gave to a tool, from the JSON of its call; empty if there is none."""
+    """The text that a model gave to a tool, from the JSON of its call; empty without a text."""
     try:
         return str(msgspec.json.decode(arguments)["text"])
     except (ValueError, TypeError, LookupError):

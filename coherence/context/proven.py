@@ -69,7 +69,7 @@ class ProvenCalls:
     async def list_artifacts(self, prefix: Prefix = "") -> str:
         """List the names of the shared artifacts."""
         async with self._desk.agent() as agent:
-            return "\n".join(await agent.list(prefix)) or "There are none."
+            return "\n".join(await agent.list(prefix)) or "There are no artifacts."
 
     async def _having(self, name: str) -> Ref | None:
         return (await self._held()).get(name)
@@ -79,5 +79,5 @@ async def _read(agent: AsyncAgent, name: str, having: Ref | None) -> View:
     try:
         return await agent.read(name, having)
     except UnknownArtifact as error:
-        error.remedy = "list_artifacts has all names; to make it (anew), write it with new=true"
+        error.remedy = "list_artifacts has all names; to create it (again), write it with new=true"
         raise

@@ -82,7 +82,7 @@ class Reader:
         self.sights = Sights(alone=alone)
 
     def get(self, name: str) -> View | None:
-        """The current version, or None if there is none.  Raises as `Agent.read` does."""
+        """The current version, or None if it does not exist.  Raises as `Agent.read` does."""
         with self._turn:
             try:
                 view = self._agent.read(name)

@@ -72,7 +72,7 @@ class Sight:
         self.refused: set[str] = set()
 
     def shown(self, name: str, version: Version, *, whole: bool = True) -> None:
-        """The caller was shown this version, 0 if there is none; or a window of it."""
+        """The caller was shown this version, 0 for a missing artifact; or a window of it."""
         if not whole:
             self._windows[name] = version
             return

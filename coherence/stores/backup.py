@@ -328,7 +328,7 @@ def _schema_of_target(db: sqlite3.Connection, path: str) -> int:
         with faults():
             return schema_of(db)
     except StoreCorrupt as error:
-        raise StoreCorrupt(f"{path} is no store: {error.args[0]}", remedy=remedy) from error
+        raise StoreCorrupt(f"{path} is not a store: {error.args[0]}", remedy=remedy) from error
 
 
 def _bells(db: sqlite3.Connection) -> list[Any]:

@@ -26,7 +26,7 @@ except ImportError:  # Windows
 else:
     OFD = hasattr(fcntl, "F_OFD_SETLK")
 
-#: A `struct flock`: type, whence, start, length, process.
+#: The fields of a `struct flock`: `l_type`, `l_whence`, `l_start`, `l_len`, `l_pid`.
 _FLOCK: Final = "@hhqqi"
 #: How often to open the file again after it was replaced.
 _TRIES: Final = 3
@@ -109,7 +109,7 @@ class LifeLock:
             self._close()
 
     def _there(self) -> str:
-        """Identifies the file at the path now; empty if there is none."""
+        """Identifies the file at the path now; empty if it is missing."""
         try:
             return _named(os.stat(self._path))
         except OSError:

@@ -78,7 +78,7 @@ class Membership(ABC):
 
     @abstractmethod
     def agreed(self) -> str:
-        """The agreed text; empty if there is none."""
+        """The agreed text; empty before the first agreement."""
 
     @abstractmethod
     def agree(self, text: str) -> None:

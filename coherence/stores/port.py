@@ -146,7 +146,7 @@ class Changes(NamedTuple):
     #: The given place belongs to another history: everything read before is invalid.  Then
     #: `entries` is empty, and `place` is the end of the log.
     foreign: bool = False
-    #: There may be more lines.  A store that knows that there are none saves a second call.
+    #: There may be more lines.  False from a store that knows the end saves a second call.
     more: bool = True
 
 
@@ -202,7 +202,7 @@ class Transaction(Protocol):
         ...
 
     def load(self, artifact: str) -> Stored | None:
-        """The present row of `artifact`, or None if there is none."""
+        """The present row of `artifact`, or None if it does not exist."""
         ...
 
     def save(self, artifact: str, row: Row, expected: int) -> None:
@@ -363,7 +363,7 @@ class Store(Protocol):
         ...
 
     def check(self) -> Iterable[str]:
-        """The damage in the store, as sentences; empty if there is none."""
+        """The damage in the store, as sentences; empty for an undamaged store."""
         ...
 
     def release(self) -> None:

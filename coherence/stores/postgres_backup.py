@@ -97,7 +97,7 @@ def put_into(backup: Backup, store: PostgresStore) -> None:
             return _put(store, image_of(backup))
         except Moved:
             continue
-    raise StoreFault(f"writers were in the way {TRIES} times", remedy="try again")
+    raise StoreFault(f"writers blocked the restore {TRIES} times", remedy="try again")
 
 
 def _put(store: PostgresStore, image: Image) -> None:

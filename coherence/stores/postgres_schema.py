@@ -15,7 +15,7 @@ from coherence.errors import StoreCorrupt, StoreMissing, StoreNewer, StoreOlder
 from coherence.stores.chance import draw
 
 CREATE: LiteralString = """
--- One row.  Whoever holds it orders the change log: it is taken last, and for the shortest time.
+-- One row.  Its lock orders the change log: it is taken last, and for the shortest time.
 CREATE TABLE coherence_meta (
     sole boolean PRIMARY KEY DEFAULT true CHECK (sole),
     schema_version integer NOT NULL,

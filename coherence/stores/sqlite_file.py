@@ -84,7 +84,7 @@ class SqliteFile:
         except OSError as error:
             raise self._missing(error) from None
         if not stat.S_ISREG(found.st_mode):
-            raise StoreMissing(f"{self.path} is no file", remedy="check the path")
+            raise StoreMissing(f"{self.path} is not a file", remedy="check the path")
         if found.st_nlink > 1:
             raise StoreLinked(
                 f"{self.path} is one of {found.st_nlink} names of one file (hard links)"

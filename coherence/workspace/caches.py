@@ -57,7 +57,7 @@ BASES_MAX = 10_000
 
 
 Owner: TypeAlias = Callable[[], object]
-"""Returns the context manager of a draft, or None if there is none; a weak reference is one."""
+"""Returns the context manager of a draft, or None without one; a weak reference is an owner."""
 
 
 class Before(msgspec.Struct, frozen=True, gc=False):

@@ -59,7 +59,7 @@ def decode(source: View | str) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError) as error:
         name = str(source.ref) if isinstance(source, View) else "the text"
-        raise NotJson(f"{name} is no JSON: {error}") from error
+        raise NotJson(f"{name} is not JSON: {error}") from error
 
 
 def applied(function: Callable[[Any], Any], initial: Any = None) -> Callable[[str], Any]:

@@ -38,7 +38,7 @@ class _Lookout:
         self.by = by
         #: When the agent looks next, on this process's monotonic clock.
         self.at = at
-        #: The agents in the way that are members; None if they must be determined again.
+        #: The blocking agents that are members; None if they must be determined again.
         self.known: list[Member] | None = None
 
 
@@ -59,7 +59,7 @@ class Lookouts:
         return lookout.at if lookout.by == agent else None
 
     def doubt(self, artifact: str) -> None:
-        """The agents found in the way for `artifact` may have changed."""
+        """The blocking agents of `artifact` may have changed."""
         lookout = self._kept.get(artifact)
         if lookout is not None:
             lookout.known = None
@@ -86,7 +86,7 @@ class Lookouts:
                 log.debug("the holder of %r is unknown: %s", artifact, error)
 
     def look(self, artifact: str, agent: Address) -> None:
-        """Send leave messages to `artifact`'s home for dead agents in the way."""
+        """Send leave messages to `artifact`'s home for dead agents that block it."""
         lookout = self._kept.get(artifact)
         if lookout is None or lookout.by != agent:
             return
@@ -102,14 +102,14 @@ class Lookouts:
                 exchange.fetch()
             known = lookout.known = self._bury(artifact)
             if all(member.origin == store.origin for member in known):
-                # No other process is in the way: the answer may be in the log without a
+                # No other process blocks it: the answer may be in the log without a
                 # notification.
                 exchange.fetch()
         except StoreFault as error:
             log.debug("the agents that wait for %r are unknown: %s", artifact, error)
 
     def _bury(self, artifact: str) -> list[Member]:
-        """The agents in the way that are not known to be dead."""
+        """The blocking agents that are not known to be dead."""
         exchange = self._exchange
         store = exchange.store
         stored = store.row(artifact)

@@ -185,7 +185,7 @@ class Requester:
         return None if lease_s is None else monotonic() + lease_s * AGAIN_AT
 
     def _look_at(self, artifact: str) -> float | None:
-        """When to check whether the agents in the way still live."""
+        """When to check whether the blocking agents still live."""
         return self.exchange.lookouts.at(artifact, self.caches.address)
 
     def nudge(self, artifact: str) -> None:
