@@ -65,7 +65,7 @@ class Calls:
             return _told(agent.read(name, have or None))
 
     def write_artifact(self, name: Name, text: Text, base: Base = None) -> Told:
-        """Write a shared artifact.  Refused if others have changed it since your base."""
+        """Write a shared artifact.  It is refused where others have changed it since your base."""
         with self._desk().agent() as agent:
             ref = agent.write(name, text, expect=base or 0)
             self._published(ref, text)

@@ -1,8 +1,8 @@
 """The requesting side of one agent: asks its caches, and repeats requests until an answer comes.
 
 A waiting agent sleeps until the answer is handed over, its deadline has come, or a timer of the
-home is due, since no other process may step it.  It checks periodically whether the agents that it
-waits for live.
+home is due, which no other process is certain to step.  It checks periodically whether the agents
+that it waits for live.
 
 An interrupted call leaves its resources where `forsake` finds them: requests under way and grants
 in the caches, answers, waiters.
