@@ -107,7 +107,7 @@ class CoherentStore(base.BaseStore):
         return getattr(self.inner, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A setting that the wrapped store alone has is set there: nobody would look for it here.
+        # A setting that the wrapped store alone has is set there: it would not be found here.
         inner = self.__dict__.get("inner")
         ours = name[0] == "_" or name in ("items", "workspace") or hasattr(type(self), name)
         where = self if ours or not hasattr(inner, name) else inner

@@ -28,7 +28,6 @@ class AskAll(NamedTuple):
     """Ask the caches of several artifacts in one transaction, all or nothing.
 
     Receives the name of the refused artifact and its `Refused`, or None if all were made.
-
     """
 
     asks: tuple[Ask, ...]

@@ -121,7 +121,6 @@ class Requester:
         """Make several commits in one transaction, or none; return the refused one, or None.
 
         After commits that were made, take or await their answers as after `ask`.
-
         """
         with self._asking:
             self.require()
