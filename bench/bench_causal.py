@@ -80,7 +80,7 @@ def single_steps(n: int) -> dict[str, float]:
 def traffic_us(build: Build, n: int, messages: int) -> float:
     """CPU time for each message of random traffic over FIFO links, all of its packets included.
 
-    A hundred messages are on their way at any time, so that only the team grows.
+    A hundred messages are in flight at any time, so that only the team grows.
     """
     team = names(n)
     machines = {a: build(a, team, links=Guarantee.ORDERED) for a in team}

@@ -1,4 +1,4 @@
-"""What CoherentStore costs beside the store that it wraps, and what plain nodes lose without it.
+"""The cost of CoherentStore beside the store that it wraps, and the losses of plain nodes.
 
     python bench/bench_langgraph.py
 
@@ -68,7 +68,7 @@ def overheads(value: dict[str, Any]) -> None:
     writer, readers = store.as_agent("w"), [store.as_agent(f"r{i}") for i in range(4)]
     bare = Workspace()
     agent, others = bare.agent("w"), [bare.agent(f"r{i}") for i in range(4)]
-    # In turn, for a write that changes nothing is none.
+    # In turn, since a write that changes nothing publishes nothing.
     contents = cycle(["x" * 2_000, "y" * 2_000])
     values = cycle([value, {**value, "changed": True}])
 

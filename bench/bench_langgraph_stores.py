@@ -192,7 +192,7 @@ def main() -> None:
     known = {"sqlite": sqlite, "postgres": postgres, "memory": None}
     for what in options.what or known:
         if what not in known:
-            parser.error(f"{what!r} is none of {', '.join(known)}")
+            parser.error(f"{what!r}: choose from {', '.join(known)}")
         if (opened := known[what]) is None:
             grown()
             continue

@@ -24,7 +24,7 @@ import msgspec
 
 HERE = Path(__file__).parents[1]
 sys.path.insert(0, str(HERE / "tests"))
-TEXT = "".join(f"line {number} of a text that somebody changes\n" for number in range(48))
+TEXT = "".join(f"line {number} of a text that agents change\n" for number in range(48))
 PROCESSES = (1, 4, 16)
 IDLE = 16
 WARM_S = 0.5

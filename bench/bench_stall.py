@@ -4,9 +4,9 @@
 
 Every process adds one to one counter as fast as it can.  At a random moment one of them is killed,
 and the longest time from one addition of any other to the next is taken; then another process takes
-its place.  As many times nobody is killed: what those stops show is the machine, not the kill.
-`--leases` blinds the processes to each other's end, as on a system where nobody can tell: what ends
-a stop then is the lease.  `--stop` stops a process for longer than a lease in place of killing it.
+its place.  As often no process is killed: those stops show the machine, not the kill.  `--leases`
+blinds the processes to each other's end, as on a system that cannot tell it: the lease ends a stop
+then.  `--stop` stops a process for longer than a lease in place of killing it.
 
 Without `--store` it runs on a new SQLite file and on a PostgreSQL server of its own, as the tests
 start it; where that is not installed it is left out.
@@ -90,7 +90,7 @@ class Contest:
             pause(0.05)
 
     def additions(self, tail_bytes: int = 1 << 20) -> Iterator[tuple[str, float]]:
-        """Who added, and when: the newest of them, in order."""
+        """The process and the time of each of the newest additions, in order."""
         with open(self.log, "rb") as file:
             file.seek(max(0, os.path.getsize(self.log) - tail_bytes))
             for line in file.read().decode().splitlines()[1:]:
@@ -98,7 +98,7 @@ class Contest:
                 yield name, float(at)
 
     def stop(self, process: subprocess.Popen[bytes]) -> float:
-        """Stop it outside of a transaction; when.  Nobody can take SQLite's lock from a process."""
+        """Stop it outside of a transaction; when.  SQLite's lock cannot be taken from a process."""
         while True:
             at = time.monotonic()
             process.send_signal(signal.SIGSTOP)
@@ -175,7 +175,7 @@ def run(url: str, folder: str, given: argparse.Namespace) -> None:
         took_s = time.monotonic() - begun
         added = contest.end()
     say("stopped" if given.stop else "killed", stops)
-    say("nobody", quiet)
+    say("no process", quiet)
     print(f"  {added} additions, {added / took_s:.0f}/s with the pauses; all of them are there")
 
 

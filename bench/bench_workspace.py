@@ -34,7 +34,7 @@ PEER = Path(__file__).with_name("peer_workspace.py")
 ROUNDS = 7
 KB4 = "y" * 4096
 MB10 = "y" * 10_000_000
-#: In turn, for a write that changes nothing is none.
+#: In turn, since a write that changes nothing publishes nothing.
 TEXTS = cycle(["text", "another text"])
 LARGE = cycle([MB10, "z" + MB10[1:]])
 

@@ -1,4 +1,4 @@
-"""An eager fan-out: a job starts while eight invalidations are on their way.
+"""An eager fan-out: a job starts while eight invalidations are in flight.
 
 The home of an artifact lives with the coordinator.  An editor commits, home invalidates the copies
 of eight holders, and the coordinator at once gives a worker a job, which reports its progress to

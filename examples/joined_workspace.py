@@ -1,9 +1,9 @@
 """Workspaces on several machines whose invalidations travel with causal messages.
 
-Three members share a database and cache what they read.  Whoever commits mails the invalidations.
+Three members share a database and cache what they read.  The member that commits mails the invalidations.
 The link from the writer to the reviewer is slow.  The lead sees the new plan and asks the reviewer
 for a review: on links as they are, that word overtakes the invalidation, and the reviewer reviews a
-dead copy, marked valid.  Between causal endpoints it cannot, and nobody waits but the word.
+dead copy, marked valid.  Between causal endpoints it cannot, and only that word waits.
 
 python examples/joined_workspace.py
 """
@@ -135,9 +135,9 @@ class Member:
     async def mail(self, before, changes):
         """Mail what a transaction has committed, when the mail of what it has seen has come.
 
-        The database is a hidden channel: who has read version 2 there, and says so, must say it
-        after the invalidations of version 1 were sent.  First those, to all who have a copy;
-        then the line, to everybody: who waits for it knows that they are on their way.
+        The database is a hidden channel: a member that has read version 2 there may say so only
+        after the invalidations of version 1 were sent.  They go first, to every holder of a copy.
+        The line follows, to all members: a waiting member then knows that they are in flight.
         """
         while self.line < before:
             self.came.clear()
@@ -190,7 +190,7 @@ class Bare:
 
 
 class Slow:
-    """A transport whose frames to some destinations stay on their way for as long as we like."""
+    """A transport that holds back frames to some destinations for as long as we like."""
 
     def __init__(self, inner):
         self.inner, self.start, self.close = inner, inner.start, inner.close
@@ -204,7 +204,7 @@ class Slow:
             self.inner.send(dst, frame)
 
     def arrive(self, dst):
-        """What is on its way there arrives, and what follows is quick."""
+        """Frames in flight to `dst` arrive, and later ones are quick."""
         for frame in self.under_way.pop(dst):
             self.inner.send(dst, frame)
 

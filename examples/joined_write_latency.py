@@ -2,7 +2,7 @@
 
 Four agents hold copies; the writer commits and then asks one of them for a review.  Measured in
 virtual time from the commit: when it returns, and when the review may start.  Delays are constant
-but for the last column, which counts runs that break P1 when they are exponential.
+except in the last column, which counts runs that break P1 when they are exponential.
 
 python examples/joined_write_latency.py
 """
@@ -33,7 +33,7 @@ WAYS = {
 class Run:
     """One write.  With `turns`, holders take mail between turns only, each at its own point of one.
 
-    Nobody acknowledges for them meanwhile.
+    No acknowledgement is sent for them meanwhile.
     """
 
     def __init__(self, way, latency, *, turns=False, seed=0):

@@ -19,7 +19,7 @@ def without() -> None:
         coder_has = plan.read_text()
         tester_has = plan.read_text()
         plan.write_text(coder_has.replace("2. write", "2. (done) write"))
-        plan.write_text(tester_has.replace("4. write", "4. (done) write"))  # and nobody notices
+        plan.write_text(tester_has.replace("4. write", "4. (done) write"))  # and no agent notices
         print(plan.read_text())
 
 

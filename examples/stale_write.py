@@ -29,8 +29,8 @@ def within() -> None:
         except Conflict as conflict:
             print(f"{conflict.code}: {conflict}\n")
 
-        # Hours of work of which nobody should change the ground: a draft is exclusive, and its
-        # lease is renewed for as long as this process lives.
+        # For hours of work on a text that must not change meanwhile: a draft is exclusive, and its
+        # lease is renewed while this process lives.
         slow.read("api.py")
         with slow.edit("api.py") as draft:
             waiting = threading.Thread(

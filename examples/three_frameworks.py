@@ -7,7 +7,7 @@
 
 A plan is there, and all three change it at the same time, each by what its framework offers: a node
 by get and put, a crew's agent and an AutoGen agent by tools.  All have read the same version before
-any of them writes.  Whoever is late is told or waits its turn; nobody's work is lost.
+any of them writes.  A late agent is told or waits for its turn; no work is lost.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ READ = ("read_artifact", {"name": NAME})
 
 
 def langgraph_node(workspace: Workspace, met: threading.Barrier) -> None:
-    """Does the estimate.  LangGraph runs the node again where somebody else was faster."""
+    """Does the estimate.  LangGraph runs the node again if another agent was faster."""
     attempts: list[str] = []
 
     def estimate(state: MessagesState, runtime: Runtime) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def main(arguments: list[str] | None = None) -> list[str]:
         writers = [entry.author for entry in workspace.history(NAME)]
     print(f"{plan}\nwritten by {', '.join(writers)}")
     if name is None:
-        assert "open" not in plan, "nobody's work was lost"
+        assert "open" not in plan, "some work was lost"
     return writers
 
 

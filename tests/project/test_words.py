@@ -46,8 +46,6 @@ _PATTERNS = {re.compile(pattern): instead for pattern, instead in BANNED.items()
 # An entry is a folder without its sub-folders, with a slash at the end, or a single file.
 NOT_YET: tuple[str, ...] = (
     "CHANGELOG.md",
-    "bench/",
-    "examples/",
     "specs/tla/",
 )
 
