@@ -1,9 +1,10 @@
 """Workspaces on several machines whose invalidations travel with causal messages.
 
-Three members share a database and cache what they read.  The member that commits mails the invalidations.
-The link from the writer to the reviewer is slow.  The lead sees the new plan and asks the reviewer
-for a review: on links as they are, that word overtakes the invalidation, and the reviewer reviews a
-dead copy, marked valid.  Between causal endpoints it cannot, and only that word waits.
+Three members share a database and cache what they read.  The member that commits mails the
+invalidations.  The link from the writer to the reviewer is slow.  The lead sees the new plan and
+asks the reviewer for a review: on links as they are, that word overtakes the invalidation, and the
+reviewer reviews a dead copy, marked valid.  Between causal endpoints it cannot, and only that word
+waits.
 
 python examples/joined_workspace.py
 """
