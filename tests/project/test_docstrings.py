@@ -41,7 +41,11 @@ def test_an_example_in_a_docstring_runs(program, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with Workspace() as workspace:
         given = {"workspace": workspace, "agent": workspace.agent("ann"), "MyStore": MemoryStore}
-        exec(compile(program, "<docstring>", "exec"), given)
+        try:
+            exec(compile(program, "<docstring>", "exec"), given)
+        finally:
+            for left in [each for each in given.values() if isinstance(each, Workspace)]:
+                left.close()
 
 
 def test_there_are_examples():
