@@ -6,14 +6,16 @@ A mirror reads the store without an agent: its items do not count as read, and n
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any, TypeAlias, TypeVar
 
 from coherence.contents import Content
+from coherence.context.items import Place
 from coherence.context.values import decoded, item_of
 from coherence.errors import InvalidContent
+from coherence.stores.port import Entry
 from coherence.workspace.changes import Feed
 from coherence.workspace.workspace import Workspace
 
@@ -22,7 +24,7 @@ KEPT_BYTES = 32 * 1024 * 1024
 
 T = TypeVar("T")
 
-Shown: TypeAlias = Mapping[tuple[tuple[str, ...], str], dict[str, Any]]
+Shown: TypeAlias = Mapping[Place, dict[str, Any]]
 """Items by their labels and key."""
 
 
@@ -36,7 +38,7 @@ class Mirror:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._turn = threading.RLock()
-        self._items: dict[tuple[tuple[str, ...], str], dict[str, Any]] = {}
+        self._items: dict[Place, dict[str, Any]] = {}
         #: The sizes of their contents, each and in total.
         self._sizes: dict[str, int] = {}
         self._size_bytes = 0
@@ -52,7 +54,10 @@ class Mirror:
         with self._turn:
             if not (self._follow() or self._read_all()):
                 self._read(prefix, inf)
-            return question(self._items)
+            answer = question(self._items)
+            if self._feed is None:
+                self._items, self._sizes = {}, {}
+            return answer
 
     def _follow(self) -> bool:
         """Take in the changes; whether all items are here."""
@@ -63,10 +68,8 @@ class Mirror:
         if feed.missed:
             return False
         for name in names:
-            row = self._workspace.row(name)
-            version = row.row.state.version if row is not None and row.row.exists else 0
-            found = self._workspace._look(self._workspace._store.read, name, version)
-            self._set(name, found[1] if found is not None else None)
+            page = self._page(name, at_most=1)  # `name` itself comes first, if it exists
+            self._set(name, page[0][2] if page and page[0][0] == name else None)
         self._keep(feed)
         return True
 
@@ -87,13 +90,17 @@ class Mirror:
     def _read(self, prefix: str, most_bytes: float) -> None:
         """Read the items under `prefix`, but stop when they exceed `most_bytes`."""
         self._items, self._sizes, self._size_bytes = {}, {}, 0
-        after, current = "", self._workspace._store.current
-        while page := self._workspace._look(current, prefix, after=after):
+        after = ""
+        while page := self._page(prefix, after=after):
             for name, _, content in page:
                 self._set(name, content)
                 after = name
             if self._size_bytes > most_bytes:
                 return
+
+    def _page(self, prefix: str, **which: Any) -> Sequence[tuple[str, Entry, Content]]:
+        """See `Store.current`."""
+        return self._workspace._look(self._workspace._store.current, prefix, **which)
 
     def _set(self, name: str, content: Content | None) -> None:
         at = item_of(name)
