@@ -20,7 +20,7 @@ from rich.table import Table
 
 from coherence.cache import Cache
 from coherence.directory import Home
-from coherence.messages import Data, GetS, Grant, Inv, Load, PutM
+from coherence.messages import Data, GetS, Inv, Load, Permission, PutM
 from coherence.policy import Lazy
 from coherence.states import CacheAt, CacheState, HomeAt, HomeState, Sharer
 from message_passing.process import Invoke, Receive, Step
@@ -50,7 +50,7 @@ def cases() -> dict[str, tuple[str, Callable[[], Any]]]:
     names = [f"agent-{number:04}" for number in range(1000)]
     many = HomeState(HomeAt.S, 2, "two", tuple(Sharer(name, 1) for name in names))
     load = Invoke(Load())
-    data = Receive("home", Data(3, 3, Grant.S, 0, 0, "three"))
+    data = Receive("home", Data(3, 3, Permission.S, 0, 0, "three"))
     inv = Receive("home", Inv(2, False))
     read, write = Receive("cyd", GetS(1, 0)), Receive("ann", PutM(5, 2, 0, "three", "two"))
     again = Receive("agent-0500", GetS(2, 2, "two"))

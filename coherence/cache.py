@@ -21,6 +21,7 @@ from typing import Any
 
 from coherence.messages import (
     Abandon,
+    Acquire,
     Commit,
     Committed,
     Content,
@@ -31,7 +32,6 @@ from coherence.messages import (
     FwdGetS,
     GetM,
     GetS,
-    Grant,
     Granted,
     Inv,
     InvAck,
@@ -40,6 +40,7 @@ from coherence.messages import (
     Loaded,
     Message,
     Nack,
+    Permission,
     PutAck,
     PutE,
     PutM,
@@ -49,7 +50,6 @@ from coherence.messages import (
     Replacement,
     Request,
     Serial,
-    Store,
     Update,
     Version,
     digest_of,
@@ -355,9 +355,9 @@ CACHE: Table[CacheScratch] = Table(
         Row(LIVE, "Load/counted", (count, loaded), "=", "LoadHit", PAPER),
         Row("S E", "Load/refresh", (ask_gets,), "IS_D", "LoadRefresh", PAPER),
         Row("M", "Load/refresh", (loaded,), "=", "LoadHit", DRAFT),
-        Row("I", "Store", (ask_getm, set_deadline), "IM_D", "StoreMiss", PRIMER),
-        Row("S E", "Store", (ask_getm, set_deadline), "SM_D", "StoreUpgrade", PRIMER),
-        Row("M", "Store", (ask_getm, set_deadline), "SM_D", "StoreRenew", LEASE),
+        Row("I", "Acquire", (ask_getm, set_deadline), "IM_D", "AcquireMiss", PRIMER),
+        Row("S E", "Acquire", (ask_getm, set_deadline), "SM_D", "AcquireUpgrade", PRIMER),
+        Row("M", "Acquire", (ask_getm, set_deadline), "SM_D", "AcquireRenew", LEASE),
         Row("I", "Commit", (ask_putm,), "IS_A", "CommitBare", CAS),
         Row(LIVE, "Commit", (ask_putm,), "MS_A", "CommitLive", CAS),
         Row("I S E", "Abandon", (return_grant, done), "=", "Abandon", LEASE),
@@ -369,7 +369,7 @@ CACHE: Table[CacheScratch] = Table(
         Row("E", "Replacement", (put_e, lapse, drop, done), "I", "Replace", PRIMER),
         Row("M", "Replacement", (return_grant, put_s, lapse, drop, done), "I", "Replace", DRAFT),
         Row(STABLE, "Leave", (farewell, lapse, drop, done), "I", "CacheLeave", GOODBYE),
-        Stall(TRANSIENT, "Load Store Commit Abandon Replacement Leave", ONE),
+        Stall(TRANSIENT, "Load Acquire Commit Abandon Replacement Leave", ONE),
         # Timers, and the crash of this side.
         Row(STABLE, "validity", (), "I", "Lapse", BOUND),
         Row(READING, "validity", (), "IS_D_I", "Lapse", BOUND),
@@ -422,8 +422,8 @@ CACHE: Table[CacheScratch] = Table(
 )
 
 _USE = {Use.FREE: "Load", Use.COUNTED: "Load/counted", Use.REFRESH: "Load/refresh"}
-_DATA = {grant: f"Data/{grant}" for grant in Grant}
-_PUT_ACK = {grant: f"PutAck/{grant}" for grant in Grant}
+_DATA = {grant: f"Data/{grant}" for grant in Permission}
+_PUT_ACK = {grant: f"PutAck/{grant}" for grant in Permission}
 
 
 def _load(x: X) -> str:
@@ -439,9 +439,9 @@ def _abandon(x: X) -> str:
 def _data(x: X) -> str:
     msg: Data = x.msg
     if x.asked is None or msg.serial != x.asked.serial:
-        return "Data/M-late" if msg.grant is Grant.M and msg.epoch > x.epoch else "Data/late"
+        return "Data/M-late" if msg.grant is Permission.M and msg.epoch > x.epoch else "Data/late"
     if msg.version <= x.killed:
-        if msg.grant is not Grant.M:
+        if msg.grant is not Permission.M:
             return "Data/killed"
         return "Data/M-behind" if x.again else "Data/M-killed"
     return _DATA[msg.grant]
@@ -481,7 +481,7 @@ _GUARDED: dict[Any, Callable[[X], str]] = {
     Update: _update,
 }
 _PLAIN: dict[Any, str] = {
-    kind: kind.__name__ for kind in (Store, Commit, Replacement, Leave, FwdGetS, FwdGetM)
+    kind: kind.__name__ for kind in (Acquire, Commit, Replacement, Leave, FwdGetS, FwdGetM)
 }
 
 

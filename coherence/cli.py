@@ -35,7 +35,7 @@ from coherence.errors import (
 from coherence.refs import Ref, check_name
 from coherence.stores.backup import back_up, unpacked
 from coherence.stores.opening import open_store, put_back
-from coherence.stores.port import Entry, Place, Retention, Row, Store
+from coherence.stores.port import Entry, HomeRow, Place, Retention, Store
 from coherence.workspace.delta import diff as difference
 from coherence.workspace.farewells import present
 from coherence.workspace.workspace import Workspace
@@ -125,7 +125,7 @@ def status(url: Url = TEAM, json: Json = False) -> None:
         found = {name: stored.row for name in store.names() if (stored := store.row(name))}
         members = store.members()
     there = {(member.agent, member.session) for member in members}
-    rows = {name: Row(present(row.state, there), row.timers) for name, row in found.items()}
+    rows = {name: HomeRow(present(row.state, there), row.timers) for name, row in found.items()}
     if json:
         homes = {name: _shown(row) for name, row in rows.items()}
         _print_json({"agents": members, "artifacts": homes})
@@ -378,7 +378,7 @@ def _read(store: Store, ref: str) -> tuple[Entry, Content]:
     return found
 
 
-def _shown(row: Row) -> dict[str, list[str]]:
+def _shown(row: HomeRow) -> dict[str, list[str]]:
     home = row.state
     return {
         "version": [str(home.version)],

@@ -32,12 +32,12 @@ from coherence.messages import (
     FwdGetS,
     GetM,
     GetS,
-    Grant,
     Inv,
     InvAck,
     Leave,
     Message,
     Nack,
+    Permission,
     PutAck,
     PutE,
     PutM,
@@ -71,7 +71,7 @@ PUSH = "push"
 AT_I, AT_M, AT_S_A = HomeAt.I, HomeAt.M, HomeAt.S_A
 LAZY = Visibility.LAZY
 UPDATE, POINTER = Announce.UPDATE, Announce.POINTER
-GRANT_S, GRANT_E, GRANT_M = Grant.S, Grant.E, Grant.M
+GRANT_S, GRANT_E, GRANT_M = Permission.S, Permission.E, Permission.M
 
 
 class HomeScratch(Scratch[HomeState]):
@@ -175,7 +175,7 @@ def _add(x: X) -> None:
     x.sharers = _with(x.sharers, x.src, x.msg.serial)
 
 
-def _answer(x: X, dst: Address, ask: GetS | GetM | Waiter, grant: Grant, epoch: Epoch) -> None:
+def _answer(x: X, dst: Address, ask: GetS | GetM | Waiter, grant: Permission, epoch: Epoch) -> None:
     have, version = ask.have, x.version
     if have == version and have and ask.digest == digest_of(x.content):
         x.out.append(Send(dst, Data(ask.serial, version, grant, epoch, have, None)))
@@ -308,7 +308,7 @@ def _announce(x: X) -> None:
                 x.unacked = _with(x.unacked, sharer.cache, sharer.serial)
 
 
-def _finish(x: X, grant: Grant) -> None:
+def _finish(x: X, grant: Permission) -> None:
     if x.writer:
         x.out.append(Send(x.writer, PutAck(x.writer_serial, x.version, grant)))
     x.writer = ""

@@ -48,7 +48,7 @@ class Current(Value, frozen=True, gc=False, tag=True):
 CURRENT = Current()
 
 
-class Grant(StrEnum):
+class Permission(StrEnum):
     """The state in which a cache may hold the version of a `Data` or `PutAck`."""
 
     S = "S"
@@ -94,7 +94,7 @@ class Load(Value, frozen=True, gc=False, tag=True):
     """Read the artifact.  Answered by `Loaded`."""
 
 
-class Store(Value, frozen=True, gc=False, tag=True):
+class Acquire(Value, frozen=True, gc=False, tag=True):
     """Begin an exclusive draft, or renew the grant of one.  Answered by `Granted` or `Refused`.
 
     `wait` bounds the wait for the grant, in the driver's unit of time; None waits without end.
@@ -152,7 +152,7 @@ class Leave(Value, frozen=True, gc=False, tag=True):
     serial: Serial = 0
 
 
-Request: TypeAlias = Load | Store | Commit | Abandon | Replacement | Leave
+Request: TypeAlias = Load | Acquire | Commit | Abandon | Replacement | Leave
 
 
 # Results.
@@ -271,7 +271,7 @@ class Data(Value, frozen=True, gc=False, tag=True):
 
     serial: Serial
     version: Version
-    grant: Grant
+    grant: Permission
     epoch: Epoch
     base: Version
     content: Content
@@ -315,7 +315,7 @@ class PutAck(Value, frozen=True, gc=False, tag=True):
 
     serial: Serial
     version: Version
-    grant: Grant
+    grant: Permission
 
 
 class Nack(Value, frozen=True, gc=False, tag=True):

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from coherence.messages import SERIAL_BITS, Message, Request, Result, Store
+from coherence.messages import SERIAL_BITS, Acquire, Message, Request, Result
 from coherence.policy import Announce, Policy, Visibility
 from coherence.states import HomeState
 from coherence.workspace.homes import HOME
@@ -160,8 +160,8 @@ class _Writer:
 
     def request(self, request: Any) -> Any:
         match request:
-            case Store():
-                return function({"type": "Store" if request.wait is None else "Store/wait"})
+            case Acquire():
+                return function({"type": "Acquire" if request.wait is None else "Acquire/wait"})
             case Join():
                 serial = self.serial(request.session * SESSION)
                 return function({"type": "Join", "serial": serial})

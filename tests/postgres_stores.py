@@ -4,7 +4,7 @@ import threading
 
 from coherence.contents import Limits, check_content
 from coherence.states import HomeState
-from coherence.stores.port import Entry, Row
+from coherence.stores.port import Entry, HomeRow
 
 
 def publish(store, name, content, author="ann", previous=None):
@@ -14,7 +14,7 @@ def publish(store, name, content, author="ann", previous=None):
         stored = tx.load(name)
         version = 1 if stored is None else stored.row.state.version + 1
         state = HomeState(version=version, content=handle)
-        tx.save(name, Row(state), stored.revision if stored else 0)
+        tx.save(name, HomeRow(state), stored.revision if stored else 0)
         tx.publish(name, Entry(version, handle, author, tx.now), content, previous)
         tx.append(name, version, author, ())
     return version

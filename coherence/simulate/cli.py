@@ -177,14 +177,12 @@ def _simulated(
     *,
     check: bool,
     quiet: bool,
-) -> jobs.Outcome:
+) -> jobs.Played:
     with Runs(quiet=quiet) as progress:
         return jobs.simulate(scenarios, strategies, rules, check=check, advance=progress.advance)
 
 
-def _show(
-    outcome: jobs.Outcome, tables: Sequence[RenderableType], *, json: bool, csv: bool
-) -> None:
+def _show(outcome: jobs.Played, tables: Sequence[RenderableType], *, json: bool, csv: bool) -> None:
     if json:
         write(report.as_json(outcome.records))
     elif csv:
@@ -195,7 +193,7 @@ def _show(
         _interrupted(outcome)
 
 
-def _interrupted(outcome: jobs.Outcome) -> None:
+def _interrupted(outcome: jobs.Played) -> None:
     done = f"{outcome.runs_done:,} of {outcome.runs_asked:,} runs"
     typer.echo(f"interrupted: PARTIAL results, {done}", err=True)
     raise typer.Exit(INTERRUPTED)

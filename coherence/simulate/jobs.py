@@ -41,7 +41,7 @@ class Job(msgspec.Struct, frozen=True):
     check: bool = False
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Played(msgspec.Struct, frozen=True):
     """The results of the jobs, complete or partial."""
 
     records: list[Record]
@@ -61,7 +61,7 @@ def simulate(
     *,
     check: bool = False,
     advance: Callable[[int, int], None] = lambda done, asked: None,
-) -> Outcome:
+) -> Played:
     """Run every scenario under every strategy and set of rules, and summarise.
 
     `advance` gets the number of runs done and asked for, first before any is done.  An interrupt
@@ -81,7 +81,7 @@ def simulate(
             advance(len(done), len(jobs))
     except KeyboardInterrupt:
         pass
-    return Outcome(_records(jobs, done, scenarios, strategies, rules), len(done), len(jobs))
+    return Played(_records(jobs, done, scenarios, strategies, rules), len(done), len(jobs))
 
 
 def perform(job: Job) -> tuple[RunMeasures, ...]:

@@ -34,7 +34,7 @@ from coherence.states import HomeAt, HomeState
 from coherence.stores.bell import ring
 from coherence.stores.chance import draw
 from coherence.stores.codec import pack_row, unpack_row
-from coherence.stores.port import Row, Store
+from coherence.stores.port import HomeRow, Store
 from coherence.stores.schema import prepare, schema_of
 from coherence.stores.sqlite_faults import faults
 from coherence.stores.sqlite_file import SqliteFile
@@ -257,14 +257,14 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def vacated(row: Row) -> Row:
+def vacated(row: HomeRow) -> HomeRow:
     """A home without copies, grant, queue and pending acknowledgements.
 
     Its epochs continue from a random number, so that no draft of the lost history is taken for a
     draft of this one.
     """
     state = row.state
-    return Row(
+    return HomeRow(
         HomeState(
             HomeAt.I,
             state.version,

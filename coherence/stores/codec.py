@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from coherence.contents import Content, Handle, Kind, restore
 from coherence.errors import StoreCorrupt
 from coherence.messages import Data, Update
-from coherence.stores.port import Post, Row
+from coherence.stores.port import HomeRow, Post
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_row = msgspec.msgpack.Decoder(Row).decode
+_decode_row = msgspec.msgpack.Decoder(HomeRow).decode
 _decode_posts = msgspec.msgpack.Decoder(tuple[Post, ...]).decode
 _decode_splice = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
 
@@ -21,12 +21,12 @@ _decode_splice = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
 WORTH = 0.5
 
 
-def pack_row(row: Row) -> bytes:
+def pack_row(row: HomeRow) -> bytes:
     """A row as bytes."""
     return _encode(row)
 
 
-def unpack_row(data: bytes) -> Row:
+def unpack_row(data: bytes) -> HomeRow:
     """The row in `data`.  Raises `StoreCorrupt`."""
     try:
         row = _decode_row(data)
@@ -35,7 +35,7 @@ def unpack_row(data: bytes) -> Row:
             if row.state.version:
                 raise ValueError("a version without a content")
             return row
-        return Row(replace(row.state, content=_handle(content)), row.timers)
+        return HomeRow(replace(row.state, content=_handle(content)), row.timers)
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise StoreCorrupt(f"a row is damaged: {error}") from error
 

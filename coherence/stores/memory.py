@@ -25,12 +25,12 @@ from coherence.stores.port import (
     Change,
     Changes,
     Entry,
+    HomeRow,
     Member,
     Moved,
     Place,
     Post,
     Retention,
-    Row,
     Stored,
 )
 from message_passing.interrupts import free
@@ -91,7 +91,7 @@ class _Transaction:
     def load(self, artifact: str) -> Stored | None:
         return self._rows.get(artifact) or self._store._rows.get(artifact)
 
-    def save(self, artifact: str, row: Row, expected: int) -> None:
+    def save(self, artifact: str, row: HomeRow, expected: int) -> None:
         stored = self.load(artifact)
         if (stored.revision if stored is not None else 0) != expected:
             raise Moved(f"{artifact!r} is not at revision {expected}")

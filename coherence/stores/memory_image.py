@@ -14,7 +14,7 @@ from coherence.contents import TOMBSTONE, Content, Handle, Kind, Limits, check_c
 from coherence.stores.backup import Image
 from coherence.stores.chance import draw
 from coherence.stores.codec import pack_row, to_bytes
-from coherence.stores.port import Change, Entry, Row, Stored
+from coherence.stores.port import Change, Entry, HomeRow, Stored
 
 if TYPE_CHECKING:
     from coherence.stores.memory import MemoryStore
@@ -48,7 +48,7 @@ def _artifact(
     if content is not None:
         state = replace(state, content=_handle(*content))
     timers = tuple((timer, at + since) for timer, at in row.timers)
-    return name, stored.revision, state.version, row.exists, pack_row(Row(state, timers))
+    return name, stored.revision, state.version, row.exists, pack_row(HomeRow(state, timers))
 
 
 def _version(

@@ -1,8 +1,9 @@
 """The store port: the interface of a store of homes, and its promises.
 
-A *home* (directory entry, current content and history of one artifact) is a `Row` in a store that
-can compare and set.  A process that needs a home transition opens a `Transaction`, loads the row,
-steps the pure directory, and saves the new row, a new version's content and the outgoing messages.
+A *home* (directory entry, current content and history of one artifact) is a `HomeRow` in a store
+that can compare and set.  A process that needs a home transition opens a `Transaction`, loads the
+row, steps the pure directory, and saves the new row, a new version's content and the outgoing
+messages.
 
 Promises of a store
 -------------------
@@ -59,7 +60,7 @@ class Moved(StoreFault):
     remedy = "run the transaction again; the workspace does so automatically"
 
 
-class Row(Value, frozen=True, gc=False, tag=True, array_like=True):
+class HomeRow(Value, frozen=True, gc=False, tag="Row", array_like=True):
     """The stored form of a home.  `state.content` is a `Handle`, or None before the first write.
 
     `timers` are the armed timers: name and deadline, on the store's clock.
@@ -78,7 +79,7 @@ class Row(Value, frozen=True, gc=False, tag=True, array_like=True):
 class Stored(Value, frozen=True, gc=False, tag=True, array_like=True):
     """A row and its revision; 0 for a row that does not exist yet."""
 
-    row: Row
+    row: HomeRow
     revision: int
 
 
@@ -205,7 +206,7 @@ class Transaction(Protocol):
         """The present row of `artifact`, or None if it does not exist."""
         ...
 
-    def save(self, artifact: str, row: Row, expected: int) -> None:
+    def save(self, artifact: str, row: HomeRow, expected: int) -> None:
         """Replace the row that was loaded with the revision `expected`; 0 makes a new one.
 
         Raises `Moved`, here or when the transaction ends, if the row has another revision.

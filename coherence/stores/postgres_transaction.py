@@ -26,7 +26,7 @@ from coherence.stores.codec import (
     unpack_row,
     unsplice,
 )
-from coherence.stores.port import Entry, Moved, Place, Post, Row, Stored
+from coherence.stores.port import Entry, HomeRow, Moved, Place, Post, Stored
 from coherence.stores.postgres_errors import fault, lost
 from coherence.stores.postgres_membership import LEASE_S
 from coherence.stores.postgres_recent import Recent
@@ -170,7 +170,7 @@ class PostgresTransaction:
             raise Moved(f"{artifact!r} is not as it was expected")
         self._now = now
 
-    def save(self, artifact: str, row: Row, expected: int) -> None:
+    def save(self, artifact: str, row: HomeRow, expected: int) -> None:
         stored = self.load(artifact)
         if (stored.revision if stored is not None else 0) != expected:
             self._store.recent.forget(artifact)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from coherence.contents import TOMBSTONE, Content, Limits, check_content
 from coherence.messages import Inv, Version
 from coherence.states import HomeAt, HomeState, Sharer
-from coherence.stores.port import Entry, Moved, Place, Post, Row, Store, Transaction
+from coherence.stores.port import Entry, HomeRow, Moved, Place, Post, Store, Transaction
 from message_passing.errors import EnvironmentFault
 
 Opener: TypeAlias = Callable[[], Store]
@@ -47,11 +47,11 @@ def _expect(true: bool, seen: str) -> None:
         raise Broken(seen)
 
 
-def _home(version: Version, content: Content | None, *sharers: str) -> Row:
+def _home(version: Version, content: Content | None, *sharers: str) -> HomeRow:
     handle = check_content(content, Limits()) if content is not None else None
     listed = tuple(Sharer(name, 1 << 33) for name in sorted(sharers))
     at = HomeAt.S if listed else HomeAt.I
-    return Row(HomeState(at, version, handle, listed), (("grant", 2.5),))
+    return HomeRow(HomeState(at, version, handle, listed), (("grant", 2.5),))
 
 
 def _write(tx: Transaction, name: str, content: Content, author: str = "ann") -> Version:
@@ -123,7 +123,7 @@ def check_current(room: Room) -> None:
     with store.transaction(publishes=True) as tx:
         stored = tx.load("a/2")
         assert stored is not None
-        tx.save("a/2", Row(HomeState(HomeAt.I, 3, TOMBSTONE)), stored.revision)
+        tx.save("a/2", HomeRow(HomeState(HomeAt.I, 3, TOMBSTONE)), stored.revision)
         tx.publish("a/2", Entry(3, TOMBSTONE, "ann", tx.now), b"")
         tx.save("a/0", _home(0, None), 0)
     first = store.current("a/", at_most=2)

@@ -12,7 +12,7 @@ from coherence.errors import StoreCorrupt, StoreFault
 from coherence.messages import Version
 from coherence.stores.chance import draw, next_session
 from coherence.stores.codec import pack_posts, pack_row, splice, to_bytes
-from coherence.stores.port import Entry, Moved, Place, Post, Row, Stored
+from coherence.stores.port import Entry, HomeRow, Moved, Place, Post, Stored
 from coherence.stores.schema import require_schema
 from coherence.stores.sqlite_faults import commit_fault, fault, is_busy
 from coherence.stores.sqlite_rows import BODY, LOAD, LOW, VERSION_BITS, content, prune, stored
@@ -110,7 +110,7 @@ class SqliteTransaction:
         self._ids[artifact], row = stored(found, artifact)
         return row
 
-    def save(self, artifact: str, row: Row, expected: int) -> None:
+    def save(self, artifact: str, row: HomeRow, expected: int) -> None:
         state = row.state
         values = (expected + 1, state.version, row.exists, pack_row(row), artifact)
         if expected:

@@ -25,7 +25,7 @@ class WrongBase(PeerError):
     remedy = "read the artifact in full"
 
 
-class Edit(Value, frozen=True, gc=False, tag=True, array_like=True):
+class Splice(Value, frozen=True, gc=False, tag=True, array_like=True):
     """Replaces lines `start` to `stop` of the base, `stop` not included, by `lines`."""
 
     start: int
@@ -37,7 +37,7 @@ class Delta(Value, frozen=True, gc=False, tag=True, array_like=True):
     """How to make a text from the one whose hash is `base`: edits in order, none overlapping."""
 
     base: bytes
-    edits: tuple[Edit, ...]
+    edits: tuple[Splice, ...]
 
     def apply(self, text: str) -> str:
         """The new text.  Raises `WrongBase` if the delta was not made against `text`."""
@@ -73,7 +73,7 @@ def diff(old: str, new: str) -> Delta:
     return Delta(_digest(old), tuple(edits(split(old), split(new))))
 
 
-def edits(old: Sequence[str], new: Sequence[str]) -> Iterator[Edit]:
+def edits(old: Sequence[str], new: Sequence[str]) -> Iterator[Splice]:
     """The edits that make the lines `new` from the lines `old`."""
     head = 0
     shortest = min(len(old), len(new))
@@ -85,12 +85,12 @@ def edits(old: Sequence[str], new: Sequence[str]) -> Iterator[Edit]:
     before = old[head : len(old) - tail]
     after = new[head : len(new) - tail]
     if max(len(before), len(after)) > MATCHED_LINES_MAX:
-        yield Edit(head, head + len(before), tuple(after))
+        yield Splice(head, head + len(before), tuple(after))
         return
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     for tag, i, j, k, m in matcher.get_opcodes():
         if tag != "equal":
-            yield Edit(head + i, head + j, tuple(after[k:m]))
+            yield Splice(head + i, head + j, tuple(after[k:m]))
 
 
 def merge(base: str, ours: str, theirs: str) -> str | None:
@@ -106,7 +106,7 @@ def merge(base: str, ours: str, theirs: str) -> str | None:
     return _splice(lines, every)
 
 
-def overlap(ours: Sequence[Edit], theirs: Sequence[Edit]) -> bool:
+def overlap(ours: Sequence[Splice], theirs: Sequence[Splice]) -> bool:
     """Whether two sets of edits of one base touch: equal edits do not, adjacent ones do."""
     return any(
         mine != other and mine.start <= other.stop and other.start <= mine.stop
@@ -115,7 +115,7 @@ def overlap(ours: Sequence[Edit], theirs: Sequence[Edit]) -> bool:
     )
 
 
-def _splice(lines: Sequence[str], changes: Sequence[Edit]) -> str:
+def _splice(lines: Sequence[str], changes: Sequence[Splice]) -> str:
     made: list[str] = []
     at = 0
     for edit in changes:

@@ -21,7 +21,7 @@ from coherence.messages import CURRENT, Data, GetM, Leave, PutM, ToCache, ToHome
 from coherence.policy import Policy
 from coherence.states import HomeState
 from coherence.stores.audit import is_home
-from coherence.stores.port import Entry, Post, Row, Transaction
+from coherence.stores.port import Entry, HomeRow, Post, Transaction
 from coherence.workspace.view import Held
 from message_passing.process import (
     Address,
@@ -186,7 +186,7 @@ def turn(
                 armed.pop(command.name, None)
     after = tuple(armed.items()) if armed else ()
     if not absent and (state is not before or after != timers):
-        tx.save(artifact, Row(state, after), revision)
+        tx.save(artifact, HomeRow(state, after), revision)
     for entry, content, handle in versions:
         previous = held_of(have, artifact, entry.version - 1, handle)
         before_it = previous.content if previous is not None else None

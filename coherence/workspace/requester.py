@@ -21,6 +21,7 @@ from coherence.errors import AgentBusy, AgentSuperseded, OutcomeUnknown, StoreFa
 from coherence.messages import (
     SERIAL_BITS,
     Abandon,
+    Acquire,
     Epoch,
     GetM,
     GetS,
@@ -31,7 +32,6 @@ from coherence.messages import (
     Refused,
     Request,
     Result,
-    Store,
 )
 from coherence.policy import Visibility
 from coherence.states import CacheState
@@ -289,7 +289,7 @@ class Requester:
         with self._asking:
             if self.caches.state(grant.artifact).epoch != grant.epoch:
                 return False
-            answer = self.ask(grant.artifact, Store())
+            answer = self.ask(grant.artifact, Acquire())
             if answer is None:
                 self.give_up(grant.artifact)
             elif isinstance(answer, Granted) and answer.epoch == grant.epoch:

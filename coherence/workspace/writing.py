@@ -15,6 +15,7 @@ from coherence.contents import TOMBSTONE, Content, Handle, Kind, Limits, check_c
 from coherence.errors import BadArgument, GrantTimeout, StoreFault
 from coherence.messages import (
     Abandon,
+    Acquire,
     Commit,
     Committed,
     Digest,
@@ -24,7 +25,6 @@ from coherence.messages import (
     Loaded,
     Refusal,
     Refused,
-    Store,
     Version,
     digest_of,
 )
@@ -245,7 +245,7 @@ class Writing(Reading):
         wait_s = check_wait(wait_s)
         base = self.caches.derived(name)
         self.caches.asked_to_finish.discard(name)
-        result: Granted | Refused = yield Ask(name, Store(wait_s))
+        result: Granted | Refused = yield Ask(name, Acquire(wait_s))
         if isinstance(result, Refused):
             raise GrantTimeout(f"{name!r} did not become free within {wait_s} s")
         if keep_base:

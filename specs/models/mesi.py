@@ -30,12 +30,12 @@ from coherence.directory import ACKS, HOME, Home
 from coherence.invariants import NAMES, begin, directory_agrees, well_formed
 from coherence.messages import (
     Abandon,
+    Acquire,
     Commit,
     Leave,
     Load,
     Replacement,
     Request,
-    Store,
     digest_of,
 )
 from coherence.policy import AccessCount, Eager, InvalidPolicy, Lazy, Policy, Visibility, kind_of
@@ -58,8 +58,8 @@ ADDRESSES = "abcdefgh"
 #: All requests of an application, by the names that `mesi` takes.
 ALL = (
     "Load",
-    "Store",
-    "Store/wait",
+    "Acquire",
+    "Acquire/wait",
     "Commit",
     "Commit/equal",
     "Abandon",
@@ -112,10 +112,10 @@ def requests_of(
         match kind:
             case "Load":
                 yield Load()
-            case "Store":
-                yield Store()
-            case "Store/wait":
-                yield Store(1.0)
+            case "Acquire":
+                yield Acquire()
+            case "Acquire/wait":
+                yield Acquire(1.0)
             case "Commit" | "Commit/equal":
                 content = EQUAL if kind == "Commit/equal" else (address, state.serial + 1)
                 yield Commit(content, state.version, digest=known)
@@ -138,7 +138,7 @@ def mesi(
     requests: int = 2,
     policy: str = "lazy",
     network: str = "Ordered",
-    ask: str = "Load Store Commit",
+    ask: str = "Load Acquire Commit",
     validity: bool = False,
     lease: bool = False,
     retry: bool = False,

@@ -118,7 +118,7 @@ def mesi_alarm(
     caches: int = 2,
     requests: int = 2,
     policy: str = "lazy",
-    ask: str = "Load Store Commit",
+    ask: str = "Load Acquire Commit",
     validity: bool = False,
     lease: bool = False,
     alarms: int = 1,

@@ -12,7 +12,7 @@ from typing import Any
 
 from coherence import cache as c
 from coherence import directory as h
-from coherence.messages import Committed, Data, Grant
+from coherence.messages import Committed, Data, Permission
 from coherence.table import Op, Table
 from message_passing.process import CancelTimer, Respond, Send
 from specs.checker.errors import UsageError
@@ -57,7 +57,7 @@ def _committed_next(x: c.CacheScratch) -> None:
 def _unchanged(x: h.HomeScratch) -> None:
     have = x.msg.have
     content = None if have else x.content
-    x.out.append(Send(x.src, Data(x.msg.serial, have or x.version, Grant.S, 0, have, content)))
+    x.out.append(Send(x.src, Data(x.msg.serial, have or x.version, Permission.S, 0, have, content)))
 
 
 def _lower_floor(x: c.CacheScratch) -> None:

@@ -18,7 +18,7 @@ HInit ==
   /\ done = 0
 
 HAsks(c) ==
-  /\ \/ LoadMiss(c) \/ LoadRefresh(c) \/ StoreMiss(c) \/ StoreUpgrade(c) \/ StoreRenew(c)
+  /\ \/ LoadMiss(c) \/ LoadRefresh(c) \/ AcquireMiss(c) \/ AcquireUpgrade(c) \/ AcquireRenew(c)
      \/ CommitBare(c) \/ CommitLive(c) \/ DataMDead(c)
   /\ asked' = [asked EXCEPT ![c] = home.version]
   /\ UNCHANGED <<log, seen, done>>

@@ -205,15 +205,15 @@ LoadRefresh(c) ==
   /\ AsksHome(c, "IS_D", GetSOf(Serial(c), cache[c].version, cache[c].content), {})
 
 (* With or without a deadline for the wait. *)
-Stores(c, at) ==
-  \E kind \in {"Store", "Store/wait"} :
+Acquires(c, at) ==
+  \E kind \in {"Acquire", "Acquire/wait"} :
     /\ May(c, kind)
     /\ AsksHome(c, at, GetMOf(Serial(c), cache[c].version, cache[c].content),
-                Only(kind = "Store/wait", {"deadline"}))
+                Only(kind = "Acquire/wait", {"deadline"}))
 
-StoreMiss(c) == cache[c].at = "I" /\ Stores(c, "IM_D")
-StoreUpgrade(c) == cache[c].at \in {"S", "E"} /\ Stores(c, "SM_D")
-StoreRenew(c) == cache[c].at = "M" /\ Stores(c, "SM_D")
+AcquireMiss(c) == cache[c].at = "I" /\ Acquires(c, "IM_D")
+AcquireUpgrade(c) == cache[c].at \in {"S", "E"} /\ Acquires(c, "SM_D")
+AcquireRenew(c) == cache[c].at = "M" /\ Acquires(c, "SM_D")
 
 (* What an application may commit: derived from what its cache gave last; optimistic, or under the *)
 (* last grant.                                                                                     *)
@@ -881,7 +881,7 @@ Drop(src, dst) ==
 
 Invoked(c) ==
   \/ LoadMiss(c) \/ LoadHit(c) \/ LoadRefresh(c)
-  \/ StoreMiss(c) \/ StoreUpgrade(c) \/ StoreRenew(c)
+  \/ AcquireMiss(c) \/ AcquireUpgrade(c) \/ AcquireRenew(c)
   \/ CommitBare(c) \/ CommitLive(c)
   \/ Abandon(c) \/ AbandonDraft(c) \/ AbandonOther(c) \/ Replace(c) \/ CacheLeave(c)
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from coherence.messages import (
     Abandon,
+    Acquire,
     Commit,
     Committed,
     Granted,
@@ -26,7 +27,6 @@ from coherence.messages import (
     Refusal,
     Refused,
     Replacement,
-    Store,
     digest_of,
 )
 from coherence.oracle import HOME, Oracle, system
@@ -201,7 +201,7 @@ class Run:
             ("load", "store", "commit", "abandon", "replace", "leave"), (35, 15, 30, 8, 7, 5)
         )[0]
         if kind == "store":
-            return Store(self.rng.choice((None, 3.0)))
+            return Acquire(self.rng.choice((None, 3.0)))
         if kind == "commit":
             self.written += 1
             if agent in self.drafts and self.rng.random() < 0.8:
@@ -223,7 +223,7 @@ class Run:
         return Load()
 
     def ask(self, agent: str, request: Any) -> None:
-        if isinstance(request, Store) and request.wait is not None:
+        if isinstance(request, Acquire) and request.wait is not None:
             self.due[agent] = self.sim.now + request.wait
         self.sim.invoke(agent, request)
 
@@ -250,7 +250,7 @@ class Run:
             raise Unmet("fresh", read)
         # Where messages are lost, a grant may run out before its holder hears of it.
         for _ in range(50 if self.case.network.guarantee.lossy else 1):
-            draft = self.result(agent, Store())
+            draft = self.result(agent, Acquire())
             if not isinstance(draft, Granted) or draft.version != current:
                 break
             made = self.result(agent, Commit((agent, "alone"), current, draft.epoch))

@@ -10,12 +10,12 @@ import pytest
 
 from coherence.contents import TOMBSTONE, Handle, Kind, digest
 from coherence.directory import Home
-from coherence.messages import Data, GetM, GetS, Grant, Nack, PutM, Refusal, digest_of
+from coherence.messages import Data, GetM, GetS, Nack, Permission, PutM, Refusal, digest_of
 from coherence.policy import Lazy
 from coherence.refs import Ref
 from coherence.states import HomeAt, HomeState, Sharer, Verdict, Waiter
 from coherence.stores.codec import pack_row, unpack_row
-from coherence.stores.port import Row
+from coherence.stores.port import HomeRow
 from coherence.workspace.view import Gone, View
 from message_passing.process import Receive, Timeout
 
@@ -58,7 +58,7 @@ def test_an_owner_that_renews_with_another_content_gets_the_current_one():
     state = HOME.step(HOME.initial(), Receive("ann", GetM(1, 3, "three")), 0.0).state
     renewed = answer(state, GetM(2, 3, "drei"))
     assert (renewed.grant, renewed.epoch, renewed.base, renewed.content) == (
-        Grant.M,
+        Permission.M,
         1,
         0,
         "three",
@@ -74,7 +74,7 @@ def test_what_a_waiter_holds_is_compared_when_its_turn_comes(waiter, base):
     state = HomeState(HomeAt.M, 3, "three", owner="bob", owner_serial=1, epoch=1, queue=(waiter,))
     given = home.step(state, Timeout("grant"), 20.0)
     (data,) = [c.message for c in given.commands if isinstance(getattr(c, "message", None), Data)]
-    assert (data.grant, data.base, data.content is None) == (Grant.M, base, base > 0)
+    assert (data.grant, data.base, data.content is None) == (Permission.M, base, base > 0)
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
@@ -120,7 +120,7 @@ def test_a_row_of_an_earlier_release_is_read_and_its_waiter_gets_the_content_who
         verdicts=(Verdict("ann", 4, 3, None),),
     )
     old = msgspec.structs.replace(state, queue=(OldWaiter("ann", 4, 3),))
-    row = unpack_row(msgspec.msgpack.encode(Row(old, (("grant", 9.0),))))
+    row = unpack_row(msgspec.msgpack.encode(HomeRow(old, (("grant", 9.0),))))
     assert row.state == msgspec.structs.replace(state, queue=(Waiter("ann", 4, 3),))
     assert unpack_row(pack_row(row)) == row
     given = Home(Lazy(grant_lease=10.0)).step(row.state, Timeout("grant"), 20.0)
@@ -130,7 +130,7 @@ def test_a_row_of_an_earlier_release_is_read_and_its_waiter_gets_the_content_who
 
 def test_a_digest_is_stored_as_it_is():
     queue = (Waiter("ann", 4, 3, HANDLE.digest),)
-    row = Row(HomeState(HomeAt.M, 3, HANDLE, owner="bob", owner_serial=1, epoch=1, queue=queue))
+    row = HomeRow(HomeState(HomeAt.M, 3, HANDLE, owner="bob", owner_serial=1, epoch=1, queue=queue))
     assert unpack_row(pack_row(row)) == row
 
 

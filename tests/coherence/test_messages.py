@@ -4,21 +4,21 @@ from math import inf, nan
 
 import pytest
 
-from coherence.messages import Abandon, Commit, InvalidRequest, Store
+from coherence.messages import Abandon, Acquire, Commit, InvalidRequest
 from message_passing.errors import CallerError
 
 
 @pytest.mark.parametrize("wait", [-1, -0.5, nan, inf, -inf, "5", True, 1j])
 def test_a_wait_is_a_duration(wait):
     with pytest.raises(InvalidRequest, match="wait is") as caught:
-        Store(wait)
+        Acquire(wait)
     assert isinstance(caught.value, CallerError)
     assert "None" in caught.value.remedy
 
 
 @pytest.mark.parametrize("wait", [None, 0, 0.0, 7, 1e9])
 def test_a_wait_may_be_nothing_or_endless(wait):
-    assert Store(wait).wait == wait
+    assert Acquire(wait).wait == wait
 
 
 @pytest.mark.parametrize("number", [-1, 2**63, 1.0, "1", None, True])

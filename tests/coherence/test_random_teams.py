@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from coherence.messages import Abandon, Commit, Leave, Load, Replacement, Store
+from coherence.messages import Abandon, Acquire, Commit, Leave, Load, Replacement
 from coherence.oracle import HOME, InvariantBroken
 from coherence.policy import AccessCount, Broadcast, Eager, Lazy, Lease, Visibility
 from message_passing.netmodel import NetworkModel, Uniform
@@ -134,7 +134,7 @@ class TeamMachine(RuleBasedStateMachine):
 
     @rule(agent=st.sampled_from(AGENTS), wait=st.sampled_from([None, 3.0]))
     def store(self, agent, wait):
-        self.ask(agent, Store(wait))
+        self.ask(agent, Acquire(wait))
 
     @rule(agent=st.sampled_from(AGENTS), drafted=st.booleans(), behind=st.integers(0, 1))
     def commit(self, agent, drafted, behind):

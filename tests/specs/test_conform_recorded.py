@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from coherence import Conflict, Recorder, Workspace
-from coherence.messages import Commit, Load, Message, Replacement, Request, Store
+from coherence.messages import Acquire, Commit, Load, Message, Replacement, Request
 from coherence.oracle import system
 from coherence.policy import AccessCount, Broadcast, Eager, Lazy, Policy, Visibility
 from message_passing.netmodel import NetworkModel, Uniform
@@ -39,7 +39,7 @@ CASES = [
 
 
 def requests(rng: Random, agent: str, number: int, version: int) -> Request:
-    kinds: list[Any] = [Load(), Store(2.0), Replacement(), Commit(f"{agent}{number}", version)]
+    kinds: list[Any] = [Load(), Acquire(2.0), Replacement(), Commit(f"{agent}{number}", version)]
     return kinds[rng.randrange(len(kinds))]
 
 
@@ -83,7 +83,7 @@ def corruptions(line: Line) -> Iterator[Line]:
     yield msgspec.structs.replace(line, commands=[*line.commands, {"type": "Respond"}])
     yield msgspec.structs.replace(line, event={"type": "Timeout", "name": "never armed"})
     yield msgspec.structs.replace(line, event={"type": "Quake"})
-    never = {"type": "Store", "wait": -1}
+    never = {"type": "Acquire", "wait": -1}
     yield msgspec.structs.replace(line, event={"type": "Invoke", "request": never})
     if line.event["type"] == "Receive":
         message = dict(line.event["message"])

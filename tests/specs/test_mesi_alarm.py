@@ -12,11 +12,11 @@ from coherence.messages import (
     Data,
     GetM,
     GetS,
-    Grant,
     Inv,
     InvAck,
     Leave,
     Message,
+    Permission,
     PutAck,
     PutM,
 )
@@ -113,14 +113,17 @@ def test_home_owes_the_answer_to_a_writer_that_asks_again() -> None:
     twice = home.step(asked.state, Receive("ann", PutM(1, 0, 0, "one")), 0.0)
     assert (twice.state, twice.commands) == (asked.state, ())
     heard = home.step(asked.state, Receive("bob", InvAck(1)), 0.0)
-    assert Send("ann", PutAck(1, 1, Grant.E)) in heard.commands
+    assert Send("ann", PutAck(1, 1, Permission.E)) in heard.commands
     assert [sharer.cache for sharer in heard.state.sharers] == ["ann"]
 
 
 def test_home_answers_at_once_when_all_have_heard() -> None:
     heard = after(PENDING, ("bob", InvAck(1)))
     again = Home(STRICT).step(heard, Receive("ann", PutM(1, 0, 0, "one")), 0.0)
-    assert (again.action, again.commands) == ("PutMAgain", (Send("ann", PutAck(1, 1, Grant.S)),))
+    assert (again.action, again.commands) == (
+        "PutMAgain",
+        (Send("ann", PutAck(1, 1, Permission.S)),),
+    )
 
 
 def test_a_refusal_is_repeated_at_once() -> None:
@@ -169,7 +172,7 @@ def test_a_grant_that_comes_after_the_notice_is_fenced() -> None:
     state = after(HomeState(), ("ann", GetM(1, 0)), ("ann", Leave(1)), ("bob", GetM(1, 0)))
     asking = CacheState(CacheAt.IM_D, serial=1, asked=GetM(1, 0))
     late = CacheThatIsTold(STRICT).step(
-        asking, Receive("home", Data(1, 0, Grant.M, 1, 0, None)), 0.0
+        asking, Receive("home", Data(1, 0, Permission.M, 1, 0, None)), 0.0
     )
     assert (late.state.at, late.state.epoch) == (CacheAt.M, 1)
     refused = Home(STRICT).step(state, Receive("ann", PutM(2, 0, 1, "hers")), 0.0)

@@ -59,7 +59,7 @@ def test_the_short_memory_judges_as_the_long_one(
 
     def build() -> Any:
         agents = model.agents_of(2)
-        ask = partial(model.requests_of, kinds=("Load", "Store", "Commit"), times=1)
+        ask = partial(model.requests_of, kinds=("Load", "Acquire", "Commit"), times=1)
         return model.protocol(
             policy,
             Guarantee.ORDERED,

@@ -8,15 +8,15 @@ from msgspec.structs import replace
 from coherence.cache import Cache
 from coherence.invariants import well_formed
 from coherence.messages import (
+    Acquire,
     Commit,
     Committed,
     Data,
     GetM,
-    Grant,
     Granted,
     Inv,
+    Permission,
     PutAck,
-    Store,
 )
 from coherence.policy import Lazy
 from coherence.states import CacheAt, CacheState, HomeState
@@ -33,7 +33,7 @@ from specs.models.mesi_restored import BROKEN, mesi_restored
         {"requests": 1},
         {"requests": 1, "ask": "Load Commit", "validity": True},
         pytest.param(
-            {"requests": 1, "ask": "Store/wait Commit", "lease": True}, marks=pytest.mark.slow
+            {"requests": 1, "ask": "Acquire/wait Commit", "lease": True}, marks=pytest.mark.slow
         ),
     ],
 )
@@ -76,14 +76,14 @@ def test_an_unknown_fault_is_refused() -> None:
 
 
 def behind(state: CacheState, version: int = 3) -> Any:
-    return Receive("home", Data(state.serial, version, Grant.M, 5, 0, "three"))
+    return Receive("home", Data(state.serial, version, Permission.M, 5, 0, "three"))
 
 
 def test_a_home_that_went_back_is_believed_the_second_time() -> None:
     """Or asking again would have no end: home renews what the cache refuses to take."""
     cache = Cache(Lazy())
     state = CacheState(killed=4, serial=7)
-    asking = cache.step(state, Invoke(Store()), 0.0).state
+    asking = cache.step(state, Invoke(Acquire()), 0.0).state
     again = cache.step(asking, behind(asking), 0.0)
     assert again.commands == (Send("home", GetM(9, 0, None)),)
     granted = cache.step(again.state, behind(again.state), 0.0)
@@ -93,7 +93,7 @@ def test_a_home_that_went_back_is_believed_the_second_time() -> None:
 
 def test_a_version_killed_since_is_no_proof_that_home_went_back() -> None:
     cache = Cache(Lazy())
-    asking = cache.step(CacheState(killed=2, serial=7), Invoke(Store()), 0.0).state
+    asking = cache.step(CacheState(killed=2, serial=7), Invoke(Acquire()), 0.0).state
     asking = cache.step(asking, Receive("home", Inv(3, False)), 0.0).state
     again = cache.step(asking, behind(asking), 0.0).state
     assert again.again
@@ -107,7 +107,7 @@ def test_a_live_copy_may_be_newer_than_what_a_home_that_went_back_grants() -> No
     """By its second answer it is believed, as where there is no copy."""
     cache = Cache(Lazy())
     live = CacheState(CacheAt.S, 5, "five", killed=4, serial=7)
-    asking = cache.step(live, Invoke(Store()), 0.0).state
+    asking = cache.step(live, Invoke(Acquire()), 0.0).state
     assert asking.at is CacheAt.SM_D
     again = cache.step(asking, behind(asking), 0.0)
     assert (again.state.at, again.state.again) == (CacheAt.IM_D, True)
@@ -122,7 +122,7 @@ def test_a_commit_of_an_older_base_may_be_acknowledged_behind_a_live_copy() -> N
     live = CacheState(CacheAt.S, 5, "five", killed=4, serial=7)
     writing = cache.step(live, Invoke(Commit("new", 3, digest="three")), 0.0).state
     assert writing.at is CacheAt.MS_A
-    done = cache.step(writing, Receive("home", PutAck(8, 4, Grant.E)), 0.0)
+    done = cache.step(writing, Receive("home", PutAck(8, 4, Permission.E)), 0.0)
     assert Respond(Committed(4)) in done.commands
     assert (done.state.at, done.state.version, done.state.content) == (CacheAt.I, 4, "new")
 

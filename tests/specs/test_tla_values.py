@@ -27,7 +27,7 @@ from specs.tlavalue import Unreadable, function, parse, parse_state, printed
         ("(<<1, 2>> :> {} @@\n  <<3, 4>> :> 5)", function({(1, 2): frozenset(), (3, 4): 5})),
         ("(1 :> 7 @@ 2 :> 8)", (7, 8)),
         ('("IN" :> 1 @@ "a b" :> 2)', function({"IN": 1, "a b": 2})),
-        ('{"Load", "Store/wait"}', frozenset({"Load", "Store/wait"})),
+        ('{"Load", "Acquire/wait"}', frozenset({"Load", "Acquire/wait"})),
     ],
 )
 def test_values_are_read_as_tlc_prints_them(text: str, value: Any) -> None:

@@ -24,7 +24,7 @@ from coherence.errors import (
     StoreReplaced,
     UnknownArtifact,
 )
-from coherence.messages import Store as Wish
+from coherence.messages import Acquire
 from coherence.stores import backup as backups
 from coherence.stores.backup import unpacked
 from coherence.stores.opening import open_store, put_back
@@ -82,7 +82,7 @@ def contents(store):
 def test_it_is_a_store_that_holds_all(url, file):
     with Workspace(url) as workspace:
         truth = fill(workspace)
-        workspace.agent("ann")._requester.ask("plan.md", Wish(None))
+        workspace.agent("ann")._requester.ask("plan.md", Acquire(None))
         assert workspace.row("plan.md").row.state.owner == "ann"
         workspace.backup(file)
         names = workspace.names(), workspace.names(deleted=True)

@@ -10,7 +10,7 @@ from coherence.errors import StoreFault
 from coherence.stores import promises
 from coherence.stores.conformance import BASE, EXTENDED, verify
 from coherence.stores.memory import MemoryStore
-from coherence.stores.port import Entry, Place, Row
+from coherence.stores.port import Entry, HomeRow, Place
 from coherence.stores.sqlite import SqliteStore
 
 
@@ -84,7 +84,7 @@ def bent(kind, **methods):
 
 
 def lose_timers(self, artifact, row, expected):
-    self.tx.save(artifact, Row(row.state), expected)
+    self.tx.save(artifact, HomeRow(row.state), expected)
 
 
 def keep_half(self, kind, error, trace):

@@ -8,7 +8,7 @@ from coherence.contents import Limits, check_content
 from coherence.errors import StoreFault
 from coherence.states import HomeState
 from coherence.stores.memory import MemoryStore
-from coherence.stores.port import Entry, Moved, Place, Retention, Row
+from coherence.stores.port import Entry, HomeRow, Moved, Place, Retention
 
 
 def publish(store, name, text, author="ann"):
@@ -17,7 +17,7 @@ def publish(store, name, text, author="ann"):
         stored = tx.load(name)
         version = 1 if stored is None else stored.row.state.version + 1
         state = HomeState(version=version, content=handle)
-        tx.save(name, Row(state), stored.revision if stored else 0)
+        tx.save(name, HomeRow(state), stored.revision if stored else 0)
         tx.publish(name, Entry(version, handle, author, tx.now), text)
         tx.append(name, version, author, ())
     return version
@@ -37,7 +37,7 @@ def test_a_transaction_that_fails_has_changed_nothing():
 
     def half_done():
         with store.transaction(publishes=True) as tx:
-            tx.save("plan.md", Row(HomeState()), 0)
+            tx.save("plan.md", HomeRow(HomeState()), 0)
             tx.append("plan.md", 1, "ann", ())
             raise KeyError
 
@@ -51,7 +51,7 @@ def test_a_revision_that_has_moved_is_refused():
     store = MemoryStore()
     publish(store, "plan.md", "a")
     with pytest.raises(Moved), store.transaction(publishes=True) as tx:
-        tx.save("plan.md", Row(HomeState()), 0)
+        tx.save("plan.md", HomeRow(HomeState()), 0)
     assert store.row("plan.md").revision == 1
 
 

@@ -7,7 +7,7 @@ from postgres_stores import ends, publish, waiting
 
 from coherence.states import HomeState
 from coherence.stores import postgres_ear as module
-from coherence.stores.port import Place, Row
+from coherence.stores.port import HomeRow, Place
 from coherence.stores.postgres_wire import Statement
 
 GATE = 7
@@ -174,7 +174,7 @@ def test_a_notification_is_not_synced(postgres, postgres_url, opened, monkeypatc
 def test_a_transaction_that_adds_no_line_tells_nobody(opened):
     store = opened()
     with store.transaction(publishes=False) as tx:
-        tx.save("plan.md", Row(HomeState()), 0)
+        tx.save("plan.md", HomeRow(HomeState()), 0)
     assert store._ear._thread is None
     assert not store._ear._due
 

@@ -13,7 +13,7 @@ from coherence.messages import Inv
 from coherence.states import HomeAt, HomeState
 from coherence.stores import postgres as module
 from coherence.stores import postgres_recent
-from coherence.stores.port import Entry, Moved, Place, Post, Row
+from coherence.stores.port import Entry, HomeRow, Moved, Place, Post
 
 PLAN = "plan.md"
 
@@ -53,7 +53,7 @@ def writing(store, version, content="mine", timers=(), saves=True):
     stored = tx.load(PLAN)
     handle = check_content(content, Limits())
     if saves:
-        row = Row(HomeState(version=version, content=handle), timers)
+        row = HomeRow(HomeState(version=version, content=handle), timers)
         tx.save(PLAN, row, stored.revision)
     tx.publish(PLAN, Entry(version, handle, "ann", tx.now), content)
     tx.append(PLAN, version, "ann", ())
@@ -106,7 +106,7 @@ def test_a_row_is_the_same_only_byte_for_byte(store, postgres, postgres_url):
     handle = check_content("another history", Limits())
     from coherence.stores.codec import pack_row
 
-    home = pack_row(Row(HomeState(version=3, content=handle)))
+    home = pack_row(HomeRow(HomeState(version=3, content=handle)))
     with psycopg.connect(postgres_url, autocommit=True) as conn:
         conn.execute("UPDATE coherence_artifact SET home = %s", (home,))
     with pytest.raises(Moved):
@@ -172,7 +172,7 @@ def test_the_second_row_of_a_transaction_locks_the_first(store, link, opened):
             first, second = tx.load(PLAN), tx.load("other.md")
             for name, stored in ((PLAN, first), ("other.md", second)):
                 state = HomeState(HomeAt.I, stored.row.state.version, stored.row.state.content)
-                tx.save(name, Row(state), stored.revision)
+                tx.save(name, HomeRow(state), stored.revision)
 
     assert trips(link, both)[:2] == [["BEGIN", "LOCK"], ["LOCK"]]
     for text in "45":

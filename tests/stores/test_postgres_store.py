@@ -20,7 +20,7 @@ from coherence.errors import (
 from coherence.states import HomeState
 from coherence.stores import postgres as module
 from coherence.stores.opening import open_store
-from coherence.stores.port import Entry, Moved, Place, Retention, Row
+from coherence.stores.port import Entry, HomeRow, Moved, Place, Retention
 from coherence.stores.postgres import PostgresStore
 
 LINES = "".join(f"line {number}\n" for number in range(200))
@@ -234,7 +234,7 @@ def test_a_row_that_is_loaded_is_waited_for(opened):
         loaded.set()
         publish(one, "other.md", "whoever meets at no row does not wait")
         handle = check_content("two", Limits())
-        tx.save("plan.md", Row(HomeState(version=2, content=handle)), stored.revision)
+        tx.save("plan.md", HomeRow(HomeState(version=2, content=handle)), stored.revision)
         tx.publish("plan.md", Entry(2, handle, "ann", tx.now), "two")
     thread.join()
     assert [one.read("plan.md", version)[1] for version in (1, 2, 3)] == ["one", "two", "three"]
@@ -248,7 +248,7 @@ def test_two_make_one_artifact_and_the_second_has_moved(opened, caplog):
             assert tx.load("plan.md") is None
             publish(two, "plan.md", "theirs")
             handle = check_content("mine", Limits())
-            tx.save("plan.md", Row(HomeState(version=1, content=handle)), 0)
+            tx.save("plan.md", HomeRow(HomeState(version=1, content=handle)), 0)
             tx.publish("plan.md", Entry(1, handle, "ann", tx.now), "mine")
             tx.append("plan.md", 1, "ann", ())
 
@@ -276,7 +276,7 @@ def test_the_last_place_is_taken_once(opened):
     with one.transaction(publishes=False) as tx:
         assert tx.count() == 0
         counted.set()
-        tx.save("plan.md", Row(HomeState()), 0)
+        tx.save("plan.md", HomeRow(HomeState()), 0)
         assert tx.count() == 1
     thread.join()
     assert seen == [1]
@@ -330,7 +330,7 @@ def test_whoever_stops_in_a_transaction_holds_nobody_up_for_long(opened, monkeyp
         with stopped.transaction(publishes=False) as tx:
             stored = tx.load("plan.md")
             publish(other, "plan.md", "two")
-            tx.save("plan.md", Row(HomeState(version=9)), stored.revision)
+            tx.save("plan.md", HomeRow(HomeState(version=9)), stored.revision)
 
     with pytest.raises(StoreFault):
         late()
@@ -543,7 +543,7 @@ def test_a_cut_within_a_transaction_saves_nothing(postgres, opened):
         with store.transaction(publishes=True) as tx:
             stored = tx.load("plan.md")
             postgres.cut()
-            tx.save("plan.md", Row(HomeState(version=2)), stored.revision)
+            tx.save("plan.md", HomeRow(HomeState(version=2)), stored.revision)
 
     with pytest.raises(StoreFault):
         interrupted()

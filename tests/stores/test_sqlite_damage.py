@@ -14,7 +14,7 @@ import pytest
 
 from coherence import Conflict, Workspace
 from coherence.errors import StoreCorrupt, StoreFault, UnknownArtifact, UnknownVersion
-from coherence.messages import Store
+from coherence.messages import Acquire
 from coherence.stores.opening import open_store
 from coherence.stores.sqlite import SqliteStore
 
@@ -48,8 +48,8 @@ def make(file: Path) -> dict[tuple[str, int], str | bytes | None]:
         workspace.pin(f"{TEXTS[0]}@2")
         # Somebody held a grant and somebody waited when the process was killed.
         requester = ann._requester
-        requester.ask(TEXTS[1], Store(None))
-        bob._requester.ask(TEXTS[1], Store(60.0))
+        requester.ask(TEXTS[1], Acquire(None))
+        bob._requester.ask(TEXTS[1], Acquire(60.0))
         leaving, workspace.part = workspace.part, lambda requester: None
         workspace.close()
         workspace.part = leaving

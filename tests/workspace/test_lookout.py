@@ -12,7 +12,7 @@ import pytest
 from mortals import LEASE, PLAN, STRICT, Mortal
 
 from coherence import AsyncWorkspace, Fenced, GrantTimeout, Workspace
-from coherence.messages import Granted, Leave, Store
+from coherence.messages import Acquire, Granted, Leave
 from coherence.stores.memory import MemoryStore
 from coherence.workspace import lookout, requester
 
@@ -330,7 +330,7 @@ class Played:
         self.room, self.woken = room, []
         self.all = [room.agent(name)._requester for name in names]
         for each in self.all:
-            assert each.ask(PLAN, Store(None)) is None
+            assert each.ask(PLAN, Acquire(None)) is None
             each.await_answer(PLAN, lambda name=each.caches.address: self.woken.append(name))
 
     def ats(self):

@@ -17,13 +17,13 @@ import pytest
 from coherence import Eager, Lazy, Workspace
 from coherence.contents import Limits, check_content
 from coherence.directory import Home
-from coherence.messages import Commit, Committed, Granted, Store
+from coherence.messages import Acquire, Commit, Committed, Granted
 from coherence.policy import Broadcast
 from coherence.refs import Ref
 from coherence.states import HomeAt, HomeState
-from coherence.stores.port import Row
+from coherence.stores.port import HomeRow
 from coherence.stores.sqlite import SqliteStore
-from coherence.workspace import caches, exchange, requester
+from coherence.workspace import caches, effects, exchange, requester
 from coherence.workspace.homes import turn
 from coherence.workspace.view import View
 from coherence.workspace.writing import WAIT_S
@@ -50,7 +50,7 @@ class Team:
         self.all = [room.agent(f"a{i}")._requester for i, room in enumerate(self.rooms)]
 
     def ask(self, number):
-        return self.all[number].ask(NAME, Store(WAIT_S))
+        return self.all[number].ask(NAME, Acquire(WAIT_S))
 
     def commit(self, number, grant):
         text = f"by {number}"
@@ -168,7 +168,7 @@ def test_a_deadline_of_a_clock_that_was_ahead_is_brought_back(rooms, timer):
     store = rooms.open()._store
     state = HomeState(at=HomeAt.M, owner="ann", owner_serial=1, epoch=1)
     with store.transaction(publishes=False) as tx:
-        tx.save(NAME, Row(state, ((timer, tx.now + 3600.0), ("other", tx.now + 3600.0))), 0)
+        tx.save(NAME, HomeRow(state, ((timer, tx.now + 3600.0), ("other", tx.now + 3600.0))), 0)
 
     def look():
         with store.transaction(publishes=False) as tx:
@@ -206,14 +206,14 @@ def test_a_renewal_that_meets_the_commit_asks_for_no_grant(tmp_path):
     """The lease is renewed while the commit is on its way: afterwards there is none to renew."""
     with Workspace(f"sqlite:///{tmp_path}/team.db") as room:
         ann = room.agent("ann")._requester
-        grant = ann.ask(NAME, Store(None))
+        grant = ann.ask(NAME, Acquire(None))
         ann._asking = lock = Announcing(ann._asking)
         renewed, renewers = [], []
         transaction = room._store.transaction
 
         def meet(*, publishes):
             if publishes and not renewers:
-                hold = requester.Grant(NAME, grant.epoch, grant.version, None)
+                hold = effects.Grant(NAME, grant.epoch, grant.version, None)
                 thread = threading.Thread(target=lambda: renewed.append(ann.renew(hold)))
                 renewers.append(thread)
                 lock.come.clear()
