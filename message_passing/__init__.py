@@ -6,22 +6,20 @@ Read in this order; each module imports only those above it::
     network     what a network promises, by name
     errors      one tree: whose fault, and what to do
     interrupts  locks, waits and thread starts that a signal's exception cannot wedge
-    ports       what a driver needs from outside, and the errors that drivers share
+    ports       what a driver takes from outside, and the errors that drivers share
+    turn        one turn of a driver: due timers first; what is durable before what is sent
     canonical   one value, one sequence of bytes
     wire        envelopes as bytes, checked before any step
     netmodel    a network that can be simulated: latency, loss, copies, reordering
     oracle      a read-only view of a simulation, for oracles
     simulator   the driver for tests and studies: seeded queue, virtual time
     faults      plans of crashes, pauses and partitions for it
-    turn        the runtime's turn without its I/O: state becomes durable before messages are sent
-    runtime     the production driver, in the calling thread;  aio: on an event loop
-    memory      ports in memory
     console     shared by command lines: writing to a pipe, exit codes of errors
     chart       message-sequence charts as text
     trace       a line of JSON a step;  python -m message_passing.trace FILE  draws it, by  show
 
 The names below are those of the modules up to `simulator`.  The others are imported by module, so
-that a program loads no event loop and no command line that it does not use.
+that a program loads no command line that it does not use.
 """
 
 from message_passing.canonical import Unencodable, canonical, digest
@@ -45,17 +43,12 @@ from message_passing.netmodel import (
 from message_passing.network import Guarantee
 from message_passing.oracle import Observer, View
 from message_passing.ports import (
-    AsyncJournal,
-    AsyncTransport,
     BrokenContract,
     Busy,
     Clock,
-    Journal,
     NoSuchProcess,
     Reentrant,
-    Saved,
     Trace,
-    Transport,
     Unavailable,
 )
 from message_passing.process import (
@@ -90,8 +83,6 @@ from message_passing.wire import (
 
 __all__ = [
     "Address",
-    "AsyncJournal",
-    "AsyncTransport",
     "BadCodec",
     "BadNetwork",
     "BrokenContract",
@@ -112,7 +103,6 @@ __all__ = [
     "Guarantee",
     "Impossible",
     "Invoke",
-    "Journal",
     "LogNormal",
     "Malformed",
     "NetworkModel",
@@ -126,7 +116,6 @@ __all__ = [
     "Reentrant",
     "Respond",
     "Restart",
-    "Saved",
     "Send",
     "SetTimer",
     "Simulator",
@@ -136,7 +125,6 @@ __all__ = [
     "TooLarge",
     "ToolkitError",
     "Trace",
-    "Transport",
     "Unavailable",
     "Unencodable",
     "Uniform",

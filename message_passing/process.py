@@ -1,6 +1,6 @@
 """The process contract: one pure step function, a closed list of events, a closed list of commands.
 
-A protocol is a :class:`Process`.  A driver chooses the next event: the runtime (what
+A protocol is a :class:`Process`.  A driver chooses the next event: a driver in production (what
 arrives), the simulator (a seeded queue), the checker (all of them), conformance (a recorded trace).
 A step does no I/O, reads no clock and draws no random number, so the code that was checked is the
 code that runs.
@@ -28,7 +28,7 @@ Address: TypeAlias = str
 """Names a process within its system.  Opaque: equality is all that a protocol may ask of it."""
 
 Time: TypeAlias = float
-"""A driver's clock: seconds in the runtime, steps in simulations, abstract in the checker."""
+"""A driver's clock: seconds in production, steps in simulations, abstract in the checker."""
 
 S = TypeVar("S")
 Q = TypeVar("Q")

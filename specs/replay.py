@@ -1,8 +1,8 @@
-"""Walk a path of a system's model with the production driver's core, without memoising.
+"""Walk a path of a system's model with `message_passing.turn.Core`, without memoising.
 
-The checker calls each step once and remembers the result.  A replay calls the same steps again,
-through the `Core` of `message_passing.runtime`, and compares states, timers and messages after
-every one.
+The checker calls each step once and remembers the result, and interprets commands in a loop of its
+own.  A replay calls the same steps again, through the interpreter that drivers use, and compares
+states, timers and messages after every one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 from message_passing.errors import Defect
-from message_passing.ports import Saved
 from message_passing.process import Address, Event, Invoke, Receive, Restart, Timeout
-from message_passing.turn import Core, Ready
+from message_passing.turn import Core, Effects
 from specs.checker.model import Action
 from specs.checker.result import Path
 from specs.system import Local, System
@@ -24,39 +23,36 @@ class ReplayDiverged(Defect):
     """The driver and the model differ: one of the two is wrong."""
 
 
-def replay(system: System, path: Path) -> Iterator[tuple[Action, Ready | None]]:
-    """Each action of `path` with the step of the driver's core (None: no process stepped).
+def replay(system: System, path: Path) -> Iterator[tuple[Action, Effects | None]]:
+    """Each action of `path` with the effects of its step (None: no process stepped).
 
     Raises `ReplayDiverged` at the first step whose outcome is not the path's.  If a step of the
     model raised, its state is the path's last, and the error is raised here as well.
     """
-    cores = {address: Core(address, process) for address, process in system.processes.items()}
+    cores = {address: Core(process) for address, process in system.processes.items()}
     for before, after in pairwise(path.moments):
         action = after.action
         assert action is not None
         _require_ways(system, before.state, action)
-        ready = _step(cores, action)
-        if ready is not None:
-            sent = tuple((envelope.dst, envelope.message) for envelope in ready.outgoing)
+        effects = _step(cores, action)
+        if effects is not None:
+            sent = tuple((send.dst, send.message) for send in effects.sends)
             _compare(action, "sent", sent, action.sent)
         for address, core in cores.items():
             local: Local = after.state[system.slot_of(address)]
             _compare(action, f"state of {address}", core.state, local.state)
             _compare(action, f"timers of {address}", frozenset(core.timers), local.armed)
-        yield action, ready
+        yield action, effects
 
 
-def _step(cores: dict[Address, Core], action: Action) -> Ready | None:
+def _step(cores: dict[Address, Core], action: Action) -> Effects | None:
     core = cores[action.process]
     event: Event[Any, Any]
     match action.kind:
         case "drop":
             return None
         case "crash":
-            # The contents of the journal, from which a new driver starts.
-            reborn = Core(action.process, core.process)
-            reborn.restore(Saved(core.process.durable(core.state), (), {}))
-            cores[action.process] = reborn
+            core.crash()
             return None
         case "invoke":
             event = Invoke(action.subject)
@@ -66,9 +62,8 @@ def _step(cores: dict[Address, Core], action: Action) -> Ready | None:
             event = Restart()
         case _:
             event = Receive(action.peer, action.subject)
-    ready = core.step(event, 0.0)
-    core.adopt(ready)
-    return ready
+    _, effects = core.step(event, 0.0)
+    return effects
 
 
 def _require_ways(system: System, state: Any, action: Action) -> None:

@@ -27,8 +27,6 @@ from message_passing import (
     digest,
 )
 from message_passing.chart import Arrow
-from message_passing.memory import MemoryJournal, MemoryNetwork
-from message_passing.runtime import Runtime
 from message_passing.trace import BadTrace, NoTrace, TraceWriter, arrows, read, summary
 
 
@@ -119,26 +117,6 @@ def test_a_line_holds_all_that_a_step_was(trace: Path) -> None:
         }
     ]
     assert lines[3].state == digest(frozenset({"plan.md"}))
-
-
-def test_the_drivers_write_the_same_trace(tmp_path: Path) -> None:
-    simulated, run = io.BytesIO(), io.BytesIO()
-    sim = Simulator({"home": Home(), "cache": Cache()}, trace=TraceWriter(simulated))
-    sim.invoke("cache", "read")
-    sim.run(until=1)
-    network = MemoryNetwork()
-    for address, process in (("home", Home()), ("cache", Cache())):
-        network.runtimes[address] = Runtime(
-            address,
-            process,
-            network.port(address),
-            network.clock,
-            MemoryJournal(),
-            trace=TraceWriter(run),
-        )
-    assert network.runtimes["cache"].call("read") == "ok"
-    assert run.getvalue() == simulated.getvalue()
-    assert run.getvalue().count(b"\n") == 3
 
 
 def test_arrows_are_arrivals_events_and_losses(trace: Path) -> None:
