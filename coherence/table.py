@@ -13,7 +13,7 @@ After a row has run, an automaton may find that an internal event follows, such 
 acknowledgement is in" or "an agent waits and the artifact is free".  An internal event has its own
 rows, which run in the same step.
 
-``python -m coherence.table`` prints both tables.
+``coherence tables`` prints both tables.
 """
 
 from __future__ import annotations
@@ -178,10 +178,3 @@ class Automaton(Generic[S, X]):
             if on is None:
                 return Step(x.freeze(), tuple(x.out), action)
             runs, to, _ = compiled[x.at][on]
-
-
-if __name__ == "__main__":
-    # Imported here: the tables run without a command line.
-    from coherence.printing import main
-
-    main()

@@ -16,7 +16,8 @@ Read in this order; each module imports only those above it::
     faults      plans of crashes, pauses and partitions for it
     console     shared by command lines: writing to a pipe, exit codes of errors
     chart       message-sequence charts as text
-    trace       a line of JSON a step;  python -m message_passing.trace FILE  draws it, by  show
+    trace       a line of JSON a step, and back
+    show        the command that draws a trace:  coherence trace FILE
 
 The names below are those of the modules up to `simulator`.  The others are imported by module, so
 that a program loads no command line that it does not use.

@@ -1,4 +1,7 @@
-"""The command line of `message_passing.trace`."""
+"""Draw a trace as a message-sequence chart.
+
+coherence trace FILE        or  python -m message_passing.show FILE
+"""
 
 from __future__ import annotations
 
@@ -57,9 +60,13 @@ def show(
 
 
 def main(
-    arguments: Sequence[str] | None = None, prog: str = "python -m message_passing.trace"
+    arguments: Sequence[str] | None = None, prog: str = "python -m message_passing.show"
 ) -> None:
     """A trace as a chart of messages.  Exits with 2 if the file is not a trace."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(show)
     app(arguments, prog_name=prog)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Traces: one line of JSON a step, written by drivers and readable by people.
 
-    python -m message_passing.trace FILE
+    coherence trace FILE
 
 prints a message-sequence chart.  A line holds the time, the process, the action's name in the
 TLA+ module, the event, the commands, and a digest of the state after the step.  Equal runs give
@@ -148,10 +148,3 @@ def _label(value: Any, fields: bool) -> str:
         if key != "type" and isinstance(item, str | int | float) and len(str(item)) <= 24
     ]
     return f"{name}({', '.join(shown)})" if shown else name
-
-
-if __name__ == "__main__":
-    # Imported here: a driver that writes traces needs no command line.
-    from message_passing.show import main
-
-    main()

@@ -12,7 +12,7 @@ from coherence.printing import TABLES, cell, details, dot, grid, markdown
 def test_the_page_is_fresh():
     page = Path(__file__).parents[2] / "docs" / "tables.md"
     assert page.read_text(encoding="utf-8") == markdown(list(TABLES.values())), (
-        "run: python -m coherence.table --markdown > docs/tables.md"
+        "run: coherence tables --markdown > docs/tables.md"
     )
 
 
@@ -41,7 +41,7 @@ def test_the_graph_has_the_moves():
 
 
 def printed(*arguments):
-    command = [sys.executable, "-m", "coherence.table", *arguments]
+    command = [sys.executable, "-m", "coherence.printing", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

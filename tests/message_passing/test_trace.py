@@ -189,7 +189,7 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_written(event: Any, st
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "message_passing.trace", *arguments],
+        [sys.executable, "-m", "message_passing.show", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -235,7 +235,7 @@ def test_help_says_what_the_marks_mean() -> None:
 def test_a_reader_that_leaves_early_is_not_an_error(tmp_path: Path) -> None:
     row = recorded(tmp_path / "run.ndjson").read_bytes()
     (tmp_path / "long.ndjson").write_bytes(row * 5000)
-    program = [sys.executable, "-m", "message_passing.trace", str(tmp_path / "long.ndjson")]
+    program = [sys.executable, "-m", "message_passing.show", str(tmp_path / "long.ndjson")]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"}
     with subprocess.Popen(
         program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
