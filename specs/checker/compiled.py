@@ -21,8 +21,7 @@ from specs.checker.maps import WORD, Maps, TooNarrow
 from specs.checker.predicates import TRUTHS_SAMPLE, Judges, Panel, Truths, panel_of
 from specs.checker.result import Moment
 from specs.checker.search import Exploration, StateGraph, Watch
-from specs.checker.table import path_of
-from specs.checker.tables import Tables
+from specs.checker.tables import Tables, path_of
 
 #: States between two readings of the clock: about a tenth of a second.
 CHUNK = 1 << 17

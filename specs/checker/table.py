@@ -10,7 +10,6 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from itertools import pairwise
 from typing import Any
 
 from specs.checker.composite import Composite
@@ -24,7 +23,7 @@ from specs.checker.search import (
     Watch,
 )
 from specs.checker.symmetry import Representatives
-from specs.checker.tables import Tables
+from specs.checker.tables import Tables, path_of
 
 #: Rules are fused again at this many known states, on a sample of the latest level.
 FUSE_AT = (1_000, 20_000, 400_000)
@@ -118,16 +117,6 @@ class TableExploration(Exploration):
         """The plain state with this number."""
         assert self.tables is not None
         return self.tables.layout.unpack(self.order()[state])
-
-
-def path_of(tables: Tables, chain: Sequence[int]) -> list[Moment]:
-    """The labels along a chain of packed states, found by walking it again."""
-    unpack = tables.layout.unpack
-    moments = [Moment(None, unpack(chain[0]))]
-    for before, after in pairwise(chain):
-        label = next(name for name, packed in tables.successors(before) if packed == after)
-        moments.append(Moment(tables.labels[label], unpack(after)))
-    return moments
 
 
 #: From this many states on the kernel repays its start-up, and `auto` switches to it.

@@ -9,12 +9,14 @@ several rules.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from specs.checker.composite import Change, Composite, Rule
 from specs.checker.decisions import Decisions
 from specs.checker.layout import Layout, Observed
 from specs.checker.model import Action
+from specs.checker.result import Moment
 
 
 class Move(NamedTuple):
@@ -269,3 +271,13 @@ class Tables:
                     slots.add(slot)
             self.bundles.append(Bundle(self, rules, slots))
         self.version += 1
+
+
+def path_of(tables: Tables, chain: Sequence[int]) -> list[Moment]:
+    """The labels along a chain of packed states, found by walking it again."""
+    unpack = tables.layout.unpack
+    moments = [Moment(None, unpack(chain[0]))]
+    for before, after in pairwise(chain):
+        label = next(name for name, packed in tables.successors(before) if packed == after)
+        moments.append(Moment(tables.labels[label], unpack(after)))
+    return moments
