@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from message_passing.process import Address, Event, Step
 from specs.checker.composite import Symmetry
 from specs.checker.errors import ModelError
 from specs.checker.model import Action, Fairness, weak
-
-if TYPE_CHECKING:
-    from specs.system import System
+from specs.slots import Slots
 
 
 class Local(NamedTuple):
@@ -93,15 +91,15 @@ Witness: TypeAlias = Callable[[Address, Any, Event[Any, Any], Step[Any]], Seen |
 class View:
     """A global state, in the form that properties read."""
 
-    __slots__ = ("_system", "_values")
+    __slots__ = ("_slots", "_values")
 
-    def __init__(self, system: System, values: Sequence[Any]) -> None:
-        self._system = system
+    def __init__(self, slots: Slots, values: Sequence[Any]) -> None:
+        self._slots = slots
         self._values = values
 
     def local(self, address: Address) -> Local:
         """A process with its timers and its standing."""
-        local: Local = self._values[self._system.slot_of(address)]
+        local: Local = self._values[self._slots.slot_of(address)]
         return local
 
     def __getitem__(self, address: Address) -> Any:
@@ -110,12 +108,12 @@ class View:
 
     def channel(self, src: Address, dst: Address) -> tuple[Any, ...]:
         """The messages in transit from `src` to `dst`, in order if the network keeps it."""
-        return self._system.messages(self._values[self._system.channel_slot(src, dst)])
+        return self._slots.messages(self._values[self._slots.channel_slot(src, dst)])
 
     @property
     def addresses(self) -> tuple[Address, ...]:
         """All processes."""
-        return self._system.addresses
+        return self._slots.addresses
 
     @property
     def in_flight(self) -> Iterator[tuple[Address, Address, Any]]:
@@ -128,12 +126,12 @@ class View:
     @property
     def ghost(self) -> Any:
         """The result of `observe` over the history."""
-        return self._values[self._system.extra_slot("ghost")]
+        return self._values[self._slots.extra_slot("ghost")]
 
     @property
     def raised(self) -> str | None:
         """The error that a step raised, if any."""
-        raised: str | None = self._values[self._system.extra_slot("raised")]
+        raised: str | None = self._values[self._slots.extra_slot("raised")]
         return raised
 
     def __repr__(self) -> str:
@@ -154,28 +152,23 @@ def _delivered(action: Action) -> Hashable | None:
     return (action.peer, action.process) if action.kind == "deliver" else None
 
 
-def kinds_of(
-    addresses: Sequence[Address], extras: Iterable[str], symmetric: Sequence[Address]
-) -> Sequence[Hashable]:
+def kinds_of(slots: Slots, symmetric: Sequence[Address]) -> Sequence[Hashable]:
     """The kind of each slot of a system; interchangeable processes share a kind."""
-    of = {address: "*" if address in symmetric else address for address in addresses}
+    of = {address: "*" if address in symmetric else address for address in slots.addresses}
     kinds: list[Hashable] = list(of.values())
-    kinds += [(of[src], of[dst]) for src in addresses for dst in addresses]
-    return [*kinds, *(("extra", name) for name in extras)]
+    kinds += [(of[src], of[dst]) for src, dst in slots.pairs]
+    return [*kinds, *(("extra", name) for name in slots.extras)]
 
 
-def symmetry_of(
-    addresses: Sequence[Address], extras: Iterable[str], symmetric: Sequence[Address]
-) -> Symmetry | None:
+def symmetry_of(slots: Slots, symmetric: Sequence[Address]) -> Symmetry | None:
     """The symmetry of a system, if it has any; raises `ModelError`."""
     if not symmetric:
         return None
-    unknown = set(symmetric) - set(addresses)
+    unknown = set(symmetric) - set(slots.addresses)
     if unknown:
         raise ModelError(f"no such process: {', '.join(sorted(unknown))}")
-    places = [(address,) for address in addresses]
-    pairs = [(src, dst) for src in addresses for dst in addresses]
-    owners: list[tuple[str, ...]] = [*places, *pairs, *(() for _ in extras)]
+    places = [(address,) for address in slots.addresses]
+    owners: list[tuple[str, ...]] = [*places, *slots.pairs, *(() for _ in slots.extras)]
     return Symmetry(tuple(symmetric), owners.__getitem__, renamed)
 
 

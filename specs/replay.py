@@ -39,7 +39,7 @@ def replay(system: System, path: Path) -> Iterator[tuple[Action, Effects | None]
             sent = tuple((send.dst, send.message) for send in effects.sends)
             _compare(action, "sent", sent, action.sent)
         for address, core in cores.items():
-            local: Local = after.state[system.slot_of(address)]
+            local: Local = after.state[system.slots.slot_of(address)]
             _compare(action, f"state of {address}", core.state, local.state)
             _compare(action, f"timers of {address}", frozenset(core.timers), local.armed)
         yield action, effects
@@ -69,8 +69,8 @@ def _step(cores: dict[Address, Core], action: Action) -> Effects | None:
 def _require_ways(system: System, state: Any, action: Action) -> None:
     """A message that arrives or is lost must be in transit in the path's state."""
     if action.kind in ("deliver", "duplicate", "drop"):
-        channel = state[system.channel_slot(action.peer, action.process)]
-        if action.subject not in system.messages(channel):
+        channel = state[system.slots.channel_slot(action.peer, action.process)]
+        if action.subject not in system.slots.messages(channel):
             raise ReplayDiverged(f"{action}: no such message is in transit")
 
 

@@ -72,6 +72,7 @@ from specs.environment import (
     symmetry_of,
     whenever,
 )
+from specs.slots import Slots
 
 __all__ = [
     "Bounds",
@@ -129,9 +130,7 @@ class System:
         self._hearsay = hearsay
         self._observe = observe
         self._witness = witness
-        self._index = {address: i for i, address in enumerate(self.addresses)}
-        count = len(self.addresses)
-        self._extras: dict[str, tuple[int, Hashable]] = {}
+        #: Of each extra slot, its value at the start.
         extras: dict[str, Hashable] = {"raised": None}
         if self.bounds.crashes:
             extras["crashes"] = self.bounds.crashes
@@ -143,33 +142,12 @@ class System:
             extras["duplicates"] = self.bounds.duplicates
         if observe is not None:
             extras["ghost"] = ghost
-        for name, value in extras.items():
-            self._extras[name] = (count + count * count + len(self._extras), value)
+        self._extras = extras
         self._channels = Channels(guarantee)
+        self.slots = Slots(self.addresses, extras, self._channels)
         self._steps: dict[tuple[Address, Any, Any], Step[Any] | str] = {}
         self._repeat = Repeater()
         self.step_calls = 0
-
-    # The slots of the global state.
-
-    def slot_of(self, address: Address) -> int:
-        """The slot of a process; raises `KeyError` if there is no such process."""
-        return self._index[address]
-
-    def channel_slot(self, src: Address, dst: Address) -> int:
-        """The slot of the channel from `src` to `dst`."""
-        count = len(self.addresses)
-        return count + self._index[src] * count + self._index[dst]
-
-    def extra_slot(self, name: str) -> int:
-        """The slot of a budget or of the ghost; raises `KeyError` if there is no such slot."""
-        return self._extras[name][0]
-
-    def messages(self, channel: Any) -> tuple[Any, ...]:
-        """The messages that a channel's value holds."""
-        return self._channels.messages(channel)
-
-    # The model.
 
     def model(
         self,
@@ -187,12 +165,9 @@ class System:
         One property is always added: no step raises.
         """
         addresses = self.addresses
-        slots = [*addresses, *(f"{src}->{dst}" for src in addresses for dst in addresses)]
         initial: list[Hashable] = [Local(p.initial()) for p in self.processes.values()]
-        initial += [self._channels.empty] * len(addresses) ** 2
-        for extra, (_, value) in self._extras.items():
-            slots.append(extra)
-            initial.append(value)
+        initial += [self._channels.empty] * len(self.slots.pairs)
+        initial += self._extras.values()
         rules: list[Rule] = []
         for address in addresses:
             rules.append(partial(self._own_events, address))
@@ -206,24 +181,24 @@ class System:
             rules += [partial(self._arrivals, src, address) for src in addresses]
         return Composite(
             name=name,
-            slots=slots,
+            slots=self.slots.names,
             initial=[tuple(initial)],
             rules=rules,
             apply=self._apply,
-            view=partial(View, self),
+            view=partial(View, self.slots),
             properties=[NO_STEP_RAISES, *properties],
             fairness=fairness,
             terminal=terminal,
             within=within,
             alphabet=frozenset(alphabet),
-            kinds=kinds_of(addresses, self._extras, symmetric),
+            kinds=kinds_of(self.slots, symmetric),
             queues=self._channels.queues(len(addresses)),
-            symmetry=symmetry_of(addresses, self._extras, symmetric),
+            symmetry=symmetry_of(self.slots, symmetric),
             step_calls=lambda: self.step_calls,
         )
 
     def _apply(self, slot: int, value: Any, operation: Any) -> Hashable:
-        if self._observe is not None and slot == self.extra_slot("ghost"):
+        if self._observe is not None and slot == self.slots.extra_slot("ghost"):
             return self._observe(value, *operation)
         changed: Hashable = self._channels.with_message(value, operation)
         return changed
@@ -232,7 +207,7 @@ class System:
 
     def _own_events(self, address: Address, values: Sequence[Any]) -> Iterator[Change]:
         """Invoke, timeout and restart: the rules that read one process only."""
-        local: Local = values[self._index[address]]
+        local: Local = values[self.slots.slot_of(address)]
         if not local.up:
             back = local._replace(up=True)
             yield from self._step(values, address, back, Restart(), "restart")
@@ -250,17 +225,17 @@ class System:
             yield from self._timeouts(address, values)
 
     def _timeouts(self, address: Address, values: Sequence[Any]) -> Iterator[Change]:
-        local: Local = values[self._index[address]]
+        local: Local = values[self.slots.slot_of(address)]
         guard = self._timer_guard
         for timer in sorted(local.armed):
-            if guard is None or guard(View(self, values), address, timer):
+            if guard is None or guard(View(self.slots, values), address, timer):
                 fired = local._replace(armed=local.armed - {timer})
                 yield from self._step(
                     values, address, fired, Timeout(timer), "timeout", subject=timer
                 )
 
     def _crash(self, address: Address, values: Sequence[Any]) -> Iterator[Change]:
-        slot, budget = self._index[address], self.extra_slot("crashes")
+        slot, budget = self.slots.slot_of(address), self.slots.extra_slot("crashes")
         local: Local = values[slot]
         if local.up and values[budget]:
             durable = self.processes[address].durable(local.state)
@@ -272,10 +247,10 @@ class System:
         self, hearsay: Hearsay, address: Address, values: Sequence[Any]
     ) -> Iterator[Change]:
         """Messages of others in the name of one process."""
-        to: Local = values[self._index[hearsay.to]]
+        to: Local = values[self.slots.slot_of(hearsay.to)]
         if not to.up:
             return
-        up: bool = values[self._index[address]].up
+        up: bool = values[self.slots.slot_of(address)].up
         if up and not ("alarms" in self._extras and self._allowed("alarms", values)):
             return
         spent = self._spent("alarms", values) if up else ()
@@ -285,7 +260,7 @@ class System:
 
     def _arrivals(self, src: Address, dst: Address, values: Sequence[Any]) -> Iterator[Change]:
         """Deliver, duplicate and drop on one channel."""
-        slot, channels = self.channel_slot(src, dst), self._channels
+        slot, channels = self.slots.channel_slot(src, dst), self._channels
         channel = values[slot]
         if not channel:
             return
@@ -296,7 +271,7 @@ class System:
                     Action("Drop", dst, "drop", src, message),
                     ((slot, rest), *self._spent("drops", values)),
                 )
-            local: Local = values[self._index[dst]]
+            local: Local = values[self.slots.slot_of(dst)]
             if not local.up:
                 continue
             event = Receive(src, message)
@@ -311,12 +286,12 @@ class System:
                 yield from self._step(values, dst, local, event, "duplicate", src, message, kept)
 
     def _allowed(self, budget: str, values: Sequence[Any]) -> bool:
-        return budget not in self._extras or bool(values[self.extra_slot(budget)])
+        return budget not in self._extras or bool(values[self.slots.extra_slot(budget)])
 
     def _spent(self, budget: str, values: Sequence[Any]) -> tuple[tuple[int, Hashable], ...]:
         if budget not in self._extras:
             return ()
-        slot = self.extra_slot(budget)
+        slot = self.slots.extra_slot(budget)
         return ((slot, values[slot] - 1),)
 
     def _step(
@@ -333,7 +308,7 @@ class System:
         """Step a process with an event; `writes` are the event's effects on the network."""
         step = self._stepped(address, local.state, event)
         if isinstance(step, str):
-            raised = (self.extra_slot("raised"), f"{address}: {step}")
+            raised = (self.slots.extra_slot("raised"), f"{address}: {step}")
             yield Change(Action("Raise", address, kind, peer, subject), (*writes, raised))
             return
         armed, waiting = set(local.armed), local.waiting
@@ -342,10 +317,10 @@ class System:
         for command in step.commands:
             match command:
                 case Send(dst, message):
-                    if dst not in self._index:
+                    if dst not in self.processes:
                         raise ModelError(f"{address} sends to {dst!r}, which is not a process")
                     sent.append((dst, message))
-                    updates.append((self.channel_slot(address, dst), message))
+                    updates.append((self.slots.channel_slot(address, dst), message))
                 case SetTimer(name):
                     armed.add(name)
                 case CancelTimer(name):
@@ -369,8 +344,8 @@ class System:
             if self._witness is not None:
                 seen = self._witness(address, local.state, event, step)
             if seen is not None:
-                updates.append((self.extra_slot("ghost"), seen))
-        writes = ((self._index[address], after), *writes)
+                updates.append((self.slots.extra_slot("ghost"), seen))
+        writes = ((self.slots.slot_of(address), after), *writes)
         yield Change(action, writes, tuple(updates))
 
     def _stepped(self, address: Address, state: Any, event: Event[Any, Any]) -> Step[Any] | str:
