@@ -163,7 +163,7 @@ class CoherentStore(base.BaseStore):
         """As LangGraph's stores do, reads the batch's items first, in order, and then writes."""
         who, ops = self._bound or self._who(), list(ops)
         inner: Any = self.inner  # never used if there is no wrapped store
-        if isinstance(inner, AsyncBatchedBaseStore) and inner._loop is asyncio._get_running_loop():
+        if isinstance(inner, AsyncBatchedBaseStore) and asyncio._get_running_loop() is not None:
             inner.batch([])  # raises if it would block its own loop, before anything is published
         return carried_out(self._steps(who, ops), who.desk, self._ask_now)
 
@@ -220,10 +220,9 @@ class CoherentStore(base.BaseStore):
 
     def _ask_now(self, ops: list[Any]) -> list[Any]:
         """What the wrapped store has to say to `ops`, for a caller that blocks."""
-        inner: Any = self.inner
-        if len(ops) == 1 and isinstance(inner, AsyncBatchedBaseStore):  # batches for its loop
-            return asyncio.run_coroutine_threadsafe(_ask(inner, ops), inner._loop).result()
-        return list(inner.batch(ops))
+        name, arguments, named = _call_of(self.inner, ops)
+        answer = getattr(self.inner, name)(*arguments, **named)
+        return list(answer) if name == "batch" else [answer]
 
     def _asking(self, who: Reader, ops: list[Any]) -> Here | Beside:
         """The step that reads `ops` from the wrapped store, or else from the workspace."""
@@ -348,27 +347,30 @@ def _put(name: str, value: Mapping[str, Any] | None) -> PutOp:
 
 
 async def _ask(inner: Any, ops: list[Any]) -> list[Any]:
-    """Await `ops` on the wrapped store; a single op by the method that a batching store batches."""
-    if len(ops) > 1 or not isinstance(inner, AsyncBatchedBaseStore):
-        return list(await inner.abatch(ops))
-    op = ops[0]
+    """Await `ops` on the wrapped store."""
+    name, arguments, named = _call_of(inner, ops)
+    answer = await getattr(inner, f"a{name}")(*arguments, **named)
+    return list(answer) if name == "batch" else [answer]
+
+
+def _call_of(inner: Any, ops: list[Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """The method for `ops` and its arguments; a batching store batches methods for single ops."""
+    op = ops[0] if len(ops) == 1 and isinstance(inner, AsyncBatchedBaseStore) else None
     if isinstance(op, GetOp):
-        return [await inner.aget(op.namespace, op.key, refresh_ttl=op.refresh_ttl)]
+        return "get", (op.namespace, op.key), {"refresh_ttl": op.refresh_ttl}
     if isinstance(op, SearchOp):
-        wanted = {part: getattr(op, part) for part in ("filter", "limit", "offset", "query")}
-        return [await inner.asearch(op.namespace_prefix, **wanted, refresh_ttl=op.refresh_ttl)]
+        parts = ("filter", "limit", "offset", "query", "refresh_ttl")
+        return "search", (op.namespace_prefix,), {part: getattr(op, part) for part in parts}
     if isinstance(op, ListNamespacesOp):
         given = op.match_conditions or ()
         ends: dict[str, Any] = {condition.match_type: condition.path for condition in given}
-        if len(ends) < len(given):  # two of one kind: that has no method
-            return list(await inner.abatch(ops))
-        page: dict[str, Any] = dict(zip(op._fields[1:], op[1:], strict=True))
-        return [await inner.alist_namespaces(**ends, **page)]
-    if op.value is None:
-        await inner.adelete(op.namespace, op.key)
-    else:
-        await inner.aput(op.namespace, op.key, op.value, op.index, ttl=op.ttl)
-    return [None]
+        if len(ends) == len(given):  # two of one kind: that has no method
+            return "list_namespaces", (), ends | dict(zip(op._fields[1:], op[1:], strict=True))
+    if isinstance(op, PutOp):
+        if op.value is None:
+            return "delete", (op.namespace, op.key), {}
+        return "put", (op.namespace, op.key, op.value, op.index), {"ttl": op.ttl}
+    return "batch", (ops,), {}
 
 
 def _running(part: str = "configurable") -> dict[str, Any]:
