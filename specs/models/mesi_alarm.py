@@ -102,7 +102,7 @@ class CacheThatIsTold(Cache):
         return Step(again.state, (*step.commands, *again.commands), again.action)
 
 
-class Story(Value, frozen=True, gc=False, tag=True):
+class AlarmedGhost(Value, frozen=True, gc=False, tag=True):
     """The ghost, and the caches that were taken for dead and were not told."""
 
     ghost: Ghost
@@ -150,7 +150,7 @@ def mesi_alarm(
         environment,
         bounds=Bounds(alarms=alarms, crashes=crashes, crashable=frozenset(agents)),
         farewells=said,
-        watch=(partial(tell, chosen), witness, Story(begin(HomeState()))),
+        watch=(partial(tell, chosen), witness, AlarmedGhost(begin(HomeState()))),
         cache_type=CacheThatIsTold,
         home_type=HomeThatTells if told else HomeThatTellsNobody,
         cache_table=tables.get("cache_table", CACHE),
@@ -195,27 +195,29 @@ def witness(
     return None if seen is None else (address, None, seen)
 
 
-def tell(policy: Policy, story: Story, of: Address, mistaken: bool | None, seen: Any) -> Story:
-    """The story after a step; `mistaken` says whether that makes the cache `of` so, or None."""
+def tell(
+    policy: Policy, known: AlarmedGhost, of: Address, mistaken: bool | None, seen: Any
+) -> AlarmedGhost:
+    """The ghost after a step; `mistaken` says whether that makes the cache `of` so, or None."""
     if seen is not None:
-        story = msgspec.structs.replace(story, ghost=_judged(policy, story, seen))
-    if mistaken is None or mistaken == (of in story.mistaken):
-        return story
-    others = {agent for agent in story.mistaken if agent != of}
+        known = msgspec.structs.replace(known, ghost=_judged(policy, known, seen))
+    if mistaken is None or mistaken == (of in known.mistaken):
+        return known
+    others = {agent for agent in known.mistaken if agent != of}
     after = others | {of} if mistaken else others
-    return msgspec.structs.replace(story, mistaken=tuple(sorted(after)))
+    return msgspec.structs.replace(known, mistaken=tuple(sorted(after)))
 
 
-def _judged(policy: Policy, story: Story, seen: Any) -> Ghost:
+def _judged(policy: Policy, known: AlarmedGhost, seen: Any) -> Ghost:
     address, event, step, then = seen
-    if address not in story.mistaken or policy.visibility is not Visibility.STRICT:
-        return mesi_ghost.remember(policy, False, story.ghost, address, event, step, then)
+    if address not in known.mistaken or policy.visibility is not Visibility.STRICT:
+        return mesi_ghost.remember(policy, False, known.ghost, address, event, step, then)
     # Its reads are judged as under lazy visibility; its returned commits still count.
     lazy = Policy(visibility=Visibility.LAZY)
-    ghost = mesi_ghost.remember(lazy, False, story.ghost, address, event, step, then)
+    ghost = mesi_ghost.remember(lazy, False, known.ghost, address, event, step, then)
     results = [c.result for c in step.commands if isinstance(c, Respond)]
     returned = [r.version for r in results if isinstance(r, Committed)]
-    return msgspec.structs.replace(ghost, returned=max([story.ghost.returned, *returned]))
+    return msgspec.structs.replace(ghost, returned=max([known.ghost.returned, *returned]))
 
 
 # Properties.

@@ -64,7 +64,7 @@ BROKEN: Mapping[str, tuple[type, ...]] = {
 }
 
 
-class Story(Value, frozen=True, gc=False, tag=True):
+class RestoredGhost(Value, frozen=True, gc=False, tag=True):
     """The ghost of home's current history, and the remains of a lost one."""
 
     ghost: Ghost
@@ -156,7 +156,7 @@ def restorable(
         environment,
         bounds=bounds,
         watched=watched,
-        watch=(partial(tell, policy), witness, Story(begin(HomeState()))),
+        watch=(partial(tell, policy), witness, RestoredGhost(begin(HomeState()))),
         cache_type=Lapsing if gaps else Cache,
         home_type=home_type,
     )
@@ -231,34 +231,36 @@ def _answered(message: Any, step: Step[CacheState]) -> bool:
     return isinstance(message, Update) and has == (message.version, message.content)
 
 
-def tell(policy: Policy, story: Story, of: str, seen: Any, more: Any) -> Story:
-    """The story after a step, or after home was restored: `of` says which."""
+def tell(policy: Policy, known: RestoredGhost, of: str, seen: Any, more: Any) -> RestoredGhost:
+    """The ghost after a step, or after home was restored: `of` says which."""
     if of == RESTORED:
-        return _restored(story, seen, more)
+        return _restored(known, seen, more)
     address, _, hears = of.partition(" ")
     late = False
     if hears:
-        story, late = _heard(story, address, answered=more)
+        known, late = _heard(known, address, answered=more)
     if seen is None:
-        return story
+        return known
     by, event, step, then = seen
     unclaimed: tuple[type, ...] = ()
     if late:
         unclaimed = (Loaded, Granted, Committed, Refused)
-    elif address in story.doubtful:
+    elif address in known.doubtful:
         unclaimed = (Loaded, Granted, Committed)
     if unclaimed:
         kept = tuple(c for c in step.commands if not _is(c, unclaimed))
         step = Step(step.state, kept, step.action)
     repeats = policy.retry_after is not None
-    ghost = mesi_ghost.remember(policy, repeats, story.ghost, by, event, step, then)
-    return msgspec.structs.replace(story, ghost=ghost)
+    ghost = mesi_ghost.remember(policy, repeats, known.ghost, by, event, step, then)
+    return msgspec.structs.replace(known, ghost=ghost)
 
 
-def _restored(story: Story, version: int, old: tuple[tuple[Address, int], ...]) -> Story:
-    ghost = story.ghost
+def _restored(
+    known: RestoredGhost, version: int, old: tuple[tuple[Address, int], ...]
+) -> RestoredGhost:
+    ghost = known.ghost
     kept = ghost.commits[: version - ghost.first]
-    return Story(
+    return RestoredGhost(
         Ghost(
             first=ghost.first,
             first_content=ghost.first_content,
@@ -270,17 +272,17 @@ def _restored(story: Story, version: int, old: tuple[tuple[Address, int], ...]) 
     )
 
 
-def _heard(story: Story, address: Address, *, answered: bool) -> tuple[Story, bool]:
-    """The story after an arrival, and whether the message belongs to the lost history."""
-    left = dict(story.old)
+def _heard(known: RestoredGhost, address: Address, *, answered: bool) -> tuple[RestoredGhost, bool]:
+    """The ghost after an arrival, and whether the message belongs to the lost history."""
+    left = dict(known.old)
     if address in left:
         left[address] -= 1
         old = tuple((agent, count) for agent, count in left.items() if count)
-        return msgspec.structs.replace(story, old=old), True
-    if answered and address in story.doubtful:
-        doubtful = tuple(agent for agent in story.doubtful if agent != address)
-        story = msgspec.structs.replace(story, doubtful=doubtful)
-    return story, False
+        return msgspec.structs.replace(known, old=old), True
+    if answered and address in known.doubtful:
+        doubtful = tuple(agent for agent in known.doubtful if agent != address)
+        known = msgspec.structs.replace(known, doubtful=doubtful)
+    return known, False
 
 
 def _is(command: Any, results: tuple[type, ...]) -> bool:

@@ -136,5 +136,5 @@ def test_asking_again_ends_with_the_request() -> None:
 
 
 def test_the_story_begins_in_no_doubt() -> None:
-    story = module.Story(module.begin(HomeState()))
-    assert (story.doubtful, story.old, story.broken) == ((), (), "")
+    known = module.RestoredGhost(module.begin(HomeState()))
+    assert (known.doubtful, known.old, known.broken) == ((), (), "")
