@@ -4,12 +4,13 @@ A policy cannot break coherence if its `memory` covers its writers.  It decides 
 announced, when a cached copy is used up, and all time limits; the tables decide which answers are
 right.  To add one, subclass `Policy` and override what differs::
 
-    class PushSmall(Policy, frozen=True):
-        '''Push short artifacts, invalidate long ones.'''
+    class PushToFew(Policy, frozen=True):
+        '''Push while few caches hold a copy, invalidate otherwise.'''
         def announce(self, home):
-            return Announce.UPDATE if len(home.content) < 200 else Announce.INV
+            return Announce.UPDATE if len(home.sharers) <= 3 else Announce.INV
 
-It is recorded, modelled and simulated under its own name once its module is imported.
+It is recorded, modelled and simulated under its own name once its module is imported: the commands
+`specs` and `simulate run` have an option ``--import MODULE``.  See examples/own_policy.py.
 
 The five of the paper (arXiv 2603.15183, strategies of its evaluation) are below.  All durations are
 in the driver's unit of time.
@@ -17,6 +18,7 @@ in the driver's unit of time.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
 
 import msgspec
@@ -227,16 +229,21 @@ class Broadcast(Policy, frozen=True, kw_only=True):
         return self.everyone
 
 
+def kinds() -> Iterator[type[Policy]]:
+    """Every kind of policy whose module is loaded: those of this package and of the application."""
+    waiting: list[type[Policy]] = [Policy]
+    while waiting:
+        kind = waiting.pop()
+        yield kind
+        waiting += kind.__subclasses__()
+
+
 def kind_of(name: str) -> type[Policy]:
-    """The kind of policy of that name, among those of this package and of the application.
+    """The kind of policy of that name, among `kinds`.
 
     Raises `InvalidPolicy` if there is not exactly one.
     """
-    found, waiting = [], [Policy]
-    while waiting:
-        kind = waiting.pop()
-        found += [kind] if kind.__name__ == name else []
-        waiting += kind.__subclasses__()
+    found = [kind for kind in kinds() if kind.__name__ == name]
     if len(found) != 1:
         what = "two kinds of policy are" if found else "no kind of policy is"
         raise InvalidPolicy(

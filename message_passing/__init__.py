@@ -14,7 +14,7 @@ Read in this order; each module imports only those above it::
     oracle      a read-only view of a simulation, for oracles
     simulator   the driver for tests and studies: seeded queue, virtual time
     faults      plans of crashes, pauses and partitions for it
-    console     shared by command lines: writing to a pipe, exit codes of errors
+    console     shared by command lines: writing to a pipe, exit codes of errors, imports
     chart       message-sequence charts as text
     trace       a line of JSON a step, and back
     show        the command that draws a trace:  coherence trace FILE

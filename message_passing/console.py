@@ -1,12 +1,13 @@
-"""Shared by every command line: writing to a pipe, and exit codes of errors."""
+"""Shared by every command line: writing to a pipe, exit codes of errors, modules to import."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 import typer
 
@@ -14,6 +15,23 @@ from message_passing.errors import CallerError, ToolkitError
 
 #: The exit code of a command that was interrupted, as shells have it.
 INTERRUPTED = 130
+
+
+class NoSuchModule(CallerError):
+    """A module that the command was told to import cannot be imported."""
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import modules of the caller, from the working directory too.  Raises `NoSuchModule`."""
+    for name in names:
+        if "" not in sys.path:
+            sys.path.insert(0, "")
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise NoSuchModule(
+                f"{name} cannot be imported: {error}", remedy="name a module"
+            ) from error
 
 
 def write(text: str) -> None:

@@ -9,7 +9,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
-from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -36,9 +35,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m specs") 
     options, rest = parser.parse_known_args(arguments)
     try:
         if options.modules:
-            sys.path.insert(0, "")
-        for name in options.modules:
-            _import(name)
+            _import(options.modules)
         code: int = options.run(options, rest)
     except CheckerError as error:
         _complain(f"{type(error).__name__}: {error}")
@@ -109,11 +106,14 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _import(name: str) -> None:
+def _import(modules: Sequence[str]) -> None:
+    # Imported here: that module loads typer, which few calls need.
+    from message_passing.console import NoSuchModule, import_modules
+
     try:
-        import_module(name)
-    except ImportError as error:
-        raise UsageError(f"{name} cannot be imported: {error}", remedy="name a module") from error
+        import_modules(modules)
+    except NoSuchModule as error:
+        raise UsageError(str(error)) from error
 
 
 def _list(options: argparse.Namespace, rest: Sequence[str]) -> int:

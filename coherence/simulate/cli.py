@@ -15,13 +15,13 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from coherence.simulate import catalogue, jobs, published, report
+from coherence.simulate import catalogue, engine, jobs, published, report
 from coherence.simulate.errors import UnknownChoice, nearest
 from coherence.simulate.measures import Record
 from coherence.simulate.progress import Runs
 from coherence.simulate.result import RULES, STRATEGIES
 from coherence.simulate.scenario import Scenario
-from message_passing.console import INTERRUPTED, reported, write
+from message_passing.console import INTERRUPTED, import_modules, reported, write
 
 app = typer.Typer(
     add_completion=False,
@@ -79,7 +79,20 @@ def run(
     ],
     strategy: Annotated[
         list[str] | None,
-        typer.Option("--strategy", "-s", help=f"One of {', '.join(STRATEGIES)}; repeatable."),
+        typer.Option(
+            "--strategy",
+            "-s",
+            help=f"One of {', '.join(STRATEGIES)}, or a policy of an imported module; repeatable.",
+        ),
+    ] = None,
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="MODULE",
+            help="Import it first, from the working directory too: it defines kinds of policy, "
+            "each of which is a strategy by its name; repeatable.",
+        ),
     ] = None,
     rules: Annotated[
         list[str] | None,
@@ -106,7 +119,8 @@ def run(
 ) -> None:
     """Run scenarios, shipped or your own, under chosen strategies and rules."""
     with _told(json, csv):
-        strategies = _chosen("strategy", strategy, STRATEGIES)
+        import_modules(modules or ())
+        strategies = _strategies(strategy)
         chosen_rules = _chosen("rules", rules, RULES)
         changes = list(set_ or ())
         changes += [f"runs={runs}"] if runs is not None else []
@@ -158,6 +172,12 @@ def list_(json: Json = False, quiet: Quiet = False) -> None:
             text = f"{catalogue.description(name)}\n{report.parameters(scenario)}"
             indented = text.replace("\n", "\n  ")
             _print([f"[bold]{name}[/bold]: {indented}"])
+
+
+def _strategies(given: Sequence[str] | None) -> tuple[str, ...]:
+    """The paper's strategies, or those that are named, policies of imported modules included."""
+    own = [name for name in engine.own_strategies() if name not in STRATEGIES]
+    return _chosen("strategy", given, (*STRATEGIES, *own)) if given else STRATEGIES
 
 
 def _chosen(what: str, given: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:

@@ -38,7 +38,9 @@ from coherence.policy import (
     Lease,
     Policy,
     kind_of,
+    kinds,
 )
+from coherence.simulate.errors import UnknownChoice
 from coherence.simulate.result import RunResult
 from coherence.simulate.scenario import Scenario
 from coherence.simulate.stream import Action, draw
@@ -56,7 +58,8 @@ _ATTEMPTS_MAX = 3
 def policy_of(scenario: Scenario, strategy: str) -> Policy:
     """The policy that plays one of the paper's strategies in `scenario`; time is in steps.
 
-    Any kind of policy, also yours, is a strategy by its name.  Raises `ValueError`.
+    Any kind of policy, also yours, is a strategy by its name.  Raises `UnknownChoice`, or
+    `InvalidPolicy` if the policy refuses the scenario's lease.
     """
     validity = scenario.lease_steps
     match strategy:
@@ -71,9 +74,20 @@ def policy_of(scenario: Scenario, strategy: str) -> Policy:
         case "broadcast":
             return Broadcast(validity=validity, everyone=tuple(sorted(agents_of(scenario))))
     try:
-        return kind_of(strategy)(validity=validity)
+        kind = kind_of(strategy)
     except InvalidPolicy as error:
-        raise ValueError(f"unknown strategy {strategy!r}") from error
+        raise UnknownChoice(f"unknown strategy {strategy!r}: {error}") from error
+    try:
+        return kind(validity=validity)
+    except TypeError as error:
+        raise UnknownChoice(
+            f"strategy {strategy!r}: {error}", remedy="give each setting of the policy a default"
+        ) from error
+
+
+def own_strategies() -> list[str]:
+    """The names of the kinds of policy that the application defines, once they are imported."""
+    return sorted({kind.__name__ for kind in kinds() if kind.__module__ != Policy.__module__})
 
 
 def agents_of(scenario: Scenario) -> list[Address]:

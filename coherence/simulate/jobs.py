@@ -10,16 +10,20 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib import import_module
+from itertools import product
 
 import msgspec
 
+from coherence.policy import kind_of
 from coherence.simulate import engine, paper
+from coherence.simulate.errors import UnknownChoice
 from coherence.simulate.measures import Record, RunMeasures, broadcast_tokens, measured, record
-from coherence.simulate.result import RunResult
+from coherence.simulate.result import STRATEGIES, RunResult
 from coherence.simulate.scenario import Scenario
 from coherence.simulate.stream import Action, Totals, draw, totals
 
@@ -64,14 +68,20 @@ def simulate(
 ) -> Played:
     """Run every scenario under every strategy and set of rules, and summarise.
 
-    `advance` gets the number of runs done and asked for, first before any is done.  An interrupt
-    ends the simulation, not the caller: the complete results are returned.
+    A strategy that is a policy of yours is played by the engine's rules only: the paper has no
+    rules for it.  `advance` gets the number of runs done and asked for, first before any is done.
+    An interrupt ends the simulation, not the caller: the complete results are returned.  Raises
+    `UnknownChoice`.
     """
+    played_by = {strategy: _rules_for(strategy, rules) for strategy in strategies}
+    for strategy, scenario in product(strategies, scenarios):
+        if strategy not in STRATEGIES:
+            engine.policy_of(scenario, strategy)  # raises here if it cannot be made
     jobs = [
-        Job(scenario, strategy, scenario.first_seed + run, tuple(rules), check)
+        Job(scenario, strategy, scenario.first_seed + run, played_by[strategy], check)
         for scenario in scenarios
         for run in range(scenario.runs)
-        for strategy in strategies
+        for strategy in played_by
     ]
     done: list[tuple[RunMeasures, ...]] = []
     try:
@@ -81,7 +91,18 @@ def simulate(
             advance(len(done), len(jobs))
     except KeyboardInterrupt:
         pass
-    return Played(_records(jobs, done, scenarios, strategies, rules), len(done), len(jobs))
+    return Played(_records(jobs, done, scenarios, played_by), len(done), len(jobs))
+
+
+def _rules_for(strategy: str, rules: Sequence[str]) -> tuple[str, ...]:
+    """Those of `rules` that can play the strategy."""
+    found = tuple(name for name in rules if name != "paper" or strategy in STRATEGIES)
+    if not found:
+        raise UnknownChoice(
+            f"strategy {strategy!r}: the paper has no rules for it",
+            remedy="play it by the engine's rules",
+        )
+    return found
 
 
 def perform(job: Job) -> tuple[RunMeasures, ...]:
@@ -113,17 +134,16 @@ def _records(
     jobs: Sequence[Job],
     done: Sequence[tuple[RunMeasures, ...]],
     scenarios: Sequence[Scenario],
-    strategies: Sequence[str],
-    rules: Sequence[str],
+    played_by: Mapping[str, Sequence[str]],
 ) -> list[Record]:
     partial = len(done) < len(jobs)
     records, first = [], 0
     for scenario in scenarios:
-        count = scenario.runs * len(strategies)
+        count = scenario.runs * len(played_by)
         mine = done[first : first + count]
         first += count
-        for index, strategy in enumerate(strategies):
-            runs = mine[index :: len(strategies)]
+        for index, (strategy, rules) in enumerate(played_by.items()):
+            runs = mine[index :: len(played_by)]
             records += [
                 record(scenario.name, strategy, name, [run[k] for run in runs], partial=partial)
                 for k, name in enumerate(rules)
@@ -143,7 +163,10 @@ def _performed(jobs: Sequence[Job]) -> Iterator[tuple[RunMeasures, ...]]:
         return
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
+        workers,
+        multiprocessing.get_context("spawn"),
+        initializer=_begin_worker,
+        initargs=(_modules_of({job.strategy for job in jobs}),),
     )
     pending: deque[Future[tuple[RunMeasures, ...]]] = deque()
     try:
@@ -163,8 +186,16 @@ def _performed(jobs: Sequence[Job]) -> Iterator[tuple[RunMeasures, ...]]:
     pool.shutdown()
 
 
-def _ignore_interrupts() -> None:
+def _modules_of(strategies: Iterable[str]) -> list[str]:
+    """The modules that define strategies of the application, which workers must import."""
+    modules = {kind_of(name).__module__ for name in strategies if name not in STRATEGIES}
+    return sorted(modules - {"__main__"})  # that one each worker imports anyway
+
+
+def _begin_worker(modules: Iterable[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for module in modules:
+        import_module(module)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -97,6 +98,7 @@ def test_a_file_of_ones_own_runs_with_any_name(tmp_path):
         (["run"], "NAME|FILE"),
         (["--json", "list"], "options belong after 'list'"),
         (["swim"], "swim"),
+        (["run", "planning", "--import", "no_such_policies"], "no_such_policies cannot be"),
     ],
 )
 def test_a_wrong_request_is_told_on_stderr_with_code_2(arguments, told):
@@ -229,3 +231,70 @@ def test_without_a_command_the_engine_stands_beside_the_paper():
     records = json.loads(call("--json").stdout)
     assert len(records) == 4 * 5 * 2
     assert [made["rules"] for made in records[:2]] == ["paper", "engine"]
+
+
+# A policy that the user supplies
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def simulated(*arguments: str, folder: Path = EXAMPLES) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, "run", "planning", "--runs", "2", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_policy_of_an_imported_module_is_played_beside_the_papers_strategies():
+    done = simulated("--import", "own_policy", "-s", "lazy", "-s", "PushToFew", "--json", "--check")
+    assert done.returncode == 0, done.stderr
+    records = json.loads(done.stdout)
+    assert [(made["strategy"], made["rules"]) for made in records] == [
+        ("lazy", "paper"),
+        ("lazy", "engine"),
+        ("PushToFew", "engine"),
+    ]
+    assert records[2]["push_tokens_mean"] > 0
+    assert records[1]["push_tokens_mean"] == 0
+
+
+def test_worker_processes_import_it_too(tmp_path):
+    (tmp_path / "plays.py").write_text(
+        "import sys\n"
+        "from coherence.simulate import cli, jobs\n"
+        "if __name__ == '__main__':\n"
+        "    jobs.PARALLEL_ACTIONS_MIN = 0\n"
+        "    jobs.os.cpu_count = lambda: 2\n"
+        "    cli.app(sys.argv[1:])\n"
+    )
+    (tmp_path / "own_policy.py").write_text((EXAMPLES / "own_policy.py").read_text())
+    arguments = ["--import", "own_policy", "-s", "PushToFew", "--json"]
+    done = subprocess.run(
+        [sys.executable, "plays.py", "run", "planning", "--runs", "2", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == simulated(*arguments, folder=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("policy", "arguments", "told"),
+    [
+        ("few: int", [], "give each setting of the policy a default"),
+        ("few: int = 3", ["--rules", "paper"], "the paper has no rules for it"),
+    ],
+)
+def test_a_policy_that_cannot_be_played_is_refused(tmp_path, policy, arguments, told):
+    (tmp_path / "mine.py").write_text(
+        "from coherence import Policy\n"
+        f"class Mine(Policy, frozen=True, kw_only=True):\n    {policy}\n"
+    )
+    done = simulated("--import", "mine", "-s", "Mine", *arguments, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr.replace("\n", " ")

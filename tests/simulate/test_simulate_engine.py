@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from coherence.simulate import engine, paper
 from coherence.simulate.catalogue import find, shipped
+from coherence.simulate.errors import UnknownChoice
 from coherence.simulate.result import STRATEGIES
 from coherence.simulate.scenario import Artifact, Scenario
 from coherence.tokens import SIGNAL_TOKENS, STUB_TOKENS
@@ -141,7 +142,7 @@ def test_signals_are_charged_when_sent_lost_or_not() -> None:
 
 
 def test_an_unknown_strategy_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown strategy 'gossip'"):
+    with pytest.raises(UnknownChoice, match="unknown strategy 'gossip'"):
         engine.run(find("planning"), "gossip", 1)
 
 
