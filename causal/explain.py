@@ -9,8 +9,6 @@ its receiver (:), delivered (●), a secret of its recipient (▒).
 
 from __future__ import annotations
 
-import shutil
-import sys
 from html import escape
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,11 +16,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from causal.account import Account, Accounts, accounts
-from message_passing.console import reported, write
+from message_passing.console import reported, show, write
 from message_passing.trace import read
 
 BAR = 40
@@ -162,12 +159,7 @@ def main(
         write(mermaid(book))
     else:
         figures = ", ".join(f"{key} {value:g}" for key, value in summary(book).items())
-        terminal = sys.stdout.isatty()
-        width = shutil.get_terminal_size().columns if terminal else 150
-        console = Console(width=width, force_terminal=terminal, highlight=False)
-        with console.capture() as captured:
-            console.print(table(book), figures, sep="")
-        write(captured.get())
+        show(table(book), figures, file_width=150)
 
 
 if __name__ == "__main__":

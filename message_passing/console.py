@@ -1,15 +1,18 @@
-"""Shared by every command line: writing to a pipe, exit codes of errors, modules to import."""
+"""Shared by every command line: writing to a pipe, exit codes of errors, modules to import.
+
+It loads the standard library alone until it shows a table, so that each command starts quickly.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-
-import typer
+from typing import Any
 
 from message_passing.errors import CallerError, ToolkitError
 
@@ -48,14 +51,37 @@ def write(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
+def say(text: str) -> None:
+    """Write one line to standard output."""
+    write(text + "\n")
+
+
+def complain(text: str) -> None:
+    """Write one line to standard error."""
+    sys.stderr.write(text + "\n")
+
+
+def show(*parts: Any, file_width: int) -> None:
+    """Write what rich can render: as wide as the terminal, or `file_width` columns in a file."""
+    # Imported here: commands that print no tables do not load it.
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else file_width
+    console = Console(width=width, force_terminal=terminal, highlight=False)
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    write(captured.get())
+
+
 @contextmanager
 def reported() -> Iterator[None]:
     """An error ends the command with one line: code 2 if the caller is at fault, else 1."""
     try:
         yield
     except (ToolkitError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, CallerError) else 1) from None
+        complain(f"error: {error}")
+        raise SystemExit(2 if isinstance(error, CallerError) else 1) from None
     except KeyboardInterrupt:
-        typer.echo("interrupted: nothing was printed that is not complete", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        complain("interrupted: nothing was printed that is not complete")
+        raise SystemExit(INTERRUPTED) from None

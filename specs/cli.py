@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from message_passing.console import NoSuchModule, complain, import_modules, say
 from specs import catalogue, report
 from specs.checker.check import ENGINES, check
 from specs.checker.composite import Composite
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m specs") 
             _import(options.modules)
         code: int = options.run(options, rest)
     except CheckerError as error:
-        _complain(f"{type(error).__name__}: {error}")
+        complain(f"{type(error).__name__}: {error}")
         return 2
     return code
 
@@ -107,9 +108,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _import(modules: Sequence[str]) -> None:
-    # Imported here: that module loads typer, which few calls need.
-    from message_passing.console import NoSuchModule, import_modules
-
     try:
         import_modules(modules)
     except NoSuchModule as error:
@@ -119,11 +117,11 @@ def _import(modules: Sequence[str]) -> None:
 def _list(options: argparse.Namespace, rest: Sequence[str]) -> int:
     _refuse(rest)
     for name in catalogue.names():
-        _say(f"{name:12} {catalogue.about(name)}")
+        say(f"{name:12} {catalogue.about(name)}")
         for case in catalogue.cases(name):
             counts = f"{case.distinct:,} states" if case.distinct is not None else ""
             what = f"{case.expect.value} {case.violates!r}" if case.violates else case.expect.value
-            _say(f"    {case!s:34} {what:36} {counts:>18}  {case.time}")
+            say(f"    {case!s:34} {what:36} {counts:>18}  {case.time}")
     return 0
 
 
@@ -142,13 +140,13 @@ def _check(options: argparse.Namespace, rest: Sequence[str]) -> int:
     if case is not None and not result.stopped and not walking:
         differences = case.differences(result, symmetry=options.symmetry, por=options.por)
     if options.json:
-        sys.stdout.buffer.write(report.as_json(result, differences) + b"\n")
+        say(report.as_json(result, differences).decode())
     else:
-        _say("\n".join(report.lines(result)))
+        say("\n".join(report.lines(result)))
         if options.por and case is not None and case.distinct and not result.stopped:
-            _say(f"  without the reduction {case.distinct:,} states")
+            say(f"  without the reduction {case.distinct:,} states")
         for difference in differences:
-            _say(f"  NOT AS PINNED: {difference}")
+            say(f"  NOT AS PINNED: {difference}")
     _write_paths(model, result, options)
     return 1 if differences else result.verdict.exit_code
 
@@ -205,9 +203,9 @@ def _explore(options: argparse.Namespace, rest: Sequence[str]) -> int:
     model = catalogue.factory(options.name)(**_constants(options.name, rest))
     if options.html is not None:
         options.html.write_text(page(model, options.states), encoding="utf-8")
-        _say(f"written to {options.html}")
+        say(f"written to {options.html}")
     else:
-        explore(model, input, _say)
+        explore(model, input, say)
     return 0
 
 
@@ -222,12 +220,12 @@ def _recorded(options: argparse.Namespace, rest: Sequence[str]) -> int:
         try:
             found = accepts(path)
         except ToolkitError as error:
-            _complain(f"{type(error).__name__}: {error}")
+            complain(f"{type(error).__name__}: {error}")
             return 2
         failed += not found.accepted
         word = "accepted" if found.accepted else "REFUSED"
         line = f"{word:10} {path.name:34} {judge:7} {found.steps:>8,} steps  {found.refused}"
-        _say(line.rstrip())
+        say(line.rstrip())
     return 1 if failed else 0
 
 
@@ -263,7 +261,7 @@ def _write_paths(
         return
     path = result.counterexample or next((f.path for f in result.findings if f.path), None)
     if path is None:
-        _complain("no path to write: nothing is violated and nothing has a witness")
+        complain("no path to write: nothing is violated and nothing has a witness")
         return
     from specs.checker.chart import mermaid_chart, svg_chart
     from specs.checker.itf import itf
@@ -277,14 +275,6 @@ def _write_paths(
         options.itf.write_bytes(itf(path, variables))
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
-def _complain(text: str) -> None:
-    sys.stderr.write(text + "\n")
-
-
 def _refuse_beside_walks(options: argparse.Namespace) -> None:
     """Refuse options of a search: walks have no reduction, no engine, and one model at a time."""
     beside = [f"--{name}" for name in ("symmetry", "por") if getattr(options, name)]
@@ -296,5 +286,5 @@ def _refuse_beside_walks(options: argparse.Namespace) -> None:
 
 def _refuse(rest: Sequence[str]) -> None:
     if rest:
-        _complain(f"unknown arguments: {' '.join(rest)}")
+        complain(f"unknown arguments: {' '.join(rest)}")
         raise SystemExit(2)

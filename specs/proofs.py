@@ -7,7 +7,6 @@ ours, ``prove`` does both for every pinned case.  A changed count fails.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
+from message_passing.console import complain, say
 from message_passing.errors import ToolkitError
 from specs import report, tlc
 from specs.checker.check import check
@@ -115,7 +115,7 @@ def _each(outcomes: Iterator[Outcome]) -> int:
     try:
         return 1 if sum(map(report.tell, outcomes)) else 0
     except ToolkitError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        complain(f"{type(error).__name__}: {error}")
         return 2
 
 
@@ -158,14 +158,13 @@ def _mutants(options: argparse.Namespace) -> int:
 
     def tell(mutant: object, caught_by: str) -> None:
         if not caught_by:
-            sys.stdout.write(f"survives  {mutant}\n")
-            sys.stdout.flush()
+            say(f"survives  {mutant}")
 
     found = judged(KINDS if options.slow else KINDS[:2], tell)
-    sys.stdout.write(
+    say(
         f"{found.caught:,} caught and {found.noticed:,} noticed, in {found.cells} cells; "
         f"{len(found.survivors):,} survive; "
-        f"{len(found.unreached):,} in cells that none of these models reaches\n"
+        f"{len(found.unreached):,} in cells that none of these models reaches"
     )
     return 1 if found.survivors else 0
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from message_passing.console import say, show
 from specs import catalogue
 from specs.checker.chart import text_chart
 from specs.checker.result import Finding, Path, Progress, Result, Verdict
@@ -121,15 +121,14 @@ def checks(run: Callable[[Any], Result], *, slow: bool, por: bool = False) -> It
 def tell(outcome: Outcome) -> bool:
     """Write the outcome; return whether it differs from the pinned one."""
     verdict = "DIFFERS" if outcome.differences else "as pinned"
-    line = f"{verdict:10} {outcome.name:36} {outcome.what:40} {outcome.seconds:8.2f} s\n"
-    sys.stdout.write(line + "".join(f"           {text}\n" for text in outcome.differences))
-    sys.stdout.flush()
+    say(f"{verdict:10} {outcome.name:36} {outcome.what:40} {outcome.seconds:8.2f} s")
+    for text in outcome.differences:
+        say(f"           {text}")
     return bool(outcome.differences)
 
 
 def table(outcomes: Mapping[str, Sequence[Outcome]]) -> None:
     """Write one table of all outcomes, by command."""
-    from rich.console import Console
     from rich.table import Table
 
     shown = Table("command", "runs", "as pinned", "differ", "seconds", "which differ")
@@ -138,4 +137,4 @@ def table(outcomes: Mapping[str, Sequence[Outcome]]) -> None:
         counts = (len(of), len(of) - len(wrong), len(wrong))
         seconds = f"{sum(outcome.seconds for outcome in of):,.1f}"
         shown.add_row(command, *map(str, counts), seconds, "\n".join(wrong))
-    Console().print(shown)
+    show(shown, file_width=80)

@@ -6,8 +6,6 @@ wrong; 130 interrupted.
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -20,9 +18,13 @@ from causal.simulate import figures, loads, report
 from causal.simulate import jobs as job_shapes
 from causal.simulate import reproduce as expectations
 from causal.simulate.record import PROTOCOLS, YARDSTICKS, Record, builder
+from message_passing import console
 from message_passing.console import reported, write
 
 T = TypeVar("T")
+
+#: Columns of a table in a file.
+FILE_WIDTH = 160
 
 app = typer.Typer(
     add_completion=False,
@@ -264,10 +266,10 @@ def positive(rates: list[float]) -> list[float]:
 
 def listed(steps: Iterable[T], what: str) -> Iterator[T]:
     """`steps`, with a bar on standard error if that is a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    screen = Console(stderr=True)
+    if not screen.is_terminal:
         return iter(steps)
-    return iter(track(steps, description=what, console=console, transient=True))
+    return iter(track(steps, description=what, console=screen, transient=True))
 
 
 def deliver(
@@ -289,10 +291,5 @@ def judge(records: Iterable[Record]) -> None:
 
 
 def show(*parts: RenderableType) -> None:
-    """Print for people; as wide as the terminal, or unlimited in a file."""
-    terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else 160
-    console = Console(width=width, force_terminal=terminal, highlight=False)
-    with console.capture() as captured:
-        console.print(*parts, sep="\n")
-    write(captured.get())
+    """Print for people."""
+    console.show(*parts, file_width=FILE_WIDTH)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -63,7 +62,8 @@ def compare(
         if json or csv or quiet or check:
             raise typer.BadParameter(f"options belong after {context.invoked_subcommand!r}")
         return
-    with _told(json, csv):
+    _require_one_format(json, csv)
+    with reported():
         scenarios = [catalogue.find(name) for name in catalogue.CANONICAL]
         outcome = _simulated(scenarios, STRATEGIES, RULES, check=check, quiet=quiet)
         tables: list[RenderableType] = [report.comparison(outcome.records, RULES, _width())]
@@ -118,7 +118,8 @@ def run(
     check: Check = False,
 ) -> None:
     """Run scenarios, shipped or your own, under chosen strategies and rules."""
-    with _told(json, csv):
+    _require_one_format(json, csv)
+    with reported():
         import_modules(modules or ())
         strategies = _strategies(strategy)
         chosen_rules = _chosen("rules", rules, RULES)
@@ -133,7 +134,8 @@ def run(
 @app.command()
 def reproduce(json: Json = False, csv: Csv = False, quiet: Quiet = False) -> None:
     """Compare the paper's rules with the published figures, each cell; exit 1 if one differs."""
-    with _told(json, csv):
+    _require_one_format(json, csv)
+    with reported():
         scenarios = [catalogue.find(name) for name in catalogue.CANONICAL]
         outcome = _simulated(scenarios, STRATEGIES, ("paper",), check=False, quiet=quiet)
         if outcome.partial:
@@ -155,7 +157,7 @@ def reproduce(json: Json = False, csv: Csv = False, quiet: Quiet = False) -> Non
 @app.command("list")
 def list_(json: Json = False, quiet: Quiet = False) -> None:
     """List the shipped scenarios, with their parameters and descriptions."""
-    with _told(False, False):
+    with reported():
         names = catalogue.shipped()
         found = {name: catalogue.find(name) for name in names}
         if json:
@@ -227,13 +229,9 @@ def _lost(records: Sequence[Record]) -> str:
     return ", ".join(f"{count:,} under the {rules} rules" for rules, count in sums.items())
 
 
-@contextmanager
-def _told(json: bool, csv: bool) -> Iterator[None]:
-    """Turn an error of the toolkit into its message and an exit code."""
+def _require_one_format(json: bool, csv: bool) -> None:
     if json and csv:
         raise typer.BadParameter("--json and --csv exclude each other")
-    with reported():
-        yield
 
 
 def _print(parts: Sequence[RenderableType]) -> None:

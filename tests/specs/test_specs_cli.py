@@ -1,6 +1,8 @@
 """The command line as a stranger meets it."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -112,3 +114,14 @@ def test_an_unknown_constant_is_refused(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["check", "twophase", "--colour", "red"])
     assert stopped.value.code == 2
+
+
+def test_a_reader_that_leaves_early_is_not_an_error():
+    with subprocess.Popen(
+        [sys.executable, "-m", "specs", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as listing:
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        listing.stdout.close()
+        assert listing.stderr.read() == b""
+    assert listing.returncode == 0
