@@ -11,7 +11,7 @@ The first step that is not possible is named.  An empty trace is refused: it wou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,19 +22,17 @@ from message_passing.errors import ToolkitError
 from message_passing.network import Guarantee
 from message_passing.process import (
     Address,
-    CancelTimer,
     Event,
     Invoke,
     Process,
     Receive,
     Restart,
-    Send,
-    SetTimer,
     Step,
     Time,
     Timeout,
 )
 from message_passing.trace import Line
+from message_passing.turn import interpret
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +173,7 @@ class Acceptor:
             self._states[address] = self._processes[address].durable(self._states[address])
             self._timers[address].clear()
 
-    def _carry_out(self, address: Address, commands: Iterable[Any]) -> None:
-        for command in commands:
-            if isinstance(command, Send):
-                pair = (address, command.dst)
-                channel = self._channels.setdefault(pair, _Channel(self._guarantee))
-                channel.send(msgspec.json.encode(plain(command.message)))
-            elif isinstance(command, SetTimer):
-                self._timers[address][command.name] = command.at
-            elif isinstance(command, CancelTimer):
-                self._timers[address].pop(command.name, None)
+    def _carry_out(self, address: Address, commands: Sequence[Any]) -> None:
+        for send in interpret(commands, self._timers[address]).sends:
+            channel = self._channels.setdefault((address, send.dst), _Channel(self._guarantee))
+            channel.send(msgspec.json.encode(plain(send.message)))
