@@ -5,6 +5,8 @@
 *Circles*: modules that import each other, imports for types and imports within functions included.
 *Reaches*: uses of a private name that another file of ours defines.  *Homonyms*: names of classes
 that two modules of one package define.
+
+*Rooms* are the packages and folders that ARCHITECTURE.md draws.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import networkx
 from rich.console import Console
 
 ROOT = Path(__file__).parents[2]
@@ -43,17 +46,23 @@ def modules() -> dict[str, ast.Module]:
 
 def imports(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
     """Which modules of ours each module imports, anywhere in its text."""
-    return {name: set(_imported(tree, trees)) - {name} for name, tree in trees.items()}
+    return {name: set(_imported(name, tree, trees)) - {name} for name, tree in trees.items()}
 
 
-def _imported(tree: ast.Module, trees: Mapping[str, ast.Module]) -> Iterator[str]:
+def _imported(name: str, tree: ast.Module, trees: Mapping[str, ast.Module]) -> Iterator[str]:
+    is_package = any(other.startswith(f"{name}.") for other in trees)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in trees)
-        elif isinstance(node, ast.ImportFrom) and node.module in trees:
-            for alias in node.names:
-                member = f"{node.module}.{alias.name}"
-                yield member if member in trees else node.module
+        elif isinstance(node, ast.ImportFrom):
+            source = node.module or ""
+            if node.level:
+                parts = name.split(".")
+                above = parts[: len(parts) - node.level + is_package]
+                source = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names if source in trees else ():
+                member = f"{source}.{alias.name}"
+                yield member if member in trees else source
 
 
 def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
@@ -169,6 +178,86 @@ def homonyms(trees: Mapping[str, ast.Module]) -> dict[str, list[str]]:
         for (package, name), found in sorted(places.items())
         if len(found) > 1
     }
+
+
+def command_tests(tree: ast.Module) -> list[int]:
+    """The lines that tell a `SetTimer` from other commands, as an interpreter of commands does."""
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            told = [node.left, *node.comparators]
+        elif isinstance(node, ast.Call) and _ends_in(node.func, "isinstance"):
+            told = node.args[1:]
+        elif isinstance(node, ast.MatchClass):
+            told = [node.cls]
+        else:
+            continue
+        if any(_ends_in(part, "SetTimer") for kind in told for part in ast.walk(kind)):
+            lines.append(node.lineno if not isinstance(node, ast.MatchClass) else node.cls.lineno)
+    return lines
+
+
+def _ends_in(node: ast.AST, name: str) -> bool:
+    return (isinstance(node, ast.Name) and node.id == name) or (
+        isinstance(node, ast.Attribute) and node.attr == name
+    )
+
+
+#: The rooms that ARCHITECTURE.md draws, each with the modules and packages in it.  A module belongs
+#: to the room with the longest name of its own.
+ROOMS: dict[str, tuple[str, ...]] = {
+    "message_passing": ("message_passing",),
+    "coherence": ("coherence",),
+    "coherence/stores": ("coherence.stores",),
+    "coherence/workspace": ("coherence.workspace",),
+    "coherence/context": ("coherence.context",),
+    "coherence/simulate": ("coherence.simulate",),
+    "causal": ("causal",),
+    "causal/transports": ("causal.transports",),
+    "causal/simulate": ("causal.simulate",),
+    "specs/checker": ("specs.checker",),
+    "specs/system": ("specs.system", "specs.environment", "specs.slots", "specs.channels"),
+    "specs/models": ("specs.models",),
+    "specs": ("specs",),
+    "adapters": ("coherence_langgraph", "coherence_crewai", "coherence_autogen"),
+}
+
+
+def is_front(module: str) -> bool:
+    """Whether a module is the front of a package with rooms: its public names, its commands.
+
+    A front imports all rooms of its package, and would close a circle with the core, which is the
+    room of the same name.
+    """
+    package, _, rest = module.partition(".")
+    return package in ("coherence", "causal") and (not rest or rest.startswith(("cli", "__main__")))
+
+
+def room_of(module: str) -> str | None:
+    """The room of a module; None for a front."""
+    if is_front(module):
+        return None
+    found = [
+        (len(part), room)
+        for room, parts in ROOMS.items()
+        for part in parts
+        if module == part or _is_in(module, part)
+    ]
+    return max(found)[1] if found else None
+
+
+def room_imports(edges: Mapping[str, set[str]]) -> set[tuple[str, str]]:
+    """Which room imports which."""
+    pairs = {(room_of(module), room_of(other)) for module in edges for other in edges[module]}
+    return {(a, b) for a, b in pairs if a is not None and b is not None and a != b}
+
+
+def reduced(pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The pairs without those that follow from others: the transitive reduction.
+
+    Raises `networkx.NetworkXError` if the pairs have a circle.
+    """
+    return set(networkx.transitive_reduction(networkx.DiGraph(sorted(pairs))).edges)
 
 
 def main() -> None:
