@@ -1,16 +1,18 @@
 --------------------------- MODULE CausalDelivery ---------------------------
 (***************************************************************************)
-(* Delivery in causal order, whoever brings it about: if one message       *)
-(* happened before another and both are addressed to one process, they are *)
-(* delivered there in that order.                                          *)
+(* Causal delivery as an abstract specification, for every protocol that   *)
+(* provides it.  If one message happened before another and both are       *)
+(* addressed to one process, they are delivered there in that order.       *)
 (*                                                                         *)
-(* There is no network here and no protocol, only history.  Happens-before *)
-(* is Lamport's ("Time, Clocks, and the Ordering of Events", 1978): what a *)
-(* process sent or was delivered precedes what it sends later, and so on   *)
-(* through chains.  past[p] is what precedes the next message of p.        *)
+(* The module has neither a network nor a protocol, only history.          *)
+(* Happens-before is Lamport's ("Time, Clocks, and the Ordering of         *)
+(* Events", 1978): all that a process sent or was delivered precedes all   *)
+(* that it sends later, and so on through chains. past[p] is the set of    *)
+(* messages that precede the next message of p.                            *)
 (*                                                                         *)
 (* A message is named <<its sender, its sender's count, its destination>>. *)
-(* Not modelled: messages to oneself, delivered as they are sent.          *)
+(* Not modelled: a message from a process to itself, which is delivered    *)
+(* when it is sent.                                                        *)
 (***************************************************************************)
 EXTENDS Naturals, FiniteSets
 
@@ -18,7 +20,7 @@ CONSTANT Processes
 
 VARIABLES
   past,     \* Processes -> the messages in its causal past
-  pending   \* messages sent and not delivered -> the messages in their causal past
+  pending   \* messages that are sent and not delivered -> the messages in their causal past
 
 avars == <<past, pending>>
 
@@ -35,7 +37,7 @@ AInit ==
   /\ past = [p \in Processes |-> {}]
   /\ pending = << >>
 
-(* What a send and a delivery add to history. *)
+(* The effect of a send and of a delivery on history. *)
 AfterSend(p, q) ==
   LET m == <<p, Cardinality(Of(p)) + 1, q>>
   IN  /\ past' = [past EXCEPT ![p] = @ \cup {m}]
@@ -45,8 +47,8 @@ AfterDeliver(p, batch) ==
   /\ past' = [past EXCEPT ![p] = @ \cup batch \cup UNION {pending[m] : m \in batch}]
   /\ pending' = [m \in Pending \ batch |-> pending[m]]
 
-(* The whole promise: nothing that precedes m is still on its way to the same process, unless it  *)
-(* is in the same batch.  Within a batch causes come first, so it stands for that many deliveries. *)
+(* The whole promise: no message that precedes m is still in transit to the same process, unless  *)
+(* it is in the same batch.  A batch stands for one delivery of each message in it, causes first. *)
 Due(m, batch) == \A x \in pending[m] : Dst(x) = Dst(m) => x \notin Pending \ batch
 
 ASend(p, q) == p # q /\ AfterSend(p, q)
@@ -63,6 +65,7 @@ ANext ==
 
 ASpec == AInit /\ [][ANext]_avars
 
-(* Something can always be delivered: to wait for what precedes is no deadlock. *)
+(* There is always a message that may be delivered: waiting for earlier messages is not a *)
+(* deadlock.                                                                              *)
 NeverStuck == Pending # {} => \E m \in Pending : Due(m, {m})
 =============================================================================

@@ -1,18 +1,18 @@
 ----------------------------- MODULE CausalLinks -----------------------------
 (***************************************************************************)
-(* What the sender-side protocols put on their links, by the names of      *)
-(* causal/messages.py.  A message of the application is told by its        *)
-(* sender's count alone: no protocol looks at more of it.                  *)
+(* The packets that the sender-side protocols put on their links, under    *)
+(* the names of causal/messages.py.  An application message is identified  *)
+(* by its sender's count alone: no protocol reads more of it.              *)
 (*                                                                         *)
-(* Not modelled, here and in the protocols: links that lose or repeat,     *)
-(* hence no timer, and crashes, hence no views.  The Python models have    *)
-(* both.                                                                   *)
+(* Not modelled, here and in the protocols: links that lose or repeat      *)
+(* packets, and so no timer; crashes, and so no views.  The Python models  *)
+(* have both.                                                              *)
 (***************************************************************************)
 EXTENDS Naturals, Sequences, FiniteSets
 
 CONSTANTS
   Processes,
-  Guarantee     \* of the links, see module Network
+  Guarantee     \* the guarantee of the links, see module Network
 
 ASSUME Guarantee \in {"Ordered", "Unordered"}
 
@@ -22,13 +22,13 @@ INSTANCE Network
 
 Pairs == {<<p, q>> \in Processes \X Processes : p # q}
 
-(* prev is the id of the sender's message before this one to the same process; 0 where the links, *)
-(* or the protocol by sending one message at a time, keep the order of each pair.                 *)
+(* prev is the id of the sender's previous message to the same process.  It is 0 where the links *)
+(* keep the order of each pair, or the protocol does by sending one message at a time.           *)
 DataOf(id, prev, eager) == [type |-> "Data", id |-> id, prev |-> prev, eager |-> eager]
-AckOf(id) == [type |-> "Ack", id |-> id]             \* delivered, up to id
-ReleaseOf(id) == [type |-> "Release", id |-> id]     \* you can tell, up to id
+AckOf(id) == [type |-> "Ack", id |-> id]             \* all messages up to id are delivered
+ReleaseOf(id) == [type |-> "Release", id |-> id]     \* secrets up to id have ended
 
-(* What may come next from s to p. *)
+(* The packets of one type that may arrive next at p from s. *)
 Coming(p, s, type) == {m \in Arriving(net[<<s, p>>]) : m.type = type}
 
 (* out is a sequence of <<destination, packet>>. *)
@@ -39,11 +39,11 @@ Posted(channels, p, out) ==
 
 Posts(p, out) == net' = Posted(net, p, out)
 
-(* p takes m, which s sent, and posts out. *)
+(* p receives m, which s sent, and posts the packets in out. *)
 Takes(p, s, m, out) ==
   net' = Posted([net EXCEPT ![<<s, p>>] = Without(@, m)], p, out)
 
-(* A set of records in the order of their ids. *)
+(* The records of a set, in the order of their ids. *)
 RECURSIVE ById(_)
 ById(set) ==
   IF set = {} THEN << >>

@@ -1,17 +1,18 @@
 ----------------------------- MODULE Coherence -----------------------------
 (***************************************************************************)
-(* What readers and writers of one artifact may see, whoever caches it.    *)
+(* The contents of one artifact that readers and writers may see, for      *)
+(* every protocol that caches it.                                          *)
 (*                                                                         *)
-(* There are no messages here and no protocol: a log of committed          *)
-(* contents, what each agent holds, and whose grant lives.  Every promise  *)
-(* that has to do with values is in the guards:                            *)
+(* The module has neither messages nor a protocol: only a log of committed *)
+(* contents, the copy of each agent, and the holder of the live grant.     *)
+(* Every promise about values is in a guard:                               *)
 (*                                                                         *)
 (*   SWMR               Publish: while a grant lives, only its holder      *)
 (*   single order       log only grows, one content at a time              *)
 (*   DataValue          Take, Once: a version comes with its own content   *)
 (*   bounded staleness  Take, Once: not older than when it was asked for   *)
-(*   monotone reads     Take, Once: not older than what was seen           *)
-(*   strict visibility  Take, Learn: no copy is older than what returned   *)
+(*   monotone reads     Take, Once: not older than any version seen        *)
+(*   strict visibility  Take, Learn: no copy older than a returned commit  *)
 (***************************************************************************)
 EXTENDS Naturals, Sequences
 
@@ -19,8 +20,8 @@ CONSTANTS Agents, Strict, NoOne, Anyone
 
 VARIABLES
   log,      \* committed contents; a content begins with its writer, or with Anyone
-  copy,     \* Agents -> << >>, or <<version, content>> that it serves
-  holder,   \* whose grant lives, or NoOne
+  copy,     \* Agents -> << >>, or the <<version, content>> that it serves
+  holder,   \* the agent whose grant lives, or NoOne
   asked,    \* Agents -> the current version when it last asked
   seen,     \* Agents -> the newest version that it held or was served
   done      \* the newest version whose commit has returned
@@ -45,7 +46,7 @@ Publish(c, content) ==
   /\ holder' \in Agents \cup {NoOne}
   /\ UNCHANGED <<copy, asked, seen, done>>
 
-(* Grants come and go; at most one lives. *)
+(* Grants begin and end; at most one lives. *)
 Pass ==
   /\ holder' \in Agents \cup {NoOne}
   /\ UNCHANGED <<log, copy, asked, seen, done>>
@@ -57,7 +58,7 @@ Ask(c) ==
 
 Recent(c) == {v \in 0..Newest : v >= asked[c] /\ v >= seen[c]}
 
-(* A copy that is kept. *)
+(* A read that is answered, and whose copy is kept. *)
 Take(c) ==
   \E v \in Recent(c) :
     /\ Strict => v >= done
@@ -65,7 +66,7 @@ Take(c) ==
     /\ seen' = [seen EXCEPT ![c] = v]
     /\ UNCHANGED <<log, holder, asked, done>>
 
-(* A read that is answered, and nothing kept. *)
+(* A read that is answered, and whose copy is not kept. *)
 Once(c) ==
   \E v \in Recent(c) :
     /\ copy' = [copy EXCEPT ![c] = << >>]
@@ -78,8 +79,9 @@ Lose(c) ==
 
 Older(c, v) == copy[c] # << >> /\ copy[c][1] < v
 
-(* A commit returns to its writer, who may keep what it wrote.  Of what anyone may write, another *)
-(* may have written it: then it was there when the writer asked, or came to be since.             *)
+(* A commit returns to its writer, which may keep the content.  If several agents write the same *)
+(* content, another agent may have written it: it was current when the writer asked, or was      *)
+(* committed later.                                                                              *)
 Learn(c) ==
   \E v \in 1..Newest :
     /\ log[v][1] = c \/ (log[v][1] = Anyone /\ v >= asked[c])
@@ -89,7 +91,7 @@ Learn(c) ==
     /\ seen' = [seen EXCEPT ![c] = IF v > @ THEN v ELSE @]
     /\ UNCHANGED <<log, holder, asked>>
 
-(* The content of a Publish is whatever came to be at the end of the log. *)
+(* The content of a Publish is the one that is then at the end of the log. *)
 ANext ==
   \/ \E c \in Agents : Len(log') = Len(log) + 1 /\ Publish(c, log'[Len(log')])
   \/ Pass

@@ -1,24 +1,25 @@
 -------------------------------- MODULE Cykas --------------------------------
 (***************************************************************************)
-(* Eager messages, and recipients that keep the secret: causal/cykas.py.   *)
+(* Eager messages, and recipients that keep them secret: causal/cykas.py.  *)
 (*                                                                         *)
 (* Sources: Tong, Liittschwager and Kuper, "Cykas" (arXiv 2603.14690,      *)
 (* 2026), abstract and introduction, and the design note of the repository *)
-(* secret-causal-unicast (README, 2022).  The paper's full text was not at *)
-(* hand: that the output buffer is worked off from its head is our         *)
-(* reading.  That acknowledgements and releases mean "up to" is ours; here *)
-(* at most one message is under way to each process, so a later one can    *)
-(* only be overtaken by the release of an earlier one.                     *)
+(* secret-causal-unicast (README, 2022).  We did not have the paper's full *)
+(* text.  That a process empties its output buffer from the head is our    *)
+(* reading.  That an acknowledgement or a release applies to all ids up to *)
+(* its own is ours.  Here at most one message is in transit to each        *)
+(* process, so a later message can be overtaken only by the release of an  *)
+(* earlier one.                                                            *)
 (***************************************************************************)
 EXTENDS CausalLinks
 
 VARIABLES
   count,     \* Processes -> messages sent by the application
   queue,     \* Processes -> sequence of [id, dst]: the output buffer
-  flight,    \* Processes -> set of what was put on the wire and is not settled
-  secrets,   \* Processes -> set of <<owner, id>>: delivered, and not to be told
-  early,     \* Processes -> set of <<owner, id>>: released before they came
-  got        \* Processes -> Processes -> the id last delivered from there
+  flight,    \* Processes -> set of messages that went and are not settled
+  secrets,   \* Processes -> set of <<owner, id>>: delivered, and still secret
+  early,     \* Processes -> set of <<owner, id>>: released before they arrived
+  got        \* Processes -> Processes -> the last id that it delivered from there
 
 vars == <<net, count, queue, flight, secrets, early, got>>
 
@@ -45,11 +46,11 @@ Init ==
   /\ got = [p \in Processes |-> [s \in Processes |-> 0]]
 
 -----------------------------------------------------------------------------
-(* Rules for what one process has queued (q) and in flight (f). *)
+(* Rules for the queue (q) and the messages in flight (f) of one process. *)
 
 Unacknowledged(f) == {e \in f : ~e.acked}
 
-(* An earlier message of the same sender is undelivered, as far as it knows. *)
+(* An earlier message of the same sender is undelivered, as far as the sender knows. *)
 Earlier(q, f, id) ==
   \/ \E e \in Unacknowledged(f) : e.id < id
   \/ \E i \in DOMAIN q : q[i].id < id
@@ -57,20 +58,20 @@ Earlier(q, f, id) ==
 (* At most one message on the wire to each process (README, 2022). *)
 MayGo(m, f) == \A e \in Unacknowledged(f) : e.dst # m.dst
 
-(* On the wire it is eager if an earlier one is undelivered (README, 2022). *)
+(* A message that goes is eager if an earlier message is undelivered (README, 2022). *)
 Flies(m, q, f) ==
   [id |-> m.id, dst |-> m.dst, eager |-> Earlier(q, f, m.id), acked |-> FALSE, released |-> FALSE]
 
 Packet(e) == <<e.dst, DataOf(e.id, 0, e.eager)>>
 
-(* From the head of the queue, as long as that may go. *)
+(* Messages go from the head of the queue, until the head may not go. *)
 RECURSIVE Worked(_, _, _)
 Worked(q, f, out) ==
   IF q = << >> \/ ~MayGo(Head(q), f) THEN [queue |-> q, flight |-> f, out |-> out]
   ELSE LET e == Flies(Head(q), q, f)
        IN  Worked(Tail(q), f \cup {e}, Append(out, Packet(e)))
 
-(* A process that keeps any secret sends nothing at all. *)
+(* A process that keeps a secret sends no message at all. *)
 Pumped(q, f, kept) ==
   IF kept = {} THEN Worked(q, f, << >>) ELSE [queue |-> q, flight |-> f, out |-> << >>]
 
@@ -94,7 +95,7 @@ Becomes(p, to) ==
   /\ queue' = [queue EXCEPT ![p] = to.queue]
   /\ flight' = [flight EXCEPT ![p] = to.flight]
 
-(* The application hands over a message, and goes on. *)
+(* The application hands over a message and continues. *)
 Send(p, q) ==
   LET m == [id |-> count[p] + 1, dst |-> q]
       to == Pumped(Append(queue[p], m), flight[p], secrets[p])
@@ -103,7 +104,7 @@ Send(p, q) ==
       /\ Becomes(p, to)
       /\ UNCHANGED <<secrets, early, got>>
 
-(* Deliver and acknowledge at once, also while keeping secrets. *)
+(* A message is delivered and acknowledged at once, even while the process keeps secrets. *)
 ReceiveData(p, s, m) ==
   LET name == <<s, m.id>>
       kept == IF Keeps(m) THEN {name} \ early[p] ELSE {}
@@ -113,7 +114,8 @@ ReceiveData(p, s, m) ==
       /\ got' = [got EXCEPT ![p][s] = m.id]
       /\ UNCHANGED <<count, queue, flight>>
 
-(* Release what waited for this; then what it was that kept others from the wire is gone. *)
+(* The process releases the secrets that waited for this acknowledgement.  Queued messages may *)
+(* then go.                                                                                    *)
 ReceiveAck(p, s) ==
   \E m \in Coming(p, s, "Ack") :
     LET f == {[e EXCEPT !.acked = @ \/ (e.dst = s /\ e.id <= m.id)] : e \in flight[p]}
@@ -123,7 +125,7 @@ ReceiveAck(p, s) ==
         /\ Becomes(p, to)
         /\ UNCHANGED <<count, secrets, early, got>>
 
-(* Secrets up to this id may be told; a release that overtook its message is remembered. *)
+(* Secrets up to this id have ended.  A release that overtook its message is remembered. *)
 Told(p, s, m) == secrets[p] \ {x \in secrets[p] : x[1] = s /\ x[2] <= m.id}
 
 ReceiveRelease(p, s) ==
@@ -145,7 +147,7 @@ Next ==
 
 Spec == Init /\ [][Next]_vars
 
-(* What waits does so for an acknowledgement or a release. *)
+(* A queued message waits for an acknowledgement or a release. *)
 Sound ==
   \A p \in Processes :
     queue[p] # << >> => secrets[p] # {} \/ ~MayGo(Head(queue[p]), flight[p])

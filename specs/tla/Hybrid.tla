@@ -5,21 +5,21 @@
 (* Sources: Almeida, "Sender Permission to Send" (arXiv 2601.11487, 2026), *)
 (* for a permit bound to each message and a chain of ids for each pair;    *)
 (* "Cykas" (arXiv 2603.14690, 2026) for eager messages and their release.  *)
-(* The three relaxations below are ours: the paper's Algorithm 2 was not   *)
-(* at hand.  The cursors by which the code answers in constant time are    *)
-(* no part of the protocol.                                                *)
+(* The three relaxations below are ours; we did not have the paper's       *)
+(* Algorithm 2.  The cursors that let the code answer in constant time are *)
+(* not part of the protocol.                                               *)
 (***************************************************************************)
 EXTENDS CausalLinks
 
 VARIABLES
   count,     \* Processes -> messages sent by the application
-  queue,     \* Processes -> sequence of what may not go yet, deps being the secrets it waits for
-  flight,    \* Processes -> set of what was put on the wire and is not settled
-  secrets,   \* Processes -> set of <<owner, id>>: delivered, and not to be told
-  out,       \* Processes -> Processes -> the id last put on the wire to there
-  got,       \* Processes -> Processes -> the id last delivered from there
-  told,      \* Processes -> Processes -> the id up to which it released what is still to come
-  filed      \* Processes -> set of <<source, packet>>: arrived before their turn
+  queue,     \* Processes -> sequence of messages that may not go yet; deps: the secrets of each
+  flight,    \* Processes -> set of messages that went and are not settled
+  secrets,   \* Processes -> set of <<owner, id>>: delivered, and still secret
+  out,       \* Processes -> Processes -> the last id that it sent there
+  got,       \* Processes -> Processes -> the last id that it delivered from there
+  told,      \* Processes -> Processes -> the id up to which secrets end that have not arrived
+  filed      \* Processes -> set of <<source, packet>>: arrived out of order
 
 links == <<out, got, told, filed>>
 vars == <<net, count, queue, flight, secrets, links>>
@@ -49,24 +49,25 @@ Init ==
       /\ out = zero /\ got = zero /\ told = zero
 
 -----------------------------------------------------------------------------
-(* Rules for what one process has queued (q) and in flight (f). *)
+(* Rules for the queue (q) and the messages in flight (f) of one process. *)
 
 Max(set) == CHOOSE x \in set : \A y \in set : y <= x
 
 InQueue(q) == {q[i] : i \in DOMAIN q}
 
-(* The protocol keeps the order of a pair itself where the links do not. *)
+(* The protocol keeps the order of each pair if the links do not. *)
 Chained == ~IsOrdered
 
-(* First relaxation: only messages to others count, for the chain orders those of one pair.  *)
-(* Queued ones count as well.                                                                *)
+(* First relaxation: only messages to other processes count, since the chain orders the messages *)
+(* of one pair.  Queued messages count too.                                                      *)
 Earlier(q, f, m) ==
   \E x \in InQueue(q) \cup {e \in f : ~e.acked} : x.id < m.id /\ x.dst # m.dst
 
-(* Second relaxation: the owner of a secret may hear anything. *)
+(* Second relaxation: any message may go to the owner of a secret. *)
 Blocked(m) == \E s \in m.deps : s[1] # m.dst
 
-(* Third relaxation: what is not blocked passes what is, in the order of each pair. *)
+(* Third relaxation: a message that is not blocked passes blocked ones, in the order of each *)
+(* pair.                                                                                     *)
 Going(q) == {m \in InQueue(q) : \A x \in InQueue(q) : x.dst = m.dst /\ x.id <= m.id => ~Blocked(x)}
 
 Stays(q) == LET going == Going(q)
@@ -76,7 +77,7 @@ Stays(q) == LET going == Going(q)
 Flies(q, f) ==
   f \cup {[id |-> m.id, dst |-> m.dst, acked |-> FALSE, secret |-> Earlier(q, f, m)] : m \in Going(q)}
 
-(* The last message to dst, of those that are going and of those that went. *)
+(* The id of the last message to dst, among those that go now and those that went before. *)
 Last(q, dst, before) == Max({before} \cup {m.id : m \in {x \in Going(q) : x.dst = dst}})
 
 Previous(q, m, before) == Max({before} \cup {x.id : x \in {y \in Going(q) : y.dst = m.dst /\ y.id < m.id}})
@@ -86,16 +87,16 @@ Packets(q, f, last) ==
       prev(i) == IF Chained THEN Previous(q, m[i], last[m[i].dst]) ELSE 0
   IN  [i \in DOMAIN m |-> <<m[i].dst, DataOf(m[i].id, prev(i), Earlier(q, f, m[i]))>>]
 
-(* p has q to send, some of which may go by now. *)
+(* p has the queue q, of which some messages may go now. *)
 Pumps(p, q) ==
   /\ queue' = [queue EXCEPT ![p] = Stays(q)]
   /\ flight' = [flight EXCEPT ![p] = Flies(q, flight[p])]
   /\ out' = [out EXCEPT ![p] = [dst \in Processes |-> Last(q, dst, @[dst])]]
 
-(* What is no secret any more: nothing earlier to others is undelivered. *)
+(* Secrets that end: no earlier message to another process is undelivered. *)
 Releasable(q, f) == {e \in f : e.secret /\ ~Earlier(q, f, e)}
 
-(* One release says it for all of a pair up to its id. *)
+(* One release ends all secrets of a pair up to its id. *)
 ReleasesOf(set) ==
   LET e == ById({x \in set : \A y \in set : y.dst = x.dst => y.id <= x.id})
   IN  [i \in DOMAIN e |-> <<e[i].dst, ReleaseOf(e[i].id)>>]
@@ -109,7 +110,7 @@ Keeps(p, s, m) == m.eager /\ m.id > told[p][s]
 -----------------------------------------------------------------------------
 (* Actions. *)
 
-(* The application hands over a message, which is bound to what its sender knows now. *)
+(* The application hands over a message, which is bound to the secrets that its sender keeps now. *)
 Send(p, q) ==
   LET m == [id |-> count[p] + 1, dst |-> q, deps |-> secrets[p]]
       waiting == Append(queue[p], m)
@@ -118,14 +119,14 @@ Send(p, q) ==
       /\ Pumps(p, waiting)
       /\ UNCHANGED <<secrets, got, told, filed>>
 
-(* m and what it makes ready: what arrived ahead of it. *)
+(* m, and the messages that arrived before it and are ready with it. *)
 RECURSIVE Run(_, _, _)
 Run(p, s, m) ==
   {m} \cup UNION {Run(p, s, x[2]) : x \in {y \in filed[p] : y[1] = s /\ y[2].prev = m.id}}
 
 InTurn(p, s, m) == Chained => m.prev = got[p][s]
 
-(* Deliver and acknowledge at once, also while keeping secrets. *)
+(* A message is delivered and acknowledged at once, even while the process keeps secrets. *)
 ReceiveData(p, s, m) ==
   LET run == IF Chained THEN Run(p, s, m) ELSE {m}
       last == Max({x.id : x \in run})
@@ -146,7 +147,7 @@ File(p, s) ==
 
 Acknowledged(p, s, m) == {e \in flight[p] : e.dst = s /\ e.id <= m.id /\ ~e.acked}
 
-(* Everything up to this id is delivered: release what waited for it. *)
+(* Every message up to this id is delivered: the process releases the secrets that waited for it. *)
 ReceiveAck(p, s) ==
   \E m \in Coming(p, s, "Ack") :
     LET new == Acknowledged(p, s, m)
@@ -157,14 +158,14 @@ ReceiveAck(p, s) ==
         /\ flight' = [flight EXCEPT ![p] = Settled(f, free)]
         /\ UNCHANGED <<count, queue, secrets, links>>
 
-(* Its successor has overtaken it. *)
+(* An acknowledgement that a later one has overtaken. *)
 Duplicate(p, s) ==
   \E m \in Coming(p, s, "Ack") :
     /\ Acknowledged(p, s, m) = {}
     /\ Takes(p, s, m, << >>)
     /\ UNCHANGED <<count, queue, flight, secrets, links>>
 
-(* Secrets up to this id may be told, also those that are still to come. *)
+(* Secrets up to this id have ended, even those of messages that have not arrived. *)
 ReceiveRelease(p, s) ==
   \E m \in Coming(p, s, "Release") :
     LET kept == {x \in secrets[p] : ~(x[1] = s /\ x[2] <= m.id)}
@@ -186,6 +187,6 @@ Next ==
 
 Spec == Init /\ [][Next]_vars
 
-(* Nothing waits that could go. *)
+(* No queued message could go. *)
 Sound == \A p \in Processes : Going(queue[p]) = {}
 =============================================================================

@@ -1,8 +1,9 @@
 ------------------------------ MODULE MCCausal ------------------------------
 (***************************************************************************)
-(* Any application that sends at most so many messages, as in              *)
+(* Any application that sends at most a given number of messages, as in    *)
 (* specs/models/causal.py: at any moment any process may send to any       *)
-(* other.  The first message goes from a to b, since names mean nothing.   *)
+(* other.  The first message goes from a to b, since processes are         *)
+(* interchangeable.                                                        *)
 (***************************************************************************)
 EXTENDS CausalDelivery
 

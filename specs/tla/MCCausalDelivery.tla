@@ -1,7 +1,8 @@
 -------------------------- MODULE MCCausalDelivery --------------------------
 (***************************************************************************)
-(* CausalDelivery by itself, beside the definition in other words: who was *)
-(* delivered what, in which order, and what precedes each message.         *)
+(* CausalDelivery by itself, beside a second form of the definition: the   *)
+(* messages that each process was delivered, in order, and the messages    *)
+(* that precede each message.                                              *)
 (***************************************************************************)
 EXTENDS MCCausal, Sequences
 
@@ -36,7 +37,7 @@ FairSpec == Spec /\ \A m \in Names : WF_vars(Deliver(m))
 
 Delivered(p) == {log[p][i] : i \in DOMAIN log[p]}
 
-(* What precedes a message and is addressed to the same process stands before it in the log. *)
+(* A message that precedes another one to the same process stands before it in the log. *)
 InOrder ==
   \A p \in Processes : \A j \in DOMAIN log[p] : \A m \in before[log[p][j]] :
     Dst(m) = p => \E i \in 1..(j - 1) : log[p][i] = m
@@ -45,6 +46,6 @@ Once == \A p \in Processes : Cardinality(Delivered(p)) = Len(log[p])
 
 NothingElse == \A p \in Processes : Delivered(p) = {m \in DOMAIN before \ Pending : Dst(m) = p}
 
-(* For a configuration that must fail: deliver at once. *)
+(* For a configuration that must fail: a message is delivered at once. *)
 AtOnce(m, batch) == TRUE
 =============================================================================

@@ -1,7 +1,7 @@
 ------------------------------- MODULE MCCykas -------------------------------
 (***************************************************************************)
 (* Cykas implements CausalDelivery, whose variables are history: each      *)
-(* action says what it adds to it, and none looks at it.                   *)
+(* action states its effect on them, and no guard reads them.              *)
 (***************************************************************************)
 EXTENDS Cykas
 
@@ -37,7 +37,7 @@ Refines == ASpec
 
 THEOREM HSpec => Refines
 
-(* With nothing on its way, nothing is owed. *)
+(* If no packet is in transit, no message, secret or acknowledgement is pending. *)
 Drained ==
   Quiet =>
     /\ Pending = {}
@@ -47,13 +47,13 @@ Drained ==
 -----------------------------------------------------------------------------
 (* For configurations that must fail. *)
 
-(* Nobody keeps a secret. *)
+(* No process keeps a secret. *)
 KeepsNone(m) == FALSE
 
-(* Any release ends all secrets. *)
+(* Each release ends all secrets. *)
 ToldAll(p, s, m) == {}
 
-(* The literal reading of the note: a message passes queued ones to other processes. *)
+(* The literal reading of the note: a message passes queued messages to other processes. *)
 RECURSIVE ScannedFrom(_, _, _, _, _)
 ScannedFrom(i, q, f, out, behind) ==
   IF i > Len(q) THEN [queue |-> q, flight |-> f, out |-> out]
@@ -65,7 +65,7 @@ ScannedFrom(i, q, f, out, behind) ==
 
 Scanned(q, f, out) == ScannedFrom(1, q, f, out, {})
 
-(* The six messages that then lock each other for ever. *)
+(* The six messages that then block each other for ever. *)
 Script == [a |-> <<"c", "c", "b">>, b |-> <<"c", "c", "a">>, c |-> << >>]
 
 Scripted(p, q) == count[p] < Len(Script[p]) /\ Script[p][count[p] + 1] = q

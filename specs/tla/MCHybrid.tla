@@ -1,7 +1,7 @@
 ------------------------------ MODULE MCHybrid ------------------------------
 (***************************************************************************)
 (* Hybrid implements CausalDelivery, whose variables are history: each     *)
-(* action says what it adds to it, and none looks at it.                   *)
+(* action states its effect on them, and no guard reads them.              *)
 (***************************************************************************)
 EXTENDS Hybrid
 
@@ -49,7 +49,7 @@ Refines == ASpec
 
 THEOREM HSpec => Refines
 
-(* With nothing on its way, nothing is owed. *)
+(* If no packet is in transit, no message, secret or acknowledgement is pending. *)
 Drained ==
   Quiet =>
     /\ Pending = {}
@@ -60,12 +60,12 @@ Drained ==
 -----------------------------------------------------------------------------
 (* For configurations that must fail. *)
 
-(* Nobody keeps a secret. *)
+(* No process keeps a secret. *)
 KeepsNone(p, s, m) == FALSE
 
-(* Only what is on the wire counts, not what is queued. *)
+(* Only messages that went count as undelivered, not queued ones. *)
 EarlierOnWire(q, f, m) == \E x \in {e \in f : ~e.acked} : x.id < m.id /\ x.dst # m.dst
 
-(* Nothing keeps the order of a pair on links that reorder. *)
+(* The order of a pair is not kept on links that reorder. *)
 Unchained == FALSE
 =============================================================================

@@ -1,8 +1,8 @@
 --------------------------- MODULE MCMesiCoherent ---------------------------
 (***************************************************************************)
 (* Mesi implements Coherence.  The variables of Coherence that Mesi does   *)
-(* not have are history: each action says what it adds to it, and none     *)
-(* looks at it.                                                            *)
+(* not have are history: each action states its effect on them, and no     *)
+(* guard reads them.                                                       *)
 (***************************************************************************)
 EXTENDS Mesi
 
@@ -71,8 +71,8 @@ Refines == Abstract!ASpec
 
 THEOREM HSpec => Refines
 
-(* Every commit is derived from the version before it, changes it, and comes under no grant that *)
-(* has ended.                                                                                    *)
+(* Every commit is derived from the version before it, changes it, and does not come under a *)
+(* grant that has ended.                                                                     *)
 SoundCommits ==
   [][home'.version # home.version =>
        \E c \in Agents : \E m \in FromCache(c, "PutM") :

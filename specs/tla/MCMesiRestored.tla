@@ -1,9 +1,10 @@
 --------------------------- MODULE MCMesiRestored ---------------------------
 (***************************************************************************)
-(* What holds of Mesi when home goes back.  The variables that Mesi does   *)
-(* not have are history: who is in doubt, since home has not answered it   *)
-(* since, and how many messages of the history that is gone are on their   *)
-(* way to each cache.  For channels that are ordered and reliable.         *)
+(* The properties of Mesi when home goes back.  The variables that Mesi    *)
+(* does not have are history: the caches in doubt, which home has not      *)
+(* answered since it went back, and the number of messages of the lost     *)
+(* history that are in transit to each cache.  For channels that are       *)
+(* ordered and reliable.                                                   *)
 (***************************************************************************)
 EXTENDS Mesi
 
@@ -16,7 +17,7 @@ RInit ==
   /\ doubtful = {}
   /\ old = [c \in Agents |-> 0]
 
-(* c takes what home says that it has. *)
+(* c adopts the version that home's answer names. *)
 Confirms(c) ==
   \/ DataS(c) \/ DataE(c) \/ DataOnce(c) \/ DataM(c) \/ DataMBehind(c)
   \/ PutAckS(c) \/ PutAckE(c) \/ PutAckDead(c)
@@ -42,7 +43,8 @@ RNext ==
 
 RSpec == RInit /\ [][RNext]_<<vars, history>>
 
-(* Whoever is in no doubt has home's content under home's number, readable or dead. *)
+(* A cache that is not in doubt and holds home's version number holds home's content, readable or *)
+(* dead.                                                                                          *)
 Confirmed ==
   \A c \in Agents \ doubtful :
     cache[c].version = home.version => cache[c].content = home.content
@@ -52,7 +54,8 @@ DraftsConfirmed ==
     cache[c].at = "M" /\ home.owner = c /\ home.epoch = cache[c].epoch
       => cache[c].version = home.version
 
-(* Every commit is derived from the content that it replaces, and comes under no grant that ended. *)
+(* Every commit is derived from the content that it replaces, and does not come under a grant *)
+(* that has ended.                                                                            *)
 SoundCommits ==
   [][backup' = backup /\ home'.version # home.version =>
        \E c \in Agents : \E m \in FromCache(c, "PutM") :
@@ -60,7 +63,7 @@ SoundCommits ==
          /\ m.content = home'.content /\ m.content # home.content
          /\ m.epoch # 0 => home.owner = c /\ home.epoch = m.epoch]_vars
 
-(* For configurations that must fail: numbers alone are compared. *)
+(* For configurations that must fail: only numbers are compared. *)
 HoldsNumber(ask, h) == ask.have = h.version /\ ask.have # 0
 DerivedByNumber(m) == m.base = home.version
 =============================================================================

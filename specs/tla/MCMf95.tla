@@ -1,7 +1,7 @@
 ------------------------------- MODULE MCMf95 -------------------------------
 (***************************************************************************)
 (* Mf95 implements CausalDelivery, whose variables are history: each       *)
-(* action says what it adds to it, and none looks at it.                   *)
+(* action states its effect on them, and no guard reads them.              *)
 (***************************************************************************)
 EXTENDS Mf95
 
@@ -33,7 +33,7 @@ Refines == ASpec
 
 THEOREM HSpec => Refines
 
-(* With nothing on its way, nothing is owed. *)
+(* If no packet is in transit, no message or acknowledgement is pending. *)
 Drained ==
   Quiet => /\ Pending = {}
            /\ \A p \in Processes : queue[p] = << >> /\ flight[p] = {}

@@ -1,11 +1,12 @@
 ----------------------------- MODULE MCNetwork -----------------------------
 (***************************************************************************)
 (* A network by itself: one process sends the numbers 1 to Last in order,  *)
-(* another notes what arrives.  The twin of specs/models/courier.py.       *)
+(* another notes the numbers that arrive.  The twin of                     *)
+(* specs/models/courier.py.                                                *)
 (***************************************************************************)
 EXTENDS Naturals, Sequences
 
-CONSTANTS Guarantee, Last, Longest    \* Longest: where to stop noting
+CONSTANTS Guarantee, Last, Longest    \* Longest: how many numbers are noted
 
 INSTANCE Network
 
@@ -39,7 +40,7 @@ Next == Send \/ Note \/ Drop
 
 Spec == Init /\ [][Next]_vars
 
-(* What each guarantee promises, in words of what arrived. *)
+(* The promises of each guarantee about the numbers that arrived. *)
 Ascending == \A i, j \in DOMAIN noted : i < j => noted[i] <= noted[j]
 Once == \A i, j \in DOMAIN noted : noted[i] = noted[j] => i = j
 NothingMissing ==

@@ -1,6 +1,6 @@
 ----------------------------- MODULE MCTwoPhase -----------------------------
 (***************************************************************************)
-(* TwoPhase with constants for TLC, and what does not hold of it.          *)
+(* TwoPhase with constants for TLC, and a claim that does not hold.        *)
 (***************************************************************************)
 EXTENDS TwoPhase
 

@@ -2,52 +2,52 @@
 (***************************************************************************)
 (* The protocol of one artifact: a home, its caches, their applications.   *)
 (*                                                                         *)
-(* Written by hand beside the tables of coherence/cache.py and             *)
-(* coherence/directory.py, never generated from them: each action below is *)
-(* the rows of that action name.  The variables mirror CacheState and      *)
-(* HomeState field by field, so that the two state graphs can be compared  *)
-(* edge by edge.                                                           *)
+(* The module is written by hand beside the tables of coherence/cache.py   *)
+(* and coherence/directory.py, and never generated from them: each action  *)
+(* below stands for the rows with that action name.  The variables mirror  *)
+(* CacheState and HomeState field by field, so that the two state graphs   *)
+(* can be compared edge by edge.                                           *)
 (*                                                                         *)
 (* Abstractions.  Time: an armed timer may be due at any moment, except    *)
 (* that a cache gives up its copy before home stops waiting for it.        *)
-(* Content: a pair that names its write, or one that everybody may write;  *)
-(* it is its own digest.                                                   *)
+(* Content: a pair that names its write, or a content that several agents  *)
+(* may write; a content is its own digest.                                 *)
 (*                                                                         *)
 (* Not modelled: the periodic push of the Broadcast policy (rows push),    *)
-(* and the forgetting of verdicts beyond the policy's `memory`.            *)
+(* and verdicts that are forgotten beyond the policy's `memory`.           *)
 (***************************************************************************)
 EXTENDS Integers, Sequences, FiniteSets
 
 CONSTANTS
   Agents,        \* the caches' addresses: strings
-  Guarantee,     \* of the network, see module Network
-  Strict,        \* visibility: whether a commit returns when nobody serves older versions
+  Guarantee,     \* the guarantee of the network, see module Network
+  Strict,        \* whether a commit returns only when no cache serves an older version
   Announce,      \* "Inv", "Update" or "pointer"
   Validity,      \* whether copies lapse
   GrantLease,    \* whether grants lapse
   Retry,         \* whether requests are repeated
   DeltaWindow,   \* the most versions that a delta may span
-  MaxAccesses,   \* reads served from one copy; 0 is no limit
+  MaxAccesses,   \* reads served from one copy; 0: unlimited
   Asks,          \* kinds of request that applications make
-  Times,         \* how many each of them makes
-  Crashes,       \* how often processes of Crashable crash, in all
+  Times,         \* how many requests each application makes
+  Crashes,       \* the number of crashes of processes in Crashable, in all
   Crashable,
-  Farewells,     \* whether others say farewell for a cache that is down
-  Alarms,        \* how often they do for one that is up, by mistake
-  Restores,      \* whether home may be saved once, and go back to that once
-  InFlight       \* messages that a channel holds; 0 is no limit
+  Farewells,     \* whether another agent may send the Leave of a cache that is down
+  Alarms,        \* how often one does so by mistake, for a cache that is up
+  Restores,      \* whether home may be saved once, and restored once
+  InFlight       \* messages that a channel holds; 0: unlimited
 
 VARIABLES
-  cache,         \* Agents -> what CacheState holds
-  home,          \* what HomeState holds
+  cache,         \* Agents -> the fields of CacheState
+  home,          \* the fields of HomeState
   net,           \* pairs of addresses -> channels
-  timers,        \* processes -> timers that are armed
-  up,            \* processes -> whether it runs
-  invoked,       \* Agents -> requests made so far
+  timers,        \* processes -> their armed timers
+  up,            \* processes -> whether they run
+  invoked,       \* Agents -> the number of requests so far
   waiting,       \* Agents -> whether the application awaits an answer
-  crashes,       \* crashes that may still come
-  alarms,        \* false alarms that may still come
-  backup         \* what was saved of home
+  crashes,       \* crashes that may still happen
+  alarms,        \* false alarms that may still happen
+  backup         \* the saved state of home
 
 vars == <<cache, home, net, timers, up, invoked, waiting, crashes, alarms, backup>>
 
@@ -60,7 +60,7 @@ INSTANCE Network
 
 NoContent == << >>
 
-(* A content that begins so does not name its writer. *)
+(* A content that begins with it does not name its writer. *)
 Anyone == "="
 None == [type |-> "None"]
 
@@ -127,7 +127,7 @@ Init ==
   /\ backup = None
 
 -----------------------------------------------------------------------------
-(* What steps are made of. *)
+(* Parts of steps. *)
 
 Max(a, b) == IF a > b THEN a ELSE b
 Only(condition, set) == IF condition THEN set ELSE {}
@@ -142,7 +142,7 @@ Fits == InFlight > 0 => \A p \in Pairs : Size(net'[p]) <= InFlight
 
 Sends(src, out) == net' = Sent(net, src, out) /\ Fits
 
-(* p takes m, which src sent, and sends out. *)
+(* p receives m, which src sent, and sends the messages in out. *)
 Takes(p, src, m, out) ==
   /\ \E left \in Left(net[<<src, p>>], m) :
        net' = Sent([net EXCEPT ![<<src, p>>] = left], p, out)
@@ -150,10 +150,10 @@ Takes(p, src, m, out) ==
 
 Timed(p, cleared, armed) == timers' = [timers EXCEPT ![p] = (@ \ cleared) \cup armed]
 
-(* The messages from src that dst may hear next. *)
+(* The messages from src that dst may receive next. *)
 Offered(src, dst) == Only(up[dst], Arriving(net[<<src, dst>>]))
 
-(* Whether that timer of p may run out now. *)
+(* Whether this timer of p may be due now. *)
 Due(p, timer) == timer \in timers[p]
 
 ToHome(m) == << <<Home, m>> >>
@@ -169,7 +169,7 @@ HomeOnly == UNCHANGED <<cache, up, invoked, waiting, crashes, alarms, backup>>
 May(c, kind) ==
   up[c] /\ ~waiting[c] /\ invoked[c] < Times /\ kind \in Asks
 
-(* The request that c sends is remembered until it is answered. *)
+(* c keeps its request until it is answered. *)
 Asked(c, at, m) == [cache[c] EXCEPT !.at = at, !.serial = m.serial, !.asked = m]
 AskTimers == Only(Retry, {"retry"}) \cup Only(Validity, {"validity"})
 AnsweredTimers == Only(Retry, {"retry"})
@@ -215,8 +215,8 @@ AcquireMiss(c) == cache[c].at = "I" /\ Acquires(c, "IM_D")
 AcquireUpgrade(c) == cache[c].at \in {"S", "E"} /\ Acquires(c, "SM_D")
 AcquireRenew(c) == cache[c].at = "M" /\ Acquires(c, "SM_D")
 
-(* What an application may commit: derived from what its cache gave last; optimistic, or under the *)
-(* last grant.                                                                                     *)
+(* The commits that an application may make: derived from the version that its cache served last, *)
+(* optimistic or under the last grant.                                                            *)
 Written(c, kind) ==
   {[base |-> cache[c].version, epoch |-> epoch,
     content |-> IF kind = "Commit" THEN <<c, Serial(c)>> ELSE <<Anyone, 0>>,
@@ -231,8 +231,8 @@ Publishes(c, at) ==
 CommitBare(c) == cache[c].at = "I" /\ Publishes(c, "IS_A")
 CommitLive(c) == cache[c].at \in Live /\ Publishes(c, "MS_A")
 
-(* The grants that an application may give back: its last, or one that ended before it.  One that *)
-(* has asked enough still gives back its last.                                                    *)
+(* The grants that an application may give back: its last one, or one that ended before.  An *)
+(* application that may make no more requests still gives back its last grant.               *)
 GivenBack(c) ==
   Only(up[c] /\ ~waiting[c] /\ cache[c].epoch # 0 /\ ("Abandon" \notin Asks => invoked[c] >= Times),
        {cache[c].epoch})
@@ -314,7 +314,7 @@ GiveUp(c) ==
   /\ waiting' = [waiting EXCEPT ![c] = FALSE]
   /\ CacheOnly /\ UNCHANGED invoked
 
-(* Of a cache only the serial survives; home forgets nothing but its timers. *)
+(* A cache keeps only its serial; home loses only its timers. *)
 Crash(p) ==
   /\ crashes > 0 /\ p \in Crashable /\ up[p]
   /\ crashes' = crashes - 1
@@ -337,7 +337,7 @@ CacheRestart(c) ==
 
 FromHome(c, type) == {m \in Offered(Home, c) : m.type = type}
 
-(* c goes on as new, sends out, and its timers in cleared are disarmed. *)
+(* c takes the state new and sends the messages in out; its timers in cleared are disarmed. *)
 Hears(c, m, new, out, cleared) ==
   /\ Becomes(c, new)
   /\ Takes(c, Home, m, out)
@@ -367,7 +367,7 @@ ReadAs(c, grant) ==
 DataS(c) == cache[c].at = "IS_D" /\ ReadAs(c, "S")
 DataE(c) == cache[c].at = "IS_D" /\ ReadAs(c, "E")
 
-(* The version is dead already, or was asked for too long ago: it is served, and not kept. *)
+(* The version is already dead, or its request is too old: it is served once and not kept. *)
 DataOnce(c) ==
   \E m \in FromHome(c, "Data") :
     /\ Meant(c, m) /\ m.grant # "M"
@@ -388,13 +388,13 @@ DataM(c) ==
     /\ Meant(c, m) /\ ~Dead(c, m) /\ m.grant = "M" /\ cache[c].at \in Asking
     /\ Granted(c, m, cache[c].killed)
 
-(* It was asked for after the version was killed: home has gone back. *)
+(* The grant was requested after the version was killed: home has gone back. *)
 DataMBehind(c) ==
   \E m \in FromHome(c, "Data") :
     /\ Meant(c, m) /\ Dead(c, m) /\ m.grant = "M" /\ cache[c].again
     /\ Granted(c, m, m.version - 1)
 
-(* The grant came from a version that is dead: ask for what it must start from. *)
+(* The grant came with a dead version: the cache asks for the version to start from. *)
 DataMDead(c) ==
   \E m \in FromHome(c, "Data") :
     /\ Meant(c, m) /\ Dead(c, m) /\ m.grant = "M" /\ ~cache[c].again
@@ -434,7 +434,7 @@ Nacked(c) ==
              << >>, AnsweredTimers \cup Only(cache[c].at # "IS_A_I", LapseTimers))
     /\ Answers(c)
 
-(* An answer that nobody awaits brings a grant that nobody asks for any more. *)
+(* An answer that the cache no longer awaits gives a grant that it no longer wants. *)
 LateGrant(c, m) == m.type = "Data" /\ m.grant = "M" /\ m.epoch > cache[c].epoch
 
 Return(c) ==
@@ -455,21 +455,21 @@ IsLate(c, m) ==
 Kills(old, at, m) ==
   [old EXCEPT !.at = at, !.killed = Max(@, StaleOf(m)), !.again = FALSE]
 
-(* Word of a commit that comes without its content. *)
+(* A notice of a commit, without the content. *)
 Invalidated(c, at, cleared) ==
   \E m \in FromHome(c, "Inv") \cup {u \in FromHome(c, "Update") : u.content = NoContent} :
     /\ ~IsLate(c, m)
     /\ Hears(c, m, Kills(cache[c], at, m), AckTo(m), cleared)
     /\ Silent
 
-(* Where a cache goes that loses the copy beneath its request. *)
+(* The next state of a cache that loses its copy while it awaits an answer. *)
 Stripped(c) == IF cache[c].at = "SM_D" THEN "IM_D" ELSE "IS_A"
 
 InvStable(c) == cache[c].at \in Stable /\ Invalidated(c, "I", LapseTimers)
 InvBare(c) == cache[c].at \in Bare /\ Invalidated(c, cache[c].at, {})
 InvUnder(c) == cache[c].at \in Covered /\ Invalidated(c, Stripped(c), {})
 
-(* A commit that comes with its content. *)
+(* A notice of a commit, with the content. *)
 Updated(c, at) ==
   \E m \in FromHome(c, "Update") :
     /\ m.content # NoContent /\ ~IsLate(c, m)
@@ -502,7 +502,7 @@ CacheLate(c) ==
   /\ Silent
 
 -----------------------------------------------------------------------------
-(* Home: a step works on its state h, on what it sends, and on its timers. *)
+(* Home: a step changes its state h, the messages that it sends (out), and its armed timers (on). *)
 
 Scratch == [h |-> home, out |-> << >>, on |-> timers[Home]]
 
@@ -523,13 +523,13 @@ InQueue(c) == \E i \in DOMAIN home.queue : home.queue[i].cache = c
 SerialsInQueue(c) ==
   {home.queue[i].serial : i \in {j \in DOMAIN home.queue : home.queue[j].cache = c}}
 
-(* The newest serial of c that home remembers, wherever it stands. *)
+(* The newest serial of c that home remembers, in any field. *)
 Heard(c) ==
   LET serials == {-1, At(home.sharers, c), At(home.unacked, c)} \cup SerialsInQueue(c)
                  \cup Only(home.owner = c, {home.owner_serial})
   IN CHOOSE s \in serials : \A t \in serials : s >= t
 
-(* ask is a GetS, a GetM or a place in the queue: its cache has what home has. *)
+(* ask is a GetS, a GetM or a place in the queue: its cache holds home's version and content. *)
 Holds(ask, h) == ask.have = h.version /\ ask.have # 0 /\ ask.digest = h.content
 
 Answer(x, c, ask, grant, epoch) ==
@@ -579,7 +579,7 @@ Commits(x, c, m) ==
   Judge([x EXCEPT !.h.version = @ + 1, !.h.content = m.content, !.h.writer = c,
                   !.h.writer_serial = m.serial], c, m.serial, "none")
 
-(* Tell the other holders; await those that must be heard from. *)
+(* Home tells the other holders, and awaits those that must acknowledge. *)
 Announces(x, c, m) ==
   LET others == Removed(x.h.sharers, {c})
       version == x.h.version
@@ -611,7 +611,7 @@ GrantNext(x) ==
       y == NewGrant(To([x EXCEPT !.h.queue = rest], "M"), first.cache, first)
   IN IF rest = << >> THEN y ELSE Says(y, first.cache, FwdGetMOf)
 
-(* What follows by itself: the rows LastAck, Lazy, Queued and Empty. *)
+(* The internal events that follow: the rows LastAck, Lazy, Queued and Empty. *)
 RECURSIVE Settled(_)
 Settled(x) ==
   LET h == x.h IN
@@ -624,7 +624,7 @@ Settled(x) ==
 
 FromCache(c, type) == {m \in Offered(c, Home) : m.type = type}
 
-(* Home takes m from c, and goes on as x and what follows from it. *)
+(* Home receives m from c, and takes the state x and the internal events that follow. *)
 Does(c, m, x) ==
   LET y == Settled(x) IN
   /\ home' = y.h
@@ -713,12 +713,12 @@ GrantExpires ==
 Judged(c) ==
   {home.verdicts[i] : i \in {j \in DOMAIN home.verdicts : home.verdicts[j].cache = c}}
 
-(* m was not judged before, nor was anything newer. *)
+(* Neither m nor a newer commit of c was judged before. *)
 IsNew(c, m) == \A verdict \in Judged(c) : verdict.serial < m.serial
 Fenced(c, m) == m.epoch # 0 /\ ~(home.owner = c /\ m.epoch = home.epoch)
-(* m was derived from what is current; its digest may not be known. *)
+(* m was derived from the current version; its digest may be unknown. *)
 Derived(m) == m.base = home.version /\ m.digest \in {NoContent, home.content}
-(* It changes nothing. *)
+(* m changes nothing. *)
 Same(c, m) == IsNew(c, m) /\ Derived(m) /\ m.content = home.content
 Fresh(c, m) == IsNew(c, m) /\ ~Fenced(c, m) /\ Derived(m) /\ ~Same(c, m)
 
@@ -760,7 +760,8 @@ PutMFenced(c) ==
 
 Pending(c, m) == home.writer = c /\ home.writer_serial = m.serial
 
-(* It made the version that not all have heard of yet, and others said its writer's farewell. *)
+(* m made the version that some caches have not acknowledged, and another agent sent its writer's *)
+(* Leave.                                                                                         *)
 Unseen(c, m, verdict) ==
   /\ home.at = "S_A" /\ ~Pending(c, m)
   /\ verdict.refusal = "none" /\ verdict.version = home.version
@@ -783,7 +784,8 @@ InvAck(c) ==
     /\ c \in DOMAIN home.unacked /\ m.version >= home.version /\ home.at \in Held
     /\ Does(c, m, Acked(Scratch, c))
 
-(* Its last ask was answered before the commit, so its validity is due before home gives up. *)
+(* The cache's last request was answered before the commit, so its validity is due before home *)
+(* gives up.                                                                                   *)
 LapsesFirst(c) == "validity" \in timers[c] /\ cache[c].serial <= home.unacked[c]
 
 AcksExpire ==
@@ -798,7 +800,7 @@ AcksExpire ==
   /\ HomeOnly
 
 -----------------------------------------------------------------------------
-(* Home: departures, what comes late, and its own crash. *)
+(* Home: leaving caches, late messages, and its own crash. *)
 
 Known(c, m) == 0 <= Heard(c) /\ Heard(c) <= m.serial
 
@@ -844,8 +846,8 @@ HomeRestart ==
   /\ UNCHANGED <<cache, invoked, waiting, crashes, alarms, backup>>
 
 -----------------------------------------------------------------------------
-(* Others say the farewell of a cache that is down, or by mistake of one that is up.  It names the *)
-(* newest serial that home remembers: with an older one it would come late.                        *)
+(* Another agent sends the Leave of a cache that is down, or by mistake of one that is up.  The *)
+(* Leave names the newest serial that home remembers: with an older one it would be late.       *)
 
 Buries(c, x) ==
   LET y == Settled(x) IN
@@ -860,7 +862,7 @@ Buried(c) == home.owner # c /\ Buries(c, Forget(Scratch, c))
 BuriedOwner(c) == home.owner = c /\ Buries(c, To(EndGrant(Forget(Scratch, c)), "S"))
 
 -----------------------------------------------------------------------------
-(* Home goes back: a backup is put in its place.  Caches are not told. *)
+(* Home goes back: a backup replaces it.  Caches are not told. *)
 
 Save ==
   /\ Restores /\ backup = None /\ up[Home]
@@ -914,8 +916,9 @@ Next ==
 
 Spec == Init /\ [][Next]_vars
 
-(* What the environment owes: to deliver, to let timers run out, to restart what crashed.  A      *)
-(* network that may lose messages owes delivery to those who ask again and again.                 *)
+(* The assumptions about the environment: it delivers messages, lets timers run out and restarts *)
+(* crashed processes.  A network that may lose messages delivers one that is sent again and      *)
+(* again.                                                                                        *)
 Fairness ==
   /\ \A c \in Agents :
        /\ IF IsLossy THEN SF_vars(CacheHears(c)) /\ SF_vars(HomeHears(c))
@@ -925,8 +928,8 @@ Fairness ==
 
 FairSpec == Spec /\ Fairness
 
-(* What is down need not come back, and no lease need run out: others say farewell.  For networks  *)
-(* that lose nothing, and applications that end their grants.                                      *)
+(* A crashed cache need not restart, and no lease need run out: another agent sends its Leave. *)
+(* For networks that lose no message, and applications that end their grants.                  *)
 MortalFairness ==
   \A c \in Agents :
     /\ WF_vars(CacheHears(c)) /\ WF_vars(HomeHears(c))
@@ -936,7 +939,7 @@ MortalFairness ==
 MortalSpec == Spec /\ MortalFairness
 
 -----------------------------------------------------------------------------
-(* What must hold. *)
+(* Properties. *)
 
 TypeOK ==
   /\ \A c \in Agents :
@@ -949,7 +952,7 @@ TypeOK ==
   /\ DOMAIN home.sharers \subseteq Agents /\ DOMAIN home.unacked \subseteq Agents
   /\ timers \in [Processes -> SUBSET {"validity", "retry", "deadline", "grant", "acks"}]
 
-(* The promises of CacheState and HomeState. *)
+(* The invariants of CacheState and HomeState. *)
 WellFormed ==
   /\ (home.owner # NoOne) <=> (home.at = "M")
   /\ home.queue # << >> => home.at \in Busy
@@ -961,7 +964,7 @@ WellFormed ==
        /\ cache[c].at \in Live \cup Covered => cache[c].version > cache[c].killed
        /\ cache[c].again => cache[c].asked.type = "GetM"
 
-(* Each copy is bounded, each request repeated, and no timer runs for nothing. *)
+(* Each copy has a bound, each request is repeated, and no timer is armed without a reason. *)
 TimersFit ==
   /\ \A c \in Agents :
        /\ "validity" \in timers[c] <=> Validity /\ cache[c].at \in Live \cup Covered
@@ -972,13 +975,13 @@ TimersFit ==
        /\ "grant" \in timers[Home] <=> GrantLease /\ home.at = "M"
        /\ "acks" \in timers[Home] <=> Validity /\ DOMAIN home.unacked # {}
 
-(* While a grant lives, what its owner drafts from is the current version. *)
+(* While a grant lives, its owner's draft is derived from the current version. *)
 DraftIsCurrent ==
   \A c \in Agents :
     cache[c].at = "M" /\ home.owner = c /\ home.epoch = cache[c].epoch
       => cache[c].version = home.version
 
-(* Nothing that can still happen is owed to an application that waits. *)
+(* Every waiting application is answered, every waiter leaves the queue, every old copy ends. *)
 Answered == \A c \in Agents : waiting[c] ~> ~waiting[c]
 LeavesQueue == \A c \in Agents : InQueue(c) ~> ~InQueue(c)
 Outdated(c) == cache[c].at \in Live \cup Covered /\ cache[c].version < home.version

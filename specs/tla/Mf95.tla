@@ -4,16 +4,17 @@
 (*                                                                         *)
 (* Source: Mattern and Fuenfrocken, "A Non-Blocking Lightweight            *)
 (* Implementation of Causal Order Message Delivery" (LNCS 938, 1995).  The *)
-(* application never blocks: what may not go yet waits in an output buffer *)
-(* between it and the links.  A message goes once every earlier one of its *)
-(* sender is acknowledged; it is delivered when it arrives.                *)
+(* application never blocks: a message that may not go yet waits in an     *)
+(* output buffer between the application and the links.  A message goes    *)
+(* once every earlier message of its sender is acknowledged; it is         *)
+(* delivered when it arrives.                                              *)
 (***************************************************************************)
 EXTENDS CausalLinks
 
 VARIABLES
   count,     \* Processes -> messages sent by the application
   queue,     \* Processes -> sequence of [id, dst]: the output buffer
-  flight     \* Processes -> set of [id, dst]: on the wire and unacknowledged
+  flight     \* Processes -> set of [id, dst]: sent and not acknowledged
 
 vars == <<net, count, queue, flight>>
 
@@ -34,7 +35,7 @@ Init ==
 (* Stop and wait, whatever the destination. *)
 MayGo(unacknowledged) == unacknowledged = {}
 
-(* p is left with q to send and f unacknowledged; the oldest of q goes if it may. *)
+(* p has the queue q and the unacknowledged messages f; the oldest of q goes if it may. *)
 Goes(q, f) == q # << >> /\ MayGo(f)
 
 Out(q, f) == IF Goes(q, f) THEN << <<Head(q).dst, DataOf(Head(q).id, 0, FALSE)>> >> ELSE << >>
@@ -43,7 +44,7 @@ Settles(p, q, f) ==
   /\ queue' = [queue EXCEPT ![p] = IF Goes(q, f) THEN Tail(q) ELSE q]
   /\ flight' = [flight EXCEPT ![p] = IF Goes(q, f) THEN f \cup {Head(q)} ELSE f]
 
-(* The application hands over a message, and goes on. *)
+(* The application hands over a message and continues. *)
 Send(p, q) ==
   LET m == [id |-> count[p] + 1, dst |-> q]
       waiting == Append(queue[p], m)
@@ -70,6 +71,6 @@ Next ==
 
 Spec == Init /\ [][Next]_vars
 
-(* Nothing waits that could go, and what waits does so for something. *)
+(* No queued message could go, and each waits for an acknowledgement. *)
 Sound == \A p \in Processes : queue[p] # << >> => flight[p] # {}
 =============================================================================

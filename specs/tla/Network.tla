@@ -1,14 +1,16 @@
 ------------------------------ MODULE Network ------------------------------
 (***************************************************************************)
-(* What a network may do to the messages of one ordered pair of processes, *)
-(* under the names of message_passing/network.py.  A channel is one value:       *)
+(* The possible behaviour of a network towards the messages of one ordered *)
+(* pair of processes, under the names of message_passing/network.py.  A    *)
+(* channel is one value:                                                   *)
 (*                                                                         *)
 (*   a sequence   where messages arrive in the order sent,                 *)
 (*   a bag        where each arrives at most once, in any order,           *)
 (*   a set        where each may arrive again at any later time.           *)
 (*                                                                         *)
-(* No network forges or alters a message.  Nothing is promised across      *)
-(* pairs.  Not modelled: delay, which is in when a message is taken.       *)
+(* No network forges or alters a message.  A network promises nothing      *)
+(* across pairs.  Not modelled: delay, since a message may be received at  *)
+(* any later moment.                                                       *)
 (***************************************************************************)
 EXTENDS Naturals, Sequences
 
@@ -34,7 +36,7 @@ IsDuplicating ==
 
 IsSet == IsDuplicating /\ ~IsOrdered
 
-Nothing == IF IsSet THEN {} ELSE << >>    \* the empty sequence is the empty bag, too
+Nothing == IF IsSet THEN {} ELSE << >>    \* the empty sequence is also the empty bag
 
 Count(bag, m) == IF m \in DOMAIN bag THEN bag[m] ELSE 0
 
@@ -57,12 +59,12 @@ Without(channel, m) ==
   ELSE IF channel[m] > 1 THEN [channel EXCEPT ![m] = @ - 1]
   ELSE [x \in DOMAIN channel \ {m} |-> channel[x]]
 
-(* What may be left of the channel when m has arrived. *)
+(* The possible channels after m has arrived. *)
 Left(channel, m) ==
   IF IsSet THEN {channel}
   ELSE {Without(channel, m)} \cup IF IsDuplicating THEN {channel} ELSE {}
 
-(* What may be left of it when m was lost. *)
+(* The possible channels after a message was lost. *)
 Lost(channel) == IF IsLossy THEN {Without(channel, m) : m \in Arriving(channel)} ELSE {}
 
 RECURSIVE Sum(_, _)
@@ -70,7 +72,7 @@ Sum(bag, domain) ==
   IF domain = {} THEN 0
   ELSE LET m == CHOOSE x \in domain : TRUE IN bag[m] + Sum(bag, domain \ {m})
 
-(* How many messages it holds. *)
+(* The number of messages in the channel. *)
 Size(channel) ==
   IF IsOrdered THEN Len(channel)
   ELSE IF IsSet THEN Sum([m \in channel |-> 1], channel)

@@ -1,25 +1,25 @@
 ----------------------------- MODULE TraceMesi -----------------------------
 (***************************************************************************)
-(* A recorded run, held against Mesi: each of its lines must be a step     *)
+(* A recorded run, compared with Mesi: each of its lines must be a step    *)
 (* that Mesi can take on the recorded event, under the recorded name, with *)
 (* the recorded messages, timers and answer.                               *)
 (*                                                                         *)
-(* specs/traces.py writes the module Recorded, which says what Trace is,   *)
-(* and a configuration, which replaces May, Written, GivenBack, Offered    *)
-(* and Due of Mesi by those below: applications, network and time then do  *)
-(* what the line at hand says and nothing else.  What no line says, a      *)
-(* crash and a loss, happens where the next line needs it.                 *)
+(* specs/traces.py writes the module Recorded, which defines Trace, and a  *)
+(* configuration, which replaces May, Written, GivenBack, Offered and Due  *)
+(* of Mesi by the operators below: applications, network and time then do  *)
+(* only what the current line says.  Crashes and losses have no line: they *)
+(* happen where the next line needs them.                                  *)
 (*                                                                         *)
-(* Not checked here but in Python: the digests of states, and times.  On a *)
-(* network that repeats messages, to send one again shows in no state.     *)
+(* Checked in Python and not here: the digests of states, and times.  On a *)
+(* network that repeats messages, sending one again changes no state.      *)
 (***************************************************************************)
 EXTENDS Mesi, Recorded, TLC
 
 CONSTANT
-  Early          \* timers of caches that a driver may let run out whenever it likes
+  Early          \* timers of caches that a driver may fire at any time
 
 VARIABLE
-  step           \* how many lines have been followed
+  step           \* the number of lines followed so far
 
 Line == Trace[step + 1]
 P == Line.process
@@ -30,7 +30,7 @@ Requests(kind) == Event.type = "Invoke" /\ Event.request.type = kind
 Expires == Event.type = "Timeout"
 
 -----------------------------------------------------------------------------
-(* What replaces operators of Mesi. *)
+(* Operators that replace those of Mesi. *)
 
 TraceMay(c, kind) == up[c] /\ ~waiting[c] /\ P = c /\ Requests(kind)
 
@@ -47,11 +47,11 @@ TraceOffered(src, dst) ==
 TraceDue(p, timer) ==
   Expires /\ P = p /\ Event.name = timer /\ timer \in timers[p] \cup Early
 
-(* Where a copy may lapse at any time, home need not wait for a step that nobody saw. *)
+(* Where a copy may lapse at any time, home need not wait for a step that was not recorded. *)
 NeverFirst(c) == FALSE
 
 -----------------------------------------------------------------------------
-(* Where a recording begins, and where an agent joins anew. *)
+(* The beginning of a recording, and an agent that joins again. *)
 
 Begin ==
   /\ step = 0
@@ -64,7 +64,7 @@ Join(c) ==
   /\ waiting' = [waiting EXCEPT ![c] = FALSE]
   /\ CacheOnly /\ UNCHANGED <<net, timers, invoked>>
 
-(* The action of a cache that bears the name. *)
+(* The action of a cache with that name. *)
 OfCache(c, name) ==
   CASE name = "LoadMiss" -> LoadMiss(c)
     [] name = "LoadHit" -> LoadHit(c)
@@ -106,7 +106,7 @@ OfCache(c, name) ==
     [] name = "Join" -> Join(c)
     [] OTHER -> FALSE
 
-(* The action of home that bears the name, on a message from c. *)
+(* The action of home with that name, on a message from c. *)
 OnMessage(c, name) ==
   CASE name = "GetSSole" -> GetSSole(c)
     [] name = "GetS" -> GetS(c)
@@ -142,7 +142,7 @@ OfHome(name) ==
     [] OTHER -> FALSE
 
 -----------------------------------------------------------------------------
-(* What the line says of the step, when it has been taken. *)
+(* The claims of the line about the step, after it was taken. *)
 
 Messages ==
   /\ \A i \in DOMAIN Line.sent : <<P, Line.sent[i][1]>> \in Pairs
@@ -152,7 +152,7 @@ Timers ==
   LET fired == IF Expires THEN {Event.name} ELSE {}
   IN timers'[P] = ((timers[P] \ fired) \ Line.disarmed) \cup Line.armed
 
-(* What an application hears, and when. *)
+(* The answer that an application gets, by action. *)
 Response ==
   LET new == cache'[P] IN
   CASE Line.action \in {"LoadHit", "DataS", "DataE", "DataOnce"} ->
@@ -178,7 +178,7 @@ Follows ==
   /\ step' = step + 1
   /\ PrintT(<<"followed", step'>>)
 
-(* What no line says. *)
+(* Events that have no line. *)
 Crashed == Event.type = "Restart" /\ Crash(P) /\ UNCHANGED step
 
 Loses ==

@@ -4,16 +4,16 @@
 (* Commit" (2006), section 3, in our own words: the twin of                *)
 (* specs/models/twophase.py.                                               *)
 (*                                                                         *)
-(* Messages are never taken out of msgs, which is enough where only safety *)
-(* is asked: a message that is never received is a message that was lost.  *)
+(* Messages are never taken out of msgs, which is enough for safety: a     *)
+(* message that is never received is a lost message.                       *)
 (***************************************************************************)
 CONSTANT RM    \* the resource managers
 
 VARIABLES
   rmState,     \* RM -> "working", "prepared", "committed" or "aborted"
   tmState,     \* "init", "committed" or "aborted"
-  tmPrepared,  \* those that the transaction manager knows to be prepared
-  msgs         \* all messages that were ever sent
+  tmPrepared,  \* the managers that the transaction manager knows to be prepared
+  msgs         \* all messages that were sent so far
 
 vars == <<rmState, tmState, tmPrepared, msgs>>
 
