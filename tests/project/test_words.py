@@ -44,7 +44,7 @@ BANNED: dict[str, str] = {
 _PATTERNS = {re.compile(pattern): instead for pattern, instead in BANNED.items()}
 
 # An entry is a folder without its sub-folders, with a slash at the end, or a single file.
-NOT_YET: tuple[str, ...] = ("CHANGELOG.md",)
+NOT_YET: tuple[str, ...] = ()
 
 _CODE = re.compile(r"```.*?```|``[^`]*``|`[^`\n]*`", re.DOTALL)
 
