@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from coherence.conflict import Conflict, Fenced
 from coherence.contents import Limits
 from coherence.errors import (
     AgentBusy,
@@ -61,13 +62,12 @@ from coherence.policy import (
     Visibility,
 )
 from coherence.refs import Ref
+from coherence.runtime.recorder import Recorder
 from coherence.stores.port import Entry, Member, Retention, Store, Stored
+from coherence.view import Served, View
 from coherence.workspace.agent import Agent, Edit
 from coherence.workspace.changes import Published, Watch
-from coherence.workspace.conflict import Conflict, Fenced
 from coherence.workspace.draft import Draft
-from coherence.workspace.recorder import Recorder
-from coherence.workspace.view import Served, View
 from coherence.workspace.workspace import Workspace
 from message_passing.errors import CallerError, EnvironmentFault, PeerError, ToolkitError
 

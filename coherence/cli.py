@@ -23,6 +23,7 @@ from rich.table import Table
 from coherence.cli_folder import read_files, write_files
 from coherence.cli_watch import Style, changes, console, shown, when
 from coherence.contents import Content, Kind
+from coherence.delta import diff as difference
 from coherence.errors import (
     BadArgument,
     BadRef,
@@ -33,11 +34,10 @@ from coherence.errors import (
     UnknownVersion,
 )
 from coherence.refs import Ref, check_name
+from coherence.runtime.farewells import present
 from coherence.stores.backup import back_up, unpacked
 from coherence.stores.opening import open_store, put_back
 from coherence.stores.port import Entry, HomeRow, Place, Retention, Store
-from coherence.workspace.delta import diff as difference
-from coherence.workspace.farewells import present
 from coherence.workspace.workspace import Workspace
 from message_passing.errors import EnvironmentFault, ToolkitError
 

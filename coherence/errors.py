@@ -20,7 +20,7 @@
         ├── StoreReplaced, StoreLinked   the file at the path is not the one that is open
         └── StoreBusy          another process held the store for longer than the limit
 
-`Conflict` and `Fenced` are defined in `coherence.workspace.conflict`, since they carry more data.
+`Conflict` and `Fenced` are defined in `coherence.conflict`, since they carry more data.
 """
 
 from __future__ import annotations

@@ -13,8 +13,15 @@ the next thread that sets the event, and the thread that was being started, then
 from __future__ import annotations
 
 import _thread
+import logging
 import threading
+from collections.abc import Callable
 from typing import Any, TypeAlias
+
+log = logging.getLogger("message_passing")
+
+#: How many interrupts in a row may hit the settling of one interrupt; only a safeguard.
+INTERRUPTS_MAX = 1_000
 
 Lock: TypeAlias = Any
 """A `threading.RLock`, or a `threading.Condition` over one."""
@@ -30,6 +37,21 @@ def free(*locks: Lock) -> None:
     for lock in locks:
         while lock._is_owned():
             lock.release()
+
+
+def insist(settle: Callable[[], None]) -> BaseException | None:
+    """Call `settle` until it ends, even if it is interrupted too; return the last interrupt."""
+    interrupt: BaseException | None = None
+    for _ in range(INTERRUPTS_MAX):
+        try:
+            settle()
+            return interrupt
+        except Exception:
+            log.exception("the state that an interrupted call left could not be settled")
+            return interrupt
+        except BaseException as error:
+            interrupt = error
+    return interrupt
 
 
 def start(thread: threading.Thread) -> None:

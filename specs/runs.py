@@ -1,4 +1,4 @@
-"""Runs that `coherence.workspace.recorder` wrote, checked against the protocol.
+"""Runs that `coherence.runtime.recorder` wrote, checked against the protocol.
 
 The tables accept a run if each step is one of theirs, on any network, and breaks none of
 `coherence.invariants`.  TLC accepts a run if it is a behaviour of Mesi.tla.
@@ -12,8 +12,8 @@ from typing import Any
 from coherence.cache import DEADLINE, RETRY, VALIDITY
 from coherence.invariants import begin, observe
 from coherence.messages import Message
-from coherence.workspace.homes import HOME
-from coherence.workspace.recorder import REQUESTS, processes
+from coherence.runtime.outcome import HOME
+from coherence.runtime.recorder import REQUESTS, processes
 from message_passing import trace
 from message_passing.network import Guarantee
 from message_passing.process import Address, Event, Step

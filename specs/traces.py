@@ -22,9 +22,9 @@ import msgspec
 
 from coherence.messages import SERIAL_BITS, Acquire, Message, Request, Result
 from coherence.policy import Announce, Policy, Visibility
+from coherence.runtime.outcome import HOME
+from coherence.runtime.recorder import Begin, Join
 from coherence.states import HomeState
-from coherence.workspace.homes import HOME
-from coherence.workspace.recorder import Begin, Join
 from message_passing.errors import CallerError, ToolkitError
 from message_passing.network import Guarantee
 from message_passing.process import (

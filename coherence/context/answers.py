@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from coherence.conflict import Conflict
 from coherence.contents import Kind
 from coherence.context.evidence import passage
 from coherence.errors import BadArgument, UnknownArtifact
 from coherence.refs import Ref
-from coherence.workspace.conflict import Conflict
-from coherence.workspace.view import Served, View
+from coherence.view import Served, View
 from coherence.workspace.workspace import Workspace
 from message_passing.errors import ToolkitError
 

@@ -15,7 +15,7 @@ from coherence.context.answers import replacing, shown
 from coherence.context.desk import Desk
 from coherence.context.evidence import seal, written
 from coherence.refs import Ref
-from coherence.workspace.view import Served, View
+from coherence.view import Served, View
 
 Name = Annotated[str, Field(description="The artifact's name, such as plan.md")]
 Have = Annotated[str | None, Field(description="Ref of the text that you have, such as plan.md@3")]

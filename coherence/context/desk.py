@@ -18,7 +18,8 @@ from coherence.context.seats import Seat, seat_of, when_gone
 from coherence.workspace.agent import Agent
 from coherence.workspace.aio import AsyncAgent
 from coherence.workspace.aio_workspace import AsyncWorkspace
-from coherence.workspace.workspace import Workspace
+from coherence.workspace.threads import TaskThreads
+from coherence.workspace.workspace import Workspace, site_of
 
 T = TypeVar("T")
 
@@ -103,13 +104,14 @@ class AsyncDesk(_Desk):
         super().__init__(workspace, agent)
         self.identity = workspace.identity
         self._tasks, self._turn = AsyncWorkspace(workspace), asyncio.Lock()
+        self._threads = TaskThreads(blocks=site_of(workspace).store.shared)
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[AsyncAgent]:
         """The agent, until the block ends."""
         async with self._turn:
             while self._seat.leaving:  # leaving may wait for a disk
-                await self._tasks.run(self._seat.settle)
+                await self._threads.run(self._seat.settle)
             self._stay()
             self._seat.hold()
             try:
@@ -119,4 +121,4 @@ class AsyncDesk(_Desk):
 
     async def run(self, look: Callable[..., T], *arguments: object) -> T:
         """Call ``look(workspace, ...)``, which may block, without stopping the loop."""
-        return await self._tasks.run(look, self.workspace, *arguments)
+        return await self._threads.run(look, self.workspace, *arguments)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
+from coherence.conflict import Conflict
 from coherence.contents import Content, check_content
 from coherence.context.desk import Desk
 from coherence.context.reader import (
@@ -29,8 +30,7 @@ from coherence.context.values import decoded, encoded, quoted
 from coherence.errors import BadArgument, UnknownArtifact
 from coherence.messages import Version
 from coherence.refs import check_name
-from coherence.workspace.conflict import Conflict
-from coherence.workspace.view import View
+from coherence.view import View
 from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import WAIT_S
 

@@ -17,7 +17,7 @@ from coherence.context.values import decoded, item_of
 from coherence.errors import InvalidContent
 from coherence.stores.port import Entry
 from coherence.workspace.changes import Feed
-from coherence.workspace.workspace import Workspace
+from coherence.workspace.workspace import Workspace, site_of
 
 #: A mirror whose contents exceed this size in total is not kept.
 KEPT_BYTES = 32 * 1024 * 1024
@@ -36,7 +36,7 @@ class Mirror:
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+        self._site = site_of(workspace)
         self._turn = threading.RLock()
         self._items: dict[Place, dict[str, Any]] = {}
         #: The sizes of their contents, each and in total.
@@ -77,7 +77,7 @@ class Mirror:
         """Read every item, to be kept; False if they are too large."""
         if self._is_too_much:
             return False
-        feed = Feed(self._workspace._exchange, "*", None)
+        feed = Feed(self._site.homes, "*", None)
         self._read("", KEPT_BYTES)
         self._keep(feed)
         return not self._is_too_much
@@ -100,7 +100,7 @@ class Mirror:
 
     def _page(self, prefix: str, **which: Any) -> Sequence[tuple[str, Entry, Content]]:
         """See `Store.current`."""
-        return self._workspace._look(self._workspace._store.current, prefix, **which)
+        return self._site.look(self._site.store.current, prefix, **which)
 
     def _set(self, name: str, content: Content | None) -> None:
         at = item_of(name)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Annotated
 
+from coherence.conflict import Conflict
 from coherence.context.answers import replacing, shown
 from coherence.context.desk import AsyncDesk
 from coherence.context.evidence import written
 from coherence.errors import UnknownArtifact
 from coherence.refs import Ref
+from coherence.view import View
 from coherence.workspace.aio import AsyncAgent
-from coherence.workspace.conflict import Conflict
-from coherence.workspace.view import View
 from message_passing.errors import CallerError
 
 Name = Annotated[str, "The artifact's name, such as plan.md"]

@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias, get_args
 
+from coherence.conflict import Conflict
 from coherence.contents import Content
 from coherence.context.desk import Desk
 from coherence.context.sight import Sights
 from coherence.context.values import decoded, encoded
+from coherence.delta import merge
 from coherence.errors import BadArgument, UnknownArtifact
 from coherence.messages import Version
 from coherence.refs import Ref
-from coherence.workspace.conflict import Conflict
-from coherence.workspace.delta import merge
-from coherence.workspace.view import Served, View
+from coherence.view import Served, View
 from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import WAIT_S
 from message_passing.errors import CallerError
@@ -100,7 +100,7 @@ class Reader:
             return None
         try:
             try:
-                view = self._agent._hit(name)
+                view = self._agent.cached(name)
             except Exception:  # a thread asks again; an error that is ours is raised there
                 return None
             return None if view is None else self._took(name, view)

@@ -24,7 +24,7 @@ from typing import Final, TypeAlias
 from weakref import WeakValueDictionary, finalize, ref
 
 from coherence.refs import check_agent
-from coherence.workspace.workspace import Workspace
+from coherence.workspace.workspace import Workspace, agent_in_use, site_of
 from message_passing.interrupts import Knock, start
 
 #: How long an agent stays without work.
@@ -42,6 +42,7 @@ class Seat:
 
     def __init__(self, workspace: Workspace, agent: str) -> None:
         self.workspace, self.name = workspace, agent
+        self._site = site_of(workspace)
         #: Held during a call; a thread may hold it again.
         self.turn = threading.RLock()
         self._counting, self._moving = threading.Lock(), threading.Lock()
@@ -50,7 +51,7 @@ class Seat:
         #: Whether a desk created the agent: the application's own agent is left alone.
         self._ours = False
         #: The application's agent object, known to be in use.
-        self._front: Callable[[], object] = lambda: None
+        self._agent: Callable[[], object] = lambda: None
         #: Whether the agent is leaving right now.
         self.leaving = False
 
@@ -66,8 +67,8 @@ class Seat:
             with self._counting:
                 if not self.leaving:
                     if not self._holders and not self._ours:
-                        there = self.workspace._agents.get(self.name)
-                        self._ours = there is None or there[0].fault is not None
+                        there = self._site.sessions.get(self.name)
+                        self._ours = there is None or there.fault is not None
                     self._holders += 1
                     return
             self.settle()
@@ -104,11 +105,11 @@ class Seat:
     @property
     def _unused(self) -> bool:
         """Whether neither a desk nor the application uses the agent."""
-        front = self.workspace._fronts.get(self.name)
-        if front is not None and front is not self._front():
-            self._front = ref(front)
-            when_gone(front, self.close)
-        return front is None and not self._holders
+        agent = agent_in_use(self.workspace, self.name)
+        if agent is not None and agent is not self._agent():
+            self._agent = ref(agent)
+            when_gone(agent, self.close)
+        return agent is None and not self._holders
 
     def _leave(self, may: Callable[[], bool]) -> None:
         with self._moving:
@@ -116,9 +117,9 @@ class Seat:
                 self.leaving = self._ours and may()
             if self.leaving:
                 try:
-                    there = self.workspace._agents.get(self.name)
+                    there = self._site.sessions.get(self.name)
                     if there is not None:
-                        self.workspace.part(there[0])
+                        there.leave()
                 finally:
                     with self._counting:
                         self._ours = self.leaving = False
@@ -130,7 +131,7 @@ _making = threading.Lock()
 
 def seat_of(workspace: Workspace, agent: str) -> Seat:
     """The seat of that agent.  Raises `InvalidName`, `WorkspaceClosed`."""
-    workspace._require()
+    site_of(workspace).require()
     key = id(workspace), check_agent(agent)  # a seat keeps its workspace, and so the number
     with _making:
         there = _SEATS.get(key)

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 from coherence.context.desk import Desk
 from coherence.context.sight import on_behalf
 from coherence.errors import GrantTimeout
-from coherence.workspace.aio_workspace import AsyncWorkspace
-from coherence.workspace.workspace import Workspace
+from coherence.workspace.threads import TaskThreads
+from coherence.workspace.workspace import Workspace, site_of
 from coherence.workspace.writing import WAIT_S
 
 T = TypeVar("T")
@@ -75,12 +75,12 @@ class Aside:
     """Runs the awaited calls on one workspace."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._workspace = AsyncWorkspace(workspace)
+        self._threads = TaskThreads(blocks=site_of(workspace).store.shared)
         self._waiting = ThreadPoolExecutor(WAITING, thread_name_prefix="coherence-wait")
 
     def close(self) -> None:
         """Let the threads end once they are idle."""
-        self._workspace._threads.shutdown(wait=False)
+        self._threads.close()
         self._waiting.shutdown(wait=False)
 
     async def run(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
@@ -105,8 +105,8 @@ class Aside:
             finally:
                 desk.turn.release()
 
-        if self._workspace.sync.shared:
-            done = await self._workspace.in_thread(partial(context.run, on_behalf, attempt))
+        if self._threads.blocks:
+            done = await self._threads.in_thread(partial(context.run, on_behalf, attempt))
         else:
             done = attempt()
         return done[0] if done is not None else await self.run(_in_turn, desk, work)

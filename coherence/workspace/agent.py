@@ -1,35 +1,284 @@
-"""An agent, for threads: every call blocks until it is done."""
+"""An agent, for threads: every call blocks until it is done.
+
+Each call has one beginning and one end, in `BaseAgent`.  Everything that it acquires is recorded
+where `_undo` finds it: the agent's turn here, requests and grants in the caches, locks and
+transactions by thread.  After an exception at any instruction, `_undo` restores order without
+asking the store; the keeper passes on the messages that homes need.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from threading import get_ident
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
+from weakref import ref
 
 from coherence.contents import Content
+from coherence.errors import AgentBusy, UnknownArtifact
+from coherence.messages import Result
 from coherence.refs import Ref, check_name
+from coherence.runtime.caches import READABLE, Asked, Owner
+from coherence.runtime.keeper import Grant
+from coherence.runtime.session import Session
 from coherence.stores.port import Entry
+from coherence.view import View
 from coherence.workspace.changes import Watch
 from coherence.workspace.draft import Draft
-from coherence.workspace.effects import Apply, Ask, AskAll, Compare, Effect, Fetch, Operation
-from coherence.workspace.exchange import again
-from coherence.workspace.front import Call, Front
-from coherence.workspace.view import View
-from coherence.workspace.writing import HOLD_S, WAIT_S
-from message_passing.errors import ToolkitError
+from coherence.workspace.reading import Call, Operation, Waits
+from coherence.workspace.writing import HOLD_S, WAIT_S, Writing
+from message_passing.errors import Defect, ToolkitError
+from message_passing.interrupts import insist
 
 T = TypeVar("T")
 
 
-class Agent(Front):
+def _is_over(call: Call) -> bool:
+    """Whether the thread or task of `call` has left it: its end was cut off too."""
+    if not isinstance(call.caller, int):
+        return bool(call.caller is not None and call.caller.done())
+    frame = sys._current_frames().get(call.caller)
+    while frame is not None:
+        if frame.f_locals.get("call") is call:
+            return False
+        frame = frame.f_back
+    return True
+
+
+class BaseAgent:
+    """What agents for threads and agents for tasks share; they differ in how they wait."""
+
+    def __init__(self, session: Session, waits: Waits) -> None:
+        self._session = session
+        self._operations = Writing(session, waits)
+        self._homes, self._ear = session.homes, session.ear
+        caches = session.caches
+        self._states, self._bases, self._used = caches.states, caches.bases, caches.used
+        self._quick, self._shared = session.shared.quick, session.shared.shared
+        #: Empty, or the call under way: added and removed by one instruction each.
+        self._turn: dict[str, Call] = {}
+
+    @property
+    def name(self) -> str:
+        """The agent's name, which its versions carry as author."""
+        return self._session.name
+
+    def forget(self, name: str | None = None) -> None:
+        """Say that the model's context has lost what was read, of one artifact or of all.
+
+        The next read is full, with any `have`.  Does not block.
+        """
+        self._session.require()
+        self._operations.forget(name)
+
+    def cached(self, name: str) -> View | None:
+        """The cached copy, if it may be served at once: the rows (S E M, Load).
+
+        They make no transition and send no message, so there is no step; a test compares this with
+        the table.  If others can change the store, the store is asked first and the copy looked up
+        after: the answer does not cover a copy that was looked up before.
+        """
+        if not self._quick:
+            return None
+        homes = self._homes
+        if self._shared and homes.store.mark() != self._ear.seen:
+            return None
+        try:
+            state = self._states.get(name)
+        except TypeError:
+            return None
+        if (
+            state is not None
+            and state.at in READABLE
+            and type(state.content) is View
+            and not (homes.at_store and homes.moves(name))
+            and name not in self._bases
+        ):
+            operations = self._operations
+            operations.metrics.hits += 1
+            self._used.add(name)
+            if operations.forgets:
+                operations.remember(name)
+            view: View = state.content
+            return view
+        return None
+
+    def _is_awaited(self, name: str) -> bool:
+        try:
+            if self._shared:
+                self._ear.refresh()
+        except ToolkitError:
+            raise
+        except BaseException:
+            insist(self._homes.settle)
+            raise
+        return name in self._session.caches.asked_to_finish
+
+    # A call's beginning, and its end.
+
+    def _drive(self, operation: Operation[T], caller: object) -> Operation[T]:
+        """The result of `operation`, as one call of `caller`, a thread or a task."""
+        call = Call(caller)
+        operations = self._operations
+        try:
+            try:
+                self._session.require()
+                if self._turn.setdefault("call", call) is not call:
+                    self._begin_within(call)
+                operations.call = call
+                done = yield from operation
+                if call.within is None:
+                    del self._turn["call"]
+                else:
+                    self._end(call)
+                return done
+            except BaseException as error:
+                if not call.is_cut_off_by(error):
+                    self._end(call)
+                raise
+        except BaseException as error:
+            self._undo(call, error)
+            raise
+
+    def _begin_within(self, call: Call) -> None:
+        """Begin inside the call that has the turn.  Raises `AgentBusy`."""
+        holder = self._turn.setdefault("call", call)
+        if holder is not call and not holder.lent and _is_over(holder):
+            self._undo(holder, KeyboardInterrupt())
+            holder = self._turn.setdefault("call", call)
+        if holder is call:
+            return
+        if holder.caller != call.caller:
+            raise AgentBusy(f"{self.name!r} is in a call of another thread or task")
+        if not holder.lent:
+            raise AgentBusy(
+                f"{self.name!r} is in the middle of a call",
+                remedy="make no calls from signal handlers and finalisers",
+            )
+        call.within = holder
+        holder.lent = False
+
+    def _end(self, call: Call) -> None:
+        """End the call.  Idempotent."""
+        if call.within is not None:
+            call.within.lent = True
+            self._operations.call = call.within
+        elif self._turn.get("call") is call:
+            del self._turn["call"]
+
+    def _undo(self, call: Call, error: BaseException) -> None:
+        """End a call that raised `error`; if it was cut off, settle the state that it left."""
+        if not call.is_cut_off_by(error):
+            return
+
+        def settle() -> None:
+            self._settle(call)
+            self._end(call)
+
+        interrupt = insist(settle)
+        if interrupt is not None and isinstance(error, Exception):
+            raise interrupt from error
+
+    def _settle(self, call: Call) -> None:
+        session = self._session
+        session.settle()
+        for artifact, given in call.touched.items():
+            self._operations.give_back(artifact, given)
+            owner = session.caches.drafting.get(artifact)
+            self._forsake(artifact, keep_grant=owner is not None and owner() is not None)
+        session.keeper.settle()
+
+    def _forsake(self, artifact: str, *, keep_grant: bool = False) -> None:
+        """Cancel what is under way for `artifact`, and its draft unless the grant is kept."""
+        session = self._session
+        if not keep_grant:
+            session.caches.drafting.pop(artifact, None)
+            session.release(artifact)
+        batch = session.forsake(artifact, keep_grant=keep_grant)
+        if batch:
+            session.keeper.do(lambda: session.say(batch))
+
+    # Calls that only look.
+
+    def _history(self, name: str) -> Sequence[Entry]:
+        entries = self._homes.look(self._homes.store.history, check_name(name))
+        if not entries:
+            raise UnknownArtifact(f"there is no artifact {name!r}")
+        return entries
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} of {self._session.shared.identity}>"
+
+
+class _OfTask:
+    """The context manager of a draft, while its task runs."""
+
+    __slots__ = ("_edit", "_task")
+
+    def __init__(self, edit: Owner, task: Any) -> None:
+        self._edit, self._task = edit, task
+
+    def __call__(self) -> object | None:
+        """The context manager, or None if it can no longer end the draft."""
+        return None if self._task.done() else self._edit()
+
+
+class BaseEdit:
+    """A context manager that owns a draft: if it is dropped before its exit, the draft is over."""
+
+    def __init__(self, agent: BaseAgent, name: str, wait_s: float | None, hold_s: float) -> None:
+        self._of, self._name, self._wait_s, self._hold_s = agent, name, wait_s, hold_s
+        self._grant: Grant | None = None
+        self._draft: Draft | None = None
+
+    def _acquire(self) -> Operation[Grant]:
+        return self._of._operations.acquire(self._name, self._wait_s, self._hold_s)
+
+    def _own(self, grant: Grant, task: Any = None) -> Draft:
+        """Own the draft under `grant`, until `task`, which runs the block, has ended."""
+        base = grant.held if isinstance(grant.held, View) else None
+        self._grant, self._draft = grant, Draft(self._name, base, self._of._is_awaited)
+        session = self._of._session
+        # The callback is a C function: an interrupt in a Python callback would be swallowed.
+        owner: Owner = ref(self, session.keeper.inbox.put)
+        if task is not None:
+            owner = _OfTask(owner, task)
+        session.caches.drafting[self._name] = owner
+        session.keeper.own(session, self._name, owner)
+        return self._draft
+
+    def _finish(self, error: BaseException | None) -> Operation[None]:
+        """Publish the draft; `error` is what its block raised."""
+        assert self._draft is not None
+        assert self._grant is not None
+        return self._of._operations.finish(self._draft, self._grant, error)
+
+    def _drop(self) -> None:
+        """The beginning or the end was cut off: settle the state that it left."""
+        session = self._of._session
+
+        def settle() -> None:
+            session.settle()
+            owner = session.caches.drafting.get(self._name)
+            there = owner() if owner is not None else None
+            self._of._forsake(self._name, keep_grant=there is not None and there is not self)
+            session.keeper.settle()
+
+        insist(settle)
+
+
+class Agent(BaseAgent):
     """One agent of a workspace.  It does one thing at a time: give each thread its own agent.
 
     Every call raises `WorkspaceClosed`, `AgentLeft`, `AgentSuperseded`, `UsedAfterFork` or
     `AgentBusy` if it cannot be made, `InvalidName` for an invalid name, and `StoreFault` if the
     store fails.  A call that raises has changed nothing, except with `OutcomeUnknown`.
     """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, Blocking())
 
     def read(self, name: str, have: Ref | str | None = None, *, version: int | None = None) -> View:
         """The current version of an artifact, or the version `version`.
@@ -40,13 +289,13 @@ class Agent(Front):
         """
         if have is None and version is None:
             try:
-                if (hit := self._hit(name)) is not None:
+                if (hit := self.cached(name)) is not None:
                     return hit
             except ToolkitError:
-                self._requester.require()
+                self._session.require()
                 raise
             except BaseException:
-                again(self._exchange.settle)
+                insist(self._homes.settle)
                 raise
         if version is not None:
             return self._run(self._operations.read_version(name, version))
@@ -117,13 +366,13 @@ class Agent(Front):
 
     def list(self, prefix: str = "") -> Sequence[str]:
         """The names of the artifacts that exist, sorted."""
-        self._requester.require()
-        return self._workspace.names(prefix)
+        self._session.require()
+        return self._homes.look(self._homes.store.names, prefix)
 
     def history(self, name: str) -> Sequence[Entry]:
         """The kept versions, oldest first.  Raises `UnknownArtifact`."""
-        self._requester.require()
-        return self._workspace.history(check_name(name))
+        self._session.require()
+        return self._history(name)
 
     def watch(
         self, pattern: str = "*", *, since: int | None = None, timeout_s: float | None = None
@@ -133,12 +382,12 @@ class Agent(Front):
         Ends after `timeout_s` without a change.  If the watcher is too slow for the kept log, a
         change has `missed` set.
         """
-        self._requester.require()
-        return Watch(self._exchange, self._requester.require, pattern, since, timeout_s)
+        self._session.require()
+        return Watch(self._homes, self._ear, self._session.require, pattern, since, timeout_s)
 
     def leave(self) -> None:
         """Depart: give up every copy and grant.  Leaving again is fine."""
-        self._workspace.part(self._requester)
+        self._session.leave()
 
     def __enter__(self) -> Agent:
         return self
@@ -146,100 +395,29 @@ class Agent(Front):
     def __exit__(self, *error: object) -> None:
         self.leave()
 
-    # Carries out the effects of operations.
-
     def _run(self, operation: Operation[T]) -> T:
-        call = Call(get_ident())
         try:
-            try:
-                self._requester.require()
-                if self._turn.setdefault("call", call) is not call:
-                    self._begin_within(call)
-                done = self._carry_out(call, operation)
-                if call.within is None:
-                    del self._turn["call"]
-                else:
-                    self._end(call)
-                return done
-            except BaseException as error:
-                if not call.is_cut_off_by(error):
-                    self._end(call)
-                raise
-        except BaseException as error:
-            self._undo(call, error)
-            raise
-
-    def _carry_out(self, call: Call, operation: Operation[T]) -> T:
-        try:
-            effect = next(operation)
-            while True:
-                try:
-                    outcome = self._perform(call, effect)
-                except BaseException as error:
-                    if call.is_cut_off_by(error):
-                        raise
-                    effect = operation.throw(error)
-                else:
-                    effect = operation.send(outcome)
+            next(self._drive(operation, get_ident()))
         except StopIteration as done:
             result: T = done.value
             return result
-
-    def _perform(self, call: Call, effect: Effect) -> object:
-        requester = self._requester
-        if type(effect) is Ask:
-            if effect.artifact not in call.touched:
-                call.touched[effect.artifact] = self._operations.given(effect.artifact)
-            answer = requester.ask(effect.artifact, effect.request)
-            return answer if answer is not None else requester.wait(effect.artifact)
-        if type(effect) is Fetch:
-            return self._exchange.look(self._exchange.store.read, effect.artifact, effect.version)
-        if type(effect) is Apply:
-            call.lent = True
-            try:
-                made = effect.function(effect.argument)
-            except BaseException as error:
-                call.theirs = error
-                raise
-            finally:
-                call.lent = False
-            return made
-        if type(effect) is Compare:
-            return effect.words()
-        if type(effect) is AskAll:
-            for ask in effect.asks:
-                call.touched.setdefault(ask.artifact, self._operations.given(ask.artifact))
-            refused = requester.ask_all(effect.asks)
-            if refused is None:
-                for ask in effect.asks:
-                    if requester.take(ask.artifact) is None:
-                        requester.wait(ask.artifact)
-            return refused
-        self._note(effect)
-        return None
+        raise Defect("an operation for a thread has yielded")
 
 
-class Edit:
-    """The context manager that `Agent.edit` gives.
-
-    It owns the draft: if it is dropped before its exit, the grant is given back.
-    """
+class Edit(BaseEdit):
+    """The context manager that `Agent.edit` gives."""
 
     def __init__(self, agent: Agent, name: str, wait_s: float | None, hold_s: float) -> None:
-        self._agent, self._name, self._wait_s, self._hold_s = agent, name, wait_s, hold_s
-        self._draft: Draft | None = None
+        super().__init__(agent, name, wait_s, hold_s)
+        self._agent = agent
 
     def __enter__(self) -> Draft:
-        agent = self._agent
         try:
-            grant = agent._run(agent._operations.acquire(self._name, self._wait_s, self._hold_s))
-            self._draft = Draft(grant, agent._is_awaited)
-            agent._own(self, self._name)
-            return self._draft
+            return self._own(self._agent._run(self._acquire()))
         except ToolkitError:
             raise
         except BaseException:
-            agent._drop(self, self._name)
+            self._drop()
             raise
 
     def __exit__(
@@ -248,13 +426,37 @@ class Edit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        agent = self._agent
         try:
-            assert self._draft is not None
             with suppress(ToolkitError) if error is not None else nullcontext():
-                agent._run(self._draft.finish(agent._operations, error))
+                self._agent._run(self._finish(error))
         except ToolkitError:
             raise
         except BaseException:
-            agent._drop(self, self._name)
+            self._drop()
             raise
+
+
+class Blocking:
+    """Waits for a thread: each step blocks it."""
+
+    may_block = True
+
+    def call(self, work: Callable[..., T], *arguments: object) -> Operation[T]:
+        """See `Waits.call`."""
+        yield from ()
+        return work(*arguments)
+
+    def compute(self, work: Callable[[], T]) -> Operation[T]:
+        """See `Waits.compute`."""
+        yield from ()
+        return work()
+
+    def answer(self, session: Session, asked: Asked) -> Operation[Result]:
+        """See `Waits.answer`."""
+        yield from ()
+        return session.wait(asked)
+
+    def value(self, made: Any) -> Operation[Any]:
+        """See `Waits.value`."""
+        yield from ()
+        return made

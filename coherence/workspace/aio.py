@@ -11,43 +11,93 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
 from inspect import isawaitable
-from time import monotonic
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import TracebackType, coroutine
+from typing import Any, TypeVar
 
 from coherence.contents import Content
 from coherence.messages import Result
-from coherence.refs import Ref, check_name
+from coherence.refs import Ref
+from coherence.runtime.caches import Asked
+from coherence.runtime.session import Session
 from coherence.stores.port import Entry
+from coherence.view import View
+from coherence.workspace.agent import BaseAgent, BaseEdit
 from coherence.workspace.changes import Feed, Published
 from coherence.workspace.draft import Draft
-from coherence.workspace.effects import Apply, Ask, AskAll, Compare, Effect, Fetch, Operation
-from coherence.workspace.exchange import again
-from coherence.workspace.front import Call, Front
-from coherence.workspace.view import View
-from coherence.workspace.writing import HOLD_S, WAIT_S, Writing
+from coherence.workspace.reading import Operation
+from coherence.workspace.threads import TaskThreads
+from coherence.workspace.writing import HOLD_S, WAIT_S
 from message_passing.errors import ToolkitError
-
-if TYPE_CHECKING:
-    from coherence.workspace.aio_workspace import AsyncWorkspace
+from message_passing.interrupts import insist
 
 T = TypeVar("T")
 
-#: Texts of fewer characters than this are compared in the event loop: that takes milliseconds.
-COMPARED_AT_ONCE = 20_000
+
+class Awaiting:
+    """Waits for a task: blocking calls run in threads, and a wait for a grant occupies none."""
+
+    def __init__(self, threads: TaskThreads) -> None:
+        self._threads = threads
+        self.may_block = not threads.blocks
+
+    def call(self, work: Callable[..., T], *arguments: object) -> Operation[T]:
+        """See `Waits.call`."""
+        return (yield from self._threads.run(work, *arguments).__await__())
+
+    def compute(self, work: Callable[[], T]) -> Operation[T]:
+        """See `Waits.compute`."""
+        return (yield from self._threads.in_thread(work).__await__())
+
+    def answer(self, session: Session, asked: Asked) -> Operation[Result]:
+        """See `Waits.answer`."""
+        return (yield from self._answer(session, asked).__await__())
+
+    def value(self, made: Any) -> Operation[Any]:
+        """See `Waits.value`."""
+        return (yield from _result(made).__await__()) if isawaitable(made) else made
+
+    async def _answer(self, session: Session, asked: Asked) -> Result:
+        run = self._threads.run
+        come = asyncio.Event()
+        session.await_answer(asked, _threadsafe(come))
+        try:
+            while asked.answer is None:
+                session.require()
+                wait_s = session.patience_s(asked)
+                try:
+                    await asyncio.wait_for(come.wait(), wait_s)
+                    if asked.missed:
+                        await run(session.nudge, asked)
+                except TimeoutError:
+                    await run(session.nudge, asked)
+                come.clear()
+        except ToolkitError:
+            await run(session.give_up, asked.artifact)
+            raise
+        session.await_no_more(asked.artifact)
+        return asked.answer
 
 
-class AsyncAgent(Front):
+async def _result(made: Awaitable[T]) -> T:
+    return await made
+
+
+@coroutine
+def _awaited(operation: Operation[T]) -> Operation[T]:
+    """`operation`, to be awaited."""
+    return (yield from operation)
+
+
+class AsyncAgent(BaseAgent):
     """An agent for tasks, with the calls and errors of `Agent`.
 
     It does one thing at a time: give each task its own agent.  A cancelled call may have taken
     effect.
     """
 
-    def __init__(self, workspace: AsyncWorkspace, requester: Any, operations: Writing) -> None:
-        super().__init__(workspace.sync, requester, operations)
-        self._run = workspace.run
-        self._in_thread = workspace.in_thread
+    def __init__(self, session: Session, threads: TaskThreads) -> None:
+        super().__init__(session, Awaiting(threads))
+        self._threads = threads
 
     async def read(
         self, name: str, have: Ref | str | None = None, *, version: int | None = None
@@ -55,17 +105,17 @@ class AsyncAgent(Front):
         """See `Agent.read`."""
         if have is None and version is None:
             try:
-                if (hit := self._hit(name)) is not None:
+                if (hit := self.cached(name)) is not None:
                     return hit
             except ToolkitError:
-                self._requester.require()
+                self._session.require()
                 raise
             except BaseException:
-                again(self._exchange.settle)
+                insist(self._homes.settle)
                 raise
         if version is not None:
-            return await self._drive(self._operations.read_version(name, version))
-        return await self._drive(self._operations.read(name, have))
+            return await self._run(self._operations.read_version(name, version))
+        return await self._run(self._operations.read(name, have))
 
     async def write(
         self,
@@ -77,7 +127,7 @@ class AsyncAgent(Front):
         wait_s: float | None = WAIT_S,
     ) -> Ref:
         """See `Agent.write`."""
-        return await self._drive(self._operations.write(name, content, expect, overwrite, wait_s))
+        return await self._run(self._operations.write(name, content, expect, overwrite, wait_s))
 
     async def update(
         self,
@@ -88,7 +138,7 @@ class AsyncAgent(Front):
         wait_s: float | None = WAIT_S,
     ) -> View:
         """See `Agent.update`; `function` may be a coroutine function."""
-        return await self._drive(self._operations.update(name, function, initial, wait_s))
+        return await self._run(self._operations.update(name, function, initial, wait_s))
 
     def edit(
         self, name: str, *, wait_s: float | None = WAIT_S, hold_s: float = HOLD_S
@@ -108,36 +158,36 @@ class AsyncAgent(Front):
         wait_s: float | None = WAIT_S,
     ) -> Ref:
         """See `Agent.delete`."""
-        return await self._drive(self._operations.delete(name, expect, overwrite, wait_s))
+        return await self._run(self._operations.delete(name, expect, overwrite, wait_s))
 
     async def rename(self, name: str, to: str) -> Ref:
         """See `Agent.rename`."""
-        return await self._drive(self._operations.rename(name, to))
+        return await self._run(self._operations.rename(name, to))
 
     async def list(self, prefix: str = "") -> Sequence[str]:
         """See `Agent.list`."""
-        self._requester.require()
-        return await self._run(self._workspace.names, prefix)
+        self._session.require()
+        return await self._threads.run(self._homes.look, self._homes.store.names, prefix)
 
     async def history(self, name: str) -> Sequence[Entry]:
         """See `Agent.history`."""
-        self._requester.require()
-        return await self._run(self._workspace.history, check_name(name))
+        self._session.require()
+        return await self._threads.run(self._history, name)
 
     async def watch(
         self, pattern: str = "*", *, since: int | None = None, timeout_s: float | None = None
     ) -> AsyncIterator[Published]:
         """See `Agent.watch`: ``async for change in agent.watch(): ...``."""
-        self._requester.require()
-        feed = await self._run(Feed, self._exchange, pattern, since)
+        self._session.require()
+        feed = await self._threads.run(Feed, self._homes, pattern, since)
         grown = asyncio.Event()
         ready: deque[Published] = deque()
         try:
-            self._exchange.watch(grown, _threadsafe(grown))
+            self._ear.watch(grown, _threadsafe(grown))
             while True:
-                self._requester.require()
+                self._session.require()
                 grown.clear()
-                ready.extend(await self._run(feed.more))
+                ready.extend(await self._threads.run(feed.more))
                 while ready:
                     yield ready.popleft()
                 try:
@@ -145,11 +195,11 @@ class AsyncAgent(Front):
                 except TimeoutError:
                     return
         finally:
-            self._exchange.unwatch(grown)
+            self._ear.unwatch(grown)
 
     async def leave(self) -> None:
         """See `Agent.leave`."""
-        await self._run(self._workspace.part, self._requester)
+        await self._threads.run(self._session.leave)
 
     async def __aenter__(self) -> AsyncAgent:
         return self
@@ -157,134 +207,34 @@ class AsyncAgent(Front):
     async def __aexit__(self, *error: object) -> None:
         await self.leave()
 
-    # Carries out the effects of operations.
-
-    async def _drive(self, operation: Operation[T]) -> T:
-        call = Call(asyncio.current_task())
+    async def _run(self, operation: Operation[T]) -> T:
         try:
-            try:
-                self._requester.require()
-                if self._turn.setdefault("call", call) is not call:
-                    self._begin_within(call)
-                done = await self._carry_out(call, operation)
-                if call.within is None:
-                    del self._turn["call"]
-                else:
-                    self._end(call)
-                return done
-            except BaseException as error:
-                if not call.is_cut_off_by(error):
-                    self._end(call)
-                raise
-        except asyncio.CancelledError as error:
-            self._undo(call, error)
-            await self._workspace_settled()
-            raise
-        except BaseException as error:
-            self._undo(call, error)
+            return await _awaited(self._drive(operation, asyncio.current_task()))
+        except asyncio.CancelledError:
+            await self._settled()
             raise
 
-    async def _workspace_settled(self) -> None:
+    async def _settled(self) -> None:
         """Wait until homes have the messages that a cancelled call left for them."""
         done = asyncio.Event()
-        self._workspace.keeper.do(_threadsafe(done))
+        self._session.keeper.do(_threadsafe(done))
         await done.wait()
 
-    async def _carry_out(self, call: Call, operation: Operation[T]) -> T:
-        try:
-            effect = next(operation)
-            while True:
-                try:
-                    outcome = await self._perform(call, effect)
-                except BaseException as error:
-                    if call.is_cut_off_by(error):
-                        raise
-                    effect = operation.throw(error)
-                else:
-                    effect = operation.send(outcome)
-        except StopIteration as done:
-            result: T = done.value
-            return result
 
-    async def _perform(self, call: Call, effect: Effect) -> object:
-        requester = self._requester
-        if type(effect) is Ask:
-            if effect.artifact not in call.touched:
-                call.touched[effect.artifact] = self._operations.given(effect.artifact)
-            answer = await self._run(requester.ask, effect.artifact, effect.request)
-            return answer if answer is not None else await self._answer(effect.artifact)
-        if type(effect) is Fetch:
-            read = self._exchange.store.read
-            return await self._run(self._exchange.look, read, effect.artifact, effect.version)
-        if type(effect) is Apply:
-            call.lent = True
-            try:
-                made = effect.function(effect.argument)
-                return await made if isawaitable(made) else made
-            except BaseException as error:
-                call.theirs = error
-                raise
-            finally:
-                call.lent = False
-        if type(effect) is Compare:
-            if len(effect.before) + len(effect.after) < COMPARED_AT_ONCE:
-                return effect.words()
-            return await self._in_thread(effect.words)
-        if type(effect) is AskAll:
-            for ask in effect.asks:
-                call.touched.setdefault(ask.artifact, self._operations.given(ask.artifact))
-            refused = await self._run(requester.ask_all, effect.asks)
-            if refused is None:
-                for ask in effect.asks:
-                    await self._answer(ask.artifact)
-            return refused
-        self._note(effect)
-        return None
-
-    async def _answer(self, artifact: str) -> Result:
-        """Wait for the answer without occupying a thread."""
-        requester = self._requester
-        come = asyncio.Event()
-        requester.await_answer(artifact, _threadsafe(come))
-        try:
-            while (answer := requester.take(artifact)) is None:
-                requester.require()
-                until = requester.deadline(artifact)
-                wait_s = None if until is None else max(0.0, until - monotonic())
-                try:
-                    await asyncio.wait_for(come.wait(), wait_s)
-                    if requester.has_missed(artifact):
-                        await self._run(requester.nudge, artifact)
-                except TimeoutError:
-                    await self._run(requester.nudge, artifact)
-                come.clear()
-        except ToolkitError:
-            await self._run(requester.give_up, artifact)
-            raise
-        requester.await_no_more(artifact)
-        return answer
-
-
-class AsyncEdit:
+class AsyncEdit(BaseEdit):
     """The context manager that `AsyncAgent.edit` gives."""
 
     def __init__(self, agent: AsyncAgent, name: str, wait_s: float | None, hold_s: float) -> None:
-        self._agent, self._name, self._wait_s, self._hold_s = agent, name, wait_s, hold_s
-        self._draft: Draft | None = None
+        super().__init__(agent, name, wait_s, hold_s)
+        self._agent = agent
 
     async def __aenter__(self) -> Draft:
-        agent = self._agent
         try:
-            grant = await agent._drive(
-                agent._operations.acquire(self._name, self._wait_s, self._hold_s)
-            )
-            self._draft = Draft(grant, agent._is_awaited)
-            agent._own(self, self._name, asyncio.current_task())
-            return self._draft
+            return self._own(await self._agent._run(self._acquire()), asyncio.current_task())
         except ToolkitError:
             raise
         except BaseException:
-            agent._drop(self, self._name)
+            self._drop()
             raise
 
     async def __aexit__(
@@ -293,15 +243,13 @@ class AsyncEdit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        agent = self._agent
         try:
-            assert self._draft is not None
             with suppress(ToolkitError) if error is not None else nullcontext():
-                await agent._drive(self._draft.finish(agent._operations, error))
+                await self._agent._run(self._finish(error))
         except ToolkitError:
             raise
         except BaseException:
-            agent._drop(self, self._name)
+            self._drop()
             raise
 
 

@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from coherence.refs import Ref
+from coherence.runtime.ear import Ear
+from coherence.runtime.homes import Homes
 from coherence.stores.port import Place
-from coherence.workspace.exchange import Exchange
 from message_passing.interrupts import Knock
 from message_passing.process import Address, Time
 
@@ -30,10 +31,10 @@ class Published(NamedTuple):
 class Feed:
     """Reads the store's log from a place on, for one watcher."""
 
-    def __init__(self, exchange: Exchange, pattern: str, since: int | None) -> None:
-        self._exchange = exchange
+    def __init__(self, homes: Homes, pattern: str, since: int | None) -> None:
+        self._homes = homes
         self._pattern = pattern
-        self._place = exchange.look(exchange.store.head) if since is None else Place(since)
+        self._place = homes.look(homes.store.head) if since is None else Place(since)
         #: Whether the log no longer holds every change before the next one.
         self.missed = False
 
@@ -41,12 +42,12 @@ class Feed:
         """The changes since the last call."""
         found: list[Published] = []
         while True:
-            changes = self._exchange.look(self._exchange.store.since, self._place)
+            changes = self._homes.look(self._homes.store.since, self._place)
             self.missed = self.missed or changes.gap or changes.foreign
             self._place = changes.place
             for change in changes.entries:
                 if change.version and fnmatchcase(change.artifact, self._pattern):
-                    ref = Ref(change.artifact, change.version, self._exchange.store.identity)
+                    ref = Ref(change.artifact, change.version, self._homes.store.identity)
                     found.append(Published(ref, change.author, change.at, change.seq, self.missed))
                     self.missed = False
             if not (changes.entries and changes.more):
@@ -61,19 +62,20 @@ class Watch(Iterator[Published]):
 
     def __init__(
         self,
-        exchange: Exchange,
+        homes: Homes,
+        ear: Ear,
         require: Callable[[], None],
         pattern: str,
         since: int | None,
         timeout_s: float | None,
     ) -> None:
-        self._feed = Feed(exchange, pattern, since)
+        self._feed = Feed(homes, pattern, since)
         self._require, self._timeout_s = require, timeout_s
         self._ready: deque[Published] = deque()
         self._grown = Knock()
         self._closed = False
-        self._exchange = exchange
-        exchange.watch(self, self._grown)
+        self._ear = ear
+        ear.watch(self, self._grown)
 
     def __next__(self) -> Published:
         while not self._ready:
@@ -89,7 +91,7 @@ class Watch(Iterator[Published]):
     def close(self) -> None:
         """End the watch: a thread that waits for the next change gets none."""
         self._closed = True
-        self._exchange.unwatch(self)
+        self._ear.unwatch(self)
         self._grown()
 
     def __enter__(self) -> Watch:

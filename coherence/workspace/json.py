@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from coherence.errors import InvalidContent
-from coherence.workspace.view import View
+from coherence.view import View
 from message_passing.errors import EnvironmentFault
 
 Patch: TypeAlias = list[dict[str, Any]]

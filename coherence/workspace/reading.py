@@ -1,107 +1,182 @@
-"""Reads: the shortest answer that gives the caller the current version."""
+"""Operations, and reads: the shortest answer that gives the caller the current version.
+
+An operation is a generator, written once for threads and for tasks.  Its steps call the session.
+Where it must wait, it leaves the waiting to `Waits`: for a thread that blocks, and the operation
+never yields; for a task that yields what the event loop is to wait for.
+"""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Callable, Generator
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from coherence.contents import Kind
+from msgspec.structs import replace
+
+from coherence.contents import Content, Kind
+from coherence.delta import diff
 from coherence.errors import BadRef, ForeignRef, UnknownArtifact, UnknownVersion
-from coherence.messages import Digest, Load, Loaded, Version, digest_of
+from coherence.messages import Digest, Load, Loaded, Request, Result, Version, digest_of
 from coherence.refs import VERSION_MAX, Ref, check_name
+from coherence.runtime.caches import Asked
+from coherence.runtime.session import Session
 from coherence.states import CacheState
-from coherence.workspace.caches import Caches
-from coherence.workspace.effects import Ask, Compare, Fetch, Operation
-from coherence.workspace.served import ServedDigests
-from coherence.workspace.view import Served, View, as_served
-from message_passing.process import Address
+from coherence.stores.port import Entry
+from coherence.view import Served, View
+from message_passing.errors import ToolkitError
 
-
-class Metrics:
-    """Plain counters of one agent's operations."""
-
-    __slots__ = ("conflicts", "deltas", "fulls", "hits", "same", "unchanged", "writes")
-
-    def __init__(self) -> None:
-        #: Reads answered from the cache, whole.
-        self.hits = 0
-        #: Reads answered by home, whole.
-        self.fulls = 0
-        #: Reads answered by "unchanged" and by a difference.
-        self.unchanged = 0
-        self.deltas = 0
-        #: Versions published, writes that changed nothing, and writes refused with `Conflict`.
-        self.writes = 0
-        self.same = 0
-        self.conflicts = 0
-
+T = TypeVar("T")
+Operation: TypeAlias = Generator[Any, Any, T]
 
 Given: TypeAlias = tuple[tuple[Version, Digest] | None, CacheState | None, bool]
 """The version of one artifact that the application was given: its base, or the state that implies
 it; and whether the application has said that the model's context has lost it.
 """
 
+LOAD = Load()
+
+#: Texts of fewer characters than this are compared without another thread: that takes milliseconds.
+COMPARED_AT_ONCE = 20_000
+
+
+class Waits(Protocol):
+    """How an operation waits."""
+
+    #: Whether a call to the store may block the calling thread.
+    may_block: bool
+
+    def call(self, work: Callable[..., T], *arguments: object) -> Operation[T]:
+        """The result of `work`, which may block."""
+        ...
+
+    def compute(self, work: Callable[[], T]) -> Operation[T]:
+        """The result of `work`, which takes a while and does not ask the store."""
+        ...
+
+    def answer(self, session: Session, asked: Asked) -> Operation[Result]:
+        """The answer, once it has come.  Raises as `Session.wait` does."""
+        ...
+
+    def value(self, made: Any) -> Operation[Any]:
+        """What a function of the application has returned, once it is there."""
+        ...
+
+
+class Call:
+    """One call of an agent, from its beginning to its end."""
+
+    #: The enclosing call of the same caller, if the function of an `update` makes this one.
+    within: Call | None = None
+    #: Whether a function of the application runs, which may make calls too.
+    lent = False
+    #: The error of that function.
+    theirs: BaseException | None = None
+
+    def __init__(self, caller: Any) -> None:
+        #: The thread or the task that makes it.
+        self.caller = caller
+        #: The artifacts that it asked for, and the versions the application had before.
+        self.touched: dict[str, Given] = {}
+
+    def is_cut_off_by(self, error: BaseException) -> bool:
+        """Whether `error` ends the call in the middle.
+
+        A typed error, or one of the application's function, leaves nothing behind.
+        """
+        return not (isinstance(error, ToolkitError) or error is self.theirs)
+
 
 class Reading:
     """The reads of one agent, and the versions given so far."""
 
-    def __init__(
-        self, caches: Caches, identity: str, served: ServedDigests, *, hashed: bool
-    ) -> None:
-        self.caches = caches
-        self.identity = identity
-        self.served = served
-        #: Whether contents have digests: a store that cannot lose its history needs no digests.
-        self._hashed = hashed
-        self.metrics = Metrics()
+    def __init__(self, session: Session, waits: Waits) -> None:
+        self.session = session
+        #: The call under way.
+        self.call = Call(None)
+        self.metrics = session.metrics
+        self._caches = session.caches
+        self._waits = waits
+        self._identity, self._served = session.shared.identity, session.shared.served
+        self._hashed = session.shared.hashed
         self._forgotten: set[str] = set()
         self._forgot_all = False
         #: Whether `forget` has been called for an artifact.
         self.forgets = False
         self._remembered: set[str] = set()
 
-    @property
-    def address(self) -> Address:
-        """The agent's name."""
-        return self.caches.address
+    # Steps of operations.
+
+    def _ask(self, name: str, request: Request) -> Operation[Any]:
+        """The answer of this agent's cache, after any wait."""
+        touched = self.call.touched
+        if name not in touched:
+            touched[name] = self.given(name)
+        session = self.session
+        if self._waits.may_block:
+            asked = session.ask(name, request)
+        else:
+            asked = yield from self._waits.call(session.ask, name, request)
+        if asked.answer is not None:
+            return asked.answer
+        return (yield from self._waits.answer(session, asked))
+
+    def _fetch(self, name: str, version: Version) -> Operation[tuple[Entry, Content] | None]:
+        """One version from the history, or None if it is not kept."""
+        homes = self.session.homes
+        found: tuple[Entry, Content] | None = yield from self._waits.call(
+            homes.look, homes.store.read, name, version
+        )
+        return found
+
+    def _compare(self, before: str, after: str) -> Operation[str]:
+        """The difference of two texts, for a prompt."""
+
+        def words() -> str:
+            return diff(before, after).render(before)
+
+        if len(before) + len(after) < COMPARED_AT_ONCE:
+            return words()
+        return (yield from self._waits.compute(words))
 
     # Reads.
 
     def read(self, name: str, have: Ref | str | None) -> Operation[View]:
         """The current version, in the shortest form that the caller can use."""
-        check_name(name)
-        known = self._known(name, have)
+        caches = self._caches
+        if type(name) is not str or name not in caches.states:  # that name was checked before
+            check_name(name)
+        known = self._known(name, have) if have is not None else None
         claimed = self._claimed(known) if known is not None else None
-        sent = self.caches.sent
-        view, version = self._alive(name, (yield Ask(name, Load())))
+        sent = caches.sent
+        view, version = self._alive(name, (yield from self._ask(name, LOAD)))
         if self._hashed:
-            self.served.note(name, version, view.digest)
+            self._served.note(name, version, view.handle.digest)
         if known is None or self._is_forgotten(name):
-            if self.caches.sent == sent:
+            if caches.sent == sent:
                 self.hit(name)
                 return view
             if self.forgets:
                 self.remember(name)
             self.metrics.fulls += 1
-            return as_served(view, Served.FULL)
+            return View(view.ref, view.content, view.handle, Served.FULL)
         if known.version > version and not claimed:
             raise UnknownVersion(f"{known} has not been made yet, current is {view.ref}")
         if known.version == version and claimed == view.digest:
             self.metrics.unchanged += 1
-            return as_served(view, Served.UNCHANGED, view.ref)
+            return replace(view, served=Served.UNCHANGED, have=view.ref)
         changes = None
         if known.version < version and claimed is not None:
             changes = yield from self._changes(known, claimed, view)
         if changes is None:
             self.metrics.fulls += 1
-            return as_served(view, Served.FULL)
+            return replace(view, served=Served.FULL)
         self.metrics.deltas += 1
-        return as_served(view, Served.DELTA, known, changes)
+        return replace(view, served=Served.DELTA, have=known, changes=changes)
 
     def hit(self, name: str) -> None:
         """Note that the whole cached copy was given."""
         self.metrics.hits += 1
-        self.caches.used.add(name)
-        self.caches.bases.pop(name, None)
+        self._caches.used.add(name)
+        self._caches.bases.pop(name, None)
         if self.forgets:
             self.remember(name)
 
@@ -110,17 +185,18 @@ class Reading:
         check_name(name)
         if type(version) is not int or not 1 <= version <= VERSION_MAX:
             raise UnknownVersion(f"there is no version {version!r}")
-        found = yield Fetch(name, version)
+        found = yield from self._fetch(name, version)
         if found is None:
-            current = self._version((yield Ask(name, Load())))
+            loaded: Loaded = yield from self._ask(name, LOAD)
+            current = loaded.version
             if not current:
                 raise UnknownArtifact(f"there is no artifact {name!r}")
             raise UnknownVersion(f"{name}@{version} is not kept; current is {name}@{current}")
         entry, content = found
-        ref = Ref(name, version, self.identity, entry.handle.digest)
+        ref = Ref(name, version, self._identity, entry.handle.digest)
         if entry.handle.kind is Kind.TOMBSTONE:
             raise UnknownArtifact(f"{ref} is a deletion, by {entry.author}")
-        self.caches.bases[name] = (version, entry.handle.digest)
+        self._caches.bases[name] = (version, entry.handle.digest)
         self._gave(name, version, entry.handle.digest)
         return View(ref, content, entry.handle, Served.FULL)
 
@@ -128,7 +204,7 @@ class Reading:
 
     def given(self, name: str) -> Given:
         """The version of `name` that the application has before a call."""
-        caches = self.caches
+        caches = self._caches
         forgotten = self.forgets and self._is_forgotten(name)
         return caches.bases.get(name), caches.states.get(name), forgotten
 
@@ -137,7 +213,7 @@ class Reading:
         base, state, forgotten = given
         if base is None:
             base = (state.version, digest_of(state.content)) if state is not None else (0, None)
-        self.caches.bases[name] = base
+        self._caches.bases[name] = base
         if forgotten:
             self.forget(name)
 
@@ -165,29 +241,25 @@ class Reading:
         """The difference as text, if there is one that is shorter than the content."""
         if not isinstance(view.content, str):
             return None
-        found = yield Fetch(known.name, known.version)
+        found = yield from self._fetch(known.name, known.version)
         if found is None or not isinstance(found[1], str) or found[0].handle.digest != claimed:
             return None
-        changes: str = yield Compare(found[1], view.content)
-        shown = as_served(view, Served.DELTA, known, changes)
+        changes = yield from self._compare(found[1], view.content)
+        shown = replace(view, served=Served.DELTA, have=known, changes=changes)
         return changes if len(shown.for_prompt()) < len(view.content) else None
 
     def _alive(self, name: str, loaded: Loaded) -> tuple[View, Version]:
-        self.caches.bases.pop(name, None)
+        self._caches.bases.pop(name, None)
         if isinstance(loaded.content, View):
             return loaded.content, loaded.version
         if loaded.content is not None:
             raise UnknownArtifact(f"{name!r} was deleted: {loaded.content.ref} says so")
         raise UnknownArtifact(f"there is no artifact {name!r}")
 
-    @staticmethod
-    def _version(loaded: Loaded) -> Version:
-        return loaded.version
-
     def _gave(self, name: str, version: Version, digest: bytes) -> None:
         """The application now has that content under that number."""
         if self._hashed:
-            self.served.note(name, version, digest)
+            self._served.note(name, version, digest)
 
     def _claimed(self, known: Ref) -> bytes | None:
         """The digest of the content that the caller claims to have, or None if it is not proved.
@@ -196,13 +268,11 @@ class Reading:
         """
         if not self._hashed:
             return b""
-        return known.digest or self.served.digest(known.name, known.version)
+        return known.digest or self._served.digest(known.name, known.version)
 
-    def _known(self, name: str, have: Ref | str | None) -> Ref | None:
-        if have is None:
-            return None
+    def _known(self, name: str, have: Ref | str) -> Ref:
         ref = have if isinstance(have, Ref) else Ref.parse(have)
-        if ref.workspace and ref.workspace != self.identity:
+        if ref.workspace and ref.workspace != self._identity:
             raise ForeignRef(f"{ref} is a ref of another workspace")
         if ref.name != name:
             raise BadRef(f"{ref} is not a version of {name!r}")

@@ -5,13 +5,14 @@ It adds no rule to the protocol: home decides whether a write stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from msgspec.structs import replace
 
-from coherence.contents import TOMBSTONE, Content, Handle, Kind, Limits, check_content
+from coherence.conflict import Conflict, Fenced
+from coherence.contents import TOMBSTONE, Content, Handle, Kind, check_content
 from coherence.errors import BadArgument, GrantTimeout, StoreFault
 from coherence.messages import (
     Abandon,
@@ -21,30 +22,21 @@ from coherence.messages import (
     Digest,
     Epoch,
     Granted,
-    Load,
     Loaded,
     Refusal,
     Refused,
+    Request,
     Version,
     digest_of,
 )
 from coherence.refs import VERSION_MAX, Ref, check_name
-from coherence.stores.port import Entry
-from coherence.workspace.caches import Caches
-from coherence.workspace.conflict import Conflict, Fenced
-from coherence.workspace.effects import (
-    Apply,
-    Ask,
-    AskAll,
-    Fetch,
-    Grant,
-    Hold,
-    LetGo,
-    Operation,
-)
-from coherence.workspace.reading import Reading
-from coherence.workspace.served import ServedDigests
-from coherence.workspace.view import Gone, Held, View
+from coherence.runtime.homes import Vetoed
+from coherence.runtime.keeper import Grant
+from coherence.runtime.session import Session
+from coherence.view import Cached, Gone, View
+from coherence.workspace.draft import Draft
+from coherence.workspace.reading import LOAD, Operation, Reading, Waits
+from message_passing.errors import ToolkitError
 
 #: How long a call waits for its turn by default, in seconds.
 WAIT_S = 60.0
@@ -55,20 +47,27 @@ ATTEMPTS = 3
 HOLD_S = 900.0
 
 
+class _Wanted(NamedTuple):
+    """A version that an agent wants to publish."""
+
+    name: str
+    content: Content
+    handle: Handle
+    #: The version that it derives from, and the digest of that version; None if only its number is
+    #: known.
+    base: Version
+    known: Digest
+    #: Whether the current content may be lost.
+    overwrite: bool
+    wait_s: float | None
+
+
 class Writing(Reading):
     """The writes of one agent."""
 
-    def __init__(
-        self,
-        caches: Caches,
-        limits: Limits,
-        identity: str,
-        served: ServedDigests,
-        *,
-        hashed: bool,
-    ) -> None:
-        super().__init__(caches, identity, served, hashed=hashed)
-        self._limits = limits
+    def __init__(self, session: Session, waits: Waits) -> None:
+        super().__init__(session, waits)
+        self._limits = session.shared.limits
 
     # Writes.
 
@@ -84,14 +83,15 @@ class Writing(Reading):
 
         If it equals its base, and the base is current, the base's ref is the answer.
         """
-        if check_name(name) in self.caches.drafting:
+        if check_name(name) in self._caches.drafting:
             yield from self._free(name)
         handle = self.handle(content)
         if overwrite and expect is not None:
             raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
         base, known = self._derived(name, expect)
         wait_s = check_wait(wait_s)
-        return (yield from self._publish(name, content, handle, base, known, overwrite, wait_s))
+        wanted = _Wanted(name, content, handle, base, known, overwrite, wait_s)
+        return (yield from self._publish(wanted))
 
     def delete(
         self, name: str, expect: Ref | str | int | None, overwrite: bool, wait_s: float | None
@@ -102,11 +102,12 @@ class Writing(Reading):
             raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
         base, known = self._derived(name, expect)
         if not base or overwrite:
-            view, current = self._alive(name, (yield Ask(name, Load())))
+            view, current = self._alive(name, (yield from self._ask(name, LOAD)))
             if overwrite:
                 base, known = current, view.digest
         wait_s = check_wait(wait_s)
-        return (yield from self._publish(name, b"", TOMBSTONE, base, known, overwrite, wait_s))
+        wanted = _Wanted(name, b"", TOMBSTONE, base, known, overwrite, wait_s)
+        return (yield from self._publish(wanted))
 
     def rename(self, name: str, to: str) -> Operation[Ref]:
         """Publish the current content under a new name and delete the old one, in one step."""
@@ -114,8 +115,8 @@ class Writing(Reading):
         yield from self._free(to)
         if name == to:
             raise BadArgument(f"{name!r} is its name already")
-        view, version = self._alive(name, (yield Ask(name, Load())))
-        there = (yield Ask(to, Load())).content
+        view, version = self._alive(name, (yield from self._ask(name, LOAD)))
+        there = (yield from self._ask(to, LOAD)).content
         if isinstance(there, View):
             raise Conflict(
                 f"{there.ref} is there already",
@@ -126,18 +127,17 @@ class Writing(Reading):
                 current=there.ref,
             )
         base = there.ref.version if there is not None else 0
-        new = View(Ref(to, base + 1, self.identity, view.digest), view.content, view.handle)
-        gone = Gone(Ref(name, version + 1, self.identity), TOMBSTONE)
-        refused: tuple[str, Refused] | None = yield AskAll(
-            (
-                Ask(name, Commit(gone, version, digest=view.digest)),
-                Ask(to, Commit(new, base, digest=digest_of(there))),
-            )
+        new = View(Ref(to, base + 1, self._identity, view.digest), view.content, view.handle)
+        gone = Gone(Ref(name, version + 1, self._identity), TOMBSTONE)
+        commits = (
+            (name, Commit(gone, version, digest=view.digest)),
+            (to, Commit(new, base, digest=digest_of(there))),
         )
-        if refused is not None:
-            hit, result = refused
+        veto = yield from self._ask_all(commits)
+        if veto is not None:
+            hit = veto.artifact
             derived, known = (version, view.digest) if hit == name else (base, digest_of(there))
-            yield from self._conflict(hit, view.content, derived, known, result.version)
+            yield from self._conflict(hit, view.content, derived, known, veto.nack.version)
         self.metrics.writes += 2
         return new.ref
 
@@ -151,20 +151,20 @@ class Writing(Reading):
         yield from self._free(name)
         wait_s = check_wait(wait_s)
         self.handle(initial)
-        loaded: Loaded = yield Ask(name, Load())
+        loaded: Loaded = yield from self._ask(name, LOAD)
         made: View = yield from self._apply(name, function, initial, loaded)
         known = digest_of(loaded.content)
-        result = yield Ask(name, Commit(made, loaded.version, digest=known))
+        commit = Commit(made, loaded.version, digest=known)
+        result = yield from self._ask(name, commit)
         if self._count(name, made, loaded.version, result):
             return self._as_committed(made, result)
         for _ in range(ATTEMPTS):
             grant = yield from self.acquire(name, wait_s)
             try:
                 made = yield from self._apply(name, function, initial, grant)
-            except GeneratorExit:
-                raise  # the call was interrupted, and its end gives the grant back
-            except BaseException:
-                yield from self.abandon(grant)
+            except BaseException as error:
+                if not self.call.is_cut_off_by(error):  # otherwise the call's end gives it back
+                    yield from self.abandon(grant)
                 raise
             result = yield from self._commit(made, grant)
             if isinstance(result, Committed):
@@ -177,58 +177,62 @@ class Writing(Reading):
         held = of.content if isinstance(of, Loaded) else of.held
         version = of.version if isinstance(of, Loaded) else of.base
         current = held.content if isinstance(held, View) else initial
-        content = yield Apply(function, current)
+        call = self.call
+        call.lent = True
+        try:
+            content = yield from self._waits.value(function(current))
+        except BaseException as error:
+            call.theirs = error
+            raise
+        finally:
+            call.lent = False
         handle = self.handle(content)
-        return View(Ref(name, version + 1, self.identity, handle.digest), content, handle)
+        return View(Ref(name, version + 1, self._identity, handle.digest), content, handle)
 
-    def _publish(
-        self,
-        name: str,
-        content: Content,
-        handle: Handle,
-        base: Version,
-        known: Digest,
-        overwrite: bool,
-        wait_s: float | None,
-    ) -> Operation[Ref]:
+    def _publish(self, wanted: _Wanted) -> Operation[Ref]:
+        name = wanted.name
         for _ in range(ATTEMPTS):
-            made = self._made(name, content, handle, base)
-            result = yield Ask(name, Commit(made, base, digest=known))
+            base = wanted.base
+            made = self._made(name, wanted.content, wanted.handle, base)
+            result = yield from self._ask(name, Commit(made, base, digest=wanted.known))
             if self._count(name, made, base, result):
                 return self._ref(made, result)
             if result.reason is Refusal.BUSY:
                 break
-            if overwrite or (not base and (yield from self._is_gone(name, result.version))):
-                base, known = result.version, None
+            if wanted.overwrite or (not base and (yield from self._is_gone(name, result.version))):
+                wanted = wanted._replace(base=result.version, known=None)
             else:
-                yield from self._conflict(name, content, base, known, result.version)
-        return (
-            yield from self._publish_in_turn(name, content, handle, base, known, overwrite, wait_s)
-        )
+                yield from self._conflict(name, wanted.content, base, wanted.known, result.version)
+        return (yield from self._publish_in_turn(wanted))
 
-    def _publish_in_turn(
-        self,
-        name: str,
-        content: Content,
-        handle: Handle,
-        base: Version,
-        known: Digest,
-        overwrite: bool,
-        wait_s: float | None,
-    ) -> Operation[Ref]:
+    def _publish_in_turn(self, wanted: _Wanted) -> Operation[Ref]:
         """Another agent holds the grant: wait for it, then compare with the current version."""
-        grant = yield from self.acquire(name, wait_s, keep_base=True)
+        name, base, known = wanted.name, wanted.base, wanted.known
+        grant = yield from self.acquire(name, wanted.wait_s, keep_base=True)
         fresh = not base and not isinstance(grant.held, View)
         moved = grant.base != base or (known is not None and known != digest_of(grant.held))
-        if moved and not overwrite and not fresh:
+        if moved and not wanted.overwrite and not fresh:
             yield from self.abandon(grant)
-            yield from self._conflict(name, content, base, known, grant.base)
-        return (yield from self.publish(grant, content, handle))
+            yield from self._conflict(name, wanted.content, base, known, grant.base)
+        return (yield from self.publish(grant, wanted.content, wanted.handle))
 
     def _is_gone(self, name: str, version: Version) -> Operation[bool]:
         """Whether that version is a deletion, so that the artifact can be created again."""
-        found: tuple[Entry, Content] | None = yield Fetch(name, version)
+        found = yield from self._fetch(name, version)
         return found is not None and found[0].handle.kind is Kind.TOMBSTONE
+
+    def _ask_all(self, requests: Sequence[tuple[str, Request]]) -> Operation[Vetoed | None]:
+        """Make several commits in one transaction, or none; return what home refused, or None."""
+        for name, _ in requests:
+            self.call.touched.setdefault(name, self.given(name))
+        try:
+            every = yield from self._waits.call(self.session.ask_all, requests)
+        except Vetoed as veto:
+            return veto
+        for asked in every:
+            if asked.answer is None:
+                yield from self._waits.answer(self.session, asked)
+        return None
 
     # Grants.
 
@@ -243,20 +247,20 @@ class Writing(Reading):
         """Wait for the exclusive grant.  Raises `GrantTimeout` at the deadline."""
         yield from self._free(name)
         wait_s = check_wait(wait_s)
-        base = self.caches.derived(name)
-        self.caches.asked_to_finish.discard(name)
-        result: Granted | Refused = yield Ask(name, Acquire(wait_s))
+        base = self._caches.derived(name)
+        self._caches.asked_to_finish.discard(name)
+        result: Granted | Refused = yield from self._ask(name, Acquire(wait_s))
         if isinstance(result, Refused):
             raise GrantTimeout(f"{name!r} did not become free within {wait_s} s")
         if keep_base:
-            self.caches.bases[name] = base
+            self._caches.bases[name] = base
         else:
-            self.caches.bases.pop(name, None)
+            self._caches.bases.pop(name, None)
         grant = Grant(name, result.epoch, result.version, result.content)
         if isinstance(grant.held, View):
             self._gave(name, grant.base, grant.held.digest)
-        self.caches.drafting[name] = None
-        yield Hold(grant, hold_s)
+        self._caches.drafting[name] = None
+        self.session.hold(grant, hold_s)
         return grant
 
     def publish(self, grant: Grant, content: Content, handle: Handle) -> Operation[Ref]:
@@ -267,14 +271,13 @@ class Writing(Reading):
             return self._ref(made, result)
         return (yield from self._fenced(grant.artifact, content, grant, result.version))
 
-    def _commit(self, made: Held, grant: Grant) -> Operation[Committed | Refused]:
-        self.caches.drafting.pop(grant.artifact, None)
-        self.caches.asked_to_finish.discard(grant.artifact)
-        yield LetGo(grant.artifact)
+    def _commit(self, made: Cached, grant: Grant) -> Operation[Committed | Refused]:
+        self._caches.drafting.pop(grant.artifact, None)
+        self._caches.asked_to_finish.discard(grant.artifact)
+        self.session.release(grant.artifact)
+        commit = Commit(made, grant.base, grant.epoch, digest_of(grant.held))
         try:
-            result: Committed | Refused = yield Ask(
-                grant.artifact, Commit(made, grant.base, grant.epoch, digest_of(grant.held))
-            )
+            result: Committed | Refused = yield from self._ask(grant.artifact, commit)
         except StoreFault:
             yield from self.abandon(grant)
             raise
@@ -286,12 +289,31 @@ class Writing(Reading):
         yield from self._end_draft(grant.artifact, grant.epoch)
 
     def _end_draft(self, name: str, epoch: Epoch) -> Operation[None]:
-        self.caches.drafting.pop(name, None)
-        self.caches.asked_to_finish.discard(name)
-        yield LetGo(name)
+        self._caches.drafting.pop(name, None)
+        self._caches.asked_to_finish.discard(name)
+        self.session.release(name)
         if epoch:
             with suppress(StoreFault):
-                yield Ask(name, Abandon(epoch))
+                yield from self._ask(name, Abandon(epoch))
+
+    def finish(self, draft: Draft, grant: Grant, error: BaseException | None) -> Operation[None]:
+        """Publish a draft, or give its grant back if there is nothing to publish.
+
+        `error` is what the draft's block raised.
+        """
+        if error is not None:
+            with suppress(ToolkitError):  # the caller must see the error of the block
+                yield from self.abandon(grant)
+            return
+        if not draft.changed:
+            yield from self.abandon(grant)
+            return
+        try:
+            handle = self.handle(draft.content)
+        except ToolkitError:
+            yield from self.abandon(grant)
+            raise
+        draft.ref = yield from self.publish(grant, draft.content, handle)
 
     # Checks and errors.
 
@@ -299,12 +321,12 @@ class Writing(Reading):
         """The handle of valid content.  Raises `InvalidContent` or `ContentTooLarge`."""
         return check_content(content, self._limits, hashed=self._hashed)
 
-    def _made(self, name: str, content: Content, handle: Handle, base: Version) -> Held:
-        ref = Ref(name, base + 1, self.identity, handle.digest)
+    def _made(self, name: str, content: Content, handle: Handle, base: Version) -> Cached:
+        ref = Ref(name, base + 1, self._identity, handle.digest)
         return Gone(ref, handle) if handle.kind is Kind.TOMBSTONE else View(ref, content, handle)
 
     @staticmethod
-    def _ref(made: Held, result: Committed) -> Ref:
+    def _ref(made: Cached, result: Committed) -> Ref:
         """The ref of `made` after its commit: that of its base if it changed nothing."""
         return replace(made.ref, version=result.version)
 
@@ -315,23 +337,23 @@ class Writing(Reading):
 
     def _free(self, name: str) -> Operation[None]:
         """Raises `BadArgument` if this agent drafts `name`; ends a draft that was dropped."""
-        if check_name(name) not in self.caches.drafting:
+        if check_name(name) not in self._caches.drafting:
             return
-        owner = self.caches.drafting[name]
+        owner = self._caches.drafting[name]
         if owner is None or owner() is not None:
             raise BadArgument(
                 f"this agent is drafting {name!r}", remedy="change the draft, and leave it first"
             )
-        epoch = self.caches.state(name).epoch
+        epoch = self._caches.state(name).epoch
         yield from self._end_draft(name, epoch)
 
-    def _count(self, name: str, made: Held, base: Version, result: Committed | Refused) -> bool:
+    def _count(self, name: str, made: Cached, base: Version, result: Committed | Refused) -> bool:
         """Whether the commit stands; the agent's next write then derives from it."""
         if isinstance(result, Refused):
             return False
-        self.caches.bases.pop(name, None)
+        self._caches.bases.pop(name, None)
         if self._hashed:
-            self.served.note(name, result.version, made.handle.digest)
+            self._served.note(name, result.version, made.handle.digest)
         if result.version == base:
             self.metrics.same += 1
         else:
@@ -341,13 +363,13 @@ class Writing(Reading):
     def _derived(self, name: str, expect: Ref | str | int | None) -> tuple[Version, Digest]:
         """The base of a write with its digest, or None if only its number is known."""
         if expect is None:
-            return self.caches.derived(name)
+            return self._caches.derived(name)
         if type(expect) is int:
             if not 0 <= expect < VERSION_MAX:
                 raise BadArgument(
                     f"expect is {expect}", remedy="a version, or 0 for a new artifact"
                 )
-            return expect, self.served.digest(name, expect) if self._hashed else None
+            return expect, self._served.digest(name, expect) if self._hashed else None
         if isinstance(expect, Ref) or type(expect) is str:
             ref = self._known(name, expect)
             assert ref is not None
@@ -375,8 +397,8 @@ class Writing(Reading):
         current: Version,
     ) -> Operation[Conflict]:
         self.metrics.conflicts += 1
-        before: tuple[Entry, Content] | None = (yield Fetch(name, base)) if base else None
-        after: tuple[Entry, Content] | None = (yield Fetch(name, current)) if current else None
+        before = (yield from self._fetch(name, base)) if base else None
+        after = (yield from self._fetch(name, current)) if current else None
         entry, theirs = after if after is not None else (None, None)
         if entry is not None:
             self._gave(name, current, entry.handle.digest)
@@ -392,7 +414,7 @@ class Writing(Reading):
             base=before[1] if before is not None else None,
             base_version=base,
             theirs=theirs,
-            current=Ref(name, current, self.identity, entry.handle.digest if entry else b""),
+            current=Ref(name, current, self._identity, entry.handle.digest if entry else b""),
             author=author,
             at=entry.at if entry is not None else 0.0,
         )

@@ -34,14 +34,14 @@ def found(mirror, prefix=""):
 def pages(here, monkeypatch):
     """How many pages of contents were read."""
     read = []
-    current = type(here._store).current
+    current = type(here._site.store).current
 
     def noted(store, *given, **named):
         if "at_most" not in named:  # else it is one item
             read.append(1)
         return current(store, *given, **named)
 
-    monkeypatch.setattr(type(here._store), "current", noted)
+    monkeypatch.setattr(type(here._site.store), "current", noted)
     return read
 
 
@@ -67,13 +67,13 @@ def test_a_mirror_follows_what_others_write_and_reads_everything_once(url, mirro
 def test_a_mirror_that_missed_something_reads_everything_again(here, mirror, monkeypatch):
     here.agent("ann").write("a/0", "here")
     assert found(mirror) == {"0": {"text": "here"}}
-    since = type(here._store).since
+    since = type(here._site.store).since
 
     def cut(store, place):
         return since(store, place)._replace(entries=(), gap=True, place=store.head())
 
     here.agent("ann").write("a/1", "there")
-    monkeypatch.setattr(type(here._store), "since", cut)
+    monkeypatch.setattr(type(here._site.store), "since", cut)
     assert set(found(mirror)) == {"0", "1"}
 
 
@@ -100,7 +100,7 @@ def test_a_question_that_is_cut_off_leaves_no_half_mirror(here, mirror, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(type(here._store), "current", cut)
+        broken.setattr(type(here._site.store), "current", cut)
         with pytest.raises(KeyboardInterrupt):
             found(mirror)
     assert found(mirror) == {"0": {"text": "two"}}

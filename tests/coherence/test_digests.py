@@ -16,7 +16,7 @@ from coherence.refs import Ref
 from coherence.states import HomeAt, HomeState, Sharer, Verdict, Waiter
 from coherence.stores.codec import pack_row, unpack_row
 from coherence.stores.port import HomeRow
-from coherence.workspace.view import Gone, View
+from coherence.view import Gone, View
 from message_passing.process import Receive, Timeout
 
 HOME = Home(Lazy(delta_window=5), version=3, content="three")

@@ -12,6 +12,7 @@ import pytest
 from coherence import Served, Workspace
 from coherence.context import seats
 from coherence.context.desk import AsyncDesk, Desk
+from coherence.runtime.session import Session
 
 
 class Run:
@@ -156,17 +157,17 @@ def test_an_agent_that_the_application_has_is_left_alone_for_as_long(workspace, 
 def test_whoever_needs_an_agent_that_is_leaving_waits_for_it_to_have_left(
     workspace, kind, at_once, monkeypatch
 ):
-    leaving, go, part = threading.Event(), threading.Event(), workspace.part
+    leaving, go, part = threading.Event(), threading.Event(), Session.leave
 
-    def slow(requester):
+    def slow(session):
         leaving.set()
         assert go.wait(30)
-        part(requester)
+        part(session)
 
     desk, run = kind(workspace, "coder"), Run()
     work(desk.during(run))
     with monkeypatch.context() as patched:
-        patched.setattr(workspace, "part", slow)
+        patched.setattr(Session, "leave", slow)
         run = None
         gc.collect()
         assert leaving.wait(30)
@@ -184,7 +185,7 @@ def test_a_farewell_that_fails_keeps_nobody_from_leaving(workspace, at_once, mon
     work(ann)
     work(bob)
     with monkeypatch.context() as patched:
-        patched.setattr(workspace, "part", lambda requester: 1 / 0)
+        patched.setattr(Session, "leave", lambda session: 1 / 0)
         del ann
         assert there(workspace) == ["ann", "bob"]
     assert "division by zero" in caplog.text
@@ -239,10 +240,12 @@ def test_a_process_that_ends_leaves_nobody_behind(workspace, tmp_path, more, cod
 
 
 HANGS = """
-workspace.part = lambda requester: threading.Event().wait()
+from coherence.runtime.session import Session
+Session.leave = lambda session: threading.Event().wait()
 """
 BREAKS = """
-workspace.part = lambda requester: sys.exit("no")
+from coherence.runtime.session import Session
+Session.leave = lambda session: sys.exit("no")
 """
 FORKS = """
 import os

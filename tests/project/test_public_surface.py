@@ -29,9 +29,6 @@ def public_types(name: str) -> set[type]:
 PUBLIC = set[type]().union(*map(public_types, (*PACKAGES, *PORTS)))
 #: Calls of inner rooms that sit on a public class.
 INTERNAL = {
-    coherence.Workspace: {"hold", "join", "let_go", "part", "policy_of", "quick", "shared"},
-    coherence.AsyncWorkspace: {"run", "in_thread"},
-    coherence.Draft: {"finish"},
     coherence.Recorder: {"cache_step", "took_effect"},
     causal.Journal: {"append", "open", "replace"},
 }

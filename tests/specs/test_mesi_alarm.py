@@ -21,9 +21,9 @@ from coherence.messages import (
     PutM,
 )
 from coherence.policy import Lazy, Policy, Visibility
+from coherence.runtime.caches import AgentCaches, Caches
+from coherence.runtime.farewells import Fate, farewells, waited_for
 from coherence.states import CacheAt, CacheState, HomeAt, HomeState
-from coherence.workspace.caches import Caches
-from coherence.workspace.farewells import Fate, farewells, waited_for
 from message_passing.process import Receive, Send
 from specs.checker import Verdict, check
 from specs.models.mesi import HOME_ADDRESS, leaves, mesi
@@ -50,7 +50,7 @@ def test_engines_agree(told: bool) -> None:
 
 
 def test_what_a_lookout_says_is_what_the_model_says() -> None:
-    """`coherence.workspace.farewells` itself, of each state of home that a model reaches."""
+    """`coherence.runtime.farewells` itself, of each state of home that a model reaches."""
     made = mesi(requests=1, policy="eager", crashes=1, farewells=True).model()
     seen, todo = set(made.initial), list(made.initial)
     homes: set[HomeState] = set()
@@ -156,7 +156,7 @@ def test_a_cache_that_is_told_does_what_the_driver_does(at: CacheAt) -> None:
         asked = PutM(3, 2, 0, None)
     state = CacheState(at, 2, None, 1, serial=3, asked=asked)
     policy = Lazy()
-    caches = Caches("ann", 0, {"plan": (Cache(policy), Home(policy))})
+    caches = AgentCaches("ann", 0, Caches({"plan": (Cache(policy), Home(policy))}))
     caches.states["plan"] = state
     sent = caches.start_over("plan")
     step = CacheThatIsTold(policy).step(state, Receive(HOME_ADDRESS, Notice()), 0.0)

@@ -82,7 +82,7 @@ def contents(store):
 def test_it_is_a_store_that_holds_all(url, file):
     with Workspace(url) as workspace:
         truth = fill(workspace)
-        workspace.agent("ann")._requester.ask("plan.md", Acquire(None))
+        workspace.agent("ann")._session.ask("plan.md", Acquire(None))
         assert workspace.row("plan.md").row.state.owner == "ann"
         workspace.backup(file)
         names = workspace.names(), workspace.names(deleted=True)
@@ -90,20 +90,20 @@ def test_it_is_a_store_that_holds_all(url, file):
             [(entry.version, entry.author, entry.pinned) for entry in workspace.history(name)]
             for name in names[1]
         ]
-        identity, head = workspace.identity, workspace._store.head()
+        identity, head = workspace.identity, workspace._site.store.head()
     assert os.listdir(file.parent).count("backup.db") == 1
     assert not [name for name in os.listdir(file.parent) if name.startswith((".", "backup.db-"))]
     with Workspace(f"sqlite:///{file}") as kept:
         assert kept.check() == []
-        assert contents(kept._store) == truth
+        assert contents(kept._site.store) == truth
         assert (kept.names(), kept.names(deleted=True)) == names
         assert [
             [(entry.version, entry.author, entry.pinned) for entry in kept.history(name)]
             for name in names[1]
         ] == histories
         assert (kept.identity == identity) == (url != "memory://")
-        assert kept._store.head().seq == head.seq
-        assert kept._store.head().generation not in (0, head.generation)
+        assert kept._site.store.head().seq == head.seq
+        assert kept._site.store.head().generation not in (0, head.generation)
         assert kept.members() == []
         home = kept.row("plan.md").row
         assert (home.state.owner, home.state.sharers, home.timers) == ("", (), ())
@@ -301,13 +301,13 @@ def test_a_store_becomes_what_it_was(url, file):
     with Workspace(url) as workspace:
         truth = fill(workspace)
         workspace.backup(file)
-        identity, before = workspace.identity, workspace._store.head()
+        identity, before = workspace.identity, workspace._site.store.head()
         ann = workspace.agent("ann")
         ann.write("plan.md", "lost")
         ann.write("lost.md", "lost")
     restore(file, url)
     with Workspace(url) as workspace:
-        store = workspace._store
+        store = workspace._site.store
         assert workspace.identity == identity
         assert contents(store) == truth
         assert workspace.check() == []
@@ -334,7 +334,7 @@ def test_a_store_becomes_what_another_was(url, file, there):
             workspace.agent("eve").write("other.md", "of another store")
     restore(file, url)
     with Workspace(url) as workspace, Workspace(f"sqlite:///{file}") as kept:
-        assert contents(workspace._store) == truth
+        assert contents(workspace._site.store) == truth
         assert workspace.check() == []
         assert workspace.identity == kept.identity
         workspace.agent("eve").write("new.md", "goes on")
@@ -350,7 +350,7 @@ def test_processes_that_are_running_meet_another_history(url, file):
         two.backup(file)
         for number in range(2, 5):
             ann.write("plan.md", TEXT + f"lost {number}")
-        two._exchange.fetch()
+        two._site.ear.fetch()
         lost = bob.read("plan.md").ref
         assert lost.version == 4
 
@@ -358,7 +358,7 @@ def test_processes_that_are_running_meet_another_history(url, file):
             with ann.edit("plan.md") as draft:
                 draft.text += " and more"
                 restore(file, url)
-                two._exchange.fetch()
+                two._site.ear.fetch()
                 assert bob.read("plan.md").text == TEXT + "1"
                 for number in range(2, 5):
                     bob.write("plan.md", TEXT + f"new {number}")
@@ -369,7 +369,7 @@ def test_processes_that_are_running_meet_another_history(url, file):
         again = bob.read("plan.md", have=lost)
         assert again.served is not Served.UNCHANGED
         assert again.text == TEXT + "new 4"
-        one._exchange.fetch()
+        one._site.ear.fetch()
         assert ann.read("plan.md").text == TEXT + "new 4"
         ann.write("plan.md", TEXT + "by ann")
         assert one.check() == []
@@ -386,9 +386,9 @@ def test_a_process_is_told_that_the_store_is_another_now(url, file):
         ann.read("plan.md")
         restore(file, url)
         with pytest.raises(StoreReplaced):
-            workspace._exchange.fetch()
+            workspace._site.ear.fetch()
         with pytest.raises(StoreReplaced):
-            workspace._exchange.fetch()
+            workspace._site.ear.fetch()
 
 
 @pytest.mark.parametrize("url", SHARED, indirect=True)
@@ -397,7 +397,7 @@ def test_whoever_waits_hears_that_the_store_was_put_back(url, file):
         fill(workspace)
         workspace.backup(file)
         woken = threading.Event()
-        store = workspace._store
+        store = workspace._site.store
         head = store.head()
 
         def wait():
@@ -434,7 +434,7 @@ def test_an_id_of_one_artifact_that_is_anothers_after_a_restore(tmp_path):
             for look in (lambda: ann.read("b.md", version=1), lambda: ann.history("b.md")):
                 with pytest.raises(UnknownArtifact):
                     look()
-            assert workspace._store.read("b.md", 1) is None
+            assert workspace._site.store.read("b.md", 1) is None
             assert str(ann.write("b.md", "b anew", expect=0)) == "b.md@1"
             assert other.agent("carl").read("c.md", version=1).text == "secret"
             assert other.check() == []
@@ -450,9 +450,9 @@ def test_what_is_running_goes_on_being_rung(tmp_path, file):
     with Workspace(url) as workspace:
         fill(workspace)
         workspace.backup(file)
-        workspace._store._change("INSERT INTO bell VALUES (?, ?)", 9, 4e9)
+        workspace._site.store._change("INSERT INTO bell VALUES (?, ?)", 9, 4e9)
         restore(file, url)
-        assert workspace._store._query("SELECT port FROM bell") == [(9,)]
+        assert workspace._site.store._query("SELECT port FROM bell") == [(9,)]
 
 
 def test_a_store_that_is_damaged_is_healed(tmp_path, file):
@@ -468,7 +468,7 @@ def test_a_store_that_is_damaged_is_healed(tmp_path, file):
     restore(file, f"sqlite:///{path}")
     with Workspace(f"sqlite:///{path}") as workspace:
         assert workspace.check() == []
-        assert contents(workspace._store) == truth
+        assert contents(workspace._site.store) == truth
 
 
 def test_what_is_no_store_is_left_alone(tmp_path, team, file):

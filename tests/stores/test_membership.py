@@ -72,7 +72,7 @@ def elsewhere(member, **other):
 
 @pytest.mark.parametrize("collected", [False, True], ids=["zombie", "collected"])
 def test_a_process_that_was_killed_is_no_member(team, collected):
-    store = team._store
+    store = team._site.store
     bob = team.mortal("bob")
     assert names(team) == ["ann", "bob"]
     assert not store.gone(last(store, "bob"))
@@ -93,19 +93,19 @@ def test_a_process_that_is_stopped_is_a_member(team):
     bob.process.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, bob.process.pid, os.WSTOPPED)
     assert names(team) == ["ann", "bob"]
-    assert not team._store.gone(last(team._store, "bob"))
+    assert not team._site.store.gone(last(team._site.store, "bob"))
 
 
 def test_one_of_another_boot_is_a_member_for_a_time(team, monkeypatch):
     team.mortal("bob").kill()
     monkeypatch.setattr(living, "HOST", "another boot")
-    store = team._store
+    store = team._site.store
     assert not store.gone(last(store, "bob"))
     assert "bob" in names(team)
 
 
 def test_what_was_seen_once_counts_where_nobody_can_tell_any_more(team, monkeypatch):
-    store = team._store
+    store = team._site.store
     team.mortal("bob").kill()
     until(lambda: store.gone(last(store, "bob")))
     store.bury(last(store, "bob"))
@@ -117,11 +117,11 @@ def test_what_was_seen_once_counts_where_nobody_can_tell_any_more(team, monkeypa
 def test_a_mark_takes_nothing_from_a_process_that_is_seen_to_live(team, url):
     with Workspace(url) as other:
         other.agent("bob")
-        store = team._store
+        store = team._site.store
         store.bury(last(store, "bob"))
         assert not store.gone(last(store, "bob"))
         assert names(team) == ["ann", "bob"]
-        other._store.renew()
+        other._site.store.renew()
         assert last(store, "bob").ended == 0
 
 
@@ -131,7 +131,7 @@ def test_two_workspaces_of_one_process_end_each_for_itself(team, url):
         with Workspace(url) as third:
             third.agent("cyd")
         assert names(team) == ["ann", "bob"]
-        assert not team._store.gone(last(team._store, "bob"))
+        assert not team._site.store.gone(last(team._site.store, "bob"))
     assert names(team) == ["ann"]
 
 
@@ -139,13 +139,13 @@ def test_two_workspaces_of_one_process_end_each_for_itself(team, url):
 def test_rows_of_the_dead_are_marked_by_whoever_comes_by_and_go_in_time(
     team, url, when, monkeypatch
 ):
-    store = team._store
+    store = team._site.store
     team.mortal("bob").kill()
     until(lambda: store.gone(last(store, "bob")))
     with Workspace(url) as other:
         cyd = other.agent("cyd")
         if when != "join":
-            other._store._membership._sweep_at = 0.0
+            other._site.store._membership._sweep_at = 0.0
             cyd.leave() if when == "leave" else other.gc()
         assert last(store, "bob").ended > 0
     monkeypatch.setattr(membership, "KEPT_S", -3600.0)

@@ -45,7 +45,7 @@ def run(package, *arguments):
 def test_a_store_of_another_package_is_found_by_its_scheme(package):
     writes = (
         f"import coherence; w = coherence.Workspace('folder://{package}'); "
-        "w.agent('ann').write('plan', 'text'); print(type(w._store).__name__); w.close()"
+        "w.agent('ann').write('plan', 'text'); print(type(w._site.store).__name__); w.close()"
     )
     assert run(package, writes) == (0, "FolderStore\n")
     shows = "from coherence.cli import app; app(prog_name='coherence')"

@@ -159,7 +159,7 @@ def test_a_database_of_schema_1_is_read_whole(postgres, schema_1):
         assert agent.read("data.bin").content == bytes(range(64))
         assert [member.agent for member in workspace.members()] == ["ann", "bob", "carl"]
         assert workspace.check() == []
-        store = workspace._store
+        store = workspace._site.store
         lines = store.since(Place(0)).entries
         assert [change.seq for change in lines] == list(range(1, len(lines) + 1))
         assert len({change.number for change in lines} - {0}) == len(lines)

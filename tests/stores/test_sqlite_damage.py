@@ -47,12 +47,12 @@ def make(file: Path) -> dict[tuple[str, int], str | bytes | None]:
         truth["gone.md", 1], truth["gone.md", 2] = "text", None
         workspace.pin(f"{TEXTS[0]}@2")
         # Somebody held a grant and somebody waited when the process was killed.
-        requester = ann._requester
+        requester = ann._session
         requester.ask(TEXTS[1], Acquire(None))
-        bob._requester.ask(TEXTS[1], Acquire(60.0))
-        leaving, workspace.part = workspace.part, lambda requester: None
+        bob._session.ask(TEXTS[1], Acquire(60.0))
+        for session in (requester, bob._session):
+            session.leave = lambda: None
         workspace.close()
-        workspace.part = leaving
     return truth
 
 

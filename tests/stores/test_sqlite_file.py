@@ -28,6 +28,7 @@ def ann(file):
     with Workspace(f"sqlite:///{file}") as workspace:
         agent = workspace.agent("ann")
         agent.write("plan.md", "one")
+        agent.workspace = workspace
         yield agent
 
 
@@ -89,7 +90,7 @@ def test_it_is_noticed_before_the_next_acknowledged_write(ann, file, way, kind):
         lambda: ann.list(),
         lambda: ann.history("plan.md"),
         lambda: ann.edit("plan.md").__enter__(),
-        lambda: ann._workspace.agent("bob"),
+        lambda: ann.workspace.agent("bob"),
     ):
         with pytest.raises(kind) as refused:
             call()
@@ -99,7 +100,7 @@ def test_it_is_noticed_before_the_next_acknowledged_write(ann, file, way, kind):
 
 @pytest.mark.parametrize(("way", "kind"), WAYS)
 def test_it_is_noticed_within_a_transaction(ann, file, way, kind):
-    store = ann._workspace._store
+    store = ann._homes.store
 
     def lose():
         with store.transaction(publishes=True) as tx:
@@ -116,7 +117,7 @@ def test_it_is_noticed_within_a_transaction(ann, file, way, kind):
 def test_it_is_noticed_in_a_folder_in_which_nothing_had_happened(ann, file, way, kind, monkeypatch):
     """Then one look at the folder is enough, until something happens there."""
     monkeypatch.setattr(sqlite_file, "TICK_NS", -1)
-    store = ann._workspace._store
+    store = ann._homes.store
     store.look()
     looks = []
     monkeypatch.setattr(store._file, "look", looked(store._file.look, looks))
@@ -135,7 +136,7 @@ def test_it_is_noticed_in_a_folder_in_which_nothing_had_happened(ann, file, way,
 def test_a_folder_that_has_just_changed_is_no_proof(ann, file):
     """Within one tick of its clock two changes bear the same time."""
     (file.parent / "other").touch()
-    store = ann._workspace._store
+    store = ann._homes.store
     store.look()
     assert store._file._settled == (0, 0)
 
@@ -144,7 +145,7 @@ def test_a_folder_that_has_just_changed_is_no_proof(ann, file):
 def test_who_only_reads_notices_within_a_second(ann, file, way, kind, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(sqlite, "monotonic", lambda: now[0])
-    store = ann._workspace._store
+    store = ann._homes.store
     store._look_at = now[0]
     assert ann.read("plan.md").text == "one"
     way(file)
@@ -170,7 +171,7 @@ def looked(look, looks):
 def test_a_log_without_its_index_is_noticed_at_the_next_look(ann, file):
     """Whoever opens the file then makes another index, and sees none of the locks of this one."""
     (file.parent / "team.db-shm").unlink()
-    store = ann._workspace._store
+    store = ann._homes.store
     with pytest.raises(StoreReplaced, match=r"team\.db-shm"):
         store.since(store.head())
 
@@ -183,7 +184,7 @@ def test_two_teams_do_not_arise(ann, file):
         eve.write("plan.md", "by eve")
         with pytest.raises(StoreFault):
             ann.write("plan.md", "by ann", overwrite=True)
-        ann._workspace.close()
+        ann.workspace.close()
         eve.write("plan.md", "by eve again")
         assert other.check() == []
     with Workspace(f"sqlite:///{file}") as after:
@@ -198,7 +199,7 @@ def test_one_that_came_back_is_opened_anew(ann, file):
     away.rename(file)
     with pytest.raises(StoreMissing):
         ann.write("plan.md", "two")
-    ann._workspace.close()
+    ann.workspace.close()
     with Workspace(f"sqlite:///{file}") as after:
         assert after.agent("ann").read("plan.md").text == "one"
         assert after.check() == []
@@ -271,7 +272,7 @@ def test_a_symbolic_link_is_the_file_it_leads_to(ann, file):
         assert bob.read("plan.md").text == "one"
         bob.write("plan.md", "two")
         assert ann.read("plan.md").text == "two"
-        assert workspace.identity == ann._workspace.identity
+        assert workspace.identity == ann.workspace.identity
         other = file.with_name("other.db")
         SqliteStore(other).close()
         link.unlink()

@@ -236,7 +236,7 @@ def test_a_process_notices_that_a_newer_release_has_changed_the_tables(file):
             bob.read("plan.md")
         with pytest.raises(StoreNewer):
             bob.read("plan.md")
-        assert workspace._store.row("plan.md").row.state.version == 1
+        assert workspace._site.store.row("plan.md").row.state.version == 1
         stamp(file, len(MIGRATIONS))
 
 

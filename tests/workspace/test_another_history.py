@@ -12,7 +12,7 @@ import pytest
 from coherence import Conflict, Fenced
 from coherence.contents import Handle, Kind, digest
 from coherence.refs import Ref
-from coherence.workspace.view import Served, View
+from coherence.view import Served, View
 
 PLAN = "plan.md"
 GONE = "of a history that is gone\n"
@@ -20,7 +20,7 @@ GONE = "of a history that is gone\n"
 
 def bend(agent) -> None:
     """Let the agent's copy of the plan be another content under the same number."""
-    caches = agent._operations.caches
+    caches = agent._session.caches
     state = caches.states[PLAN]
     handle = Handle(Kind.TEXT, len(GONE), digest(Kind.TEXT, GONE.encode()))
     view = View(Ref(PLAN, state.version, state.content.ref.workspace), GONE, handle)
@@ -47,7 +47,7 @@ def stands(team) -> None:
 
 def test_it_is_not_confirmed(team):
     ann, _ = team
-    ann._operations.caches.lapse()
+    ann._session.caches.lapse()
     view = ann.read(PLAN)
     assert (view.text, view.served) == ("one\n", Served.FULL)
 
@@ -95,7 +95,7 @@ def test_a_draft_of_it_is_fenced(rooms):
     edit = ann.edit(PLAN)
     draft = edit.__enter__()
     bend(ann)
-    draft._grant = draft._grant._replace(held=ann._operations.caches.states[PLAN].content)
+    edit._grant = edit._grant._replace(held=ann._session.caches.states[PLAN].content)
     draft.text = "mine\n"
     with pytest.raises(Fenced):
         edit.__exit__(None, None, None)

@@ -93,7 +93,7 @@ def room(rooms, snapshot):
     workspace = rooms.opened[0]
     before = snapshot(workspace), dict(agent._states)
     yield agent
-    if workspace._fault is None:
+    if workspace._site.fault is None:
         assert (snapshot(workspace), dict(agent._states)) == before
 
 
@@ -340,13 +340,14 @@ def test_use_after_a_fork_waits_for_no_lock_of_a_thread_that_is_gone(tmp_path):
         agent = workspace.agent("ann")
         agent.write("plan.md", "one")
         agent.read("plan.md")
-        store, exchange = workspace._store, workspace._exchange
-        locks = [store._lock, store._reading, store._glancing, exchange.lock, workspace._joining]
+        site = workspace._site
+        store, caches = site.store, site._shared.caches
+        locks = [store._lock, store._reading, store._glancing, caches.lock, site._joining]
         taken, over = threading.Event(), threading.Event()
 
         def hold():
             with ExitStack() as stack:
-                for lock in (*locks, agent._requester._asking):
+                for lock in (*locks, agent._session.asking):
                     stack.enter_context(lock)
                 taken.set()
                 over.wait()
@@ -463,7 +464,7 @@ def test_a_file_that_cannot_be_written(tmp_path, snapshot):
         agent = workspace.agent("bob")
         agent.read("plan.md")
         before = snapshot(workspace), dict(agent._states)
-        workspace._store._write.execute("PRAGMA query_only = ON")
+        workspace._site.store._write.execute("PRAGMA query_only = ON")
         for call in (
             lambda: agent.write("plan.md", "two"),
             lambda: agent.edit("plan.md").__enter__(),
@@ -473,7 +474,7 @@ def test_a_file_that_cannot_be_written(tmp_path, snapshot):
             with pytest.raises(StoreReadOnly):
                 call()
         assert (snapshot(workspace), dict(agent._states)) == before
-        workspace._store._write.execute("PRAGMA query_only = OFF")
+        workspace._site.store._write.execute("PRAGMA query_only = OFF")
         agent.write("plan.md", "two")
 
 
@@ -483,12 +484,12 @@ def test_a_full_disk(tmp_path, snapshot):
         agent = workspace.agent("ann")
         agent.write("plan.md", "one")
         before = snapshot(workspace), dict(agent._states)
-        pages = workspace._store._write.execute("PRAGMA page_count").fetchone()[0]
-        workspace._store._write.execute(f"PRAGMA max_page_count = {pages}")
+        pages = workspace._site.store._write.execute("PRAGMA page_count").fetchone()[0]
+        workspace._site.store._write.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(coherence.StoreFull):
             agent.write("plan.md", "x" * 100_000)
         assert (snapshot(workspace), dict(agent._states)) == before
-        workspace._store._write.execute("PRAGMA max_page_count = 1000000")
+        workspace._site.store._write.execute("PRAGMA max_page_count = 1000000")
         assert str(agent.write("plan.md", "x" * 100_000)) == "plan.md@2"
 
 
@@ -579,6 +580,6 @@ def test_a_policy_that_leaves_its_bounds_to_the_workspace(rooms):
     assert bob.read("plan.md").text == "one"
     ann.write("plan.md", "two")
     assert bob.read("plan.md").text == "two"
-    policy = rooms.opened[0].policy_of("plan.md")
-    validates = rooms.opened[0]._store.validates
+    policy = rooms.opened[0]._site.policy_of("plan.md")
+    validates = rooms.opened[0]._site.store.validates
     assert policy.validity == (None if validates else 5.0)

@@ -302,5 +302,6 @@ def test_contract_7_a_writer_that_vanished_holds_nobody_up_beyond_its_lease(room
 
 def vanish(agent):
     """As if its process had been killed: it hears nothing any more and says nothing."""
-    with agent._exchange.lock:
-        del agent._exchange.agents[agent.name]
+    caches = agent._session.shared.caches
+    with caches.lock:
+        del caches.agents[agent.name]

@@ -59,7 +59,7 @@ def check_after(workspace, told):
         assert ref.version in [entry.version for entry in workspace.history(ref.name)]
     for name in workspace.names(deleted=True):
         for entry in workspace.history(name):
-            _, content = workspace._store.read(name, entry.version)
+            _, content = workspace._site.store.read(name, entry.version)
             assert content == (TEXTS[name][entry.version - 1] or b"")
     versions = {name: len(workspace.history(name)) for name in workspace.names(deleted=True)}
     moved = versions.get("plan.md", 0) == 5

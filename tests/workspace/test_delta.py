@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coherence.delta import WrongBase, diff, merge, split
+from coherence.delta import edits as edits_of
 from coherence.stores.codec import splice, unsplice
-from coherence.workspace.delta import WrongBase, diff, merge, split
-from coherence.workspace.delta import edits as edits_of
 
 texts = st.text(alphabet="ab\n\r\u2028é", max_size=40)
 
@@ -31,7 +31,7 @@ def test_a_delta_applies_to_its_base_alone(old, new, other):
 
 
 def test_a_delta_of_a_long_text_is_one_edit_where_matching_would_take_for_ever(monkeypatch):
-    monkeypatch.setattr("coherence.workspace.delta.MATCHED_LINES_MAX", 2)
+    monkeypatch.setattr("coherence.delta.MATCHED_LINES_MAX", 2)
     old = "".join(f"{number}\n" for number in range(9))
     new = old.replace("2\n", "two\n").replace("6\n", "six\n")
     delta = diff(old, new)

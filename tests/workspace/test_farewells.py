@@ -5,8 +5,8 @@ import pytest
 from coherence import Lazy, Visibility
 from coherence.directory import Home
 from coherence.messages import SERIAL_BITS, GetM, GetS, Leave, PutE, PutM
+from coherence.runtime.farewells import Fate, farewells, present, session_of, waited_for
 from coherence.states import HomeAt
-from coherence.workspace.farewells import Fate, farewells, present, session_of, waited_for
 from message_passing.process import Receive
 
 POLICY = Lazy(grant_lease=10.0)

@@ -169,20 +169,20 @@ CALLS = [
 
 def go_on(team: Team) -> None:
     """What everybody must be able to do, in whatever order, within a wait that no lease ends."""
-    store = team.here._store
+    store = team.here._site.store
     for lock in ("_lock", "_reading", "_glancing"):
         assert not hasattr(store, lock) or not getattr(store, lock)._is_owned()
     taken = getattr(store, "_wires", {}).values()
     assert threading.get_ident() not in taken, "a connection is kept"
-    exchange = team.here._exchange
-    assert not exchange.lock._is_owned()
+    for lock in team.here._site.homes.locks:
+        assert not lock._is_owned()
     text = f"bob {next(team.numbers)}"
     team.bob.write("doc", text, overwrite=True, wait_s=WAIT_S)
     with team.bob.edit("doc", wait_s=WAIT_S) as draft:
         draft.text = text
     team.ann = team.here.agent("ann")
     if not store.validates:  # news come by themselves within the validity: take them in
-        team.here._exchange.fetch()
+        team.here._site.ear.fetch()
     assert team.ann.read("doc").text == text, "a copy is stale"
     team.ann.update("doc", lambda now: now + ", ann", wait_s=WAIT_S)
     with team.ann.edit("doc", wait_s=WAIT_S) as draft:
@@ -196,7 +196,7 @@ def go_on(team: Team) -> None:
         worker.start()
         worker.join(WAIT_S)
         assert not worker.is_alive()
-    assert not team.ann._requester.caches.drafting
+    assert not team.ann._session.caches.drafting
     assert not team.ann._turn
 
 

@@ -13,8 +13,8 @@ from mortals import LEASE, PLAN, STRICT, Mortal
 
 from coherence import AsyncWorkspace, Fenced, GrantTimeout, Workspace
 from coherence.messages import Acquire, Granted, Leave
+from coherence.runtime import lookout, session
 from coherence.stores.memory import MemoryStore
-from coherence.workspace import lookout, requester
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no process table, no such locks")
 BENCH = Path(__file__).parents[2] / "bench" / "bench_stall.py"
@@ -124,7 +124,7 @@ def test_several_that_were_killed_in_the_queue_are_passed_in_one_look(room):
 
 
 def test_a_strict_write_does_not_wait_for_a_reader_that_was_killed(room):
-    if room._store.validates:
+    if room._site.store.validates:
         pytest.skip("no write waits for readers there")
     writer = room.other(STRICT).agent("ann")
     writer.write(PLAN, "one")
@@ -137,7 +137,7 @@ def test_a_strict_write_does_not_wait_for_a_reader_that_was_killed(room):
 def test_no_wait_at_all_takes_what_one_that_was_killed_has_left(room, wait_s):
     ann = room.agent("ann")
     room.mortal("bob", "hold").kill()
-    until(lambda: room._store.gone(room._store.sessions(["bob"])[0]))
+    until(lambda: room._site.store.gone(room._site.store.sessions(["bob"])[0]))
     with ann.edit(PLAN, wait_s=wait_s) as draft:
         draft.text = "by ann"
 
@@ -158,7 +158,9 @@ def test_a_task_notices_too_and_holds_no_thread(room, url):
                 asyncio.create_task(agent.update(PLAN, lambda text: text + "!")) for agent in agents
             ]
             await asyncio.to_thread(until, lambda: len(queued(room)) == 12)
-            assert len(await agents[0]._run(lambda: [1])) == 1, "a thread is left for others"
+            assert len(await agents[0]._threads.run(lambda: [1])) == 1, (
+                "a thread is left for others"
+            )
             await asyncio.to_thread(bob.kill)
             await asyncio.gather(*edits)
             assert (await agents[0].read(PLAN)).text == "!" * 12
@@ -168,7 +170,7 @@ def test_a_task_notices_too_and_holds_no_thread(room, url):
 
 def test_a_grant_that_a_killed_process_gave_is_found_although_nobody_rang(room, monkeypatch):
     """It had committed, and was killed before it said so."""
-    store, released = room._store, threading.Event()
+    store, released = room._site.store, threading.Event()
     monkeypatch.setattr(store, "wait", lambda seq, timeout_s: released.wait(60))
     ann = room.agent("ann")
     try:
@@ -207,10 +209,10 @@ def pair(room):
     """Two processes, as it were, and a way to make the first take the second for dead."""
     theirs = room.other()
     ann, bob = room.agent("ann"), theirs.agent("bob")
-    gone = room._store.gone
+    gone = room._site.store.gone
 
     def slander(yes=True):
-        room._store.gone = (lambda member: member.agent == "bob") if yes else gone
+        room._site.store.gone = (lambda member: member.agent == "bob") if yes else gone
 
     return ann, bob, slander
 
@@ -243,10 +245,10 @@ def test_a_reader_that_lives_serves_no_copy_that_home_has_forgotten(room, pair):
             pass
         slander(False)
         assert "bob" not in {sharer.cache for sharer in state(room).sharers}
-        bob._exchange.fetch()
+        bob._ear.fetch()
         draft.discard()
     ann.write(PLAN, "two")
-    bob._exchange.fetch()
+    bob._ear.fetch()
     assert bob.read(PLAN).text == "two"
 
 
@@ -262,13 +264,13 @@ def test_a_waiting_agent_that_lives_asks_again(room, pair):
     for each in (mine, done):
         each.join(60)
         assert not each.is_alive()
-    bob._exchange.fetch()
+    bob._ear.fetch()
     assert bob.read(PLAN).text.split() == ["ann", "bob"]
 
 
 def test_a_strict_writer_that_is_taken_for_dead_waits_for_all_the_same(room):
     """Home forgets whose commit it was; asked once more, it owes the answer again."""
-    if room._store.validates:
+    if room._site.store.validates:
         pytest.skip("no write waits for readers there")
     bob = room.other(STRICT).agent("bob")
     bob.write(PLAN, "one")
@@ -277,7 +279,7 @@ def test_a_strict_writer_that_is_taken_for_dead_waits_for_all_the_same(room):
     done = []
     writer = in_a_thread(lambda: done.append(bob.write(PLAN, "two")))
     until(lambda: state(room).unacked)
-    mistaken = room.other(STRICT)._exchange
+    mistaken = room.other(STRICT)._site.homes
     mistaken.carry({PLAN: [("bob", Leave(state(room).writer_serial))]})
     until(lambda: state(room).writer == "bob")
     assert not done
@@ -290,9 +292,9 @@ def test_a_farewell_of_its_own_tells_nobody(room):
     """Only one that was said by another is in the log."""
     ann = room.agent("ann")
     ann.write(PLAN, "one")
-    head = room._store.head().seq
+    head = room._site.store.head().seq
     ann.leave()
-    assert room._store.head().seq == head
+    assert room._site.store.head().seq == head
 
 
 # Who looks, and when.
@@ -303,13 +305,13 @@ def test_where_nobody_waits_nobody_looks(room):
     ann.write(PLAN, "one")
     with ann.edit(PLAN):
         pass
-    assert room._exchange.lookouts._kept == {}
-    assert ann._requester._again == {}
+    assert lookouts(room)._kept == {}
+    assert ann._session.caches.asked == {}
     room.mortal("bob", "hold")
     with pytest.raises(GrantTimeout), ann.edit(PLAN, wait_s=0.1):
         pass
-    assert room._exchange.lookouts._kept == {}
-    assert ann._requester._again == {}
+    assert lookouts(room)._kept == {}
+    assert ann._session.caches.asked == {}
 
 
 def test_a_store_of_one_process_is_never_asked(monkeypatch):
@@ -320,22 +322,33 @@ def test_a_store_of_one_process_is_never_asked(monkeypatch):
             pass
 
 
+def lookouts(room):
+    return room._site._shared.lookouts
+
+
 class Played:
-    """Agents of one workspace that wait, as `Requester.wait` does, on a clock of the test."""
+    """Agents of one workspace that wait, as `Session.wait` does, on a clock of the test."""
 
     def __init__(self, room, monkeypatch, names):
         self.now = 1000.0
-        for module in (lookout, requester):
-            monkeypatch.setattr(module, "monotonic", lambda: self.now)
         self.room, self.woken = room, []
-        self.all = [room.agent(name)._requester for name in names]
+        self.all = [room.agent(name)._session for name in names]
+        lookouts(room)._clock = lambda: self.now
+        self.asked = {}
         for each in self.all:
-            assert each.ask(PLAN, Acquire(None)) is None
-            each.await_answer(PLAN, lambda name=each.caches.address: self.woken.append(name))
+            each._clock = lambda: self.now
+            asked = self.asked[each] = each.ask(PLAN, Acquire(None))
+            assert asked.answer is None
+            each.await_answer(asked, lambda name=each.name: self.woken.append(name))
 
     def ats(self):
-        lookouts = self.room._exchange.lookouts
-        return [lookouts.at(PLAN, each.caches.address) for each in self.all]
+        return [lookouts(self.room).at(PLAN, each.name) for each in self.all]
+
+    def nudge(self, each):
+        each.nudge(self.asked[each])
+
+    def due(self, each):
+        return self.now + each.patience_s(self.asked[each])
 
 
 def test_one_agent_looks_for_all_of_its_process(room, monkeypatch):
@@ -346,33 +359,33 @@ def test_one_agent_looks_for_all_of_its_process(room, monkeypatch):
         assert play.ats() == [1000.0 + lookout.FIRST_S, None, None]
         for number in range(1, 4):
             play.now = 1000.0 + number
-            ann.nudge(PLAN)
+            play.nudge(ann)
             assert play.ats() == [play.now + lookout.LOOK_S, None, None]
         ann.give_up(PLAN)
         assert play.woken[-1:] == ["cyd"], "another one looks from now on, and is told"
         assert play.ats() == [None, play.now + lookout.LOOK_S, None]
         cyd.give_up(PLAN)
         dan.give_up(PLAN)
-        assert room._exchange.lookouts._kept == {}
+        assert lookouts(room)._kept == {}
 
 
 def test_a_look_asks_the_store_only_where_somebody_is_gone(room, monkeypatch):
     holder = room.other().agent("bob")
     with holder.edit(PLAN) as draft:
         play = Played(room, monkeypatch, ["ann"])
-        asked, sessions = [], room._store.sessions
+        asked, sessions = [], room._site.store.sessions
         monkeypatch.setattr(
-            room._store, "sessions", lambda names: asked.append(1) or sessions(names)
+            room._site.store, "sessions", lambda names: asked.append(1) or sessions(names)
         )
         for number in range(1, 20):
             play.now = 1000.0 + number
-            play.all[0].nudge(PLAN)
+            play.nudge(play.all[0])
         assert len(asked) == 1
-        monkeypatch.setattr(room._store, "gone", lambda member: member.agent == "bob")
+        monkeypatch.setattr(room._site.store, "gone", lambda member: member.agent == "bob")
         play.now += 1
-        play.all[0].nudge(PLAN)
+        play.nudge(play.all[0])
         assert len(asked) == 2
-        assert isinstance(play.all[0].take(PLAN), Granted)
+        assert isinstance(play.asked[play.all[0]].answer, Granted)
         draft.discard()
 
 
@@ -382,17 +395,18 @@ def test_looking_puts_off_no_other_look(room, monkeypatch):
     with holder.edit(PLAN):
         play = Played(room, monkeypatch, ["ann"])
         ann = play.all[0]
-        carried, carry = [], room._exchange.carry
+        homes = room._site.homes
+        carried, carry = [], homes.carry
         monkeypatch.setattr(
-            room._exchange, "carry", lambda batch, **_: carried.append(play.now) or carry(batch)
+            homes, "carry", lambda batch, **_: carried.append(play.now) or carry(batch)
         )
-        half = LEASE.grant_lease * requester.AGAIN_AT
-        ann.exchange._due.clear()
-        due = ann.deadline(PLAN)
+        half = LEASE.grant_lease * session.AGAIN_AT
+        ann.shared.caches.due.clear()
+        due = play.due(ann)
         assert due == 1000.0 + lookout.FIRST_S
         while not carried:
-            play.now = ann.deadline(PLAN) + (100.0 if not carried else 0.0)
-            ann.nudge(PLAN)
+            play.now = play.due(ann) + (100.0 if not carried else 0.0)
+            play.nudge(ann)
         assert 1000.0 + half <= carried[0] <= 1000.0 + half + 100.0 + lookout.LOOK_S
         ann.give_up(PLAN)
 
@@ -407,10 +421,10 @@ def test_a_store_that_fails_breaks_no_wait(room, monkeypatch):
         def fail(*_):
             raise StoreFault("on purpose")
 
-        monkeypatch.setattr(room._store, "row", fail)
+        monkeypatch.setattr(room._site.store, "row", fail)
         play.now += 1
-        play.all[0].nudge(PLAN)
-        assert play.all[0].take(PLAN) is None
+        play.nudge(play.all[0])
+        assert play.asked[play.all[0]].answer is None
         play.all[0].give_up(PLAN)
 
 

@@ -24,13 +24,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import coherence.workspace.caches as caches_module
+import coherence.runtime.caches as caches_module
 from coherence import Conflict, Fenced, GrantTimeout, Lazy, Served, UnknownArtifact, Workspace
 from coherence.invariants import begin, directory_agrees, observe, well_formed
 from coherence.states import HomeState
 from coherence.stores.memory import MemoryStore
 from coherence.stores.sqlite import SqliteStore
-from coherence.workspace.view import Gone, View
+from coherence.view import Gone, View
 
 NAME = "plan.md"
 LEASE_S = 1000.0
@@ -100,10 +100,10 @@ class Machine(RuleBasedStateMachine):
         if self.watched:
             caches_module.invalidated = lambda state, inv: None
             for room in set(self.rooms):
-                cache, home = room._exchange.processes[NAME]
-                pair = (cache, Watched(home, "home", self.tried))
-                room._exchange.processes[NAME] = pair
-                room._exchange._attempt = partial(self.attempt, room._exchange._attempt)
+                homes = room._site.homes
+                cache, home = homes._processes[NAME]
+                homes._processes[NAME] = (cache, Watched(home, "home", self.tried))
+                homes._attempt = partial(self.attempt, homes._attempt)
 
     @initialize()
     def join_all(self):
@@ -117,8 +117,8 @@ class Machine(RuleBasedStateMachine):
         if self.watched:
             agent._quick = False
             agent._operations._hashed = True  # the ghost knows contents by their handles
-            cache, home = room._exchange.processes[NAME]
-            agent._requester.caches._processes = {NAME: (Watched(cache, name, self.report), home)}
+            cache, home = room._site.homes._processes[NAME]
+            agent._session.caches._processes = {NAME: (Watched(cache, name, self.report), home)}
 
     def tried(self, *what):
         """A step of home, which counts once its transaction has taken effect."""
@@ -264,16 +264,16 @@ class Machine(RuleBasedStateMachine):
         """Its process is killed: it hears nothing and says nothing any more."""
         agent = self.agents[name]
         if self.live(name):
-            with agent._exchange.lock:
-                del agent._exchange.agents[name]
+            caches = agent._session.shared.caches
+            with caches.lock:
+                del caches.agents[name]
             self.dead.add(name)
 
     @rule(name=names)
     def come_back(self, name):
         if not self.live(name):
             room = self.rooms[AGENTS.index(name) % 2]
-            room._agents.pop(name, None)
-            room._fronts.pop(name, None)
+            room._site.sessions.pop(name, None)
             self.dead.discard(name)
             if name in self.edits:
                 edit, _, self.orphans[name] = self.edits.pop(name)
@@ -287,7 +287,7 @@ class Machine(RuleBasedStateMachine):
         stored = self.rooms[0].row(NAME)
         home = stored.row.state if stored else HomeState()
         caches = {
-            name: plain(agent._requester.caches.state(NAME))
+            name: plain(agent._session.caches.state(NAME))
             for name, agent in self.agents.items()
             if self.live(name)
         }
@@ -295,8 +295,8 @@ class Machine(RuleBasedStateMachine):
         on_their_way = [
             ("home", post.dst, plain(post.message))
             for room in set(self.rooms)
-            for change in room._store.since(room._exchange._place).entries
-            if change.origin != room._store.origin
+            for change in room._site.store.since(room._site.ear._place).entries
+            if change.origin != room._site.store.origin
             for post in change.posts
         ]
         assert directory_agrees(home, caches, on_their_way)
@@ -381,14 +381,14 @@ def test_on_postgres(postgres):
 
         def join(self, name):
             for room in self.rooms:
-                room._exchange.listen = lambda: lambda: None
+                room._site.ear.listen = lambda: None
             super().join(name)
 
         @invariant()
         def what_needs_no_memory(self):
             super().what_needs_no_memory()
             for room in self.rooms:
-                room._exchange.fetch()
+                room._site.ear.fetch()
 
     few = settings(max_examples=15, stateful_step_count=25, deadline=None)
     run_state_machine_as_test(OnPostgres, settings=few)

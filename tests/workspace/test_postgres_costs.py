@@ -9,9 +9,9 @@ from postgres_link import Link
 
 from coherence import Lazy, Workspace
 from coherence.messages import Replacement
+from coherence.runtime import ear as log_ear
 from coherence.stores import postgres, postgres_ear
 from coherence.stores.postgres_transaction import ALONG_BYTES_MAX
-from coherence.workspace import exchange
 
 PATIENCE_S = 90
 #: No copy is asked for again because its time is over.
@@ -25,22 +25,24 @@ def link(postgres_url):
     made.close()
 
 
-def settle(workspace, seq=0):
-    """Return when the workspace listens, and has read all that it has heard of, this line too.
+def settle(store, log, seq=0):
+    """Return when the workspace of `store` listens, and has read all that it has heard of.
+
+    This line is read too.
 
     Its listening connection has its lock then, and has said so; it does that again each minute.
     """
-    ear = workspace._store._ear
+    ear = store._ear
     patience = threading.Event()
-    while workspace._store._membership._keep_at == 0:
+    while store._membership._keep_at == 0:
         assert not patience.wait(0.001)
-    while not ear.heard or ear.heard != ear._answered or workspace._exchange._place.seq < seq:
+    while not ear.heard or ear.heard != ear._answered or log._place.seq < seq:
         assert not patience.wait(0.001)
 
 
 def settled(agent, writer):
     """Return when the agent's process has read all that the writer's has written."""
-    settle(agent._workspace, writer._workspace._store.head().seq)
+    settle(agent._homes.store, agent._ear, writer._homes.store.head().seq)
 
 
 #: What the threads that listen ask, and nobody waits for.
@@ -71,7 +73,7 @@ def agents(link, postgres_url):
         for number in range(3):  # every statement is prepared
             reader.write("warm.md", str(number), overwrite=True)
         reader.read("warm.md")
-        settle(near)
+        settle(near._site.store, near._site.ear)
         yield reader, writer
 
 
@@ -130,7 +132,7 @@ def test_a_miss_of_a_long_content_is_three_round_trips(link, agents):
 
 def test_a_copy_that_was_evicted_is_two_round_trips(link, agents):
     reader, _ = agents
-    reader._requester.ask("warm.md", Replacement())
+    reader._session.ask("warm.md", Replacement())
     seen = trips(link, lambda: reader.read("warm.md"))
     assert len(seen) == 2
 
@@ -145,7 +147,7 @@ def test_writes_of_its_own_are_not_read_back(link):
     with Workspace(link.url) as workspace:
         agent = workspace.agent("ann")
         agent.write("plan.md", "0")
-        settle(workspace)
+        settle(workspace._site.store, workspace._site.ear)
         seen = all_trips(link, lambda: [agent.write("plan.md", str(n)) for n in range(1, 20)])
         assert ["SINCE"] not in seen
         assert len([trip for trip in seen if "COMMIT" in trip]) == 19
@@ -155,9 +157,9 @@ def test_many_writes_of_its_own_are_read_now_and_then(link, agents, monkeypatch)
     """The log is cut at its far end: a process that never read it would hear of a gap."""
     monkeypatch.setattr(postgres_ear, "OWN_LINES", 10)
     reader, _ = agents
-    before = reader._exchange._place.seq
+    before = reader._ear._place.seq
     number = 0
-    while reader._exchange._place.seq < before + 10:  # another reading starts the count again
+    while reader._ear._place.seq < before + 10:  # another reading starts the count again
         reader.write("plan.md", str(number := number + 1))
 
 
@@ -168,13 +170,13 @@ def test_an_idle_process_costs_a_query_a_write(postgres_url):
         idle.agent("idle")
         writer = busy.agent("writer")
         writer.write("plan.md", "0")
-        settle(idle)
+        settle(idle._site.store, idle._site.ear)
         writes = 30
         with link._lock:
             link.trips.clear()
         for number in range(writes):
             writer.write("plan.md", str(number))
-            settle(idle, busy._store.head().seq)
+            settle(idle._site.store, idle._site.ear, busy._site.store.head().seq)
         with link._lock:
             seen = [trip.statements for trip in link.trips]
         assert seen.count(["SINCE"]) <= writes + 1
@@ -183,12 +185,12 @@ def test_an_idle_process_costs_a_query_a_write(postgres_url):
 
 
 def test_a_process_in_which_nobody_waits_does_not_look_by_itself(link, monkeypatch):
-    monkeypatch.setattr(exchange, "LOOK_S", 0.001)
+    monkeypatch.setattr(log_ear, "LOOK_S", 0.001)
     with Workspace(link.url) as workspace:
         agent = workspace.agent("ann")
         agent.write("plan.md", "one")
-        settle(workspace)
-        store, waits = workspace._store, []
+        settle(workspace._site.store, workspace._site.ear)
+        store, waits = workspace._site.store, []
         enough, wait = threading.Event(), store.wait
 
         def counted(seq, timeout_s):

@@ -13,8 +13,8 @@ import pytest
 from postgres_link import Link, Lost
 
 from coherence import Conflict, Lazy, OutcomeUnknown, StoreFault, Visibility, Workspace
+from coherence.runtime import ear as log_ear
 from coherence.stores import postgres as module
-from coherence.workspace import exchange
 
 PATIENCE_S = 90
 
@@ -218,12 +218,12 @@ def test_a_server_that_is_away_is_said_to_be(postgres, postgres_url, monkeypatch
 
 def test_an_outage_is_one_line_of_the_log(postgres, postgres_url, monkeypatch, caplog):
     monkeypatch.setattr(module, "CONNECT_S", 0.1)
-    monkeypatch.setattr(exchange, "PAUSE_S", 0.01)
+    monkeypatch.setattr(log_ear, "PAUSE_S", 0.01)
     tries, fetched = [], threading.Event()
     with Workspace(postgres_url) as workspace:
         agent = workspace.agent("ann")
         agent.write("plan.md", "one")
-        fetch = workspace._exchange.fetch
+        fetch = workspace._site.ear.fetch
 
         def counted():
             tries.append(1)
@@ -231,8 +231,8 @@ def test_an_outage_is_one_line_of_the_log(postgres, postgres_url, monkeypatch, c
             fetched.set()
             return found
 
-        monkeypatch.setattr(workspace._exchange, "fetch", counted)
-        workspace._store._ear.hear()
+        monkeypatch.setattr(workspace._site.ear, "fetch", counted)
+        workspace._site.store._ear.hear()
         assert fetched.wait(PATIENCE_S)
         caplog.clear()
         postgres.stop()
@@ -254,7 +254,7 @@ def test_an_outage_is_one_line_of_the_log(postgres, postgres_url, monkeypatch, c
 def deaf(url, **policy):
     """A workspace that no notification reaches."""
     workspace = Workspace(url, policy=Lazy(**policy))
-    workspace._store._ear._channel = "elsewhere"
+    workspace._site.store._ear._channel = "elsewhere"
     return workspace
 
 
@@ -327,7 +327,7 @@ def test_a_grant_whose_notification_was_lost_is_found_by_the_agent_that_waits(po
         append.start()
         while not near.row("plan.md").row.state.queue:
             pass
-        ear = far._store._ear
+        ear = far._site.store._ear
         while not ear.heard or ear.heard != ear._answered:
             pass  # whoever begins to listen looks once
         edit.__exit__(None, None, None)

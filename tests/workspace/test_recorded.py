@@ -21,9 +21,9 @@ from coherence import (
     UnknownArtifact,
     Workspace,
 )
+from coherence.runtime.recorder import Recorder, Unrecordable
 from coherence.stores.faulty import Faulty
 from coherence.stores.memory import MemoryStore
-from coherence.workspace.recorder import Recorder, Unrecordable
 from message_passing.trace import BadTrace, Line, read
 from specs.cli import main
 from specs.runs import accept
@@ -227,13 +227,11 @@ def test_long_names_have_files_of_their_own(recorder):
     assert {recorder.path(name).parent for name in names} == {recorder.folder}
 
 
-def test_a_request_that_failed_does_not_prolong_a_copy(monkeypatch):
+def test_a_request_that_failed_does_not_prolong_a_copy():
     """The bound counts from when home was last asked and heard, not from a try that failed."""
     now = [1000.0]
-    for module in ("caches", "exchange", "requester"):
-        monkeypatch.setattr(f"coherence.workspace.{module}.monotonic", lambda: now[0])
     faulty = Faulty(MemoryStore(), 0, lambda: StoreFault("on purpose"))
-    with Workspace(faulty, policy=Lease(validity=10.0)) as workspace:
+    with Workspace(faulty, policy=Lease(validity=10.0), clock=lambda: now[0]) as workspace:
         ann = workspace.agent("ann")
 
         def asked() -> int:

@@ -14,7 +14,7 @@ import pytest
 
 from coherence import Conflict, Lazy, Workspace
 from coherence.errors import AgentSuperseded, UnknownArtifact, UnknownVersion
-from coherence.workspace.view import Served
+from coherence.view import Served
 
 PLAN = "plan.md"
 POLICY = Lazy(grant_lease=600.0)
@@ -69,7 +69,7 @@ class Times:
         """Where no hit is validated, news come by themselves within the validity: take them in."""
         if self.kind != "sqlite":
             for workspace in self.opened:
-                workspace._exchange.fetch()
+                workspace._site.ear.fetch()
 
     def close(self):
         for workspace in self.opened:
@@ -198,7 +198,7 @@ def test_a_waiting_agent_is_served_after_a_restore(times):
         threading.Event().wait(0.001)
     times.put_back()  # to a home that knows neither of the grant nor of the queue
     for workspace in times.opened:
-        workspace._exchange.fetch()
+        workspace._site.ear.fetch()
     waiter.join(30)
     assert not waiter.is_alive()
     assert done[0].text == "one\nbob\n"

@@ -8,7 +8,7 @@ import pytest
 
 from coherence import AsyncWorkspace, Conflict
 from coherence.contents import TOMBSTONE
-from coherence.workspace.view import Served
+from coherence.view import Served
 
 PLAN = "plan.md"
 TEXT = "one\ntwo\n"
@@ -27,7 +27,7 @@ def team(rooms):
 @pytest.fixture
 def nothing_made(rooms, team):
     """At the end of the test there is one version, and no line in the log of it."""
-    store = rooms.opened[0]._store
+    store = rooms.opened[0]._site.store
     head = store.head()
     yield
     assert store.head() == head
@@ -71,7 +71,7 @@ def test_an_update_may_change_nothing(team):
 @pytest.mark.usefixtures("nothing_made")
 def test_a_write_over_whatever_is_there_finds_it_there(team):
     for agent in team:
-        agent._operations.caches.bases[PLAN] = (0, None)  # as one that has not read it
+        agent._session.caches.bases[PLAN] = (0, None)  # as one that has not read it
         assert agent.write(PLAN, TEXT, overwrite=True).version == 1
 
 
@@ -120,7 +120,7 @@ def test_what_is_deleted_already_is_not_deleted_again(rooms, team):
     gone = ann.delete(PLAN)
     assert ann.delete(PLAN) == gone
     assert [entry.version for entry in rooms.opened[0].history(PLAN)] == [1, 2]
-    assert ann._requester.caches.state(PLAN).content.handle == TOMBSTONE
+    assert ann._session.caches.state(PLAN).content.handle == TOMBSTONE
     assert ann.write(PLAN, "anew\n").version == 3
 
 

@@ -9,8 +9,8 @@ from coherence import Recorder, Workspace
 from coherence.cache import Cache
 from coherence.messages import Inv, Load, Loaded
 from coherence.policy import Lazy
+from coherence.runtime.caches import READABLE, STABLE, invalidated
 from coherence.states import CacheAt, CacheState
-from coherence.workspace.caches import READABLE, STABLE, invalidated
 from message_passing.process import CancelTimer, Invoke, Receive, Respond
 
 versions = st.integers(0, 4)
@@ -54,9 +54,9 @@ def test_a_hit_gives_the_content_that_a_step_gives(rooms):
     (ann,) = rooms.agents("ann")
     ann.write("plan.md", "one")
     served = ann.read("plan.md")
-    state = ann._requester.caches.state("plan.md")
+    state = ann._session.caches.state("plan.md")
     assert Cache(Lazy()).hit(state) == Loaded(1, served)
-    assert ann._hit("plan.md") is (served if ann._quick else None)
+    assert ann.cached("plan.md") is (served if ann._quick else None)
 
 
 def test_two_agents_of_a_process_share_bytes_not_state():
@@ -64,7 +64,7 @@ def test_two_agents_of_a_process_share_bytes_not_state():
         ann, bob = workspace.agent("ann"), workspace.agent("bob")
         ann.write("plan.md", "".join(["long ", "text"]))
         assert ann.read("plan.md").content is bob.read("plan.md").content
-        assert ann._requester.caches.state("plan.md") != bob._requester.caches.state("plan.md")
+        assert ann._session.caches.state("plan.md") != bob._session.caches.state("plan.md")
 
 
 def test_a_content_is_held_from_the_transaction_to_its_delivery(monkeypatch):
@@ -72,15 +72,15 @@ def test_a_content_is_held_from_the_transaction_to_its_delivery(monkeypatch):
     with Workspace() as workspace:
         ann, bob = workspace.agent("ann"), workspace.agent("bob")
         ann.write("plan.md", "one")
-        exchange = workspace._exchange
-        deliver = exchange._deliver
+        caches = workspace._site._shared.caches
+        deliver = caches.deliver
 
         def let_go_first(outcomes):
-            ann._requester.caches.states.clear()
-            exchange.held.clear()
+            ann._session.caches.states.clear()
+            caches.contents.clear()
             return deliver(outcomes)
 
-        monkeypatch.setattr(exchange, "_deliver", let_go_first)
+        monkeypatch.setattr(caches, "deliver", let_go_first)
         assert bob.read("plan.md").text == "one"
         monkeypatch.undo()
 
@@ -103,7 +103,7 @@ def test_a_content_is_hashed_only_where_a_hash_will_prove_something(tmp_path):
 def test_what_a_process_commits_to_a_file_is_no_news_to_it(tmp_path):
     url = f"sqlite:///{tmp_path}/team.db"
     with Workspace(url) as workspace, Workspace(url) as elsewhere:
-        store = workspace._store
+        store = workspace._site.store
         ann, bob = workspace.agent("ann"), elsewhere.agent("bob")
         mark = store.mark()
         ann.write("plan.md", "one")

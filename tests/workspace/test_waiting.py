@@ -1,7 +1,7 @@
 """Waiting for a grant when every wake-up is lost, by a clock that the test owns.
 
 Each agent is a process: a workspace of its own on one file.  None has an ear, so whatever others
-send it stays in the log until it looks.  The loop of `Requester.wait` is played here: whoever's
+send it stays in the log until it looks.  The loop of `Session.wait` is played here: whoever's
 deadline comes next is woken, a little late as on a busy machine, and looks.
 """
 
@@ -20,12 +20,13 @@ from coherence.directory import Home
 from coherence.messages import Acquire, Commit, Committed, Granted
 from coherence.policy import Broadcast
 from coherence.refs import Ref
+from coherence.runtime.caches import Caches
+from coherence.runtime.homes import Homes
+from coherence.runtime.keeper import Grant
 from coherence.states import HomeAt, HomeState
 from coherence.stores.port import HomeRow
 from coherence.stores.sqlite import SqliteStore
-from coherence.workspace import caches, effects, exchange, requester
-from coherence.workspace.homes import turn
-from coherence.workspace.view import View
+from coherence.view import View
 from coherence.workspace.writing import WAIT_S
 
 NAME = "plan.md"
@@ -44,19 +45,22 @@ class Team:
             Workspace(
                 SqliteStore(folder / "team.db", clock=lambda: self.now + self.ahead_s),
                 policy=policy,
+                clock=lambda: self.now,
             )
             for _ in range(size)
         ]
-        self.all = [room.agent(f"a{i}")._requester for i, room in enumerate(self.rooms)]
+        self.all = [room.agent(f"a{i}")._session for i, room in enumerate(self.rooms)]
+        self.asked = {}
 
     def ask(self, number):
-        return self.all[number].ask(NAME, Acquire(WAIT_S))
+        self.asked[number] = self.all[number].ask(NAME, Acquire(WAIT_S))
+        return self.asked[number].answer
 
     def commit(self, number, grant):
         text = f"by {number}"
         handle = check_content(text, Limits())
         made = View(Ref(NAME, grant.version + 1, ""), text, handle)
-        return self.all[number].ask(NAME, Commit(made, grant.version, grant.epoch))
+        return self.all[number].ask(NAME, Commit(made, grant.version, grant.epoch)).answer
 
     def serve(self, waiting, late_s, chance):
         """Let those that wait look when they mean to, until each was granted and has committed.
@@ -69,8 +73,8 @@ class Team:
         while looks:
             number = min(looks, key=looks.__getitem__)
             self.now = looks[number]
-            self.all[number].nudge(NAME)
-            answer = self.all[number].take(NAME)
+            self.all[number].nudge(self.asked[number])
+            answer = self.asked[number].answer
             if answer is None:
                 looks[number] = self.next_look(number, late_s, chance)
                 continue
@@ -81,22 +85,19 @@ class Team:
         return took, refused
 
     def next_look(self, number, late_s, chance):
-        due = self.all[number].deadline(NAME)
-        return max(self.now, due) + chance.random() * late_s
+        due = self.now + self.all[number].patience_s(self.asked[number])
+        return due + chance.random() * late_s
 
 
 @pytest.fixture
-def team(monkeypatch):
-    """Makes a team, whose clock every module reads."""
+def team():
+    """Makes a team with a clock of its own."""
     made = []
 
     def make(size, policy=LEASE):
         made.append(Team(Path(tempfile.mkdtemp(dir=folder)), size, policy))
         return made[-1]
 
-    for module in (caches, exchange, requester):
-        # Before there is a team, a thread of another test may look once more.
-        monkeypatch.setattr(module, "monotonic", lambda: made[-1].now if made else 0.0)
     with tempfile.TemporaryDirectory() as folder:
         yield make
         for each in made:
@@ -127,7 +128,7 @@ def test_nobody_needs_to_know_when_the_lease_of_the_killed_ends(team):
     here = team(2)
     here.ask(0)
     assert here.ask(1) is None
-    here.all[1].exchange._due.clear()
+    here.all[1].shared.caches.due.clear()
     took, _ = here.serve([1], 0.0, random.Random(0))
     assert took[1] <= 1.5 * LEASE_S
 
@@ -165,14 +166,16 @@ POLICIES = {
 @pytest.mark.parametrize("timer", POLICIES)
 def test_a_deadline_of_a_clock_that_was_ahead_is_brought_back(rooms, timer):
     policy, span_s = POLICIES[timer]
-    store = rooms.open()._store
+    store = rooms.open()._site.store
     state = HomeState(at=HomeAt.M, owner="ann", owner_serial=1, epoch=1)
     with store.transaction(publishes=False) as tx:
         tx.save(NAME, HomeRow(state, ((timer, tx.now + 3600.0), ("other", tx.now + 3600.0))), 0)
 
+    homes = Homes(store, Caches({NAME: (None, Home(policy))}), artifacts_max=10)
+
     def look():
         with store.transaction(publishes=False) as tx:
-            turn(tx, Home(policy), NAME, (), (), {}, 10)
+            homes.run(tx, NAME, ())
             return tx.now
 
     now = look()
@@ -205,15 +208,15 @@ class Announcing:
 def test_a_renewal_that_meets_the_commit_asks_for_no_grant(tmp_path):
     """The lease is renewed while the commit is on its way: afterwards there is none to renew."""
     with Workspace(f"sqlite:///{tmp_path}/team.db") as room:
-        ann = room.agent("ann")._requester
-        grant = ann.ask(NAME, Acquire(None))
-        ann._asking = lock = Announcing(ann._asking)
+        ann = room.agent("ann")._session
+        grant = ann.ask(NAME, Acquire(None)).answer
+        ann.asking = lock = Announcing(ann.asking)
         renewed, renewers = [], []
-        transaction = room._store.transaction
+        transaction = room._site.store.transaction
 
         def meet(*, publishes):
             if publishes and not renewers:
-                hold = effects.Grant(NAME, grant.epoch, grant.version, None)
+                hold = Grant(NAME, grant.epoch, grant.version, None)
                 thread = threading.Thread(target=lambda: renewed.append(ann.renew(hold)))
                 renewers.append(thread)
                 lock.come.clear()
@@ -221,10 +224,10 @@ def test_a_renewal_that_meets_the_commit_asks_for_no_grant(tmp_path):
                 assert lock.come.wait(60)
             return transaction(publishes=publishes)
 
-        room._store.transaction = meet
+        room._site.store.transaction = meet
         handle = check_content("text", Limits())
         made = View(Ref(NAME, 1, ""), "text", handle)
-        assert isinstance(ann.ask(NAME, Commit(made, 0, grant.epoch)), Committed)
+        assert isinstance(ann.ask(NAME, Commit(made, 0, grant.epoch)).answer, Committed)
         renewers[0].join(60)
         assert renewed == [False]
         assert room.row(NAME).row.state.epoch == grant.epoch, "a grant that nobody wanted"

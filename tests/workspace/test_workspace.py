@@ -61,7 +61,7 @@ def test_old_versions_take_little_room(tmp_path):
         for number in range(40):
             text += f"more {number}\n"
             ann.write("plan.md", text)
-        used = workspace._store._query("SELECT sum(length(body)) FROM history")[0][0]
+        used = workspace._site.store._query("SELECT sum(length(body)) FROM history")[0][0]
         assert used < 2 * len(text)
         assert ann.read("plan.md", version=1).text.endswith("line 9999\nmore 0\n")
 
@@ -158,8 +158,8 @@ def test_pushed_content_is_not_what_a_write_derives_from(rooms):
 
 def test_policies_by_pattern():
     with Workspace(policies={"notes/*": Eager()}) as workspace:
-        assert isinstance(workspace.policy_of("notes/a.md"), Eager)
-        assert isinstance(workspace.policy_of("plan.md"), Lazy)
+        assert isinstance(workspace._site.policy_of("notes/a.md"), Eager)
+        assert isinstance(workspace._site.policy_of("plan.md"), Lazy)
 
 
 def test_metrics():
@@ -204,7 +204,8 @@ def test_closing_ends_every_wait(rooms):
     edit.__enter__()
     for thread in threads:
         thread.start()
-    while not rooms.opened[0].row("plan.md").row.state.queue or not bob._exchange._growth:
+    watchers = bob._session.shared.caches.watchers
+    while not (rooms.opened[0].row("plan.md").row.state.queue and watchers):
         threading.Event().wait(0.001)
     rooms.opened[-1].close()
     for thread in threads:
@@ -233,14 +234,14 @@ def test_who_waits_is_known_to_the_holder(rooms):
 def test_a_gap_after_which_nothing_has_come_yet_is_told_with_what_comes(tmp_path, monkeypatch):
     with Workspace(f"sqlite:///{tmp_path}/team.db") as workspace:
         ann = workspace.agent("ann")
-        feed = Feed(workspace._exchange, "*", None)
-        since = type(workspace._store).since
+        feed = Feed(workspace._site.homes, "*", None)
+        since = type(workspace._site.store).since
 
         def gone(store, place):
             return since(store, place)._replace(entries=(), foreign=True)
 
         with monkeypatch.context() as restored:
-            restored.setattr(type(workspace._store), "since", gone)
+            restored.setattr(type(workspace._site.store), "since", gone)
             assert feed.more() == []
         ann.write("doc", "one")
         ann.write("doc", "two")

@@ -16,7 +16,7 @@ from coherence import (
     Served,
     UnknownArtifact,
 )
-from coherence.workspace.effects import Compare
+from coherence.workspace import reading
 
 
 def play(rooms, story):
@@ -214,17 +214,17 @@ def test_long_texts_are_compared_beside_the_loop(rooms):
         old = await ann.write("long.md", first)
         await ann.write("long.md", first + "one more\n")
         compared_in = []
-        words = Compare.words
+        diff = reading.diff
 
-        def noted(compare):
+        def noted(before, after):
             compared_in.append(threading.get_ident())
-            return words(compare)
+            return diff(before, after)
 
-        Compare.words = noted
+        reading.diff = noted
         try:
             view = await ann.read("long.md", have=old)
         finally:
-            Compare.words = words
+            reading.diff = diff
         assert view.served is Served.DELTA
         assert compared_in != [threading.get_ident()]
         assert len(compared_in) == 1
@@ -238,10 +238,10 @@ def test_a_call_that_is_cancelled_at_the_store_ends_as_any_coroutine(rooms, way)
 
     async def story(open_one):
         (ann,) = await agents(rooms, open_one, "ann")
-        if not rooms.opened[0].shared:
+        if not rooms.opened[0]._site.store.shared:
             return  # a call in memory is over before it can be cancelled
-        gate, ask = threading.Event(), ann._requester.ask
-        ann._requester.ask = lambda *request: (gate.wait(30), ask(*request))[1]
+        gate, ask = threading.Event(), ann._session.ask
+        ann._session.ask = lambda *request: (gate.wait(30), ask(*request))[1]
         seen = []
 
         async def write():
@@ -271,7 +271,7 @@ def test_a_call_that_is_cancelled_at_the_store_ends_as_any_coroutine(rooms, way)
             assert [type(error) for error in caught.value.exceptions] == [ZeroDivisionError]
         assert seen in ([asyncio.CancelledError], [])
         assert asyncio.current_task().cancelling() == 0
-        ann._requester.ask = ask
+        ann._session.ask = ask
         assert (await ann.write("plan.md", "two", overwrite=True)).name == "plan.md"
 
     play(rooms, story)

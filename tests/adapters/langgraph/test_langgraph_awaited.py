@@ -188,7 +188,7 @@ def test_where_the_loop_is_guarded_a_thread_looks_at_the_file(graph, monkeypatch
     """The development server of LangGraph refuses each call in its loop that may block."""
     store = CoherentStore(f"sqlite:///{tmp_path}/team.db")
     store.put(NS, "k", {"n": 1})
-    guarded = type(store.workspace._store)
+    guarded = type(store.workspace._site.store)
     mark, refused = guarded.mark, []
 
     def guard(self):

@@ -6,9 +6,9 @@ Part of the tree that `coherence.errors` draws.
 from __future__ import annotations
 
 from coherence.contents import Content
+from coherence.delta import diff, edits, merge, overlap, split
 from coherence.messages import Version
 from coherence.refs import Ref
-from coherence.workspace.delta import diff, edits, merge, overlap, split
 from message_passing.errors import CallerError
 
 SHOWN_LINES_MAX = 40

@@ -37,9 +37,10 @@ from coherence.contents import Handle
 from coherence.directory import Home
 from coherence.messages import SERIAL_BITS, Request
 from coherence.policy import InvalidPolicy, Policy, kind_of
+from coherence.runtime.outcome import HOME
+from coherence.runtime.trace import Taken
 from coherence.states import CacheState, HomeState
-from coherence.workspace.homes import HOME, Taken
-from coherence.workspace.view import Gone, View
+from coherence.view import Gone, View
 from message_passing.errors import CallerError
 from message_passing.process import Address, Event, Invoke, Send, SetTimer, Step, Time, Value
 from message_passing.trace import BadTrace, Line, TraceWriter

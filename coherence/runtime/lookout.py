@@ -9,16 +9,14 @@ of them is gone: agents that come later stand behind.
 from __future__ import annotations
 
 import logging
-from time import monotonic
-from typing import TYPE_CHECKING
 
 from coherence.errors import StoreFault
+from coherence.runtime.caches import Caches
+from coherence.runtime.ear import Ear
+from coherence.runtime.farewells import Fate, farewells, waited_for
+from coherence.runtime.homes import Homes
 from coherence.stores.port import Member
-from coherence.workspace.farewells import Fate, farewells, waited_for
-from message_passing.process import Address
-
-if TYPE_CHECKING:
-    from coherence.workspace.exchange import Exchange
+from message_passing.process import Address, Time
 
 log = logging.getLogger("coherence.workspace")
 
@@ -33,7 +31,7 @@ class _Lookout:
 
     __slots__ = ("at", "by", "known")
 
-    def __init__(self, by: Address, at: float) -> None:
+    def __init__(self, by: Address, at: Time) -> None:
         #: The agent that looks.
         self.by = by
         #: When the agent looks next, on this process's monotonic clock.
@@ -45,17 +43,18 @@ class _Lookout:
 class Lookouts:
     """The artifacts that agents of this process wait for, and the looking agent of each."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, homes: Homes, caches: Caches, ear: Ear) -> None:
+        self._homes, self._caches, self._ear = homes, caches, ear
+        self._clock = caches.clock
         self._kept: dict[str, _Lookout] = {}
 
-    def at(self, artifact: str, agent: Address) -> float | None:
+    def at(self, artifact: str, agent: Address) -> Time | None:
         """When `agent`, which waits for `artifact`, must `look`; None if another agent does."""
-        if not (self._exchange.store.shared and self._waits(agent, artifact)):
+        if not (self._homes.store.shared and self._waits(agent, artifact)):
             return None
         lookout = self._kept.get(artifact)
         if lookout is None or (lookout.by != agent and not self._waits(lookout.by, artifact)):
-            lookout = self._kept[artifact] = _Lookout(agent, monotonic() + FIRST_S)
+            lookout = self._kept[artifact] = _Lookout(agent, self._clock() + FIRST_S)
         return lookout.at if lookout.by == agent else None
 
     def doubt(self, artifact: str) -> None:
@@ -69,17 +68,17 @@ class Lookouts:
         lookout = self._kept.get(artifact)
         if lookout is None or lookout.by != agent:
             return
-        for name, caches in tuple(self._exchange.agents.items()):
-            waiter = caches.waiters.get(artifact)
-            if waiter is not None and name != agent:
+        for name, caches in tuple(self._caches.agents.items()):
+            asked = caches.asked.get(artifact)
+            if asked is not None and asked.wake is not None and name != agent:
                 lookout.by = name
-                waiter()
+                asked.wake()
                 return
         self._kept.pop(artifact, None)
 
-    def look_before(self, artifact: str, deadline: float) -> None:
+    def look_before(self, artifact: str, deadline: Time) -> None:
         """Look at once, if a wait for `artifact` would be over before its first look."""
-        if self._exchange.store.shared and deadline <= monotonic() + FIRST_S:
+        if self._homes.store.shared and deadline <= self._clock() + FIRST_S:
             try:
                 self._bury(artifact)
             except StoreFault as error:
@@ -90,28 +89,27 @@ class Lookouts:
         lookout = self._kept.get(artifact)
         if lookout is None or lookout.by != agent:
             return
-        lookout.at = monotonic() + LOOK_S
-        exchange = self._exchange
+        lookout.at = self._clock() + LOOK_S
+        ear, store = self._ear, self._homes.store
         try:
             # A killed process may not have sent this process its notification.
-            exchange.refresh()
-            store, known = exchange.store, lookout.known
+            ear.refresh()
+            known = lookout.known
             if known is not None:
                 if not any(store.gone(member) for member in known):
                     return
-                exchange.fetch()
+                ear.fetch()
             known = lookout.known = self._bury(artifact)
             if all(member.origin == store.origin for member in known):
                 # No other process blocks it: the answer may be in the log without a
                 # notification.
-                exchange.fetch()
+                ear.fetch()
         except StoreFault as error:
             log.debug("the agents that wait for %r are unknown: %s", artifact, error)
 
     def _bury(self, artifact: str) -> list[Member]:
         """The blocking agents that are not known to be dead."""
-        exchange = self._exchange
-        store = exchange.store
+        store = self._homes.store
         stored = store.row(artifact)
         heard = waited_for(stored.row.state) if stored is not None else {}
         if stored is None or not heard:
@@ -134,9 +132,9 @@ class Lookouts:
                 store.bury(members[agent])
         if said:
             log.info("%r is freed of %s", artifact, ", ".join(sorted({name for name, _ in said})))
-            exchange.carry({artifact: said})
+            self._homes.carry({artifact: said})
         return [member for agent, member in members.items() if agent not in gone]
 
     def _waits(self, agent: Address, artifact: str) -> bool:
-        caches = self._exchange.agents.get(agent)
-        return caches is not None and artifact in caches.waiters
+        caches = self._caches.agents.get(agent)
+        return caches is not None and caches.waits(artifact)

@@ -103,16 +103,11 @@ class Gone(msgspec.Struct, frozen=True, weakref=True, eq=False):
         return self.handle.digest
 
 
-Held = View | Gone
+Cached = View | Gone
 """The content of a cache."""
 
 
-def as_served(view: View, served: Served, have: Ref | None = None, changes: str = "") -> View:
-    """`view`, marked as served in this form."""
-    return View(view.ref, view.content, view.handle, served, have, changes)
-
-
-def held(ref: Ref, content: Content, handle: Handle) -> Held:
+def cached(ref: Ref, content: Content, handle: Handle) -> Cached:
     """The content that a cache holds for that version."""
     if handle.kind is Kind.TOMBSTONE:
         return Gone(ref, handle)

@@ -1,0 +1,461 @@
+"""Takes messages to their homes in a store, and hands over the messages that follow.
+
+There is no coordinator: a process that has a message for a home loads its row, steps the pure
+directory and saves the outcome in one transaction.  A due timer is an event that comes first, so
+the next process notices a lease that has run out.  Messages of homes to caches of this process are
+handed over after the transaction, to others through the store's log.  The tables tolerate messages
+that are late, duplicated or reordered, so no lock orders the hand-overs; after a missed message
+every copy lapses.
+
+A cached copy may be served only if it was looked up after the validation that covers it.  Between a
+commit and its hand-over no copy of the committed artifact is served (`moves`).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from threading import get_ident
+from typing import Any, TypeAlias, TypeVar
+
+from coherence.contents import Content, Handle
+from coherence.directory import ACKS, GRANT, PUSH, Home
+from coherence.errors import AgentBusy, OutcomeUnknown, QuotaExceeded, StoreCorrupt, StoreFault
+from coherence.messages import CURRENT, GetM, Leave, Nack, PutM, ToCache, ToHome, Version
+from coherence.policy import Policy
+from coherence.runtime.caches import Caches, find
+from coherence.runtime.outcome import CARRIERS, Carried, Outcome
+from coherence.runtime.trace import Taken
+from coherence.states import HomeState
+from coherence.stores.audit import is_home
+from coherence.stores.port import Entry, HomeRow, Moved, Post, Store, Transaction
+from coherence.view import Cached
+from message_passing.errors import ToolkitError
+from message_passing.interrupts import free, insist
+from message_passing.process import Address, Event, Receive, Restart, Send, Step, Time
+from message_passing.turn import due, interpret
+
+log = logging.getLogger("coherence.workspace")
+
+Inbox: TypeAlias = Sequence[tuple[Address, ToHome]]
+Batch: TypeAlias = Mapping[str, Inbox]
+"""Messages for homes, artifact by artifact; an empty inbox only lets a due timer fire."""
+
+SPANS = {GRANT: "grant_lease", ACKS: "validity", PUSH: "push_every"}
+"""Timer of a home -> the field of a policy that says how far ahead it is armed."""
+
+#: How often a transaction is repeated if its rows moved, or its outcome is unknown.  Home
+#: recognises a repeated request by its serial, and answers it without a second judgement.
+MOVES = 100
+RESENDS = 3
+
+NOTHING: Batch = {}
+T = TypeVar("T")
+
+
+class Vetoed(Exception):
+    """A transaction was rolled back on purpose, since a home refused a part of it."""
+
+    def __init__(self, artifact: str, nack: Nack) -> None:
+        super().__init__()
+        self.artifact = artifact
+        self.nack = nack
+
+
+def veto_refusal(outcomes: Sequence[Outcome]) -> None:
+    """Raises `Vetoed` if a home refused: all or nothing."""
+    for outcome in outcomes:
+        for post in outcome.posts:
+            if isinstance(post.message, Nack):
+                raise Vetoed(outcome.artifact, post.message)
+
+
+Veto: TypeAlias = Callable[[Sequence[Outcome]], None]
+
+
+class Homes:
+    """The homes in one store, for the caches of this process."""
+
+    def __init__(self, store: Store, caches: Caches, *, artifacts_max: int) -> None:
+        self.store = store
+        #: Each thread that is at the store, and its batch, until everything that follows is handed
+        #: over.  An entry of an interrupted thread was not handed over.
+        self.at_store: dict[int, Batch] = {}
+        #: Locks that an interrupted thread may hold.
+        self.locks: list[Any] = [caches.lock]
+        self._caches = caches
+        self._processes = caches.processes
+        self._artifacts_max = artifacts_max
+        self._trace = caches.trace
+        #: The steps of the transaction that is being traced.
+        self._taken: list[Taken] = []
+
+    # To homes and back.
+
+    def carry(
+        self, batch: Batch, veto: Veto | None = None, *, resends: int = RESENDS
+    ) -> list[Outcome]:
+        """Take `batch` to its homes, all or nothing, and hand over the messages that follow.
+
+        Raises `AgentBusy` if this thread is in the middle of a call, and as `send` does.
+        """
+        me = get_ident()
+        caches = self._caches
+        if me in self.at_store or caches.lock._is_owned():  # type: ignore[attr-defined]
+            self._check_left()
+        self.at_store[me] = batch
+        try:
+            outcomes = self.send(batch, veto, resends=resends)
+            self.hand_over(outcomes)
+        except (ToolkitError, Vetoed):
+            self.at_store.pop(me, None)
+            raise
+        if caches.holdings.bytes > caches.holdings.limit_bytes:
+            caches.make_room()
+        self.at_store.pop(me, None)
+        return outcomes
+
+    def send(
+        self, batch: Batch, veto: Veto | None = None, *, resends: int = RESENDS
+    ) -> list[Outcome]:
+        """Take `batch` to its homes, all or nothing.  Pass the outcomes to `hand_over`.
+
+        A transaction whose rows moved is run again.  One whose outcome is unknown is run again too,
+        at most `resends` times: if it took effect, the messages of homes to caches of this process
+        are lost, so every copy lapses.  Raises `StoreFault`, and the error of `veto` before
+        anything takes effect.
+        """
+        unknown: OutcomeUnknown | None = None
+        for _ in range(resends):
+            try:
+                for _ in range(MOVES):
+                    try:
+                        return self._transact(batch, veto)
+                    except Moved:
+                        continue
+                raise StoreFault(
+                    f"the rows moved {MOVES} times", remedy="try again under less load"
+                )
+            except OutcomeUnknown as error:
+                unknown = error
+                self._caches.lapse()
+            except StoreFault as error:
+                if unknown is None:
+                    raise
+                # This attempt has changed nothing; the effect of the one before stays unknown.
+                raise unknown from error
+        assert unknown is not None
+        raise unknown
+
+    def hand_over(self, outcomes: Sequence[Outcome]) -> None:
+        """Hand the messages of homes to the caches, and carry the messages that follow."""
+        while True:
+            try:
+                replies = self._caches.deliver(outcomes)
+            except ToolkitError:
+                self._caches.lapse()
+                raise
+            if not replies:
+                return
+            try:
+                outcomes = self.send(replies)
+            except StoreFault as error:
+                # A lost acknowledgement costs a writer time, until this copy's lease is over.
+                log.warning("replies to homes were lost: %s", error)
+                return
+
+    def _transact(self, batch: Batch, veto: Veto | None) -> list[Outcome]:
+        if self._trace is None:
+            return self._attempt(batch, veto)
+        with self._trace.order:
+            self._taken = []
+            outcomes = self._attempt(batch, veto)
+            self._trace.took_effect(batch, self._taken)
+            return outcomes
+
+    def _attempt(self, batch: Batch, veto: Veto | None) -> list[Outcome]:
+        publishes = False
+        for inbox in batch.values():
+            for _, message in inbox:
+                if type(message) is PutM:
+                    publishes = True
+        with self.store.transaction(publishes=publishes) as tx:
+            if len(batch) > 1:
+                # A store that locks rows needs one order for all processes, with the log last.
+                for artifact in sorted(batch):
+                    tx.load(artifact)
+            outcomes = [self.run(tx, artifact, inbox) for artifact, inbox in batch.items()]
+            if veto is not None:
+                veto(outcomes)
+        return outcomes
+
+    # One home in a transaction.
+
+    def run(self, tx: Transaction, artifact: str, inbox: Inbox) -> Outcome:
+        """Step the due timers of `artifact`'s home, then `inbox`; save and log the outcome.
+
+        A read alone makes no home: the reader of a missing artifact is not entered in a directory.
+        Raises `QuotaExceeded` if a new home would exceed the limit, and `StoreCorrupt`.
+        """
+        stored = tx.load(artifact)
+        now = tx.now
+        home = self._processes[artifact][1]
+        if stored is not None:
+            row = stored.row
+            visit = _Visit(home, artifact, row.state, now)
+            if row.timers:
+                armed = visit.armed = _capped(row.timers, home.policy, now)
+                for timeout in due(armed, now):
+                    self._step(visit, timeout)
+        else:
+            visit = _Visit(home, artifact, HomeState(), now)
+            visit.absent = not any(type(message) in (GetM, PutM) for _, message in inbox)
+            if not visit.absent:
+                self._found(tx, visit)
+        for src, message in inbox:
+            if type(message) is PutM:
+                self._step(visit, Receive(src, _with_handle(tx, visit, message)), message.content)
+            else:
+                self._step(visit, Receive(src, message))
+                if type(message) is Leave and src not in self._caches.agents:
+                    visit.buried.append(src)
+        if visit.carriers:
+            self._fetch(tx, visit)
+        timers = row.timers if stored is not None else ()
+        self._save(tx, visit, timers, stored.revision if stored is not None else 0)
+        if self._trace is not None and not visit.absent:
+            self._taken.append(Taken(artifact, home.policy, visit.before, timers, now, visit.steps))
+        due_s = min(visit.armed.values()) - now if visit.armed else None
+        return Outcome(
+            artifact,
+            visit.here,
+            visit.contents,
+            visit.action,
+            visit.published,
+            visit.made,
+            due_s,
+            visit.absent,
+        )
+
+    def _found(self, tx: Transaction, visit: _Visit) -> None:
+        """Step the first event of a new home, which arms its push if its policy has one."""
+        if tx.count() >= self._artifacts_max:
+            raise QuotaExceeded(f"there are {self._artifacts_max} artifacts already")
+        if visit.home.policy.push_every is not None:
+            self._step(visit, Restart())
+
+    def _step(self, visit: _Visit, event: Event[Any, Any], written: Cached | None = None) -> None:
+        """Step the home; `written` is the content of a `PutM`, as the writer holds it."""
+        state = visit.state
+        try:
+            step = visit.home.step(state, event, visit.now)
+        except Exception as error:
+            if is_home(visit.before):
+                raise
+            raise StoreCorrupt(f"the directory entry of {visit.artifact!r} is damaged") from error
+        if self._trace is not None:
+            visit.steps.append((event, step))
+        if written is not None and step.state.version > state.version:
+            visit.published, visit.made = step.state.version, written
+            visit.author = event.src  # type: ignore[union-attr]
+            entry = Entry(visit.published, written.handle, visit.author, visit.now)
+            visit.versions.append((entry, written, state.content))
+        visit.state, visit.action = step.state, step.action
+        agents, here = self._caches.agents, visit.here
+        last = None
+        for send in interpret(step.commands, visit.armed).sends:
+            if send.dst not in agents:
+                visit.away.append(Post(send.dst, send.message))
+                continue
+            here.append(send)
+            message = send.message
+            if message is not last:  # one invalidation goes to many
+                last = message
+                if isinstance(message, CARRIERS) and message.content is not None:
+                    visit.carriers.append(message)
+
+    def _fetch(self, tx: Transaction, visit: _Visit) -> None:
+        """Find the contents of the messages to caches of this process."""
+        held, contents = self._caches.contents, visit.contents
+        for entry, content, _ in visit.versions:
+            contents[entry.version] = content
+        for message in visit.carriers:
+            version, handle = message.version, message.content
+            if version not in contents:
+                contents[version] = find(held, visit.artifact, version, handle) or (
+                    handle,
+                    _content(tx, visit.artifact, version),
+                )
+
+    def _save(
+        self, tx: Transaction, visit: _Visit, timers: Sequence[tuple[str, Time]], revision: int
+    ) -> None:
+        """Save the row, the new versions and the messages to other processes.
+
+        A leave message on behalf of a process that was taken for dead is logged, so that the
+        process learns of it if it lives.
+        """
+        artifact = visit.artifact
+        after = tuple(visit.armed.items()) if visit.armed else ()
+        if not visit.absent and (visit.state is not visit.before or after != timers):
+            tx.save(artifact, HomeRow(visit.state, after), revision)
+        for entry, content, handle in visit.versions:
+            previous = find(self._caches.contents, artifact, entry.version - 1, handle)
+            before_it = previous.content if previous is not None else None
+            tx.publish(artifact, entry, content.content, before_it)
+        if visit.away or visit.published:
+            tx.append(artifact, visit.published, visit.author, visit.away)
+        for agent in visit.buried:
+            tx.append(artifact, 0, agent, ())
+
+    # At the store.
+
+    def look(self, work: Callable[..., T], *arguments: object) -> T:
+        """The result of `work` at the store.  An interrupt leaves nothing behind.
+
+        Raises `AgentBusy` if this thread is there already: a signal handler or a finaliser runs in
+        the middle of a call.
+        """
+        me = get_ident()
+        entered = False
+        try:
+            if me in self.at_store or self._caches.lock._is_owned():  # type: ignore[attr-defined]
+                self._check_left()
+            self.at_store[me] = NOTHING
+            entered = True
+            found = work(*arguments)
+            self.at_store.pop(me, None)
+            return found
+        except BaseException as error:
+            if not isinstance(error, ToolkitError):
+                insist(self.settle)
+            elif entered:
+                self.at_store.pop(me, None)
+            raise
+
+    def moves(self, artifact: str) -> bool:
+        """Whether a thread of this process may be changing `artifact` now."""
+        return any(artifact in batch for batch in tuple(self.at_store.values()))
+
+    def settle(self) -> None:
+        """Settle the state that an interrupt of this thread has left.  Idempotent."""
+        try:
+            self.store.release()
+        except Exception:
+            log.exception("the store could not release the resources of an interrupted call")
+        self._caches.finish()
+        free(*self.locks)
+        me = get_ident()
+        if me in self.at_store:
+            # A request may have taken effect at home, or partly here, without the knowledge of the
+            # caches of this process.
+            self._caches.lapse()
+            self._caches.recount()
+            self.at_store.pop(me, None)
+
+    def _check_left(self) -> None:
+        if _is_nested():
+            raise AgentBusy(
+                "this thread is in the middle of another call",
+                remedy="make no calls from signal handlers and finalisers",
+            )
+        self.settle()  # state that an interrupted settling left
+
+
+class _Visit:
+    """One home in one transaction."""
+
+    __slots__ = (
+        "absent",
+        "action",
+        "armed",
+        "artifact",
+        "author",
+        "away",
+        "before",
+        "buried",
+        "carriers",
+        "contents",
+        "here",
+        "home",
+        "made",
+        "now",
+        "published",
+        "state",
+        "steps",
+        "versions",
+    )
+
+    def __init__(self, home: Home, artifact: str, state: HomeState, now: Time) -> None:
+        self.home, self.artifact, self.now = home, artifact, now
+        self.before = self.state = state
+        #: The home's timers.
+        self.armed: dict[str, Time] = {}
+        #: Its steps, if they are traced.
+        self.steps: list[tuple[Event[Any, Any], Step[HomeState]]] = []
+        #: There is no such home.
+        self.absent = False
+        #: Messages to caches of this process, those that carry content, and their contents.
+        self.here: list[Send[ToCache]] = []
+        self.carriers: list[Any] = []
+        self.contents: dict[Version, Carried] = {}
+        #: Messages to caches of other processes.
+        self.away: list[Post] = []
+        #: The new versions, each with the handle of the one before; the last of them.
+        self.versions: list[tuple[Entry, Cached, Handle | None]] = []
+        self.published: Version = 0
+        self.made: Cached | None = None
+        self.author = self.action = ""
+        #: Agents of other processes that were taken for dead.
+        self.buried: list[Address] = []
+
+
+def _with_handle(tx: Transaction, visit: _Visit, message: PutM) -> PutM:
+    """`message` with the handle of its content, which is all that home keeps."""
+    content = message.content.handle
+    if not content.digest and _is_current(tx, visit, message.content):
+        content = CURRENT
+    return PutM(message.serial, message.base, message.epoch, content, message.digest)
+
+
+def _is_current(tx: Transaction, visit: _Visit, written: Cached) -> bool:
+    """Whether `written`, which has no digest, is the current content."""
+    current, handle = visit.state.content, written.handle
+    if current is None or current.size_bytes != handle.size_bytes or current.kind != handle.kind:
+        return False
+    return _content(tx, visit.artifact, visit.state.version) == written.content
+
+
+def _capped(timers: Sequence[tuple[str, Time]], policy: Policy, now: Time) -> dict[str, Time]:
+    """`timers` by name, none later than a timer that `policy` would arm now.
+
+    A later one was armed before the clock was set back, which must not prolong a lease.  While the
+    clock does not go back, no timer is later.
+    """
+    armed = dict(timers)
+    for name, at in timers:
+        span = getattr(policy, SPANS[name]) if name in SPANS else None
+        if span is not None and at > now + span:
+            armed[name] = now + span
+    return armed
+
+
+def _content(tx: Transaction, artifact: str, version: Version) -> Content:
+    content = tx.content(artifact, version)
+    if content is None:
+        raise StoreCorrupt(f"the current version {version} of {artifact!r} is not in its history")
+    return content
+
+
+def _is_nested() -> bool:
+    """Whether this thread is already in an outer call at the store."""
+    frame = sys._getframe(2)
+    calls = {Homes.carry.__code__, Homes.look.__code__}
+    inner = True
+    while frame is not None:
+        if frame.f_code in calls and not inner:
+            return True
+        inner = False
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
