@@ -5,7 +5,7 @@ Read in this order::
     outcome, trace    what comes of a transaction; the port of a recorder
     caches, holdings  the caches of each agent, and the memory of their copies
     homes             messages go to their homes in a transaction, and back
-    ear               what other processes have done, from the store's log
+    follower          what other processes have done, from the store's log
     lookout           does an agent that others wait for still live?  And what to say if it does not
     keeper            leases are renewed, leave messages passed on
     session           one agent: asks, waits, leaves

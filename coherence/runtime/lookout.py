@@ -12,8 +12,8 @@ import logging
 
 from coherence.errors import StoreFault
 from coherence.runtime.caches import Caches
-from coherence.runtime.ear import Ear
 from coherence.runtime.farewells import Fate, farewells, waited_for
+from coherence.runtime.follower import Follower
 from coherence.runtime.homes import Homes
 from coherence.stores.port import Member
 from message_passing.process import Address, Time
@@ -43,8 +43,8 @@ class _Lookout:
 class Lookouts:
     """The artifacts that agents of this process wait for, and the looking agent of each."""
 
-    def __init__(self, homes: Homes, caches: Caches, ear: Ear) -> None:
-        self._homes, self._caches, self._ear = homes, caches, ear
+    def __init__(self, homes: Homes, caches: Caches, follower: Follower) -> None:
+        self._homes, self._caches, self._follower = homes, caches, follower
         self._clock = caches.clock
         self._kept: dict[str, _Lookout] = {}
 
@@ -90,20 +90,20 @@ class Lookouts:
         if lookout is None or lookout.by != agent:
             return
         lookout.at = self._clock() + LOOK_S
-        ear, store = self._ear, self._homes.store
+        follower, store = self._follower, self._homes.store
         try:
             # A killed process may not have sent this process its notification.
-            ear.refresh()
+            follower.refresh()
             known = lookout.known
             if known is not None:
                 if not any(store.gone(member) for member in known):
                     return
-                ear.fetch()
+                follower.fetch()
             known = lookout.known = self._bury(artifact)
             if all(member.origin == store.origin for member in known):
                 # No other process blocks it: the answer may be in the log without a
                 # notification.
-                ear.fetch()
+                follower.fetch()
         except StoreFault as error:
             log.debug("the agents that wait for %r are unknown: %s", artifact, error)
 

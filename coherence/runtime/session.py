@@ -32,7 +32,7 @@ from coherence.messages import (
 )
 from coherence.policy import Visibility
 from coherence.runtime.caches import ASKING, AgentCaches, Asked, Caches
-from coherence.runtime.ear import Ear
+from coherence.runtime.follower import Follower
 from coherence.runtime.homes import Batch, Homes, Vetoed, veto_refusal
 from coherence.runtime.keeper import Grant, Keeper
 from coherence.runtime.lookout import Lookouts
@@ -61,7 +61,7 @@ class Shared(NamedTuple):
     shared: bool
     homes: Homes
     caches: Caches
-    ear: Ear
+    follower: Follower
     lookouts: Lookouts
     keeper: Keeper
     served: ServedDigests
@@ -75,7 +75,7 @@ class Session:
     def __init__(self, name: Address, number: int, shared: Shared) -> None:
         self.name = name
         self.shared = shared
-        self.homes, self.ear, self.keeper = shared.homes, shared.ear, shared.keeper
+        self.homes, self.follower, self.keeper = shared.homes, shared.follower, shared.keeper
         self.caches = AgentCaches(name, number, shared.caches)
         self.metrics = Metrics()
         self.fault: ToolkitError | None = None
@@ -87,7 +87,7 @@ class Session:
         self._clock = shared.caches.clock
         self._due = shared.caches.due
         #: Whether the store's mark says at no cost that other processes have changed it.
-        self._marked = shared.shared and shared.ear.validates
+        self._marked = shared.shared and shared.follower.validates
 
     def require(self) -> None:
         """Raise the error that makes this agent unusable."""
@@ -115,8 +115,8 @@ class Session:
             if self.fault is not None or self.caches.superseded:
                 self.require()
             homes, caches = self.homes, self.caches
-            if self._marked and homes.store.mark() != self.ear.seen:
-                self.ear.fetch()
+            if self._marked and homes.store.mark() != self.follower.seen:
+                self.follower.fetch()
                 self.require()
             batch = {}
             with self._lock:
@@ -212,12 +212,12 @@ class Session:
             asked.wake = wake
             if asked.answer is not None:
                 wake()
-        self.ear.listen()
+        self.follower.listen()
 
     def await_no_more(self, artifact: str) -> None:
         """The answer was taken, or is not wanted any more."""
         self._lookouts.end(artifact, self.name)
-        self.ear.hush()
+        self.follower.hush()
 
     def patience_s(self, asked: Asked) -> float | None:
         """For how many seconds a waiting agent sleeps, before it must `nudge`; None: without end.
@@ -261,7 +261,7 @@ class Session:
         self.homes.carry({artifact: [(self.name, message) for message in sent]})
         if self.shared.shared:
             # Another process may have written the answer to the log without a notification here.
-            self.ear.fetch()
+            self.follower.fetch()
 
     # Ends.
 

@@ -18,7 +18,7 @@ from coherence.refs import check_agent
 from coherence.runtime import forks
 from coherence.runtime.agreement import agree
 from coherence.runtime.caches import Caches
-from coherence.runtime.ear import Ear
+from coherence.runtime.follower import Follower
 from coherence.runtime.homes import Homes
 from coherence.runtime.keeper import Keeper
 from coherence.runtime.lookout import Lookouts
@@ -86,7 +86,7 @@ class Site:
         homes.locks += background.locks
         if trace is not None:
             homes.locks.append(trace.order)
-        ear = Ear(
+        follower = Follower(
             homes,
             caches,
             served,
@@ -94,7 +94,7 @@ class Site:
             clock=clock,
             background=background,
         )
-        self.homes, self.ear, self.keeper = homes, ear, Keeper(background, clock)
+        self.homes, self.follower, self.keeper = homes, follower, Keeper(background, clock)
         self._shared = Shared(
             identity=store.identity,
             limits=limits,
@@ -103,8 +103,8 @@ class Site:
             shared=store.shared,
             homes=homes,
             caches=caches,
-            ear=ear,
-            lookouts=Lookouts(homes, caches, ear),
+            follower=follower,
+            lookouts=Lookouts(homes, caches, follower),
             keeper=self.keeper,
             served=served,
             ended=self._ended,
@@ -160,8 +160,8 @@ class Site:
                 self._agreed = True
             if not self._validates:
                 # No read asks for changes, so the log must be followed.
-                self.ear.always = True
-                self.ear.listen()
+                self.follower.always = True
+                self.follower.listen()
             return session
 
     def _ended(self, session: Session) -> None:
@@ -253,7 +253,7 @@ class Site:
             self.fault = WorkspaceClosed("the workspace is closed")
             self.keeper.settle()
             self.keeper.close()
-            self.ear.close()
+            self.follower.close()
             self.store.close()
         self._closed = True
 
@@ -265,7 +265,7 @@ class Site:
             session.caches.states.clear()
             session.asking = threading.RLock()
         self._joining = threading.RLock()
-        forks.keep(self.store, self.homes, self.ear, self.keeper, self._shared)
+        forks.keep(self.store, self.homes, self.follower, self.keeper, self._shared)
         # A caller must not wait for a lock that a thread of the parent holds.
         self.store = self.homes.store = cast("Store", forks.StoreOfParent(self.store, fault))
 

@@ -53,7 +53,7 @@ class BaseAgent:
     def __init__(self, session: Session, waits: Waits) -> None:
         self._session = session
         self._operations = Writing(session, waits)
-        self._homes, self._ear = session.homes, session.ear
+        self._homes, self._follower = session.homes, session.follower
         caches = session.caches
         self._states, self._bases, self._used = caches.states, caches.bases, caches.used
         self._quick, self._shared = session.shared.quick, session.shared.shared
@@ -83,7 +83,7 @@ class BaseAgent:
         if not self._quick:
             return None
         homes = self._homes
-        if self._shared and homes.store.mark() != self._ear.seen:
+        if self._shared and homes.store.mark() != self._follower.seen:
             return None
         try:
             state = self._states.get(name)
@@ -108,7 +108,7 @@ class BaseAgent:
     def _is_awaited(self, name: str) -> bool:
         try:
             if self._shared:
-                self._ear.refresh()
+                self._follower.refresh()
         except ToolkitError:
             raise
         except BaseException:
@@ -383,7 +383,7 @@ class Agent(BaseAgent):
         change has `missed` set.
         """
         self._session.require()
-        return Watch(self._homes, self._ear, self._session.require, pattern, since, timeout_s)
+        return Watch(self._homes, self._follower, self._session.require, pattern, since, timeout_s)
 
     def leave(self) -> None:
         """Depart: give up every copy and grant.  Leaving again is fine."""

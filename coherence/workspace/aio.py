@@ -183,7 +183,7 @@ class AsyncAgent(BaseAgent):
         grown = asyncio.Event()
         ready: deque[Published] = deque()
         try:
-            self._ear.watch(grown, _threadsafe(grown))
+            self._follower.watch(grown, _threadsafe(grown))
             while True:
                 self._session.require()
                 grown.clear()
@@ -195,7 +195,7 @@ class AsyncAgent(BaseAgent):
                 except TimeoutError:
                     return
         finally:
-            self._ear.unwatch(grown)
+            self._follower.unwatch(grown)
 
     async def leave(self) -> None:
         """See `Agent.leave`."""

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from coherence.refs import Ref
-from coherence.runtime.ear import Ear
+from coherence.runtime.follower import Follower
 from coherence.runtime.homes import Homes
 from coherence.stores.port import Place
 from message_passing.interrupts import Knock
@@ -63,7 +63,7 @@ class Watch(Iterator[Published]):
     def __init__(
         self,
         homes: Homes,
-        ear: Ear,
+        follower: Follower,
         require: Callable[[], None],
         pattern: str,
         since: int | None,
@@ -74,8 +74,8 @@ class Watch(Iterator[Published]):
         self._ready: deque[Published] = deque()
         self._grown = Knock()
         self._closed = False
-        self._ear = ear
-        ear.watch(self, self._grown)
+        self._follower = follower
+        follower.watch(self, self._grown)
 
     def __next__(self) -> Published:
         while not self._ready:
@@ -91,7 +91,7 @@ class Watch(Iterator[Published]):
     def close(self) -> None:
         """End the watch: a thread that waits for the next change gets none."""
         self._closed = True
-        self._ear.unwatch(self)
+        self._follower.unwatch(self)
         self._grown()
 
     def __enter__(self) -> Watch:

@@ -210,6 +210,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "coherence": ("coherence",),
     "coherence/stores": ("coherence.stores",),
     "coherence/workspace": ("coherence.workspace",),
+    "coherence/runtime": ("coherence.runtime",),
     "coherence/context": ("coherence.context",),
     "coherence/simulate": ("coherence.simulate",),
     "causal": ("causal",),

@@ -21,9 +21,7 @@ import rooms
 ROOT = Path(__file__).parents[2]
 
 NOT_YET: tuple[str, ...] = (
-    "coherence.workspace",
     "coherence.stores",
-    "coherence.context",
     "causal",
 )
 

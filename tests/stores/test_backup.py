@@ -350,7 +350,7 @@ def test_processes_that_are_running_meet_another_history(url, file):
         two.backup(file)
         for number in range(2, 5):
             ann.write("plan.md", TEXT + f"lost {number}")
-        two._site.ear.fetch()
+        two._site.follower.fetch()
         lost = bob.read("plan.md").ref
         assert lost.version == 4
 
@@ -358,7 +358,7 @@ def test_processes_that_are_running_meet_another_history(url, file):
             with ann.edit("plan.md") as draft:
                 draft.text += " and more"
                 restore(file, url)
-                two._site.ear.fetch()
+                two._site.follower.fetch()
                 assert bob.read("plan.md").text == TEXT + "1"
                 for number in range(2, 5):
                     bob.write("plan.md", TEXT + f"new {number}")
@@ -369,7 +369,7 @@ def test_processes_that_are_running_meet_another_history(url, file):
         again = bob.read("plan.md", have=lost)
         assert again.served is not Served.UNCHANGED
         assert again.text == TEXT + "new 4"
-        one._site.ear.fetch()
+        one._site.follower.fetch()
         assert ann.read("plan.md").text == TEXT + "new 4"
         ann.write("plan.md", TEXT + "by ann")
         assert one.check() == []
@@ -386,9 +386,9 @@ def test_a_process_is_told_that_the_store_is_another_now(url, file):
         ann.read("plan.md")
         restore(file, url)
         with pytest.raises(StoreReplaced):
-            workspace._site.ear.fetch()
+            workspace._site.follower.fetch()
         with pytest.raises(StoreReplaced):
-            workspace._site.ear.fetch()
+            workspace._site.follower.fetch()
 
 
 @pytest.mark.parametrize("url", SHARED, indirect=True)

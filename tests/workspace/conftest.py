@@ -66,7 +66,7 @@ class Rooms:
     def settle(self) -> None:
         """Take in now what others have done; where no hit is validated it comes by itself."""
         for workspace in self.opened:
-            workspace._site.ear.fetch()
+            workspace._site.follower.fetch()
 
     def close(self) -> None:
         for workspace in self.opened:

@@ -182,7 +182,7 @@ def go_on(team: Team) -> None:
         draft.text = text
     team.ann = team.here.agent("ann")
     if not store.validates:  # news come by themselves within the validity: take them in
-        team.here._site.ear.fetch()
+        team.here._site.follower.fetch()
     assert team.ann.read("doc").text == text, "a copy is stale"
     team.ann.update("doc", lambda now: now + ", ann", wait_s=WAIT_S)
     with team.ann.edit("doc", wait_s=WAIT_S) as draft:

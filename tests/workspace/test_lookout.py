@@ -245,10 +245,10 @@ def test_a_reader_that_lives_serves_no_copy_that_home_has_forgotten(room, pair):
             pass
         slander(False)
         assert "bob" not in {sharer.cache for sharer in state(room).sharers}
-        bob._ear.fetch()
+        bob._follower.fetch()
         draft.discard()
     ann.write(PLAN, "two")
-    bob._ear.fetch()
+    bob._follower.fetch()
     assert bob.read(PLAN).text == "two"
 
 
@@ -264,7 +264,7 @@ def test_a_waiting_agent_that_lives_asks_again(room, pair):
     for each in (mine, done):
         each.join(60)
         assert not each.is_alive()
-    bob._ear.fetch()
+    bob._follower.fetch()
     assert bob.read(PLAN).text.split() == ["ann", "bob"]
 
 

@@ -295,7 +295,7 @@ class Machine(RuleBasedStateMachine):
         on_their_way = [
             ("home", post.dst, plain(post.message))
             for room in set(self.rooms)
-            for change in room._site.store.since(room._site.ear._place).entries
+            for change in room._site.store.since(room._site.follower._place).entries
             if change.origin != room._site.store.origin
             for post in change.posts
         ]
@@ -381,14 +381,14 @@ def test_on_postgres(postgres):
 
         def join(self, name):
             for room in self.rooms:
-                room._site.ear.listen = lambda: None
+                room._site.follower.listen = lambda: None
             super().join(name)
 
         @invariant()
         def what_needs_no_memory(self):
             super().what_needs_no_memory()
             for room in self.rooms:
-                room._site.ear.fetch()
+                room._site.follower.fetch()
 
     few = settings(max_examples=15, stateful_step_count=25, deadline=None)
     run_state_machine_as_test(OnPostgres, settings=few)

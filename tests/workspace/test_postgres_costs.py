@@ -9,7 +9,7 @@ from postgres_link import Link
 
 from coherence import Lazy, Workspace
 from coherence.messages import Replacement
-from coherence.runtime import ear as log_ear
+from coherence.runtime import follower
 from coherence.stores import postgres, postgres_ear
 from coherence.stores.postgres_transaction import ALONG_BYTES_MAX
 
@@ -42,7 +42,7 @@ def settle(store, log, seq=0):
 
 def settled(agent, writer):
     """Return when the agent's process has read all that the writer's has written."""
-    settle(agent._homes.store, agent._ear, writer._homes.store.head().seq)
+    settle(agent._homes.store, agent._follower, writer._homes.store.head().seq)
 
 
 #: What the threads that listen ask, and nobody waits for.
@@ -73,7 +73,7 @@ def agents(link, postgres_url):
         for number in range(3):  # every statement is prepared
             reader.write("warm.md", str(number), overwrite=True)
         reader.read("warm.md")
-        settle(near._site.store, near._site.ear)
+        settle(near._site.store, near._site.follower)
         yield reader, writer
 
 
@@ -147,7 +147,7 @@ def test_writes_of_its_own_are_not_read_back(link):
     with Workspace(link.url) as workspace:
         agent = workspace.agent("ann")
         agent.write("plan.md", "0")
-        settle(workspace._site.store, workspace._site.ear)
+        settle(workspace._site.store, workspace._site.follower)
         seen = all_trips(link, lambda: [agent.write("plan.md", str(n)) for n in range(1, 20)])
         assert ["SINCE"] not in seen
         assert len([trip for trip in seen if "COMMIT" in trip]) == 19
@@ -157,9 +157,9 @@ def test_many_writes_of_its_own_are_read_now_and_then(link, agents, monkeypatch)
     """The log is cut at its far end: a process that never read it would hear of a gap."""
     monkeypatch.setattr(postgres_ear, "OWN_LINES", 10)
     reader, _ = agents
-    before = reader._ear._place.seq
+    before = reader._follower._place.seq
     number = 0
-    while reader._ear._place.seq < before + 10:  # another reading starts the count again
+    while reader._follower._place.seq < before + 10:  # another reading starts the count again
         reader.write("plan.md", str(number := number + 1))
 
 
@@ -170,13 +170,13 @@ def test_an_idle_process_costs_a_query_a_write(postgres_url):
         idle.agent("idle")
         writer = busy.agent("writer")
         writer.write("plan.md", "0")
-        settle(idle._site.store, idle._site.ear)
+        settle(idle._site.store, idle._site.follower)
         writes = 30
         with link._lock:
             link.trips.clear()
         for number in range(writes):
             writer.write("plan.md", str(number))
-            settle(idle._site.store, idle._site.ear, busy._site.store.head().seq)
+            settle(idle._site.store, idle._site.follower, busy._site.store.head().seq)
         with link._lock:
             seen = [trip.statements for trip in link.trips]
         assert seen.count(["SINCE"]) <= writes + 1
@@ -185,11 +185,11 @@ def test_an_idle_process_costs_a_query_a_write(postgres_url):
 
 
 def test_a_process_in_which_nobody_waits_does_not_look_by_itself(link, monkeypatch):
-    monkeypatch.setattr(log_ear, "LOOK_S", 0.001)
+    monkeypatch.setattr(follower, "LOOK_S", 0.001)
     with Workspace(link.url) as workspace:
         agent = workspace.agent("ann")
         agent.write("plan.md", "one")
-        settle(workspace._site.store, workspace._site.ear)
+        settle(workspace._site.store, workspace._site.follower)
         store, waits = workspace._site.store, []
         enough, wait = threading.Event(), store.wait
 

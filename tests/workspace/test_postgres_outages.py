@@ -13,7 +13,7 @@ import pytest
 from postgres_link import Link, Lost
 
 from coherence import Conflict, Lazy, OutcomeUnknown, StoreFault, Visibility, Workspace
-from coherence.runtime import ear as log_ear
+from coherence.runtime import follower
 from coherence.stores import postgres as module
 
 PATIENCE_S = 90
@@ -218,12 +218,12 @@ def test_a_server_that_is_away_is_said_to_be(postgres, postgres_url, monkeypatch
 
 def test_an_outage_is_one_line_of_the_log(postgres, postgres_url, monkeypatch, caplog):
     monkeypatch.setattr(module, "CONNECT_S", 0.1)
-    monkeypatch.setattr(log_ear, "PAUSE_S", 0.01)
+    monkeypatch.setattr(follower, "PAUSE_S", 0.01)
     tries, fetched = [], threading.Event()
     with Workspace(postgres_url) as workspace:
         agent = workspace.agent("ann")
         agent.write("plan.md", "one")
-        fetch = workspace._site.ear.fetch
+        fetch = workspace._site.follower.fetch
 
         def counted():
             tries.append(1)
@@ -231,7 +231,7 @@ def test_an_outage_is_one_line_of_the_log(postgres, postgres_url, monkeypatch, c
             fetched.set()
             return found
 
-        monkeypatch.setattr(workspace._site.ear, "fetch", counted)
+        monkeypatch.setattr(workspace._site.follower, "fetch", counted)
         workspace._site.store._ear.hear()
         assert fetched.wait(PATIENCE_S)
         caplog.clear()

@@ -69,7 +69,7 @@ class Times:
         """Where no hit is validated, news come by themselves within the validity: take them in."""
         if self.kind != "sqlite":
             for workspace in self.opened:
-                workspace._site.ear.fetch()
+                workspace._site.follower.fetch()
 
     def close(self):
         for workspace in self.opened:
@@ -198,7 +198,7 @@ def test_a_waiting_agent_is_served_after_a_restore(times):
         threading.Event().wait(0.001)
     times.put_back()  # to a home that knows neither of the grant nor of the queue
     for workspace in times.opened:
-        workspace._site.ear.fetch()
+        workspace._site.follower.fetch()
     waiter.join(30)
     assert not waiter.is_alive()
     assert done[0].text == "one\nbob\n"

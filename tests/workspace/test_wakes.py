@@ -98,7 +98,7 @@ def test_who_waits_for_a_holder_that_was_killed_is_served(url, rounds):
 
 def lose_messages(workspace):
     """This process hears nothing of what others' transactions send it, until it asks."""
-    workspace._site.ear.fetch = lambda: None
+    workspace._site.follower.fetch = lambda: None
 
 
 def test_an_answer_that_was_lost_is_asked_for_again(url):

@@ -15,8 +15,9 @@ from langgraph.store.base.batch import AsyncBatchedBaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Send
 
-from coherence import AsyncWorkspace, Conflict, Workspace
+from coherence import Conflict, Workspace
 from coherence.context.steps import Aside
+from coherence.workspace.threads import TaskThreads
 from coherence_langgraph import CoherentStore, artifact_tools
 
 NS = ("proj",)
@@ -135,7 +136,7 @@ def test_listings_at_once_are_one_call_of_the_wrapped_store():
 def handed(monkeypatch):
     """The names of the pools that calls were handed to."""
     handed = []
-    for kind, name in ((Aside, "run"), (AsyncWorkspace, "in_thread")):
+    for kind, name in ((Aside, "run"), (TaskThreads, "in_thread")):
         call = getattr(kind, name)
 
         async def noted(self, *given, call=call, name=name, **named):

@@ -34,10 +34,10 @@ LOOK_S = 1.0
 PACE_S = 0.005
 
 
-class Ear(Worker):
+class Follower(Worker):
     """Follows the log of one store for the caches of this process."""
 
-    name = "coherence-ear"
+    name = "coherence-follower"
 
     def __init__(
         self,
@@ -207,7 +207,7 @@ class Ear(Worker):
             self._background.need(self)
 
     def hush(self) -> None:
-        """An agent or a watcher stopped waiting: the ear checks whether another still waits."""
+        """A wait is over: check whether another agent or watcher still waits."""
         store = self._homes.store
         if store.shared and not self.is_needed:
             store.wake()
