@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from operator import attrgetter
 from typing import ClassVar
 
 import msgspec
@@ -55,10 +56,8 @@ class View(msgspec.Struct, frozen=True, weakref=True, eq=False):
         """The number of this version."""
         return self.ref.version
 
-    @property
-    def digest(self) -> bytes:
-        """Distinguishes this content from another under the same number; see `Handle`."""
-        return self.handle.digest
+    #: Distinguishes this content from another under the same number; see `Handle`.
+    digest = property(attrgetter("handle.digest"))
 
     @property
     def size_bytes(self) -> int:
@@ -97,10 +96,8 @@ class Gone(msgspec.Struct, frozen=True, weakref=True, eq=False):
     handle: Handle
     content: Content = b""
 
-    @property
-    def digest(self) -> bytes:
-        """The digest of every deletion."""
-        return self.handle.digest
+    #: The digest of every deletion.
+    digest = property(attrgetter("handle.digest"))
 
 
 Cached = View | Gone

@@ -124,7 +124,8 @@ class BaseAgent:
         operations = self._operations
         try:
             try:
-                self._session.require()
+                if self._session.fault is not None or self._session.caches.superseded:
+                    self._session.require()
                 if self._turn.setdefault("call", call) is not call:
                     self._begin_within(call)
                 operations.call = call

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from coherence.contents import Content, Kind
@@ -61,21 +62,19 @@ class Waits(Protocol):
         ...
 
 
-class Call:
+class Call(msgspec.Struct, eq=False):
     """One call of an agent, from its beginning to its end."""
 
+    #: The thread or the task that makes it.
+    caller: Any
+    #: The artifacts that it asked for, and the versions the application had before.
+    touched: dict[str, Given] = msgspec.field(default_factory=dict)
     #: The enclosing call of the same caller, if the function of an `update` makes this one.
     within: Call | None = None
     #: Whether a function of the application runs, which may make calls too.
-    lent = False
+    lent: bool = False
     #: The error of that function.
     theirs: BaseException | None = None
-
-    def __init__(self, caller: Any) -> None:
-        #: The thread or the task that makes it.
-        self.caller = caller
-        #: The artifacts that it asked for, and the versions the application had before.
-        self.touched: dict[str, Given] = {}
 
     def is_cut_off_by(self, error: BaseException) -> bool:
         """Whether `error` ends the call in the middle.

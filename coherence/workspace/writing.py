@@ -83,7 +83,10 @@ class Writing(Reading):
 
         If it equals its base, and the base is current, the base's ref is the answer.
         """
-        if check_name(name) in self._caches.drafting:
+        caches = self._caches
+        if type(name) is not str or name not in caches.states:  # that name was checked before
+            check_name(name)
+        if name in caches.drafting:
             yield from self._free(name)
         handle = self.handle(content)
         if overwrite and expect is not None:
