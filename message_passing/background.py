@@ -40,6 +40,10 @@ class Background(Protocol):
         """Take the turns of `worker` from now on, while it is needed.  May be called again."""
         ...
 
+    def is_running(self, worker: Worker) -> bool:
+        """Whether a thread takes the turns of `worker` now."""
+        ...
+
     @property
     def locks(self) -> Sequence[Lock]:
         """The locks that a thread may hold when it is interrupted."""
@@ -64,6 +68,10 @@ class Threads:
                 )
                 start(thread)
                 self._threads[worker] = thread
+
+    def is_running(self, worker: Worker) -> bool:
+        """See `Background.is_running`."""
+        return worker in self._threads
 
     @property
     def locks(self) -> Sequence[Lock]:

@@ -129,11 +129,16 @@ class Keeper(Worker):
 
     def close(self) -> None:
         """Stop renewing, and wait for pending messages."""
-        if self.is_needed:
-            self.do(self._drafts.clear)
-            done = Knock()
-            self.do(done)
+        if not self.is_needed:
+            return
+        self.do(self._drafts.clear)
+        done = Knock()
+        self.do(done)
+        if self._background.is_running(self):
             done.wait(CLOSE_S)
+        else:
+            while not self.inbox.empty():
+                self.take_turn()
 
     # Its turns.
 
