@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any, TypeAlias
 from weakref import ReferenceType, ref
 
+import msgspec
 from msgspec.structs import replace
 
 from coherence.cache import DEADLINE, RETRY, VALIDITY, Cache
@@ -55,40 +56,25 @@ Owner: TypeAlias = Callable[[], object]
 """Returns the context manager of a draft, or None without one; a weak reference is an owner."""
 
 
-class Asked:
+class Asked(msgspec.Struct, eq=False):
     """A request of one agent, until its answer has come."""
 
-    __slots__ = (
-        "again_at",
-        "answer",
-        "armed",
-        "artifact",
-        "before",
-        "left",
-        "missed",
-        "sent",
-        "wait_until",
-        "wake",
-    )
-
-    def __init__(
-        self, artifact: str, before: CacheState | None, armed: dict[str, Time] | None
-    ) -> None:
-        self.artifact = artifact
-        #: The cache's state and armed timers before the request.
-        self.before, self.armed = before, armed
-        #: Its state after the request, and its messages to home.
-        self.left: CacheState | None = None
-        self.sent: Sequence[ToHome] = NOTHING
-        #: When the wait for a grant ends; the timer is armed once home has been asked.
-        self.wait_until: Time | None = None
-        self.answer: Result | None = None
-        #: Wakes the agent, if it waits.
-        self.wake: Callable[[], None] | None = None
-        #: Whether the answer may have come and been lost: the agent asks again.
-        self.missed = False
-        #: When a waiting agent repeats the request; None if it does not.
-        self.again_at: Time | None = None
+    artifact: str
+    #: The cache's state and armed timers before the request.
+    before: CacheState | None
+    armed: dict[str, Time] | None
+    #: Its state after the request, and its messages to home.
+    left: CacheState | None = None
+    sent: Sequence[ToHome] = NOTHING
+    #: When the wait for a grant ends; the timer is armed once home has been asked.
+    wait_until: Time | None = None
+    answer: Result | None = None
+    #: Wakes the agent, if it waits.
+    wake: Callable[[], None] | None = None
+    #: Whether the answer may have come and been lost: the agent asks again.
+    missed: bool = False
+    #: When a waiting agent repeats the request; None if it does not.
+    again_at: Time | None = None
 
 
 def invalidated(state: CacheState, inv: Inv) -> CacheState | None:

@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import get_ident
 from typing import Any, TypeAlias, TypeVar
 
+import msgspec
+
 from coherence.contents import Content, Handle
 from coherence.directory import ACKS, GRANT, PUSH, Home
 from coherence.errors import AgentBusy, OutcomeUnknown, QuotaExceeded, StoreCorrupt, StoreFault
@@ -26,7 +28,7 @@ from coherence.messages import CURRENT, GetM, Leave, Nack, PutM, ToCache, ToHome
 from coherence.policy import Policy
 from coherence.runtime.caches import Caches, find
 from coherence.runtime.outcome import CARRIERS, Carried, Outcome
-from coherence.runtime.trace import Taken
+from coherence.runtime.trace import Taken, Trace
 from coherence.states import HomeState
 from coherence.stores.audit import is_home
 from coherence.stores.port import Entry, HomeRow, Moved, Post, Store, Transaction
@@ -131,7 +133,9 @@ class Homes:
             try:
                 for _ in range(MOVES):
                     try:
-                        return self._transact(batch, veto)
+                        if self._trace is None:
+                            return self._attempt(batch, veto)
+                        return self._traced(self._trace, batch, veto)
                     except Moved:
                         continue
                 raise StoreFault(
@@ -165,13 +169,11 @@ class Homes:
                 log.warning("replies to homes were lost: %s", error)
                 return
 
-    def _transact(self, batch: Batch, veto: Veto | None) -> list[Outcome]:
-        if self._trace is None:
-            return self._attempt(batch, veto)
-        with self._trace.order:
+    def _traced(self, trace: Trace, batch: Batch, veto: Veto | None) -> list[Outcome]:
+        with trace.order:
             self._taken = []
             outcomes = self._attempt(batch, veto)
-            self._trace.took_effect(batch, self._taken)
+            trace.took_effect(batch, self._taken)
             return outcomes
 
     def _attempt(self, batch: Batch, veto: Veto | None) -> list[Outcome]:
@@ -185,7 +187,9 @@ class Homes:
                 # A store that locks rows needs one order for all processes, with the log last.
                 for artifact in sorted(batch):
                     tx.load(artifact)
-            outcomes = [self.run(tx, artifact, inbox) for artifact, inbox in batch.items()]
+            outcomes = []
+            for artifact, inbox in batch.items():
+                outcomes.append(self.run(tx, artifact, inbox))
             if veto is not None:
                 veto(outcomes)
         return outcomes
@@ -203,13 +207,14 @@ class Homes:
         home = self._processes[artifact][1]
         if stored is not None:
             row = stored.row
-            visit = _Visit(home, artifact, row.state, now)
+            visit = _Visit(home, artifact, row.state, row.state, now)
             if row.timers:
                 armed = visit.armed = _capped(row.timers, home.policy, now)
                 for timeout in due(armed, now):
                     self._step(visit, timeout)
         else:
-            visit = _Visit(home, artifact, HomeState(), now)
+            empty = HomeState()
+            visit = _Visit(home, artifact, empty, empty, now)
             visit.absent = not any(type(message) in (GetM, PutM) for _, message in inbox)
             if not visit.absent:
                 self._found(tx, visit)
@@ -223,7 +228,12 @@ class Homes:
         if visit.carriers:
             self._fetch(tx, visit)
         timers = row.timers if stored is not None else ()
-        self._save(tx, visit, timers, stored.revision if stored is not None else 0)
+        after = tuple(visit.armed.items()) if visit.armed else ()
+        if not visit.absent and (visit.state is not visit.before or after != timers):
+            revision = stored.revision if stored is not None else 0
+            tx.save(artifact, HomeRow(visit.state, after), revision)
+        if visit.published or visit.away or visit.buried:
+            self._log(tx, visit)
         if self._trace is not None and not visit.absent:
             self._taken.append(Taken(artifact, home.policy, visit.before, timers, now, visit.steps))
         due_s = min(visit.armed.values()) - now if visit.armed else None
@@ -288,18 +298,13 @@ class Homes:
                     _content(tx, visit.artifact, version),
                 )
 
-    def _save(
-        self, tx: Transaction, visit: _Visit, timers: Sequence[tuple[str, Time]], revision: int
-    ) -> None:
-        """Save the row, the new versions and the messages to other processes.
+    def _log(self, tx: Transaction, visit: _Visit) -> None:
+        """Save the new versions, and log them with the messages to other processes.
 
         A leave message on behalf of a process that was taken for dead is logged, so that the
         process learns of it if it lives.
         """
         artifact = visit.artifact
-        after = tuple(visit.armed.items()) if visit.armed else ()
-        if not visit.absent and (visit.state is not visit.before or after != timers):
-            tx.save(artifact, HomeRow(visit.state, after), revision)
         for entry, content, handle in visit.versions:
             previous = find(self._caches.contents, artifact, entry.version - 1, handle)
             before_it = previous.content if previous is not None else None
@@ -363,52 +368,35 @@ class Homes:
         self.settle()  # state that an interrupted settling left
 
 
-class _Visit:
+class _Visit(msgspec.Struct):
     """One home in one transaction."""
 
-    __slots__ = (
-        "absent",
-        "action",
-        "armed",
-        "artifact",
-        "author",
-        "away",
-        "before",
-        "buried",
-        "carriers",
-        "contents",
-        "here",
-        "home",
-        "made",
-        "now",
-        "published",
-        "state",
-        "steps",
-        "versions",
-    )
-
-    def __init__(self, home: Home, artifact: str, state: HomeState, now: Time) -> None:
-        self.home, self.artifact, self.now = home, artifact, now
-        self.before = self.state = state
-        #: The home's timers.
-        self.armed: dict[str, Time] = {}
-        #: Its steps, if they are traced.
-        self.steps: list[tuple[Event[Any, Any], Step[HomeState]]] = []
-        #: There is no such home.
-        self.absent = False
-        #: Messages to caches of this process, those that carry content, and their contents.
-        self.here: list[Send[ToCache]] = []
-        self.carriers: list[Any] = []
-        self.contents: dict[Version, Carried] = {}
-        #: Messages to caches of other processes.
-        self.away: list[Post] = []
-        #: The new versions, each with the handle of the one before; the last of them.
-        self.versions: list[tuple[Entry, Cached, Handle | None]] = []
-        self.published: Version = 0
-        self.made: Cached | None = None
-        self.author = self.action = ""
-        #: Agents of other processes that were taken for dead.
-        self.buried: list[Address] = []
+    home: Home
+    artifact: str
+    before: HomeState
+    state: HomeState
+    now: Time
+    #: The home's timers.
+    armed: dict[str, Time] = {}
+    #: There is no such home.
+    absent: bool = False
+    #: The TLA+ action of the last step.
+    action: str = ""
+    #: Messages to caches of this process, those that carry content, and their contents.
+    here: list[Send[ToCache]] = []
+    carriers: list[Any] = []
+    contents: dict[Version, Carried] = {}
+    #: Messages to caches of other processes.
+    away: list[Post] = []
+    #: The new versions, each with the handle of the one before; the last of them, and its author.
+    versions: list[tuple[Entry, Cached, Handle | None]] = []
+    published: Version = 0
+    made: Cached | None = None
+    author: Address = ""
+    #: Agents of other processes that were taken for dead.
+    buried: list[Address] = []
+    #: The steps, if they are traced.
+    steps: list[tuple[Event[Any, Any], Step[HomeState]]] = []
 
 
 def _with_handle(tx: Transaction, visit: _Visit, message: PutM) -> PutM:

@@ -33,7 +33,7 @@ from coherence.messages import (
 from coherence.policy import Visibility
 from coherence.runtime.caches import ASKING, AgentCaches, Asked, Caches
 from coherence.runtime.follower import Follower
-from coherence.runtime.homes import Batch, Homes, Vetoed, veto_refusal
+from coherence.runtime.homes import Batch, Homes, Veto, Vetoed
 from coherence.runtime.keeper import Grant, Keeper
 from coherence.runtime.lookout import Lookouts
 from coherence.runtime.served import ServedDigests
@@ -99,18 +99,17 @@ class Session:
     # Requests.
 
     def ask(self, artifact: str, request: Request) -> Asked:
-        """Make a request; if its answer has not come on return, see `wait`.
+        """Make one request.  See `ask_all`."""
+        return self.ask_all(((artifact, request),))[0]
 
-        Raises `AgentBusy`, `StoreFault` with nothing changed, and `OutcomeUnknown`.  After any
-        other exception the caller must `forsake` the request.
+    def ask_all(
+        self, requests: Sequence[tuple[str, Request]], veto: Veto | None = None
+    ) -> list[Asked]:
+        """Make requests in one transaction, all or none; see `wait` for answers that have not come.
+
+        Raises `AgentBusy`, `StoreFault` with nothing changed, `OutcomeUnknown`, and the error of
+        `veto`.  After any other exception the caller must `forsake` the requests.
         """
-        return self._ask([(artifact, request)], all_or_nothing=False)[0]
-
-    def ask_all(self, requests: Sequence[tuple[str, Request]]) -> list[Asked]:
-        """Make several requests in one transaction, or none.  Raises as `ask`, and `Vetoed`."""
-        return self._ask(requests, all_or_nothing=True)
-
-    def _ask(self, requests: Sequence[tuple[str, Request]], *, all_or_nothing: bool) -> list[Asked]:
         with self.asking:
             if self.fault is not None or self.caches.superseded:
                 self.require()
@@ -134,12 +133,12 @@ class Session:
             if not batch:
                 return every
             try:
-                outcomes = homes.carry(batch, veto_refusal if all_or_nothing else None)
-            except Vetoed as veto:
+                outcomes = homes.carry(batch, veto)
+            except Vetoed as refused:
                 self._take_back(every)
                 with self._lock:
-                    if veto.artifact in caches.states:
-                        caches.doubt(veto.artifact)  # the copy may be why it was refused
+                    if refused.artifact in caches.states:
+                        caches.doubt(refused.artifact)  # the copy may be why it was refused
                 raise
             except ToolkitError as error:
                 self._failed(error, every)

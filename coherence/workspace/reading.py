@@ -110,10 +110,11 @@ class Reading:
         if name not in touched:
             touched[name] = self.given(name)
         session = self.session
+        requests = ((name, request),)
         if self._waits.may_block:
-            asked = session.ask(name, request)
+            (asked,) = session.ask_all(requests)
         else:
-            asked = yield from self._waits.call(session.ask, name, request)
+            (asked,) = yield from self._waits.call(session.ask_all, requests)
         if asked.answer is not None:
             return asked.answer
         return (yield from self._waits.answer(session, asked))

@@ -30,7 +30,7 @@ from coherence.messages import (
     digest_of,
 )
 from coherence.refs import VERSION_MAX, Ref, check_name
-from coherence.runtime.homes import Vetoed
+from coherence.runtime.homes import Vetoed, veto_refusal
 from coherence.runtime.keeper import Grant
 from coherence.runtime.session import Session
 from coherence.view import Cached, Gone, View
@@ -229,7 +229,7 @@ class Writing(Reading):
         for name, _ in requests:
             self.call.touched.setdefault(name, self.given(name))
         try:
-            every = yield from self._waits.call(self.session.ask_all, requests)
+            every = yield from self._waits.call(self.session.ask_all, requests, veto_refusal)
         except Vetoed as veto:
             return veto
         for asked in every:

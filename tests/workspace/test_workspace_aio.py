@@ -240,8 +240,8 @@ def test_a_call_that_is_cancelled_at_the_store_ends_as_any_coroutine(rooms, way)
         (ann,) = await agents(rooms, open_one, "ann")
         if not rooms.opened[0]._site.store.shared:
             return  # a call in memory is over before it can be cancelled
-        gate, ask = threading.Event(), ann._session.ask
-        ann._session.ask = lambda *request: (gate.wait(30), ask(*request))[1]
+        gate, ask = threading.Event(), ann._session.ask_all
+        ann._session.ask_all = lambda *request: (gate.wait(30), ask(*request))[1]
         seen = []
 
         async def write():
@@ -271,7 +271,7 @@ def test_a_call_that_is_cancelled_at_the_store_ends_as_any_coroutine(rooms, way)
             assert [type(error) for error in caught.value.exceptions] == [ZeroDivisionError]
         assert seen in ([asyncio.CancelledError], [])
         assert asyncio.current_task().cancelling() == 0
-        ann._session.ask = ask
+        ann._session.ask_all = ask
         assert (await ann.write("plan.md", "two", overwrite=True)).name == "plan.md"
 
     play(rooms, story)
