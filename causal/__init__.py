@@ -46,6 +46,8 @@ from causal.messages import (
 from causal.mf95 import Mf95
 from causal.named import Named
 from causal.rst91 import Rst91
+from message_passing.public import publish as _publish
+from message_passing.public import published as _published
 
 if _TYPE_CHECKING:
     from causal.blocking import Endpoint
@@ -105,7 +107,10 @@ _LATE = {
 }
 
 
+_publish(__name__, __all__, globals())
+
+
 def __getattr__(name: str) -> object:
     if name in _LATE:
-        return getattr(_import_module(_LATE[name]), name)
+        return _published(__name__, getattr(_import_module(_LATE[name]), name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -70,6 +70,8 @@ from coherence.workspace.changes import Published, Watch
 from coherence.workspace.draft import Draft
 from coherence.workspace.workspace import Workspace
 from message_passing.errors import CallerError, EnvironmentFault, PeerError, ToolkitError
+from message_passing.public import publish as _publish
+from message_passing.public import published as _published
 
 if _TYPE_CHECKING:
     from coherence.workspace.aio import AsyncAgent, AsyncEdit
@@ -142,14 +144,17 @@ __all__ = [
 ]
 
 
+_publish(__name__, __all__, globals())
+
+
 def __getattr__(name: str) -> object:
     # Loaded on demand: an application without tasks does not load asyncio.
     if name in ("AsyncAgent", "AsyncEdit"):
         from coherence.workspace import aio
 
-        return getattr(aio, name)
+        return _published(__name__, getattr(aio, name))
     if name == "AsyncWorkspace":
         from coherence.workspace.aio_workspace import AsyncWorkspace
 
-        return AsyncWorkspace
+        return _published(__name__, AsyncWorkspace)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

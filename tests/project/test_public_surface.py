@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pickle
+import traceback
 import types
 import typing
+from enum import Enum
 
+import msgspec
 import pytest
 
 import causal
@@ -115,3 +119,17 @@ def test_what_is_raised_can_be_caught_by_a_public_name():
     strays = [error for error in errors if not issubclass(error, (*roots, coherence.ToolkitError))]
     assert strays == []
     assert all(issubclass(root, coherence.ToolkitError) for root in roots)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_traceback_names_the_package_that_is_imported(kind):
+    """Structs keep their module: msgspec resolves their annotations by it."""
+    inner = issubclass(kind, msgspec.Struct | tuple | Enum) or getattr(kind, "_is_protocol", False)
+    assert inner or kind.__module__ in ("coherence", "causal")
+
+
+def test_an_error_can_still_be_pickled_and_says_its_public_path():
+    assert coherence.Conflict.__module__ == "coherence"
+    assert coherence.AgentBusy.__module__ == "coherence"
+    busy = pickle.loads(pickle.dumps(coherence.AgentBusy("busy")))
+    assert "coherence.AgentBusy: busy" in traceback.format_exception_only(busy)[0]
