@@ -6,6 +6,7 @@ Read in this order; each module imports only those above it::
     network     what a network promises, by name
     errors      one tree: whose fault, and what to do
     interrupts  locks, waits and thread starts that a signal's exception cannot wedge
+    forks       what a forked child shares with its parent and must not use
     background  work beside the calls of an application, in threads or driven by a test
     ports       what a driver takes from outside, and the errors that drivers share
     turn        one turn of a driver: due timers first; what is durable before what is sent

@@ -29,6 +29,7 @@ from coherence.runtime.trace import Trace
 from coherence.stores.port import Store
 from message_passing.background import Background
 from message_passing.errors import ToolkitError
+from message_passing.forks import in_children
 from message_passing.interrupts import free, insist
 from message_passing.ports import Clock
 
@@ -119,7 +120,7 @@ class Site:
         self._closed = False
         #: Whether the policies were compared with those of other workspaces.
         self._agreed = False
-        forks.tell(self)
+        in_children(self._disown)
 
     # Agents.
 

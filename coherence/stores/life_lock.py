@@ -15,8 +15,8 @@ import struct
 import threading
 from pathlib import Path
 from typing import Final
-from weakref import WeakSet
 
+from message_passing import forks
 from message_passing.interrupts import free
 
 try:
@@ -30,8 +30,6 @@ else:
 _FLOCK: Final = "@hhqqi"
 #: How often to open the file again after it was replaced.
 _TRIES: Final = 3
-
-_ALL: WeakSet[LifeLock] = WeakSet()
 
 
 class LifeLock:
@@ -49,7 +47,7 @@ class LifeLock:
         self._file = ""
         #: Whether this opening's byte is locked in it.
         self._held = False
-        _ALL.add(self)
+        forks.in_children(self._disown)
 
     def take(self) -> str:
         """Lock this opening's byte, and again if the file at the path has been replaced.
@@ -147,12 +145,3 @@ def _named(found: os.stat_result) -> str:
     # The number of an inode is not reused while a process has the file open: if the identity is
     # equal, the file is the one that its holder has locked.
     return f"{found.st_dev}:{found.st_ino}"
-
-
-def _after_fork() -> None:
-    for lock in list(_ALL):
-        lock._disown()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
