@@ -39,6 +39,7 @@ from coherence.stores.backup import back_up, unpacked
 from coherence.stores.opening import open_store, put_back
 from coherence.stores.port import Entry, HomeRow, Place, Retention, Store
 from coherence.workspace.workspace import Workspace
+from message_passing.console import reported
 from message_passing.errors import EnvironmentFault, ToolkitError
 
 app = typer.Typer(
@@ -85,18 +86,15 @@ def main() -> None:
     app(prog_name="coherence")
 
 
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Ends the command with one line that says what to do, for an error of this package."""
-    try:
-        yield
-    except ToolkitError as error:
-        if "remedy" not in vars(error):
-            error.remedy = _REMEDIES.get(type(error), error.remedy)
-        if isinstance(error, StoreMissing):
-            error.remedy += "; --store or COHERENCE_STORE names the store"
-        typer.echo(f"{error.code}: {error}", err=True)
-        raise typer.Exit(3 if isinstance(error, EnvironmentFault) else 2) from None
+def _told(error: ToolkitError | OSError) -> tuple[str, int]:
+    """`error` as one line that says what to do, and the exit code."""
+    if isinstance(error, OSError):
+        return f"error: {error}", 3
+    if "remedy" not in vars(error):
+        error.remedy = _REMEDIES.get(type(error), error.remedy)
+    if isinstance(error, StoreMissing):
+        error.remedy += "; --store or COHERENCE_STORE names the store"
+    return f"{error.code}: {error}", 3 if isinstance(error, EnvironmentFault) else 2
 
 
 @contextmanager
@@ -111,7 +109,7 @@ def _opened(url: str) -> Iterator[Store]:
 
 @contextmanager
 def _looking(url: str) -> Iterator[Store]:
-    with _reported(), _opened(url) as store:
+    with reported(_told), _opened(url) as store:
         yield store
 
 
@@ -219,7 +217,7 @@ def watch(
     style = Style.JSON if json else Style.PLAIN
     if not (json or plain) and console().is_terminal:
         style = Style.LIVE
-    with _reported():
+    with reported(_told):
         # Not read-only: a process that wants notifications must register its port.  It blocks no
         # other.
         store = open_store(url, create=False)
@@ -240,7 +238,7 @@ def watch(
 def check(url: Url = TEAM) -> None:
     """Check every row against its invariants and every version against its hash."""
     names: list[str] = []
-    with _reported():
+    with reported(_told):
         try:
             with _opened(url) as store:
                 damage = list(store.check())
@@ -274,7 +272,7 @@ def import_(
     agent: Annotated[str, typer.Option(help="The author of the versions.")] = "import",
 ) -> None:
     """Publish every file of a folder as an artifact of its name, where it differs."""
-    with _reported():
+    with reported(_told):
         files = read_files(folder)
         published = 0
         with Workspace(url) as workspace, workspace.agent(agent) as author:
@@ -305,7 +303,7 @@ def backup(
     agents meet another history: they drop what they hold, join again, and their drafts are refused.
     No process has to be stopped.
     """
-    with _reported():
+    with reported(_told):
         if restore:
             _put_back(file, url, yes)
             return
@@ -340,7 +338,7 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
 @app.command()
 def upgrade(url: Url = TEAM) -> None:
     """Upgrade a store of an older release, which older releases then can no longer open."""
-    with _reported():
+    with reported(_told):
         open_store(url, create=False).close()
     typer.echo("The store is up to date.")
 
@@ -352,7 +350,7 @@ def gc(
     age_s: Annotated[float, typer.Option(help="And none older than this; 0: any age.")] = 0.0,
 ) -> None:
     """Remove old versions and free their space.  Current and pinned versions are kept."""
-    with _reported():
+    with reported(_told):
         store = open_store(url, Retention(versions, age_s or None), create=False)
         try:
             gone = store.tidy()

@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -74,14 +74,20 @@ def show(*parts: Any, file_width: int) -> None:
     write(captured.get())
 
 
+def told(error: ToolkitError | OSError) -> tuple[str, int]:
+    """`error` as one line, and the exit code: 2 if the caller is at fault, else 1."""
+    return f"error: {error}", 2 if isinstance(error, CallerError) else 1
+
+
 @contextmanager
-def reported() -> Iterator[None]:
-    """An error ends the command with one line: code 2 if the caller is at fault, else 1."""
+def reported(told: Callable[[ToolkitError | OSError], tuple[str, int]] = told) -> Iterator[None]:
+    """An error ends the command with the line and the exit code that `told` gives for it."""
     try:
         yield
     except (ToolkitError, OSError) as error:
-        complain(f"error: {error}")
-        raise SystemExit(2 if isinstance(error, CallerError) else 1) from None
+        line, code = told(error)
+        complain(line)
+        raise SystemExit(code) from None
     except KeyboardInterrupt:
         complain("interrupted: nothing was printed that is not complete")
         raise SystemExit(INTERRUPTED) from None
