@@ -134,8 +134,8 @@ def opening(folder: str) -> float:
     url = f"sqlite:///{folder}/many.db"
     with Workspace(url) as workspace:
         agent = workspace.agent("ann")
-        workspace._site.store._write.execute("PRAGMA synchronous = OFF")
-        workspace._site.store._durable = True
+        workspace._site.store._connections.writer.execute("PRAGMA synchronous = OFF")
+        workspace._site.store._connections.durable = True
         for number in range(10_000):
             agent.write(f"artifact {number}", "z" * 10_000)
     taken = []

@@ -35,6 +35,7 @@ from coherence.errors import (
 )
 from coherence.refs import Ref, check_name
 from coherence.runtime.farewells import present
+from coherence.stores.archive import archive_of
 from coherence.stores.backup import back_up, unpacked
 from coherence.stores.opening import open_store, put_back
 from coherence.stores.port import Entry, HomeRow, Place, Retention, Store
@@ -241,7 +242,7 @@ def check(url: Url = TEAM) -> None:
     with reported(_told):
         try:
             with _opened(url) as store:
-                damage = list(store.check())
+                damage = list(archive_of(store).check())
                 names = [] if damage else store.names(deleted=True)
         except StoreCorrupt as error:
             damage = [str(error)]
@@ -353,7 +354,7 @@ def gc(
     with reported(_told):
         store = open_store(url, Retention(versions, age_s or None), create=False)
         try:
-            gone = store.tidy()
+            gone = archive_of(store).tidy()
         finally:
             store.close()
     typer.echo(f"{gone} versions removed.")

@@ -8,6 +8,7 @@
     ├── UnknownArtifact        never written, or deleted
     ├── UnknownVersion         not yet made, or no longer kept
     ├── ForeignRef             a ref of another workspace
+    ├── NoArchive              the store lacks calls that commands and backups need
     ├── WorkspaceClosed, AgentLeft, AgentBusy, AgentSuperseded, UsedAfterFork
     ├── GrantTimeout           the wait for an exclusive draft reached its deadline
     └── Conflict               the write was derived from a version that is no longer current
@@ -90,6 +91,12 @@ class UnknownVersion(CallerError):
     """A version that has not been made, or is no longer kept."""
 
     remedy = "history() lists the versions that are kept"
+
+
+class NoArchive(CallerError):
+    """The store serves a workspace, but lacks calls that commands, backups or upkeep need."""
+
+    remedy = "the store must have the calls of coherence.stores.archive.Archive"
 
 
 class WorkspaceClosed(CallerError):

@@ -12,76 +12,38 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from errno import EDQUOT, ENOSPC
 from os import PathLike
 from pathlib import Path
 from secrets import randbits
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from coherence.directory import PUSH
 from coherence.errors import (
     BadArgument,
     PathTaken,
-    StoreBusy,
     StoreCorrupt,
     StoreFault,
     StoreFull,
     StoreMissing,
 )
 from coherence.states import HomeAt, HomeState
+from coherence.stores.archive import Backup, Image, Progress, archive_of
 from coherence.stores.bell import ring
 from coherence.stores.chance import draw
 from coherence.stores.codec import pack_row, unpack_row
 from coherence.stores.port import HomeRow, Store
 from coherence.stores.schema import prepare, schema_of
+from coherence.stores.sqlite_copy import copy_file, copy_pages
 from coherence.stores.sqlite_faults import faults
 from coherence.stores.sqlite_file import SqliteFile
 from coherence.stores.sqlite_rows import LOW, VERSION_BITS
-from coherence.stores.sqlite_transaction import BUSY_S
 
-#: Called with the number of parts done and their total.
-Progress: TypeAlias = Callable[[int, int], None]
-
-#: How many pages of a file are copied at once, and how many rows are rewritten.
-PAGES = 256
+#: How many rows are rewritten at once.
 ROWS = 500
-#: How often a file is read again after other processes have written to it.
-TRIES = 3
-#: The pause before another try on a file that another process has locked, in seconds.
-_TURN_S = 0.05
 _ENDS = ("", "-journal", "-wal", "-shm")
-
-
-class Image(NamedTuple):
-    """Everything in a store, as of one moment, with values as in SQLite's tables.
-
-    The parts are read once, in this order.
-    """
-
-    #: Empty if the backup needs a new identity.
-    identity: str
-    #: The last session number that was given.
-    sessions: int
-    #: Name, revision, version, alive, home.
-    artifacts: Iterable[tuple[str, int, int, int, bytes]]
-    #: Name, version, kind, size, digest, author, time, pinned, whole, body.
-    versions: Iterable[tuple[str, int, str, int, bytes, str, float, int, int, bytes]]
-    #: Seq, number, origin, name, version, author, time, posts.
-    lines: Iterable[tuple[int, int, int, str, int, str, float, bytes]]
-
-
-class Backup(NamedTuple):
-    """A backup that is ready to be restored into a store."""
-
-    source: str
-    #: A copy of this release, under a new generation.
-    db: sqlite3.Connection
-    #: When the backup was made, in seconds since the epoch; 0 if unknown.
-    made: float
-    artifacts: int
-    versions: int
 
 
 def back_up(
@@ -94,25 +56,18 @@ def back_up(
     """Write a backup of `store` to the file `target`, all or nothing.
 
     Raises `PathTaken` if the file exists; with `force` it is replaced, unless it is a store in use.
+    Raises `NoArchive`.
     """
-    target = Path(target).absolute()
-    _require_room_for(target, store, force)
+    archive, target = archive_of(store), Path(target).absolute()
+    store.head()  # raises if the store is closed or missing
+    path: Path | None = getattr(store, "path", None)
+    _require_room_for(target, path, force)
     temporary = target.with_name(f".{target.name}.{draw():x}")
     try:
         with faults(), closing(_created(temporary)) as db:
-            file = getattr(store, "_file", None)
-            image = getattr(store, "image", None)
-            if isinstance(file, SqliteFile):
-                store.head()  # raises if the store is closed or missing
-                shutil.copymode(file.path, temporary)
-                _copy_file(Path(file.path), db, progress)
-                file.look()
-            elif image is not None:
-                prepare(db)
-                with image() as seen, transaction(db):
-                    _fill(db, seen)
-            else:
-                raise BadArgument(f"{type(store).__name__} has no image() for a backup")
+            if path is not None:
+                shutil.copymode(path, temporary)
+            archive.dump(db, progress)
             with transaction(db):
                 _settle(db, made=_now())
             db.execute("PRAGMA journal_mode = DELETE")
@@ -138,7 +93,7 @@ def unpacked(source: str | PathLike[str]) -> Iterator[Backup]:
     """
     # A temporary database of SQLite, which disappears with its connection.
     with faults(), closing(sqlite3.connect("", isolation_level=None)) as db:
-        _copy_file(Path(source), db)
+        copy_file(Path(source), db)
         if not schema_of(db):
             raise StoreMissing(f"{source} holds no workspace", remedy="check the path")
         (wrong,) = db.execute("PRAGMA integrity_check(1)").fetchone()
@@ -173,7 +128,7 @@ def put_into_file(backup: Backup, path: str | PathLike[str]) -> None:
             if (size,) != backup.db.execute("PRAGMA page_size").fetchone():
                 backup.db.execute(f"PRAGMA page_size = {size}")
                 backup.db.execute("VACUUM")
-            _copy_pages(backup.db, db, pages=-1)
+            copy_pages(backup.db, db, pages=-1)
             file.look()
         finally:
             file.close()
@@ -196,52 +151,6 @@ def image_of(backup: Backup) -> Image:
             "SELECT seq, number, origin, artifact, version, author, at, posts FROM log ORDER BY seq"
         ),
     )
-
-
-def _copy_file(path: Path, db: sqlite3.Connection, progress: Progress | None = None) -> None:
-    """Copy the file at `path` into `db`, as of one moment, under concurrent writes."""
-    for _ in range(TRIES):
-        file = SqliteFile(path, create=False, readonly=True)
-        try:
-            file.prepare()
-            source = file.connect()
-            # One transaction from the first page to the last.
-            source.execute("BEGIN")
-            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            _copy_pages(source, db, progress)
-            if not file.disturbed():
-                return
-        except sqlite3.Error as error:
-            raise file.fault(error) from error
-        finally:
-            file.close()
-    raise StoreBusy(f"{path} was written to during every read")
-
-
-def _copy_pages(
-    source: sqlite3.Connection,
-    target: sqlite3.Connection,
-    progress: Progress | None = None,
-    pages: int | None = None,
-) -> None:
-    """Copy one file into another, `PAGES` pages at a time.
-
-    Raises `StoreBusy` if another process holds one of them.
-    """
-    busy_since: float | None = None
-
-    def step(status: int, remaining: int, total: int) -> None:
-        nonlocal busy_since
-        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            busy_since = time.monotonic() if busy_since is None else busy_since
-            if time.monotonic() - busy_since > BUSY_S:
-                raise StoreBusy("another process holds the file")
-        else:
-            busy_since = None
-        if progress is not None:
-            progress(total - remaining, total)
-
-    source.backup(target, pages=pages or PAGES, progress=step, sleep=_TURN_S)
 
 
 @contextmanager
@@ -295,6 +204,13 @@ def _settle(db: sqlite3.Connection, *, made: float | None) -> None:
                 db.execute("UPDATE artifact SET home = ? WHERE id = ?", (empty, last))
 
 
+def fill(db: sqlite3.Connection, image: Image) -> None:
+    """Write an image into an empty database of SQLite, for `Archive.dump`."""
+    prepare(db)
+    with transaction(db):
+        _fill(db, image)
+
+
 def _fill(db: sqlite3.Connection, image: Image) -> None:
     if image.identity:
         db.execute("UPDATE meta SET value = ? WHERE key = 'identity'", (image.identity,))
@@ -341,10 +257,9 @@ def _bells(db: sqlite3.Connection) -> list[Any]:
 # Files.
 
 
-def _require_room_for(target: Path, store: Store, force: bool) -> None:
+def _require_room_for(target: Path, path: Path | None, force: bool) -> None:
     if not target.parent.is_dir():
         raise StoreMissing(f"there is no folder {target.parent}", remedy="make the folder first")
-    path = getattr(store, "path", None)
     if path is not None and target.exists() and target.samefile(path):
         raise PathTaken(f"{target} is the store itself")
     if not force and os.path.lexists(target):

@@ -6,7 +6,8 @@ between the lost history and the new one come from here.
 
 from __future__ import annotations
 
-from secrets import randbits
+from functools import partial
+from secrets import SystemRandom, randbits
 from typing import Final
 
 from message_passing.process import Time
@@ -19,9 +20,8 @@ TICKS_A_SECOND: Final = 1_024
 SESSION_RANDOM_BITS: Final = 6
 
 
-def draw() -> int:
-    """A number above 0 that a signed column of 64 bits holds."""
-    return randbits(62) + 1
+#: Draws a number above 0 that a signed column of 64 bits holds.
+draw: Final = partial(SystemRandom().randint, 1, 1 << 62)
 
 
 def next_session(last: int, now: Time) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -13,17 +14,18 @@ from coherence.messages import Data, Update
 from coherence.stores.port import HomeRow, Post
 
 _encode = msgspec.msgpack.Encoder().encode
+#: A row as bytes.
+pack_row: Final[Callable[[HomeRow], bytes]] = _encode
+#: The messages of a line as bytes; a line without messages has no bytes.
+pack_posts: Final[Callable[[tuple[Post, ...]], bytes]] = _encode
 _decode_row = msgspec.msgpack.Decoder(HomeRow).decode
 _decode_posts = msgspec.msgpack.Decoder(tuple[Post, ...]).decode
 _decode_splice = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
 
+#: Older contents shorter than this are kept whole.
+SPLICED_BYTES_MIN: Final = 512
 #: A difference must be smaller than the content by this much to be stored.
-WORTH = 0.5
-
-
-def pack_row(row: HomeRow) -> bytes:
-    """A row as bytes."""
-    return _encode(row)
+WORTH: Final = 0.5
 
 
 def unpack_row(data: bytes) -> HomeRow:
@@ -38,11 +40,6 @@ def unpack_row(data: bytes) -> HomeRow:
         return HomeRow(replace(row.state, content=_handle(content)), row.timers)
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise StoreCorrupt(f"a row is damaged: {error}") from error
-
-
-def pack_posts(posts: tuple[Post, ...]) -> bytes:
-    """Messages as bytes."""
-    return _encode(posts) if posts else b""
 
 
 def unpack_posts(data: bytes) -> tuple[Post, ...]:
@@ -68,12 +65,39 @@ def to_bytes(content: Content) -> bytes:
     return content.encode() if isinstance(content, str) else content
 
 
-def to_content(handle: Handle, data: bytes, name: object) -> Content:
-    """Content from its stored form.  Raises `StoreCorrupt` if it does not match the hash."""
-    try:
-        return restore(handle, data)
-    except ValueError as error:
-        raise StoreCorrupt(f"{name} is damaged: {error}") from error
+def stored_form(content: Content, previous: Content | None) -> tuple[bytes, bytes | None]:
+    """A new version as bytes, and the version before it as a difference from them.
+
+    The difference is None if the version before is not given, or stays whole.
+    """
+    body = to_bytes(content)
+    if previous is None or type(previous) is not type(content):
+        return body, None
+    old = to_bytes(previous)
+    return body, splice(old, body) if len(old) >= SPLICED_BYTES_MIN else None
+
+
+def restored(handle: Handle, chain: Iterable[tuple[int, bool, bytes]], name: object) -> Content:
+    """The content of `handle`, from its version and those after it, up to the first whole one.
+
+    `chain` gives number, `whole` and body of each; a body that is not whole is a difference from
+    the next.  Raises `StoreCorrupt` for a hole in the chain, or if the hash does not match.
+    """
+    differences: list[bytes] = []
+    expected: int | None = None
+    for number, whole, body in chain:
+        if expected is not None and number != expected:
+            break
+        if whole:
+            for difference in reversed(differences):
+                body = unsplice(difference, body)
+            try:
+                return restore(handle, body)
+            except ValueError as error:
+                raise StoreCorrupt(f"{name} is damaged: {error}") from error
+        differences.append(body)
+        expected = number + 1
+    raise StoreCorrupt(f"{name} is a difference to a version that is missing")
 
 
 def splice(old: bytes, new: bytes) -> bytes | None:

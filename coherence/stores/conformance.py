@@ -14,8 +14,9 @@
 `verify` takes a function that makes a new, empty store and returns an *opener* of it: each call of
 the opener is one more process that opens the same store.  (A store that lives in one process's
 memory returns the same object each time.)  Base promises are checked for every store, extended ones
-for a store that is `shared` or at the caller's request.  Each check has the name of its promise,
-and its error describes the violation.
+for a store that is `shared`, those of an archive for a store that has the calls of an `Archive`;
+or at the caller's request.  Each check has the name of its promise, and its error describes the
+violation.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from coherence.errors import NoArchive
+from coherence.stores.archive import archive_of
+from coherence.stores.archive_promises import ARCHIVE
+from coherence.stores.port import Store
 from coherence.stores.promises import BASE, EXTENDED, Broken, Opener, Room
 
-__all__ = ["BASE", "EXTENDED", "Broken", "Opener", "Report", "verify"]
+__all__ = ["ARCHIVE", "BASE", "EXTENDED", "Broken", "Opener", "Report", "verify"]
 
 
 @dataclass(frozen=True)
@@ -45,15 +50,19 @@ class Report:
         return "\n".join(lines)
 
 
-def verify(make: Callable[[], Opener], *, extended: bool | None = None) -> Report:
+def verify(
+    make: Callable[[], Opener], *, extended: bool | None = None, archive: bool | None = None
+) -> Report:
     """Check a store's promises, each on a new store.
 
-    `extended` says whether to check the promises of a store shared by several processes too; None
-    asks the store.
+    `extended` and `archive` say whether to check the promises of a store shared by several
+    processes, and those of an archive, too; None asks the store.
     """
     checks = dict(BASE)
-    if extended or (extended is None and _is_shared(make)):
+    if extended or (extended is None and _is(make, lambda store: store.shared)):
         checks |= EXTENDED
+    if archive or (archive is None and _is(make, _is_archive)):
+        checks |= ARCHIVE
     broken: dict[str, str] = {}
     for name, check in checks.items():
         room = Room(make())
@@ -68,8 +77,17 @@ def verify(make: Callable[[], Opener], *, extended: bool | None = None) -> Repor
     return Report(tuple(checks), broken)
 
 
-def _is_shared(make: Callable[[], Opener]) -> bool:
+def _is(make: Callable[[], Opener], what: Callable[[Store], bool]) -> bool:
     store = make()()
-    shared = store.shared
-    store.close()
-    return shared
+    try:
+        return what(store)
+    finally:
+        store.close()
+
+
+def _is_archive(store: Store) -> bool:
+    try:
+        archive_of(store)
+    except NoArchive:
+        return False
+    return True

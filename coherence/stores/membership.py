@@ -37,9 +37,11 @@ class Membership(ABC):
 
     def __init__(self, origin: int) -> None:
         self.origin = origin
-        #: Whether an agent of this opening has joined.
-        self.joined = False
         self._sweep_at = 0.0
+
+    @abstractmethod
+    def join(self, agent: Address, beyond: int | None) -> int:
+        """As `Store.join`."""
 
     @abstractmethod
     def leave(self, agent: Address, session: int) -> None:
@@ -135,9 +137,13 @@ class Membership(ABC):
 
 
 class HasMembers:
-    """A store whose members are kept by a `Membership`."""
+    """The calls about members of a store that keeps them by a `Membership`."""
 
     _membership: Membership
+
+    def join(self, agent: Address, *, beyond: int | None = None) -> int:
+        self._membership.sweep_in_passing()
+        return self._membership.join(agent, beyond)
 
     def leave(self, agent: Address, session: int) -> None:
         self._membership.leave(agent, session)

@@ -21,6 +21,7 @@ from coherence.contents import Content
 from coherence.errors import StoreFault
 from coherence.messages import Version
 from coherence.stores.chance import draw
+from coherence.stores.places import LOG_LINES
 from coherence.stores.port import (
     Change,
     Changes,
@@ -37,11 +38,10 @@ from message_passing.interrupts import free
 from message_passing.process import Address
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    import sqlite3
 
-    from coherence.stores.backup import Image
+    from coherence.stores.archive import Progress
 
-LOG_LINES = 10_000
 _NUMBERS = count(1)
 _seq = attrgetter("seq")
 
@@ -350,24 +350,18 @@ class MemoryStore:
     def check(self) -> Iterable[str]:
         return ()
 
-    def image(self) -> AbstractContextManager[Image]:
-        """Everything in the store, as of one moment: see `coherence.stores.backup`."""
+    def dump(self, db: sqlite3.Connection, progress: Progress | None = None) -> None:
+        # Loaded on demand, so that a workspace in memory loads no SQLite.
+        from coherence.stores.backup import fill
         from coherence.stores.memory_image import image
 
-        return image(self)
-
-    def held(
-        self,
-    ) -> tuple[
-        dict[str, Stored], dict[str, dict[Version, tuple[Entry, Content]]], list[Change], float
-    ]:
-        """The present rows, histories and log, and the time."""
         with self._lock:
             if self._closed:
                 raise StoreFault("the store is closed")
             self._apply()
             history = {name: dict(kept) for name, kept in self._history.items()}
-            return dict(self._rows), history, list(self._log), self._clock()
+            seen = image(dict(self._rows), history, list(self._log), self._clock())
+        fill(db, seen)
 
     def release(self) -> None:
         free(self._lock, self._woken)

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from sys import maxsize
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from coherence.contents import TOMBSTONE, Content, Handle, Kind, Limits, check_content
-from coherence.stores.backup import Image
+from coherence.messages import Version
+from coherence.stores.archive import Image
 from coherence.stores.chance import draw
 from coherence.stores.codec import pack_row, to_bytes
 from coherence.stores.port import Change, Entry, HomeRow, Stored
-
-if TYPE_CHECKING:
-    from coherence.stores.memory import MemoryStore
+from message_passing.process import Time
 
 _ANY = Limits(content_bytes=maxsize)
 
 
-@contextmanager
-def image(store: MemoryStore) -> Iterator[Image]:
-    """Everything in `store`, which is private to the process: its backup gets a new identity."""
-    rows, history, log, now = store.held()
+def image(
+    rows: dict[str, Stored],
+    history: dict[str, dict[Version, tuple[Entry, Content]]],
+    log: list[Change],
+    now: Time,
+) -> Image:
+    """Everything in a store at that time.
+
+    The store is private to the process, so its backup gets a new identity.
+    """
     since = time.time() - now  # noqa: TID251 - the origin of a monotonic clock
-    yield Image(
+    return Image(
         "",
         0,
         (_artifact(name, stored, history.get(name, {}), since) for name, stored in rows.items()),
@@ -41,7 +43,7 @@ def image(store: MemoryStore) -> Iterator[Image]:
 
 
 def _artifact(
-    name: str, stored: Stored, kept: dict[int, tuple[Entry, Content]], since: float
+    name: str, stored: Stored, kept: dict[Version, tuple[Entry, Content]], since: float
 ) -> tuple[str, int, int, int, bytes]:
     row = stored.row
     state, content = row.state, kept.get(row.state.version)

@@ -11,12 +11,12 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from coherence.errors import BadUrl
+from coherence.errors import BadUrl, NoArchive
 from coherence.stores.memory import MemoryStore
 from coherence.stores.port import Retention, Store
 
 if TYPE_CHECKING:
-    from coherence.stores.backup import Backup
+    from coherence.stores.archive import Backup
 
 GROUP = "coherence.stores"
 _SCHEMES = ("memory", "sqlite", "postgresql", "postgres")
@@ -70,11 +70,13 @@ def put_back(backup: Backup, url: str) -> None:
         return
     store = open_store(url, create=not url.startswith("memory:"))
     try:
-        from coherence.stores.postgres import PostgresStore
-        from coherence.stores.postgres_backup import put_into
-
-        assert isinstance(store, PostgresStore)
-        put_into(backup, store)
+        restore = getattr(store, "put_back", None)
+        if restore is None:
+            raise NoArchive(
+                f"{type(store).__name__} has no put_back",
+                remedy="restore the backup into sqlite:/// or postgresql://",
+            )
+        restore(backup)
     finally:
         store.close()
 

@@ -1,11 +1,19 @@
-"""The answer of a store to `since`: whether the log still continues from a given place."""
+"""The change log: how long a store keeps it, and whether it continues from a given place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from coherence.errors import StoreReplaced
 from coherence.stores.port import Change, Changes, Place
+
+#: How many lines are fetched at once.
+LINES: Final = 1_000
+#: The log keeps about this many lines; a process that is further behind confirms every copy.
+LOG_LINES: Final = 10_000
+#: After how many lines a database is relieved of those beyond that.
+PRUNE_EVERY: Final = 256
 
 
 def another_store(where: str) -> StoreReplaced:

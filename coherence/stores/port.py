@@ -1,4 +1,4 @@
-"""The store port: the interface of a store of homes, and its promises.
+"""The store port: what a workspace needs of a store of homes, and the promises of a store.
 
 A *home* (directory entry, current content and history of one artifact) is a `HomeRow` in a store
 that can compare and set.  A process that needs a home transition opens a `Transaction`, loads the
@@ -38,16 +38,17 @@ awake
     `wait` returns soon after another process has appended to the log.  It may return early or late:
     a missed wake-up costs time, never coherence.
 
-`coherence.stores.conformance` tests all promises of any store with one call.
+`coherence.stores.conformance` tests all promises of any store with one call.  What commands,
+backups and upkeep need beside is in `coherence.stores.archive`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
-from coherence.contents import Content, Handle, Kind
+from coherence.contents import TOMBSTONE, Content, Handle
 from coherence.errors import StoreFault
 from coherence.messages import ToCache, Version
 from coherence.states import HomeState
@@ -58,6 +59,10 @@ class Moved(StoreFault):
     """The row has moved since it was loaded: run the transaction again."""
 
     remedy = "run the transaction again; the workspace does so automatically"
+
+
+#: What a home holds whose artifact was never written, or is deleted.
+ABSENT: Final = (None, TOMBSTONE)
 
 
 class HomeRow(Value, frozen=True, gc=False, tag="Row", array_like=True):
@@ -72,8 +77,7 @@ class HomeRow(Value, frozen=True, gc=False, tag="Row", array_like=True):
     @property
     def exists(self) -> bool:
         """Whether the artifact was written and is not deleted."""
-        content = self.state.content
-        return content is not None and content.kind is not Kind.TOMBSTONE
+        return self.state.content not in ABSENT
 
 
 class Stored(Value, frozen=True, gc=False, tag=True, array_like=True):
@@ -245,14 +249,17 @@ class Store(Protocol):
     identity: str
     #: Identifies this opening of the store: drawn at random.
     origin: int
-    #: The newest line that this opening has appended, 0 for none; its generation is not known.
-    last: Place
     #: Whether `mark` is so cheap that every cached read can ask it.
     validates: bool
     #: Whether other processes can change this store.
     shared: bool
     #: Whether contents are stored as bytes, verified by a hash, and not as objects.
     hashes: bool
+
+    @property
+    def last(self) -> Place:
+        """The newest line that this opening has appended, 0 for none, without a generation."""
+        ...
 
     def transaction(self, *, publishes: bool) -> AbstractContextManager[Transaction]:
         """A transaction on any number of artifacts; only one that `publishes` may `publish`."""
@@ -353,18 +360,6 @@ class Store(Protocol):
 
     def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
         """One version, or None if it is not kept.  Raises `StoreCorrupt`."""
-        ...
-
-    def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
-        """Exempt a version from the retention rule, or end that; False if it is not kept."""
-        ...
-
-    def tidy(self) -> int:
-        """Apply the retention rule everywhere, and free space; the number of versions removed."""
-        ...
-
-    def check(self) -> Iterable[str]:
-        """The damage in the store, as sentences; empty for an undamaged store."""
         ...
 
     def release(self) -> None:

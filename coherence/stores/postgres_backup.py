@@ -9,10 +9,11 @@ from typing import Any, Final, LiteralString
 import psycopg
 
 from coherence.errors import StoreCorrupt, StoreFault
-from coherence.stores.backup import Backup, Image, image_of
+from coherence.stores.archive import Backup, Image
+from coherence.stores.backup import image_of
 from coherence.stores.chance import draw
 from coherence.stores.port import Moved
-from coherence.stores.postgres import PostgresStore
+from coherence.stores.postgres_connections import PostgresConnections
 from coherence.stores.postgres_errors import fault
 
 #: How many rows of a table are fetched at once; a row may hold a whole content.
@@ -64,10 +65,11 @@ _SETTLE: LiteralString = """
 
 
 @contextmanager
-def image(store: PostgresStore) -> Iterator[Image]:
-    """Everything in `store`, by a transaction that sees one moment and blocks no other."""
+def image(connections: PostgresConnections) -> Iterator[Image]:
+    """Everything in the database, by a transaction that sees one moment and blocks no other."""
+    connections.require()
     try:
-        with closing(store.connect()) as wire:
+        with closing(connections.connect()) as wire:
             conn = wire.conn
             assert conn is not None
             conn.execute(_SNAPSHOT)
@@ -87,22 +89,22 @@ def _rows(conn: psycopg.Connection[Any], sql: LiteralString) -> Iterator[Any]:
         yield from cursor.execute(sql)
 
 
-def put_into(backup: Backup, store: PostgresStore) -> None:
-    """Restore a backup into the database of `store`, in one transaction.
+def put_into(backup: Backup, connections: PostgresConnections) -> None:
+    """Restore a backup into the database of `connections`, in one transaction.
 
     Readers continue meanwhile, and meet another history after it; writers wait.
     """
     for _ in range(TRIES):
         try:
-            return _put(store, image_of(backup))
+            return _put(connections, image_of(backup))
         except Moved:
             continue
     raise StoreFault(f"writers blocked the restore {TRIES} times", remedy="try again")
 
 
-def _put(store: PostgresStore, image: Image) -> None:
+def _put(connections: PostgresConnections, image: Image) -> None:
     try:
-        with closing(store.connect()) as wire:
+        with closing(connections.connect()) as wire:
             conn = wire.conn
             assert conn is not None
             with conn.transaction():
@@ -115,7 +117,7 @@ def _put(store: PostgresStore, image: Image) -> None:
                 _fill(conn, _COPY_LINES, image.lines)
                 conn.execute(_SETTLE, (image.identity, draw(), image.sessions))
                 # On the channel to which the present processes listen.
-                conn.execute("SELECT pg_notify(%s, '')", (store.channel,))
+                conn.execute("SELECT pg_notify(%s, '')", (connections.channel,))
     except psycopg.Error as error:
         raise fault(error) from error
 

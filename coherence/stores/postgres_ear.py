@@ -24,9 +24,10 @@ import psycopg
 from psycopg import sql
 
 from coherence.errors import StoreFault
-from coherence.stores.postgres_membership import PostgresMembership
+from coherence.stores.postgres_life import PostgresLife
 from coherence.stores.postgres_wire import Statement, Wire
-from message_passing.interrupts import Knock, free, start
+from message_passing.background import Threads, Worker
+from message_passing.interrupts import Knock, free
 
 log = logging.getLogger("coherence.stores")
 
@@ -42,20 +43,20 @@ LOOK_S: Final = 1.0
 OWN_LINES: Final = 512
 
 
-class Ear:
+class Ear(Worker):
     """Knows whether the log may have grown.  Connects at the first wait or notification.
 
-    Its connection also holds the lock of `membership`, whose origin distinguishes this process's
+    Its connection also holds the lock of `life`, whose origin distinguishes this process's
     notifications from those of others.
     """
 
-    def __init__(
-        self, connect: Callable[[], Wire], channel: str, membership: PostgresMembership
-    ) -> None:
+    name = "coherence-notify"
+
+    def __init__(self, connect: Callable[[], Wire], channel: str, life: PostgresLife) -> None:
         self._connect = connect
         self._channel = channel
-        self._membership = membership
-        self._origin = str(membership.origin)
+        self._life = life
+        self._origin = str(life.origin)
         self._ring = (RING, (channel, self._origin))
         self._changed = threading.Condition()
         #: The count of reasons to read the log, and the count that a reading has covered.
@@ -68,10 +69,14 @@ class Ear:
         #: A wake without a waiting thread ends the next wait.
         self._woken = False
         self._due = False
-        self._thread: threading.Thread | None = None
+        self._threads = Threads()
         self._closed = False
-        #: Ends a pause of the thread; the thread notifies it when it ends.
+        #: Whether the last turn is over, after which the ends below are not used.
+        self._over = False
+        #: Ends a pause of the thread; the thread notifies it after the last turn.
         self._ended, self._gone = Knock(), Knock()
+        #: The pause before a lost connection is opened again.
+        self._again_s = AGAIN_S
         #: A byte written to one end ends the thread's wait at the other.
         self._ends: tuple[socket.socket, socket.socket] | None = None
 
@@ -120,20 +125,20 @@ class Ear:
             self.hear()
         if not self._due:
             self._due = True
-            if self._thread is None:
+            if not self._threads.is_running(self):
                 self._start()
             self._nudge()
 
     def attend(self) -> None:
         """An agent has joined: maintain this process's membership from now on."""
-        if not self._membership.joined:
-            self._membership.joined = True
+        if not self._life.joined:
+            self._life.joined = True
             self._start()
             self._nudge()
 
     def release(self) -> None:
         """Release the resources that a call of this thread has left."""
-        free(self._changed)
+        free(self._changed, *self._threads.locks)
         if self._due:
             self._start()
             self._nudge()
@@ -145,7 +150,7 @@ class Ear:
         self.wake()
         if self._ends is not None:
             self._nudge()
-            while self._thread is not None:
+            while self._threads.is_running(self) and not self._over:
                 self._gone.wait(LOOK_S)
             for end in self._ends:
                 end.close()
@@ -154,58 +159,49 @@ class Ear:
         with self._changed:
             if self._closed:
                 return
-            ends = self._ends
-            if ends is None:
+            if self._ends is None:
                 ends = socket.socketpair()
                 for end in ends:
                     end.setblocking(False)
                 self._ends = ends
-            if self._thread is None:
-                thread = threading.Thread(
-                    target=self._be_there, args=ends[1:], name="coherence-notify", daemon=True
-                )
-                start(thread)
-                self._thread = thread
+            self._threads.need(self)
 
     def _nudge(self) -> None:
         if self._ends is not None:
             with suppress(OSError):  # a full pipe already wakes the thread
                 self._ends[0].send(b"x")
 
-    def _be_there(self, far: socket.socket) -> None:
-        with self._changed:
-            if self._thread is not threading.current_thread():
-                return  # the call that began this thread was cut off: another thread replaces it
-        try:
-            self._run(far)
-        finally:
-            self._thread = None
-            self._gone()
+    @property
+    def is_needed(self) -> bool:
+        return not self._over
 
-    def _run(self, far: socket.socket) -> None:
-        again_s = AGAIN_S
-        while not self._closed or self._due:
+    def turn(self) -> None:
+        """One connection, until it is lost or not needed."""
+        assert self._ends is not None
+        gives_up = False
+        try:
+            self._life.connects()
+            wire = self._connect()
             try:
-                self._membership.connects()
-                wire = self._connect()
-                try:
-                    listens = self._listen(wire)
-                    again_s = AGAIN_S
-                    # Earlier notifications are not repeated.
-                    self.hear()
-                    self._attend(wire, far, listens)
-                finally:
-                    self._membership.let_go()
-                    wire.close()
-            except (psycopg.Error, StoreFault) as error:
-                # This costs only time: a query to an unreachable server reports the error.
-                level = logging.INFO if again_s == AGAIN_S else logging.DEBUG
-                log.log(level, "no notifications for now: %s", error)
-                # Waiting threads must query, and learn the state of the server.
-                self.wake()
-                if self._ended.wait(again_s):
-                    return
-                again_s = min(2 * again_s, AGAIN_S_MAX)
+                listens = self._listen(wire)
+                self._again_s = AGAIN_S
+                # Earlier notifications are not repeated.
+                self.hear()
+                self._attend(wire, self._ends[1], listens)
+            finally:
+                self._life.let_go()
+                wire.close()
+        except (psycopg.Error, StoreFault) as error:
+            # This costs only time: a query to an unreachable server reports the error.
+            level = logging.INFO if self._again_s == AGAIN_S else logging.DEBUG
+            log.log(level, "no notifications for now: %s", error)
+            # Waiting threads must query, and learn the state of the server.
+            self.wake()
+            gives_up = self._ended.wait(self._again_s)
+            self._again_s = min(2 * self._again_s, AGAIN_S_MAX)
+        if self._closed and (gives_up or not self._due):
+            self._over = True
+            self._gone()
 
     def _listen(self, wire: Wire) -> bool:
         """Whether the server sends notifications; a standby does not."""
@@ -241,11 +237,11 @@ class Ear:
                     told_at = now
                 if closed:
                     return
-                if not self._membership.keep(wire):
+                if not self._life.keep(wire):
                     return
                 self._take_in(pgconn)
                 left_s = max(0.0, told_at + PACE_S - now) if self._due else None
-                limit_s = LOOK_S if not listens else self._membership.next_s
+                limit_s = LOOK_S if not listens else self._life.next_s
                 for key, _ in ready.select(left_s if left_s is not None else limit_s):
                     if key.fileobj is far:
                         far.recv(4096)

@@ -9,7 +9,7 @@ probably as this process saved it: `coherence.stores.postgres_recent`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, LiteralString
+from typing import Any, Final
 
 import psycopg
 
@@ -20,15 +20,14 @@ from coherence.stores.chance import draw, next_session
 from coherence.stores.codec import (
     pack_posts,
     pack_row,
-    splice,
+    restored,
+    stored_form,
     to_bytes,
-    to_content,
     unpack_row,
-    unsplice,
 )
-from coherence.stores.port import Entry, HomeRow, Moved, Place, Post, Stored
+from coherence.stores.port import ABSENT, Entry, HomeRow, Moved, Place, Post, Stored
+from coherence.stores.postgres_connections import PostgresConnections
 from coherence.stores.postgres_errors import fault, lost
-from coherence.stores.postgres_membership import LEASE_S
 from coherence.stores.postgres_recent import Recent
 from coherence.stores.postgres_sql import (
     ALONG,
@@ -52,17 +51,9 @@ from coherence.stores.postgres_sql import (
     UPDATE,
     UPDATE_EXPECTED,
 )
-from coherence.stores.postgres_wire import Call, Rows, Statement, Value, Wire
+from coherence.stores.postgres_wire import Call, Rows, Wire
 from message_passing.process import Address
 
-if TYPE_CHECKING:
-    from coherence.stores.postgres import PostgresStore
-
-#: The log keeps about this many lines; a process that is further behind confirms every copy.
-LOG_LINES: Final = 10_000
-PRUNE_EVERY: Final = 256
-#: Older contents shorter than this are kept whole.
-SPLICED_BYTES_MIN: Final = 512
 #: A current content of at most this size comes with the row in a transaction that publishes
 #: nothing, since an answer may need it.
 ALONG_BYTES_MAX: Final = 16_384
@@ -71,12 +62,13 @@ ALONG_BYTES_MAX: Final = 16_384
 class PostgresTransaction:
     """Holds the locks of the rows that it has loaded, and writes everything at its end.
 
-    The connection belongs to the thread from the first query on: `PostgresStore.release` finds it
-    by the thread, even if this object is gone.
+    The connection belongs to the thread from the first query on: `PostgresConnections.release`
+    finds it by the thread, even if this object is gone.
     """
 
     __slots__ = (
         "_along",
+        "_connections",
         "_expected",
         "_loaded",
         "_now",
@@ -84,17 +76,16 @@ class PostgresTransaction:
         "_published",
         "_publishes",
         "_rows",
-        "_store",
         "_wire",
         "_writes",
     )
 
-    def __init__(self, store: PostgresStore, publishes: bool) -> None:
-        self._store = store
+    def __init__(self, connections: PostgresConnections, *, publishes: bool) -> None:
+        self._connections = connections
         self._publishes = publishes
 
     def __enter__(self) -> PostgresTransaction:
-        self._store.require()
+        self._connections.require()
         self._wire: Wire | None = None
         self._now: float | None = None
         self._rows: dict[str, Stored | None] = {}
@@ -122,15 +113,15 @@ class PostgresTransaction:
             self._roll_back()
             raise
         assert self._wire is not None
-        self._store.give(self._wire)
+        self._connections.give(self._wire)
         if lines:
-            self._store.appended(lines)
+            self._connections.appended(lines)
 
     @property
     def now(self) -> float:
         """The server's clock."""
         if self._now is None:
-            [[(self._now,)]] = self._trip((NOW, ()))
+            [[(self._now,)]] = self.trip((NOW, ()))
         return self._now
 
     def load(self, artifact: str) -> Stored | None:
@@ -141,7 +132,7 @@ class PostgresTransaction:
             calls: list[Call] = [(LOCK, (artifact,))]
             if self._wire is None and not self._publishes:
                 calls.append((ALONG, (artifact, ALONG_BYTES_MAX)))
-            [(revision, home, now)], *along = self._trip(*calls)
+            [(revision, home, now)], *along = self.trip(*calls)
             self._now = max(now, self._now or now)
             if along and along[0]:
                 self._along[artifact] = along[0]
@@ -151,7 +142,7 @@ class PostgresTransaction:
 
     def _expect(self, artifact: str) -> bool:
         """Expect the row that this process saved last, if that is probable."""
-        recent = self._store.recent.expected(artifact) if self._expected is None else None
+        recent = self._connections.recent.expected(artifact) if self._expected is None else None
         if recent is None:
             return False
         self._expected = (artifact, recent)
@@ -164,41 +155,40 @@ class PostgresTransaction:
             return
         artifact, recent = self._expected
         self._expected = None
-        [[(revision, home, now)]] = self._trip((LOCK, (artifact,)))
+        [[(revision, home, now)]] = self.trip((LOCK, (artifact,)))
         if (revision, home) != (recent.stored.revision, recent.home):
-            self._store.recent.forget(artifact)
+            self._connections.recent.forget(artifact)
             raise Moved(f"{artifact!r} is not as it was expected")
         self._now = now
 
     def save(self, artifact: str, row: HomeRow, expected: int) -> None:
         stored = self.load(artifact)
         if (stored.revision if stored is not None else 0) != expected:
-            self._store.recent.forget(artifact)
+            self._connections.recent.forget(artifact)
             raise Moved(f"{artifact!r} is not at revision {expected}")
         if self._expected is not None and row.timers:
             # They count from a moment that is over.
-            self._store.recent.forget(artifact)
+            self._connections.recent.forget(artifact)
             raise Moved(f"{artifact!r} must be loaded, since it has timers")
         self._loaded.setdefault(artifact, stored)
-        values = (expected + 1, row.state.version, row.exists, pack_row(row), artifact)
+        state, alive = row.state, row.state.content not in ABSENT
+        values = (expected + 1, state.version, alive, pack_row(row), artifact)
         self._writes.append((UPDATE if expected else INSERT, values))
         self._rows[artifact] = Stored(row, expected + 1)
 
     def publish(
         self, artifact: str, entry: Entry, content: Content, previous: Content | None = None
     ) -> None:
-        version, handle, body = entry.version, entry.handle, to_bytes(content)
+        version, handle = entry.version, entry.handle
+        body, difference = stored_form(content, previous)
         self._published[artifact, version] = content
         what = (str(handle.kind), handle.size_bytes, handle.digest)
         at = float(entry.at) if self._expected is None else None
         values = (artifact, version, *what, entry.author, at, entry.pinned, body)
         self._writes.append((PUBLISH, values))
-        if previous is not None and type(previous) is type(content):
-            old = to_bytes(previous)
-            delta = splice(old, body) if len(old) >= SPLICED_BYTES_MIN else None
-            if delta is not None:
-                self._writes.append((SPLICE, (delta, artifact, version - 1)))
-        rule = self._store.retention
+        if difference is not None:
+            self._writes.append((SPLICE, (difference, artifact, version - 1)))
+        rule = self._connections.retention
         if rule.versions is not None and version > rule.versions:
             self._writes.append((PRUNE, (artifact, version - max(rule.versions, 1))))
         if rule.age_s is not None:
@@ -208,7 +198,8 @@ class PostgresTransaction:
         self, artifact: str, version: Version, author: Address, posts: Sequence[Post]
     ) -> None:
         number, at = draw(), float(self.now) if self._expected is None else None
-        line = (number, self._store.origin, artifact, version, author, at, pack_posts(tuple(posts)))
+        packed = pack_posts(tuple(posts)) if posts else b""
+        line = (number, self._connections.origin, artifact, version, author, at, packed)
         self._numbers.append(number)
         self._writes.append((APPEND, line))
 
@@ -219,21 +210,19 @@ class PostgresTransaction:
         self._secure()
         rows = self._along.get(artifact)
         if rows is None or rows[0][0] != version:
-            [rows] = self._trip((BODY, (artifact, version)))
+            [rows] = self.trip((BODY, (artifact, version)))
         kept = restore(rows, artifact, version)
         return kept[1] if kept is not None else None
 
-    def join(self, agent: Address, beyond: int | None = None) -> int:
-        """As `Store.join`."""
-        [[(last, self._now)]] = self._trip((SESSIONS, ()))
+    def join(self, agent: Address, beyond: int | None, life: str, lease_s: float) -> int:
+        """As `Store.join`, for a process at the stored location `life`."""
+        [[(last, self._now)]] = self.trip((SESSIONS, ()))
         if beyond is not None:
-            [theirs] = self._trip((THEIRS, (agent, beyond, self._store.origin)))
+            [theirs] = self.trip((THEIRS, (agent, beyond, self._connections.origin)))
             if theirs:
                 return 0
         session = next_session(last, self.now)
-        store = self._store
-        values = (session, agent, store.origin, store._membership.life(), LEASE_S)
-        self._writes.append((JOIN, values))
+        self._writes.append((JOIN, (session, agent, self._connections.origin, life, lease_s)))
         self.append("", 0, agent, ())
         return session
 
@@ -248,17 +237,13 @@ class PostgresTransaction:
 
     def count(self) -> int:
         self._secure()
-        [[(artifacts,)]] = self._trip((COUNT, ()))
+        [[(artifacts,)]] = self.trip((COUNT, ()))
         return int(artifacts) + sum(1 for statement, _ in self._writes if statement is INSERT)
 
-    def _ask(self, sql: LiteralString, values: Sequence[Value] = ()) -> Rows:
-        """The rows of any query, within this transaction."""
-        return self._trip((Statement(sql, sql), values))[0]
-
-    def _trip(self, *calls: Call) -> list[Rows]:
+    def trip(self, *calls: Call) -> list[Rows]:
         """The rows of each of `calls`; the first trip begins the transaction there."""
         if self._wire is None:
-            self._wire, found = self._store.begin((BEGIN, ()), *calls)
+            self._wire, found = self._connections.begin((BEGIN, ()), *calls)
             return found[1:]
         try:
             return self._wire.trip(*calls)
@@ -274,14 +259,14 @@ class PostgresTransaction:
         first = [call for call in self._writes if call[0] is not APPEND]
         start = self._stake(first)
         if self._wire is None:
-            self._trip((NOW, ()))
+            self.trip((NOW, ()))
         wire = self._wire
         assert wire is not None
         try:
             found = wire.trip(*start, *first, *last, (COMMIT, ()))
         except psycopg.Error as error:
             for artifact in self._loaded:
-                self._store.recent.forget(artifact)
+                self._connections.recent.forget(artifact)
             if wire.closed or lost(error):
                 # COMMIT was sent, and it is unknown whether it arrived.
                 raise OutcomeUnknown(f"PostgreSQL: {error}") from error
@@ -303,7 +288,7 @@ class PostgresTransaction:
             return []
         at = next((at for at, call in enumerate(first) if call[0] is UPDATE), None)
         if at is not None:
-            self._wire = self._store.take_quiet()
+            self._wire = self._connections.take_quiet()
         if at is None or self._wire is None:
             self._secure()
             return []
@@ -322,7 +307,7 @@ class PostgresTransaction:
                 stored, loaded = self._rows[artifact], self._loaded[artifact]
                 assert stored is not None
                 assert isinstance(home, bytes)
-                self._store.recent.saved(
+                self._connections.recent.saved(
                     artifact, loaded, Recent(stored, home, now), publishes=self._publishes
                 )
 
@@ -336,7 +321,7 @@ class PostgresTransaction:
         except psycopg.Error:
             wire.close()
         finally:
-            self._store.give(wire)
+            self._connections.give(wire)
 
 
 def entry(row: Sequence[Any]) -> Entry:
@@ -354,10 +339,5 @@ def restore(rows: Sequence[Any], artifact: str, version: Version) -> tuple[Entry
     if not rows or rows[0][0] != version:
         return None
     found = entry(rows[0])
-    name = f"{artifact}@{version}"
-    *differences, (*_, whole, body) = rows
-    if not whole or rows[-1][0] - version != len(differences):
-        raise StoreCorrupt(f"{name} is a difference to a version that is missing")
-    for *_, difference in reversed(differences):
-        body = unsplice(difference, body)
-    return found, to_content(found.handle, body, name)
+    chain = ((number, whole, body) for number, *_, whole, body in rows)
+    return found, restored(found.handle, chain, f"{artifact}@{version}")

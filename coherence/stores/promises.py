@@ -42,7 +42,8 @@ class Room:
                 store.close()
 
 
-def _expect(true: bool, seen: str) -> None:
+def expect(true: bool, seen: str) -> None:
+    """Raise `Broken` with what was seen, unless it is as promised."""
     if not true:
         raise Broken(seen)
 
@@ -54,7 +55,7 @@ def _home(version: Version, content: Content | None, *sharers: str) -> HomeRow:
     return HomeRow(HomeState(at, version, handle, listed), (("grant", 2.5),))
 
 
-def _write(tx: Transaction, name: str, content: Content, author: str = "ann") -> Version:
+def write(tx: Transaction, name: str, content: Content, author: str = "ann") -> Version:
     """Publish the next version as a workspace does."""
     stored = tx.load(name)
     version = stored.row.state.version + 1 if stored is not None else 1
@@ -64,9 +65,10 @@ def _write(tx: Transaction, name: str, content: Content, author: str = "ann") ->
     return version
 
 
-def _publish(store: Store, name: str, content: Content) -> Version:
+def publish(store: Store, name: str, content: Content) -> Version:
+    """Publish the next version in a transaction of its own."""
     with store.transaction(publishes=True) as tx:
-        return _write(tx, name, content)
+        return write(tx, name, content)
 
 
 def check_values(room: Room) -> None:
@@ -74,44 +76,43 @@ def check_values(room: Room) -> None:
     store = room.open()
     contents: list[Content] = ["text\n\0ü🙂", b"\x00\xff" * 300, "", "x" * 5000, "x" * 5001]
     for version, content in enumerate(contents, start=1):
-        _expect(_publish(store, "a/b.md", content) == version, "a version was not the next one")
+        expect(publish(store, "a/b.md", content) == version, "a version was not the next one")
     stored = store.row("a/b.md")
     if stored is None:
         raise Broken("a saved row is missing")
-    _expect(stored.row == _home(len(contents), contents[-1], "ann"), f"the row is {stored.row}")
-    _expect(stored.revision == len(contents), f"the revision is {stored.revision}")
+    expect(stored.row == _home(len(contents), contents[-1], "ann"), f"the row is {stored.row}")
+    expect(stored.revision == len(contents), f"the revision is {stored.revision}")
     for version, content in enumerate(contents, start=1):
         found = store.read("a/b.md", version)
-        _expect(found is not None and found[1] == content, f"version {version} reads {found!r:.80}")
-        _expect(found is not None and type(found[1]) is type(content), "text became bytes")
-        _expect(found is not None and found[0].author == "ann", "the author is another")
+        expect(found is not None and found[1] == content, f"version {version} reads {found!r:.80}")
+        expect(found is not None and type(found[1]) is type(content), "text became bytes")
+        expect(found is not None and found[0].author == "ann", "the author is another")
     entries = [entry.version for entry in store.history("a/b.md")]
-    _expect(entries == [1, 2, 3, 4, 5], f"the history has {entries}")
-    _expect(store.row("no") is None, "a row exists that was not saved")
+    expect(entries == [1, 2, 3, 4, 5], f"the history has {entries}")
+    expect(store.row("no") is None, "a row exists that was not saved")
     later = [entry.version for entry in store.history("a/b.md", 3)]
-    _expect(later == entries[2:], f"the versions from 3 on are {later}")
-    _expect(store.history("a/b.md", 1 << 80) == [], "there is a history of future versions")
-    _expect(store.history("no") == [] and store.read("no", 1) is None, "a history of nothing")
-    _expect(store.read("a/b.md", 6) is None, "a version exists that was not published")
+    expect(later == entries[2:], f"the versions from 3 on are {later}")
+    expect(store.history("a/b.md", 1 << 80) == [], "there is a history of future versions")
+    expect(store.history("no") == [] and store.read("no", 1) is None, "a history of nothing")
+    expect(store.read("a/b.md", 6) is None, "a version exists that was not published")
     changes = store.since(Place(0))
     kept = [c for c in changes.entries if c.artifact]
-    _expect([c.version for c in kept] == [1, 2, 3, 4, 5], "the log lacks a version")
-    _expect(kept[1].posts == (Post("bob", Inv(1, False)),), f"a message reads {kept[1].posts}")
-    _expect(list(store.check()) == [], f"check() finds {list(store.check())}")
+    expect([c.version for c in kept] == [1, 2, 3, 4, 5], "the log lacks a version")
+    expect(kept[1].posts == (Post("bob", Inv(1, False)),), f"a message reads {kept[1].posts}")
 
 
 def check_names(room: Room) -> None:
     """Names with any characters are found by prefix; deleted ones only on request."""
     store = room.open()
     for name in ("a", "a b", "b%/x", "b_/x", "b'; DROP TABLE x;--", "計画"):
-        _publish(store, name, "text")
-    _expect(store.names() == sorted(store.names()), "names are not sorted")
-    _expect(len(store.names()) == 6, f"the names are {store.names()}")
-    _expect(store.names("b%") == ["b%/x"], f"b% finds {store.names('b%')}")
-    _expect(store.names("a") == ["a", "a b"], f"a finds {store.names('a')}")
+        publish(store, name, "text")
+    expect(store.names() == sorted(store.names()), "names are not sorted")
+    expect(len(store.names()) == 6, f"the names are {store.names()}")
+    expect(store.names("b%") == ["b%/x"], f"b% finds {store.names('b%')}")
+    expect(store.names("a") == ["a", "a b"], f"a finds {store.names('a')}")
     with store.transaction(publishes=False) as tx:
         tx.save("never written", _home(0, None), 0)
-    _expect(len(store.names(deleted=True)) == 6, "an artifact that was never written has a name")
+    expect(len(store.names(deleted=True)) == 6, "an artifact that was never written has a name")
 
 
 def check_current(room: Room) -> None:
@@ -119,7 +120,7 @@ def check_current(room: Room) -> None:
     store = room.open()
     for name in ("a/1", "a/2", "a/3", "a/4", "b", "計画"):
         for text in ("old", f"{name} now"):
-            _publish(store, name, text)
+            publish(store, name, text)
     with store.transaction(publishes=True) as tx:
         stored = tx.load("a/2")
         assert stored is not None
@@ -129,23 +130,23 @@ def check_current(room: Room) -> None:
     first = store.current("a/", at_most=2)
     found = [(name, entry.version, content) for name, entry, content in first]
     wanted = [("a/1", 2, "a/1 now"), ("a/3", 2, "a/3 now")]
-    _expect(found == wanted, f"the first page is {found}, not {wanted}")
+    expect(found == wanted, f"the first page is {found}, not {wanted}")
     rest = [(name, content) for name, _, content in store.current("a/", after="a/3")]
-    _expect(rest == [("a/4", "a/4 now")], f"the second page is {rest}")
+    expect(rest == [("a/4", "a/4 now")], f"the second page is {rest}")
     names = [name for name, _, _ in store.current()]
-    _expect(names == store.names(), f"{names} have a content, but the names are {store.names()}")
+    expect(names == store.names(), f"{names} have a content, but the names are {store.names()}")
 
 
 def check_atomic(room: Room) -> None:
     """A transaction that raises has no effect on rows, history and log."""
     store = room.open()
-    _publish(store, "kept", "text")
+    publish(store, "kept", "text")
     head = store.head()
 
     def half_done() -> None:
         with store.transaction(publishes=True) as tx:
-            _write(tx, "kept", "more")
-            _write(tx, "new", "text")
+            write(tx, "kept", "more")
+            write(tx, "new", "text")
             raise Broken("on purpose")
 
     try:
@@ -154,28 +155,28 @@ def check_atomic(room: Room) -> None:
         pass
     else:
         raise Broken("an exception within a transaction was swallowed")
-    _expect(store.names() == ["kept"], f"after a rollback the names are {store.names()}")
-    _expect(len(store.history("kept")) == 1, "a version of a rolled back transaction exists")
-    _expect(store.head() == head, "a line of a rolled back transaction is in the log")
-    _expect(_publish(store, "kept", "more") == 2, "a rolled back transaction moved the row")
+    expect(store.names() == ["kept"], f"after a rollback the names are {store.names()}")
+    expect(len(store.history("kept")) == 1, "a version of a rolled back transaction exists")
+    expect(store.head() == head, "a line of a rolled back transaction is in the log")
+    expect(publish(store, "kept", "more") == 2, "a rolled back transaction moved the row")
 
 
 def check_reads_its_own(room: Room) -> None:
     """A transaction sees its own saves and versions."""
     store = room.open()
     with store.transaction(publishes=True) as tx:
-        _write(tx, "a", "one")
+        write(tx, "a", "one")
         stored = tx.load("a")
-        _expect(stored is not None and stored.row.state.version == 1, "its own row is not seen")
-        _expect(tx.content("a", 1) == "one", "its own content is not seen")
-        _expect(tx.content("a", 2) is None, "it sees a version that does not exist")
-        _expect(tx.count() >= 1, "its own artifact is not counted")
+        expect(stored is not None and stored.row.state.version == 1, "its own row is not seen")
+        expect(tx.content("a", 1) == "one", "its own content is not seen")
+        expect(tx.content("a", 2) is None, "it sees a version that does not exist")
+        expect(tx.count() >= 1, "its own artifact is not counted")
 
 
 def check_isolated(room: Room) -> None:
     """A row that has moved since its load is not replaced."""
     store = room.open()
-    _publish(store, "a", "one")
+    publish(store, "a", "one")
     for wrong in (0, 2, 7):
         try:
             with store.transaction(publishes=False) as tx:
@@ -184,7 +185,7 @@ def check_isolated(room: Room) -> None:
             continue
         raise Broken(f"a row at revision 1 was replaced, although {wrong} was expected")
     stored = store.row("a")
-    _expect(stored is not None and stored.row.state.version == 1, "a refused save took effect")
+    expect(stored is not None and stored.row.state.version == 1, "a refused save took effect")
     try:
         with store.transaction(publishes=False) as tx:
             tx.save("none", _home(1, "one"), 3)
@@ -209,9 +210,9 @@ def check_concurrent(room: Room) -> None:
                             before = 0
                             if stored is not None:
                                 content = tx.content("n", stored.row.state.version)
-                                _expect(isinstance(content, str), "a current content is missing")
+                                expect(isinstance(content, str), "a current content is missing")
                                 before = int(str(content))
-                            _write(tx, "n", str(before + 1))
+                            write(tx, "n", str(before + 1))
                         break
                     except Moved:
                         continue
@@ -222,7 +223,7 @@ def check_concurrent(room: Room) -> None:
     if failures:
         raise failures[0]
     found = store.read("n", threads * rounds)
-    _expect(found is not None and found[1] == str(threads * rounds), f"the sum is {found!r:.80}")
+    expect(found is not None and found[1] == str(threads * rounds), f"the sum is {found!r:.80}")
 
 
 def check_ordered(room: Room) -> None:
@@ -230,33 +231,33 @@ def check_ordered(room: Room) -> None:
     store = room.open()
     start = store.head()
     for text in "12345":
-        _publish(store, "a", text)
+        publish(store, "a", text)
     first = start.seq + 1
     seqs = [change.seq for change in store.since(start).entries]
-    _expect(seqs == list(range(first, first + 5)), f"the lines are numbered {seqs}")
+    expect(seqs == list(range(first, first + 5)), f"the lines are numbered {seqs}")
     changes = store.since(Place(start.seq + 3))
-    _expect([c.seq for c in changes.entries] == seqs[3:], "a later place gives other lines")
-    _expect(changes.place == store.head(), "the log ends elsewhere than it says")
-    _expect(changes.place.seq == first + 4, "the end of the log is not that of its last line")
-    _expect(not changes.gap, "a gap is reported in a log without gaps")
+    expect([c.seq for c in changes.entries] == seqs[3:], "a later place gives other lines")
+    expect(changes.place == store.head(), "the log ends elsewhere than it says")
+    expect(changes.place.seq == first + 4, "the end of the log is not that of its last line")
+    expect(not changes.gap, "a gap is reported in a log without gaps")
     end = store.since(changes.place)
-    _expect(not end.entries and end.place == changes.place, "there are lines after the end")
-    _expect(not (end.gap or end.foreign), "the end of the log leads nowhere")
+    expect(not end.entries and end.place == changes.place, "there are lines after the end")
+    expect(not (end.gap or end.foreign), "the end of the log leads nowhere")
 
 
 def check_sessions(room: Room) -> None:
     """Session numbers grow for all agents; joins are logged; agents that left are forgotten."""
     store = room.open()
     first, second, third = store.join("ann"), store.join("bob"), store.join("ann")
-    _expect(0 < first < second < third, f"the sessions are {first}, {second}, {third}")
+    expect(0 < first < second < third, f"the sessions are {first}, {second}, {third}")
     members = [(member.agent, member.session) for member in store.members()]
-    _expect(members == [("ann", third), ("bob", second)], f"the members are {members}")
+    expect(members == [("ann", third), ("bob", second)], f"the members are {members}")
     joined = [change.author for change in store.since(Place(0)).entries if not change.artifact]
-    _expect(joined == ["ann", "bob", "ann"], f"the log says that {joined} joined")
+    expect(joined == ["ann", "bob", "ann"], f"the log says that {joined} joined")
     store.leave("ann", first)
-    _expect(len(store.members()) == 2, "the leave of an old session ended a newer one")
+    expect(len(store.members()) == 2, "the leave of an old session ended a newer one")
     store.leave("ann", third)
-    _expect([member.agent for member in store.members()] == ["bob"], "an agent that left is there")
+    expect([member.agent for member in store.members()] == ["bob"], "an agent that left is there")
 
 
 def check_living(room: Room) -> None:
@@ -264,15 +265,15 @@ def check_living(room: Room) -> None:
     one, two = room.open(), room.open()
     session = one.join("ann")
     [member] = two.sessions(["ann", "bob"])
-    _expect((member.agent, member.session) == ("ann", session), f"the last session is {member}")
-    _expect(not (one.gone(member) or two.gone(member)), "an agent of a store that is open is gone")
+    expect((member.agent, member.session) == ("ann", session), f"the last session is {member}")
+    expect(not (one.gone(member) or two.gone(member)), "an agent of a store that is open is gone")
     two.bury(member)
     one.renew()
     [member] = two.sessions(["ann"])
-    _expect(not two.gone(member), "an agent that was taken for dead cannot come back")
-    _expect([each.agent for each in two.members()] == ["ann"], "it is no longer a member")
+    expect(not two.gone(member), "an agent that was taken for dead cannot come back")
+    expect([each.agent for each in two.members()] == ["ann"], "it is no longer a member")
     one.leave("ann", session)
-    _expect(two.sessions(["ann"]) == [], "the session of an agent that left is still known")
+    expect(two.sessions(["ann"]) == [], "the session of an agent that left is still known")
 
 
 def check_return(room: Room) -> None:
@@ -280,29 +281,11 @@ def check_return(room: Room) -> None:
     one, two = room.open(), room.open()
     old, new = one.join("ann"), two.join("ann")
     head = one.head()
-    _expect(one.join("ann", beyond=old) == 0, "a name was taken from another process")
-    _expect(one.head() == head, "a refused join was logged")
-    _expect([member.session for member in one.members()] == [new], "the name has changed hands")
-    _expect(two.join("ann", beyond=new) > new, "the process that has a name cannot join again")
-    _expect(one.join("bob", beyond=old) > new, "a free name cannot be taken")
-
-
-def check_pins(room: Room) -> None:
-    """A pinned version can be read after any number of later versions."""
-    store = room.open()
-    text = "".join(f"line {number}\n" for number in range(200))
-    _publish(store, "a", text)
-    _expect(store.pin("a", 1, True), "an existing version cannot be pinned")
-    _expect(not store.pin("a", 9, True), "a missing version was pinned")
-    for number in range(80):
-        _publish(store, "a", text + f"more {number}\n")
-    found = store.read("a", 1)
-    _expect(found is not None and found[1] == text, "a pinned version is lost")
-    for entry in store.history("a"):
-        there = store.read("a", entry.version)
-        if there is None:
-            raise Broken(f"version {entry.version} is in the history and cannot be read")
-        _expect(check_content(there[1], Limits()) == entry.handle, "an old version has changed")
+    expect(one.join("ann", beyond=old) == 0, "a name was taken from another process")
+    expect(one.head() == head, "a refused join was logged")
+    expect([member.session for member in one.members()] == [new], "the name has changed hands")
+    expect(two.join("ann", beyond=new) > new, "the process that has a name cannot join again")
+    expect(one.join("bob", beyond=old) > new, "a free name cannot be taken")
 
 
 def check_clock(room: Room) -> None:
@@ -311,14 +294,14 @@ def check_clock(room: Room) -> None:
     for _ in range(50):
         with store.transaction(publishes=False) as tx:
             tx.load("a")
-            _expect(tx.now >= before, f"the clock went back from {before} to {tx.now}")
+            expect(tx.now >= before, f"the clock went back from {before} to {tx.now}")
             before = tx.now
 
 
 def check_awake(room: Room) -> None:
     """A wait ends when it is woken, and returns at once if the log has already grown."""
     store = room.open()
-    _publish(store, "a", "one")
+    publish(store, "a", "one")
     _ends(lambda: store.wait(0, 10 * PATIENCE_S), lambda: None, "a wait for an existing line")
     place, done = store.head(), threading.Event()
 
@@ -342,26 +325,26 @@ def check_awake(room: Room) -> None:
 def check_released(room: Room) -> None:
     """A call interrupted anywhere releases its resources, and is atomic."""
     store = room.open()
-    _publish(store, "a", "0")
+    publish(store, "a", "0")
 
-    def publish() -> None:
-        _publish(store, "a", "more")
+    def once_more() -> None:
+        publish(store, "a", "more")
 
     for steps in range(5):
         tx = store.transaction(publishes=True).__enter__()  # and it is never left
         work: list[Callable[[], object]] = [
             partial(tx.load, "a"),
             partial(tx.content, "a", 1),
-            partial(_write, tx, "a", "never"),
-            partial(_write, tx, "b", "never"),
+            partial(write, tx, "a", "never"),
+            partial(write, tx, "b", "never"),
         ]
         for step in work[:steps]:
             step()
         store.release()
         store.release()
-        _ends(publish, lambda: None, "a transaction after a release")
-        _expect(_publish(store, "a", "more") == 2 * steps + 3, "an open transaction took effect")
-        _expect(store.names() == ["a"], f"the names are {store.names()}")
+        _ends(once_more, lambda: None, "a transaction after a release")
+        expect(publish(store, "a", "more") == 2 * steps + 3, "an open transaction took effect")
+        expect(store.names() == ["a"], f"the names are {store.names()}")
 
 
 def check_closed(room: Room) -> None:
@@ -380,44 +363,44 @@ def check_closed(room: Room) -> None:
 def check_durable(room: Room) -> None:
     """Everything is kept for an opening after the last close."""
     store = room.open()
-    _publish(store, "a", "one")
+    publish(store, "a", "one")
     session, identity, head = store.join("ann"), store.identity, store.head()
     store.close()
     store = room.open()
     found = store.read("a", 1)
-    _expect(found is not None and found[1] == "one", "a content is lost")
+    expect(found is not None and found[1] == "one", "a content is lost")
     stored = store.row("a")
-    _expect(stored is not None and stored.row == _home(1, "one", "ann"), "a row is lost")
-    _expect(store.identity == identity, "the store has another identity")
-    _expect(store.head() == head, "the log has lost lines")
-    _expect(store.join("ann") > session, "a session number was given twice")
+    expect(stored is not None and stored.row == _home(1, "one", "ann"), "a row is lost")
+    expect(store.identity == identity, "the store has another identity")
+    expect(store.head() == head, "the log has lost lines")
+    expect(store.join("ann") > session, "a session number was given twice")
 
 
 def check_shared(room: Room) -> None:
     """Another process sees a commit at once, and its mark changes."""
     one, two = room.open(), room.open()
-    _expect(one.origin != two.origin, "two openings have one origin")
-    _expect(one.identity == two.identity, "one store has two identities")
-    _expect(one.hashes, "no hash proves a content from another process")
+    expect(one.origin != two.origin, "two openings have one origin")
+    expect(one.identity == two.identity, "one store has two identities")
+    expect(one.hashes, "no hash proves a content from another process")
     mark = two.mark()
-    _publish(one, "a", "one")
+    publish(one, "a", "one")
     found = two.read("a", 1)
-    _expect(found is not None and found[1] == "one", "another process does not see a commit")
+    expect(found is not None and found[1] == "one", "another process does not see a commit")
     if two.validates:
-        _expect(two.mark() != mark, "the mark is the same after another's commit")
-    _expect(two.since(Place(0)).entries[-1].origin == one.origin, "the log names another origin")
-    _expect(_publish(two, "a", "two") == 2, "two processes count apart")
+        expect(two.mark() != mark, "the mark is the same after another's commit")
+    expect(two.since(Place(0)).entries[-1].origin == one.origin, "the log names another origin")
+    expect(publish(two, "a", "two") == 2, "two processes count apart")
 
 
 def check_history(room: Room) -> None:
     """A place of another history is distinguished from one of this history, at any log length."""
     store = room.open()
     for text in "123":
-        _publish(store, "a", text)
+        publish(store, "a", text)
     end = store.head()
-    _expect(end.number != 0 and end.generation != 0, f"{end} does not identify a history")
+    expect(end.number != 0 and end.generation != 0, f"{end} does not identify a history")
     numbers = [change.number for change in store.since(Place(0)).entries]
-    _expect(len(set(numbers)) == len(numbers), "two lines carry one number")
+    expect(len(set(numbers)) == len(numbers), "two lines carry one number")
     for place in (
         Place(end.seq - 1, numbers[-2] ^ 1, end.generation),
         Place(end.seq, end.number ^ 1, end.generation),
@@ -425,15 +408,15 @@ def check_history(room: Room) -> None:
         Place(end.seq + 1, end.number, end.generation),
     ):
         changes = store.since(place)
-        _expect(changes.foreign, f"{place} is accepted as a place of this history")
-        _expect(not changes.entries and changes.place == end, "the place is not the log's end")
+        expect(changes.foreign, f"{place} is accepted as a place of this history")
+        expect(not changes.entries and changes.place == end, "the place is not the log's end")
 
 
 def check_marks(room: Room) -> None:
     """The mark does not change without a commit."""
     store = room.open()
     room.open()
-    _expect(store.mark() == store.mark(), "the mark changes by itself")
+    expect(store.mark() == store.mark(), "the mark changes by itself")
 
 
 def check_heard(room: Room) -> None:
@@ -450,7 +433,7 @@ def check_heard(room: Room) -> None:
     def append() -> None:
         begun.wait()
         threading.Event().wait(0.05)  # or the wait is over: a store does not say when it waits
-        _publish(one, "a", "one")
+        publish(one, "a", "one")
 
     _ends(wait, append, "a wait for another process")
 
@@ -461,7 +444,7 @@ def _together(works: list[Callable[[], None]]) -> None:
         thread.start()
     for thread in threads:
         thread.join(6 * PATIENCE_S)
-        _expect(not thread.is_alive(), "a transaction never ended")
+        expect(not thread.is_alive(), "a transaction never ended")
 
 
 def _ends(wait: Callable[[], None], meanwhile: Callable[[], None], what: str) -> None:
@@ -473,7 +456,7 @@ def _ends(wait: Callable[[], None], meanwhile: Callable[[], None], what: str) ->
     waiter.start()
     meanwhile()
     waiter.join(PATIENCE_S)
-    _expect(not waiter.is_alive(), f"{what} did not end")
+    expect(not waiter.is_alive(), f"{what} did not end")
 
 
 #: The promises of every store, by name.
@@ -488,7 +471,6 @@ BASE: dict[str, Callable[[Room], None]] = {
     "ordered": check_ordered,
     "sessions": check_sessions,
     "living": check_living,
-    "pins": check_pins,
     "clock": check_clock,
     "awake": check_awake,
     "released": check_released,

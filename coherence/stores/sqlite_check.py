@@ -5,14 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from coherence.errors import StoreCorrupt, StoreFault
 from coherence.stores.schema import prepare
+from coherence.stores.sqlite_connections import SqliteConnections
 from coherence.stores.sqlite_rows import VERSION_BITS, shaped
-
-if TYPE_CHECKING:
-    from coherence.stores.sqlite import SqliteStore
+from coherence.stores.sqlite_transaction import LOAD, stored
 
 #: Each query finds damage, as text that continues its key.
 CHECKS: Final = {
@@ -33,39 +32,40 @@ _COLUMNS: Final = """
 """
 
 
-def contradictions(store: SqliteStore) -> Iterator[str]:
+def contradictions(connections: SqliteConnections) -> Iterator[str]:
     """The damage that SQLite finds, and values in the tables that a store cannot write."""
-    yield from _tables(store)
+    yield from _tables(connections)
     for what, sql in CHECKS.items():
         try:
-            for (found,) in store._query(sql):
+            for (found,) in connections.query(sql):
                 if found != "ok":
                     yield f"{what}{found}"
         except StoreFault as error:
-            store._require()
+            connections.file.require()
             yield f"{what}{error}"
     try:
-        unlisted = [shaped(row, (str,), "a name")[0] for row in store._query(UNLISTED)]
+        unlisted = [shaped(row, (str,), "a name")[0] for row in connections.query(UNLISTED)]
     except StoreFault as error:
-        store._require()
+        connections.file.require()
         unlisted = []
         yield f"the list of artifacts: {error}"
     for name in unlisted:
         try:
-            store.row(name)
+            for row in connections.query(LOAD, name):
+                stored(row, name)
         except StoreCorrupt as error:
             yield f"{name}: {error}"
 
 
-def _tables(store: SqliteStore) -> Iterator[str]:
+def _tables(connections: SqliteConnections) -> Iterator[str]:
     """The differences of the tables from those of this release."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         prepare(db)
         wanted = set(db.execute(_COLUMNS).fetchall())
     try:
-        found = set(store._query(_COLUMNS))
+        found = set(connections.query(_COLUMNS))
     except StoreFault as error:
-        store._require()
+        connections.file.require()
         yield f"the tables: {error}"
         return
     for table, column, *_ in sorted(wanted - found):

@@ -19,6 +19,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
+from time import monotonic
 from typing import Any, Final
 
 from coherence.errors import (
@@ -31,7 +32,6 @@ from coherence.errors import (
 )
 from coherence.stores.schema import require
 from coherence.stores.sqlite_faults import fault
-from coherence.stores.sqlite_transaction import BUSY_S
 
 try:
     import fcntl
@@ -39,6 +39,12 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 _OFD_SETLK: Any = getattr(fcntl, "F_OFD_SETLK", None)
 
+#: How long to wait for another process's transaction.
+BUSY_S: Final = 30.0
+#: How often a file is read again after other processes have written to it.
+TRIES: Final = 3
+#: How often a process that does not write checks that the file still exists.
+LOOK_S: Final = 1.0
 #: The write-ahead log is truncated to this size.
 WAL_BYTES: Final = 16 << 20
 #: The bytes that SQLite locks to read a file, beyond the end of any; and the header's WAL mark.
@@ -70,8 +76,10 @@ class SqliteFile:
         #: The folder's identity and last change, if the files were checked since.
         self._settled = _UNSETTLED
         self._log_of_others = False
-        #: The error of the file, once there is one; every later look raises it.
+        #: The error of the file, once there is one, or that it is closed; every look raises it.
         self.gone: StoreFault | None = None
+        #: When the next look is due, on this process's clock: at once after one that failed.
+        self.look_at = 0.0
         if create and not readonly:
             folder = path.absolute().parent
             if not folder.is_dir():
@@ -210,8 +218,8 @@ class SqliteFile:
 
     def look(self) -> None:
         """Raise `StoreMissing` or `StoreReplaced` if the open file is not the one at the path."""
-        if self.gone is not None:
-            raise self.gone.with_traceback(None)
+        self.look_at = 0.0
+        self.require()
         self._settled = _UNSETTLED
         try:
             folder = os.stat(self._folder)
@@ -230,10 +238,20 @@ class SqliteFile:
             raise StoreFault(
                 f"{error.filename}: {error.strerror}", remedy="check the disk and its permissions"
             ) from error
+        self.look_at = monotonic() + LOOK_S
         # A file system's clock has ticks: two changes within one tick have the same time.
         rested_ns = time.time_ns() - folder.st_ctime_ns
         if os.name == "posix" and rested_ns > TICK_NS and self.path == self._target:
             self._settled = (folder.st_ctime_ns, folder.st_ino)
+
+    def require(self) -> None:
+        """Raise if an earlier look has failed, or the file is closed."""
+        if self.gone is not None:
+            raise self.gone.with_traceback(None)
+
+    def give_up(self, fault: StoreFault) -> None:
+        """Make every later call raise `fault`."""
+        self.gone, self.look_at = fault, 0.0
 
     # Closing.
 

@@ -6,27 +6,20 @@ are checked before use; a wrong column raises `StoreCorrupt`.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
 from coherence.contents import Content, Handle, Kind
 from coherence.errors import StoreCorrupt
 from coherence.messages import Version
-from coherence.stores.codec import to_content, unpack_posts, unpack_row, unsplice
+from coherence.stores.codec import restored, unpack_posts
 from coherence.stores.membership import COLUMNS, member_of
-from coherence.stores.port import Change, Entry, Member, Place, Retention, Stored
+from coherence.stores.port import Change, Entry, Member, Place
 
 VERSION_BITS: Final = 32
 LOW: Final = (1 << VERSION_BITS) - 1
-_REVISION_MAX: Final = 1 << 62
 
 # Each returns the name in the table, since the index that found it may be damaged.
-LOAD: Final = """
-    SELECT proved.id, proved.revision, proved.version, proved.home, proved.name
-    FROM artifact AS found CROSS JOIN artifact AS proved ON proved.id = found.id
-    WHERE found.name = ?
-"""
 _VERSION_COLUMNS: Final = "slot, kind, size_bytes, digest, author, at, pinned"
 HISTORY: Final = f"""
     SELECT proved.name, {_VERSION_COLUMNS}
@@ -68,7 +61,6 @@ CURRENT: Final = f"""
     FROM artifact JOIN history ON slot = id << {VERSION_BITS} | version
     WHERE name >= ? AND name < ? AND name > ? AND alive ORDER BY name LIMIT ?
 """
-_ROW: Final = (int, int, int, bytes, str)
 _ENTRY: Final = (str, int, str, int, bytes, str, float, int)
 _BODY: Final = (int, bytes)
 _LINE: Final = (int, int, int, int, str, int, str, float, bytes)
@@ -86,26 +78,12 @@ def shaped(
     return row
 
 
-def stored(row: Sequence[Any], artifact: str) -> tuple[int, Stored]:
-    """The result of `LOAD`: the id of the artifact, and its row."""
-    key, revision, version, home, name = row
-    if name != artifact or type(key) is not int or type(home) is not bytes:
-        shaped(row, _ROW, "the row", artifact)
-        _prove(name, artifact)
-    found = unpack_row(home)
-    if found.state.version != version:
-        raise StoreCorrupt(f"the row of {artifact!r} holds two versions")
-    if type(revision) is not int or not (0 < revision < _REVISION_MAX and 0 <= version <= LOW):
-        raise StoreCorrupt(f"the row of {artifact!r} has an impossible number")
-    return key, Stored(found, revision)
-
-
 def entry(row: Sequence[Any], artifact: str) -> Entry:
     """A line of `HISTORY`, or the start of one of `BODY`."""
     name, slot, kind, size_bytes, digest, author, at, pinned = shaped(
         row[:8], _ENTRY, "the history", artifact
     )
-    _prove(name, artifact)
+    prove(name, artifact)
     try:
         handle = Handle(Kind(kind), size_bytes, digest)
     except ValueError as error:
@@ -121,18 +99,8 @@ def content(rows: Sequence[Any], artifact: str, version: Version) -> tuple[Entry
     if first.version != version:
         return None
     name = f"{artifact}@{version}"
-    slot = rows[0][1]
-    differences: list[bytes] = []
-    for number, row in enumerate(rows):
-        whole, body = shaped(row[8:], _BODY, name)
-        if row[1] != slot + number:
-            break
-        if whole:
-            for difference in reversed(differences):
-                body = unsplice(difference, body)
-            return first, to_content(first.handle, body, name)
-        differences.append(body)
-    raise StoreCorrupt(f"{name} is a difference to a version that is missing")
+    chain = ((row[1], *shaped(row[8:], _BODY, name)) for row in rows)
+    return first, restored(first.handle, chain, name)
 
 
 def current(row: Sequence[Any]) -> tuple[str, Entry, Content]:
@@ -172,25 +140,7 @@ def end_of(prefix: str) -> str | bytes:
     return kept[:-1] + chr(high if low <= after < high else after)
 
 
-def prune(db: sqlite3.Cursor, base: int, current: Version, rule: Retention, now: float) -> int:
-    """Remove one artifact's versions beyond the retention rule; return their number."""
-    last = 0
-    if rule.versions is not None:
-        last = current - rule.versions
-    if rule.age_s is not None:
-        old = db.execute(
-            "SELECT max(slot) FROM history WHERE slot > ? AND slot < ? AND at < ?",
-            (base, base | current, now - rule.age_s),
-        ).fetchone()[0]
-        last = max(last, (old or base) - base)
-    if last <= 0:
-        return 0
-    last = min(last, current - 1)
-    return db.execute(
-        "DELETE FROM history WHERE slot > ? AND slot <= ? AND NOT pinned", (base, base | last)
-    ).rowcount
-
-
-def _prove(name: str, artifact: str) -> None:
+def prove(name: str, artifact: str) -> None:
+    """Raise if the index of names has led to another artifact."""
     if name != artifact:
         raise StoreCorrupt(f"the index of names leads from {artifact!r} to another artifact")

@@ -1,76 +1,98 @@
-"""One transaction on the SQLite file."""
+"""One transaction on a SQLite file.
+
+`BEGIN IMMEDIATE` serialises transactions.  A transaction that publishes a version is synced to the
+disk before it returns; others survive a crash of the process, and after a crash of the machine no
+cache is left that needs its directory entry.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from time import monotonic
+from typing import Any, Final, TypeVar
 
 from coherence.contents import Content
 from coherence.errors import StoreCorrupt, StoreFault
 from coherence.messages import Version
-from coherence.stores.chance import draw, next_session
-from coherence.stores.codec import pack_posts, pack_row, splice, to_bytes
-from coherence.stores.port import Entry, HomeRow, Moved, Place, Post, Stored
-from coherence.stores.schema import require_schema
-from coherence.stores.sqlite_faults import commit_fault, fault, is_busy
-from coherence.stores.sqlite_rows import BODY, LOAD, LOW, VERSION_BITS, content, prune, stored
+from coherence.stores.bell import ring
+from coherence.stores.chance import draw
+from coherence.stores.codec import pack_posts, pack_row, stored_form, unpack_row
+from coherence.stores.places import LOG_LINES, PRUNE_EVERY
+from coherence.stores.port import ABSENT, Entry, HomeRow, Moved, Place, Post, Retention, Stored
+from coherence.stores.schema import MIGRATIONS, require_schema
+from coherence.stores.sqlite_connections import TURN_S, SqliteConnections
+from coherence.stores.sqlite_faults import commit_fault, fault, faults, is_busy
+from coherence.stores.sqlite_file import BUSY_S
+from coherence.stores.sqlite_rows import BODY, LOW, VERSION_BITS, content, prove, shaped
 from message_passing.process import Address
 
-if TYPE_CHECKING:
-    from coherence.stores.sqlite import SqliteStore
+T = TypeVar("T")
 
-#: The log keeps about this many lines; a process that is further behind confirms every copy.
-LOG_LINES: Final = 10_000
-PRUNE_EVERY: Final = 256
-#: How long to wait for another process's transaction, and how long in one turn.
-BUSY_S: Final = 30.0
-TURN_S: Final = 0.25
 SCHEMA: Final = "PRAGMA user_version"
-THEIRS: Final = "SELECT 1 FROM member WHERE agent = ? AND session > ? AND origin <> ?"
-#: Older contents shorter than this are kept whole.
-SPLICED_BYTES_MIN: Final = 512
+#: Returns the name in the table, since the index that found it may be damaged.
+LOAD: Final = """
+    SELECT proved.id, proved.revision, proved.version, proved.home, proved.name
+    FROM artifact AS found CROSS JOIN artifact AS proved ON proved.id = found.id
+    WHERE found.name = ?
+"""
+_ROW: Final = (int, int, int, bytes, str)
+_REVISION_MAX: Final = 1 << 62
+_CURRENT: Final = len(MIGRATIONS)
 
 
 class SqliteTransaction:
-    """Holds the file's write lock from `__enter__` to `__exit__`."""
+    """Holds the file's write lock from `__enter__` to `__exit__`, so one object can be used again.
 
-    __slots__ = ("_ids", "_line", "_publishes", "_store", "cursor", "now")
+    Its state is that of the thread that holds the lock.
+    """
 
-    def __init__(self, store: SqliteStore, publishes: bool) -> None:
-        self._store = store
+    __slots__ = ("_connections", "_ids", "_line", "_publishes", "cursor", "now")
+
+    def __init__(self, connections: SqliteConnections, *, publishes: bool) -> None:
+        self._connections = connections
         self._publishes = publishes
 
     def __enter__(self) -> SqliteTransaction:
-        store = self._store
-        store._lock.acquire()
+        db = self._connections
+        db.lock.acquire()
+        if db.writing:
+            db.lock.release()
+            raise StoreFault("this thread is in a transaction of the store already")
         try:
-            self.cursor = self._begun(store)
+            self.cursor = self._begun(db)
         except BaseException:
-            store.release()
+            db.release()
             raise
         self._line = Place(0)
         # Never kept beyond the transaction: after a restore an id may belong to another artifact.
         self._ids: dict[str, int] = {}
-        self.now = store.clock()
+        self.now = db.clock()
         return self
 
-    def _begun(self, store: SqliteStore) -> sqlite3.Cursor:
+    def _begun(self, db: SqliteConnections) -> sqlite3.Cursor:
         """The writing cursor, in a transaction.
 
         SQLite does not handle signals while it waits for another process, so it waits in short
         turns.
         """
-        if store._writing:
-            raise StoreFault("this thread is in a transaction of the store already")
-        cursor = store._writer(durable=self._publishes)
-        store._writing = True
+        if monotonic() >= db.file.look_at:
+            db.file.look()
+        db.writing = True
+        cursor = db.writer
         for turn in count(1):
             try:
+                if db.durable != self._publishes:
+                    cursor.execute(
+                        f"PRAGMA synchronous = {'FULL' if self._publishes else 'NORMAL'}"
+                    )
+                    db.durable = self._publishes
                 cursor.execute("BEGIN IMMEDIATE")
                 # A process of a newer release may have changed the tables since they were opened.
-                require_schema(cursor.execute(SCHEMA).fetchone()[0])
+                schema = cursor.execute(SCHEMA).fetchone()[0]
+                if schema != _CURRENT:
+                    require_schema(schema)
                 return cursor
             except sqlite3.Error as error:
                 if not (is_busy(error) and turn * TURN_S < BUSY_S):
@@ -78,28 +100,29 @@ class SqliteTransaction:
         raise AssertionError("unreachable")
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        store = self._store
+        db, line, cursor = self._connections, self._line, self.cursor
         ports: list[int] = []
         try:
             if error is None:
-                try:
-                    if self._line.seq:
-                        rung = self.cursor.execute(
-                            "SELECT port FROM bell WHERE until > ?", (self.now,)
-                        )
-                        ports = [port for (port,) in rung]
-                    if self._publishes:
-                        store.glance()
-                    self.cursor.execute("COMMIT")
-                    if self._line.seq:
-                        store.last = self._line
-                except sqlite3.Error as failure:
-                    raise commit_fault(failure) from failure
+                if line.seq:
+                    rung = cursor.execute(
+                        "SELECT port FROM bell WHERE until > ? AND port <> ?", (self.now, db.port)
+                    )
+                    ports = [port for (port,) in rung]
+                if self._publishes:
+                    db.file.glance()
+                cursor.execute("COMMIT")
+                if line.seq:
+                    db.last = line
+        except sqlite3.Error as failure:
+            raise commit_fault(failure) from failure
         finally:
-            # After a commit nothing is open; anything else is rolled back.
-            store.release()
+            if cursor.connection.in_transaction:
+                db.roll_back()
+            db.writing = False
+            db.lock.release()
         if ports:
-            store._ring(ports)
+            ring(ports)
         if isinstance(error, sqlite3.Error):
             raise fault(error) from error
 
@@ -112,7 +135,8 @@ class SqliteTransaction:
 
     def save(self, artifact: str, row: HomeRow, expected: int) -> None:
         state = row.state
-        values = (expected + 1, state.version, row.exists, pack_row(row), artifact)
+        alive = state.content not in ABSENT
+        values = (expected + 1, state.version, alive, pack_row(row), artifact)
         if expected:
             done = self.cursor.execute(
                 "UPDATE artifact SET revision = ?, version = ?, alive = ?, home = ?"
@@ -139,7 +163,7 @@ class SqliteTransaction:
             )
         base = self._base(artifact)
         slot, handle = base | entry.version, entry.handle
-        body = to_bytes(content)
+        body, difference = stored_form(content, previous)
         self.cursor.execute(
             "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
             (
@@ -153,15 +177,12 @@ class SqliteTransaction:
                 body,
             ),
         )
-        if previous is not None and type(previous) is type(content):
-            old = to_bytes(previous)
-            delta = splice(old, body) if len(old) >= SPLICED_BYTES_MIN else None
-            if delta is not None:
-                self.cursor.execute(
-                    "UPDATE history SET whole = 0, body = ? WHERE slot = ? AND NOT pinned",
-                    (delta, slot - 1),
-                )
-        prune(self.cursor, base, entry.version, self._store.retention, self.now)
+        if difference is not None:
+            self.cursor.execute(
+                "UPDATE history SET whole = 0, body = ? WHERE slot = ? AND NOT pinned",
+                (difference, slot - 1),
+            )
+        prune(self.cursor, base, entry.version, self._connections.retention, self.now)
 
     def append(
         self, artifact: str, version: Version, author: Address, posts: Sequence[Post]
@@ -172,38 +193,18 @@ class SqliteTransaction:
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 number,
-                self._store.origin,
+                self._connections.origin,
                 artifact,
                 version,
                 author,
                 self.now,
-                pack_posts(tuple(posts)),
+                pack_posts(tuple(posts)) if posts else b"",
             ),
         )
         seq = line.lastrowid or 0
         self._line = Place(seq, number)
         if seq % PRUNE_EVERY == 0:
             self.cursor.execute("DELETE FROM log WHERE seq <= ?", (seq - LOG_LINES,))
-
-    def join(self, agent: Address, beyond: int | None = None) -> int:
-        """See `Store.join`."""
-        store = self._store
-        if beyond is not None:
-            theirs = (agent, beyond, store.origin)
-            if self.cursor.execute(THEIRS, theirs).fetchone() is not None:
-                return 0
-        found = self.cursor.execute("SELECT value FROM meta WHERE key = 'session'").fetchone()
-        if found is None or type(found[0]) is not int:
-            raise StoreCorrupt("the file has no valid count of sessions")
-        session = next_session(found[0], self.now)
-        self.cursor.execute("UPDATE meta SET value = ? WHERE key = 'session'", (session,))
-        self.cursor.execute(
-            "INSERT OR REPLACE INTO member (agent, session, since, origin, life, until)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (agent, session, self.now, store.origin, *store._membership.facts(self.now)),
-        )
-        self.append("", 0, agent, ())
-        return session
 
     def content(self, artifact: str, version: Version) -> Content | None:
         rows = self.cursor.execute(BODY, (artifact, version)).fetchall()
@@ -218,3 +219,47 @@ class SqliteTransaction:
         if artifact not in self._ids:
             self.load(artifact)
         return self._ids[artifact] << VERSION_BITS
+
+
+def stored(row: Sequence[Any], artifact: str) -> tuple[int, Stored]:
+    """The result of `LOAD`: the id of the artifact, and its row."""
+    key, revision, version, home, name = row
+    if name != artifact or type(key) is not int or type(home) is not bytes:
+        shaped(row, _ROW, "the row", artifact)
+        prove(name, artifact)
+    found = unpack_row(home)
+    if found.state.version != version:
+        raise StoreCorrupt(f"the row of {artifact!r} holds two versions")
+    if type(revision) is not int or not (0 < revision < _REVISION_MAX and 0 <= version <= LOW):
+        raise StoreCorrupt(f"the row of {artifact!r} has an impossible number")
+    return key, Stored(found, revision)
+
+
+def prune(db: sqlite3.Cursor, base: int, current: Version, rule: Retention, now: float) -> int:
+    """Remove one artifact's versions beyond the retention rule; return their number."""
+    last = 0
+    if rule.versions is not None:
+        last = current - rule.versions
+    if rule.age_s is not None:
+        old = db.execute(
+            "SELECT max(slot) FROM history WHERE slot > ? AND slot < ? AND at < ?",
+            (base, base | current, now - rule.age_s),
+        ).fetchone()[0]
+        last = max(last, (old or base) - base)
+    if last <= 0:
+        return 0
+    last = min(last, current - 1)
+    return db.execute(
+        "DELETE FROM history WHERE slot > ? AND slot <= ? AND NOT pinned", (base, base | last)
+    ).rowcount
+
+
+def atomically(connections: SqliteConnections, work: Callable[[sqlite3.Cursor], T]) -> T:
+    """The result of `work`, in one transaction."""
+    with SqliteTransaction(connections, publishes=False) as tx, faults():
+        return work(tx.cursor)
+
+
+def change(connections: SqliteConnections, sql: str, *values: object) -> None:
+    """Carry out one statement that writes."""
+    atomically(connections, lambda cursor: cursor.execute(sql, values))

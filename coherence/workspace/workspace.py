@@ -15,6 +15,7 @@ from coherence.refs import Ref, check_name
 from coherence.runtime.recorder import Recorder
 from coherence.runtime.session import Session
 from coherence.runtime.site import Site, check_policies
+from coherence.stores.archive import archive_of
 from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Member, Retention, Store, Stored
 from coherence.workspace.agent import Agent
@@ -109,15 +110,15 @@ class Workspace:
     def pin(self, ref: Ref | str, pinned: bool = True) -> bool:
         """Exempt that version from the retention rule; False if it is not kept."""
         ref = ref if isinstance(ref, Ref) else Ref.parse(ref)
-        return self._site.look(self._site.store.pin, ref.name, ref.version, pinned)
+        return self._site.look(archive_of(self._site.store).pin, ref.name, ref.version, pinned)
 
     def gc(self) -> int:
         """Apply the retention rule everywhere; return the number of versions removed."""
-        return self._site.look(self._site.store.tidy)
+        return self._site.look(archive_of(self._site.store).tidy)
 
     def check(self) -> list[str]:
         """The damage in the store, as sentences."""
-        return self._site.look(lambda: list(self._site.store.check()))
+        return self._site.look(lambda: list(archive_of(self._site.store).check()))
 
     def backup(
         self,

@@ -14,10 +14,8 @@ WHEEL = TOOL["hatch"]["build"]["targets"]["wheel"]
 # Folders at the root that are no part of the distribution.
 OUTSIDE = {"bench", "build", "dist", "docs", "examples", "simulations", "tests", "venv"}
 
-# One protocol each: its table is one table, however long (CONTRIBUTING.md).  A store is one class.
+# A protocol has one table, and a kit one list of promises, however long (CONTRIBUTING.md).
 LONG_MODULES = {
-    "coherence/stores/postgres.py",
-    "coherence/stores/sqlite.py",
     "coherence/stores/promises.py",
     "coherence/runtime/caches.py",
     "coherence/runtime/homes.py",

@@ -20,10 +20,7 @@ import rooms
 
 ROOT = Path(__file__).parents[2]
 
-NOT_YET: tuple[str, ...] = (
-    "coherence.stores",
-    "causal",
-)
+NOT_YET: tuple[str, ...] = ("causal",)
 
 #: Where a command is carried out: the definition, and loops that are inlined for speed, each of
 #: which a test compares with the definition on random steps.

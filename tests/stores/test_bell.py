@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from coherence.errors import StoreBusy
+from coherence.stores import sqlite
 from coherence.stores.bell import Bell, ring
 from coherence.stores.sqlite import SqliteStore
 
@@ -88,14 +89,14 @@ def test_a_bell_that_could_not_be_entered_is_entered_at_the_next_wait(tmp_path, 
     """Else a process that met a busy file once is rung by nobody for minutes."""
     store = SqliteStore(tmp_path / "team.db", clock=lambda: 1000.0)
 
-    def busy(sql, *values):
+    def busy(connections, statement, *values):
         raise StoreBusy("on purpose")
 
     with monkeypatch.context() as patched:
-        patched.setattr(store, "_change", busy)
+        patched.setattr(sqlite, "write", busy)
         with pytest.raises(StoreBusy):
             store.wait(0, 60.0)
     store.wake()  # so that the wait is over as soon as it begins
     store.wait(0, 60.0)
-    assert store._query("SELECT port FROM bell") == [(store._bell.port,)]
+    assert store._connections.query("SELECT port FROM bell") == [(store._bell.port,)]
     store.close()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from itertools import count
+from threading import Event
 
 import pytest
 
 from coherence.errors import StoreFault
 from coherence.stores import promises
-from coherence.stores.conformance import BASE, EXTENDED, verify
+from coherence.stores.archive import Image
+from coherence.stores.backup import fill
+from coherence.stores.conformance import ARCHIVE, BASE, EXTENDED, verify
 from coherence.stores.memory import MemoryStore
 from coherence.stores.port import Entry, HomeRow, Place
 from coherence.stores.sqlite import SqliteStore
+from coherence.stores.sqlite_transaction import change
 
 
 def memory(kind=MemoryStore):
@@ -35,13 +39,13 @@ def sqlite(folder, kind=SqliteStore):
 def test_memory_keeps_the_base_promises():
     report = verify(memory())
     assert report.kept, report
-    assert report.checked == tuple(BASE)
+    assert report.checked == (*BASE, *ARCHIVE)
 
 
 def test_sqlite_keeps_all_promises(tmp_path):
     report = verify(sqlite(tmp_path))
     assert report.kept, report
-    assert report.checked == (*BASE, *EXTENDED)
+    assert report.checked == (*BASE, *EXTENDED, *ARCHIVE)
 
 
 def test_postgres_keeps_all_promises(postgres):
@@ -53,7 +57,7 @@ def test_postgres_keeps_all_promises(postgres):
 
     report = verify(make)
     assert report.kept, report
-    assert report.checked == (*BASE, *EXTENDED)
+    assert report.checked == (*BASE, *EXTENDED, *ARCHIVE)
 
 
 class Bent:
@@ -132,19 +136,26 @@ BROKEN = {
     "living": lambda kind: {"gone": lambda self, member: True},
     "return": lambda kind: {"join": lambda self, agent, *, beyond=None: kind.join(self, agent)},
     "pins": lambda kind: {"pin": lambda self, artifact, version, pinned: version == 1},
+    "tidy": lambda kind: {"tidy": lambda self: kind.tidy(self) + 1},
+    "undamaged": lambda kind: {"check": lambda self: ["a/b.md: it smells"]},
+    "dump": lambda kind: {
+        "dump": lambda self, db, progress=None: fill(db, Image("", 0, (), (), ()))
+    },
     "clock": lambda kind: {"__init__": backwards(kind), "clock": None},
     "awake": lambda kind: {"wake": lambda self: None},
     "released": lambda kind: {"release": lambda self: None},
     "closed": lambda kind: {"close": lambda self: None},
     "durable": lambda kind: {
         "close": lambda self: (
-            (kind._change(self, "DELETE FROM log"), kind.close(self)) if not self._closed else None
+            (change(self._connections, "DELETE FROM log"), kind.close(self))
+            if not self._closed
+            else None
         )
     },
     "shared": lambda kind: {"mark": lambda self: 7},
     "one history": lambda kind: {"since": lambda self, place: kind.since(self, Place(place.seq))},
     "marks": lambda kind: {"mark": lambda self: next(TICKS)},
-    "heard": lambda kind: {"_ring": lambda self, ports: None},
+    "heard": lambda kind: {"wait": lambda self, seq, timeout_s: Event().wait(timeout_s)},
 }
 
 
@@ -157,7 +168,7 @@ def backwards(kind):
     return init
 
 
-@pytest.mark.parametrize("promise", [*BASE, *EXTENDED])
+@pytest.mark.parametrize("promise", [*BASE, *EXTENDED, *ARCHIVE])
 def test_a_store_that_breaks_a_promise_fails_at_that_promise(promise, tmp_path, monkeypatch):
     monkeypatch.setattr(promises, "PATIENCE_S", 0.3)
     kind = SqliteStore if promise in EXTENDED else MemoryStore
@@ -184,5 +195,5 @@ def test_a_store_that_raises_is_reported_and_not_let_through():
 
 
 def test_every_broken_promise_is_tried():
-    assert set(BROKEN) == {*BASE, *EXTENDED}
+    assert set(BROKEN) == {*BASE, *EXTENDED, *ARCHIVE}
     assert Entry  # what third parties build on stays importable

@@ -318,7 +318,7 @@ def pair(postgres_url):
 
 
 def holds(store):
-    return store._membership._held
+    return store._connections.life._held
 
 
 def refusing(asked):
@@ -343,15 +343,15 @@ def cut_the_ear(server, store):
 def test_a_connection_that_was_cut_is_no_death_and_is_made_again(postgres, pair):
     one, two = pair
     bob = last(two, "bob")
-    connect, asked = one._ear._connect, threading.Event()
-    one._ear._connect = refusing(asked)
+    connect, asked = one._connections.ear._connect, threading.Event()
+    one._connections.ear._connect = refusing(asked)
     cut_the_ear(postgres, one)
     assert asked.wait(PATIENCE_S)
     assert two._membership._is_free(bob) is True, "the lock is lost with its connection"
     assert not two.gone(bob)
     assert [member.agent for member in two.members()] == ["bob", "cyd"]
     assert not two.gone(elsewhere(bob)), "in another process table it is given time"
-    one._ear._connect = connect
+    one._connections.ear._connect = connect
     until(lambda: holds(one))
     assert two._membership._is_free(last(two, "bob")) is False
 
@@ -408,13 +408,13 @@ def test_a_lock_that_a_lost_connection_still_holds_is_waited_for(postgres, pair)
 
     one, two = pair
     with psycopg.connect(postgres.url(), autocommit=True) as lost:
-        connect, asked = one._ear._connect, threading.Event()
-        one._ear._connect = refusing(asked)
+        connect, asked = one._connections.ear._connect, threading.Event()
+        one._connections.ear._connect = refusing(asked)
         cut_the_ear(postgres, one)
         assert asked.wait(PATIENCE_S)
         lost.execute("SELECT pg_advisory_lock(%s)", (one.origin,))
-        one._ear._connect = connect
-        until(lambda: one._membership._keep_at > 0)
+        one._connections.ear._connect = connect
+        until(lambda: one._connections.life._keep_at > 0)
         assert not holds(one)
         assert two._membership._is_free(last(two, "bob")) is False
     until(lambda: holds(one))
@@ -447,7 +447,7 @@ def test_behind_a_pooler_there_are_leases_alone(postgres, postgres_url):
     dan = Mortal(link.url, "dan")
     store = PostgresStore(link.url)
     store.join("bob")
-    until(lambda: store._membership._keep_at > 0)
+    until(lambda: store._connections.life._keep_at > 0)
     assert not holds(store)
     assert last(store, "bob").life.lock == last(store, "dan").life.lock == ""
     assert postgres.run("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]

@@ -13,6 +13,11 @@ from coherence.stores.postgres_wire import Statement
 GATE = 7
 
 
+def running(store):
+    ear = store._connections.ear
+    return ear._threads.is_running(ear)
+
+
 @pytest.fixture
 def gate(postgres, postgres_url, monkeypatch):
     """While it is shut, no notification is sent; `gate.rung` says how many wait for it."""
@@ -50,7 +55,7 @@ def test_a_wait_ends_when_another_appends(opened):
 def test_a_wait_ends_when_it_is_woken_or_the_store_closed(opened):
     store = opened()
     first, second = waiting(store, 0), waiting(store, 0)
-    while store._ear._thread is None:
+    while not running(store):
         pass
     store.wake()
     store.close()
@@ -92,7 +97,7 @@ def test_a_notification_that_comes_with_an_answer_is_heard(opened, gate):
     with gate:
         publish(one, "plan.md", "1")
         gate.await_ring()
-        two._ear.tell(1)
+        two._connections.ear.tell(1)
     thread = waiting(one, one.head().seq)
     assert ends(thread)
 
@@ -103,7 +108,7 @@ def test_a_notification_from_a_stranger_proves_nothing(postgres, opened):
     assert ends(waiting(one, 1))
     place = one.head()
     thread = waiting(one, place.seq)
-    postgres.run(f"NOTIFY {one.channel}, '99999999'")
+    postgres.run(f"NOTIFY {one._connections.channel}, '99999999'")
     assert ends(thread), "it costs a question"
     assert one.since(place).entries == ()
     thread = waiting(one, place.seq)
@@ -175,8 +180,8 @@ def test_a_transaction_that_adds_no_line_tells_nobody(opened):
     store = opened()
     with store.transaction(publishes=False) as tx:
         tx.save("plan.md", HomeRow(HomeState()), 0)
-    assert store._ear._thread is None
-    assert not store._ear._due
+    assert not running(store)
+    assert not store._connections.ear._due
 
 
 def test_a_notification_that_a_cut_has_lost_is_sent_again(postgres, opened, gate):
@@ -199,7 +204,7 @@ def test_who_closes_while_the_server_is_away_does_not_wait_for_it(postgres, open
     publish(store, "plan.md", "1")
     postgres.stop("immediate")
     try:
-        store._ear.tell(1)
+        store._connections.ear.tell(1)
         store.close()
     finally:
         postgres.start()

@@ -11,7 +11,7 @@ from coherence.contents import Limits, check_content
 from coherence.errors import OutcomeUnknown
 from coherence.messages import Inv
 from coherence.states import HomeAt, HomeState
-from coherence.stores import postgres as module
+from coherence.stores import postgres_connections as module
 from coherence.stores import postgres_recent
 from coherence.stores.port import Entry, HomeRow, Moved, Place, Post
 
@@ -32,7 +32,7 @@ def store(opened, link, monkeypatch):
     made = opened(url=link.url)
     for text in "123":
         publish(made, PLAN, text)
-    assert made.recent.expected(PLAN) is not None
+    assert made._connections.recent.expected(PLAN) is not None
     return made
 
 
@@ -97,8 +97,8 @@ def test_two_who_write_by_turns_expect_nothing(opened, link):
     one, two = opened(), opened(url=link.url)
     for number in range(10):
         publish((one, two)[number % 2], PLAN, str(number))
-    assert one.recent.expected(PLAN) is None
-    assert two.recent.expected(PLAN) is None
+    assert one._connections.recent.expected(PLAN) is None
+    assert two._connections.recent.expected(PLAN) is None
 
 
 def test_a_row_is_the_same_only_byte_for_byte(store, postgres, postgres_url):
@@ -214,7 +214,7 @@ def test_a_connection_that_lay_idle_is_asked_first(store, link, monkeypatch):
 
 
 def test_a_connection_whose_end_has_come_is_asked_first(store, postgres):
-    wire = next(iter(store._wires))
+    wire = next(iter(store._connections._wires))
     postgres.cut()
     while not wire.stirs:
         pass
@@ -236,7 +236,9 @@ def test_so_many_rows_are_kept(store, monkeypatch):
     for name in ("a", "b", "c"):
         for text in "123":
             publish(store, name, text)
-    assert [store.recent.expected(name) is not None for name in (PLAN, "a", "b", "c")] == [
+    assert [
+        store._connections.recent.expected(name) is not None for name in (PLAN, "a", "b", "c")
+    ] == [
         False,
         False,
         True,

@@ -18,10 +18,12 @@ from coherence.errors import (
     StoreReadOnly,
 )
 from coherence.states import HomeState
-from coherence.stores import postgres as module
+from coherence.stores import postgres_connections as module
 from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, HomeRow, Moved, Place, Retention
 from coherence.stores.postgres import PostgresStore
+from coherence.stores.postgres_errors import fault
+from coherence.stores.postgres_wire import Statement
 
 LINES = "".join(f"line {number}\n" for number in range(200))
 
@@ -510,7 +512,7 @@ def test_a_transaction_that_fails_leaves_no_hole_in_the_log(opened):
 
 
 def test_a_long_log_is_fetched_in_parts(opened, monkeypatch):
-    monkeypatch.setattr(module, "LINES", 2)
+    monkeypatch.setattr("coherence.stores.postgres.LINES", 2)
     store = opened()
     for text in "12345":
         publish(store, "plan.md", text)
@@ -564,16 +566,19 @@ def test_an_interrupt_leaves_no_connection_in_a_transaction(opened):
     publish(store, "plan.md", "1")
 
 
+SHOW = Statement("SHOW", "SHOW synchronous_commit")
+
+
 def test_every_commit_is_synced_whatever_the_default(postgres, postgres_url, opened):
     store = opened()
     with store.transaction(publishes=False) as tx:
-        assert tx._ask("SHOW synchronous_commit") == [("on",)]
+        assert tx.trip((SHOW, ())) == [[("on",)]]
     store.close()
     url = postgres_url.replace("options=", "options=-csynchronous_commit%3D{}%20")
     for asked, expected in (("off", "on"), ("remote_apply", "remote_apply")):
         with_default = PostgresStore(url.format(asked))
         with with_default.transaction(publishes=False) as tx:
-            assert tx._ask("SHOW synchronous_commit") == [(expected,)]
+            assert tx.trip((SHOW, ())) == [[(expected,)]]
         with_default.close()
 
 
@@ -586,4 +591,4 @@ def test_sql_errors_become_ours():
         psycopg.OperationalError: "store-fault",
     }
     for theirs, code in known.items():
-        assert module.fault(theirs("text")).code == code
+        assert fault(theirs("text")).code == code

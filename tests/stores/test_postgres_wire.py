@@ -7,7 +7,7 @@ import pytest
 from postgres_stores import publish
 
 from coherence.errors import StoreFault
-from coherence.stores import postgres as store_module
+from coherence.stores import postgres_connections as store_module
 from coherence.stores import postgres_wire as module
 from coherence.stores.postgres_sql import BEGIN, COMMIT, LOCK, ROLLBACK
 from coherence.stores.postgres_wire import Statement, Wire
@@ -159,7 +159,7 @@ def test_a_write_that_is_cut_off_leaves_nothing_behind(postgres, opened, cut_off
         one.release()
     publish(two, "plan.md", "more")
     publish(one, "plan.md", "more")
-    assert set(one._wires.values()) == {0}
+    assert set(one._connections._wires.values()) == {0}
 
 
 def test_a_wait_for_a_lock_that_is_cut_off_is_ended_at_the_server(postgres, opened, cut_off):
@@ -201,7 +201,7 @@ def test_a_connection_that_is_given_back_goes_to_whoever_waits(opened, monkeypat
         tx.load("plan.md")
         thread = threading.Thread(target=lambda: seen.extend(store.names()))
         thread.start()
-        while not store._waiting:
+        while not store._connections._waiting:
             pass
     thread.join(60)
     assert seen == ["plan.md"]
@@ -213,12 +213,12 @@ def test_connections_that_lie_idle_are_closed(opened, monkeypatch):
     with store.transaction(publishes=False) as tx:
         tx.load("plan.md")
         store.names()
-    assert len(store._wires) == 2
+    assert len(store._connections._wires) == 2
     store.names()
-    assert len(store._wires) == 2
+    assert len(store._connections._wires) == 2
     monkeypatch.setattr(store_module, "IDLE_S", 0.0)
     store.names()
-    assert len(store._wires) == 1
+    assert len(store._connections._wires) == 1
 
 
 def test_a_name_locks_its_own_row_alone(wire, opened):

@@ -12,8 +12,9 @@ import pytest
 
 from coherence import Workspace
 from coherence.errors import StoreFault, StoreLinked, StoreMissing, StoreReplaced
-from coherence.stores import sqlite, sqlite_file
-from coherence.stores.sqlite import LOOK_S, SqliteStore
+from coherence.stores import sqlite, sqlite_connections, sqlite_file, sqlite_transaction
+from coherence.stores.sqlite import SqliteStore
+from coherence.stores.sqlite_file import LOOK_S
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_it_is_noticed_within_a_transaction(ann, file, way, kind):
     def lose():
         with store.transaction(publishes=True) as tx:
             way(file)
-            tx.join("bob")
+            tx.append("", 0, "bob", ())
 
     with pytest.raises(kind):
         lose()
@@ -118,9 +119,10 @@ def test_it_is_noticed_in_a_folder_in_which_nothing_had_happened(ann, file, way,
     """Then one look at the folder is enough, until something happens there."""
     monkeypatch.setattr(sqlite_file, "TICK_NS", -1)
     store = ann._homes.store
-    store.look()
+    store._connections.file.look()
     looks = []
-    monkeypatch.setattr(store._file, "look", looked(store._file.look, looks))
+    opened = store._connections.file
+    monkeypatch.setattr(opened, "look", looked(opened.look, looks))
     for number in range(10):
         ann.write("plan.md", str(number))
     assert not looks
@@ -137,20 +139,22 @@ def test_a_folder_that_has_just_changed_is_no_proof(ann, file):
     """Within one tick of its clock two changes bear the same time."""
     (file.parent / "other").touch()
     store = ann._homes.store
-    store.look()
-    assert store._file._settled == (0, 0)
+    store._connections.file.look()
+    assert store._connections.file._settled == (0, 0)
 
 
 @pytest.mark.parametrize(("way", "kind"), WAYS)
 def test_who_only_reads_notices_within_a_second(ann, file, way, kind, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(sqlite, "monotonic", lambda: now[0])
+    for module in (sqlite, sqlite_connections, sqlite_file, sqlite_transaction):
+        monkeypatch.setattr(module, "monotonic", lambda: now[0])
     store = ann._homes.store
-    store._look_at = now[0]
+    store._connections.file.look_at = now[0]
     assert ann.read("plan.md").text == "one"
     way(file)
     looks = []
-    monkeypatch.setattr(store._file, "look", looked(store._file.look, looks))
+    opened = store._connections.file
+    monkeypatch.setattr(opened, "look", looked(opened.look, looks))
     for _ in range(1000):
         assert ann.read("plan.md").text == "one", "a hit, that costs no look"
     assert not looks

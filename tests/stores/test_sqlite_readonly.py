@@ -75,7 +75,7 @@ calls = {
     "mark": lambda: store.mark(),
     "news": lambda: [change.artifact for change in store.since(Place(0)).entries],
     "audit": lambda: list(store.check()),
-    "rests": lambda: store._file.rests,
+    "rests": lambda: store._connections.file.rests,
     "close": lambda: store.close(),
     "write": lambda: open(file, "ab"),
 }
@@ -201,7 +201,7 @@ def test_at_rest_until_another_writes(file, reader, closes):
     assert reader("read") == {"plan.md": "one"}
     workspace = Workspace(f"sqlite:///{file}")
     workspace.agent("ann").write("plan.md", "two " * 4000, overwrite=True)
-    workspace._site.store._write.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    workspace._site.store._connections.writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
     if closes:
         workspace.close()
     assert reader("mark") != mark
@@ -225,7 +225,7 @@ def test_what_a_query_found_while_another_began_to_write_is_found_again(file, re
         ann = workspace.agent("ann")
         for number in range(300):
             ann.write(f"n{number}.md", f"{number} " * 100)
-        workspace._site.store._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        workspace._site.store._connections.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         found = reader("read")
     assert found == {"plan.md": "one"} | {f"n{n}.md": f"{n} " * 100 for n in range(300)}
 

@@ -342,7 +342,8 @@ def test_use_after_a_fork_waits_for_no_lock_of_a_thread_that_is_gone(tmp_path):
         agent.read("plan.md")
         site = workspace._site
         store, caches = site.store, site._shared.caches
-        locks = [store._lock, store._reading, store._glancing, caches.lock, site._joining]
+        db = store._connections
+        locks = [db.lock, db.reading, db.glancing, caches.lock, site._joining]
         taken, over = threading.Event(), threading.Event()
 
         def hold():
@@ -464,7 +465,7 @@ def test_a_file_that_cannot_be_written(tmp_path, snapshot):
         agent = workspace.agent("bob")
         agent.read("plan.md")
         before = snapshot(workspace), dict(agent._states)
-        workspace._site.store._write.execute("PRAGMA query_only = ON")
+        workspace._site.store._connections.writer.execute("PRAGMA query_only = ON")
         for call in (
             lambda: agent.write("plan.md", "two"),
             lambda: agent.edit("plan.md").__enter__(),
@@ -474,7 +475,7 @@ def test_a_file_that_cannot_be_written(tmp_path, snapshot):
             with pytest.raises(StoreReadOnly):
                 call()
         assert (snapshot(workspace), dict(agent._states)) == before
-        workspace._site.store._write.execute("PRAGMA query_only = OFF")
+        workspace._site.store._connections.writer.execute("PRAGMA query_only = OFF")
         agent.write("plan.md", "two")
 
 
@@ -484,12 +485,12 @@ def test_a_full_disk(tmp_path, snapshot):
         agent = workspace.agent("ann")
         agent.write("plan.md", "one")
         before = snapshot(workspace), dict(agent._states)
-        pages = workspace._site.store._write.execute("PRAGMA page_count").fetchone()[0]
-        workspace._site.store._write.execute(f"PRAGMA max_page_count = {pages}")
+        pages = workspace._site.store._connections.writer.execute("PRAGMA page_count").fetchone()[0]
+        workspace._site.store._connections.writer.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(coherence.StoreFull):
             agent.write("plan.md", "x" * 100_000)
         assert (snapshot(workspace), dict(agent._states)) == before
-        workspace._site.store._write.execute("PRAGMA max_page_count = 1000000")
+        workspace._site.store._connections.writer.execute("PRAGMA max_page_count = 1000000")
         assert str(agent.write("plan.md", "x" * 100_000)) == "plan.md@2"
 
 

@@ -151,7 +151,7 @@ def test_a_torn_or_unsynced_tail(folder):
     live.mkdir()
     synced = []  # (how long the log was, what was acknowledged by then)
     store = SqliteStore(live / "team.db", Retention())
-    store._write.execute("PRAGMA wal_autocheckpoint = 0")
+    store._connections.writer.execute("PRAGMA wal_autocheckpoint = 0")
 
     class Told(list):
         def append(self, ref):

@@ -170,9 +170,10 @@ CALLS = [
 def go_on(team: Team) -> None:
     """What everybody must be able to do, in whatever order, within a wait that no lease ends."""
     store = team.here._site.store
-    for lock in ("_lock", "_reading", "_glancing"):
-        assert not hasattr(store, lock) or not getattr(store, lock)._is_owned()
-    taken = getattr(store, "_wires", {}).values()
+    connections = getattr(store, "_connections", store)
+    for lock in ("_lock", "lock", "reading", "glancing"):
+        assert not hasattr(connections, lock) or not getattr(connections, lock)._is_owned()
+    taken = getattr(connections, "_wires", {}).values()
     assert threading.get_ident() not in taken, "a connection is kept"
     for lock in team.here._site.homes.locks:
         assert not lock._is_owned()

@@ -362,11 +362,13 @@ def test_on_postgres(postgres):
     class Ahead(PostgresTransaction):
         @property
         def now(self):
-            return super().now + self._store.ahead()
+            return super().now + self.ahead()
 
     class Store(PostgresStore):
         def transaction(self, *, publishes):
-            return Ahead(self, publishes)
+            tx = Ahead(self._connections, publishes=publishes)
+            tx.ahead = self.ahead
+            return tx
 
     class OnPostgres(Machine):
         apart = True

@@ -10,7 +10,7 @@ from postgres_link import Link
 from coherence import Lazy, Workspace
 from coherence.messages import Replacement
 from coherence.runtime import follower
-from coherence.stores import postgres, postgres_ear
+from coherence.stores import postgres_connections, postgres_ear
 from coherence.stores.postgres_transaction import ALONG_BYTES_MAX
 
 PATIENCE_S = 90
@@ -32,9 +32,9 @@ def settle(store, log, seq=0):
 
     Its listening connection has its lock then, and has said so; it does that again each minute.
     """
-    ear = store._ear
+    ear = store._connections.ear
     patience = threading.Event()
-    while store._membership._keep_at == 0:
+    while store._connections.life._keep_at == 0:
         assert not patience.wait(0.001)
     while not ear.heard or ear.heard != ear._answered or log._place.seq < seq:
         assert not patience.wait(0.001)
@@ -85,7 +85,8 @@ def test_a_write_is_two_round_trips(link, agents):
 
 
 def test_a_write_to_what_nobody_else_touches_is_one_round_trip(link, agents, monkeypatch):
-    monkeypatch.setattr(postgres, "QUIET_S", PATIENCE_S)  # it pauses as long as the machine likes
+    # The machine may pause for as long as it likes.
+    monkeypatch.setattr(postgres_connections, "QUIET_S", PATIENCE_S)
     reader, _ = agents
     for text in "123":
         reader.write("plan.md", text)
@@ -95,7 +96,7 @@ def test_a_write_to_what_nobody_else_touches_is_one_round_trip(link, agents, mon
 
 
 def test_a_write_to_a_full_history_lets_go_of_one_version(link, agents, monkeypatch):
-    monkeypatch.setattr(postgres, "QUIET_S", PATIENCE_S)
+    monkeypatch.setattr(postgres_connections, "QUIET_S", PATIENCE_S)
     reader, _ = agents
     for number in range(70):
         reader.write("plan.md", str(number))

@@ -14,7 +14,7 @@ from postgres_link import Link, Lost
 
 from coherence import Conflict, Lazy, OutcomeUnknown, StoreFault, Visibility, Workspace
 from coherence.runtime import follower
-from coherence.stores import postgres as module
+from coherence.stores import postgres_connections as module
 
 PATIENCE_S = 90
 
@@ -232,7 +232,7 @@ def test_an_outage_is_one_line_of_the_log(postgres, postgres_url, monkeypatch, c
             return found
 
         monkeypatch.setattr(workspace._site.follower, "fetch", counted)
-        workspace._site.store._ear.hear()
+        workspace._site.store._connections.ear.hear()
         assert fetched.wait(PATIENCE_S)
         caplog.clear()
         postgres.stop()
@@ -254,7 +254,7 @@ def test_an_outage_is_one_line_of_the_log(postgres, postgres_url, monkeypatch, c
 def deaf(url, **policy):
     """A workspace that no notification reaches."""
     workspace = Workspace(url, policy=Lazy(**policy))
-    workspace._site.store._ear._channel = "elsewhere"
+    workspace._site.store._connections.ear._channel = "elsewhere"
     return workspace
 
 
@@ -327,7 +327,7 @@ def test_a_grant_whose_notification_was_lost_is_found_by_the_agent_that_waits(po
         append.start()
         while not near.row("plan.md").row.state.queue:
             pass
-        ear = far._site.store._ear
+        ear = far._site.store._connections.ear
         while not ear.heard or ear.heard != ear._answered:
             pass  # whoever begins to listen looks once
         edit.__exit__(None, None, None)

@@ -61,7 +61,9 @@ def test_old_versions_take_little_room(tmp_path):
         for number in range(40):
             text += f"more {number}\n"
             ann.write("plan.md", text)
-        used = workspace._site.store._query("SELECT sum(length(body)) FROM history")[0][0]
+        used = workspace._site.store._connections.query("SELECT sum(length(body)) FROM history")[0][
+            0
+        ]
         assert used < 2 * len(text)
         assert ann.read("plan.md", version=1).text.endswith("line 9999\nmore 0\n")
 

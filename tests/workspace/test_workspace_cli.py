@@ -107,7 +107,7 @@ def test_watch_on_a_terminal_keeps_one_table_up_to_date(team, url):
 
 
 def test_watch_says_that_the_log_is_cut(team, url):
-    team._site.store._write.execute("DELETE FROM log WHERE seq <= 2")
+    team._site.store._connections.writer.execute("DELETE FROM log WHERE seq <= 2")
     shown = run(url, "watch", "plan*", "--since", "0", "--count", "1", "--json").stdout
     assert json.loads(shown)["missed"]
     assert "no longer" in run(url, "watch", "--since", "0", "--count", "1").stderr
@@ -123,7 +123,7 @@ def test_watch_waits_for_what_comes_and_ends_when_interrupted(team, url):
         # A shell's background job, as a test run may be, inherits that interrupts are ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as watching:
-        while not team._site.store._query("SELECT port FROM bell"):
+        while not team._site.store._connections.query("SELECT port FROM bell"):
             assert watching.poll() is None
         team.agent("ann").write("plan.md", "new")
         assert json.loads(watching.stdout.readline())["ref"] == "plan.md@3"
@@ -147,7 +147,9 @@ def test_names_are_shown_as_they_are(team, url):
 
 def test_check(team, url):
     assert "3 artifacts are in order" in run(url, "check").stdout
-    team._site.store._write.execute("UPDATE history SET digest = x'00' WHERE kind = 'bytes'")
+    team._site.store._connections.writer.execute(
+        "UPDATE history SET digest = x'00' WHERE kind = 'bytes'"
+    )
     assert "notes/raw@1" in run(url, "check", code=1).stdout
 
 
@@ -219,7 +221,9 @@ def test_export_of_names_that_cannot_be_files_together(team, url, tmp_path):
 
 
 def test_export_stops_before_it_has_begun_where_a_content_is_damaged(team, url, tmp_path):
-    team._site.store._write.execute("UPDATE history SET digest = x'00' WHERE kind = 'bytes'")
+    team._site.store._connections.writer.execute(
+        "UPDATE history SET digest = x'00' WHERE kind = 'bytes'"
+    )
     folder = tmp_path / "out"
     run(url, "export", str(folder), code=3)
     assert list(folder.iterdir()) == []
