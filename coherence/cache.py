@@ -85,9 +85,9 @@ class CacheScratch(Scratch[CacheState]):
         "asked",
         "before",
         "content",
+        "dead_through",
         "epoch",
         "home",
-        "killed",
         "msg",
         "policy",
         "serial",
@@ -101,7 +101,7 @@ class CacheScratch(Scratch[CacheState]):
         self.at = state.at
         self.version: Version = state.version
         self.content: Content = state.content
-        self.killed: int = state.killed
+        self.dead_through: int = state.dead_through
         self.serial: Serial = state.serial
         self.epoch: Epoch = state.epoch
         self.uses = state.uses
@@ -119,7 +119,7 @@ class CacheScratch(Scratch[CacheState]):
             self.at,
             self.version,
             self.content,
-            self.killed,
+            self.dead_through,
             self.serial,
             self.epoch,
             self.uses,
@@ -156,7 +156,7 @@ def _insist(x: X) -> None:
 
 
 def _go_back(x: X) -> None:
-    x.killed = x.msg.version - 1
+    x.dead_through = x.msg.version - 1
 
 
 def _ask_putm(x: X) -> None:
@@ -217,7 +217,7 @@ def _count(x: X) -> None:
 
 def _kill(x: X) -> None:
     stale = x.msg.stale if type(x.msg) is Inv else x.msg.version - 1
-    x.killed = max(x.killed, stale)
+    x.dead_through = max(x.dead_through, stale)
     x.again = False
 
 
@@ -292,7 +292,7 @@ def _done(x: X) -> None:
 ask_gets = Op("GetS(have, digest) to home", _ask_gets)
 ask_getm = Op("GetM(have, digest) to home", _ask_getm)
 insist = Op("note that it asks again", _insist)
-go_back = Op("killed := before Data's version", _go_back)
+go_back = Op("dead_through := before Data's version", _go_back)
 ask_putm = Op("PutM(base, epoch, digest) to home", _ask_putm)
 ask_again = Op("same request to home", _ask_again)
 set_deadline = Op("arm deadline", _set_deadline)
@@ -303,7 +303,7 @@ take = Op("copy := Data", _take)
 take_grant = Op("epoch := Data's", _take_grant)
 take_draft = Op("copy := own draft", _take_draft)
 count = Op("count the use", _count)
-kill = Op("killed := the older", _kill)
+kill = Op("dead_through := the older", _kill)
 ack = Op("InvAck to home, if asked", _ack)
 drop = Op("forget content", _drop)
 put_s = Op("PutS to home", _put_s)
@@ -325,7 +325,7 @@ ASKING = "IM_D IM_D_I SM_D"
 WRITING = "IS_A IS_A_I MS_A"
 TRANSIENT = f"{READING} {ASKING} {WRITING}"
 EVERY = f"{STABLE} {TRANSIENT}"
-#: No readable copy and a request under way: an announcement only raises `killed`.
+#: No readable copy and a request under way: an announcement only raises `dead_through`.
 BARE = f"{READING} IM_D IM_D_I IS_A IS_A_I"
 
 READ = (answered, take, loaded)
@@ -440,7 +440,7 @@ def _data(x: X) -> str:
     msg: Data = x.msg
     if x.asked is None or msg.serial != x.asked.serial:
         return "Data/M-late" if msg.grant is Permission.M and msg.epoch > x.epoch else "Data/late"
-    if msg.version <= x.killed:
+    if msg.version <= x.dead_through:
         if msg.grant is not Permission.M:
             return "Data/killed"
         return "Data/M-behind" if x.again else "Data/M-killed"
@@ -451,7 +451,7 @@ def _put_ack(x: X) -> str:
     msg: PutAck = x.msg
     if x.asked is None or msg.serial != x.asked.serial:
         return "PutAck/late"
-    return "PutAck/killed" if msg.version <= x.killed else _PUT_ACK[msg.grant]
+    return "PutAck/killed" if msg.version <= x.dead_through else _PUT_ACK[msg.grant]
 
 
 def _nack(x: X) -> str:
@@ -465,7 +465,7 @@ def _inv(x: X) -> str:
 
 def _update(x: X) -> str:
     msg: Update = x.msg
-    if msg.version <= max(x.version, x.killed):
+    if msg.version <= max(x.version, x.dead_through):
         return "Update/late"
     return "Update/pointer" if msg.content is None else "Update"
 

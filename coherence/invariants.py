@@ -321,7 +321,7 @@ def well_formed(home: HomeState, caches: Iterable[CacheState]) -> bool:
         and (home.at is not HomeAt.E or len(sharers) == 1)
         and all(
             (cache.asked is None) == (cache.at in _STABLE)
-            and (cache.at not in _LIVE or cache.version > cache.killed)
+            and (cache.at not in _LIVE or cache.version > cache.dead_through)
             and (not cache.again or isinstance(cache.asked, GetM))
             for cache in caches
         )

@@ -59,8 +59,8 @@ class HomeAt(StrEnum):
 class CacheState(Value, frozen=True, gc=False, tag=True):
     """One agent's side of one artifact.
 
-    Invariants: `version` > `killed` wherever the copy is readable (S, E, M, SM_D, MS_A); `asked` is
-    set exactly in the transient states; `again` only while a grant is asked for.
+    Invariants: `version` > `dead_through` wherever the copy is readable (S, E, M, SM_D, MS_A);
+    `asked` is set exactly in the transient states; `again` only while a grant is asked for.
     """
 
     at: CacheAt = CacheAt.I
@@ -68,7 +68,7 @@ class CacheState(Value, frozen=True, gc=False, tag=True):
     version: Version = 0
     content: Content = None
     #: The newest version known to be dead: neither it nor an older one may become readable again.
-    killed: int = -1
+    dead_through: int = -1
     #: The serial of the last request sent.  It must survive a crash, or answers could be confused.
     serial: Serial = 0
     #: The epoch of the last grant received and not given back, or 0.

@@ -86,7 +86,7 @@ def cache_record(state: CacheState) -> Any:
             "at": str(state.at),
             "version": state.version,
             "content": NO_CONTENT if state.content is None else state.content,
-            "killed": state.killed,
+            "dead_through": state.dead_through,
             "serial": state.serial,
             "epoch": state.epoch,
             "uses": state.uses,

@@ -85,9 +85,9 @@ def invalidated(state: CacheState, inv: Inv) -> CacheState | None:
     """
     if inv.ack or inv.stale < state.version or state.at not in STABLE:
         return None
-    killed = inv.stale if inv.stale > state.killed else state.killed
+    dead = inv.stale if inv.stale > state.dead_through else state.dead_through
     return CacheState(
-        CacheAt.I, state.version, state.content, killed, state.serial, state.epoch, state.uses
+        CacheAt.I, state.version, state.content, dead, state.serial, state.epoch, state.uses
     )
 
 
@@ -435,7 +435,7 @@ class AgentCaches:
             if state.at in STABLE:
                 self._put(artifact, CacheState(serial=state.serial, epoch=state.epoch))
             else:  # the answer confirms a version by its digest
-                self._put(artifact, replace(state, killed=-1))
+                self._put(artifact, replace(state, dead_through=-1))
 
     def rejoin(self, session: int) -> None:
         """Continue under the agent's new session in the store's present history."""
@@ -556,7 +556,7 @@ class AgentCaches:
         if self.state(artifact).at not in STABLE:
             self.restart(artifact)
 
-    def again(self, artifact: str) -> Sequence[ToHome]:
+    def retry(self, artifact: str) -> Sequence[ToHome]:
         """Repeat the request for an awaited grant: the request or its answer may be lost."""
         if self.state(artifact).at not in ASKING:
             return NOTHING
@@ -571,7 +571,7 @@ class AgentCaches:
             return NOTHING
         return self._step(artifact, Timeout(RETRY), self._clock())
 
-    def quit(self, artifact: str) -> Sequence[ToHome]:
+    def cancel_wait(self, artifact: str) -> Sequence[ToHome]:
         """Stop waiting for a grant; return the messages for home."""
         if self.state(artifact).at not in ASKING:
             return NOTHING

@@ -200,7 +200,7 @@ class Session:
                 if not come.wait(self.patience_s(asked)) or asked.missed:
                     self.nudge(asked)
         except ToolkitError:
-            self.give_up(asked.artifact)
+            self.cancel(asked.artifact)
             raise
         self.await_no_more(asked.artifact)
         return asked.answer
@@ -256,7 +256,7 @@ class Session:
         self._lookouts.doubt(artifact)
         with self._lock:
             asked.missed = False
-            sent = [*self.caches.overdue(artifact), *self.caches.again(artifact)]
+            sent = [*self.caches.overdue(artifact), *self.caches.retry(artifact)]
         self.homes.carry({artifact: [(self.name, message) for message in sent]})
         if self.shared.shared:
             # Another process may have written the answer to the log without a notification here.
@@ -281,7 +281,7 @@ class Session:
         except StoreFault as error:
             log.warning("%s will be noticed when its lease is over: %s", ", ".join(batch), error)
 
-    def give_up(self, artifact: str) -> None:
+    def cancel(self, artifact: str) -> None:
         """Stop waiting for the grant of `artifact`; give it back if it has come."""
         self.say(self.forsake(artifact))
 
@@ -331,7 +331,7 @@ class Session:
             batch = {}
             for artifact, state in list(caches.states.items()):
                 if state.at in ASKING:
-                    caches.quit(artifact)
+                    caches.cancel_wait(artifact)
                 if state.serial > caches.session << SERIAL_BITS:
                     sent = caches.invoke(artifact, Leave())
                     batch[artifact] = [(self.name, message) for message in sent]
@@ -367,7 +367,7 @@ class Session:
                 return False
             answer = self.ask(grant.artifact, Acquire()).answer
             if answer is None:
-                self.give_up(grant.artifact)
+                self.cancel(grant.artifact)
             elif isinstance(answer, Granted) and answer.epoch == grant.epoch:
                 return True
             elif isinstance(answer, Granted):

@@ -72,7 +72,7 @@ class Awaiting:
                     await run(session.nudge, asked)
                 come.clear()
         except ToolkitError:
-            await run(session.give_up, asked.artifact)
+            await run(session.cancel, asked.artifact)
             raise
         session.await_no_more(asked.artifact)
         return asked.answer

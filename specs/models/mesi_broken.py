@@ -61,7 +61,7 @@ def _unchanged(x: h.HomeScratch) -> None:
 
 
 def _lower_floor(x: c.CacheScratch) -> None:
-    x.killed = min(x.killed, x.msg.version - 1)
+    x.dead_through = min(x.dead_through, x.msg.version - 1)
 
 
 def _await_nobody(x: h.HomeScratch) -> None:
@@ -73,7 +73,7 @@ grant_last = Op("grant to the last waiter", _grant_last)
 take_version_only = Op("version := Data's, content as it was", _take_version_only)
 committed_next = Op("answer Committed(version + 1)", _committed_next)
 unchanged = Op("say that nothing has changed", _unchanged)
-lower_floor = Op("killed := the older, lowered", _lower_floor)
+lower_floor = Op("dead_through := the older, lowered", _lower_floor)
 await_nobody = Op("await no acknowledgement", _await_nobody)
 
 

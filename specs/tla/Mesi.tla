@@ -106,7 +106,7 @@ Busy == {"M", "S_A"}
 Held == {"S", "E", "M", "S_A"}
 
 EmptyCache ==
-  [at |-> "I", version |-> 0, content |-> NoContent, killed |-> -1, serial |-> 0, epoch |-> 0,
+  [at |-> "I", version |-> 0, content |-> NoContent, dead_through |-> -1, serial |-> 0, epoch |-> 0,
    uses |-> 0, asked |-> None, again |-> FALSE]
 
 EmptyHome ==
@@ -350,7 +350,7 @@ Silent == UNCHANGED waiting
 
 (* m answers the request under way. *)
 Meant(c, m) == cache[c].asked # None /\ cache[c].asked.serial = m.serial
-Dead(c, m) == m.version <= cache[c].killed
+Dead(c, m) == m.version <= cache[c].dead_through
 
 Taken(old, m) ==
   [old EXCEPT !.version = m.version, !.uses = 0,
@@ -377,16 +377,16 @@ DataOnce(c) ==
              AnsweredTimers \cup Only(cache[c].at = "IS_D", LapseTimers))
     /\ Answers(c)
 
-Granted(c, m, killed) ==
+Granted(c, m, dead) ==
   /\ Hears(c, m, [Read(c, IF cache[c].at = "IM_D_I" THEN "I" ELSE "M", m)
-                    EXCEPT !.epoch = m.epoch, !.killed = killed],
+                    EXCEPT !.epoch = m.epoch, !.dead_through = dead],
            << >>, AnsweredTimers \cup {"deadline"})
   /\ Answers(c)
 
 DataM(c) ==
   \E m \in FromHome(c, "Data") :
     /\ Meant(c, m) /\ ~Dead(c, m) /\ m.grant = "M" /\ cache[c].at \in Asking
-    /\ Granted(c, m, cache[c].killed)
+    /\ Granted(c, m, cache[c].dead_through)
 
 (* The grant was requested after the version was killed: home has gone back. *)
 DataMBehind(c) ==
@@ -450,10 +450,10 @@ AckTo(m) ==
 
 IsLate(c, m) ==
   IF m.type = "Inv" THEN m.stale < cache[c].version
-  ELSE m.version <= Max(cache[c].version, cache[c].killed)
+  ELSE m.version <= Max(cache[c].version, cache[c].dead_through)
 
 Kills(old, at, m) ==
-  [old EXCEPT !.at = at, !.killed = Max(@, StaleOf(m)), !.again = FALSE]
+  [old EXCEPT !.at = at, !.dead_through = Max(@, StaleOf(m)), !.again = FALSE]
 
 (* A notice of a commit, without the content. *)
 Invalidated(c, at, cleared) ==
@@ -945,7 +945,7 @@ TypeOK ==
   /\ \A c \in Agents :
        /\ cache[c].at \in Stable \cup Reading \cup Asking \cup Writing
        /\ cache[c].version \in Nat /\ cache[c].serial \in Nat /\ cache[c].epoch \in Nat
-       /\ cache[c].killed \in Int /\ cache[c].uses \in Nat
+       /\ cache[c].dead_through \in Int /\ cache[c].uses \in Nat
   /\ home.at \in Free \cup Busy
   /\ home.version \in Nat /\ home.epoch \in Nat
   /\ home.owner \in Agents \cup {NoOne} /\ home.writer \in Agents \cup {NoOne}
@@ -961,7 +961,7 @@ WellFormed ==
   /\ home.at = "E" => Cardinality(DOMAIN home.sharers) = 1
   /\ \A c \in Agents :
        /\ (cache[c].asked = None) <=> (cache[c].at \in Stable)
-       /\ cache[c].at \in Live \cup Covered => cache[c].version > cache[c].killed
+       /\ cache[c].at \in Live \cup Covered => cache[c].version > cache[c].dead_through
        /\ cache[c].again => cache[c].asked.type = "GetM"
 
 (* Each copy has a bound, each request is repeated, and no timer is armed without a reason. *)

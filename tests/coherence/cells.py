@@ -80,7 +80,7 @@ def _cache(at: CacheAt, on: str) -> Example:
     drafts = at is CacheAt.M or isinstance(asked, PutM)
     state = CacheState(at, 2, "two", 1 if live else 2, 3, 4 if drafts else 0, 1, asked)
     if on.endswith(("killed", "behind")):
-        state = replace(state, killed=3, again=on == "Data/M-behind")
+        state = replace(state, dead_through=3, again=on == "Data/M-behind")
     policy = {"Load/counted": 6, "Load/refresh": 1}.get(on)
     requests = {
         "Acquire": Acquire(wait=7),

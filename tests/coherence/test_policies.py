@@ -114,7 +114,7 @@ def test_an_update_says_what_a_delta_may_assume():
         at=st.sampled_from(CacheAt),
         version=st.integers(1, 9),
         content=st.text(max_size=3),
-        killed=st.just(0),
+        dead_through=st.just(0),
         uses=st.integers(0, 4),
         asked=st.just(GetS(1, 0)),
     ),

@@ -82,18 +82,18 @@ def behind(state: CacheState, version: int = 3) -> Any:
 def test_a_home_that_went_back_is_believed_the_second_time() -> None:
     """Or asking again would have no end: home renews what the cache refuses to take."""
     cache = Cache(Lazy())
-    state = CacheState(killed=4, serial=7)
+    state = CacheState(dead_through=4, serial=7)
     asking = cache.step(state, Invoke(Acquire()), 0.0).state
     again = cache.step(asking, behind(asking), 0.0)
     assert again.commands == (Send("home", GetM(9, 0, None)),)
     granted = cache.step(again.state, behind(again.state), 0.0)
     assert Respond(Granted(3, "three", 5)) in granted.commands
-    assert (granted.state.at, granted.state.killed) == (CacheAt.M, 2)
+    assert (granted.state.at, granted.state.dead_through) == (CacheAt.M, 2)
 
 
 def test_a_version_killed_since_is_no_proof_that_home_went_back() -> None:
     cache = Cache(Lazy())
-    asking = cache.step(CacheState(killed=2, serial=7), Invoke(Acquire()), 0.0).state
+    asking = cache.step(CacheState(dead_through=2, serial=7), Invoke(Acquire()), 0.0).state
     asking = cache.step(asking, Receive("home", Inv(3, False)), 0.0).state
     again = cache.step(asking, behind(asking), 0.0).state
     assert again.again
@@ -106,20 +106,20 @@ def test_a_version_killed_since_is_no_proof_that_home_went_back() -> None:
 def test_a_live_copy_may_be_newer_than_what_a_home_that_went_back_grants() -> None:
     """By its second answer it is believed, as where there is no copy."""
     cache = Cache(Lazy())
-    live = CacheState(CacheAt.S, 5, "five", killed=4, serial=7)
+    live = CacheState(CacheAt.S, 5, "five", dead_through=4, serial=7)
     asking = cache.step(live, Invoke(Acquire()), 0.0).state
     assert asking.at is CacheAt.SM_D
     again = cache.step(asking, behind(asking), 0.0)
     assert (again.state.at, again.state.again) == (CacheAt.IM_D, True)
     assert again.commands == (Send("home", GetM(9, 5, "five")),)
     granted = cache.step(again.state, behind(again.state), 0.0).state
-    assert (granted.at, granted.version, granted.killed) == (CacheAt.M, 3, 2)
+    assert (granted.at, granted.version, granted.dead_through) == (CacheAt.M, 3, 2)
 
 
 def test_a_commit_of_an_older_base_may_be_acknowledged_behind_a_live_copy() -> None:
     """The draft names what it was derived from: home went back to that, the copy did not."""
     cache = Cache(Lazy())
-    live = CacheState(CacheAt.S, 5, "five", killed=4, serial=7)
+    live = CacheState(CacheAt.S, 5, "five", dead_through=4, serial=7)
     writing = cache.step(live, Invoke(Commit("new", 3, digest="three")), 0.0).state
     assert writing.at is CacheAt.MS_A
     done = cache.step(writing, Receive("home", PutAck(8, 4, Permission.E)), 0.0)

@@ -361,11 +361,11 @@ def test_one_agent_looks_for_all_of_its_process(room, monkeypatch):
             play.now = 1000.0 + number
             play.nudge(ann)
             assert play.ats() == [play.now + lookout.LOOK_S, None, None]
-        ann.give_up(PLAN)
+        ann.cancel(PLAN)
         assert play.woken[-1:] == ["cyd"], "another one looks from now on, and is told"
         assert play.ats() == [None, play.now + lookout.LOOK_S, None]
-        cyd.give_up(PLAN)
-        dan.give_up(PLAN)
+        cyd.cancel(PLAN)
+        dan.cancel(PLAN)
         assert lookouts(room)._kept == {}
 
 
@@ -408,7 +408,7 @@ def test_looking_puts_off_no_other_look(room, monkeypatch):
             play.now = play.due(ann) + (100.0 if not carried else 0.0)
             play.nudge(ann)
         assert 1000.0 + half <= carried[0] <= 1000.0 + half + 100.0 + lookout.LOOK_S
-        ann.give_up(PLAN)
+        ann.cancel(PLAN)
 
 
 def test_a_store_that_fails_breaks_no_wait(room, monkeypatch):
@@ -425,7 +425,7 @@ def test_a_store_that_fails_breaks_no_wait(room, monkeypatch):
         play.now += 1
         play.nudge(play.all[0])
         assert play.asked[play.all[0]].answer is None
-        play.all[0].give_up(PLAN)
+        play.all[0].cancel(PLAN)
 
 
 # With real processes, real kills.
