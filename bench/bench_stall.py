@@ -30,7 +30,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from coherence import Lazy, Workspace
-from coherence.workspace import lookout
+from coherence.runtime import lookout
 
 TESTS = Path(__file__).parents[1] / "tests"
 COUNTER = "counter"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from weakref import ref
 
 from coherence.errors import StoreFault
@@ -19,7 +20,8 @@ from coherence.runtime.outcome import CARRIERS, Carried
 from coherence.runtime.served import ServedDigests
 from coherence.stores.port import Change
 from message_passing.background import Background, Worker
-from message_passing.interrupts import Knock
+from message_passing.errors import ToolkitError
+from message_passing.interrupts import Knock, insist
 from message_passing.ports import Clock
 from message_passing.process import Address, Time
 
@@ -204,13 +206,23 @@ class Follower(Worker):
     def listen(self) -> None:
         """Follow the log while an agent or a watcher waits."""
         if self._homes.store.shared:
-            self._background.need(self)
+            self._guarded(partial(self._background.need, self))
 
     def hush(self) -> None:
         """A wait is over: check whether another agent or watcher still waits."""
         store = self._homes.store
         if store.shared and not self.is_needed:
-            store.wake()
+            self._guarded(store.wake)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Call `work`, which may hold locks when it is interrupted."""
+        try:
+            work()
+        except ToolkitError:
+            raise
+        except BaseException:
+            insist(self._homes.settle)
+            raise
 
     @property
     def is_needed(self) -> bool:
