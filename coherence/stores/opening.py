@@ -1,12 +1,13 @@
 """Opens the store that a URL names.
 
 A package brings a store of its own by an entry point of the group `coherence.stores`.  Its name is
-the scheme, and it is called as `open_store` is.
+the scheme, and it is called as `open_store` is, without `clock`: it has a clock of its own.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
@@ -14,6 +15,7 @@ from urllib.parse import quote, unquote
 from coherence.errors import BadUrl, NoArchive
 from coherence.stores.memory import MemoryStore
 from coherence.stores.port import Retention, Store
+from message_passing.ports import Clock
 
 if TYPE_CHECKING:
     from coherence.stores.archive import Backup
@@ -29,11 +31,13 @@ def open_store(
     *,
     create: bool = True,
     readonly: bool = False,
+    clock: Clock = time.monotonic,
 ) -> Store:
     """The store that `url` names.  Raises `BadUrl`, or `StoreFault` if it cannot be opened.
 
     With `create` false a missing store raises `StoreMissing`; with `readonly` nothing is written,
-    and only calls that read are allowed.
+    and only calls that read are allowed.  `clock` is for a store that has none of its own: a store
+    of several processes has.
     """
     named = _SCHEME.match(url)
     scheme = named[1].lower() if named is not None else ""
@@ -42,7 +46,7 @@ def open_store(
             raise BadUrl(f"{url!r} has a path", remedy="memory:// takes no path")
         if readonly or not create:
             raise BadUrl("a store in memory is visible only to its own process")
-        return MemoryStore(retention)
+        return MemoryStore(retention, clock=clock)
     if scheme == "sqlite":
         from coherence.stores.sqlite import SqliteStore
 

@@ -51,7 +51,10 @@ class Workspace:
         policies = policies or {}
         check_policies((policy, *policies.values()), recorder)
         self.limits = limits or Limits()
-        store = open_store(url, retention or Retention()) if isinstance(url, str) else url
+        if isinstance(url, str):
+            store = open_store(url, retention or Retention(), clock=clock)
+        else:
+            store = url
         try:
             self._site = Site(
                 store,

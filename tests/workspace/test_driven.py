@@ -8,7 +8,6 @@ import pytest
 
 from coherence import Fenced, GrantTimeout, Lazy, Workspace
 from coherence.runtime.keeper import Keeper
-from coherence.stores.memory import MemoryStore
 from coherence.stores.sqlite import SqliteStore
 from message_passing.background import Worker
 
@@ -46,12 +45,15 @@ class Team:
     def __init__(self, folder):
         self.now = 1000.0
         self.background = Driven()
-        self.make = MemoryStore if folder is None else lambda **c: SqliteStore(folder / "t.db", **c)
+        self.folder = folder
 
     def open(self):
-        clock = {"clock": lambda: self.now}
         policy = Lazy(grant_lease=LEASE_S)
-        return Workspace(self.make(**clock), policy=policy, background=self.background, **clock)
+        clock = {"clock": lambda: self.now}
+        url = "memory://"  # it has no clock of its own, and takes the workspace's
+        if self.folder is not None:
+            url = SqliteStore(self.folder / "t.db", **clock)
+        return Workspace(url, policy=policy, background=self.background, **clock)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
