@@ -4,7 +4,7 @@ Layout, each line importing only from lines above it and from :mod:`message_pass
 
 * `messages`, `machine`: requests, packets, refusals; the one interface of all protocols
 * `sender_side`, then `mf95`, `cykas`, `csps`, `hybrid_plain`, `named`: secrets, stated plainly
-* `window`, `front`, `hybrid_state`, then `hybrid`: the default, in constant work an event
+* `window`, `open_entries`, `hybrid_state`, then `hybrid`: the default, in constant work an event
 * `announcing`: the hybrid for small teams, whose secrets end a one-way delay sooner
 * `rst91`, `bss91`: the classical receiver-side baselines
 * `member`: state that a driver of `bss91` needs; `handling`: such a driver for asyncio tasks

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 Name: TypeAlias = tuple[str, int]
 
 
-class Line(Protocol):
+class TraceStep(Protocol):
     """A step in a trace."""
 
     @property
@@ -101,7 +101,7 @@ class Accounts:
         return iter(self.messages.values())
 
 
-def accounts(lines: Iterable[Line]) -> Accounts:
+def accounts(lines: Iterable[TraceStep]) -> Accounts:
     """The account of every message in a trace."""
     book = Accounts()
     secrets: defaultdict[str, set[Name]] = defaultdict(set)
@@ -133,7 +133,7 @@ def accounts(lines: Iterable[Line]) -> Accounts:
     return book
 
 
-def _end(book: Accounts, line: Line, secrets: set[Name], ended: set[Name]) -> None:
+def _end(book: Accounts, line: TraceStep, secrets: set[Name], ended: set[Name]) -> None:
     secrets -= ended
     for name in ended & book.messages.keys():
         book.messages[name].told = line.time
@@ -150,7 +150,7 @@ def _concluded(book: Accounts, here: str, secrets: set[Name], heard: set[Name]) 
     }
 
 
-def _open(book: Accounts, line: Line, request: dict[str, Any], secrets: set[Name]) -> None:
+def _open(book: Accounts, line: TraceStep, request: dict[str, Any], secrets: set[Name]) -> None:
     answers = [c["result"] for c in line.commands if c.get("type") == "Respond"]
     if not answers:
         return
@@ -169,7 +169,7 @@ def _open(book: Accounts, line: Line, request: dict[str, Any], secrets: set[Name
 
 def _command(
     book: Accounts,
-    line: Line,
+    line: TraceStep,
     command: dict[str, Any],
     secrets: set[Name],
     told: dict[tuple[str, str], int],

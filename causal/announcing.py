@@ -23,7 +23,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from causal.hybrid import Commands, Hybrid
-from causal.hybrid_state import FRESH, Link, State
+from causal.hybrid_state import FRESH, HybridState, LinkState
 from causal.messages import Delivered, ForgedPacket
 from message_passing.process import Address, Deliver, Send, Step, Time
 
@@ -37,7 +37,9 @@ class Announcing(Hybrid):
 
     name = "announcing"
 
-    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+    def receive(
+        self, state: HybridState, src: Address, packet: Any, now: Time
+    ) -> Step[HybridState]:
         """As the hybrid; then announce deliveries, and learn from them about `src`."""
         step = super().receive(state, src, packet, now)
         ids = [c.message.id for c in step.commands if type(c) is Deliver]
@@ -58,13 +60,13 @@ class Announcing(Hybrid):
         state = self.learnt(state, party, link, more)
         return Step(state, (*step.commands, *more), step.action)
 
-    def released(self, link: Link, id: int) -> Link:
+    def released(self, link: LinkState, id: int) -> LinkState:
         """Release also the messages that follow `id` without a gap."""
         return closed(link, id)
 
     def heard(
-        self, state: State, src: Address, packet: Delivered, commands: Commands, now: Time
-    ) -> Step[State]:
+        self, state: HybridState, src: Address, packet: Delivered, commands: Commands, now: Time
+    ) -> Step[HybridState]:
         """Record the delivery; forget the secrets that no undelivered message precedes any more."""
         party = self.place.get(packet.owner)
         if party is None or packet.owner in (self.me, src) or packet.id < 1:
@@ -78,7 +80,9 @@ class Announcing(Hybrid):
         state = self.learnt(state, party, link, commands)
         return self.timed(state, commands, "ReceiveDelivered", now)
 
-    def learnt(self, state: State, party: int, link: Link, commands: Commands) -> State:
+    def learnt(
+        self, state: HybridState, party: int, link: LinkState, commands: Commands
+    ) -> HybridState:
         """Replace the link, and send the messages that waited for its secrets."""
         before = state.links.get(party) or FRESH
         links = state.links.put(party, link)
@@ -87,7 +91,7 @@ class Announcing(Hybrid):
         return self.free(state, state.own, state.kept, links, commands)
 
 
-def marked(link: Link, id: int) -> Link:
+def marked(link: LinkState, id: int) -> LinkState:
     """With message `id` known to be delivered; `link` itself if that was known."""
     first = link.told or 1
     if not first <= id < first + AHEAD_MAX or link.heard >> (id - first) & 1:
@@ -96,7 +100,7 @@ def marked(link: Link, id: int) -> Link:
     return closed(link, id) if id == first else link
 
 
-def closed(link: Link, id: int) -> Link:
+def closed(link: LinkState, id: int) -> LinkState:
     """With all messages before `id` known to be delivered, and those that follow without a gap."""
     first = link.told or 1
     if id < first:

@@ -15,24 +15,24 @@ from causal.messages import Broadcast, ForgedPacket, Message, Unsupported, Vecto
 from message_passing.process import Address, Deliver, Respond, Send, Step, Time, Value
 
 
-class State(Value, frozen=True, gc=False, tag=True):
+class Bss91State(Value, frozen=True, gc=False, tag=True):
     """`clock[i]`: broadcasts of i delivered here, our own counted as sent."""
 
     clock: tuple[int, ...]
     buffer: tuple[tuple[int, VectorData[Any]], ...] = ()
 
 
-class Bss91(Machine[State]):
+class Bss91(Machine[Bss91State]):
     """Hold an arriving broadcast until all that its sender had delivered is delivered here."""
 
     name = "bss91"
     survives_loss = False
 
-    def initial(self) -> State:
+    def initial(self) -> Bss91State:
         """No process has sent anything."""
-        return State(clock=(0,) * len(self.team))
+        return Bss91State(clock=(0,) * len(self.team))
 
-    def invoke(self, state: State, request: Any, now: Time) -> Step[State]:
+    def invoke(self, state: Bss91State, request: Any, now: Time) -> Step[Bss91State]:
         """Count our own broadcast, attach the vector, deliver to ourselves."""
         if type(request) is not Broadcast:
             raise Unsupported(f"{self.name} has no {type(request).__name__}")
@@ -44,7 +44,7 @@ class Bss91(Machine[State]):
         local = Deliver(self.me, Message(id, request.payload))
         return Step(replace(state, clock=clock), (Respond(id), local, *sends), "Broadcast")
 
-    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+    def receive(self, state: Bss91State, src: Address, packet: Any, now: Time) -> Step[Bss91State]:
         """Buffer, then deliver all that is deliverable."""
         if type(packet) is not VectorData or len(packet.clock) != len(self.team):
             raise ForgedPacket(f"{self.name} at {self.me!r} cannot read {packet!r}")
@@ -59,7 +59,7 @@ class Bss91(Machine[State]):
             clock[i] += 1
             commands.append(Deliver(self.team[i], Message(clock[i], data.payload)))
         waits = tuple(sorted(buffer, key=lambda b: (b[0], b[1].clock)))
-        return Step(State(tuple(clock), waits), tuple(commands), "ReceiveData")
+        return Step(Bss91State(tuple(clock), waits), tuple(commands), "ReceiveData")
 
     def deliverable(self, i: int, data: VectorData[Any], clock: list[int]) -> bool:
         """Whether it is the sender's next, and all that it follows is delivered here."""
@@ -67,6 +67,6 @@ class Bss91(Machine[State]):
             theirs <= clock[k] for k, theirs in enumerate(data.clock) if k != i
         )
 
-    def idle(self, state: State) -> bool:
+    def idle(self, state: Bss91State) -> bool:
         """Whether nothing is buffered."""
         return not state.buffer

@@ -12,7 +12,7 @@ no timer.  In the paper's setting a periodic retransmission repairs that.
 from __future__ import annotations
 
 from causal.messages import Secret
-from causal.sender_side import Own, SenderSide, State
+from causal.sender_side import Own, SenderSide, SenderState
 
 
 class Csps(SenderSide):
@@ -23,6 +23,6 @@ class Csps(SenderSide):
 
     name = "csps"
 
-    def waits_for(self, state: State, own: Own) -> frozenset[Secret]:
+    def waits_for(self, state: SenderState, own: Own) -> frozenset[Secret]:
         """Permits that were missing at the send and still are (`p.first >= head.need`)."""
         return own.deps

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from causal.messages import Secret
-from causal.sender_side import Own, SenderSide, State
+from causal.sender_side import Own, SenderSide, SenderState
 from message_passing.process import Address
 
 
@@ -37,15 +37,15 @@ class Cykas(SenderSide):
         super().__init__(me, team, **options)
         self.scans = scan  # type: ignore[misc]
 
-    def may_go(self, state: State, own: Own) -> bool:
+    def may_go(self, state: SenderState, own: Own) -> bool:
         """At most one message in transit to each destination (README, 2022)."""
         return not any(o.dst == own.dst and o.sent and not o.acked for o in state.own)
 
-    def waits_for(self, state: State, own: Own) -> frozenset[Secret]:
+    def waits_for(self, state: SenderState, own: Own) -> frozenset[Secret]:
         """Secret mode is global: secrets acquired after the send count as well."""
         return state.secrets
 
-    def binds(self, state: State, dst: Address) -> frozenset[Secret]:
+    def binds(self, state: SenderState, dst: Address) -> frozenset[Secret]:
         """No secrets are bound to a message: the current mode decides."""
         return frozenset()
 
@@ -63,10 +63,10 @@ class CykasRefined(Cykas):
     def __init__(self, me: Address, team: Iterable[Address], **options: Any) -> None:
         super().__init__(me, team, scan=True, **options)
 
-    def waits_for(self, state: State, own: Own) -> frozenset[Secret]:
+    def waits_for(self, state: SenderState, own: Own) -> frozenset[Secret]:
         """Its own dependencies, except the destination's secrets."""
         return frozenset(s for s in own.deps if s.owner != own.dst)
 
-    def binds(self, state: State, dst: Address) -> frozenset[Secret]:
+    def binds(self, state: SenderState, dst: Address) -> frozenset[Secret]:
         """All secrets that the sender keeps now."""
         return state.secrets

@@ -39,11 +39,11 @@ from causal.frames import (
     checked,
 )
 from causal.hybrid import Hybrid
+from causal.hybrid_state import taken
 from causal.journal import Began, Dealt, Down, Entry, Got, Journal, Rested, Sent
 from causal.messages import Context, Data, Held, PeerDown, Secret, Unicast
 from causal.outbox import Outbox
 from causal.recovery import recover
-from causal.snapshot import taken
 from causal.transports.port import Transport
 from message_passing.errors import CallerError, EnvironmentFault, PeerError
 from message_passing.network import Guarantee

@@ -11,10 +11,10 @@ The paper's optimal Algorithm 2 was not available; these relaxations are our rea
 3. a message that may go passes queued ones to other processes.
 
 Both rules ask one question, of the process's own undelivered messages and of the secrets that it
-keeps: is any entry older than this one and of another process?  A :class:`causal.front.Front`
-answers it from two cursors that only move forward.  :class:`HybridPlain` has the same rules in the
-form of :mod:`causal.sender_side` and reads all of its state at every step.  Tests compare the two,
-command by command.
+keeps: is any entry older than this one and of another process?
+:class:`causal.open_entries.OpenEntries` answers it from two cursors that only move forward.
+:class:`HybridPlain` has the same rules in the form of :mod:`causal.sender_side` and reads all of
+its state at every step.  Tests compare the two, command by command.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from causal.front import Front
-from causal.hybrid_state import FRESH, Kept, Link, Own, State
+from causal.hybrid_state import FRESH, HybridState, Kept, LinkState, OwnEntry
 from causal.machine import RESEND, Machine
 from causal.messages import (
     Ack,
@@ -40,24 +39,25 @@ from causal.messages import (
     Unicast,
     Unsupported,
 )
+from causal.open_entries import OpenEntries
 from causal.window import Window
 from message_passing.process import Address, Command, Deliver, Respond, Send, SetTimer, Step, Time
 
 Commands = list[Command[Any, Any]]
 
 
-class Hybrid(Machine[State]):
+class Hybrid(Machine[HybridState]):
     """Constant metadata, eager starts, per-message secrets, constant work an event."""
 
     name = "hybrid"
 
-    def initial(self) -> State:
+    def initial(self) -> HybridState:
         """Nothing sent, nothing kept."""
-        return State()
+        return HybridState()
 
     # The application.
 
-    def invoke(self, state: State, request: Any, now: Time) -> Step[State]:
+    def invoke(self, state: HybridState, request: Any, now: Time) -> Step[HybridState]:
         """Accept a message, or install a view."""
         if type(request) is not Unicast:
             return self.down(state, request, now)
@@ -79,11 +79,11 @@ class Hybrid(Machine[State]):
             return Step(state, (Respond(id), Deliver(dst, message)), "SendToSelf")
         if kept.older(party) < kept.next:
             # A secret of another owner is among the possible causes of this message.
-            state = replace(state, own=own.append(Own(party, kept.next, request.payload)))
+            state = replace(state, own=own.append(OwnEntry(party, kept.next, request.payload)))
             return self.timed(state, [Respond(id)], "Send", now)
         link = state.links.get(party) or FRESH
         secret = own.older(party) < id
-        own = own.append(Own(party, kept.next, request.payload, link.out, True, secret))
+        own = own.append(OwnEntry(party, kept.next, request.payload, link.out, True, secret))
         links = state.links.put(party, replace(link, out=id))
         waiting = state.waiting + (state.waiting == id)
         ahead = state.ahead + (state.ahead == id)
@@ -92,7 +92,7 @@ class Hybrid(Machine[State]):
         packet = Data(id, prev, secret, request.payload, state.gone)
         return self.timed(state, [Respond(id), Send(dst, packet)], "Send", now)
 
-    def down(self, state: State, request: Any, now: Time) -> Step[State]:
+    def down(self, state: HybridState, request: Any, now: Time) -> Step[HybridState]:
         """Install the view that the membership service reports."""
         if type(request) is not PeerDown:
             raise Unsupported(f"{self.name} has no {type(request).__name__}")
@@ -104,7 +104,9 @@ class Hybrid(Machine[State]):
 
     # The network.
 
-    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+    def receive(
+        self, state: HybridState, src: Address, packet: Any, now: Time
+    ) -> Step[HybridState]:
         """Refuse, fence, install the sender's view, then take the packet."""
         party = self.place.get(src)
         if party is None or src == self.me:
@@ -138,14 +140,14 @@ class Hybrid(Machine[State]):
 
     def data(
         self,
-        state: State,
+        state: HybridState,
         src: Address,
         party: int,
-        link: Link,
+        link: LinkState,
         packet: Data[Any],
         commands: Commands,
         now: Time,
-    ) -> Step[State]:
+    ) -> Step[HybridState]:
         """Deliver at once, also while keeping secrets; after a gap, deliver in order."""
         filed = link.filed
         if self.chained and packet.prev != link.got:
@@ -172,14 +174,14 @@ class Hybrid(Machine[State]):
 
     def acked(
         self,
-        state: State,
+        state: HybridState,
         src: Address,
         party: int,
-        link: Link,
+        link: LinkState,
         id: int,
         commands: Commands,
         now: Time,
-    ) -> Step[State]:
+    ) -> Step[HybridState]:
         """Close every message up to `id` of this pair; release what waited for them."""
         if not 0 < id <= link.out:
             raise ForgedPacket(f"{src!r} acknowledges {id}, which it was not sent")
@@ -204,8 +206,14 @@ class Hybrid(Machine[State]):
         return self.timed(replace(state, own=own, links=links), commands, "ReceiveAck", now)
 
     def told(
-        self, state: State, party: int, link: Link, id: int, commands: Commands, now: Time
-    ) -> Step[State]:
+        self,
+        state: HybridState,
+        party: int,
+        link: LinkState,
+        id: int,
+        commands: Commands,
+        now: Time,
+    ) -> Step[HybridState]:
         """Forget the secrets that may be told; remember a release that overtook its message."""
         if id < 1:
             raise ForgedPacket(f"{self.team[party]!r} releases {id}, and ids count from 1")
@@ -214,25 +222,25 @@ class Hybrid(Machine[State]):
             state = self.free(state, state.own, state.kept, links, commands)
         return self.timed(state, commands, "ReceiveRelease", now)
 
-    def released(self, link: Link, id: int) -> Link:
+    def released(self, link: LinkState, id: int) -> LinkState:
         """With every message up to `id` released."""
         return replace(link, told=id, heard=0)
 
     def heard(
-        self, state: State, src: Address, packet: Delivered, commands: Commands, now: Time
-    ) -> Step[State]:
+        self, state: HybridState, src: Address, packet: Delivered, commands: Commands, now: Time
+    ) -> Step[HybridState]:
         """Ignored here; :mod:`causal.announcing` uses it."""
         return self.timed(state, commands, "Ignore", now)
 
-    # The two fronts.
+    # Messages and secrets that nothing blocks any more.
 
     def release(
         self,
-        own: Front[Own],
-        links: Window[Link],
+        own: OpenEntries[OwnEntry],
+        links: Window[LinkState],
         gone: tuple[Address, ...],
         commands: Commands,
-    ) -> tuple[Front[Own], Window[Link]]:
+    ) -> tuple[OpenEntries[OwnEntry], Window[LinkState]]:
         """Move past delivered messages; release the secrets of recipients of later ones."""
         own, passed = own.advance(_acked)
         if not passed:
@@ -254,12 +262,12 @@ class Hybrid(Machine[State]):
 
     def free(
         self,
-        state: State,
-        own: Front[Own],
-        kept: Front[Kept],
-        links: Window[Link],
+        state: HybridState,
+        own: OpenEntries[OwnEntry],
+        kept: OpenEntries[Kept],
+        links: Window[LinkState],
         commands: Commands,
-    ) -> State:
+    ) -> HybridState:
         """Move past released secrets; send the messages that waited for them."""
 
         def told(_: int, secret: Kept) -> bool:
@@ -268,7 +276,7 @@ class Hybrid(Machine[State]):
         kept, _ = kept.advance(told)
         waiting, ahead = state.waiting, state.ahead
         window, stop = own.window, own.next
-        freed: list[tuple[int, Own]] = []
+        freed: list[tuple[int, OwnEntry]] = []
         # A message that was sent before the oldest secret came waits for nothing.
         first = kept.first
         while (found := window.first(waiting, stop)) is not None and found[1].need <= first:
@@ -299,27 +307,18 @@ class Hybrid(Machine[State]):
 
     # Views.
 
-    def exclude(self, state: State, peers: tuple[Address, ...], commands: Commands) -> State:
+    def exclude(
+        self, state: HybridState, peers: tuple[Address, ...], commands: Commands
+    ) -> HybridState:
         """A crashed process acknowledges and releases nothing: no message waits for it any more."""
-        parties = {self.place[peer] for peer in peers}
-        links, own, kept = state.links, state.own.window, state.kept.window
-        for party in parties:
-            if links.get(party) is not None:
-                links = links.drop(party)
-        for key, entry in state.own.window.items():
-            if entry.party in parties:
-                own = own.drop(key)
-        for key, secret in state.kept.window.items():
-            if secret.party in parties:
-                kept = kept.drop(key)
         gone = tuple(sorted({*state.gone, *peers}))
-        front, links = self.release(replace(state.own, window=own), links, gone, commands)
-        state = replace(state, gone=gone)
-        return self.free(state, front, replace(state.kept, window=kept), links, commands)
+        state = replace(state.without({self.place[peer] for peer in peers}), gone=gone)
+        own, links = self.release(state.own, state.links, gone, commands)
+        return self.free(state, own, state.kept, links, commands)
 
     # Lossy links.
 
-    def resend(self, state: State, action: str, now: Time) -> Step[State]:
+    def resend(self, state: HybridState, action: str, now: Time) -> Step[HybridState]:
         """Repeat what is unacknowledged; a repeated acknowledgement asks for a lost release."""
         if not self.lossy and action != "Restart":
             return Step(state, (), action)
@@ -333,7 +332,9 @@ class Hybrid(Machine[State]):
             commands.append(Send(owner, Ack(link.got, state.gone)))
         return self.timed(replace(state, ticking=False), commands, action, now)
 
-    def timed(self, state: State, commands: Commands, action: str, now: Time) -> Step[State]:
+    def timed(
+        self, state: HybridState, commands: Commands, action: str, now: Time
+    ) -> Step[HybridState]:
         """The step, with the timer armed if an outstanding packet may have been lost."""
         if self.lossy and not state.ticking:
             own, kept = state.own, state.kept
@@ -342,25 +343,19 @@ class Hybrid(Machine[State]):
                 commands.append(SetTimer(RESEND, now + self.resend_after))
         return Step(state, tuple(commands), action)
 
-    def packet(self, gone: tuple[Address, ...], id: int, own: Own) -> Data[Any]:
+    def packet(self, gone: tuple[Address, ...], id: int, own: OwnEntry) -> Data[Any]:
         """The packet of `own`."""
         return Data(id, own.prev if self.chained else 0, own.secret, own.payload, gone)
 
     # Inspection.
 
-    def secrets(self, state: State) -> tuple[Secret, ...]:
+    def secrets(self, state: HybridState) -> tuple[Secret, ...]:
         """The secrets that this process keeps, by owner and id."""
-        kept = (secret for _, secret in self.live(state))
-        return tuple(sorted(Secret(self.team[k.party], k.id) for k in kept))
+        return tuple(sorted(Secret(self.team[k.party], k.id) for _, k in state.live()))
 
-    def live(self, state: State) -> list[tuple[int, Kept]]:
-        """The secrets in the order in which they were acquired."""
-        told = {party: link.told for party, link in state.links.items()}
-        return [(n, kept) for n, kept in state.kept.window.items() if kept.id > told[kept.party]]
-
-    def held(self, state: State) -> tuple[Held, ...]:
+    def held(self, state: HybridState) -> tuple[Held, ...]:
         """The queued messages, with the secrets and own messages that each waits for."""
-        live = self.live(state)
+        live = state.live()
         waiting, queued = [], dict[int, list[int]]()
         for id, own in state.own.window.items():
             before = queued.setdefault(own.party, [])
@@ -375,25 +370,25 @@ class Hybrid(Machine[State]):
                 before.append(id)
         return tuple(waiting)
 
-    def idle(self, state: State) -> bool:
+    def idle(self, state: HybridState) -> bool:
         """Whether nothing is held, unacknowledged, unreleased, kept or filed."""
         if state.own.window.root is not None or state.kept.first < state.kept.next:
             return False
         return all(link.filed.root is None for _, link in state.links.items())
 
-    def backlog(self, state: State) -> int:
+    def backlog(self, state: HybridState) -> int:
         """From the oldest unacknowledged message to the newest."""
         return state.own.next - state.own.first
 
-    def context(self, state: State) -> Context:
+    def context(self, state: HybridState) -> Context:
         """All messages sent and secrets received so far."""
         return Context(state.own.next, state.kept.next)
 
-    def effects_allowed(self, state: State, context: Context) -> bool:
+    def effects_allowed(self, state: HybridState, context: Context) -> bool:
         """Whether all that precedes `context` has been delivered."""
         assert isinstance(context.kept, int)
         return state.own.first >= context.sent and state.kept.first >= context.kept
 
 
-def _acked(_: int, own: Own) -> bool:
+def _acked(_: int, own: OwnEntry) -> bool:
     return own.acked

@@ -7,7 +7,7 @@ of the state, so that each rule is one line.  Sources as in :mod:`causal.hybrid`
 from __future__ import annotations
 
 from causal.messages import Secret
-from causal.sender_side import Own, SenderSide, State
+from causal.sender_side import Own, SenderSide, SenderState
 
 
 class HybridPlain(SenderSide):
@@ -17,10 +17,10 @@ class HybridPlain(SenderSide):
     scans = True
     coalesces = True
 
-    def precedes(self, state: State, own: Own) -> bool:
+    def precedes(self, state: SenderState, own: Own) -> bool:
         """Eager while an earlier message *to another process* is undelivered, queued or sent."""
         return any(o.id < own.id and not o.acked and o.dst != own.dst for o in state.own)
 
-    def waits_for(self, state: State, own: Own) -> frozenset[Secret]:
+    def waits_for(self, state: SenderState, own: Own) -> frozenset[Secret]:
         """A message waits for the secrets known when it was sent, but not for its receiver's."""
         return frozenset(s for s in own.deps if s.owner != own.dst)

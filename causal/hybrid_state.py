@@ -1,16 +1,23 @@
-"""The hybrid's state: its own messages, the secrets of others, and one link to each peer."""
+"""The hybrid's state: its own messages, the secrets of others, and one link to each peer.
+
+`Snapshot` is the state in the form that is written down: windows become lists of entries, and all
+else is counts.  Journals hold it, so its fields and tags stay as they are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
-from causal.front import Front
+from msgspec.structs import replace
+
 from causal.messages import Data
+from causal.open_entries import OpenEntries
 from causal.window import Window
 from message_passing.process import Address, Value
 
 
-class Own(Value, frozen=True, gc=False, tag=True):
+class OwnEntry(Value, frozen=True, gc=False, tag="Own"):
     """A message of this process that is undelivered, or a secret still to be released.
 
     `need` counts the secrets acquired before the application sent it.
@@ -32,7 +39,7 @@ class Kept(Value, frozen=True, gc=False, tag=True):
     id: int
 
 
-class Link(Value, frozen=True, gc=False, tag=True):
+class LinkState(Value, frozen=True, gc=False, tag=True):
     """The highest ids that have passed between this process and one peer."""
 
     out: int = 0  # put on the wire by us
@@ -44,10 +51,10 @@ class Link(Value, frozen=True, gc=False, tag=True):
     heard: int = 0  # known to be delivered, as bits from `told` on; if deliveries are announced
 
 
-FRESH = Link()
+FRESH = LinkState()
 
 
-class State(Value, frozen=True, gc=False, tag=True):
+class HybridState(Value, frozen=True, gc=False, tag=True):
     """The state of the hybrid.
 
     The queue is the entries of `own` that are not `sent`.  It has no entry older than `waiting`.
@@ -55,10 +62,125 @@ class State(Value, frozen=True, gc=False, tag=True):
     oldest secret.
     """
 
-    own: Front[Own] = Front()
-    kept: Front[Kept] = Front()
-    links: Window[Link] = Window()
+    own: OpenEntries[OwnEntry] = OpenEntries()
+    kept: OpenEntries[Kept] = OpenEntries()
+    links: Window[LinkState] = Window()
     waiting: int = 1
     ahead: int = 1
     gone: tuple[Address, ...] = ()
     ticking: bool = False
+
+    def live(self) -> list[tuple[int, Kept]]:
+        """The secrets in the order in which they were acquired, each with its count."""
+        told = {party: link.told for party, link in self.links.items()}
+        return [(n, kept) for n, kept in self.kept.window.items() if kept.id > told[kept.party]]
+
+    def without(self, parties: Set[int]) -> HybridState:
+        """Without the links, messages and secrets of `parties`; no cursor moves."""
+        links, own, kept = self.links, self.own.window, self.kept.window
+        for party in parties:
+            if links.get(party) is not None:
+                links = links.drop(party)
+        for key, entry in self.own.window.items():
+            if entry.party in parties:
+                own = own.drop(key)
+        for key, secret in self.kept.window.items():
+            if secret.party in parties:
+                kept = kept.drop(key)
+        return replace(
+            self,
+            own=replace(self.own, window=own),
+            kept=replace(self.kept, window=kept),
+            links=links,
+        )
+
+
+class Cursors(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """Open entries without the entries."""
+
+    next: int
+    first: int
+    party: int
+    second: int
+
+
+class Counts(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """A link, its packets that arrived before their turn as a list."""
+
+    party: int
+    out: int
+    acked: int
+    let: int
+    got: int
+    told: int
+    filed: tuple[Data[bytes], ...]
+    heard: bytes = b""
+
+
+class Snapshot(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """All of a state except its timer.  Payloads are bytes."""
+
+    own: tuple[tuple[int, OwnEntry], ...]
+    own_at: Cursors
+    kept: tuple[tuple[int, Kept], ...]
+    kept_at: Cursors
+    links: tuple[Counts, ...]
+    waiting: int
+    ahead: int
+    gone: tuple[Address, ...]
+
+
+def taken(state: HybridState) -> Snapshot:
+    """The snapshot of a state."""
+    return Snapshot(
+        tuple(state.own.window.items()),
+        _cursors(state.own),
+        tuple(state.kept.window.items()),
+        _cursors(state.kept),
+        tuple(
+            Counts(
+                party,
+                link.out,
+                link.acked,
+                link.let,
+                link.got,
+                link.told,
+                tuple(packet for _, packet in link.filed.items()),
+                link.heard.to_bytes((link.heard.bit_length() + 7) // 8),
+            )
+            for party, link in state.links.items()
+        ),
+        state.waiting,
+        state.ahead,
+        state.gone,
+    )
+
+
+def restored(snapshot: Snapshot) -> HybridState:
+    """The state that the snapshot was taken from, with no timer armed."""
+    links: Window[LinkState] = Window()
+    for c in snapshot.links:
+        filed: Window[Data[Any]] = Window()
+        for packet in c.filed:
+            filed = filed.put(packet.prev, packet)
+        heard = int.from_bytes(c.heard)
+        links = links.put(c.party, LinkState(c.out, c.acked, c.let, c.got, c.told, filed, heard))
+    return HybridState(
+        own=_entries(snapshot.own, snapshot.own_at),
+        kept=_entries(snapshot.kept, snapshot.kept_at),
+        links=links,
+        waiting=snapshot.waiting,
+        ahead=snapshot.ahead,
+        gone=snapshot.gone,
+    )
+
+
+def _cursors(entries: OpenEntries[Any]) -> Cursors:
+    return Cursors(entries.next, entries.first, entries.party, entries.second)
+
+
+def _entries(listed: tuple[tuple[int, Any], ...], at: Cursors) -> OpenEntries[Any]:
+    window: Window[Any] = Window()
+    for key, entry in listed:
+        window = window.put(key, entry)
+    return OpenEntries(window, at.next, at.first, at.party, at.second)

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from causal.front import Front
-from causal.hybrid_state import State
+from causal.hybrid_state import HybridState
 from causal.messages import Broadcast, Unicast
+from causal.open_entries import OpenEntries
 from message_passing.process import Address, Deliver, Event, Invoke, Respond, Step, Value
 
 Name: TypeAlias = tuple[Address, int, Address]
@@ -74,27 +74,27 @@ def observe(
     return Knowledge(tuple(sorted(known.items())), frozenset(pending.items()), broken)
 
 
-def front_holds(front: Front[Any], closed: Any) -> bool:
-    """The invariant of a front: its cursors are where a scan of all entries puts them.
+def cursors_hold(entries: OpenEntries[Any], closed: Any) -> bool:
+    """The invariant of open entries: their cursors are where a scan of all entries puts them.
 
     Holds after every step for a process's own messages, `closed` being acknowledged.
     """
-    still = [(key, entry.party) for key, entry in front.window.items() if not closed(entry)]
-    first = min(still, default=(front.next, -1))
-    second = min((key for key, party in still if party != first[1]), default=front.next)
-    return (front.first, front.second) == (first[0], second) and (
-        not still or front.party == first[1]
+    still = [(key, entry.party) for key, entry in entries.window.items() if not closed(entry)]
+    first = min(still, default=(entries.next, -1))
+    second = min((key for key, party in still if party != first[1]), default=entries.next)
+    return (entries.first, entries.second) == (first[0], second) and (
+        not still or entries.party == first[1]
     )
 
 
-def hybrid_holds(state: State) -> bool:
-    """Both fronts of a hybrid's state, and no queued message that nothing holds back."""
+def hybrid_holds(state: HybridState) -> bool:
+    """The cursors of a hybrid's state, and no queued message that nothing holds back."""
 
     def told(kept: Any) -> bool:
         link = state.links.get(kept.party)
         return link is not None and kept.id <= link.told
 
-    fronts = front_holds(state.own, lambda own: own.acked) and front_holds(state.kept, told)
-    return fronts and all(
+    held = cursors_hold(state.own, lambda own: own.acked) and cursors_hold(state.kept, told)
+    return held and all(
         own.sent or state.kept.older(own.party) < own.need for _, own in state.own.window.items()
     )

@@ -22,7 +22,7 @@ from zlib import crc32
 import msgspec
 
 from causal.frames import Packet
-from causal.snapshot import Snapshot
+from causal.hybrid_state import Snapshot
 from message_passing.errors import CallerError, EnvironmentFault
 from message_passing.process import Address, Value
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from operator import le
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from causal.bss91 import Bss91, State
+from causal.bss91 import Bss91, Bss91State
 from causal.messages import Broadcast, VectorData
 from message_passing.process import Address, Deliver, Event, Invoke, Receive
 
@@ -27,7 +27,7 @@ class Member(Generic[P]):
 
     def __init__(self, me: Address, team: Iterable[Address]) -> None:
         self._machine = Bss91(me, team)
-        self._state: State = self._machine.initial()
+        self._state: Bss91State = self._machine.initial()
         #: Deliverable messages that are not yet taken, in causal order.
         self.ready: deque[P] = deque()
 
@@ -78,7 +78,7 @@ class Member(Generic[P]):
     def give_up(self, packet: VectorData[P]) -> None:
         """Drop a held packet.  It and the messages that it caused never become ready."""
         left = tuple(held for held in self._state.buffer if held[1] is not packet)
-        self._state = State(self._state.clock, left)
+        self._state = Bss91State(self._state.clock, left)
 
     def save(self, dump: Callable[[P], Any]) -> dict[str, Any]:
         """Clock, held and ready messages, payloads by `dump`; plain data if that gives it."""
@@ -96,7 +96,7 @@ class Member(Generic[P]):
         held = [(at, VectorData(tuple(clock), load(said))) for at, clock, said in saved["held"]]
         mine, clock = self._machine.place[self._machine.me], list(saved["clock"])
         clock[mine] = max(clock[mine], self._state.clock[mine])
-        self._state = State(tuple(clock), tuple(held))
+        self._state = Bss91State(tuple(clock), tuple(held))
         self.ready.extend(map(load, saved["ready"]))
 
     def _step(self, event: Event[Any, Any]) -> None:

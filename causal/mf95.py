@@ -9,7 +9,7 @@ destination.  There are no eager messages, hence no secrets and no releases.
 from __future__ import annotations
 
 from causal.messages import Secret
-from causal.sender_side import Own, SenderSide, State
+from causal.sender_side import Own, SenderSide, SenderState
 from message_passing.process import Address
 
 
@@ -19,14 +19,14 @@ class Mf95(SenderSide):
     name = "mf95"
     stop_and_wait = True
 
-    def may_go(self, state: State, own: Own) -> bool:
+    def may_go(self, state: SenderState, own: Own) -> bool:
         """Stop and wait."""
         return not self.precedes(state, own)
 
-    def waits_for(self, state: State, own: Own) -> frozenset[Secret]:
+    def waits_for(self, state: SenderState, own: Own) -> frozenset[Secret]:
         """There are no secrets."""
         return frozenset()
 
-    def binds(self, state: State, dst: Address) -> frozenset[Secret]:
+    def binds(self, state: SenderState, dst: Address) -> frozenset[Secret]:
         """There are no secrets."""
         return frozenset()

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from causal.messages import ForgedPacket, NamedData, PeerDown, Secret, Unsupported
-from causal.sender_side import Own, SenderSide, State
+from causal.sender_side import Own, SenderSide, SenderState
 from message_passing.process import Address, Step, Time
 
 
@@ -27,34 +27,36 @@ class Named(SenderSide):
     name = "named"
     scans = True
 
-    def invoke(self, state: State, request: Any, now: Time) -> Step[State]:
+    def invoke(self, state: SenderState, request: Any, now: Time) -> Step[SenderState]:
         """Accept a message; there are no views."""
         if type(request) is PeerDown:
             raise Unsupported("a secret that was passed on does not survive a crash")
         return super().invoke(state, request, now)
 
-    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+    def receive(
+        self, state: SenderState, src: Address, packet: Any, now: Time
+    ) -> Step[SenderState]:
         """Take a packet; there are no views."""
         if packet.gone:
             raise ForgedPacket(f"{src!r} has excluded {packet.gone}, but {self.name} has no views")
         return super().receive(state, src, packet, now)
 
-    def waits_for(self, state: State, own: Own) -> frozenset[Secret]:
+    def waits_for(self, state: SenderState, own: Own) -> frozenset[Secret]:
         """Secrets that name the destination."""
         return frozenset(s for s in own.deps if own.dst in s.avoid)
 
-    def eager(self, state: State, own: Own) -> tuple[bool, tuple[Address, ...]]:
+    def eager(self, state: SenderState, own: Own) -> tuple[bool, tuple[Address, ...]]:
         """Recipients of our earlier messages, or of those behind the secrets that we pass on."""
         ahead = {o.dst for o in state.own if o.id < own.id and not o.acked} - {own.dst}
         avoid = ahead.union(*(s.avoid for s in own.deps))
         return bool(avoid), tuple(sorted(avoid))
 
-    def releasable(self, state: State, own: Own) -> bool:
+    def releasable(self, state: SenderState, own: Own) -> bool:
         """Our own earlier messages are delivered, and so are those behind our secrets."""
         ahead = any(o.id < own.id and not o.acked and o.dst != own.dst for o in state.own)
         return not ahead and not own.deps
 
-    def packet(self, state: State, own: Own) -> NamedData[object]:
+    def packet(self, state: SenderState, own: Own) -> NamedData[object]:
         """The names travel with the message."""
         avoid = () if own.released else own.avoid
         return NamedData(own.id, own.prev, avoid, own.payload, state.gone)

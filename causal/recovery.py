@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from causal.hybrid import Hybrid
-from causal.hybrid_state import State
+from causal.hybrid_state import HybridState, restored
 from causal.journal import Began, Dealt, Down, Entry, Got, Rested, Sent, WrongJournal
 from causal.messages import PeerDown, Unicast
-from causal.snapshot import restored
 from message_passing.process import Address, Deliver, Event, Invoke, Receive
 
 
@@ -18,7 +17,7 @@ class Recovered(NamedTuple):
     """An endpoint as its journal last recorded it."""
 
     incarnation: bytes
-    state: State
+    state: HybridState
     inbox: tuple[tuple[Address, int, bytes], ...]
 
 

@@ -19,7 +19,7 @@ from message_passing.process import Address, Deliver, Respond, Send, Step, Time,
 Matrix = tuple[tuple[int, ...], ...]
 
 
-class State(Value, frozen=True, gc=False, tag=True):
+class Rst91State(Value, frozen=True, gc=False, tag=True):
     """`sent[i][j]`: messages from i to j that we know of.  `delivered[i]`: from i, by us."""
 
     sent: Matrix
@@ -28,18 +28,18 @@ class State(Value, frozen=True, gc=False, tag=True):
     buffer: tuple[tuple[int, MatrixData[Any]], ...] = ()
 
 
-class Rst91(Machine[State]):
+class Rst91(Machine[Rst91State]):
     """Hold an arriving message until all earlier messages to us that its sender knew of are in."""
 
     name = "rst91"
     survives_loss = False
 
-    def initial(self) -> State:
+    def initial(self) -> Rst91State:
         """No process has sent anything."""
         n = len(self.team)
-        return State(sent=((0,) * n,) * n, delivered=(0,) * n)
+        return Rst91State(sent=((0,) * n,) * n, delivered=(0,) * n)
 
-    def invoke(self, state: State, request: Any, now: Time) -> Step[State]:
+    def invoke(self, state: Rst91State, request: Any, now: Time) -> Step[Rst91State]:
         """Attach what we know, then count the message."""
         if type(request) is not Unicast:
             raise Unsupported(f"{self.name} has no {type(request).__name__}")
@@ -53,7 +53,7 @@ class Rst91(Machine[State]):
         sent = raised(state.sent, i, j, state.sent[i][j] + 1)
         return Step(replace(state, sent=sent), (Respond(id), Send(dst, packet)), "Send")
 
-    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+    def receive(self, state: Rst91State, src: Address, packet: Any, now: Time) -> Step[Rst91State]:
         """Buffer, then deliver all that is deliverable."""
         n = len(self.team)
         if type(packet) is not MatrixData or [*map(len, packet.sent)] != [n] * n:
@@ -75,7 +75,7 @@ class Rst91(Machine[State]):
             commands.append(Deliver(self.team[i], Message(data.id, data.payload)))
         # As a set: the order of arrival of waiting messages makes no difference.
         waits = tuple(sorted(buffer, key=lambda b: (b[0], b[1].id)))
-        state = State(sent, tuple(delivered), state.next, waits)
+        state = Rst91State(sent, tuple(delivered), state.next, waits)
         return Step(state, tuple(commands), "ReceiveData")
 
     def deliverable(self, i: int, data: MatrixData[Any], delivered: list[int]) -> bool:
@@ -83,7 +83,7 @@ class Rst91(Machine[State]):
         j = self.place[self.me]
         return all(delivered[k] >= row[j] for k, row in enumerate(data.sent))
 
-    def idle(self, state: State) -> bool:
+    def idle(self, state: Rst91State) -> bool:
         """Whether nothing is buffered."""
         return not state.buffer
 

@@ -68,7 +68,7 @@ class Link(Value, frozen=True, gc=False, tag=True):
     let: int = 0  # released by us, where a release may be lost
 
 
-class State(Value, frozen=True, gc=False, tag=True):
+class SenderState(Value, frozen=True, gc=False, tag=True):
     """The state of a secret-keeping process.  `links` follows the team's order."""
 
     links: tuple[Link, ...]
@@ -80,7 +80,7 @@ class State(Value, frozen=True, gc=False, tag=True):
     ticking: bool = False
 
 
-class SenderSide(Machine[State]):
+class SenderSide(Machine[SenderState]):
     """The common base of Cykas and its relatives."""
 
     scans: ClassVar[bool] = False
@@ -88,35 +88,35 @@ class SenderSide(Machine[State]):
     coalesces: ClassVar[bool] = False
     """Whether one release stands for several to the same process at the same moment."""
 
-    def initial(self) -> State:
+    def initial(self) -> SenderState:
         """Nothing sent, nothing kept."""
-        return State(links=(Link(),) * len(self.team))
+        return SenderState(links=(Link(),) * len(self.team))
 
     # The four questions.
 
-    def waits_for(self, state: State, own: Own) -> frozenset[Secret]:
+    def waits_for(self, state: SenderState, own: Own) -> frozenset[Secret]:
         """The live secrets that a queued message waits for."""
         raise NotImplementedError
 
-    def may_go(self, state: State, own: Own) -> bool:
+    def may_go(self, state: SenderState, own: Own) -> bool:
         """Whether this process's own earlier messages allow a queued message to go."""
         return True
 
-    def eager(self, state: State, own: Own) -> tuple[bool, tuple[Address, ...]]:
+    def eager(self, state: SenderState, own: Own) -> tuple[bool, tuple[Address, ...]]:
         """Whether `own` is a secret of its recipient, and from which processes, if named."""
         return self.precedes(state, own), ()
 
-    def releasable(self, state: State, own: Own) -> bool:
+    def releasable(self, state: SenderState, own: Own) -> bool:
         """Whether an eager message may be released."""
         return not self.precedes(state, own)
 
-    def precedes(self, state: State, own: Own) -> bool:
+    def precedes(self, state: SenderState, own: Own) -> bool:
         """Whether an earlier message of this process, queued or on the wire, is undelivered."""
         return any(o.id < own.id and not o.acked for o in state.own)
 
     # The application.
 
-    def invoke(self, state: State, request: Any, now: Time) -> Step[State]:
+    def invoke(self, state: SenderState, request: Any, now: Time) -> Step[SenderState]:
         """Accept a message, or install a view."""
         if type(request) is PeerDown:
             self.known(request.peer)
@@ -137,20 +137,22 @@ class SenderSide(Machine[State]):
         state = replace(state, own=(*state.own, own))
         return self.settle(state, (Respond(id),), "Send", now)
 
-    def binds(self, state: State, dst: Address) -> frozenset[Secret]:
+    def binds(self, state: SenderState, dst: Address) -> frozenset[Secret]:
         """The secrets that a message sent now depends on; empty if the mode is global."""
         return state.secrets
 
     # The network.
 
-    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+    def receive(
+        self, state: SenderState, src: Address, packet: Any, now: Time
+    ) -> Step[SenderState]:
         """Refuse, fence, install the sender's view, then take the packet."""
         if src not in self.place or src == self.me or not self.place.keys() >= {*packet.gone}:
             raise ForgedPacket(f"{self.me!r} has no peer that could have sent {packet!r}")
         if src in state.gone or self.me in packet.gone:
             # Either side has excluded the other: late packets must not count any more.
             return Step(state, (), "Fence")
-        handlers: dict[type, Callable[[State, Address, Any, Time], Step[State]]]
+        handlers: dict[type, Callable[[SenderState, Address, Any, Time], Step[SenderState]]]
         handlers = {Ack: self.acked, Release: self.told}
         take = handlers.get(type(packet), self.data)
         news = [peer for peer in packet.gone if peer not in state.gone]
@@ -162,7 +164,9 @@ class SenderSide(Machine[State]):
         step = take(view.state, src, packet, now)
         return Step(step.state, view.commands + step.commands, step.action)
 
-    def data(self, state: State, src: Address, packet: Packet, now: Time) -> Step[State]:
+    def data(
+        self, state: SenderState, src: Address, packet: Packet, now: Time
+    ) -> Step[SenderState]:
         """Deliver at once, also while keeping secrets; after a gap, deliver in order."""
         if not 0 <= packet.prev < packet.id:
             raise ForgedPacket(f"{src!r} sends {packet.id} after {packet.prev}")
@@ -196,7 +200,7 @@ class SenderSide(Machine[State]):
         eager = bool(packet.avoid) if type(packet) is NamedData else packet.eager  # type: ignore[union-attr]
         return eager and packet.id > link.told
 
-    def acked(self, state: State, src: Address, ack: Ack, now: Time) -> Step[State]:
+    def acked(self, state: SenderState, src: Address, ack: Ack, now: Time) -> Step[SenderState]:
         """Record it; release the messages that waited for it."""
         link = self.link(state, src)
         if not 0 < ack.id <= link.out:
@@ -211,7 +215,9 @@ class SenderSide(Machine[State]):
             return self.settle(state, again, "Duplicate", now)
         return self.settle(replace(state, own=own), (), "ReceiveAck", now)
 
-    def told(self, state: State, src: Address, release: Release, now: Time) -> Step[State]:
+    def told(
+        self, state: SenderState, src: Address, release: Release, now: Time
+    ) -> Step[SenderState]:
         """Forget the secrets that may be told; remember a release that overtook its message."""
         if release.id < 1:
             raise ForgedPacket(f"{src!r} releases {release.id}, and ids count from 1")
@@ -224,7 +230,7 @@ class SenderSide(Machine[State]):
 
     # Views.
 
-    def exclude(self, state: State, peer: Address) -> State:
+    def exclude(self, state: SenderState, peer: Address) -> SenderState:
         """A crashed process acknowledges and releases nothing: no message waits for it any more."""
         state = self.with_link(state, peer, Link())
         state = self.forget(state, {s for s in state.secrets if s.owner == peer})
@@ -237,7 +243,7 @@ class SenderSide(Machine[State]):
 
     # Lossy links.
 
-    def resend(self, state: State, action: str, now: Time) -> Step[State]:
+    def resend(self, state: SenderState, action: str, now: Time) -> Step[SenderState]:
         """Repeat what is unacknowledged; a repeated acknowledgement asks for a lost release."""
         if not self.lossy and action != "Restart":
             return Step(state, (), action)
@@ -250,7 +256,9 @@ class SenderSide(Machine[State]):
 
     # After every event.
 
-    def settle(self, state: State, done: Commands, action: str, now: Time) -> Step[State]:
+    def settle(
+        self, state: SenderState, done: Commands, action: str, now: Time
+    ) -> Step[SenderState]:
         """Release what can be released, then put on the wire what may go, oldest first."""
         commands = list(done)
         own, links = list(state.own), list(state.links)
@@ -289,7 +297,7 @@ class SenderSide(Machine[State]):
             commands.append(SetTimer(RESEND, now + self.resend_after))
         return Step(state, tuple(commands), action)
 
-    def transmit(self, state: State, own: Own) -> tuple[State, Send[Packet]]:
+    def transmit(self, state: SenderState, own: Own) -> tuple[SenderState, Send[Packet]]:
         """Send `own`, as a secret if an earlier message is undelivered."""
         eager, avoid = self.eager(state, own)
         link = self.link(state, own.dst)
@@ -307,25 +315,25 @@ class SenderSide(Machine[State]):
 
     # Small things.
 
-    def packet(self, state: State, own: Own) -> Packet:
+    def packet(self, state: SenderState, own: Own) -> Packet:
         """The packet of `own`."""
         eager = own.eager and not own.released
         return Data(own.id, own.prev, eager, own.payload, state.gone)
 
-    def ack(self, state: State, dst: Address, id: int) -> Send[Ack]:
+    def ack(self, state: SenderState, dst: Address, id: int) -> Send[Ack]:
         """An acknowledgement, never delayed by secrets."""
         return Send(dst, Ack(id, state.gone))
 
-    def link(self, state: State, peer: Address) -> Link:
+    def link(self, state: SenderState, peer: Address) -> Link:
         """The link between this process and `peer`."""
         return state.links[self.place[peer]]
 
-    def with_link(self, state: State, peer: Address, link: Link) -> State:
+    def with_link(self, state: SenderState, peer: Address, link: Link) -> SenderState:
         """`state` with one link replaced."""
         place = self.place[peer]
         return replace(state, links=(*state.links[:place], link, *state.links[place + 1 :]))
 
-    def forget(self, state: State, secrets: set[Secret]) -> State:
+    def forget(self, state: SenderState, secrets: set[Secret]) -> SenderState:
         """`state` without these secrets, also as dependencies of messages."""
         if not secrets:
             return state
@@ -334,11 +342,11 @@ class SenderSide(Machine[State]):
 
     # Inspection.
 
-    def secrets(self, state: State) -> tuple[Secret, ...]:
+    def secrets(self, state: SenderState) -> tuple[Secret, ...]:
         """The secrets that this process keeps, by owner and id."""
         return tuple(sorted(state.secrets))
 
-    def held(self, state: State) -> tuple[Held, ...]:
+    def held(self, state: SenderState) -> tuple[Held, ...]:
         """The queued messages, with the secrets and own messages that each waits for."""
         return tuple(
             Held(
@@ -355,19 +363,19 @@ class SenderSide(Machine[State]):
             if not o.sent
         )
 
-    def idle(self, state: State) -> bool:
+    def idle(self, state: SenderState) -> bool:
         """Whether nothing is held, unacknowledged, unreleased, kept or filed."""
         return not (state.own or state.secrets or state.filed)
 
-    def backlog(self, state: State) -> int:
+    def backlog(self, state: SenderState) -> int:
         """From the oldest unacknowledged message to the newest."""
         return state.next - min((o.id for o in state.own if not o.acked), default=state.next)
 
-    def context(self, state: State) -> Context:
+    def context(self, state: SenderState) -> Context:
         """All messages sent and secrets received so far."""
         return Context(state.next, state.secrets)
 
-    def effects_allowed(self, state: State, context: Context) -> bool:
+    def effects_allowed(self, state: SenderState, context: Context) -> bool:
         """Whether all that precedes `context` has been delivered."""
         assert isinstance(context.kept, frozenset)
         own = any(o.id < context.sent and not o.acked for o in state.own)

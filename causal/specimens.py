@@ -14,13 +14,12 @@ from causal.bss91 import Bss91
 from causal.cykas import Cykas, CykasRefined
 from causal.hybrid import Commands
 from causal.hybrid_plain import HybridPlain
-from causal.hybrid_state import Link as HybridLink
-from causal.hybrid_state import State as HybridState
+from causal.hybrid_state import HybridState, LinkState
 from causal.messages import MatrixData, PeerDown, Release, VectorData
 from causal.mf95 import Mf95
 from causal.named import Named
 from causal.rst91 import Rst91
-from causal.sender_side import Link, Own, Packet, SenderSide, State
+from causal.sender_side import Link, Own, Packet, SenderSide, SenderState
 from message_passing.network import Guarantee
 from message_passing.process import Address, Send, Step, Time
 
@@ -30,7 +29,7 @@ class Raw(Mf95):
 
     name = "raw"
 
-    def may_go(self, state: State, own: Own) -> bool:
+    def may_go(self, state: SenderState, own: Own) -> bool:
         return True
 
 
@@ -39,7 +38,7 @@ class Window2(Mf95):
 
     name = "mf95-window-2"
 
-    def may_go(self, state: State, own: Own) -> bool:
+    def may_go(self, state: SenderState, own: Own) -> bool:
         return sum(o.sent and not o.acked for o in state.own) < 2
 
 
@@ -57,7 +56,9 @@ class BooleanMode(Cykas):
 
     name = "cykas-boolean-mode"
 
-    def told(self, state: State, src: Address, release: Release, now: Time) -> Step[State]:
+    def told(
+        self, state: SenderState, src: Address, release: Release, now: Time
+    ) -> Step[SenderState]:
         return super().told(replace(state, secrets=frozenset()), src, release, now)
 
 
@@ -66,7 +67,9 @@ class Deaf(Cykas):
 
     name = "cykas-deaf"
 
-    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+    def receive(
+        self, state: SenderState, src: Address, packet: Any, now: Time
+    ) -> Step[SenderState]:
         if type(packet) is not Release:
             if state.secrets and hasattr(packet, "payload"):
                 return Step(replace(state, filed=state.filed | {(src, packet)}), (), "File")
@@ -85,12 +88,12 @@ class FirstAck(Cykas):
 
     name = "cykas-first-ack"
 
-    def eager(self, state: State, own: Own) -> tuple[bool, tuple[Address, ...]]:
+    def eager(self, state: SenderState, own: Own) -> tuple[bool, tuple[Address, ...]]:
         # A field that Cykas does not use records which message it is.
         first = [str(o.id) for o in state.own if o.id < own.id and not o.acked][:1]
         return bool(first), tuple(first)
 
-    def releasable(self, state: State, own: Own) -> bool:
+    def releasable(self, state: SenderState, own: Own) -> bool:
         return not any(str(o.id) in own.avoid and not o.acked for o in state.own)
 
 
@@ -112,7 +115,9 @@ class Unchained(HybridPlain):
         super().__init__(*args, **options)
         self.chained = False
 
-    def data(self, state: State, src: Address, packet: Packet, now: Time) -> Step[State]:
+    def data(
+        self, state: SenderState, src: Address, packet: Packet, now: Time
+    ) -> Step[SenderState]:
         link = replace(self.link(state, src), got=0)
         return super().data(self.with_link(state, src, link), src, packet, now)
 
@@ -122,7 +127,7 @@ class QueuedUncounted(CykasRefined):
 
     name = "cykas-refined-queued-uncounted"
 
-    def precedes(self, state: State, own: Own) -> bool:
+    def precedes(self, state: SenderState, own: Own) -> bool:
         return any(o.id < own.id and o.sent and not o.acked for o in state.own)
 
 
@@ -131,7 +136,7 @@ class NotPassedOn(Named):
 
     name = "named-not-passed-on"
 
-    def eager(self, state: State, own: Own) -> tuple[bool, tuple[Address, ...]]:
+    def eager(self, state: SenderState, own: Own) -> tuple[bool, tuple[Address, ...]]:
         return super().eager(state, replace(own, deps=frozenset()))
 
 
@@ -140,12 +145,14 @@ class NamedWithViews(Named):
 
     name = "named-with-views"
 
-    def invoke(self, state: State, request: Any, now: Time) -> Step[State]:
+    def invoke(self, state: SenderState, request: Any, now: Time) -> Step[SenderState]:
         if type(request) is PeerDown:
             return SenderSide.invoke(self, state, request, now)
         return super().invoke(state, request, now)
 
-    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+    def receive(
+        self, state: SenderState, src: Address, packet: Any, now: Time
+    ) -> Step[SenderState]:
         return SenderSide.receive(self, state, src, packet, now)
 
 
@@ -154,7 +161,7 @@ class ViewsKeptBack(HybridPlain):
 
     name = "hybrid-views-kept-back"
 
-    def settle(self, state: State, done: Any, action: str, now: Time) -> Step[State]:
+    def settle(self, state: SenderState, done: Any, action: str, now: Time) -> Step[SenderState]:
         step = super().settle(state, done, action, now)
         bare = tuple(
             Send(c.dst, replace(c.message, gone=())) if type(c) is Send else c
@@ -169,7 +176,7 @@ class AcrossGaps(Announcing):
     name = "announcing-across-gaps"
 
     def learnt(
-        self, state: HybridState, party: int, link: HybridLink, commands: Commands
+        self, state: HybridState, party: int, link: LinkState, commands: Commands
     ) -> HybridState:
         link = closed(link, (link.told or 1) + link.heard.bit_length())
         return super().learnt(state, party, link, commands)

@@ -14,7 +14,7 @@ from typing import Any
 from causal import hybrid_state
 from causal.hybrid_state import FRESH
 from causal.messages import Data, Secret
-from causal.sender_side import Own, State
+from causal.sender_side import Own, SenderState
 from specs.checker.composite import Composite
 from specs.conform import State as Variables
 from specs.conform import Twin
@@ -77,7 +77,7 @@ def message(own: Own, *names: str) -> Any:
 
 
 @lru_cache(maxsize=1 << 16)
-def mf95(_: tuple[str, ...], state: State) -> Mapping[str, Any]:
+def mf95(_: tuple[str, ...], state: SenderState) -> Mapping[str, Any]:
     """The variables of one process in Mf95.tla."""
     return {
         "count": state.next - 1,
@@ -87,7 +87,7 @@ def mf95(_: tuple[str, ...], state: State) -> Mapping[str, Any]:
 
 
 @lru_cache(maxsize=1 << 16)
-def cykas(team: tuple[str, ...], state: State) -> Mapping[str, Any]:
+def cykas(team: tuple[str, ...], state: SenderState) -> Mapping[str, Any]:
     """The variables of one process in Cykas.tla."""
     links = dict(zip(team, state.links, strict=True))
     return {
@@ -103,7 +103,7 @@ def cykas(team: tuple[str, ...], state: State) -> Mapping[str, Any]:
 
 
 @lru_cache(maxsize=1 << 16)
-def hybrid(team: tuple[str, ...], state: hybrid_state.State) -> Mapping[str, Any]:
+def hybrid(team: tuple[str, ...], state: hybrid_state.HybridState) -> Mapping[str, Any]:
     """The variables of one process in Hybrid.tla: secrets by name, not counts and cursors."""
     links = {peer: state.links.get(place) or FRESH for place, peer in enumerate(team)}
     live = {
@@ -112,7 +112,7 @@ def hybrid(team: tuple[str, ...], state: hybrid_state.State) -> Mapping[str, Any
         if kept.id > links[team[kept.party]].told
     }
 
-    def deps(own: hybrid_state.Own) -> frozenset[tuple[str, int]]:
+    def deps(own: hybrid_state.OwnEntry) -> frozenset[tuple[str, int]]:
         return frozenset(secret for place, secret in live.items() if place < own.need)
 
     own = [(id, team[o.party], o) for id, o in state.own.window.items()]
@@ -139,7 +139,7 @@ def hybrid(team: tuple[str, ...], state: hybrid_state.State) -> Mapping[str, Any
 
 
 @lru_cache(maxsize=1 << 16)
-def hybrid_plain(team: tuple[str, ...], state: State) -> Mapping[str, Any]:
+def hybrid_plain(team: tuple[str, ...], state: SenderState) -> Mapping[str, Any]:
     """The same for the plain hybrid."""
     links = dict(zip(team, state.links, strict=True))
     own = state.own

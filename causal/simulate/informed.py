@@ -16,10 +16,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from causal import rst91
 from causal.machine import Machine
 from causal.messages import MatrixData, Unicast
-from causal.rst91 import Matrix, Rst91
+from causal.rst91 import Matrix, Rst91, Rst91State
 from message_passing.process import Address, Command, Respond, Send, Step, Time, Value
 
 
@@ -35,15 +34,15 @@ class KnownData(MatrixData[Any], frozen=True, gc=False, tag=True):
     known: Matrix
 
 
-class State(Value, frozen=True, gc=False, tag=True):
+class InformedState(Value, frozen=True, gc=False, tag=True):
     """`known[i][j]`: messages from i that j is known to have delivered."""
 
-    rst: rst91.State
+    rst: Rst91State
     known: Matrix
     queue: tuple[tuple[Address, MatrixData[Any]], ...] = ()
 
 
-class Informed(Machine[State]):
+class Informed(Machine[InformedState]):
     """Hold a message until all its dependencies are known to be delivered."""
 
     name = "informed"
@@ -53,11 +52,11 @@ class Informed(Machine[State]):
         super().__init__(me, team, **options)
         self.inner = Rst91(me, team, **options)
 
-    def initial(self) -> State:
+    def initial(self) -> InformedState:
         rst = self.inner.initial()
-        return State(rst, rst.sent)
+        return InformedState(rst, rst.sent)
 
-    def invoke(self, state: State, request: Any, now: Time) -> Step[State]:
+    def invoke(self, state: InformedState, request: Any, now: Time) -> Step[InformedState]:
         step = self.inner.invoke(state.rst, request, now)
         state = replace(state, rst=step.state)
         if type(request) is not Unicast or request.dst == self.me:
@@ -67,7 +66,9 @@ class Informed(Machine[State]):
         answers: list[Command[Any, Any]] = [c for c in step.commands if type(c) is Respond]
         return self.pump(state, answers, step.action)
 
-    def receive(self, state: State, src: Address, packet: Any, now: Time) -> Step[State]:
+    def receive(
+        self, state: InformedState, src: Address, packet: Any, now: Time
+    ) -> Step[InformedState]:
         known = joined(state.known, packet.known)
         if type(packet) is Announced:
             return self.pump(replace(state, known=known), [], "ReceiveAnnounced")
@@ -83,7 +84,9 @@ class Informed(Machine[State]):
             commands += [Send(peer, Announced(known)) for peer in others]
         return self.pump(replace(state, rst=step.state, known=known), commands, step.action)
 
-    def pump(self, state: State, commands: list[Command[Any, Any]], action: str) -> Step[State]:
+    def pump(
+        self, state: InformedState, commands: list[Command[Any, Any]], action: str
+    ) -> Step[InformedState]:
         """Send the messages whose dependencies are all known to be delivered."""
         me, kept = self.place[self.me], []
         for dst, packet in state.queue:
@@ -95,7 +98,7 @@ class Informed(Machine[State]):
                 kept.append((dst, packet))
         return Step(replace(state, queue=tuple(kept)), tuple(commands), action)
 
-    def idle(self, state: State) -> bool:
+    def idle(self, state: InformedState) -> bool:
         return not state.queue and self.inner.idle(state.rst)
 
 

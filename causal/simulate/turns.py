@@ -21,7 +21,7 @@ class EndTurn(Value, frozen=True, gc=False, tag=True):
     """The agent's turn is over: it takes all of its mail."""
 
 
-class State(Value, frozen=True, gc=False, tag=True):
+class TurnState(Value, frozen=True, gc=False, tag=True):
     """The machine's state, and the packets in the inbox."""
 
     inner: Any
@@ -35,27 +35,27 @@ class BetweenTurns:
     def __init__(self, machine: Machine[Any]) -> None:
         self.machine = machine
 
-    def initial(self) -> State:
+    def initial(self) -> TurnState:
         """Idle, with an empty inbox."""
-        return State(self.machine.initial())
+        return TurnState(self.machine.initial())
 
-    def durable(self, state: State) -> State:
+    def durable(self, state: TurnState) -> TurnState:
         """All of it, as the machine does."""
         return state
 
-    def step(self, state: State, event: Event[Any, Any], now: Time) -> Step[State]:
+    def step(self, state: TurnState, event: Event[Any, Any], now: Time) -> Step[TurnState]:
         """Put mail aside during a turn, take it at the end, pass on the rest."""
         if type(event) is Invoke and type(event.request) is BeginTurn:
-            return Step(State(state.inner, True, state.inbox), (Respond(None),), "BeginTurn")
+            return Step(TurnState(state.inner, True, state.inbox), (Respond(None),), "BeginTurn")
         if type(event) is Invoke and type(event.request) is EndTurn:
             inner, commands = state.inner, list[Command[Any, Any]]([Respond(None)])
             for mail in state.inbox:
                 step = self.machine.step(inner, mail, now)
                 inner = step.state
                 commands += step.commands
-            return Step(State(inner), tuple(commands), "EndTurn")
+            return Step(TurnState(inner), tuple(commands), "EndTurn")
         if type(event) is Receive and state.busy:
             inbox = (*state.inbox, event)
-            return Step(State(state.inner, True, inbox), (), "Inbox")
+            return Step(TurnState(state.inner, True, inbox), (), "Inbox")
         step = self.machine.step(state.inner, event, now)
-        return Step(State(step.state, state.busy, state.inbox), step.commands, step.action)
+        return Step(TurnState(step.state, state.busy, state.inbox), step.commands, step.action)

@@ -17,11 +17,11 @@ from msgspec.structs import replace
 
 from causal import hybrid_state, sender_side
 from causal.cykas import Cykas, CykasRefined
-from causal.front import Front
 from causal.hybrid import Hybrid
 from causal.hybrid_plain import HybridPlain
 from causal.machine import Machine
 from causal.messages import Unicast
+from causal.open_entries import OpenEntries
 from causal.window import Window
 from message_passing.network import Guarantee
 from message_passing.process import Address, Event, Step, Time
@@ -52,7 +52,7 @@ class Endless:
 
     def step(self, state: Any, event: Event[Any, Any], now: Time) -> Step[Any]:
         """The machine's step: expand the state, step, and forget again."""
-        if isinstance(state, hybrid_state.State):
+        if isinstance(state, hybrid_state.HybridState):
             step = self.machine.step(state, event, now)
             return Step(hybrid_anew(step.state), step.commands, step.action)
         carried = tuple(sender_side.Link(out=state.next - 1) for _ in state.links)
@@ -63,7 +63,7 @@ class Endless:
         return Step(after, step.commands, step.action)
 
 
-def hybrid_anew(state: hybrid_state.State) -> hybrid_state.State:
+def hybrid_anew(state: hybrid_state.HybridState) -> hybrid_state.HybridState:
     """A state of the hybrid with bounded counts."""
     told = {place: link.told for place, link in state.links.items()}
     live = [
@@ -78,19 +78,23 @@ def hybrid_anew(state: hybrid_state.State) -> hybrid_state.State:
     secrets: Window[hybrid_state.Kept] = Window()
     for count, kept in live:
         secrets = secrets.put(anew(count), kept)
-    front = state.kept
+    before = state.kept
     idle = state.own.window.root is None
-    own: Window[hybrid_state.Own] = Window()
+    own: Window[hybrid_state.OwnEntry] = Window()
     for id, entry in state.own.window.items():
         own = own.put(id, replace(entry, need=anew(entry.need)))
-    links: Window[hybrid_state.Link] = Window()
+    links: Window[hybrid_state.LinkState] = Window()
     for place, link in state.links.items():
-        bare = hybrid_state.Link() if idle else hybrid_state.Link(out=link.out, acked=link.acked)
+        bare = (
+            hybrid_state.LinkState()
+            if idle
+            else hybrid_state.LinkState(out=link.out, acked=link.acked)
+        )
         links = links.put(place, bare)
     return replace(
         state,
-        own=Front() if idle else replace(state.own, window=own),
-        kept=Front(secrets, anew(front.next), 1, front.party, anew(front.second)),
+        own=OpenEntries() if idle else replace(state.own, window=own),
+        kept=OpenEntries(secrets, anew(before.next), 1, before.party, anew(before.second)),
         links=links,
         waiting=1 if idle else state.waiting,
         ahead=1 if idle else state.ahead,
@@ -99,7 +103,7 @@ def hybrid_anew(state: hybrid_state.State) -> hybrid_state.State:
 
 def outstanding(state: Any) -> list[Address]:
     """The destinations of undelivered or unreleased messages, oldest first."""
-    if isinstance(state, hybrid_state.State):
+    if isinstance(state, hybrid_state.HybridState):
         return [TEAM[own.party] for _, own in state.own.window.items()]
     return [own.dst for own in state.own]
 

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from causal import Announcing, ForgedPacket, Hybrid, PeerDown
 from causal.announcing import AHEAD_MAX, closed, marked
-from causal.hybrid_state import FRESH, Link, State
+from causal.hybrid_state import FRESH, HybridState, LinkState, Snapshot, restored, taken
 from causal.messages import Delivered, Release
 from causal.simulate.walk import Bench, walk
-from causal.snapshot import Snapshot, restored, taken
 from message_passing.process import Invoke, Receive
 
 
@@ -67,7 +66,7 @@ def test_a_message_to_oneself_leaves_a_gap_that_the_next_message_closes() -> Non
     b.play("a>a a>b b<a c~b")
     assert b.states["c"].links.get(0).told == 0
     b.play("a?b a>c c<a")  # not eager: nothing older is undelivered
-    assert b.states["c"].links.get(0) == Link(got=3, told=4)
+    assert b.states["c"].links.get(0) == LinkState(got=3, told=4)
 
 
 @given(st.permutations(range(1, 9)), st.integers(1, 8))
@@ -98,14 +97,14 @@ def test_what_is_remembered_is_bounded() -> None:
     for id in range(2, 10_000):
         link = marked(link, id)
     assert (link.told, link.heard.bit_length()) == (0, AHEAD_MAX)
-    assert closed(link, 5_000) == Link(told=5_000)
+    assert closed(link, 5_000) == LinkState(told=5_000)
 
 
 def test_a_snapshot_takes_all_that_is_remembered() -> None:
     link = FRESH
     for id in range(2, AHEAD_MAX + 1, 3):
         link = marked(link, id)
-    state = State(links=State().links.put(0, link))
+    state = HybridState(links=HybridState().links.put(0, link))
     assert restored(msgspec.json.decode(msgspec.json.encode(taken(state)), type=Snapshot)) == state
 
 
@@ -146,4 +145,4 @@ def test_whoever_stops_announcing_forgets_what_was_heard() -> None:
     b.play("a>b a>c a>d c<a d~c d<a")
     assert b.states["d"].links.get(0).heard
     quiet = Hybrid("d", "abcd").step(b.states["d"], Receive("a", Release(3)), 0.0).state
-    assert quiet.links.get(0) == Link(got=3, told=3)
+    assert quiet.links.get(0) == LinkState(got=3, told=3)

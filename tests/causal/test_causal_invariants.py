@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from causal import Announcing, Cykas, Hybrid, HybridPlain, specimens
 from causal.history import History
-from causal.invariants import Knowledge, front_holds, hybrid_holds, nothing, observe
+from causal.invariants import Knowledge, cursors_hold, hybrid_holds, nothing, observe
 from causal.simulate.walk import Bench
 from message_passing.process import Event, Step
 
@@ -72,10 +72,10 @@ def test_a_cursor_that_is_off_is_noticed() -> None:
     bench = Bench({a: Hybrid(a, TEAM) for a in TEAM})
     bench.play("a>b a>c a>b")
     own = bench.states["a"].own
-    assert front_holds(own, lambda entry: entry.acked)
+    assert cursors_hold(own, lambda entry: entry.acked)
     for wrong in ({"first": 2}, {"second": 3}, {"party": 3}):
         fields = {f: getattr(own, f) for f in own.__struct_fields__}
-        assert not front_holds(type(own)(**(fields | wrong)), lambda entry: entry.acked)
+        assert not cursors_hold(type(own)(**(fields | wrong)), lambda entry: entry.acked)
 
 
 def test_it_is_a_value() -> None:

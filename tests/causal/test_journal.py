@@ -20,10 +20,10 @@ from causal import Announcing, Hybrid
 from causal import endpoint as endpoint_module
 from causal.endpoint import AsyncEndpoint
 from causal.frames import Delivery
+from causal.hybrid_state import Snapshot, restored, taken
 from causal.journal import DamagedJournal, Journal, JournalInUse, Rested, Sent, WrongJournal
 from causal.recovery import recover
 from causal.simulate.walk import Bench
-from causal.snapshot import Snapshot, restored, taken
 from causal.transports.memory import MemoryHub
 from message_passing.errors import EnvironmentFault
 from message_passing.network import Guarantee

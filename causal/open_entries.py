@@ -29,7 +29,7 @@ class Entry(Protocol):
 E = TypeVar("E", bound=Entry)
 
 
-class Front(Value, Generic[E], frozen=True, gc=False, tag=True):
+class OpenEntries(Value, Generic[E], frozen=True, gc=False, tag=True):
     """Entries by count from 1; `next` is the next count; a cursor there points to no entry.
 
     Invariant: `first` is the oldest open entry and `party` its party; `second` is the oldest open
@@ -46,22 +46,26 @@ class Front(Value, Generic[E], frozen=True, gc=False, tag=True):
         """The oldest open entry that does not belong to `party`, else `next`."""
         return self.second if party == self.party else self.first
 
-    def append(self, entry: E) -> Front[E]:
+    def append(self, entry: E) -> OpenEntries[E]:
         """With `entry` as the newest."""
         key, first, party, second = self.next, self.first, self.party, self.second
         if first == key:
             party, second = entry.party, key + 1
         elif second == key and entry.party == party:
             second = key + 1
-        return Front(self.window.put(key, entry), key + 1, first, party, second)
+        return OpenEntries(self.window.put(key, entry), key + 1, first, party, second)
 
-    def skip(self) -> Front[E]:
+    def skip(self) -> OpenEntries[E]:
         """With one count skipped."""
         key = self.next
         first = self.first + (self.first == key)
-        return Front(self.window, key + 1, first, self.party, self.second + (self.second == key))
+        return OpenEntries(
+            self.window, key + 1, first, self.party, self.second + (self.second == key)
+        )
 
-    def advance(self, closed: Callable[[int, E], bool]) -> tuple[Front[E], list[tuple[int, E]]]:
+    def advance(
+        self, closed: Callable[[int, E], bool]
+    ) -> tuple[OpenEntries[E], list[tuple[int, E]]]:
         """With the cursors moved on to open entries, and the entries that nothing blocks any more.
 
         Those are the entries that `first` passed, which leave the window, and the entries of the
@@ -77,7 +81,7 @@ class Front(Value, Generic[E], frozen=True, gc=False, tag=True):
             window = window.drop(first)
             found = window.first(first + 1, stop)
         else:
-            return Front(window, stop, stop, -1, stop), passed
+            return OpenEntries(window, stop, stop, -1, stop), passed
         party = entry.party
         # All that is open before the old `second` belongs to the old `first`'s party.  So a new
         # party begins at or behind `second`, and no entry is passed twice by one cursor.
@@ -90,4 +94,4 @@ class Front(Value, Generic[E], frozen=True, gc=False, tag=True):
                 break
             found = window.first(found[0] + 1, stop)
         second = stop if found is None else found[0]
-        return Front(window, stop, first, party, second), passed
+        return OpenEntries(window, stop, first, party, second), passed
