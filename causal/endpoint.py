@@ -39,7 +39,6 @@ from causal.frames import (
     checked,
 )
 from causal.hybrid import Hybrid
-from causal.hybrid_state import taken
 from causal.journal import Began, Dealt, Down, Entry, Got, Journal, Rested, Sent
 from causal.messages import Context, Data, Held, PeerDown, Secret, Unicast
 from causal.outbox import Outbox
@@ -370,7 +369,7 @@ class AsyncEndpoint:
             inbox = tuple(self._inbox)
             if self._handed and self._last is not None:
                 inbox = (self._last, *inbox)
-            journal.replace([self._began(), Rested(taken(self.state), inbox)])
+            journal.replace([self._began(), Rested(self.machine.snapshot(self.state), inbox)])
             self._compact_at = max(COMPACT_BYTES_MIN, 4 * journal.size)
         self._wake()
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from causal.hybrid_state import FRESH, HybridState, Kept, LinkState, OwnEntry
+from causal.hybrid_state import FRESH, HybridState, Kept, LinkState, OwnEntry, is_acked, restored
 from causal.machine import RESEND, Machine
 from causal.messages import (
     Ack,
@@ -50,6 +50,7 @@ class Hybrid(Machine[HybridState]):
     """Constant metadata, eager starts, per-message secrets, constant work an event."""
 
     name = "hybrid"
+    packets = Data[bytes] | Ack | Release | Delivered
 
     def initial(self) -> HybridState:
         """Nothing sent, nothing kept."""
@@ -70,10 +71,8 @@ class Hybrid(Machine[HybridState]):
         id = own.next
         if dst == self.me:
             # All messages to us in our causal past have been delivered to us.
-            waiting, ahead = (
-                state.waiting + (state.waiting == id),
-                state.ahead + (state.ahead == id),
-            )
+            waiting = state.waiting + (state.waiting == id)
+            ahead = state.ahead + (state.ahead == id)
             state = replace(state, own=own.skip(), waiting=waiting, ahead=ahead)
             message = Message(id, request.payload)
             return Step(state, (Respond(id), Deliver(dst, message)), "SendToSelf")
@@ -242,7 +241,7 @@ class Hybrid(Machine[HybridState]):
         commands: Commands,
     ) -> tuple[OpenEntries[OwnEntry], Window[LinkState]]:
         """Move past delivered messages; release the secrets of recipients of later ones."""
-        own, passed = own.advance(_acked)
+        own, passed = own.advance(is_acked)
         if not passed:
             return own, links
         let: dict[int, int] = {}  # the newest to each: the passed entries are in order
@@ -347,6 +346,16 @@ class Hybrid(Machine[HybridState]):
         """The packet of `own`."""
         return Data(id, own.prev if self.chained else 0, own.secret, own.payload, gone)
 
+    # The state on disk.
+
+    def snapshot(self, state: HybridState) -> Any:
+        """All of it but the timer."""
+        return state.snapshot()
+
+    def restore(self, saved: Any) -> HybridState:
+        """The state of a snapshot."""
+        return restored(saved)
+
     # Inspection.
 
     def secrets(self, state: HybridState) -> tuple[Secret, ...]:
@@ -388,7 +397,3 @@ class Hybrid(Machine[HybridState]):
         """Whether all that precedes `context` has been delivered."""
         assert isinstance(context.kept, int)
         return state.own.first >= context.sent and state.kept.first >= context.kept
-
-
-def _acked(_: int, own: OwnEntry) -> bool:
-    return own.acked

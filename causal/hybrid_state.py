@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from causal.messages import Data
@@ -30,6 +31,11 @@ class OwnEntry(Value, frozen=True, gc=False, tag="Own"):
     sent: bool = False
     secret: bool = False
     acked: bool = False
+
+
+def is_acked(_: int, entry: OwnEntry) -> bool:
+    """Whether the entry is no longer open, as `OpenEntries.advance` asks."""
+    return entry.acked
 
 
 class Kept(Value, frozen=True, gc=False, tag=True):
@@ -94,6 +100,31 @@ class HybridState(Value, frozen=True, gc=False, tag=True):
             links=links,
         )
 
+    def snapshot(self) -> Snapshot:
+        """All but the timer, in the form that is written down."""
+        return Snapshot(
+            tuple(self.own.window.items()),
+            _cursors(self.own),
+            tuple(self.kept.window.items()),
+            _cursors(self.kept),
+            tuple(
+                Counts(
+                    party,
+                    link.out,
+                    link.acked,
+                    link.let,
+                    link.got,
+                    link.told,
+                    tuple(packet for _, packet in link.filed.items()),
+                    link.heard.to_bytes((link.heard.bit_length() + 7) // 8),
+                )
+                for party, link in self.links.items()
+            ),
+            self.waiting,
+            self.ahead,
+            self.gone,
+        )
+
 
 class Cursors(Value, frozen=True, gc=False, tag=True, array_like=True):
     """Open entries without the entries."""
@@ -130,34 +161,9 @@ class Snapshot(Value, frozen=True, gc=False, tag=True, array_like=True):
     gone: tuple[Address, ...]
 
 
-def taken(state: HybridState) -> Snapshot:
-    """The snapshot of a state."""
-    return Snapshot(
-        tuple(state.own.window.items()),
-        _cursors(state.own),
-        tuple(state.kept.window.items()),
-        _cursors(state.kept),
-        tuple(
-            Counts(
-                party,
-                link.out,
-                link.acked,
-                link.let,
-                link.got,
-                link.told,
-                tuple(packet for _, packet in link.filed.items()),
-                link.heard.to_bytes((link.heard.bit_length() + 7) // 8),
-            )
-            for party, link in state.links.items()
-        ),
-        state.waiting,
-        state.ahead,
-        state.gone,
-    )
-
-
-def restored(snapshot: Snapshot) -> HybridState:
-    """The state that the snapshot was taken from, with no timer armed."""
+def restored(saved: Any) -> HybridState:
+    """The state of a snapshot that was written and read, with no timer armed."""
+    snapshot = msgspec.convert(saved, Snapshot)
     links: Window[LinkState] = Window()
     for c in snapshot.links:
         filed: Window[Data[Any]] = Window()

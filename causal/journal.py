@@ -16,13 +16,11 @@ import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Final, TypeAlias
+from typing import IO, Any, Final, TypeAlias
 from zlib import crc32
 
 import msgspec
 
-from causal.frames import Packet
-from causal.hybrid_state import Snapshot
 from message_passing.errors import CallerError, EnvironmentFault
 from message_passing.process import Address, Value
 
@@ -37,9 +35,12 @@ class Began(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Rested(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """The state at one moment, and the delivered messages that are not finished."""
+    """A machine's snapshot at one moment, and the delivered messages that are not finished.
 
-    state: Snapshot
+    The snapshot is read as plain data, since only its machine knows its form.
+    """
+
+    state: Any
     inbox: tuple[tuple[Address, int, bytes], ...]
 
 
@@ -51,10 +52,10 @@ class Sent(Value, frozen=True, gc=False, tag=True, array_like=True):
 
 
 class Got(Value, frozen=True, gc=False, tag=True, array_like=True):
-    """A packet arrived and was taken."""
+    """A packet arrived and was taken.  It is read as plain data, as a snapshot is."""
 
     src: Address
-    packet: Packet
+    packet: Any
 
 
 class Down(Value, frozen=True, gc=False, tag=True, array_like=True):
@@ -83,7 +84,7 @@ class JournalInUse(CallerError):
 class WrongJournal(CallerError):
     """The journal belongs to another endpoint or another team."""
 
-    remedy = "a team may grow at its end; an endpoint keeps its name, and whether it announces"
+    remedy = "a team may grow at its end; an endpoint keeps its name and its machine"
 
 
 class DamagedJournal(EnvironmentFault):

@@ -16,8 +16,8 @@ name.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from causal.messages import Context, DepartedPeer, Held, Secret, UnknownPeer, Unsupported
 from message_passing.errors import Impossible
@@ -52,6 +52,9 @@ class Machine(ABC, Generic[S]):
     survives_loss: ClassVar[bool] = True
     stop_and_wait: ClassVar[bool] = False
     """Whether at most one message to each process is on the wire."""
+    packets: ClassVar[Any] = None
+    """Its packets for endpoints: tagged structs as ``A | B``, payloads of bytes.  None: it has none
+    that an endpoint could send."""
 
     def __init__(
         self,
@@ -65,7 +68,10 @@ class Machine(ABC, Generic[S]):
         if me not in members:
             raise UnknownPeer(f"{me!r} is not in its own team")
         if not self.survives_loss and (links.lossy or links.duplicating):
-            raise Unsupported(f"{self.name} needs links that neither lose nor repeat messages")
+            raise Unsupported(
+                f"{self.name} needs links that neither lose nor repeat messages",
+                remedy="give it such links, or choose a machine that survives loss, as Hybrid does",
+            )
         if not resend_after > 0:
             raise Unsupported(f"resend_after must be positive, not {resend_after!r}")
         self.me = me
@@ -111,6 +117,22 @@ class Machine(ABC, Generic[S]):
         """The timer is due, or the process has restarted: nothing to repeat on reliable links."""
         return Step(state, (), action)
 
+    # The state on disk.
+
+    def snapshot(self, state: S) -> Any:
+        """`state` without its timer, as plain data or structs that msgpack can hold.
+
+        Payloads are bytes.
+        """
+        raise Unsupported(f"{self.name} makes no snapshots of its state")
+
+    def restore(self, saved: Any) -> S:
+        """The state of a snapshot that comes back as plain data; `Restart` is stepped next.
+
+        Raises `msgspec.ValidationError` for data of another form.
+        """
+        raise Unsupported(f"{self.name} makes no snapshots of its state")
+
     # Inspection for the application.  It never changes a state.
 
     def secrets(self, state: S) -> tuple[Secret, ...]:
@@ -151,3 +173,7 @@ class Machine(ABC, Generic[S]):
         if dst in gone:
             raise DepartedPeer(f"{dst!r} has left the view of {self.me!r}")
         return dst
+
+
+Builder: TypeAlias = Callable[..., Machine[Any]]
+"""Makes a machine, called as ``build(me, team, links=..., resend_after=...)``: its class does."""

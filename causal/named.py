@@ -16,7 +16,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from causal.messages import ForgedPacket, NamedData, PeerDown, Secret, Unsupported
+from causal.messages import (
+    Ack,
+    ForgedPacket,
+    NamedData,
+    PeerDown,
+    Release,
+    Secret,
+    Unsupported,
+)
 from causal.sender_side import Own, SenderSide, SenderState
 from message_passing.process import Address, Step, Time
 
@@ -25,6 +33,7 @@ class Named(SenderSide):
     """A secret is kept only from the processes that it names."""
 
     name = "named"
+    packets = NamedData[bytes] | Ack | Release
     scans = True
 
     def invoke(self, state: SenderState, request: Any, now: Time) -> Step[SenderState]:

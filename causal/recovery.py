@@ -1,28 +1,58 @@
-"""From a journal's entries to the state, the inbox and the incarnation."""
+"""From events to a journal's entries, and from the entries back to a state, for any machine."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from causal.hybrid import Hybrid
-from causal.hybrid_state import HybridState, restored
-from causal.journal import Began, Dealt, Down, Entry, Got, Rested, Sent, WrongJournal
+import msgspec
+
+from causal.journal import (
+    Began,
+    DamagedJournal,
+    Dealt,
+    Down,
+    Entry,
+    Got,
+    Rested,
+    Sent,
+    WrongJournal,
+)
+from causal.machine import Machine
 from causal.messages import PeerDown, Unicast
-from message_passing.process import Address, Deliver, Event, Invoke, Receive
+from message_passing.process import Address, Event, Invoke, Receive
+from message_passing.turn import Core
 
 
 class Recovered(NamedTuple):
     """An endpoint as its journal last recorded it."""
 
     incarnation: bytes
-    state: HybridState
+    state: Any
     inbox: tuple[tuple[Address, int, bytes], ...]
 
 
-def recover(machine: Hybrid, entries: Sequence[Entry]) -> Recovered:
-    """Replay.  Raises `WrongJournal` if the journal is not this machine's."""
+def recorded(event: Event[Any, Any]) -> Entry | None:
+    """The entry for an event that was stepped.  None for a time-out: time is no part of a state."""
+    if type(event) is Receive:
+        return Got(event.src, event.message)
+    if type(event) is Invoke:
+        match event.request:
+            case Unicast(dst, payload):
+                return Sent(dst, payload)
+            case PeerDown(peer):
+                return Down(peer)
+    return None
+
+
+def recover(machine: Machine[Any], entries: Sequence[Entry]) -> Recovered:
+    """Replay the entries, except the timers.
+
+    Raises `WrongJournal` if the journal is not this machine's, and `DamagedJournal` for a snapshot
+    or a packet that the machine cannot read.
+    """
     began = entries[0]
     if not isinstance(began, Began) or began.name != machine.me:
         raise WrongJournal(f"it is not the journal of {machine.me!r}")
@@ -32,27 +62,33 @@ def recover(machine: Hybrid, entries: Sequence[Entry]) -> Recovered:
     if began.machine != machine.name:
         # Replayed by another machine, packets that were sent might not appear.
         raise WrongJournal(f"it was written by {began.machine!r}, not by {machine.name!r}")
-    state, inbox = machine.initial(), deque[tuple[Address, int, bytes]]()
+    core, inbox = Core(machine), deque[tuple[Address, int, bytes]]()
     for entry in entries[1:]:
-        event: Event[Any, Any]
         match entry:
-            case Rested(snapshot, waiting):
-                state, inbox = restored(snapshot), deque(waiting)
-                continue
+            case Began():
+                raise WrongJournal("it begins twice")
+            case Rested(saved, waiting):
+                core.state, inbox = _read(machine.restore, saved), deque(waiting)
             case Dealt():
                 inbox.popleft()
-                continue
-            case Sent(dst, payload):
-                event = Invoke(Unicast(dst, payload))
-            case Got(src, packet):
-                event = Receive(src, packet)
-            case Down(peer):
-                event = Invoke(PeerDown(peer))
             case _:
-                raise WrongJournal("it begins twice")
-        step = machine.step(state, event, 0.0)
-        state = step.state
-        inbox += [
-            (c.src, c.message.id, c.message.payload) for c in step.commands if type(c) is Deliver
-        ]
-    return Recovered(began.incarnation, state, tuple(inbox))
+                _, effects = core.step(_event(machine, entry), 0.0)
+                inbox += [(d.src, d.message.id, d.message.payload) for d in effects.deliveries]
+    return Recovered(began.incarnation, core.state, tuple(inbox))
+
+
+def _event(machine: Machine[Any], entry: Sent | Got | Down) -> Event[Any, Any]:
+    match entry:
+        case Sent(dst, payload):
+            return Invoke(Unicast(dst, payload))
+        case Got(src, packet):
+            return Receive(src, _read(partial(msgspec.convert, type=machine.packets), packet))
+        case Down(peer):
+            return Invoke(PeerDown(peer))
+
+
+def _read(form: Callable[[Any], Any], saved: Any) -> Any:
+    try:
+        return form(saved)
+    except msgspec.ValidationError as error:
+        raise DamagedJournal(f"a record does not have the form of its machine: {error}") from error

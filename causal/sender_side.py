@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import msgspec
 from msgspec.structs import replace
 
 from causal.machine import RESEND, Commands, Machine
@@ -83,6 +84,7 @@ class SenderState(Value, frozen=True, gc=False, tag=True):
 class SenderSide(Machine[SenderState]):
     """The common base of Cykas and its relatives."""
 
+    packets: ClassVar[Any] = Data[bytes] | Ack | Release
     scans: ClassVar[bool] = False
     """Whether a message may pass queued ones to other processes."""
     coalesces: ClassVar[bool] = False
@@ -339,6 +341,16 @@ class SenderSide(Machine[SenderState]):
             return state
         own = tuple(replace(o, deps=o.deps - secrets) if o.deps & secrets else o for o in state.own)
         return replace(state, own=own, secrets=state.secrets - secrets)
+
+    # The state on disk.
+
+    def snapshot(self, state: SenderState) -> Any:
+        """All fields but the timer's."""
+        return msgspec.to_builtins(replace(state, ticking=False), builtin_types=(bytes,))
+
+    def restore(self, saved: Any) -> SenderState:
+        """The state of a snapshot."""
+        return msgspec.convert(saved, SenderState)
 
     # Inspection.
 

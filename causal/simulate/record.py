@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -11,15 +10,13 @@ from causal.announcing import Announcing
 from causal.csps import Csps
 from causal.cykas import Cykas, CykasRefined
 from causal.hybrid import Hybrid
-from causal.machine import Machine
+from causal.machine import Builder, Machine
 from causal.messages import Data, MatrixData, NamedData, VectorData
 from causal.mf95 import Mf95
 from causal.named import Named
 from causal.rst91 import Rst91
 from causal.simulate.informed import Informed, KnownData
 from message_passing.errors import CallerError
-
-Builder = Callable[..., Machine[Any]]
 
 PROTOCOLS: Final[dict[str, Builder]] = {
     machine.name: machine

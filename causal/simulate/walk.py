@@ -10,13 +10,13 @@ so that a walk ends with everything delivered or stuck.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from causal.history import Breach, History, Name
-from causal.machine import RESEND, Machine
+from causal.machine import RESEND, Builder, Machine
 from causal.messages import Broadcast, PeerDown, Unicast
 from message_passing.network import Guarantee
 from message_passing.process import (
@@ -32,8 +32,6 @@ from message_passing.process import (
     Step,
     Timeout,
 )
-
-Builder = Callable[..., Machine[Any]]
 
 
 @dataclass(frozen=True)

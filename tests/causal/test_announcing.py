@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from causal import Announcing, ForgedPacket, Hybrid, PeerDown
 from causal.announcing import AHEAD_MAX, closed, marked
-from causal.hybrid_state import FRESH, HybridState, LinkState, Snapshot, restored, taken
+from causal.hybrid_state import FRESH, HybridState, LinkState
 from causal.messages import Delivered, Release
 from causal.simulate.walk import Bench, walk
 from message_passing.process import Invoke, Receive
@@ -105,7 +105,8 @@ def test_a_snapshot_takes_all_that_is_remembered() -> None:
     for id in range(2, AHEAD_MAX + 1, 3):
         link = marked(link, id)
     state = HybridState(links=HybridState().links.put(0, link))
-    assert restored(msgspec.json.decode(msgspec.json.encode(taken(state)), type=Snapshot)) == state
+    written = msgspec.json.encode(bench().machines["c"].snapshot(state))
+    assert bench().machines["c"].restore(msgspec.json.decode(written)) == state
 
 
 @pytest.mark.parametrize(

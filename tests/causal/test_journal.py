@@ -16,11 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from causal import Announcing, Hybrid
+from causal import Announcing, Csps, Cykas, CykasRefined, Hybrid, HybridPlain, Mf95, Named
 from causal import endpoint as endpoint_module
 from causal.endpoint import AsyncEndpoint
 from causal.frames import Delivery
-from causal.hybrid_state import Snapshot, restored, taken
 from causal.journal import DamagedJournal, Journal, JournalInUse, Rested, Sent, WrongJournal
 from causal.recovery import recover
 from causal.simulate.walk import Bench
@@ -42,7 +41,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
         st.one_of(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), st.integers(0, 30)),
         max_size=60,
     ),
-    st.sampled_from([Hybrid, Announcing]),
+    st.sampled_from([Hybrid, Announcing, HybridPlain, Mf95, Cykas, CykasRefined, Csps, Named]),
 )
 def test_a_snapshot_holds_all_of_a_state(script: list[Any], build: Any) -> None:
     links = Guarantee.UNORDERED_LOSSY_DUPLICATING
@@ -52,9 +51,10 @@ def test_a_snapshot_holds_all_of_a_state(script: list[Any], build: Any) -> None:
             bench.send(*event, b"payload")
         elif bench.flying:
             bench.arrive(event % len(bench.flying))
-    for state in bench.states.values():
-        written = msgspec.msgpack.encode(taken(state))
-        back = restored(msgspec.msgpack.decode(written, type=Snapshot))
+    for address, state in bench.states.items():
+        machine = bench.machines[address]
+        written = msgspec.msgpack.encode(machine.snapshot(state))
+        back = machine.restore(msgspec.msgpack.decode(written))
         assert back == msgspec.structs.replace(state, ticking=False)
 
 

@@ -7,7 +7,6 @@ from typing import Any, Final
 import pytest
 
 from causal import Announcing, Hybrid, Machine, PeerDown, Unicast
-from causal.hybrid_state import taken
 from causal.journal import Began, Dealt, Down, Got, Journal, Rested, Sent
 from causal.messages import Ack, Data, Delivered, Release
 from causal.recovery import recover
@@ -106,6 +105,6 @@ def test_a_journal_is_written_as_it_was(tmp_path: Path, kind: type[Hybrid]) -> N
     journal = Journal(path)
     journal.open()
     journal.append([Began("c", machine.team, b"12345678", machine.name)])
-    journal.append([Rested(taken(state), tuple(delivered)), *ENTRIES])
+    journal.append([Rested(machine.snapshot(state), tuple(delivered)), *ENTRIES])
     journal.close()
     assert path.read_bytes() == base64.b64decode(WRITTEN[kind.name])
