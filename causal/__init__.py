@@ -15,7 +15,12 @@ All of these but `history` and `handling` are pure.  `simulate` drives them: ``p
 causal.simulate``.
 
 To send and receive: `AsyncEndpoint` for tasks, `Endpoint` for programs without an event loop, over
-`StreamTransport` between machines or `MemoryHub` within a process.
+`StreamTransport` between machines or `MemoryHub` within a process.  They are made of:
+
+* `frames`, `requirements`: what goes over the wire, and what an endpoint needs of its machine
+* `journal`, `recovery`: what an endpoint has promised, on disk and back
+* `writer`: the journal first, then the wire; `alarm`: timers; `transports`
+* `endpoint`, `blocking`: the two endpoints
 """
 
 from __future__ import annotations
@@ -52,7 +57,7 @@ from message_passing.public import published as _published
 if _TYPE_CHECKING:
     from causal.blocking import Endpoint
     from causal.endpoint import AsyncEndpoint
-    from causal.frames import Closed, Delivery, Excluded, Full
+    from causal.frames import Closed, Delivery, Excluded, Full, UnsuitableMachine
     from causal.journal import Journal
     from causal.transports.memory import MemoryHub, MemoryTransport
     from causal.transports.stream import StreamTransport
@@ -89,6 +94,7 @@ __all__ = [
     "StreamTransport",
     "Unicast",
     "UnknownPeer",
+    "UnsuitableMachine",
     "Unsupported",
 ]
 
@@ -104,6 +110,7 @@ _LATE = {
     "MemoryHub": "causal.transports.memory",
     "MemoryTransport": "causal.transports.memory",
     "StreamTransport": "causal.transports.stream",
+    "UnsuitableMachine": "causal.frames",
 }
 
 

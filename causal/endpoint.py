@@ -13,6 +13,10 @@ round of the event loop all of them to one peer become one, in a frame with its 
 Nothing here may block the protocol.  A sender waits while too many of its own messages are
 undelivered.  A receiver whose inbox is full drops further messages, as if the link had lost them,
 but still takes acknowledgements, so two endpoints that flood each other cannot deadlock.
+
+The endpoint takes turns as :mod:`message_passing.turn` describes them.  `Inbox` holds what is
+delivered, :class:`causal.writer.Writer` what is to be written and sent, `Waiting` the tasks that
+wait for a change, and :class:`causal.alarm.Alarm` rings for the timers.
 """
 
 from __future__ import annotations
@@ -20,57 +24,116 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable
-from os import urandom
-from types import TracebackType
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any, Literal
 
-from causal.announcing import Announcing
+from causal.alarm import Alarm
 from causal.frames import (
-    COMPACT_BYTES_MIN,
     FRAME_PACKETS_MAX,
     PAYLOAD_BYTES_MAX,
     Closed,
     Delivery,
     Excluded,
-    Frame,
     Full,
     Misdirected,
-    checked,
+    TooLong,
+    as_bytes,
+    frame_of,
 )
 from causal.hybrid import Hybrid
-from causal.journal import Began, Dealt, Down, Entry, Got, Journal, Rested, Sent
-from causal.messages import Context, Data, Held, PeerDown, Secret, Unicast
-from causal.outbox import Outbox
-from causal.recovery import recover
+from causal.journal import Dealt, Journal, Rested
+from causal.machine import Builder
+from causal.messages import Context, Held, PeerDown, Secret, Unicast
+from causal.requirements import built
 from causal.transports.port import Transport
+from causal.writer import Outbox, Writer
 from message_passing.errors import CallerError, EnvironmentFault, PeerError
-from message_passing.network import Guarantee
-from message_passing.process import (
-    Address,
-    Deliver,
-    Event,
-    Invoke,
-    Receive,
-    Respond,
-    Restart,
-    Send,
-    SetTimer,
-    Timeout,
-)
+from message_passing.process import Address, Deliver, Event, Invoke, Receive, Restart, Time
+from message_passing.turn import Core, due
 from message_passing.wire import Codec
 
 _log = logging.getLogger(__name__)
 
 
+class Inbox:
+    """Delivered messages that the application has not taken, and the one that it works on."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.arrived: deque[Delivery] = deque()
+        self._taken: Delivery | None = None
+
+    def put(self, deliveries: Sequence[Deliver[Any]]) -> None:
+        """Add messages as the newest."""
+        for delivery in deliveries:
+            message = delivery.message
+            self.arrived.append(Delivery(delivery.src, message.id, message.payload))
+
+    def take(self) -> Delivery:
+        """The oldest message; the application works on it now."""
+        self._taken = self.arrived.popleft()
+        return self._taken
+
+    def finish(self) -> bool:
+        """The application has finished the message that it took.  False if it has none."""
+        taken, self._taken = self._taken, None
+        return taken is not None
+
+    def unfinished(self) -> tuple[Delivery, ...]:
+        """All messages that a restart must deliver again, oldest first."""
+        taken = () if self._taken is None else (self._taken,)
+        return (*taken, *self.arrived)
+
+    def restore(self, messages: Iterable[tuple[Address, int, bytes]]) -> None:
+        """Hold these messages, oldest first, and no others."""
+        self.arrived = deque(Delivery(*message) for message in messages)
+
+
+class Waiting:
+    """The tasks that wait for a condition; each asks again after a change.
+
+    `stopped` gives the error that ends all waiting, or None.
+    """
+
+    def __init__(self, stopped: Callable[[], CallerError | EnvironmentFault | None]) -> None:
+        self._stopped = stopped
+        #: What they wait for.
+        self.changes: set[asyncio.Future[None]] = set()
+
+    async def until(self, done: Callable[[], bool], timeout_s: float | None) -> None:
+        """Wait until `done`.  Raises what `stopped` gives, and `Full` after `timeout_s`."""
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout_s is None else loop.time() + timeout_s
+        while not done():
+            if (error := self._stopped()) is not None:
+                raise error
+            change: asyncio.Future[None] = loop.create_future()
+            self.changes.add(change)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await change
+            except TimeoutError:
+                raise Full(f"nothing changed in {timeout_s} s") from None
+            finally:
+                self.changes.discard(change)
+
+    def wake(self) -> None:
+        """Something has changed."""
+        for change in self.changes:
+            if not change.done():
+                change.set_result(None)
+
+
 class AsyncEndpoint:
     """One process of a team that delivers causally.  Used as an async context manager.
 
-    `team` are the names of all endpoints.  `resend_after_s` is how long an acknowledgement may take
-    before messages are repeated.  `backlog_max` bounds this endpoint's undelivered messages,
-    `inbox_max` the delivered messages that its application has not taken.  With `announces` the
-    endpoint tells the whole team of each delivery: see :mod:`causal.announcing`.  With a `journal`
-    a crash loses nothing that was sent or acknowledged: see :mod:`causal.journal`.
+    `team` are the names of all endpoints.  `machine` makes the delivery protocol: `causal.Hybrid`,
+    `causal.Announcing` or any other that has what :mod:`causal.requirements` lists.
+    `resend_after_s` is how long an acknowledgement may take before messages are repeated.
+    `backlog_max` bounds this endpoint's undelivered messages, `inbox_max` the delivered messages
+    that its application has not taken.  With a `journal` a crash loses nothing that was sent or
+    acknowledged: see :mod:`causal.journal`.
     """
 
     def __init__(
@@ -79,104 +142,77 @@ class AsyncEndpoint:
         team: Iterable[Address],
         transport: Transport,
         *,
+        machine: Builder = Hybrid,
         journal: Journal | None = None,
         resend_after_s: float = 0.5,
         backlog_max: int = 1024,
         inbox_max: int = 1024,
-        announces: bool = False,
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
     ) -> None:
         if min(backlog_max, inbox_max, payload_bytes_max) < 1:
             raise CallerError("a limit is below 1", remedy="give positive limits")
         self.name = name
-        # A frame may be lost with its connection, repeated by us, or dropped from a full buffer.
-        links = Guarantee.UNORDERED_LOSSY_DUPLICATING
-        build = Announcing if announces else Hybrid
-        self.machine = build(name, team, links=links, resend_after=resend_after_s)
-        self.state = self.machine.initial()
+        journaled = journal is not None
+        self.machine = built(machine, name, tuple(team), resend_after_s, journaled=journaled)
         #: Counts of refusals, by the code of the error.
         self.refused: Counter[str] = Counter()
         self.excluded = False
-        self.backlog_max, self.inbox_max = backlog_max, inbox_max
-        self.payload_bytes_max = payload_bytes_max
-        frame_bytes = FRAME_PACKETS_MAX * (payload_bytes_max + 1024)
-        self._codec = Codec(Frame, max_bytes=frame_bytes)
+        self.backlog_max, self.payload_bytes_max = backlog_max, payload_bytes_max
+        frame = frame_of(self.machine.packets)
+        self._codec = Codec(frame, max_bytes=FRAME_PACKETS_MAX * (payload_bytes_max + 1024))
         self._transport = transport
-        self._outbox = Outbox(name, self._codec, transport)
-        self._journal = journal
-        self._unwritten: list[Entry] = []
-        self._failure: EnvironmentFault | None = None
-        self._writes_due = False
-        self._handed = False
-        self._last: Delivery | None = None
-        self._compact_at = COMPACT_BYTES_MIN
-        self._incarnation = urandom(8)
-        self._inbox: deque[Delivery] = deque()
-        self._alarm: asyncio.TimerHandle | None = None
-        self._changed: set[asyncio.Future[None]] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self._core = Core(self.machine)
+        self._inbox = Inbox(inbox_max)
+        self._waiting = Waiting(self._stopped)
+        self._alarm = Alarm(self._ring)
+        outbox = Outbox(name, self._codec, frame, transport)
+        self._writer = Writer(outbox, journal, self._rested, self._waiting.wake)
+        self._phase: Literal["new", "open", "closed"] = "new"
+
+    @property
+    def state(self) -> Any:
+        """The state of the machine."""
+        return self._core.state
 
     async def __aenter__(self) -> AsyncEndpoint:
         await self.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     async def open(self) -> None:
-        """Start the transport.  Raises what the transport raises."""
-        self._loop = asyncio.get_running_loop()
-        if self._journal is not None:
-            self._recover(self._journal)
+        """Start the transport.  Raises what the transport and the journal raise."""
+        self._alarm.start()
+        recovered = self._writer.open(self.machine)
+        self._core.state = recovered.state
+        self._inbox.restore(recovered.inbox)
         try:
-            await self._transport.start(self.name, self._incarnation, self._on_frame, self._refuse)
+            await self._transport.start(
+                self.name, recovered.incarnation, self._on_frame, self._refuse
+            )
         except BaseException:
-            if self._journal is not None:
-                self._journal.close()
+            self._writer.close()
             raise
-        if self._journal is not None:
-            self._step(Restart())
-
-    def _recover(self, journal: Journal) -> None:
-        """Restore this endpoint from its journal, or begin the journal if it is empty."""
-        entries = journal.open()
-        if not entries:
-            journal.append([self._began()])
-            return
-        try:
-            recovered = recover(self.machine, entries)
-        except CallerError:
-            journal.close()
-            raise
-        self.state, self._incarnation = recovered.state, recovered.incarnation
-        self._inbox.extend(Delivery(*message) for message in recovered.inbox)
-
-    def _began(self) -> Began:
-        return Began(self.name, self.machine.team, self._incarnation, self.machine.name)
+        self._phase = "open"
+        if self._writer.journaled:
+            self._turn((Restart(),), self._alarm.time())
 
     async def close(self, *, flush_s: float = 0.0) -> None:
         """Close, after waiting up to `flush_s` for deliveries.  A second call does nothing."""
-        if self._closed:
+        if self._phase == "closed":
             return
-        if flush_s > 0 and not self.excluded and self._failure is None:
+        if flush_s > 0 and self._stopped() is None:
             try:
                 await self.flush(timeout_s=flush_s)
             except Full:
                 _log.warning("%s closes with messages undelivered", self.name)
-        self._closed = True
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._write()
-        self._wake()
+        self._phase = "closed"
+        self._alarm.cancel()
+        self._writer.write()
+        self._waiting.wake()
         await self._transport.close()
-        if self._journal is not None:
-            self._journal.close()
+        self._writer.close()
 
     # Sending.
 
@@ -186,24 +222,25 @@ class AsyncEndpoint:
         Raises `UnknownPeer`, `DepartedPeer`, `NotBytes`, `TooLong`, `Closed`, `Excluded`; `Full`
         after `timeout_s`.  If it raises, nothing was sent.
         """
-        payload = checked(payload, self.payload_bytes_max)
-        if self.backlog() >= self.backlog_max:
-            await self._until(lambda: self.backlog() < self.backlog_max, timeout_s)
-        self._usable()
-        result = self._step(Invoke(Unicast(dst, payload)))
-        assert isinstance(result, int)
-        if self._journal is not None:
-            self._note(Sent(dst, payload))
-            await self._until(lambda: not self._unwritten, None)
-        return result
+        if type(payload) is not bytes:
+            payload = as_bytes(payload)
+        if len(payload) > self.payload_bytes_max:
+            raise TooLong(f"{len(payload)} bytes, the limit is {self.payload_bytes_max}")
+        if self.machine.backlog(self._core.state) >= self.backlog_max:
+            await self._waiting.until(lambda: self.backlog() < self.backlog_max, timeout_s)
+        id: int = self._ask(Unicast(dst, payload))
+        if self._writer.journaled:
+            noted = self._writer.noted
+            await self._waiting.until(lambda: self._writer.written >= noted, None)
+        return id
 
     async def flush(self, *, timeout_s: float | None = None) -> None:
         """Wait until every message sent so far has been delivered.  Raises `Full`, `Excluded`."""
-        await self._until(lambda: self.backlog() == 0, timeout_s)
+        await self._waiting.until(lambda: self.backlog() == 0, timeout_s)
 
     def backlog(self) -> int:
         """How many messages were sent from the oldest undelivered one on."""
-        return self.machine.backlog(self.state)
+        return self.machine.backlog(self._core.state)
 
     # Receiving.
 
@@ -217,25 +254,26 @@ class AsyncEndpoint:
 
     async def receive(self, *, timeout_s: float | None = None) -> Delivery:
         """The next message.  Raises `Closed`, `Excluded`; `TimeoutError` when the time is over."""
-        self.dealt_with()
-        if not self._inbox:
+        if self._writer.journaled:
+            self.dealt_with()
+        if not self._inbox.arrived:
             try:
-                await self._until(lambda: bool(self._inbox) or self._closed, timeout_s)
+                await self._waiting.until(
+                    lambda: bool(self._inbox.arrived) or self._phase == "closed", timeout_s
+                )
             except Full:
                 raise TimeoutError(f"nothing was delivered in {timeout_s} s") from None
-        if not self._inbox:
+        if not self._inbox.arrived:
             raise Closed(f"{self.name!r} is closed")
-        self._handed, self._last = True, self._inbox.popleft()
-        return self._last
+        return self._inbox.take()
 
     def dealt_with(self) -> None:
         """Mark the last received message as finished: a restart does not deliver it again.
 
         A call for the next message does the same.
         """
-        if self._handed and self._journal is not None and not self._closed:
-            self._note(Dealt())
-        self._handed = False
+        if self._inbox.finish() and self._phase != "closed":
+            self._writer.note(Dealt())
 
     # The knowledge and the secrets of this endpoint.
 
@@ -249,7 +287,7 @@ class AsyncEndpoint:
 
     async def settled(self, context: Context, *, timeout_s: float | None = None) -> None:
         """Wait until effects are allowed.  Raises `Full` when `timeout_s` is over."""
-        await self._until(lambda: self.effects_allowed(context), timeout_s)
+        await self._waiting.until(lambda: self.effects_allowed(context), timeout_s)
 
     def secrets(self) -> tuple[Secret, ...]:
         """Eager messages that have not been released yet."""
@@ -265,23 +303,22 @@ class AsyncEndpoint:
         Call it at every survivor, from the service that detects crashes.  A survivor that is not
         told learns it from the first packet of a survivor that knows.
         """
-        self._usable()
-        self._step(Invoke(PeerDown(peer)))
-        if self._journal is not None:
-            self._note(Down(peer))
+        self._ask(PeerDown(peer))
 
     # The driver.
 
-    def _usable(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._closed or self._loop is None:
-            raise Closed(f"{self.name!r} is not open")
+    def _stopped(self) -> CallerError | EnvironmentFault | None:
+        """Why this endpoint does nothing any more, if so."""
+        if self._writer.failure is not None:
+            return self._writer.failure
+        if self._phase != "open":
+            return Closed(f"{self.name!r} is not open")
         if self.excluded:
-            raise Excluded(f"the team has excluded {self.name!r}")
+            return Excluded(f"the team has excluded {self.name!r}")
+        return None
 
     def _on_frame(self, src: Address, data: bytes) -> None:
-        if self._closed or self._failure is not None:
+        if self._phase == "closed" or self._writer.failure is not None:
             return
         try:
             envelope = self._codec.decode(data)
@@ -290,110 +327,58 @@ class AsyncEndpoint:
         except PeerError as error:
             self._refuse(error)
             return
-        for packet in envelope.message.packets:
-            if self.name in packet.gone:
+        self._turn(self._received(src, envelope.message.packets), self._alarm.time())
+
+    def _received(self, src: Address, packets: Iterable[Any]) -> Iterator[Receive[Any]]:
+        """The packets of a frame as events, except messages that find the inbox full."""
+        inbox = self._inbox
+        for packet in packets:
+            if self.name in getattr(packet, "gone", ()):
                 self.excluded = True
-                self._wake()
-            if type(packet) is Data and len(self._inbox) >= self.inbox_max:
+            if len(inbox.arrived) >= inbox.limit and hasattr(packet, "payload"):
                 self.refused["inbox-full"] += 1
                 continue
-            try:
-                self._step(Receive(src, packet))
-            except PeerError as error:
-                self._refuse(error)
-                continue
-            if self._journal is not None:
-                self._note(Got(src, packet))
+            yield Receive(src, packet)
 
     def _refuse(self, error: PeerError) -> None:
         self.refused[error.code] += 1
         _log.warning("%s refused: %s", self.name, error)
 
-    def _step(self, event: Event[Any, Any]) -> Any:
-        assert self._loop is not None
-        now = self._loop.time()
-        step = self.machine.step(self.state, event, now)
-        self.state = step.state
-        result = None
-        command: Any
-        for command in step.commands:
-            kind = type(command)
-            if kind is Send:
-                self._outbox.post(command.dst, command.message)
-                self._write_soon()
-            elif kind is Deliver:
-                message = command.message
-                self._inbox.append(Delivery(command.src, message.id, message.payload))
-            elif kind is Respond:
-                result = command.result
-            elif kind is SetTimer:
-                self._alarm = self._loop.call_at(command.at, self._ring, command.name)
-        if self._changed:
-            self._wake()
-        return result
+    def _ask(self, request: Any) -> Any:
+        """The machine's answer to a request of the application."""
+        if (error := self._stopped()) is not None:
+            raise error
+        return self._turn((Invoke(request),), self._alarm.time())
 
-    def _ring(self, name: str) -> None:
-        if not self._closed:
-            self._step(Timeout(name))
+    def _ring(self, at: Time) -> None:
+        self._turn((), max(at, self._alarm.time()))
 
-    def _note(self, entry: Entry) -> None:
-        self._unwritten.append(entry)
-        self._write_soon()
+    def _turn(self, events: Iterable[Event[Any, Any]], now: Time) -> Any:
+        """Step the timers that are due, then `events`; give the last answer."""
+        core, inbox, writer, answer = self._core, self._inbox, self._writer, None
+        if self._alarm.at <= now:
+            self._alarm.cancel()
+            events = chain(due(core.timers, now), events)
+        try:
+            for event in events:
+                try:
+                    _, effects = core.step(event, now)
+                except PeerError as error:
+                    self._refuse(error)
+                    continue
+                if effects.deliveries:
+                    inbox.put(effects.deliveries)
+                if effects.sends or writer.journaled:
+                    writer.put(event, effects.sends)
+                if effects.answers:
+                    answer = effects.answers[-1]
+        finally:
+            for at in core.timers.values():
+                if at < self._alarm.at:
+                    self._alarm.set(at)
+            if self._waiting.changes:
+                self._waiting.wake()
+        return answer
 
-    def _write_soon(self) -> None:
-        if not self._writes_due:
-            assert self._loop is not None
-            self._writes_due = True
-            self._loop.call_soon(self._write)
-
-    def _write(self) -> None:
-        """Once a round: write the journal to disk, then send."""
-        self._writes_due = False
-        if self._failure is not None:
-            return
-        if self._journal is not None and self._unwritten:
-            try:
-                self._record(self._journal)
-            except EnvironmentFault as error:
-                # Nothing may be sent before it is on disk: from here on this endpoint is mute.
-                _log.error("%s stops: %s", self.name, error)
-                self._failure = error
-                self._wake()
-                return
-        self._outbox.write()
-
-    def _record(self, journal: Journal) -> None:
-        journal.append(self._unwritten)
-        self._unwritten.clear()
-        if journal.size > self._compact_at:
-            inbox = tuple(self._inbox)
-            if self._handed and self._last is not None:
-                inbox = (self._last, *inbox)
-            journal.replace([self._began(), Rested(self.machine.snapshot(self.state), inbox)])
-            self._compact_at = max(COMPACT_BYTES_MIN, 4 * journal.size)
-        self._wake()
-
-    async def _until(self, done: Any, timeout_s: float | None) -> None:
-        """Wait until a step makes `done` true."""
-        deadline = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
-        while not done():
-            if self._failure is not None:
-                raise self._failure
-            if self.excluded:
-                raise Excluded(f"the team has excluded {self.name!r}")
-            if self._closed:
-                raise Closed(f"{self.name!r} is closed")
-            change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._changed.add(change)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await change
-            except TimeoutError:
-                raise Full(f"{self.name!r} waited {timeout_s} s") from None
-            finally:
-                self._changed.discard(change)
-
-    def _wake(self) -> None:
-        for change in self._changed:
-            if not change.done():
-                change.set_result(None)
+    def _rested(self) -> Rested:
+        return Rested(self.machine.snapshot(self.state), self._inbox.unfinished())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, TypeAlias
+from functools import cache
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
 
 from causal.messages import Ack, Data, Delivered, Release
 from message_passing.errors import CallerError, EnvironmentFault, PeerError
@@ -11,13 +14,23 @@ from message_passing.process import Address, Value
 Packet: TypeAlias = Data[bytes] | Ack | Release | Delivered
 PAYLOAD_BYTES_MAX: Final = 1 << 16
 FRAME_PACKETS_MAX: Final = 64
-COMPACT_BYTES_MIN: Final = 1 << 20
 
 
 class Frame(Value, frozen=True, gc=False, tag=True, array_like=True):
     """All that one endpoint sends to another in one round."""
 
     packets: tuple[Packet, ...]
+
+
+@cache
+def frame_of(packets: Any) -> Any:
+    """The class of frames with packets of that union, on the wire as a `Frame`."""
+    if packets == Packet:
+        return Frame
+    fields = [("packets", tuple[packets, ...])]
+    return msgspec.defstruct(
+        "Frame", fields, bases=(Value,), frozen=True, gc=False, tag="Frame", array_like=True
+    )
 
 
 class Delivery(NamedTuple):
@@ -45,14 +58,17 @@ class NotBytes(CallerError):
     remedy = "encode it, such as by text.encode() or msgspec"
 
 
-def checked(payload: bytes, bytes_max: int) -> bytes:
-    """The payload as it goes into a message.  Raises `NotBytes`, `TooLong`."""
+def as_bytes(payload: object) -> bytes:
+    """A payload of any type that holds bytes.  Raises `NotBytes`."""
     if not isinstance(payload, bytes | bytearray | memoryview):
         raise NotBytes(f"the payload is of type {type(payload).__name__}")
-    payload = bytes(payload)
-    if len(payload) > bytes_max:
-        raise TooLong(f"{len(payload)} bytes, the limit is {bytes_max}")
-    return payload
+    return bytes(payload)
+
+
+class UnsuitableMachine(CallerError):
+    """No endpoint can run that machine: a call that the endpoint needs is missing."""
+
+    remedy = "give Hybrid, Announcing, or a machine that has what causal.requirements lists"
 
 
 class Full(EnvironmentFault):

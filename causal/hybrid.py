@@ -76,7 +76,7 @@ class Hybrid(Machine[HybridState]):
             state = replace(state, own=own.skip(), waiting=waiting, ahead=ahead)
             message = Message(id, request.payload)
             return Step(state, (Respond(id), Deliver(dst, message)), "SendToSelf")
-        if kept.older(party) < kept.next:
+        if kept.first < kept.next and kept.older(party) < kept.next:
             # A secret of another owner is among the possible causes of this message.
             state = replace(state, own=own.append(OwnEntry(party, kept.next, request.payload)))
             return self.timed(state, [Respond(id)], "Send", now)
@@ -163,7 +163,7 @@ class Hybrid(Machine[HybridState]):
             if ready.eager and got > link.told:
                 kept = kept.append(Kept(party, got))
             commands.append(Deliver(src, Message(got, ready.payload)))
-            ready = filed.get(got)
+            ready = None if filed.root is None else filed.get(got)
             if ready is not None:
                 filed = filed.drop(got)
         commands.insert(at, Send(src, Ack(got, state.gone)))

@@ -66,14 +66,14 @@ def interpret(commands: Sequence[Command[Any, Any]], timers: MutableMapping[str,
         kind = type(command)
         if kind is Send:
             sends.append(command)  # type: ignore[arg-type]
-        elif kind is SetTimer:
-            timers[command.name] = command.at  # type: ignore[union-attr]
-        elif kind is CancelTimer:
-            timers.pop(command.name, None)  # type: ignore[union-attr]
         elif kind is Respond:
             answers.append(command.result)  # type: ignore[union-attr]
         elif kind is Deliver:
             deliveries.append(command)  # type: ignore[arg-type]
+        elif kind is SetTimer:
+            timers[command.name] = command.at  # type: ignore[union-attr]
+        elif kind is CancelTimer:
+            timers.pop(command.name, None)  # type: ignore[union-attr]
         else:
             raise BrokenContract(f"{command!r} is not a command")
     return Effects(sends, deliveries, answers)

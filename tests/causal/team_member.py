@@ -97,7 +97,7 @@ async def main(name: str, folder: str, limit: str, *urls: str) -> None:
                 say("flushed")
             elif words[0] == "rest":
                 await me.settled(me.context(), timeout_s=60)
-                while me._inbox:
+                while me._inbox.arrived:
                     await asyncio.sleep(0)
                 say(f"rests {len(me.secrets())} {len(me.held())}")
         consuming.cancel()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from causal import Announcing
 from causal.blocking import Endpoint
 from causal.endpoint import AsyncEndpoint
 from causal.frames import (
@@ -109,7 +110,7 @@ def test_no_message_before_its_cause() -> None:
 
 def test_what_is_announced_ends_a_secret_without_its_owner() -> None:
     async def main() -> None:
-        async with team("abc", announces=True) as [(a, wire), (b, back), (c, _)]:
+        async with team("abc", machine=Announcing) as [(a, wire), (b, back), (c, _)]:
             wire.hold("b")
             back.hold("a")  # b acknowledges nothing, so a releases nothing
             await a.send("b", b"plan B")

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from causal import Announcing, Csps, Cykas, CykasRefined, Hybrid, HybridPlain, Mf95, Named
-from causal import endpoint as endpoint_module
+from causal import writer as writer_module
 from causal.endpoint import AsyncEndpoint
 from causal.frames import Delivery
 from causal.journal import DamagedJournal, Journal, JournalInUse, Rested, Sent, WrongJournal
@@ -130,14 +130,14 @@ def test_one_endpoint_one_journal(tmp_path: Path) -> None:
 # The endpoint.
 
 
-@pytest.mark.parametrize("announces", [False, True])
-def test_a_restarted_endpoint_goes_on_where_it_was(tmp_path: Path, announces: bool) -> None:
+@pytest.mark.parametrize("machine", [Hybrid, Announcing, HybridPlain, CykasRefined])
+def test_a_restarted_endpoint_goes_on_where_it_was(tmp_path: Path, machine: Any) -> None:
     async def main() -> None:
         hub = MemoryHub()
 
         def opened(name: str) -> AsyncEndpoint:
             journal = Journal(tmp_path / name)
-            options: dict[str, Any] = {"resend_after_s": 0.02, "announces": announces}
+            options: dict[str, Any] = {"resend_after_s": 0.02, "machine": machine}
             return AsyncEndpoint(name, "abc", hub.transport(), journal=journal, **options)
 
         async with opened("a") as a:
@@ -167,7 +167,7 @@ def test_a_restarted_endpoint_goes_on_where_it_was(tmp_path: Path, announces: bo
 def test_a_journal_is_compacted_and_means_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint_module, "COMPACT_BYTES_MIN", 2_000)
+    monkeypatch.setattr(writer_module, "COMPACT_BYTES_MIN", 2_000)
 
     async def main() -> None:
         hub = MemoryHub()
@@ -195,19 +195,19 @@ def test_a_journal_is_compacted_and_means_the_same(
     run(main)
 
 
-@pytest.mark.parametrize("announces", [False, True])
-def test_whether_an_endpoint_announces_is_settled_with_its_journal(
-    tmp_path: Path, announces: bool
+@pytest.mark.parametrize(("machine", "other"), [(Hybrid, Announcing), (Announcing, Hybrid)])
+def test_the_machine_of_an_endpoint_is_settled_with_its_journal(
+    tmp_path: Path, machine: Any, other: Any
 ) -> None:
     # What went because of an announcement would be unheard of to one that ignores them.
     async def main() -> None:
         hub = MemoryHub()
 
-        def opened(name: str, announces: bool) -> AsyncEndpoint:
+        def opened(name: str, machine: Any) -> AsyncEndpoint:
             journal = Journal(tmp_path / name)
-            return AsyncEndpoint(name, "abc", hub.transport(), journal=journal, announces=announces)
+            return AsyncEndpoint(name, "abc", hub.transport(), journal=journal, machine=machine)
 
-        async with opened("a", announces) as a, opened("b", announces), opened("c", announces) as c:
+        async with opened("a", machine) as a, opened("b", machine), opened("c", machine) as c:
             await a.send("b", b"notice")
             await a.send("c", b"job")
             await c.receive(timeout_s=5)
@@ -215,9 +215,9 @@ def test_whether_an_endpoint_announces_is_settled_with_its_journal(
             await c.flush(timeout_s=5)
         written = (tmp_path / "c").read_bytes()
         with pytest.raises(WrongJournal, match="written by"):
-            await opened("c", not announces).open()
+            await opened("c", other).open()
         assert (tmp_path / "c").read_bytes() == written
-        async with opened("c", announces) as c:
+        async with opened("c", machine) as c:
             assert c.backlog() == 0
 
     run(main)
@@ -319,7 +319,7 @@ def test_kill_9_and_back_loses_nothing_that_was_accepted(tmp_path: Path) -> None
                 *rest, _ = (await sender.stdout.read()).split(b"\n")
                 await sender.wait()
                 accepted = max([accepted, *map(int, rest)])
-                while b._inbox:
+                while b._inbox.arrived:
                     got.append(int((await b.receive()).payload))
             back = await asyncio.create_subprocess_exec(
                 *[sys.executable, "-c", SENDER, str(tmp_path / "a"), "9999", *urls],
