@@ -25,7 +25,8 @@ from msgspec.structs import replace
 from causal.hybrid import Commands, Hybrid
 from causal.hybrid_state import FRESH, HybridState, LinkState
 from causal.messages import Delivered, ForgedPacket
-from message_passing.process import Address, Deliver, Send, Step, Time
+from message_passing.process import Address, Send, Step, Time
+from message_passing.turn import interpret
 
 AHEAD_MAX = 1_024
 """Ids behind a gap that are remembered, a bit each: as many as an endpoint may have
@@ -42,7 +43,7 @@ class Announcing(Hybrid):
     ) -> Step[HybridState]:
         """As the hybrid; then announce deliveries, and learn from them about `src`."""
         step = super().receive(state, src, packet, now)
-        ids = [c.message.id for c in step.commands if type(c) is Deliver]
+        ids = [delivery.message.id for delivery in interpret(step.commands, {}).deliveries]
         if not ids:
             return step
         state, party = step.state, self.place[src]

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, TypeAlias
 import networkx as nx
 
 from causal.messages import Broadcast, Unicast
-from message_passing.process import Address, Deliver, Event, Invoke, Respond, Step
+from message_passing.process import Address, Event, Invoke, Step
+from message_passing.turn import interpret
 
 Name: TypeAlias = tuple[Address, int]
 """A message, by its sender and the sender's count."""
@@ -75,13 +76,13 @@ class History:
         here = self.delivered.setdefault(address, [])
         for peer in getattr(step.state, "gone", ()):
             self.excluded.setdefault(address, {}).setdefault(peer, len(here))
+        effects = interpret(step.commands, {})
         if type(event) is Invoke and type(event.request) in (Unicast, Broadcast):
-            id = next(c.result for c in step.commands if type(c) is Respond)
+            (id,) = effects.answers
             dst = getattr(event.request, "dst", None)
             self.send(address, (address, id), None if dst is None else frozenset({dst}))
-        for command in step.commands:
-            if type(command) is Deliver:
-                self.deliver(address, (command.src, command.message.id))
+        for delivery in effects.deliveries:
+            self.deliver(address, (delivery.src, delivery.message.id))
 
     def send(self, process: Address, name: Name, to: frozenset[Address] | None) -> None:
         """Record a send; `to` None means the whole team."""

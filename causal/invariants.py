@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 from causal.hybrid_state import HybridState
 from causal.messages import Broadcast, Unicast
 from causal.open_entries import OpenEntries
-from message_passing.process import Address, Deliver, Event, Invoke, Respond, Step, Value
+from message_passing.process import Address, Event, Invoke, Step, Value
+from message_passing.turn import interpret
 
 Name: TypeAlias = tuple[Address, int, Address]
 """A message to one process: its sender, the sender's count, its destination."""
@@ -43,19 +44,18 @@ def observe(
     knowledge: Knowledge, address: Address, event: Event[Any, Any], step: Step[Any]
 ) -> Knowledge:
     """The knowledge after one step of the process at `address`."""
+    effects = interpret(step.commands, {})
     known, pending, broken = dict(knowledge.known), dict(knowledge.pending), knowledge.broken
     if type(event) is Invoke and type(event.request) in (Unicast, Broadcast):
-        id = next(c.result for c in step.commands if type(c) is Respond)
+        (id,) = effects.answers
         dsts = [event.request.dst] if type(event.request) is Unicast else list(known)
         names = {(address, id, dst) for dst in dsts}
         # The copies of a broadcast are one message: a process that has one knows of the others.
         pending.update({name: known[address] | names - {name} for name in names})
         known[address] |= names
     gone = getattr(step.state, "gone", ())
-    for command in step.commands:
-        if type(command) is not Deliver:
-            continue
-        name = (command.src, command.message.id, address)
+    for delivery in effects.deliveries:
+        name = (delivery.src, delivery.message.id, address)
         past = pending.pop(name, None)
         if past is None:
             broken = broken or f"{address} delivers {name[0]}{name[1]} twice, or from nowhere"
@@ -67,7 +67,7 @@ def observe(
             )
         known[address] |= past
     # Delivered messages, and messages fenced off for ever, leave the knowledge of every process.
-    if gone or any(type(command) is Deliver for command in step.commands):
+    if gone or effects.deliveries:
         live = frozenset(name for name in pending if name[2] != address or name[0] not in gone)
         known = {a: names & live for a, names in known.items()}
         pending = {name: past & live for name, past in pending.items() if name in live}

@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from causal.bss91 import Bss91, Bss91State
 from causal.messages import Broadcast, VectorData
-from message_passing.process import Address, Deliver, Event, Invoke, Receive
+from message_passing.process import Address, Event, Invoke, Receive
+from message_passing.turn import Core
 
 P = TypeVar("P")
 
@@ -27,9 +28,14 @@ class Member(Generic[P]):
 
     def __init__(self, me: Address, team: Iterable[Address]) -> None:
         self._machine = Bss91(me, team)
-        self._state: Bss91State = self._machine.initial()
+        self._core = Core(self._machine)
         #: Deliverable messages that are not yet taken, in causal order.
         self.ready: deque[P] = deque()
+
+    @property
+    def _state(self) -> Bss91State:
+        state: Bss91State = self._core.state
+        return state
 
     @property
     def clock(self) -> Clock:
@@ -55,7 +61,7 @@ class Member(Generic[P]):
             yield after.clock
         except BaseException:
             if self._state is after:
-                self._state = before
+                self._core.state = before
             raise
 
     def hear(self, src: Address, clock: Clock, payload: P) -> VectorData[P]:
@@ -78,7 +84,7 @@ class Member(Generic[P]):
     def give_up(self, packet: VectorData[P]) -> None:
         """Drop a held packet.  It and the messages that it caused never become ready."""
         left = tuple(held for held in self._state.buffer if held[1] is not packet)
-        self._state = Bss91State(self._state.clock, left)
+        self._core.state = Bss91State(self._state.clock, left)
 
     def save(self, dump: Callable[[P], Any]) -> dict[str, Any]:
         """Clock, held and ready messages, payloads by `dump`; plain data if that gives it."""
@@ -96,12 +102,11 @@ class Member(Generic[P]):
         held = [(at, VectorData(tuple(clock), load(said))) for at, clock, said in saved["held"]]
         mine, clock = self._machine.place[self._machine.me], list(saved["clock"])
         clock[mine] = max(clock[mine], self._state.clock[mine])
-        self._state = Bss91State(tuple(clock), tuple(held))
+        self._core.state = Bss91State(tuple(clock), tuple(held))
         self.ready.extend(map(load, saved["ready"]))
 
     def _step(self, event: Event[Any, Any]) -> None:
-        step = self._machine.step(self._state, event, 0.0)
-        self._state = step.state
-        for command in step.commands:
-            if isinstance(command, Deliver) and command.src != self._machine.me:
-                self.ready.append(command.message.payload)
+        _, effects = self._core.step(event, 0.0)
+        for delivery in effects.deliveries:
+            if delivery.src != self._machine.me:
+                self.ready.append(delivery.message.payload)

@@ -20,6 +20,7 @@ from causal.machine import Machine
 from causal.messages import MatrixData, Unicast
 from causal.rst91 import Matrix, Rst91, Rst91State
 from message_passing.process import Address, Command, Respond, Send, Step, Time, Value
+from message_passing.turn import interpret
 
 
 class Announced(Value, frozen=True, gc=False, tag=True):
@@ -61,10 +62,10 @@ class Informed(Machine[InformedState]):
         state = replace(state, rst=step.state)
         if type(request) is not Unicast or request.dst == self.me:
             return Step(state, step.commands, step.action)
-        sends = tuple((c.dst, c.message) for c in step.commands if type(c) is Send)
+        effects = interpret(step.commands, {})
+        sends = tuple((send.dst, send.message) for send in effects.sends)
         state = replace(state, queue=state.queue + sends)
-        answers: list[Command[Any, Any]] = [c for c in step.commands if type(c) is Respond]
-        return self.pump(state, answers, step.action)
+        return self.pump(state, [Respond(answer) for answer in effects.answers], step.action)
 
     def receive(
         self, state: InformedState, src: Address, packet: Any, now: Time

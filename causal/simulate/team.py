@@ -15,18 +15,9 @@ from causal.simulate.turns import BeginTurn, BetweenTurns, EndTurn
 from message_passing.netmodel import NetworkModel
 from message_passing.network import Guarantee
 from message_passing.oracle import View
-from message_passing.process import (
-    Address,
-    Deliver,
-    Event,
-    Invoke,
-    Receive,
-    Respond,
-    Send,
-    Step,
-    Time,
-)
+from message_passing.process import Address, Event, Invoke, Receive, Step, Time
 from message_passing.simulator import Simulator
+from message_passing.turn import interpret
 
 Name = tuple[Address, int]
 Latency = Any
@@ -128,21 +119,21 @@ class Team:
 
     def _watch(self, view: View, address: Address, event: Event[Any, Any], step: Step[Any]) -> None:
         now = view.now
-        request = event.request if type(event) is Invoke else None
         if type(event) is Receive and hasattr(event.message, "payload"):
             self.arrived.setdefault((event.src, event.message.id), now)
-        for command in step.commands:
-            if type(command) is Send:
-                packet = command.message
-                if hasattr(packet, "payload"):
-                    self.data += 1
-                    self.metadata += metadata_bytes(self.machines[address], packet)
-                    self.wired[address, packet.id] = now
-                else:
-                    self.control += 1
-            elif type(command) is Deliver:
-                self.delivered[command.src, command.message.id] = now
-            elif type(command) is Respond and type(request) is Unicast:
-                self.sent[address, command.result] = now
+        effects = interpret(step.commands, {})
+        for send in effects.sends:
+            packet = send.message
+            if hasattr(packet, "payload"):
+                self.data += 1
+                self.metadata += metadata_bytes(self.machines[address], packet)
+                self.wired[address, packet.id] = now
+            else:
+                self.control += 1
+        for delivery in effects.deliveries:
+            self.delivered[delivery.src, delivery.message.id] = now
+        if type(event) is Invoke and type(event.request) is Unicast:
+            for id in effects.answers:
+                self.sent[address, id] = now
         if self.ghost is not None:
             self.ghost = observe(self.ghost, address, event, step)

@@ -19,19 +19,8 @@ from causal.history import Breach, History, Name
 from causal.machine import RESEND, Builder, Machine
 from causal.messages import Broadcast, PeerDown, Unicast
 from message_passing.network import Guarantee
-from message_passing.process import (
-    Address,
-    CancelTimer,
-    Command,
-    Deliver,
-    Event,
-    Invoke,
-    Receive,
-    Send,
-    SetTimer,
-    Step,
-    Timeout,
-)
+from message_passing.process import Address, Event, Invoke, Receive, Step, Timeout
+from message_passing.turn import Core
 
 
 @dataclass(frozen=True)
@@ -60,38 +49,38 @@ class Bench:
 
     machines: Mapping[Address, Machine[Any]]
     history: History = field(default_factory=History)
-    states: dict[Address, Any] = field(init=False)
+    cores: dict[Address, Core] = field(init=False)
     flying: list[tuple[Address, Address, Any]] = field(default_factory=list)
-    timers: set[Address] = field(default_factory=set)
+    timers: set[Address] = field(default_factory=set)  # the processes with an armed timer
     crashed: set[Address] = field(default_factory=set)
     last: Address = ""  # the process of the last delivery
     steps: int = 0
 
     def __post_init__(self) -> None:
         """Start every process; the oracle knows every process from the first event on."""
-        self.states = {address: m.initial() for address, m in self.machines.items()}
+        self.cores = {address: Core(machine) for address, machine in self.machines.items()}
         self.history.team |= set(self.machines)
+
+    @property
+    def states(self) -> dict[Address, Any]:
+        """The state of every process."""
+        return {address: core.state for address, core in self.cores.items()}
 
     def do(self, address: Address, event: Event[Any, Any]) -> Step[Any]:
         """One step of the process at `address`; its packets are then in transit."""
-        step = self.machines[address].step(self.states[address], event, float(self.steps))
-        self.states[address] = step.state
+        core = self.cores[address]
+        step, effects = core.step(event, float(self.steps))
         self.steps += 1
         self.history.observe(address, event, step)
-        for command in step.commands:
-            self.carry(address, command)
-        return step
-
-    def carry(self, address: Address, command: Command[Any, Any]) -> None:
-        """Execute commands to the network and the clock."""
-        if type(command) is Send:
-            self.flying.append((address, command.dst, command.message))
-        elif type(command) is Deliver:
+        for send in effects.sends:
+            self.flying.append((address, send.dst, send.message))
+        if effects.deliveries:
             self.last = address
-        elif type(command) is SetTimer:
+        if core.timers:
             self.timers.add(address)
-        elif type(command) is CancelTimer:
+        else:
             self.timers.discard(address)
+        return step
 
     def send(self, src: Address, dst: Address, payload: Any = None) -> Step[Any]:
         """The application of `src` sends."""
@@ -148,7 +137,7 @@ class Bench:
         return Outcome(
             tuple(self.history.breaches()),
             tuple(self.history.missing(frozenset(self.crashed))),
-            tuple(a for a in living if not self.machines[a].idle(self.states[a])),
+            tuple(a for a in living if not self.machines[a].idle(self.cores[a].state)),
             self.steps,
         )
 
@@ -194,7 +183,7 @@ def walk(
                 src = bench.last
             if broadcast:
                 bench.do(src, Invoke(Broadcast(None)))
-            elif dst not in getattr(bench.states[src], "gone", ()):
+            elif dst not in getattr(bench.cores[src].state, "gone", ()):
                 bench.send(src, dst)
         elif choice == "packet":
             _packet(bench, rng, pace, links, loss, duplication)
@@ -208,9 +197,7 @@ def walk(
                 bench.crash(peer)
                 news += [(address, peer) for address in team if address != peer]
         else:
-            address = rng.choice(sorted(bench.timers))
-            bench.timers.discard(address)
-            bench.do(address, Timeout(RESEND))
+            bench.do(rng.choice(sorted(bench.timers)), Timeout(RESEND))
     return bench.outcome()
 
 
