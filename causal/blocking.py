@@ -32,6 +32,11 @@ class Endpoint:
             target=self._loop.run_forever, name=f"causal-{name}", daemon=True
         )
 
+    @property
+    def state(self) -> Any:
+        """The state of the machine."""
+        return self._call(lambda: self._endpoint.state)
+
     def __enter__(self) -> Endpoint:
         self._thread.start()
         try:

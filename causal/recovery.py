@@ -35,7 +35,10 @@ class Recovered(NamedTuple):
 
 
 def recorded(event: Event[Any, Any]) -> Entry | None:
-    """The entry for an event that was stepped.  None for a time-out: time is no part of a state."""
+    """The entry for an event that was stepped.
+
+    None for a time-out: a machine may repeat packets then, but change nothing that must survive.
+    """
     if type(event) is Receive:
         return Got(event.src, event.message)
     if type(event) is Invoke:

@@ -2,6 +2,10 @@
 
 Steps and inspections are pure.  So each need is tried on the machine's first state, and a machine
 that refuses says why in its own words.
+
+Two needs cannot be tried.  A journal records no time-out, so a machine may repeat packets then, but
+change nothing that must survive a crash.  Nor may what a state holds depend on the time: a journal
+is replayed at time 0.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ A driver makes a turn in four moves, in this order:
    counts as lost, and a caller without an answer cannot know the outcome.
 
 Homes take all four moves in one transaction of their store (`coherence.runtime.homes`), an
-endpoint in one write of its journal (`causal.endpoint`).  A cache is not durable, so its third
+endpoint in one write of its journal (`causal.writer`).  A cache is not durable, so its third
 move is empty.  The simulator and the checker interpret commands in loops of their own, for speed;
 a test compares both with `interpret` on random steps.
 """
