@@ -1,6 +1,5 @@
 """The house can be walked: no circles, no reaches, no name with two meanings, one interpreter.
 
-`NOT_YET` lists parts whose findings are excused, by module.  Strike an entry when it has none left.
 ARCHITECTURE.md has a drawing of the rooms, which is compared with the imports.
 """
 
@@ -20,8 +19,6 @@ import rooms
 
 ROOT = Path(__file__).parents[2]
 
-NOT_YET: tuple[str, ...] = ("causal",)
-
 #: Where a command is carried out: the definition, and loops that are inlined for speed, each of
 #: which a test compares with the definition on random steps.
 INTERPRETERS = {"message_passing.turn", "message_passing.simulator", "specs.system"}
@@ -37,10 +34,6 @@ def trees() -> dict[str, ast.Module]:
 @cache
 def edges() -> dict[str, set[str]]:
     return rooms.imports(trees())
-
-
-def is_excused(module: str) -> bool:
-    return any(module == part or module.startswith(f"{part}.") for part in NOT_YET)
 
 
 @cache
@@ -64,12 +57,7 @@ def _findings() -> Iterator[tuple[str, str]]:
 
 
 def test_no_circle_no_reach_no_homonym_no_second_interpreter():
-    assert [finding for finding in findings() if not is_excused(finding[0])] == []
-
-
-def test_the_list_of_excused_parts_names_those_with_findings():
-    excused = {part for module, _ in findings() for part in NOT_YET if is_excused(module)}
-    assert sorted(set(NOT_YET) - excused) == []
+    assert findings() == []
 
 
 def test_the_named_interpreters_are_there():
