@@ -21,15 +21,12 @@ from typing import Any
 
 from coherence.messages import (
     Abandon,
-    Acquire,
     Commit,
     Committed,
     Content,
     Data,
     Done,
     Epoch,
-    FwdGetM,
-    FwdGetS,
     GetM,
     GetS,
     Granted,
@@ -47,7 +44,6 @@ from coherence.messages import (
     PutS,
     Refusal,
     Refused,
-    Replacement,
     Request,
     Serial,
     Update,
@@ -470,7 +466,8 @@ def _update(x: X) -> str:
     return "Update/pointer" if msg.content is None else "Update"
 
 
-#: How each kind of request or message is named in the table, where the name depends on a guard.
+#: The event of each kind of request or message whose name in the table depends on a guard.  The
+#: event of every other kind has the kind's name.
 _GUARDED: dict[Any, Callable[[X], str]] = {
     Load: _load,
     Abandon: _abandon,
@@ -479,9 +476,6 @@ _GUARDED: dict[Any, Callable[[X], str]] = {
     Nack: _nack,
     Inv: _inv,
     Update: _update,
-}
-_PLAIN: dict[Any, str] = {
-    kind: kind.__name__ for kind in (Acquire, Commit, Replacement, Leave, FwdGetS, FwdGetM)
 }
 
 
@@ -530,4 +524,4 @@ class Cache(Automaton[CacheState, CacheScratch]):
             return "Restart"
         kind = type(x.msg)
         guard = _GUARDED.get(kind)
-        return guard(x) if guard is not None else _PLAIN[kind]
+        return guard(x) if guard is not None else kind.__name__

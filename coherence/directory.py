@@ -591,6 +591,7 @@ def _inv_ack(x: X) -> str:
     )
 
 
+#: The event of each kind of message, as in `coherence.cache`.
 _GUARDED: dict[Any, Callable[[X], str]] = {
     GetS: _get_s,
     GetM: _get_m,
@@ -632,7 +633,9 @@ class Home(Automaton[HomeState, HomeScratch]):
         if type(event) is Receive:
             x.src = event.src
             x.msg = event.message
-            return _GUARDED[type(x.msg)](x)
+            kind = type(x.msg)
+            guard = _GUARDED.get(kind)
+            return guard(x) if guard is not None else kind.__name__
         if type(event) is Timeout:
             return event.name
         assert type(event) is Restart

@@ -53,6 +53,7 @@ LAZY = Lazy(**DURATIONS)
 STRICT = Lazy(visibility=Visibility.STRICT, **DURATIONS)
 PUSHED = Broadcast(period=4, everyone=("ann", "dan"), **DURATIONS)
 NOW = 100.0
+TIMERS = {"cache": {"validity", "retry", "deadline"}, "home": {"grant", "acks", "push"}}
 INTERNAL = {"Queued", "LastAck", "LastAck/sole", "Lazy", "Empty"}
 
 
@@ -121,7 +122,7 @@ def _cache(at: CacheAt, on: str) -> Example:
     elif on in arrivals:
         event = Receive("home", arrivals[on])
     else:
-        event = Restart() if on == "Restart" else Timeout(on)
+        event = _other("cache", on)
     return Example(AccessCount(max_accesses=policy, **DURATIONS) if policy else LAZY, state, event)
 
 
@@ -218,8 +219,16 @@ def _home(at: HomeAt, on: str) -> Example:
         policy = PUSHED
     if on in who:
         return Example(policy, state, Receive(*who[on]))
-    timer = on in ("grant", "acks", "push")
-    return Example(policy, state, Timeout(on) if timer else Restart())
+    return Example(policy, state, _other("home", on))
+
+
+def _other(name: str, on: str) -> Timeout | Restart:
+    """The event of `on`, which is neither a request nor a message."""
+    if on in TIMERS[name]:
+        return Timeout(on)
+    missing = on != "Restart" and on not in INTERNAL
+    assert not missing, f"{on} has no example: add one to `_{name}` in tests/coherence/cells.py"
+    return Restart()
 
 
 # What a cell makes of its example.

@@ -3,6 +3,8 @@
 import play
 import pytest
 
+REWRITE = "run: pytest tests/coherence/test_transcripts.py --rewrite, and review the difference"
+
 
 @pytest.mark.parametrize("path", play.TRANSCRIPTS, ids=lambda path: path.stem)
 def test_transcript(path, rewrite):
@@ -10,4 +12,4 @@ def test_transcript(path, rewrite):
     seen = play.played(text)
     if rewrite:
         path.write_text(seen, encoding="utf-8")
-    assert seen == text or rewrite
+    assert seen == text or rewrite, REWRITE
