@@ -248,6 +248,8 @@ def kind_of(name: str) -> type[Policy]:
         what = "two kinds of policy are" if found else "no kind of policy is"
         raise InvalidPolicy(
             f"{what} named {name!r}",
-            remedy="rename one of them" if found else "import the module that defines it",
+            remedy="rename one of them"
+            if found
+            else "import the module that defines it; a command does with --import MODULE",
         )
     return found[0]

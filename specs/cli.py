@@ -286,5 +286,6 @@ def _refuse_beside_walks(options: argparse.Namespace) -> None:
 
 def _refuse(rest: Sequence[str]) -> None:
     if rest:
-        complain(f"unknown arguments: {' '.join(rest)}")
+        late = "; --import belongs before the command" if "--import" in rest else ""
+        complain(f"unknown arguments: {' '.join(rest)}{late}")
         raise SystemExit(2)

@@ -217,6 +217,12 @@ def _config(policy: Policy, guarantee: Guarantee, writer: _Writer, early: frozen
     """The configuration for it.  Raises `NotModelled`."""
     if policy.push_every is not None:
         raise NotModelled("Mesi.tla has no periodic push", remedy="record under another policy")
+    kind = type(policy)
+    if any(rule.__module__ != Policy.__module__ for rule in (kind.announce, kind.use)):
+        raise NotModelled(
+            f"Mesi.tla does not have the rules of {kind.__name__}",
+            remedy="leave --tlc out: the tables judge a run under any policy",
+        )
     announce = policy.announce(HomeState())
     constants = {
         "Agents": frozenset(writer.agents),

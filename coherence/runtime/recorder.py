@@ -90,10 +90,15 @@ REQUESTS: Any = Request | Begin | Join
 
 
 def processes(lines: Sequence[Line]) -> dict[Address, RecordedHome | RecordedCache]:
-    """The processes of a run.  Raises `BadTrace` if it does not start with `Begin`."""
+    """The processes of a run.
+
+    Raises `BadTrace` if it does not start with `Begin`, or if no loaded module has its policy.
+    """
     try:
         policy = _policy(msgspec.convert(lines[0].event["request"], Begin).policy)
-    except (LookupError, TypeError, InvalidPolicy, msgspec.ValidationError) as error:
+    except InvalidPolicy as error:
+        raise BadTrace(f"line 1: {error.args[0]}", remedy=error.remedy) from error
+    except (LookupError, TypeError, msgspec.ValidationError) as error:
         raise BadTrace(f"line 1 does not say how the home began: {error}") from error
     agents = dict.fromkeys(line.process for line in lines if line.process != HOME)
     return {HOME: RecordedHome(policy), **{a: RecordedCache(policy, HOME) for a in agents}}

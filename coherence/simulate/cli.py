@@ -179,16 +179,21 @@ def list_(json: Json = False, quiet: Quiet = False) -> None:
 def _strategies(given: Sequence[str] | None) -> tuple[str, ...]:
     """The paper's strategies, or those that are named, policies of imported modules included."""
     own = [name for name in engine.own_strategies() if name not in STRATEGIES]
-    return _chosen("strategy", given, (*STRATEGIES, *own)) if given else STRATEGIES
+    if not given:
+        return STRATEGIES
+    also = ", and the policies of a module that --import names"
+    return _chosen("strategy", given, (*STRATEGIES, *own), also)
 
 
-def _chosen(what: str, given: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+def _chosen(
+    what: str, given: Sequence[str] | None, known: Sequence[str], also: str = ""
+) -> tuple[str, ...]:
     """Return `given` without repetitions, in its order; all of `known` if nothing was given."""
     for word in given or ():
         if word not in known:
             allowed = ", ".join(known)
             hint = nearest(word, known)
-            raise UnknownChoice(f"{what} {word!r}: unknown{hint}; allowed are {allowed}")
+            raise UnknownChoice(f"{what} {word!r}: unknown{hint}; allowed are {allowed}{also}")
     return tuple(dict.fromkeys(given or known))
 
 

@@ -87,6 +87,7 @@ def test_a_file_of_ones_own_runs_with_any_name(tmp_path):
         (["run", "planing"], "did you mean 'planning'"),
         (["run", "missing.toml"], "missing.toml: no such scenario or file"),
         (["run", "planning", "--strategy", "lasy"], "'lasy': unknown, did you mean 'lazy'?"),
+        (["run", "planning", "--strategy", "Mine"], "of a module that --import names"),
         (["run", "planning", "--rules", "ours"], "allowed are paper, engine"),
         (["run", "planning", "--set", "agent=3"], "unknown key, did you mean 'agents'?"),
         (["run", "planning", "--set", "agents=0"], "should be greater than or equal to 1"),

@@ -12,7 +12,8 @@ import pytest
 from coherence import Conflict, Recorder, Workspace
 from coherence.messages import Acquire, Commit, Load, Message, Replacement, Request
 from coherence.oracle import system
-from coherence.policy import AccessCount, Broadcast, Eager, Lazy, Policy, Visibility
+from coherence.policy import AccessCount, Broadcast, Eager, Lazy, Policy, Use, Visibility
+from coherence.states import CacheState
 from message_passing.netmodel import NetworkModel, Uniform
 from message_passing.network import Guarantee
 from message_passing.simulator import Simulator
@@ -214,8 +215,15 @@ def test_real_runs_are_behaviours_of_the_specification(
     assert f"TLC {len(lines):>12,} steps" in capsys.readouterr().out
 
 
+class EverySecond(Policy, frozen=True, kw_only=True):
+    def use(self, cache: CacheState) -> Use:
+        return Use.REFRESH if cache.uses % 2 else Use.COUNTED
+
+
 def test_what_the_specification_does_not_have_is_refused() -> None:
     line = Line(0.0, "a", "Lapse", {"type": "Timeout", "name": "validity"}, [], "0" * 16)
     assert traces.follow([], Lazy(), Guarantee.ORDERED).refused == "an empty trace"
     with pytest.raises(traces.NotModelled, match="push"):
         traces.follow([line], Broadcast(), Guarantee.ORDERED)
+    with pytest.raises(traces.NotModelled, match="does not have the rules of EverySecond"):
+        traces.follow([line], EverySecond(), Guarantee.ORDERED)
