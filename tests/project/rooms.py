@@ -20,14 +20,10 @@ import networkx
 from rich.console import Console
 
 ROOT = Path(__file__).parents[2]
+ADAPTERS = tuple(sorted(init.parent.name for init in ROOT.glob("adapters/*/__init__.py")))
 PACKAGES = {
-    "message_passing": ROOT,
-    "coherence": ROOT,
-    "causal": ROOT,
-    "specs": ROOT,
-    "coherence_langgraph": ROOT / "adapters",
-    "coherence_crewai": ROOT / "adapters",
-    "coherence_autogen": ROOT / "adapters",
+    **dict.fromkeys(("message_passing", "coherence", "causal", "specs"), ROOT),
+    **dict.fromkeys(ADAPTERS, ROOT / "adapters"),
 }
 #: Methods that `NamedTuple` makes: public, although their names begin like private ones.
 OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
@@ -220,7 +216,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "specs/system": ("specs.system", "specs.environment", "specs.slots", "specs.channels"),
     "specs/models": ("specs.models",),
     "specs": ("specs",),
-    "adapters": ("coherence_langgraph", "coherence_crewai", "coherence_autogen"),
+    "adapters": ADAPTERS,
 }
 
 
