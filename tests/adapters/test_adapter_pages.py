@@ -83,6 +83,11 @@ def shown(name: str) -> Page:
     return Page(*(block for _, block in first), text)
 
 
+def test_every_page_is_here():
+    there = {page.stem for page in (ROOT / "docs" / "adapters").glob("*.md")} - {"scenarios"}
+    assert there == set(PAGES), "name in PAGES what the program of each page imports"
+
+
 @pytest.fixture
 def run(tmp_path):
     """Runs a program in a process of its own, in an empty folder; what it prints."""

@@ -20,6 +20,11 @@ def test_every_scenario_is_there_once_in_order():
     assert len(SCENARIOS) == 12
 
 
+def test_every_framework_has_a_column():
+    pages = {page.stem for page in (HERE.parents[1] / "docs" / "adapters").glob("*.md")}
+    assert {name.lower() for name in HEAD[1:]} == pages - {"scenarios"}
+
+
 @pytest.mark.parametrize("framework", HEAD[1:])
 def test_a_framework_plays_what_its_column_says(framework, request):
     """Each plays the whole list; in which ways is seen of those that this run has collected."""

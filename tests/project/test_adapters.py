@@ -118,7 +118,7 @@ OPTIONAL = PYPROJECT["project"]["optional-dependencies"]
 #: Package -> the oldest release that we ask for, and the first that we do not take.
 ASKED = {
     found[1]: (found[2], found[3])
-    for extra in ("autogen", "crewai", "langgraph", "frameworks")
+    for extra in (*PAGES, "frameworks")
     for wanted in OPTIONAL[extra]
     if (found := re.fullmatch(r"([a-z-]+)>=([\d.]+),<([\d.]+)", wanted))
 }
@@ -142,7 +142,7 @@ def release(version):
 
 
 def test_every_framework_is_in_a_table_of_what_was_tried():
-    assert set(PAGES) == {"autogen", "crewai", "langgraph"}
+    assert {f"coherence_{page}" for page in PAGES} == set(FRAMEWORKS), "docs/adapters/*.md"
     assert set(TRIED) == set(ASKED)
 
 
@@ -183,7 +183,7 @@ def test_an_adapter_refuses_what_is_not_asked_for(adapter):
     bounds = {}
     for text in texts.values():
         bounds |= required(text)
-    assert bounds
+    assert bounds, "call require, of coherence.context.frameworks, as the package is imported"
     for package, spans in bounds.items():
         for bound, asked in zip(spans, ASKED[package], strict=True):
             padded, wanted = (part + (0,) * (3 - len(part)) for part in (bound, release(asked)))
