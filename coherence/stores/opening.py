@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from coherence.errors import BadUrl, NoArchive
+from coherence.errors import BadUrl, NoArchive, StoreFault
 from coherence.stores.memory import MemoryStore
 from coherence.stores.port import Retention, Store
 from message_passing.ports import Clock
@@ -56,7 +56,14 @@ def open_store(
 
         return PostgresStore(url, retention, create=create, readonly=readonly)
     for found in entry_points(group=GROUP, name=scheme) if scheme else ():
-        store: Store = found.load()(url, retention, create=create, readonly=readonly)
+        try:
+            opener = found.load()
+        except (ImportError, AttributeError) as error:
+            raise StoreFault(
+                f"the store of {scheme!r} cannot be loaded from {found.value}: {error}",
+                remedy="install the package that brings the store, or mend its entry point",
+            ) from error
+        store: Store = opener(url, retention, create=create, readonly=readonly)
         return store
     # An invalid address may hold a password anywhere: only parts that cannot be one are repeated.
     path = url.strip("/ ")

@@ -30,7 +30,9 @@ def package(tmp_path):
     info = tmp_path / "folder_store-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: folder-store\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[coherence.stores]\nfolder = folder_store:opened\n")
+    (info / "entry_points.txt").write_text(
+        "[coherence.stores]\nfolder = folder_store:opened\ngone = folder_store:gone\n"
+    )
     return tmp_path
 
 
@@ -54,3 +56,6 @@ def test_a_store_of_another_package_is_found_by_its_scheme(package):
     code, said = run(package, shows, "status", "--store", "drawer://there")
     assert code == 2
     assert "no store has the scheme 'drawer'" in said
+    code, said = run(package, shows, "status", "--store", "gone://there")
+    assert code == 3
+    assert "store-fault: the store of 'gone' cannot be loaded from folder_store:gone" in said
