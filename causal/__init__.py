@@ -3,6 +3,7 @@
 Layout, each line importing only from lines above it and from :mod:`message_passing`:
 
 * `messages`, `machine`: requests, packets, refusals; the one interface of all protocols
+* `kinds`: every machine that is loaded, those of an application included
 * `sender_side`, then `mf95`, `cykas`, `csps`, `hybrid_plain`, `named`: secrets, stated plainly
 * `window`, `open_entries`, `hybrid_state`, then `hybrid`: the default, in constant work an event
 * `announcing`: the hybrid for small teams, whose secrets end a one-way delay sooner

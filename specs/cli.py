@@ -54,7 +54,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         metavar="MODULE",
         action="append",
         default=[],
-        help="import it first, from the working directory too: it registers your kinds of policy",
+        help="import it first, from the working directory too: its policies and machines get names",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     listing = commands.add_parser("list", help="the models and their pinned results")

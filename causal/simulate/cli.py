@@ -19,7 +19,7 @@ from causal.simulate import jobs as job_shapes
 from causal.simulate import reproduce as expectations
 from causal.simulate.record import PROTOCOLS, YARDSTICKS, Record, builder
 from message_passing import console
-from message_passing.console import reported, write
+from message_passing.console import import_modules, reported, write
 
 T = TypeVar("T")
 
@@ -39,6 +39,15 @@ Protocols = Annotated[
         "--protocol", "-p", help=f"One of {', '.join((*PROTOCOLS, *YARDSTICKS))}; repeatable."
     ),
 ]
+Modules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="MODULE",
+        help="Import it first, from the working directory too: its machines are protocols; "
+        "repeatable, and before the command.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")]
 Runs = Annotated[int, typer.Option(help="Runs, with consecutive seeds.", min=1)]
 Seed = Annotated[int, typer.Option(help="The first seed.")]
@@ -51,11 +60,13 @@ Next: python -m causal.simulate fan-in --rate 2"""
 
 
 @app.callback(invoke_without_command=True)
-def compare(context: typer.Context, json: Json = False) -> None:
+def compare(context: typer.Context, json: Json = False, modules: Modules = None) -> None:
     """Causal delivery protocols in virtual time: their costs and their waits.
 
     Without a command: every protocol in four experiments, in one table.
     """
+    with reported():
+        import_modules(modules or ())
     if context.invoked_subcommand is not None:
         return
     with reported():

@@ -10,6 +10,7 @@ from causal.announcing import Announcing
 from causal.csps import Csps
 from causal.cykas import Cykas, CykasRefined
 from causal.hybrid import Hybrid
+from causal.kinds import HINT, kind_of
 from causal.machine import Builder, Machine
 from causal.messages import Data, MatrixData, NamedData, VectorData
 from causal.mf95 import Mf95
@@ -30,7 +31,7 @@ YARDSTICKS: Final[dict[str, Builder]] = {Informed.name: Informed}
 class UnknownProtocol(CallerError):
     """No delivery protocol has that name."""
 
-    remedy = "one of " + ", ".join((*PROTOCOLS, *YARDSTICKS))
+    remedy = f"one of {', '.join((*PROTOCOLS, *YARDSTICKS))}, {HINT}"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +57,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def builder(protocol: str) -> Builder:
-    """The protocol of that name.  Raises `UnknownProtocol`."""
-    build = PROTOCOLS.get(protocol) or YARDSTICKS.get(protocol)
+    """The protocol of that name, or the application's machine.  Raises `UnknownProtocol`."""
+    build = PROTOCOLS.get(protocol) or YARDSTICKS.get(protocol) or kind_of(protocol)
     if build is None:
         raise UnknownProtocol(f"no protocol {protocol!r}")
     return build

@@ -23,6 +23,7 @@ from causal.cykas import Cykas, CykasRefined
 from causal.hybrid import Hybrid
 from causal.hybrid_plain import HybridPlain
 from causal.invariants import Knowledge, Name, nothing, observe
+from causal.kinds import HINT, kind_of
 from causal.machine import Machine
 from causal.messages import Broadcast, PeerDown, Unicast
 from causal.mf95 import Mf95
@@ -206,9 +207,10 @@ def _team(processes: int) -> tuple[Address, ...]:
 
 
 def _machines(protocol: str, team: Sequence[Address], links: str) -> dict[Address, Machine[Any]]:
-    build = PROTOCOLS.get(protocol)
+    build = PROTOCOLS.get(protocol) or kind_of(protocol)
     if build is None:
-        raise ModelError(f"no protocol {protocol!r}", remedy="one of " + ", ".join(PROTOCOLS))
+        known = ", ".join(PROTOCOLS)
+        raise ModelError(f"no protocol {protocol!r}", remedy=f"one of {known}, {HINT}")
     return {address: build(address, team, links=Guarantee(links)) for address in team}
 
 

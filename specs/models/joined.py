@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from causal.kinds import HINT, kind_of
 from causal.machine import Machine
 from coherence.cache import Cache
 from coherence.directory import Home
@@ -104,8 +105,10 @@ def joined(
     passes the word on.  The reviewer reads again whenever it likes, `reads` times.
     """
     build = CARRIERS.get(protocol)
+    if build is None and protocol not in PROTOCOLS:
+        build = kind_of(protocol)
     if build is None:
-        remedy = "one of " + ", ".join(CARRIERS)
+        remedy = f"one of {', '.join(CARRIERS)}, {HINT}"
         raise ModelError(f"no protocol {protocol!r} for unicast messages", remedy=remedy)
     team = (HOME, WRITER, REVIEWER, *([RELAY] if relay else []))
     policy = Lazy()
