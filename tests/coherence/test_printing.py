@@ -9,10 +9,13 @@ import pytest
 from coherence.printing import TABLES, cell, details, dot, grid, markdown
 
 
-def test_the_page_is_fresh():
+def test_the_page_is_fresh(rewrite):
     page = Path(__file__).parents[2] / "docs" / "tables.md"
-    assert page.read_text(encoding="utf-8") == markdown(list(TABLES.values())), (
-        "run: coherence tables --markdown > docs/tables.md"
+    now = markdown(list(TABLES.values()))
+    if rewrite:
+        page.write_text(now, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == now, (
+        "run: pytest tests/coherence/test_printing.py --rewrite"
     )
 
 

@@ -30,8 +30,8 @@ STALLS = [cell for cell in POSSIBLE if cells.TABLES[cell[0]].cells[cell[1:]].sta
 
 
 @pytest.fixture(scope="module")
-def pinned(request):
-    if request.config.getoption("--rewrite", default=False):
+def pinned(rewrite):
+    if rewrite:
         for name in cells.TABLES:
             cells.write(name)
     return {name: cells.pinned(name) for name in cells.TABLES}

@@ -76,6 +76,23 @@ def test_a_file_of_schema_1_is_read_whole(old):
         assert changes.place.generation
 
 
+@pytest.mark.parametrize("kept", sorted(DATA.glob("schema-*.db")), ids=lambda path: path.stem)
+def test_a_file_of_every_older_schema_is_read_and_written(kept, tmp_path):
+    file = shutil.copy(kept, tmp_path / "team.db")
+    with Workspace(opened(file)) as workspace:
+        assert workspace.check() == []
+        agent = workspace.agent("eve")
+        for name in workspace.names():
+            view = agent.read(name)
+            versions = [entry.version for entry in workspace.history(name)]
+            assert view.version in versions
+            for version in versions:
+                agent.read(name, version=version)
+        assert str(agent.write("new.md", "text")) == "new.md@1"
+        assert workspace.check() == []
+    assert stamp(file) == len(MIGRATIONS)
+
+
 def test_work_goes_on_in_a_file_of_schema_1(old):
     now = WRITTEN_S
     store = SqliteStore(old, clock=lambda: now)
