@@ -327,5 +327,8 @@ class Nack(Value, frozen=True, gc=False, tag=True):
 
 
 ToHome: TypeAlias = GetS | GetM | PutM | PutE | PutS | Leave | InvAck
+Carrier: TypeAlias = Data | Update
+"""The messages that carry content."""
+CARRIERS = (Data, Update)
 ToCache: TypeAlias = Data | Inv | Update | FwdGetS | FwdGetM | PutAck | Nack
 Message: TypeAlias = ToHome | ToCache

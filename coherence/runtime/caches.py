@@ -20,7 +20,9 @@ from coherence.contents import Handle, Limits
 from coherence.directory import Home
 from coherence.errors import AgentBusy
 from coherence.messages import (
+    CARRIERS,
     SERIAL_BITS,
+    Carrier,
     Data,
     Digest,
     Inv,
@@ -33,7 +35,7 @@ from coherence.messages import (
 )
 from coherence.refs import Ref
 from coherence.runtime.holdings import Holdings
-from coherence.runtime.outcome import CARRIERS, HOME, Carried, Outcome
+from coherence.runtime.outcome import HOME, Carried, Outcome
 from coherence.runtime.trace import Trace
 from coherence.states import CacheAt, CacheState
 from coherence.table import Stalled
@@ -182,7 +184,7 @@ class Caches:
             return caches.receive(artifact, Receive(HOME, message), self.clock())
 
     def _whole(
-        self, artifact: str, message: Data | Update, contents: Mapping[Version, Carried]
+        self, artifact: str, message: Carrier, contents: Mapping[Version, Carried]
     ) -> ToCache:
         """`message`, with the content that this process holds in place of the handle."""
         version = message.version

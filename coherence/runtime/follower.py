@@ -13,10 +13,10 @@ from functools import partial
 from weakref import ref
 
 from coherence.errors import StoreFault
-from coherence.messages import ToCache, Update
+from coherence.messages import CARRIERS, ToCache, Update
 from coherence.runtime.caches import Caches, Replies
 from coherence.runtime.homes import Homes
-from coherence.runtime.outcome import CARRIERS, Carried
+from coherence.runtime.outcome import Carried
 from coherence.runtime.served import ServedDigests
 from coherence.stores.port import Change
 from message_passing.background import Background, Worker

@@ -24,10 +24,10 @@ import msgspec
 from coherence.contents import Content, Handle
 from coherence.directory import ACKS, GRANT, PUSH, Home
 from coherence.errors import AgentBusy, OutcomeUnknown, QuotaExceeded, StoreCorrupt, StoreFault
-from coherence.messages import CURRENT, GetM, Leave, Nack, PutM, ToCache, ToHome, Version
+from coherence.messages import CARRIERS, CURRENT, GetM, Leave, Nack, PutM, ToCache, ToHome, Version
 from coherence.policy import Policy
 from coherence.runtime.caches import Caches, find
-from coherence.runtime.outcome import CARRIERS, Carried, Outcome
+from coherence.runtime.outcome import Carried, Outcome
 from coherence.runtime.trace import Taken, Trace
 from coherence.states import HomeState
 from coherence.stores.audit import is_home

@@ -12,15 +12,12 @@ from typing import TypeAlias
 import msgspec
 
 from coherence.contents import Content, Handle
-from coherence.messages import Data, ToCache, Update, Version
+from coherence.messages import ToCache, Version
 from coherence.view import Cached
 from message_passing.process import Send
 
 HOME = "home"
 """The address of a home, as its caches use it; each artifact has its own home."""
-
-CARRIERS = (Data, Update)
-"""The messages that carry content."""
 
 Carried: TypeAlias = Cached | tuple[Handle, Content]
 """A content that is cached in this process, or one that the transaction has fetched."""

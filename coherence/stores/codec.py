@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from coherence.contents import Content, Handle, Kind, restore
 from coherence.errors import StoreCorrupt
-from coherence.messages import Data, Update
+from coherence.messages import CARRIERS
 from coherence.stores.port import HomeRow, Post
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -137,7 +137,7 @@ def _common(a: bytes, b: bytes) -> int:
 
 def _whole(post: Post) -> Post:
     message = post.message
-    if isinstance(message, Data | Update) and message.content is not None:
+    if isinstance(message, CARRIERS) and message.content is not None:
         return Post(post.dst, replace(message, content=_handle(message.content)))
     return post
 
