@@ -1,4 +1,4 @@
-"""A machine that an application supplies is modelled and simulated by its name."""
+"""A machine that an application supplies is modelled and simulated by its name, and run."""
 
 import subprocess
 import sys
@@ -34,9 +34,32 @@ class Hasty(SenderSide):
 '''
 
 
+RUNS = """
+import asyncio
+
+import own
+from causal import AsyncEndpoint, MemoryHub
+
+
+async def main():
+    hub, team = MemoryHub(), ("ann", "bob")
+    ann = AsyncEndpoint("ann", team, hub.transport(), machine=own.Patient)
+    bob = AsyncEndpoint("bob", team, hub.transport(), machine=own.Patient)
+    async with ann, bob:
+        await ann.send("bob", b"step 1")
+        async for message in bob.deliveries():
+            print(message.src, message.payload)
+            return
+
+
+asyncio.run(main())
+"""
+
+
 @pytest.fixture
 def run(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "runs.py").write_text(RUNS)
 
     def run(*arguments):
         done = subprocess.run(
@@ -64,6 +87,10 @@ def test_it_is_modelled(run):
 def test_it_is_simulated(run):
     code, said = run("causal.simulate", "--import", "own", "fan-in", "-p", "patient", "--rate", "2")
     assert (code, "patient" in said) == (0, True), said
+
+
+def test_an_endpoint_runs_it(run):
+    assert run("runs") == (0, "ann b'step 1'\n")
 
 
 @pytest.mark.parametrize(
