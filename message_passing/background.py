@@ -1,8 +1,8 @@
 """Work beside the calls of an application: who does it, and in which thread.
 
-A worker says what one turn of its work is, and whether there is more.  `Threads` gives each worker
-a daemon thread while the worker is needed.  A test that owns time gives none, and takes the turns
-itself.
+A worker does its work piece by piece, and says whether there is more.  `Threads` gives each worker
+a daemon thread while the worker is needed.  A test that owns time gives none, and has the pieces
+done itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from message_passing.interrupts import Lock, start
 
 
 class Worker(ABC):
-    """Work that is done turn by turn."""
+    """Work that is done piece by piece."""
 
     name: str
 
@@ -26,7 +26,7 @@ class Worker(ABC):
         """Whether there is work, now or later."""
 
     @abstractmethod
-    def turn(self) -> None:
+    def work(self) -> None:
         """Wait for the next piece of work, at most for a while, and do it.
 
         Must not raise, except by a defect, which ends the thread.
@@ -34,14 +34,14 @@ class Worker(ABC):
 
 
 class Background(Protocol):
-    """Has the turns of workers taken."""
+    """Has the work of workers done."""
 
     def need(self, worker: Worker) -> None:
-        """Take the turns of `worker` from now on, while it is needed.  May be called again."""
+        """Have the work of `worker` done while it is needed.  May be called again."""
         ...
 
     def is_running(self, worker: Worker) -> bool:
-        """Whether a thread takes the turns of `worker` now."""
+        """Whether a thread does the work of `worker` now."""
         ...
 
     @property
@@ -81,7 +81,7 @@ class Threads:
     def _run(self, worker: Worker) -> None:
         try:
             while self._goes_on(worker):
-                worker.turn()
+                worker.work()
         finally:
             with self._lock:
                 if self._threads.get(worker) is threading.current_thread():

@@ -182,7 +182,7 @@ class CoherentStore(base.BaseStore):
         view = who.get(name)
         if self.inner is not None and (view is None or self.supports_ttl):
             beside = self.inner.get(namespace, key, refresh_ttl=refresh_ttl)
-            with who.desk.turn:
+            with who.desk.busy:
                 view = self.items.settle(who, name, view, getattr(beside, "value", None))
         return CoherentItem(view, (namespace, key), self.items) if view is not None else None
 

@@ -73,7 +73,7 @@ class Desk(_Desk):
     def __init__(self, workspace: Workspace, agent: str) -> None:
         super().__init__(workspace, agent)
         #: Held during a call; a thread may hold it again.
-        self.turn = self._seat.turn
+        self.busy = self._seat.busy
 
     @contextmanager
     def work(self) -> Iterator[None]:
@@ -88,7 +88,7 @@ class Desk(_Desk):
     @contextmanager
     def agent(self) -> Iterator[Agent]:
         """The agent, until the block ends."""
-        with self.turn:
+        with self.busy:
             self._stay()
             self._seat.hold()
             try:
@@ -103,13 +103,13 @@ class AsyncDesk(_Desk):
     def __init__(self, workspace: Workspace, agent: str) -> None:
         super().__init__(workspace, agent)
         self.identity = workspace.identity
-        self._tasks, self._turn = AsyncWorkspace(workspace), asyncio.Lock()
+        self._tasks, self._busy = AsyncWorkspace(workspace), asyncio.Lock()
         self._threads = TaskThreads(blocks=site_of(workspace).store.shared)
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[AsyncAgent]:
         """The agent, until the block ends."""
-        async with self._turn:
+        async with self._busy:
             while self._seat.leaving:  # leaving may wait for a disk
                 await self._threads.run(self._seat.settle)
             self._stay()

@@ -72,7 +72,7 @@ class Items:
         self.is_strict = unread == "raise"
         # Several processes may run one program, so an agent's name is unique to this store object.
         self._suffix = "" if home == "memory://" else "." + secrets.token_hex(3)
-        self._turn = threading.RLock()
+        self._busy = threading.RLock()
         #: Item -> how many of its puts are under way, and how many began since it last had none.
         self._under_way: dict[str, tuple[int, int]] = {}
         #: Where awaited calls run.
@@ -168,7 +168,7 @@ class Items:
         The yielded function says whether other calls have put an item in the meantime.
         """
         began: dict[str, int] = {}
-        with self._turn:
+        with self._busy:
             for name in set(names):
                 active, puts = self._under_way.get(name, (0, 0))
                 began[name] = puts + 1
@@ -176,7 +176,7 @@ class Items:
         try:
             yield lambda name: self._under_way[name] != (1, began[name])
         finally:
-            with self._turn:
+            with self._busy:
                 for name in began:
                     active, puts = self._under_way.pop(name)
                     if active > 1:

@@ -37,7 +37,7 @@ class Mirror:
 
     def __init__(self, workspace: Workspace) -> None:
         self._site = site_of(workspace)
-        self._turn = threading.RLock()
+        self._busy = threading.RLock()
         self._items: dict[Place, dict[str, Any]] = {}
         #: The sizes of their contents, each and in total.
         self._sizes: dict[str, int] = {}
@@ -51,7 +51,7 @@ class Mirror:
 
         It changes nothing, and keeps no value.
         """
-        with self._turn:
+        with self._busy:
             if not (self._follow() or self._read_all()):
                 self._read(prefix, inf)
             answer = question(self._items)

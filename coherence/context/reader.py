@@ -69,7 +69,7 @@ class Unread(CallerError):
 
 
 class Reader:
-    """One task of the agent at `desk`; each call takes the desk's turn.
+    """One task of the agent at `desk`; each call holds the desk.
 
     With `alone` it serves one call, and no later call uses what it has seen.
     """
@@ -77,13 +77,13 @@ class Reader:
     def __init__(self, desk: Desk, tell: Tell | None = None, *, alone: bool = False) -> None:
         with desk.agent() as agent:
             self._agent = agent
-        self.desk, self.tell, self._turn = desk, tell, desk.turn
+        self.desk, self.tell, self._busy = desk, tell, desk.busy
         #: The versions that each part of the task has read or written.
         self.sights = Sights(alone=alone)
 
     def get(self, name: str) -> View | None:
         """The current version, or None if it does not exist.  Raises as `Agent.read` does."""
-        with self._turn:
+        with self._busy:
             try:
                 view = self._agent.read(name)
             except UnknownArtifact:
@@ -96,7 +96,7 @@ class Reader:
 
         None too if the check of a file is refused: a development server guards its loop.
         """
-        if not self._turn.acquire(blocking=False):
+        if not self._busy.acquire(blocking=False):
             return None
         try:
             try:
@@ -105,7 +105,7 @@ class Reader:
                 return None
             return None if view is None else self._took(name, view)
         finally:
-            self._turn.release()
+            self._busy.release()
 
     def _took(self, name: str, view: View) -> View:
         self.sights.part().shown(name, view.ref.version)
@@ -115,7 +115,7 @@ class Reader:
 
     def get_version(self, ref: Ref) -> View:
         """The version that `ref` names.  Raises `UnknownArtifact`, `UnknownVersion`."""
-        with self._turn:
+        with self._busy:
             view = self._agent.read(ref.name, version=ref.version)
             self.sights.part().shown(ref.name, ref.version)
             return view
@@ -141,7 +141,7 @@ class Reader:
         If the caller has not read the item, `unread` is the base of the put, 0 for none; if None,
         the put replaces any version.  Raises as `Agent.write` and `Agent.delete` do, and `Unread`.
         """
-        with self._turn:
+        with self._busy:
             part = self.sights.part()
             base = None if on_conflict == "overwrite" else self.base(name, unread)
             is_unread = unread == 0 and part.base(name) is None

@@ -44,7 +44,7 @@ class Seat:
         self.workspace, self.name = workspace, agent
         self._site = site_of(workspace)
         #: Held during a call; a thread may hold it again.
-        self.turn = threading.RLock()
+        self.busy = threading.RLock()
         self._counting, self._moving = threading.Lock(), threading.Lock()
         self._holders = 0
         self._idle_since = 0.0

@@ -53,7 +53,7 @@ def carried_out(steps: Steps[T], desk: Desk, beside: Callable[[list[Any]], Any])
     def take(step: Here | Beside) -> Any:
         if isinstance(step, Beside):
             return beside(step.operations)
-        with desk.turn:
+        with desk.busy:
             return step.work(WAIT_S)
 
     try:
@@ -96,14 +96,14 @@ class Aside:
         context = copy_context()
 
         def attempt() -> tuple[T] | None:
-            if not desk.turn.acquire(blocking=False):
+            if not desk.busy.acquire(blocking=False):
                 return None
             try:
                 return (work(0.0),)
             except GrantTimeout:
                 return None
             finally:
-                desk.turn.release()
+                desk.busy.release()
 
         if self._threads.blocks:
             done = await self._threads.in_thread(partial(context.run, on_behalf, attempt))
@@ -140,5 +140,5 @@ class Aside:
 
 
 def _in_turn(desk: Desk, work: Callable[[float | None], T]) -> T:
-    with desk.turn:
+    with desk.busy:
         return work(WAIT_S)

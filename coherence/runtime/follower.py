@@ -242,7 +242,7 @@ class Follower(Worker):
             for asked in tuple(caches.asked.values())
         )
 
-    def turn(self) -> None:
+    def work(self) -> None:
         """Wait for the log to grow, or for a while, and take in what is new."""
         look_s = WATCH_S if self.validates else LOOK_S
         try:

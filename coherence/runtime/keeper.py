@@ -138,9 +138,9 @@ class Keeper(Worker):
             done.wait(CLOSE_S)
         else:
             while not self.inbox.empty():
-                self.take_turn()
+                self.work_within()
 
-    # Its turns.
+    # Its work.
 
     @property
     def is_needed(self) -> bool:
@@ -152,12 +152,12 @@ class Keeper(Worker):
         """When the next lease must be renewed, or the next draft ends; None without drafts."""
         return min((min(d.next_at, d.until) for d in self._drafts.values()), default=None)
 
-    def turn(self) -> None:
+    def work(self) -> None:
         """Wait for work, at most until a lease must be renewed; do it, and renew."""
-        self._is_idle = not self.take_turn(self._patience_s())
+        self._is_idle = not self.work_within(self._patience_s())
 
-    def take_turn(self, wait_s: float = 0.0) -> bool:
-        """As `turn`, waiting at most `wait_s` for work; whether there was any, or a draft."""
+    def work_within(self, wait_s: float = 0.0) -> bool:
+        """As `work`, waiting at most `wait_s` for work; whether there was any, or a draft."""
         try:
             work = self.inbox.get(timeout=wait_s) if wait_s else self.inbox.get_nowait()
         except Empty:

@@ -175,7 +175,7 @@ class Ear(Worker):
     def is_needed(self) -> bool:
         return not self._over
 
-    def turn(self) -> None:
+    def work(self) -> None:
         """One connection, until it is lost or not needed."""
         assert self._ends is not None
         gives_up = False

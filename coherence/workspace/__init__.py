@@ -4,7 +4,7 @@ Read in this order::
 
     reading, writing  each operation once, as a generator
     draft, changes    what `edit` and `watch` give
-    agent, aio        which run operations: by blocking, by awaiting
+    agent, aio        which run operations: by blocking, by awaiting;  threads: for blocking calls
     workspace         the front door;  aio_workspace: for tasks
     json              values in place of texts
     telemetry         counters for OpenTelemetry

@@ -1,7 +1,7 @@
 """An agent, for threads: every call blocks until it is done.
 
 Each call has one beginning and one end, in `BaseAgent`.  Everything that it acquires is recorded
-where `_undo` finds it: the agent's turn here, requests and grants in the caches, locks and
+where `_undo` finds it: the call under way here, requests and grants in the caches, locks and
 transactions by thread.  After an exception at any instruction, `_undo` restores order without
 asking the store; the keeper passes on the messages that homes need.
 """
@@ -58,7 +58,7 @@ class BaseAgent:
         self._states, self._bases, self._used = caches.states, caches.bases, caches.used
         self._quick, self._shared = session.shared.quick, session.shared.shared
         #: Empty, or the call under way: added and removed by one instruction each.
-        self._turn: dict[str, Call] = {}
+        self._busy: dict[str, Call] = {}
 
     @property
     def name(self) -> str:
@@ -126,12 +126,12 @@ class BaseAgent:
             try:
                 if self._session.fault is not None or self._session.caches.superseded:
                     self._session.require()
-                if self._turn.setdefault("call", call) is not call:
+                if self._busy.setdefault("call", call) is not call:
                     self._begin_within(call)
                 operations.call = call
                 done = yield from operation
                 if call.within is None:
-                    del self._turn["call"]
+                    del self._busy["call"]
                 else:
                     self._end(call)
                 return done
@@ -144,11 +144,11 @@ class BaseAgent:
             raise
 
     def _begin_within(self, call: Call) -> None:
-        """Begin inside the call that has the turn.  Raises `AgentBusy`."""
-        holder = self._turn.setdefault("call", call)
+        """Begin inside the call that is under way.  Raises `AgentBusy`."""
+        holder = self._busy.setdefault("call", call)
         if holder is not call and not holder.lent and _is_over(holder):
             self._undo(holder, KeyboardInterrupt())
-            holder = self._turn.setdefault("call", call)
+            holder = self._busy.setdefault("call", call)
         if holder is call:
             return
         if holder.caller != call.caller:
@@ -166,8 +166,8 @@ class BaseAgent:
         if call.within is not None:
             call.within.lent = True
             self._operations.call = call.within
-        elif self._turn.get("call") is call:
-            del self._turn["call"]
+        elif self._busy.get("call") is call:
+            del self._busy["call"]
 
     def _undo(self, call: Call, error: BaseException) -> None:
         """End a call that raised `error`; if it was cut off, settle the state that it left."""

@@ -31,7 +31,7 @@ class Workspace:
     counts.  All workspaces on one store should name the same policies, and one that differs logs a
     warning; under any policies, no update is lost and no grant is broken.  `recorder` records the
     steps of caches and homes.  Tests that own time pass a `clock` in seconds, and a `background`
-    that takes the turns of the workers that renew leases and follow the log.
+    that does the work of renewing leases and following the log.
 
     Raises `BadUrl`, `StoreFault`.
     """

@@ -50,7 +50,7 @@ def test_who_has_left_joins_again(workspace):
 def test_threads_take_turns(workspace):
     """An agent of a workspace that a second thread calls meanwhile refuses."""
     desk, got = Desk(workspace, "coder"), []
-    second = threading.Thread(target=lambda: got.append(desk.turn.acquire(blocking=False)))
+    second = threading.Thread(target=lambda: got.append(desk.busy.acquire(blocking=False)))
     with desk.agent(), desk.agent():  # a thread may sit down again
         second.start()
         second.join()

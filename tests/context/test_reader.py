@@ -171,7 +171,7 @@ def test_nobody_waits_for_another_thread_to_be_served_at_once(task):
     held, done = threading.Event(), threading.Event()
 
     def holds():
-        with me.desk.turn:
+        with me.desk.busy:
             held.set()
             done.wait(30)
 

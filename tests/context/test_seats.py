@@ -104,7 +104,7 @@ def test_desks_of_one_name_have_one_agent_and_one_turn(workspace, kind, at_once)
         assert there(workspace) == ["coder"]
     del desk
     assert there(workspace) == []
-    assert Desk(workspace, "coder").turn is not Desk(workspace, "judge").turn
+    assert Desk(workspace, "coder").busy is not Desk(workspace, "judge").busy
 
 
 def test_a_run_that_ends_ends_no_call(workspace, kind, at_once):

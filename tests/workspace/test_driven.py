@@ -16,7 +16,7 @@ LEASE_S = 10.0
 
 
 class Driven:
-    """Notes the workers that are needed; the test takes their turns."""
+    """Notes the workers that are needed; the test has their work done."""
 
     locks = ()
 
@@ -35,8 +35,8 @@ class Driven:
         for worker in self.workers:
             if isinstance(worker, Keeper):
                 while not worker.inbox.empty():
-                    worker.take_turn()
-                worker.take_turn()
+                    worker.work_within()
+                worker.work_within()
             else:
                 worker.fetch()
 
@@ -64,7 +64,7 @@ def team(request, tmp_path):
     assert not {name for name in started if name.startswith("coherence")}
 
 
-def test_a_lease_is_renewed_by_the_turns_that_are_taken(team):
+def test_a_lease_is_renewed_by_the_work_that_is_done(team):
     with team.open() as workspace:
         ann, bob = workspace.agent("ann"), workspace.agent("bob")
         edit = ann.edit(NAME)
@@ -79,7 +79,7 @@ def test_a_lease_is_renewed_by_the_turns_that_are_taken(team):
         assert bob.read(NAME).text == "by ann"
 
 
-def test_a_lease_ends_without_a_turn(team):
+def test_a_lease_ends_without_that_work(team):
     with team.open() as workspace:
         ann, bob = workspace.agent("ann"), workspace.agent("bob")
         edit = ann.edit(NAME)
@@ -93,7 +93,7 @@ def test_a_lease_ends_without_a_turn(team):
         assert ann.read(NAME).text == "by bob"
 
 
-def test_a_dropped_draft_is_given_back_by_a_turn(team):
+def test_a_dropped_draft_is_given_back_by_that_work(team):
     with team.open() as workspace:
         ann, bob = workspace.agent("ann"), workspace.agent("bob")
         ann.edit(NAME).__enter__()

@@ -198,7 +198,7 @@ def go_on(team: Team) -> None:
         worker.join(WAIT_S)
         assert not worker.is_alive()
     assert not team.ann._session.caches.drafting
-    assert not team.ann._turn
+    assert not team.ann._busy
 
 
 def interrupt(team: Team, call: str, at: int) -> tuple[bool, Moments]:

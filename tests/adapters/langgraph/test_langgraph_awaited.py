@@ -216,7 +216,7 @@ def test_a_put_behind_another_threads_turn_does_not_stop_the_loop(handed):
     held, done = threading.Event(), threading.Event()
 
     def holds():
-        with store._bound.desk.turn:
+        with store._bound.desk.busy:
             held.set()
             done.wait(LIMIT_S)
 
