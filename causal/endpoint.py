@@ -111,8 +111,11 @@ class Waiting:
             change: asyncio.Future[None] = loop.create_future()
             self.changes.add(change)
             try:
-                async with asyncio.timeout_at(deadline):
+                if deadline is None:
                     await change
+                else:
+                    async with asyncio.timeout_at(deadline):
+                        await change
             except TimeoutError:
                 raise Full(f"nothing changed in {timeout_s} s") from None
             finally:

@@ -54,11 +54,13 @@ class Window(Value, Generic[V], frozen=True, gc=False, tag=True):
             root = _with(_BARE, prefix & MASK, root)
             prefix >>= BITS
             shift += BITS
-        # Usually there is one level, and a put is half the cost of a step.
-        if shift:
-            return Window(prefix, shift, _put(root, shift, key, value))
+        # The first level of `_put`, usually the only one: a put is half the cost of a step.
         copy = [*root]
-        copy[key & MASK] = value
+        if shift:
+            place = key >> shift & MASK
+            copy[place] = _put(root[place] or _BARE, shift - BITS, key, value)
+        else:
+            copy[key & MASK] = value
         return Window(prefix, shift, tuple(copy))
 
     def drop(self, key: int) -> Window[V]:
