@@ -57,8 +57,12 @@ def interpret(commands: Sequence[Command[Any, Any]], timers: MutableMapping[str,
     """
     if not commands:
         return NOTHING
-    if len(commands) == 1 and type(commands[0]) is Send:  # most steps
-        return Effects(commands)  # type: ignore[arg-type]
+    if len(commands) == 1:  # most steps: a message, or an answer
+        only: Any = commands[0]
+        if type(only) is Send:
+            return Effects(commands)  # type: ignore[arg-type]
+        if type(only) is Respond:
+            return Effects((), (), (only.result,))
     sends: list[Send[Any]] = []
     deliveries: list[Deliver[Any]] = []
     answers: list[Any] = []

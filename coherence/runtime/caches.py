@@ -649,7 +649,10 @@ class AgentCaches:
                 self.asked.pop(artifact, None)
         if effects.deliveries:
             self.asked_to_finish.add(artifact)
-        if not effects.sends:
+        sends = effects.sends
+        if not sends:
             return NOTHING
-        self.sent += len(effects.sends)
-        return [send.message for send in effects.sends]
+        self.sent += len(sends)
+        if len(sends) == 1:
+            return (sends[0].message,)
+        return [send.message for send in sends]

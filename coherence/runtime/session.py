@@ -144,9 +144,10 @@ class Session:
                 self._failed(error, every)
                 raise
             for outcome in outcomes:
-                last = batch[outcome.artifact][-1][1]
-                if outcome.action == "Late" and self._is_superseded(outcome.artifact, last):
-                    self._supersede()
+                if outcome.action == "Late":
+                    last = batch[outcome.artifact][-1][1]
+                    if self._is_superseded(outcome.artifact, last):
+                        self._supersede()
                 if outcome.absent:
                     with self._lock:
                         caches.unknown(outcome.artifact)

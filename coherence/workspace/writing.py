@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
+import msgspec
 from msgspec.structs import replace
 
 from coherence.conflict import Conflict, Fenced
@@ -47,7 +48,7 @@ ATTEMPTS = 3
 HOLD_S = 900.0
 
 
-class _Wanted(NamedTuple):
+class _Wanted(msgspec.Struct, frozen=True, gc=False):
     """A version that an agent wants to publish."""
 
     name: str
@@ -203,7 +204,7 @@ class Writing(Reading):
             if result.reason is Refusal.BUSY:
                 break
             if wanted.overwrite or (not base and (yield from self._is_gone(name, result.version))):
-                wanted = wanted._replace(base=result.version, known=None)
+                wanted = replace(wanted, base=result.version, known=None)
             else:
                 yield from self._conflict(name, wanted.content, base, wanted.known, result.version)
         return (yield from self._publish_in_turn(wanted))

@@ -82,6 +82,16 @@ def test_each_kind_of_command_keeps_its_order() -> None:
     assert timers == {"kept": 2.0, "new": 3.0}
 
 
+@pytest.mark.parametrize("command", [Send("b", 1), Respond(2), Deliver("c", 3), SetTimer("t", 4.0)])
+def test_an_only_command_means_what_it_means_among_others(command: Any) -> None:
+    alone, among = dict[str, float](), dict[str, float]()
+    only = interpret((command,), alone)
+    several = interpret((command, CancelTimer("other")), among)
+    for kind in ("sends", "deliveries", "answers"):
+        assert list(getattr(only, kind)) == list(getattr(several, kind))
+    assert alone == among
+
+
 def test_no_command_has_no_effect() -> None:
     assert interpret((), {}) is NOTHING
 
@@ -192,8 +202,8 @@ def test_the_simulator_interprets_as_the_one_definition_does(seed: int) -> None:
     timers: dict[str, float] = {}
     effects = interpret(commands, timers)
     assert sim.timers["a"] == timers
-    assert (delivered, answered) == (effects.deliveries, effects.answers)
-    assert [Send(dst, message) for _, dst, message in sim.in_flight()] == effects.sends
+    assert (delivered, answered) == (list(effects.deliveries), list(effects.answers))
+    assert [Send(dst, message) for _, dst, message in sim.in_flight()] == list(effects.sends)
 
 
 @pytest.mark.parametrize("seed", range(200))
