@@ -321,13 +321,11 @@ class AgentCaches:
         """The state of the cache of `artifact`."""
         return self.states.get(artifact, self._first)
 
-    def base(self, artifact: str) -> Version:
-        """The version of `artifact` that this agent was last given, or 0."""
-        base = self.bases.get(artifact)
-        return self.state(artifact).version if base is None else base[0]
-
     def derived(self, artifact: str) -> tuple[Version, Digest]:
-        """That version with the digest of its content, or None if only its number is known."""
+        """The version that this agent was last given, or 0, with the digest of its content.
+
+        The digest is None if only the number is known.
+        """
         base = self.bases.get(artifact)
         if base is not None:
             return base

@@ -81,14 +81,6 @@ class Follower(Worker):
             return True
         return False
 
-    @property
-    def fresh(self) -> bool:
-        """Whether the store is unchanged by other processes since this process last read it.
-
-        Covers only copies that are looked up after the call.
-        """
-        return bool(self._homes.store.mark() == self.seen)
-
     def fetch(self) -> bool:
         """Hand over the log's messages to caches of this process; whether there were any."""
         return self._homes.look(self._fetch)

@@ -18,9 +18,10 @@ from weakref import ref
 
 from coherence.contents import Content
 from coherence.errors import AgentBusy, UnknownArtifact
-from coherence.messages import Result
+from coherence.messages import Result, Version
 from coherence.refs import Ref, check_name
 from coherence.runtime.caches import READABLE, Asked, Owner
+from coherence.runtime.homes import Homes
 from coherence.runtime.keeper import Grant
 from coherence.runtime.session import Session
 from coherence.stores.port import Entry
@@ -33,6 +34,14 @@ from message_passing.errors import Defect, ToolkitError
 from message_passing.interrupts import insist
 
 T = TypeVar("T")
+
+
+def history_of(homes: Homes, name: str, since: Version = 0) -> list[Entry]:
+    """The kept versions from `since` on, oldest first.  Raises `UnknownArtifact`."""
+    entries = homes.look(homes.store.history, check_name(name), since)
+    if not entries:
+        raise UnknownArtifact(f"there is no artifact {name!r}")
+    return entries
 
 
 def _is_over(call: Call) -> bool:
@@ -204,10 +213,7 @@ class BaseAgent:
     # Calls that only look.
 
     def _history(self, name: str) -> Sequence[Entry]:
-        entries = self._homes.look(self._homes.store.history, check_name(name))
-        if not entries:
-            raise UnknownArtifact(f"there is no artifact {name!r}")
-        return entries
+        return history_of(self._homes, name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} of {self._session.shared.identity}>"

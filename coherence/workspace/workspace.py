@@ -8,7 +8,6 @@ from time import monotonic
 from weakref import WeakValueDictionary
 
 from coherence.contents import Limits
-from coherence.errors import UnknownArtifact
 from coherence.messages import Version
 from coherence.policy import Policy
 from coherence.refs import Ref, check_name
@@ -18,7 +17,7 @@ from coherence.runtime.site import Site, check_policies
 from coherence.stores.archive import archive_of
 from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Member, Retention, Store, Stored
-from coherence.workspace.agent import Agent
+from coherence.workspace.agent import Agent, history_of
 from message_passing.background import Background, Threads
 from message_passing.ports import Clock
 
@@ -89,10 +88,8 @@ class Workspace:
 
     def history(self, name: str, since: Version = 0) -> list[Entry]:
         """The kept versions from `since` on, oldest first.  Raises `UnknownArtifact`."""
-        entries = self._site.look(self._site.store.history, check_name(name), since)
-        if not entries:
-            raise UnknownArtifact(f"there is no artifact {name!r}")
-        return entries
+        self._site.require()
+        return history_of(self._site.homes, name, since)
 
     def row(self, name: str) -> Stored | None:
         """The directory's row of `name`, with copies, grant and waiting agents."""
