@@ -76,8 +76,8 @@ async def bare_rate(messages: int) -> float:
             done.set()
 
     a, b = StreamTransport(where, key=KEY), StreamTransport(where, key=KEY)
-    await a.start("a", b"1", lambda *_: None, print)
-    await b.start("b", b"2", on_frame, print)
+    await a.start("a", ("a", "b"), b"1", lambda *_: None, print)
+    await b.start("b", ("a", "b"), b"2", on_frame, print)
     start = process_time()
     for first in range(0, messages, FRAME_PACKETS_MAX):
         ids = range(first, min(messages, first + FRAME_PACKETS_MAX))

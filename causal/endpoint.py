@@ -192,7 +192,7 @@ class AsyncEndpoint:
         self._inbox.restore(recovered.inbox)
         try:
             await self._transport.start(
-                self.name, recovered.incarnation, self._on_frame, self._refuse
+                self.name, self.machine.team, recovered.incarnation, self._on_frame, self._refuse
             )
         except BaseException:
             self._writer.close()

@@ -166,7 +166,8 @@ class Bare:
     """Links as they are, with the calls of an endpoint: what comes is taken as it comes."""
 
     def __init__(self, name, team, transport):
-        self.name, self.transport, self.inbox = name, transport, asyncio.Queue()
+        self.name, self.team, self.transport = name, team, transport
+        self.inbox = asyncio.Queue()
 
     async def open(self):
         """Be reachable."""
@@ -174,7 +175,7 @@ class Bare:
         def on_frame(src, frame):
             self.inbox.put_nowait((src, 0, frame))
 
-        await self.transport.start(self.name, b"", on_frame, print)
+        await self.transport.start(self.name, self.team, b"", on_frame, print)
 
     async def send(self, dst, payload):
         """Send at once."""

@@ -22,6 +22,7 @@ from message_passing.process import Address
 Make: TypeAlias = Callable[[tuple[Address, ...]], Mapping[Address, Transport]]
 
 PATIENCE_S: Final = 10.0
+TEAM: Final = ("a", "b", "c")
 
 
 class Station:
@@ -32,18 +33,36 @@ class Station:
         self.frames: asyncio.Queue[tuple[Address, bytes]] = asyncio.Queue()
         self.refusals: list[PeerError] = []
 
-    async def start(self, name: Address, incarnation: bytes = b"first") -> Station:
+    async def start(
+        self,
+        name: Address,
+        incarnation: bytes = b"first",
+        team: tuple[Address, ...] = TEAM,
+    ) -> Station:
         """Start the transport."""
 
         def on_frame(src: Address, frame: bytes) -> None:
             self.frames.put_nowait((src, frame))
 
-        await self.transport.start(name, incarnation, on_frame, self.refusals.append)
+        await self.transport.start(name, team, incarnation, on_frame, self.refusals.append)
         return self
 
     async def next(self) -> tuple[Address, bytes]:
         """The next frame; an answer that never comes fails the check."""
         return await asyncio.wait_for(self.frames.get(), PATIENCE_S)
+
+    async def receives(self, frame: bytes, sender: Station, dst: Address) -> list[bytes]:
+        """Have `frame` sent until it arrives; what arrives before it."""
+        before: list[bytes] = []
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                sender.transport.send(dst, frame)
+                await asyncio.sleep(0.01)
+                while not self.frames.empty():
+                    got = self.frames.get_nowait()[1]
+                    if got == frame:
+                        return before
+                    before.append(got)
 
 
 async def frames_arrive_whole(make: Make) -> None:
@@ -66,11 +85,7 @@ async def absent_peers_block_nobody(make: Make) -> None:
     a.transport.send("b", b"early")
     await asyncio.sleep(0)
     b = await Station(transports["b"]).start("b")
-    async with asyncio.timeout(PATIENCE_S):
-        while b.frames.empty():
-            a.transport.send("b", b"late")
-            await asyncio.sleep(0.01)
-    assert (await b.next())[0] == "a"
+    assert set(await b.receives(b"late", a, "b")) <= {b"early"}
     await close(a, b)
 
 
@@ -84,10 +99,7 @@ async def peers_may_come_back(make: Make) -> None:
     await b.transport.close()
     a.transport.send("b", b"lost or not")
     back = await Station(transports["b"]).start("b")
-    async with asyncio.timeout(PATIENCE_S):
-        while back.frames.empty():
-            a.transport.send("b", b"two")
-            await asyncio.sleep(0.01)
+    assert set(await back.receives(b"two", a, "b")) <= {b"one", b"lost or not"}
     await close(a, back)
 
 
@@ -102,6 +114,62 @@ async def names_are_unique(make: Make) -> None:
     else:
         raise AssertionError("two endpoints use the name 'a'")
     await close(a)
+
+
+async def the_order_of_a_team_is_free(make: Make) -> None:
+    """Two endpoints that list one team in different orders reach each other."""
+    transports = make(("a", "b"))
+    a = await Station(transports["a"]).start("a")
+    b = await Station(transports["b"]).start("b", team=TEAM[::-1])
+    await b.receives(b"one", a, "b")
+    await a.receives(b"two", b, "a")
+    await close(a, b)
+
+
+async def members_are_admitted(make: Make) -> None:
+    """A process that is not of the founding team is reached, and heard, once it is admitted."""
+    founders, transports = ("a", "b"), make(("a", "b", "c"))
+    a, b, c = [await Station(transports[name]).start(name, team=founders) for name in "abc"]
+    for _ in range(2):
+        for station in (a, b):
+            station.transport.admit("c", "")
+    for station, name in ((a, "a"), (b, "b")):
+        await c.receives(name.encode(), station, "c")
+        await station.receives(b"from c", c, name)
+    await close(a, b, c)
+
+
+async def forgotten_peers_get_one_frame_at_most(make: Make) -> None:
+    """Nothing that was sent before reaches a forgotten peer, and of later frames one waits."""
+    transports = make(("a", "b"))
+    a = await Station(transports["a"]).start("a")
+    for number in range(3):
+        a.transport.send("b", b"before %d" % number)
+    await asyncio.sleep(0)
+    for _ in range(2):
+        a.transport.forget("b")
+        a.transport.forget("a stranger")
+    notices = [b"notice %d" % number for number in range(3)]
+    for notice in notices:
+        a.transport.send("b", notice)
+    await asyncio.sleep(0.01)
+    b = await Station(transports["b"]).start("b")
+    got = await b.receives(b"last", a, "b")
+    assert len(got) <= 1, f"{len(got)} frames waited"
+    assert set(got) <= set(notices), f"{got} was sent before"
+    await close(a, b)
+
+
+async def forgotten_peers_are_heard(make: Make) -> None:
+    """The frames of a forgotten peer still arrive, so that it can be told that it is excluded."""
+    transports = make(("a", "b"))
+    a, b = [await Station(transports[name]).start(name) for name in "ab"]
+    await a.receives(b"one", b, "a")
+    await b.receives(b"two", a, "b")
+    a.transport.forget("b")
+    await a.receives(b"three", b, "a")
+    await b.receives(b"you are excluded", a, "b")
+    await close(a, b)
 
 
 async def unknown_destinations_are_refused_or_dropped(make: Make) -> None:
@@ -136,6 +204,10 @@ CHECKS: Final[tuple[Callable[[Make], Awaitable[None]], ...]] = (
     absent_peers_block_nobody,
     peers_may_come_back,
     names_are_unique,
+    the_order_of_a_team_is_free,
+    members_are_admitted,
+    forgotten_peers_get_one_frame_at_most,
+    forgotten_peers_are_heard,
     unknown_destinations_are_refused_or_dropped,
     closing_is_final,
 )

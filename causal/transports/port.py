@@ -6,7 +6,7 @@ repeat and reorder frames, since the protocol above repairs that; it must not al
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeAlias
 
 from message_passing.errors import CallerError, EnvironmentFault, PeerError
@@ -57,6 +57,19 @@ class SecondEndpoint(PeerError):
     remedy = "one that comes back without its journal needs a new name"
 
 
+class OtherTeam(PeerError):
+    """Another endpoint was started with a different team."""
+
+    remedy = "start every endpoint with the names with which the team was founded"
+
+    @classmethod
+    def of(
+        cls, name: Address, team: Iterable[Address], peer: Address, its_team: Iterable[Address]
+    ) -> OtherTeam:
+        """The error with both lists."""
+        return cls(f"{peer!r} has the team {sorted(its_team)}, and {name!r} has {sorted(team)}")
+
+
 class BadFrame(PeerError):
     """A frame is too long, or comes before its sender has identified itself."""
 
@@ -64,14 +77,27 @@ class BadFrame(PeerError):
 class Transport(Protocol):
     """One endpoint's access to the others.
 
+    `team` are the names with which the team was founded, in any order: the same at every endpoint,
+    for ever.  A process that joins later gives that list too, without its own name.
+
     `incarnation` tells two endpoints of one name apart: an endpoint that restarts with its journal
     keeps it, any other has a new one.
     """
 
     async def start(
-        self, name: Address, incarnation: bytes, on_frame: OnFrame, on_refusal: OnRefusal
+        self,
+        name: Address,
+        team: tuple[Address, ...],
+        incarnation: bytes,
+        on_frame: OnFrame,
+        on_refusal: OnRefusal,
     ) -> None:
-        """Start, reachable as `name`.  Raises `NameTaken` or `NoTransport`."""
+        """Start, reachable as `name`.
+
+        Raises `NameTaken`, `NoTransport`, and `OtherTeam` if it can see already that an endpoint
+        has a different team.  A transport that notices it later calls `on_refusal` with that error
+        at both endpoints, and hands over no frame between them.
+        """
         ...
 
     def send(self, dst: Address, frame: bytes) -> None:
@@ -81,6 +107,26 @@ class Transport(Protocol):
         """
         ...
 
+    def admit(self, name: Address, address: str) -> None:
+        """Accept a new member.  A second call does nothing.
+
+        `address` is for transports that use addresses, and empty if none is given.  Raises
+        `NoRoute` for an address that cannot be used.
+        """
+        ...
+
+    def forget(self, name: Address) -> None:
+        """A member has left or is excluded: drop what waits for it, and stop dialling.
+
+        Its frames still arrive, and `send` still takes an answer to them: the transport tries to
+        send it, and keeps one frame at most.  A name that is not known, or forgotten already, is
+        no error.  A forgotten name stays forgotten.
+        """
+        ...
+
     async def close(self) -> None:
-        """Close; frames sent before may or may not arrive.  A second call does nothing."""
+        """Close, after writing out the frames that `send` has taken.
+
+        Frames to a peer that cannot be reached soon are dropped.  A second call does nothing.
+        """
         ...

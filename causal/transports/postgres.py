@@ -84,7 +84,12 @@ class PostgresTransport:
         self._ear: psycopg.AsyncConnection[Any] | None = None
 
     async def start(
-        self, name: Address, incarnation: bytes, on_frame: OnFrame, on_refusal: OnRefusal
+        self,
+        name: Address,
+        team: tuple[Address, ...],
+        incarnation: bytes,
+        on_frame: OnFrame,
+        on_refusal: OnRefusal,
     ) -> None:
         """Claim the name and listen."""
         self.name, self.incarnation = name, incarnation

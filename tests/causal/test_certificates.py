@@ -15,7 +15,8 @@ import pytest
 from causal.endpoint import AsyncEndpoint
 from causal.transports.certificates import names
 from causal.transports.conformance import CHECKS, Station
-from causal.transports.stream import Incoming, StreamTransport
+from causal.transports.incoming import Incoming
+from causal.transports.stream import StreamTransport
 from message_passing.errors import CallerError
 
 trustme = pytest.importorskip("trustme")
@@ -288,7 +289,7 @@ def test_whoever_hangs_up_before_the_handshake_begins_is_no_error(tmp_path: Path
     async def main() -> None:
         addresses = {name: f"unix://{tmp_path}/{name}" for name in "ab"}
         b = await Station(StreamTransport(addresses, **contexts(OURS.issue_cert("b")))).start("b")
-        incoming = Incoming(b.transport)
+        incoming = Incoming(b.transport._host)
         incoming.connection_made(Mock(spec=asyncio.Transport))
         incoming.connection_lost(None)
         await incoming.securing

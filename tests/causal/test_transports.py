@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from causal.transports import stream
+from causal.transports import conformance, incoming
+from causal.transports.addresses import parsed
 from causal.transports.conformance import CHECKS, Make, Station
 from causal.transports.greeting import Challenge, Hello, Proof
-from causal.transports.memory import MemoryHub
+from causal.transports.memory import MemoryHub, MemoryTransport
 from causal.transports.port import NoRoute, NoTransport
-from causal.transports.stream import StreamTransport, parsed
+from causal.transports.stream import StreamTransport
 from message_passing.errors import CallerError
 
 KEY = b"0123456789abcdef"
@@ -53,18 +54,161 @@ def test_the_kit(make: Make, check: Callable[[Make], Awaitable[None]]) -> None:
     asyncio.run(check(make))  # type: ignore[arg-type]
 
 
-def test_the_kit_finds_what_is_wrong() -> None:
-    class Deaf:
-        async def start(self, *args: object) -> None: ...
+class Wrong(MemoryTransport):
+    """A transport over memory; each subclass breaks one promise."""
 
-        def send(self, dst: str, frame: bytes) -> None: ...
+    def __init__(self, hub: MemoryHub) -> None:
+        super().__init__(hub)
+        self.kept: dict[str, list[bytes]] = {}
+        self.away: set[str] = set()
 
-        async def close(self) -> None: ...
+    def deliver(self, src: str, dst: str, frame: bytes) -> None:
+        asyncio.get_running_loop().call_soon(self._hand_over, src, dst, frame)
 
-    by_name = {check.__name__: check for check in CHECKS}
-    for name in ("names_are_unique", "closing_is_final"):
-        with pytest.raises(AssertionError):
-            asyncio.run(by_name[name](lambda names: {n: Deaf() for n in names}))  # type: ignore[arg-type]
+
+class Cuts(Wrong):
+    def send(self, dst: str, frame: bytes) -> None:
+        super().send(dst, frame[:100])
+
+
+class Blocks(Wrong):
+    """The first frame for an absent peer keeps all later ones back."""
+
+    def send(self, dst: str, frame: bytes) -> None:
+        if dst not in self._hub.members:
+            self.away.add(dst)
+        if dst not in self.away:
+            super().send(dst, frame)
+
+
+class Remembers(Wrong):
+    """A peer that has once been away is away for good."""
+
+    seen: frozenset[str] = frozenset()
+
+    def send(self, dst: str, frame: bytes) -> None:
+        if dst in self._hub.members:
+            self.seen = self.seen | {dst}
+        elif dst in self.seen:
+            self.away.add(dst)
+        if dst not in self.away:
+            super().send(dst, frame)
+
+
+class Shares(Wrong):
+    async def start(self, name: str, *args: object) -> None:
+        self._hub.members.pop(name, None)
+        self._hub.lives.pop(name, None)
+        await super().start(name, *args)  # type: ignore[arg-type]
+
+    async def close(self) -> None:
+        self._hub.members.setdefault(str(self._name), lambda *_: None)
+        await super().close()
+
+
+class Sorts(Wrong):
+    """It takes two orders of one team for two teams."""
+
+    async def start(self, name: str, team: tuple[str, ...], *args: object) -> None:
+        self.among = team
+        await super().start(name, team, *args)  # type: ignore[arg-type]
+
+    def send(self, dst: str, frame: bytes) -> None:
+        teams = self._hub.teams
+        if dst in teams and teams[dst][0] == self.among:
+            super().send(dst, frame)
+
+
+class Founders(Wrong):
+    """It admits no process."""
+
+    async def start(self, name: str, team: tuple[str, ...], *args: object) -> None:
+        self.among = team
+        await super().start(name, team, *args)  # type: ignore[arg-type]
+
+    def send(self, dst: str, frame: bytes) -> None:
+        if dst in self.among:
+            super().send(dst, frame)
+
+
+class Keeps(Wrong):
+    """It keeps all frames for an absent peer, and drops none of them when told to."""
+
+    def send(self, dst: str, frame: bytes) -> None:
+        self.kept.setdefault(dst, []).append(frame)
+        if dst in self._hub.members:
+            for each in self.kept.pop(dst):
+                super().send(dst, each)
+
+
+class Ignores(Wrong):
+    """It takes nothing from a forgotten peer."""
+
+    def forget(self, name: str) -> None:
+        self.away.add(name)
+        mine, take = str(self._name), self._hub.members[str(self._name)]
+        self._hub.members[mine] = lambda src, frame: None if src in self.away else take(src, frame)
+
+
+class Silent(Wrong):
+    """It says nothing to a forgotten peer."""
+
+    def forget(self, name: str) -> None:
+        self.away.add(name)
+
+    def send(self, dst: str, frame: bytes) -> None:
+        if dst not in self.away:
+            super().send(dst, frame)
+
+
+class Raises(Wrong):
+    def send(self, dst: str, frame: bytes) -> None:
+        if dst not in self._hub.members:
+            raise KeyError(dst)
+        super().send(dst, frame)
+
+
+class Reopens(Wrong):
+    async def close(self) -> None:
+        name = self._name
+        await super().close()
+        self._name = name
+        self._hub.members.setdefault(str(name), lambda *_: None)
+        self._hub.teams.setdefault(str(name), ((), lambda error: None))
+
+
+WRONG: list[tuple[type[Wrong], str]] = [
+    (Cuts, "frames_arrive_whole"),
+    (Blocks, "absent_peers_block_nobody"),
+    (Remembers, "peers_may_come_back"),
+    (Shares, "names_are_unique"),
+    (Sorts, "the_order_of_a_team_is_free"),
+    (Founders, "members_are_admitted"),
+    (Keeps, "forgotten_peers_get_one_frame_at_most"),
+    (Ignores, "forgotten_peers_are_heard"),
+    (Silent, "forgotten_peers_are_heard"),
+    (Raises, "unknown_destinations_are_refused_or_dropped"),
+    (Reopens, "closing_is_final"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "name"), WRONG, ids=lambda each: getattr(each, "__name__", each))
+def test_the_kit_finds_what_is_wrong(
+    wrong: type[Wrong], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conformance, "PATIENCE_S", 0.2)
+    check = {check.__name__: check for check in CHECKS}[name]
+
+    def made(names: tuple[str, ...]) -> dict[str, Wrong]:
+        hub = MemoryHub()
+        return {name: wrong(hub) for name in names}
+
+    with pytest.raises((AssertionError, TimeoutError, KeyError)):
+        asyncio.run(check(made))  # type: ignore[arg-type]
+
+
+def test_every_check_of_the_kit_can_fail() -> None:
+    assert {name for _, name in WRONG} == {check.__name__ for check in CHECKS}
 
 
 # Who is speaking.
@@ -201,7 +345,7 @@ def test_what_was_written_before_closing_arrives(tmp_path: Path) -> None:
 
 
 def test_whoever_says_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "GREETING_S", 0.01)
+    monkeypatch.setattr(incoming, "GREETING_S", 0.01)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert await asyncio.wait_for(reader.read(), 20) == b""
@@ -260,6 +404,61 @@ def test_tls_on_both_sides() -> None:
         assert b.frames.empty()
         for station in (a, b):
             await station.transport.close()
+
+    asyncio.run(main())
+
+
+# Members that come and go.
+
+
+def test_a_member_is_admitted_at_its_address(tmp_path: Path) -> None:
+    async def main() -> None:
+        team = ("a", "b")
+        urls = {n: f"unix://{tmp_path}/{n}" for n in "abc"}
+        known = {n: urls[n] for n in team}
+        a, b = [
+            await Station(StreamTransport(known, key=KEY)).start(name, team=team) for name in team
+        ]
+        c = await Station(StreamTransport(urls, key=KEY)).start("c", team=team)
+        with pytest.raises(NoRoute):
+            a.transport.send("c", b"too early")
+        for station in (a, b):
+            station.transport.admit("c", urls["c"])
+            station.transport.admit("c", "")
+        await c.receives(b"hello", a, "c")
+        await b.receives(b"hello", c, "b")
+        await conformance.close(a, b, c)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("address", ["", "tcp://h", "anywhere"])
+def test_a_member_without_a_good_address_is_refused(tmp_path: Path, address: str) -> None:
+    async def main() -> None:
+        a = await Station(StreamTransport({"a": f"unix://{tmp_path}/a"}, key=KEY)).start("a")
+        with pytest.raises(NoRoute):
+            a.transport.admit("c", address)
+        with pytest.raises(NoRoute):
+            a.transport.send("c", b"")
+        await a.transport.close()
+
+    asyncio.run(main())
+
+
+def test_a_forgotten_peer_is_not_dialled_again_and_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        addresses = {n: f"unix://{tmp_path}/{n}" for n in "ab"}
+        a = await Station(StreamTransport(addresses, key=KEY)).start("a")
+        a.transport.send("b", b"dropped")
+        (dialling,) = [out.dialling for out in a.transport._out.values()]
+        a.transport.forget("b")
+        await asyncio.wait([dialling], timeout=20)
+        assert dialling.done()
+        a.transport.send("b", b"a notice")
+        (out,) = a.transport._out.values()
+        await asyncio.wait_for(out.dialling, 20)
+        assert not out.waiting
+        await a.transport.close()
 
     asyncio.run(main())
 

@@ -1,0 +1,66 @@
+"""What the connections of one endpoint share: its name, what it accepts, and its peers."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+
+from causal.transports import certificates
+from causal.transports.addresses import Route, parsed
+from causal.transports.framed import Framed
+from causal.transports.port import NoRoute, OnFrame, OnRefusal
+from message_passing.errors import CallerError
+from message_passing.process import Address
+
+
+class Host:
+    """The settings of an endpoint's sockets, checked, and what it knows of its peers."""
+
+    name: Address = ""
+    incarnation = b""
+    is_open = False
+    on_frame: OnFrame
+    on_refusal: OnRefusal
+
+    def __init__(
+        self,
+        addresses: Mapping[Address, str],
+        key: bytes,
+        frame_bytes_max: int,
+        buffer_bytes_max: int,
+        server_tls: ssl.SSLContext | None,
+        client_tls: ssl.SSLContext | None,
+    ) -> None:
+        self.certified = certificates.required(server_tls, client_tls)
+        if len(key) < 16 and (key or not self.certified):
+            raise CallerError(
+                f"a key of {len(key)} bytes",
+                remedy="give 16 random bytes or more, or TLS contexts that require certificates",
+            )
+        self.key = key
+        self.frame_bytes_max, self.buffer_bytes_max = frame_bytes_max, buffer_bytes_max
+        self.server_tls, self.client_tls = server_tls, client_tls
+        self.routes: dict[Address, Route] = {}
+        for name, address in addresses.items():
+            self.learn(name, address)
+        #: The incarnation under which each peer has connected.
+        self.lives: dict[Address, bytes] = {}
+        self.forgotten: set[Address] = set()
+        self.incoming: set[Framed] = set()
+
+    def learn(self, name: Address, address: str) -> None:
+        """Take the address of an endpoint.  Raises `NoRoute`."""
+        route, tls = parsed(address), self.client_tls
+        if isinstance(route, str) and tls is not None and tls.check_hostname:
+            raise NoRoute(
+                f"the Unix socket of {name!r} has no host name to check",
+                remedy="set check_hostname = False on client_tls",
+            )
+        self.routes[name] = route
+
+    def route(self, name: Address) -> Route:
+        """Where an endpoint listens.  Raises `NoRoute`."""
+        route = self.routes.get(name)
+        if route is None:
+            raise NoRoute(f"no address is given for {name!r}")
+        return route

@@ -1,0 +1,171 @@
+"""The connections that an endpoint opens, one to each peer that it sends to."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ssl
+from collections import deque
+from os import urandom
+from typing import Final
+
+from causal.transports import certificates
+from causal.transports.framed import Framed
+from causal.transports.greeting import NONCE_BYTES, Challenge, Hello, Proof, encode, heard, mac
+from causal.transports.host import Host
+from causal.transports.port import BadCertificate, BadFrame, BadKey
+from message_passing.errors import PeerError
+from message_passing.process import Address
+
+REDIAL_S: Final = (0.02, 1.0)
+FAREWELL_S: Final = 1.0
+"""How long a connection may take to send its last frames and close."""
+DIAL_S: Final = 10.0
+"""How long a peer may take to accept a connection and to prove itself."""
+
+
+class Outgoing:
+    """The route to one peer: dials, redials, and keeps frames while the buffer has room.
+
+    To a forgotten peer it dials once for a frame, and keeps the newest frame only.
+    """
+
+    def __init__(self, host: Host, dst: Address) -> None:
+        self.host, self.dst = host, dst
+        self.waiting: deque[bytes] = deque()
+        self.waiting_bytes = 0
+        self.line: Line | None = None
+        self.dialling = asyncio.get_running_loop().create_task(self.dial())
+
+    def send(self, frame: bytes) -> None:
+        """Write, keep or drop."""
+        line = self.line
+        if line is not None and line.wire is not None:
+            if line.wire.get_write_buffer_size() <= self.host.buffer_bytes_max:
+                line.write(frame)
+            return
+        if self.dst in self.host.forgotten:
+            self.drop()
+        self.waiting.append(frame)
+        self.waiting_bytes += len(frame)
+        while self.waiting_bytes > self.host.buffer_bytes_max:
+            self.waiting_bytes -= len(self.waiting.popleft())
+        if self.dialling.done():
+            self.dialling = asyncio.get_running_loop().create_task(self.dial())
+
+    def drop(self) -> None:
+        """Drop the frames that wait for a connection."""
+        self.waiting.clear()
+        self.waiting_bytes = 0
+
+    async def dial(self) -> None:
+        """Connect and prove ourselves, for as long as there is something to send."""
+        pause_s, pause_max_s = REDIAL_S
+        while True:
+            try:
+                line = await self.connected()
+            except (OSError, PeerError) as error:
+                self.report(error)
+                if self.dst in self.host.forgotten:
+                    self.drop()
+                    return
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, pause_max_s)
+                continue
+            self.line = line
+            while self.waiting:
+                line.write(self.waiting.popleft())
+            self.waiting_bytes = 0
+            return
+
+    async def connected(self) -> Line:
+        """A connection to a peer that has proved itself, and to which we have.
+
+        Raises `OSError` if there is none, and `PeerError` if the peer is another.
+        """
+        loop, tls = asyncio.get_running_loop(), self.host.client_tls
+        route = self.host.route(self.dst)
+        line = Line(self.host, self.dst, loop.create_future())
+        try:
+            async with asyncio.timeout(DIAL_S):
+                if isinstance(route, str):
+                    nameless = None if tls is None else ""
+                    await loop.create_unix_connection(
+                        line.itself, route, ssl=tls, server_hostname=nameless
+                    )
+                else:
+                    await loop.create_connection(line.itself, *route, ssl=tls)
+                await line.opened
+        except BaseException:
+            line.close()
+            if not line.opened.cancel() and not line.opened.cancelled():
+                line.opened.exception()  # the loop would report one that is not looked at
+            raise
+        return line
+
+    def report(self, error: OSError | PeerError) -> None:
+        """Tell the endpoint of a peer that was refused; one that is absent is not worth a word."""
+        if isinstance(error, ssl.SSLError):
+            error = BadCertificate(f"connecting to {self.dst!r}: {error}")
+        if isinstance(error, PeerError):
+            self.host.on_refusal(error)
+
+    async def close(self) -> None:
+        """Stop dialling, and close once the written frames are sent."""
+        self.dialling.cancel()
+        if self.line is not None:
+            await self.line.leave()
+
+
+class Line(Framed):
+    """A connection that we opened: it reads the challenge, and nothing after that."""
+
+    def __init__(self, host: Host, dst: Address, opened: asyncio.Future[None]) -> None:
+        self.host, self.dst, self.opened = host, dst, opened
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.hello = Hello(host.name, dst, host.incarnation, urandom(NONCE_BYTES))
+
+    def itself(self) -> Line:
+        """The protocol factory for asyncio."""
+        return self
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert self.wire is not None
+        if self.host.certified and (error := certificates.mismatch(self.dst, self.wire)):
+            self.refuse(error)
+        else:
+            self.write(encode(self.hello))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.wire = None
+        if not self.opened.done():
+            self.opened.set_exception(OSError("hung up before it proved itself"))
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    async def leave(self) -> None:
+        """Send the remaining frames and close, within `FAREWELL_S`."""
+        wire, self.wire = self.wire, None
+        if wire is not None:
+            wire.close()
+            await asyncio.wait([self.lost], timeout=FAREWELL_S)
+            if not self.lost.done():
+                wire.abort()
+
+    def refuse(self, error: PeerError) -> None:
+        self.close()
+        if not self.opened.done():
+            self.opened.set_exception(error)
+
+    def frame(self, frame: bytes) -> None:
+        host, said = self.host, heard(frame)
+        if type(said) is not Challenge or self.opened.done():
+            self.refuse(BadFrame(f"{self.dst!r} sends an answer that was not asked for"))
+            return
+        expected = mac(host.key, "listener", self.hello, said.nonce)
+        if not hmac.compare_digest(said.mac, expected):
+            self.refuse(BadKey(f"the peer that answers for {self.dst!r} lacks the key"))
+            return
+        self.write(encode(Proof(mac(host.key, "dialer", self.hello, said.nonce))))
+        self.opened.set_result(None)
