@@ -81,7 +81,7 @@ class Outgoing:
     async def connected(self) -> Line:
         """A connection to a peer that has proved itself, and to which we have.
 
-        Raises `OSError` if there is none, and `PeerError` if the peer is another.
+        Raises `OSError` if the peer cannot be reached, and `PeerError` if another process answers.
         """
         loop, tls = asyncio.get_running_loop(), self.host.client_tls
         route = self.host.route(self.dst)

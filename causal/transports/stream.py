@@ -50,11 +50,6 @@ class StreamTransport:
         self._server: asyncio.Server | None = None
         self._path: str | None = None
 
-    @property
-    def incoming(self) -> frozenset[Incoming]:
-        """The connections that peers have opened."""
-        return frozenset(each for each in self._host.incoming if isinstance(each, Incoming))
-
     async def start(
         self,
         name: Address,

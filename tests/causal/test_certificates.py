@@ -217,7 +217,7 @@ def test_no_other_certificate_will_do(
             assert set(b.refused) == {"bad-certificate"}
             assert b.state == before
             await stranger.transport.close()
-        assert not transport.incoming
+        assert not transport._host.incoming
 
     asyncio.run(main())
     assert "b refused: a peer claims" in caplog.text or "b refused: a connecting" in caplog.text
@@ -272,13 +272,13 @@ def test_whoever_hangs_up_before_saying_anything_leaves_nothing_behind(rudely: b
         addresses = {"b": f"tcp://127.0.0.1:{port}"}
         b = await Station(StreamTransport(addresses, **contexts(OURS.issue_cert("b")))).start("b")
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-        await until(lambda: b.transport.incoming)
+        await until(lambda: b.transport._host.incoming)
         if rudely:  # a reset in place of a farewell
             linger = struct.pack("ii", 1, 0)
             there = writer.get_extra_info("socket")
             there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         writer.close()
-        await until(lambda: not b.transport.incoming)
+        await until(lambda: not b.transport._host.incoming)
         assert not b.refusals
         await b.transport.close()
 
@@ -293,7 +293,7 @@ def test_whoever_hangs_up_before_the_handshake_begins_is_no_error(tmp_path: Path
         incoming.connection_made(Mock(spec=asyncio.Transport))
         incoming.connection_lost(None)
         await incoming.securing
-        assert not b.transport.incoming
+        assert not b.transport._host.incoming
         assert not b.refusals
         await b.transport.close()
 
@@ -306,7 +306,7 @@ def test_closing_ends_connections_that_have_not_proved_themselves(tmp_path: Path
     async def main() -> None:
         b = await Station(StreamTransport(addresses, **contexts(OURS.issue_cert("b")))).start("b")
         reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/b")
-        await until(lambda: b.transport.incoming)
+        await until(lambda: b.transport._host.incoming)
         await b.transport.close()
         assert await asyncio.wait_for(reader.read(), 20) == b""
         writer.close()

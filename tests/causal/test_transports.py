@@ -334,7 +334,7 @@ def test_what_was_written_before_closing_arrives(tmp_path: Path) -> None:
         a.transport.send("b", b"first")
         assert (await b.next())[1] == b"first"
         # Nobody's patience with the greeting ends a connection that has proved itself.
-        assert [one.patience.cancelled() for one in b.transport.incoming] == [True]
+        assert [one.patience.cancelled() for one in b.transport._host.incoming] == [True]
         for _ in range(4):
             a.transport.send("b", b"x" * 1_000_000)
         await a.transport.close()
