@@ -120,7 +120,7 @@ class Transport(Protocol):
 
         Its frames still arrive, and `send` still takes an answer to them: the transport tries to
         send it, and keeps one frame at most.  A name that is not known, or forgotten already, is
-        no error.  A forgotten name stays forgotten.
+        accepted.  A forgotten name stays forgotten.
         """
         ...
 

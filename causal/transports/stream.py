@@ -12,14 +12,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
-from os import unlink
 from typing import Any
 
 from causal.transports.host import Host
 from causal.transports.incoming import Incoming
 from causal.transports.outgoing import Outgoing
-from causal.transports.port import NameTaken, NoRoute, NoTransport, OnFrame, OnRefusal
+from causal.transports.port import NoRoute, NoTransport, OnFrame, OnRefusal
+from causal.transports.unix import Claim, claimed
 from message_passing.process import Address
 
 
@@ -48,7 +47,7 @@ class StreamTransport:
         self._out: dict[Address, Outgoing] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self._path: str | None = None
+        self._claim: Claim | None = None
 
     async def start(
         self,
@@ -67,15 +66,23 @@ class StreamTransport:
         route = host.routes[name]
         try:
             if isinstance(route, str):
-                if await answers(route):
-                    raise NameTaken(f"another process listens at {route} already")
-                self._server = await loop.create_unix_server(lambda: Incoming(host), route)
-                self._path = route
+                await self._listen_at(route)
             else:
                 self._server = await loop.create_server(lambda: Incoming(host), *route)
         except OSError as error:
             raise NoTransport(f"{name!r} cannot listen at {route}: {error}") from error
         host.is_open = True
+
+    async def _listen_at(self, path: str) -> None:
+        host, loop = self._host, asyncio.get_running_loop()
+        claim = await claimed(path)
+        try:
+            self._server = await loop.create_unix_server(lambda: Incoming(host), sock=claim.socket)
+        except BaseException:
+            await claim.remove()
+            claim.socket.close()
+            raise
+        self._claim = claim
 
     def send(self, dst: Address, frame: bytes) -> None:
         """Write to the connection, or keep the frame for the next one if the buffer has room."""
@@ -106,6 +113,9 @@ class StreamTransport:
         outs, self._out = list(self._out.values()), {}
         for connection in list(host.incoming):
             connection.close()
+        if self._claim is not None:
+            claim, self._claim = self._claim, None
+            await claim.remove()
         if server is not None:
             server.close()
         await asyncio.gather(*[out.close() for out in outs], *self._leaving)
@@ -114,25 +124,8 @@ class StreamTransport:
             # Connections report their loss in the loop's next round, under TLS one later.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            if self._path is not None:
-                with suppress(FileNotFoundError):
-                    unlink(self._path)
 
     def _leave(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
-
-
-async def answers(path: str) -> bool:
-    """Whether a process listens at a Unix socket; a crash may leave the file without one."""
-    try:
-        _, writer = await asyncio.open_unix_connection(path)
-    except OSError:
-        with suppress(FileNotFoundError):
-            unlink(path)
-        return False
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
-    return True
