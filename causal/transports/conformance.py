@@ -193,6 +193,21 @@ async def closing_is_final(make: Make) -> None:
     raise AssertionError("a closed transport takes frames")
 
 
+async def closing_writes_out(make: Make) -> None:
+    """Frames that were sent just before the end arrive, the first to a peer included."""
+    transports = make(("a", "b", "c"))
+    a, b, c = [await Station(transports[name]).start(name) for name in "abc"]
+    await a.receives(b"a job", b, "a")
+    frames = [b"done %d" % number for number in range(20)]
+    for frame in frames:
+        a.transport.send("b", frame)
+        a.transport.send("c", frame)
+    await a.transport.close()
+    for station in (b, c):
+        assert {await station.next() for _ in frames} == {("a", frame) for frame in frames}
+    await close(b, c)
+
+
 async def close(*stations: Station) -> None:
     """Close all."""
     for station in stations:
@@ -210,6 +225,7 @@ CHECKS: Final[tuple[Callable[[Make], Awaitable[None]], ...]] = (
     forgotten_peers_are_heard,
     unknown_destinations_are_refused_or_dropped,
     closing_is_final,
+    closing_writes_out,
 )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import ssl
 from collections import deque
+from contextlib import suppress
 from os import urandom
 from typing import Final
 
@@ -19,7 +20,7 @@ from message_passing.process import Address
 
 REDIAL_S: Final = (0.02, 1.0)
 FAREWELL_S: Final = 1.0
-"""How long a connection may take to send its last frames and close."""
+"""How long the end may take to reach a peer that frames wait for, and to write them to it."""
 DIAL_S: Final = 10.0
 """How long a peer may take to accept a connection and to prove itself."""
 
@@ -35,6 +36,7 @@ class Outgoing:
         self.waiting: deque[bytes] = deque()
         self.waiting_bytes = 0
         self.line: Line | None = None
+        self.closing = asyncio.Event()
         self.dialling = asyncio.get_running_loop().create_task(self.dial())
 
     def send(self, frame: bytes) -> None:
@@ -65,11 +67,11 @@ class Outgoing:
             try:
                 line = await self.connected()
             except (OSError, PeerError) as error:
-                self.report(error)
-                if self.dst in self.host.forgotten:
+                refused = self.report(error)
+                if self.dst in self.host.forgotten or (refused and self.closing.is_set()):
                     self.drop()
                     return
-                await asyncio.sleep(pause_s)
+                await self.pause(pause_s)
                 pause_s = min(2 * pause_s, pause_max_s)
                 continue
             self.line = line
@@ -77,6 +79,15 @@ class Outgoing:
                 line.write(self.waiting.popleft())
             self.waiting_bytes = 0
             return
+
+    async def pause(self, pause_s: float) -> None:
+        """Wait before the next attempt; a short time once the endpoint is closing."""
+        if self.closing.is_set():
+            await asyncio.sleep(min(pause_s, FAREWELL_S / 10))
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self.closing.wait()
 
     async def connected(self) -> Line:
         """A connection to a peer that has proved itself, and to which we have.
@@ -103,16 +114,27 @@ class Outgoing:
             raise
         return line
 
-    def report(self, error: OSError | PeerError) -> None:
-        """Tell the endpoint of a peer that was refused; one that is absent is not worth a word."""
+    def report(self, error: OSError | PeerError) -> bool:
+        """Tell the endpoint if a peer was refused.  False for one that is only absent."""
         if isinstance(error, ssl.SSLError):
             error = BadCertificate(f"connecting to {self.dst!r}: {error}")
         if isinstance(error, PeerError):
             self.host.on_refusal(error)
+            return True
+        return False
 
     async def close(self) -> None:
+        """Write the frames that wait, if the peer can be reached within `FAREWELL_S`, and leave."""
+        self.closing.set()
+        if self.waiting:
+            await asyncio.wait([self.dialling], timeout=FAREWELL_S)
+        await self.leave()
+
+    async def leave(self) -> None:
         """Stop dialling, and close once the written frames are sent."""
+        self.drop()
         self.dialling.cancel()
+        await asyncio.wait([self.dialling])
         if self.line is not None:
             await self.line.leave()
 

@@ -104,10 +104,13 @@ class StreamTransport:
         self._host.forgotten.add(name)
         out = self._out.pop(name, None)
         if out is not None:
-            self._leave(out.close())
+            self._leave(out.leave())
 
     async def close(self) -> None:
-        """Close the server and every connection."""
+        """Close the server and every connection, once the frames that wait are written.
+
+        A peer that cannot be reached within a second is not waited for.
+        """
         host, server = self._host, self._server
         self._server, host.is_open = None, False
         outs, self._out = list(self._out.values()), {}

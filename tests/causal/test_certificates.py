@@ -14,7 +14,7 @@ import pytest
 
 from causal.endpoint import AsyncEndpoint
 from causal.transports.certificates import names
-from causal.transports.conformance import CHECKS, Station
+from causal.transports.conformance import CHECKS, Station, closing_writes_out
 from causal.transports.incoming import Incoming
 from causal.transports.stream import StreamTransport
 from message_passing.errors import CallerError
@@ -116,6 +116,20 @@ def test_the_kit(tmp_path: Path, check) -> None:
         }
 
     asyncio.run(check(make))
+
+
+def test_the_end_of_an_endpoint_writes_out_over_tcp() -> None:
+    def make(names):
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+        urls = [f"tcp://127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+        for each in sockets:
+            each.close()
+        addresses = dict(zip(names, urls, strict=True))
+        return {
+            name: StreamTransport(addresses, **contexts(OURS.issue_cert(name))) for name in names
+        }
+
+    asyncio.run(closing_writes_out(make))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from causal.transports import conformance, incoming
+from causal.transports import conformance, incoming, outgoing
 from causal.transports.addresses import parsed
 from causal.transports.conformance import CHECKS, Make, Station
 from causal.transports.greeting import Challenge, Hello, Proof
@@ -177,6 +177,19 @@ class Reopens(Wrong):
         self._hub.teams.setdefault(str(name), ((), lambda error: None))
 
 
+class Hurries(Wrong):
+    """Its end drops what waits for the loop's next round."""
+
+    def send(self, dst: str, frame: bytes) -> None:
+        if self._name is None:
+            raise NoRoute("the transport is not open")
+        asyncio.get_running_loop().call_soon(self.late, dst, frame)
+
+    def late(self, dst: str, frame: bytes) -> None:
+        if self._name is not None:
+            super().send(dst, frame)
+
+
 WRONG: list[tuple[type[Wrong], str]] = [
     (Cuts, "frames_arrive_whole"),
     (Blocks, "absent_peers_block_nobody"),
@@ -189,6 +202,7 @@ WRONG: list[tuple[type[Wrong], str]] = [
     (Silent, "forgotten_peers_are_heard"),
     (Raises, "unknown_destinations_are_refused_or_dropped"),
     (Reopens, "closing_is_final"),
+    (Hurries, "closing_writes_out"),
 ]
 
 
@@ -340,6 +354,41 @@ def test_what_was_written_before_closing_arrives(tmp_path: Path) -> None:
         await a.transport.close()
         assert [len((await b.next())[1]) for _ in range(4)] == [1_000_000] * 4
         await b.transport.close()
+
+    asyncio.run(main())
+
+
+def test_the_end_waits_for_a_peer_that_comes_in_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        addresses = {n: f"unix://{tmp_path}/{n}" for n in "ab"}
+        a = await Station(StreamTransport(addresses, key=KEY)).start("a")
+        a.transport.send("b", b"last")
+        (out,) = a.transport._out.values()
+        pausing = asyncio.Event()
+        out.pause = lambda pause_s: pausing.wait()  # the peer is absent, as the first attempt shows
+        closing = asyncio.create_task(a.transport.close())
+        await asyncio.wait_for(out.closing.wait(), 20)
+        b = await Station(StreamTransport(addresses, key=KEY)).start("b")
+        pausing.set()
+        assert await b.next() == ("a", b"last")
+        await closing
+        await b.transport.close()
+
+    asyncio.run(main())
+
+
+def test_the_end_does_not_wait_for_an_absent_peer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing, "FAREWELL_S", 0.05)
+
+    async def main() -> None:
+        addresses = {n: f"unix://{tmp_path}/{n}" for n in "ab"}
+        a = await Station(StreamTransport(addresses, key=KEY)).start("a")
+        a.transport.send("b", b"last")
+        (out,) = a.transport._out.values()
+        await asyncio.wait_for(a.transport.close(), 20)
+        assert out.dialling.cancelled()
 
     asyncio.run(main())
 
