@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final, TypeAlias
 
-from causal.transports.port import NameTaken, NoRoute, NoTransport, Transport
+from causal.transports.port import NameTaken, NoRoute, NoTransport, OtherTeam, Transport
 from message_passing.errors import PeerError
 from message_passing.process import Address
 
@@ -126,6 +126,31 @@ async def the_order_of_a_team_is_free(make: Make) -> None:
     await close(a, b)
 
 
+async def other_teams_are_refused(make: Make) -> None:
+    """Two endpoints with different teams reach each other with no frame; both lists are told."""
+    transports, teams = make(("a", "b")), {"a": TEAM, "b": ("a", "b", "d")}
+    a = await Station(transports["a"]).start("a", team=teams["a"])
+    b = Station(transports["b"])
+    try:
+        await b.start("b", team=teams["b"])
+    except OtherTeam as error:
+        errors: list[PeerError] = [error]
+        await close(a)
+    else:
+        async with asyncio.timeout(PATIENCE_S):
+            while not (a.refusals and b.refusals):
+                a.transport.send("b", b"one")
+                b.transport.send("a", b"two")
+                await asyncio.sleep(0.01)
+        errors = [a.refusals[0], b.refusals[0]]
+        await close(a, b)
+    for each in errors:
+        assert isinstance(each, OtherTeam), f"{each!r}"
+        assert all(str(list(team)) in str(each) for team in teams.values()), f"{each}"
+    assert a.frames.empty()
+    assert b.frames.empty()
+
+
 async def members_are_admitted(make: Make) -> None:
     """A process that is not of the founding team is reached, and heard, once it is admitted."""
     founders, transports = ("a", "b"), make(("a", "b", "c"))
@@ -220,6 +245,7 @@ CHECKS: Final[tuple[Callable[[Make], Awaitable[None]], ...]] = (
     peers_may_come_back,
     names_are_unique,
     the_order_of_a_team_is_free,
+    other_teams_are_refused,
     members_are_admitted,
     forgotten_peers_get_one_frame_at_most,
     forgotten_peers_are_heard,

@@ -49,6 +49,12 @@ class Framed(asyncio.Protocol):
         if self.wire is not None:
             self.wire.write(len(frame).to_bytes(4, "big") + frame)
 
+    def end(self) -> None:
+        """Close the connection once all is written, and read nothing more."""
+        wire, self.wire = self.wire, None
+        if wire is not None:
+            wire.close()
+
     def close(self) -> None:
         """Close the connection at once, without flushing."""
         wire, self.wire = self.wire, None

@@ -5,18 +5,26 @@ and response, ISO/IEC 9798-4), so that a replay of recorded messages fails.
 
 ::
 
-    dialer   -> Hello(name, to, incarnation, nonce)
-    listener -> Challenge(nonce, mac of all that was said)
+    dialer   -> Hello(name, to, incarnation, nonce, team)
+    listener -> Challenge(nonce, team, mac of all that was said)
     dialer   -> Proof(mac of all that was said)
     dialer   -> frames
+
+`team` is a digest under the key: a stranger learns nothing from it.  If the two differ, each end
+tells its list of names, after both have proved themselves, and the connection ends::
+
+    dialer   -> Roster(names, mac)
+    listener -> Roster(names, mac)
 """
 
 from __future__ import annotations
 
 import hmac
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
+
+from message_passing.process import Address
 
 NONCE_BYTES: Final = 16
 GREETING_BYTES_MAX: Final = 1024
@@ -29,12 +37,14 @@ class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
     to: str
     incarnation: bytes
     nonce: bytes
+    team: bytes
 
 
 class Challenge(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """The listener proves itself and asks for proof."""
 
     nonce: bytes
+    team: bytes
     mac: bytes
 
 
@@ -44,7 +54,14 @@ class Proof(msgspec.Struct, frozen=True, tag=True, array_like=True):
     mac: bytes
 
 
-Greeting: TypeAlias = Hello | Challenge | Proof
+class Roster(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The team of one end, for a peer that has proved itself and has another."""
+
+    names: tuple[str, ...]
+    mac: bytes
+
+
+Greeting: TypeAlias = Hello | Challenge | Proof | Roster
 
 encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Greeting] = msgspec.msgpack.Decoder(Greeting)
@@ -58,6 +75,30 @@ def heard(frame: bytes) -> Greeting | None:
         return None
 
 
-def mac(key: bytes, role: str, hello: Hello, nonce: bytes) -> bytes:
-    """Proof of the key by one side over all messages so far."""
-    return hmac.digest(key, encode((role, hello, nonce)), "sha256")
+class Said(NamedTuple):
+    """What both ends have said when they prove themselves."""
+
+    key: bytes
+    hello: Hello
+    nonce: bytes
+    team: bytes
+
+    def mac(self, role: str, *more: object) -> bytes:
+        """Proof of the key by one side over all messages so far, and over `more`."""
+        return hmac.digest(
+            self.key, encode((role, self.hello, self.nonce, self.team, *more)), "sha256"
+        )
+
+    def proves(self, mac: bytes, role: str, *more: object) -> bool:
+        """Whether that is the proof of the side that has this role."""
+        return hmac.compare_digest(mac, self.mac(role, *more))
+
+    @property
+    def is_one_team(self) -> bool:
+        """Whether both ends have the same team."""
+        return hmac.compare_digest(self.hello.team, self.team)
+
+
+def digest(key: bytes, team: tuple[Address, ...]) -> bytes:
+    """A team in few bytes, whatever the order of its names."""
+    return hmac.digest(key, encode(("team", sorted(set(team)))), "sha256")[:NONCE_BYTES]

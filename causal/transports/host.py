@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from causal.transports import certificates
 from causal.transports.addresses import Route, parsed
 from causal.transports.framed import Framed
-from causal.transports.port import NoRoute, OnFrame, OnRefusal
+from causal.transports.greeting import digest
+from causal.transports.port import NoRoute, OnFrame, OnRefusal, OtherTeam
 from message_passing.errors import CallerError
 from message_passing.process import Address
 
@@ -17,6 +18,8 @@ class Host:
     """The settings of an endpoint's sockets, checked, and what it knows of its peers."""
 
     name: Address = ""
+    team: tuple[Address, ...] = ()
+    team_digest = b""
     incarnation = b""
     is_open = False
     on_frame: OnFrame
@@ -47,6 +50,8 @@ class Host:
         self.lives: dict[Address, bytes] = {}
         self.forgotten: set[Address] = set()
         self.incoming: set[Framed] = set()
+        #: The digest of each peer whose team differs, as long as it does.
+        self._other_teams: dict[Address, bytes] = {}
 
     def learn(self, name: Address, address: str) -> None:
         """Take the address of an endpoint.  Raises `NoRoute`."""
@@ -64,3 +69,18 @@ class Host:
         if route is None:
             raise NoRoute(f"no address is given for {name!r}")
         return route
+
+    def begin(self, name: Address, team: tuple[Address, ...], incarnation: bytes) -> None:
+        """Take what tells this endpoint from others."""
+        self.name, self.team, self.incarnation = name, team, incarnation
+        self.team_digest = digest(self.key, team)
+
+    def agrees(self, peer: Address) -> None:
+        """A peer has this endpoint's team."""
+        self._other_teams.pop(peer, None)
+
+    def differs(self, peer: Address, its_digest: bytes, its_team: tuple[Address, ...]) -> None:
+        """A peer has another team.  The endpoint is told once, until the peer changes its team."""
+        if self._other_teams.get(peer) != its_digest:
+            self._other_teams[peer] = its_digest
+            self.on_refusal(OtherTeam.of(self.name, self.team, peer, its_team))

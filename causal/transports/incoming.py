@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import ssl
 from os import urandom
 from typing import Final
@@ -15,13 +14,15 @@ from causal.transports.greeting import (
     Challenge,
     Hello,
     Proof,
+    Roster,
+    Said,
     encode,
     heard,
-    mac,
 )
 from causal.transports.host import Host
 from causal.transports.port import BadCertificate, BadFrame, BadKey, SecondEndpoint
 from message_passing.errors import PeerError
+from message_passing.process import Address
 
 GREETING_S: Final = 30.0
 """How long a connecting peer may take to authenticate."""
@@ -30,8 +31,11 @@ GREETING_S: Final = 30.0
 class Incoming(Framed):
     """A connection that a peer opened to us: greetings only, until the peer is authenticated."""
 
-    hello: Hello | None = None
+    name: Address = ""
+    said: Said | None = None
     proved = False
+    #: Whether the peer has proved itself and has another team.
+    disputing = False
     securing: asyncio.Task[None] | None = None
 
     def __init__(self, host: Host) -> None:
@@ -88,30 +92,58 @@ class Incoming(Framed):
         self.host.on_refusal(error)
 
     def frame(self, frame: bytes) -> None:
-        if self.proved and self.hello is not None:
-            self.host.on_frame(self.hello.name, frame)
+        if self.proved:
+            self.host.on_frame(self.name, frame)
             return
-        said, host = heard(frame), self.host
-        if type(said) is Hello and self.hello is None:
-            if said.to != host.name or said.name not in host.routes:
-                self.refuse(BadFrame(f"{said.name!r} asks for {said.to!r}, here is {host.name!r}"))
-                return
-            assert self.wire is not None
-            if host.certified and (error := certificates.mismatch(said.name, self.wire)):
-                self.refuse(error)
-                return
-            self.hello, self.nonce = said, urandom(NONCE_BYTES)
-            self.write(encode(Challenge(self.nonce, mac(host.key, "listener", said, self.nonce))))
-        elif type(said) is Proof and self.hello is not None:
-            expected = mac(host.key, "dialer", self.hello, self.nonce)
-            if not hmac.compare_digest(said.mac, expected):
-                self.refuse(BadKey(f"a peer claims to be {self.hello.name!r} but lacks the key"))
-                return
-            name, life = self.hello.name, self.hello.incarnation
-            if host.lives.setdefault(name, life) != life:
-                self.refuse(SecondEndpoint(f"there was another endpoint by the name {name!r}"))
-                return
-            self.proved, self.bytes_max = True, host.frame_bytes_max
-            self.patience.cancel()
+        greeting = heard(frame)
+        if type(greeting) is Hello and self.said is None:
+            self.challenge(greeting)
+        elif type(greeting) is Proof and self.said is not None and not self.disputing:
+            self.accept(self.said, greeting)
+        elif type(greeting) is Roster and self.said is not None and self.disputing:
+            self.part(self.said, greeting)
         else:
             self.refuse(BadFrame("a frame before its sender has identified itself"))
+
+    def challenge(self, hello: Hello) -> None:
+        """Prove ourselves to the peer, and ask for its proof."""
+        host, name = self.host, hello.name
+        if hello.to != host.name:
+            self.refuse(BadFrame(f"{name!r} asks for {hello.to!r}, here is {host.name!r}"))
+            return
+        # A peer with another team may well be unknown; it is told why, once it has proved itself.
+        if name not in host.routes and hello.team == host.team_digest:
+            self.refuse(BadFrame(f"{name!r} is not known here"))
+            return
+        assert self.wire is not None
+        if host.certified and (error := certificates.mismatch(name, self.wire)):
+            self.refuse(error)
+            return
+        self.name, nonce = name, urandom(NONCE_BYTES)
+        self.said = said = Said(host.key, hello, nonce, host.team_digest)
+        self.write(encode(Challenge(nonce, host.team_digest, said.mac("listener"))))
+
+    def accept(self, said: Said, proof: Proof) -> None:
+        """Take frames from here on, if the peer has proved itself and has our team."""
+        host, name, life = self.host, self.name, said.hello.incarnation
+        if not said.proves(proof.mac, "dialer"):
+            self.refuse(BadKey(f"a peer claims to be {name!r} but lacks the key"))
+            return
+        if not said.is_one_team:
+            self.disputing, self.bytes_max = True, host.frame_bytes_max
+            self.write(encode(Roster(host.team, said.mac("listener's team", host.team))))
+            return
+        host.agrees(name)
+        if host.lives.setdefault(name, life) != life:
+            self.refuse(SecondEndpoint(f"there was another endpoint by the name {name!r}"))
+            return
+        self.proved, self.bytes_max = True, host.frame_bytes_max
+        self.patience.cancel()
+
+    def part(self, said: Said, roster: Roster) -> None:
+        """Hear the peer's team, and hang up once ours is written."""
+        if not said.proves(roster.mac, "dialer's team", roster.names):
+            self.refuse(BadKey(f"the team of {self.name!r} is told by another"))
+            return
+        self.host.differs(self.name, said.hello.team, roster.names)
+        self.end()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import ssl
 from collections import deque
 from contextlib import suppress
@@ -12,7 +11,16 @@ from typing import Final
 
 from causal.transports import certificates
 from causal.transports.framed import Framed
-from causal.transports.greeting import NONCE_BYTES, Challenge, Hello, Proof, encode, heard, mac
+from causal.transports.greeting import (
+    NONCE_BYTES,
+    Challenge,
+    Hello,
+    Proof,
+    Roster,
+    Said,
+    encode,
+    heard,
+)
 from causal.transports.host import Host
 from causal.transports.port import BadCertificate, BadFrame, BadKey
 from message_passing.errors import PeerError
@@ -140,12 +148,14 @@ class Outgoing:
 
 
 class Line(Framed):
-    """A connection that we opened: it reads the challenge, and nothing after that."""
+    """A connection that we opened: it reads the listener's greeting, and nothing after that."""
 
     def __init__(self, host: Host, dst: Address, opened: asyncio.Future[None]) -> None:
         self.host, self.dst, self.opened = host, dst, opened
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.hello = Hello(host.name, dst, host.incarnation, urandom(NONCE_BYTES))
+        nonce = urandom(NONCE_BYTES)
+        self.hello = Hello(host.name, dst, host.incarnation, nonce, host.team_digest)
+        self.said: Said | None = None
 
     def itself(self) -> Line:
         """The protocol factory for asyncio."""
@@ -181,13 +191,34 @@ class Line(Framed):
             self.opened.set_exception(error)
 
     def frame(self, frame: bytes) -> None:
-        host, said = self.host, heard(frame)
-        if type(said) is not Challenge or self.opened.done():
+        greeting = heard(frame)
+        if type(greeting) is Challenge and self.said is None:
+            self.prove(greeting)
+        elif type(greeting) is Roster and self.said is not None and not self.opened.done():
+            self.part(self.said, greeting)
+        else:
             self.refuse(BadFrame(f"{self.dst!r} sends an answer that was not asked for"))
-            return
-        expected = mac(host.key, "listener", self.hello, said.nonce)
-        if not hmac.compare_digest(said.mac, expected):
+
+    def prove(self, challenge: Challenge) -> None:
+        """Prove ourselves to a listener that has, and tell our team if its own is another."""
+        host, hello = self.host, self.hello
+        self.said = said = Said(host.key, hello, challenge.nonce, challenge.team)
+        if not said.proves(challenge.mac, "listener"):
             self.refuse(BadKey(f"the peer that answers for {self.dst!r} lacks the key"))
             return
-        self.write(encode(Proof(mac(host.key, "dialer", self.hello, said.nonce))))
-        self.opened.set_result(None)
+        self.write(encode(Proof(said.mac("dialer"))))
+        if said.is_one_team:
+            host.agrees(self.dst)
+            self.opened.set_result(None)
+        else:
+            self.write(encode(Roster(host.team, said.mac("dialer's team", host.team))))
+            self.bytes_max = host.frame_bytes_max
+
+    def part(self, said: Said, roster: Roster) -> None:
+        """Hear the peer's team, and hang up."""
+        if not said.proves(roster.mac, "listener's team", roster.names):
+            self.refuse(BadKey(f"the team of {self.dst!r} is told by another"))
+            return
+        self.host.differs(self.dst, said.team, roster.names)
+        self.end()
+        self.opened.set_exception(OSError("it has another team"))

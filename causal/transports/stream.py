@@ -61,7 +61,7 @@ class StreamTransport:
         host, loop = self._host, asyncio.get_running_loop()
         if name not in host.routes:
             raise NoRoute(f"no address is given for {name!r} itself")
-        host.name, host.incarnation = name, incarnation
+        host.begin(name, team, incarnation)
         host.on_frame, host.on_refusal = on_frame, on_refusal
         route = host.routes[name]
         try:

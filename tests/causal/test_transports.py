@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +13,13 @@ import pytest
 
 from causal.transports import conformance, incoming, outgoing
 from causal.transports.addresses import parsed
-from causal.transports.conformance import CHECKS, Make, Station
-from causal.transports.greeting import Challenge, Hello, Proof
+from causal.transports.conformance import CHECKS, TEAM, Make, Station
+from causal.transports.greeting import Challenge, Hello, Proof, Roster, Said, digest
 from causal.transports.memory import MemoryHub, MemoryTransport
-from causal.transports.port import NoRoute, NoTransport
+from causal.transports.outgoing import Outgoing
+from causal.transports.port import NoRoute, NoTransport, OtherTeam
 from causal.transports.stream import StreamTransport
-from message_passing.errors import CallerError
+from message_passing.errors import CallerError, PeerError
 
 KEY = b"0123456789abcdef"
 
@@ -30,6 +32,12 @@ def free_ports(count: int) -> list[int]:
     for each in sockets:
         each.close()
     return ports
+
+
+async def until(done: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not done():
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture(params=["memory", "tcp", "unix"])
@@ -119,6 +127,13 @@ class Sorts(Wrong):
             super().send(dst, frame)
 
 
+class Tolerates(Wrong):
+    """It mixes two teams."""
+
+    async def start(self, name: str, team: tuple[str, ...], *args: object) -> None:
+        await super().start(name, ("a",), *args)  # type: ignore[arg-type]
+
+
 class Founders(Wrong):
     """It admits no process."""
 
@@ -196,6 +211,7 @@ WRONG: list[tuple[type[Wrong], str]] = [
     (Remembers, "peers_may_come_back"),
     (Shares, "names_are_unique"),
     (Sorts, "the_order_of_a_team_is_free"),
+    (Tolerates, "other_teams_are_refused"),
     (Founders, "members_are_admitted"),
     (Keeps, "forgotten_peers_get_one_frame_at_most"),
     (Ignores, "forgotten_peers_are_heard"),
@@ -257,7 +273,8 @@ def framed(value: object) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
-HELLO = Hello("a", "b", b"life", b"n" * 16)
+OURS = digest(KEY, TEAM)
+HELLO = Hello("a", "b", b"life", b"n" * 16, OURS)
 
 
 def test_no_frame_before_a_greeting(tmp_path: Path) -> None:
@@ -274,7 +291,9 @@ def test_no_frame_without_proof(tmp_path: Path) -> None:
     assert greeted(tmp_path, talk) == (["bad-frame"], [])
 
 
-@pytest.mark.parametrize("hello", [Hello("z", "b", b"", b""), Hello("a", "c", b"", b"")])
+@pytest.mark.parametrize(
+    "hello", [Hello("z", "b", b"", b"", OURS), Hello("a", "c", b"", b"", OURS)]
+)
 def test_strangers_and_the_lost_are_sent_away(tmp_path: Path, hello: Hello) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(framed(hello))
@@ -455,6 +474,115 @@ def test_tls_on_both_sides() -> None:
             await station.transport.close()
 
     asyncio.run(main())
+
+
+# One team.
+
+
+def others(errors: list[PeerError]) -> list[str]:
+    return [str(error) for error in errors if isinstance(error, OtherTeam)]
+
+
+def test_another_team_is_told_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing, "REDIAL_S", (0.001, 0.001))
+    attempts: Counter[str] = Counter()
+    report = Outgoing.report
+
+    def counted(out: Outgoing, error: OSError | PeerError) -> bool:
+        attempts[out.host.name] += 1
+        return report(out, error)
+
+    monkeypatch.setattr(Outgoing, "report", counted)
+
+    async def main() -> None:
+        addresses = {n: f"unix://{tmp_path}/{n}" for n in "ab"}
+        a = await Station(StreamTransport(addresses, key=KEY)).start("a", team=("a", "b"))
+        for number, team in enumerate([("b",), ("a", "b", "c")], start=1):
+            b = await Station(StreamTransport(addresses, key=KEY)).start("b", team=team)
+            attempts.clear()
+            async with asyncio.timeout(20):
+                while len(attempts) < 2 or min(attempts.values()) < 5:
+                    a.transport.send("b", b"one")
+                    b.transport.send("a", b"two")
+                    await asyncio.sleep(0.001)
+            assert len(others(a.refusals)) == number
+            assert len(others(b.refusals)) == 1
+            assert {error.code for error in a.refusals + b.refusals} == {"other-team"}
+            assert not a.transport._host.lives
+            await b.transport.close()
+        assert "'b' has the team ['b'], and 'a' has ['a', 'b']" in others(a.refusals)[0]
+        assert "'a' has the team ['a', 'b'], and 'b' has ['a', 'b', 'c']" in others(b.refusals)[0]
+        b = await Station(StreamTransport(addresses, key=KEY)).start("b", team=("b", "a"))
+        await b.receives(b"one", a, "b")
+        await a.receives(b"two", b, "a")
+        await conformance.close(a, b)
+
+    asyncio.run(main())
+
+
+def test_a_member_of_another_team_only_is_told_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        addresses = {n: f"unix://{tmp_path}/{n}" for n in "abc"}
+        known = {n: addresses[n] for n in "ab"}
+        a = await Station(StreamTransport(known, key=KEY)).start("a", team=("a", "b"))
+        c = await Station(StreamTransport(addresses, key=KEY)).start("c", team=("a", "c"))
+        c.transport.send("a", b"one")
+        await until(lambda: others(a.refusals) and others(c.refusals))
+        assert {error.code for error in a.refusals + c.refusals} == {"other-team"}
+        await conformance.close(a, c)
+
+    asyncio.run(main())
+
+
+def test_a_long_team_is_told_whole(tmp_path: Path) -> None:
+    async def main() -> None:
+        addresses = {n: f"unix://{tmp_path}/{n}" for n in "ab"}
+        team = ("a", "b", *(f"agent-{number}" for number in range(5_000)))
+        a = await Station(StreamTransport(addresses, key=KEY)).start("a", team=team)
+        b = await Station(StreamTransport(addresses, key=KEY)).start("b", team=team[:-1])
+        a.transport.send("b", b"one")
+        await until(lambda: others(a.refusals) and others(b.refusals))
+        for station in (a, b):
+            assert others(station.refusals)[0].count("'agent-") == 9_999
+        await conformance.close(a, b)
+
+    asyncio.run(main())
+
+
+def test_a_stranger_hears_no_names(tmp_path: Path) -> None:
+    said = b""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal said
+        hello = Hello("a", "b", b"life", b"n" * 16, b"t" * 16)
+        writer.write(framed(hello))
+        size = int.from_bytes(await reader.readexactly(4), "big")
+        said = await reader.readexactly(size)
+        writer.write(framed(Proof(b"p" * 32)) + framed(Roster(("a", "b"), b"m" * 32)))
+        said += await reader.read()
+
+    assert greeted(tmp_path, talk) == (["bad-key"], [])
+    assert len(said) < 100
+    # Not even a guess can be tried without the key.
+    assert digest(KEY, TEAM) in said
+    assert digest(b"another key 0123", TEAM) != digest(KEY, TEAM) == digest(KEY, TEAM[::-1])
+
+
+@pytest.mark.parametrize("named", [("a",), ("x",)])
+def test_a_team_that_another_tells_is_refused(tmp_path: Path, named: tuple[str, ...]) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello = Hello("a", "b", b"life", b"n" * 16, digest(KEY, ("a",)))
+        writer.write(framed(hello))
+        size = int.from_bytes(await reader.readexactly(4), "big")
+        challenge = msgspec.msgpack.decode(await reader.readexactly(size), type=Challenge)
+        said = Said(KEY, hello, challenge.nonce, challenge.team)
+        writer.write(framed(Proof(said.mac("dialer"))))
+        writer.write(framed(Roster(named, said.mac("dialer's team", ("a",)))))
+        assert await asyncio.wait_for(reader.read(), 20)
+
+    assert greeted(tmp_path, talk) == (["other-team" if named == ("a",) else "bad-key"], [])
 
 
 # Members that come and go.
