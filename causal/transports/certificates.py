@@ -61,3 +61,18 @@ def mismatch(name: Address, wire: asyncio.Transport) -> BadCertificate | None:
     if name in borne:
         return None
     return BadCertificate(f"a peer claims to be {name!r} but is certified as {sorted(borne)}")
+
+
+def channel(wire: asyncio.Transport) -> bytes | None:
+    """What only the two ends of this TLS channel know in common; None without TLS.
+
+    It is the first Finished message of the handshake, which `ssl` calls "tls-unique" (RFC 5929).
+    That name is not defined for TLS 1.3, but the message depends on both ends' fresh keys there
+    too: a process that ends one TLS channel and opens another cannot make the two equal.
+    """
+    tls = wire.get_extra_info("ssl_object")
+    if tls is None:
+        return None
+    if "tls-unique" not in ssl.CHANNEL_BINDING_TYPES:
+        return b""
+    return tls.get_channel_binding("tls-unique") or b""

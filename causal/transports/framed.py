@@ -6,6 +6,7 @@ import asyncio
 
 from causal.transports.greeting import GREETING_BYTES_MAX
 from causal.transports.port import BadFrame
+from causal.transports.seal import TAG_BYTES, Seal
 from message_passing.errors import PeerError
 
 
@@ -15,6 +16,8 @@ class Framed(asyncio.Protocol):
     wire: asyncio.Transport | None = None
     bytes_max = GREETING_BYTES_MAX
     rest = b""
+    #: Authenticates the frames after the greeting, where TLS does not.
+    seal: Seal | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -46,8 +49,13 @@ class Framed(asyncio.Protocol):
 
     def write(self, frame: bytes) -> None:
         """Put one frame on the wire."""
-        if self.wire is not None:
+        if self.wire is None:
+            return
+        if self.seal is None:
             self.wire.write(len(frame).to_bytes(4, "big") + frame)
+        else:
+            size = len(frame) + TAG_BYTES
+            self.wire.write(b"".join((size.to_bytes(4, "big"), self.seal.tag(frame), frame)))
 
     def end(self) -> None:
         """Close the connection once all is written, and read nothing more."""

@@ -8,7 +8,7 @@ and response, ISO/IEC 9798-4), so that a replay of recorded messages fails.
     dialer   -> Hello(name, to, incarnation, nonce, team)
     listener -> Challenge(nonce, team, mac of all that was said)
     dialer   -> Proof(mac of all that was said)
-    dialer   -> frames
+    dialer   -> frames, each with a tag where there is no TLS (:mod:`causal.transports.seal`)
 
 `team` is a digest under the key: a stranger learns nothing from it.  If the two differ, each end
 tells its list of names, after both have proved themselves, and the connection ends::
@@ -24,6 +24,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from causal.transports.seal import Seal
 from message_passing.process import Address
 
 NONCE_BYTES: Final = 16
@@ -76,22 +77,29 @@ def heard(frame: bytes) -> Greeting | None:
 
 
 class Said(NamedTuple):
-    """What both ends have said when they prove themselves."""
+    """What both ends have said when they prove themselves.
+
+    `channel` identifies the TLS channel; it is None without TLS.  So a greeting that is
+    relayed over another channel proves nothing.
+    """
 
     key: bytes
     hello: Hello
     nonce: bytes
     team: bytes
+    channel: bytes | None
 
     def mac(self, role: str, *more: object) -> bytes:
         """Proof of the key by one side over all messages so far, and over `more`."""
-        return hmac.digest(
-            self.key, encode((role, self.hello, self.nonce, self.team, *more)), "sha256"
-        )
+        return hmac.digest(self.key, encode((role, *self[1:], *more)), "sha256")
 
     def proves(self, mac: bytes, role: str, *more: object) -> bool:
         """Whether that is the proof of the side that has this role."""
         return hmac.compare_digest(mac, self.mac(role, *more))
+
+    def seal(self) -> Seal | None:
+        """What authenticates the dialer's frames; None where TLS does."""
+        return Seal(self.mac("dialer's frames")) if self.channel is None else None
 
     @property
     def is_one_team(self) -> bool:

@@ -20,7 +20,8 @@ from causal.transports.greeting import (
     heard,
 )
 from causal.transports.host import Host
-from causal.transports.port import BadCertificate, BadFrame, BadKey, SecondEndpoint
+from causal.transports.port import BadCertificate, BadFrame, BadKey, ForgedFrame, SecondEndpoint
+from causal.transports.seal import TAG_BYTES
 from message_passing.errors import PeerError
 from message_passing.process import Address
 
@@ -93,6 +94,12 @@ class Incoming(Framed):
 
     def frame(self, frame: bytes) -> None:
         if self.proved:
+            if self.seal is not None:
+                opened = self.seal.opened(frame)
+                if opened is None:
+                    self.refuse(ForgedFrame(f"a frame on a connection of {self.name!r}"))
+                    return
+                frame = opened
             self.host.on_frame(self.name, frame)
             return
         greeting = heard(frame)
@@ -120,7 +127,8 @@ class Incoming(Framed):
             self.refuse(error)
             return
         self.name, nonce = name, urandom(NONCE_BYTES)
-        self.said = said = Said(host.key, hello, nonce, host.team_digest)
+        channel = certificates.channel(self.wire)
+        self.said = said = Said(host.key, hello, nonce, host.team_digest, channel)
         self.write(encode(Challenge(nonce, host.team_digest, said.mac("listener"))))
 
     def accept(self, said: Said, proof: Proof) -> None:
@@ -138,6 +146,9 @@ class Incoming(Framed):
             self.refuse(SecondEndpoint(f"there was another endpoint by the name {name!r}"))
             return
         self.proved, self.bytes_max = True, host.frame_bytes_max
+        self.seal = said.seal()
+        if self.seal is not None:
+            self.bytes_max += TAG_BYTES
         self.patience.cancel()
 
     def part(self, said: Said, roster: Roster) -> None:

@@ -187,7 +187,9 @@ class Line(Framed):
 
     def refuse(self, error: PeerError) -> None:
         self.close()
-        if not self.opened.done():
+        if self.opened.done():
+            self.host.on_refusal(error)
+        else:
             self.opened.set_exception(error)
 
     def frame(self, frame: bytes) -> None:
@@ -202,13 +204,16 @@ class Line(Framed):
     def prove(self, challenge: Challenge) -> None:
         """Prove ourselves to a listener that has, and tell our team if its own is another."""
         host, hello = self.host, self.hello
-        self.said = said = Said(host.key, hello, challenge.nonce, challenge.team)
+        assert self.wire is not None
+        channel = certificates.channel(self.wire)
+        self.said = said = Said(host.key, hello, challenge.nonce, challenge.team, channel)
         if not said.proves(challenge.mac, "listener"):
             self.refuse(BadKey(f"the peer that answers for {self.dst!r} lacks the key"))
             return
         self.write(encode(Proof(said.mac("dialer"))))
         if said.is_one_team:
             host.agrees(self.dst)
+            self.seal = said.seal()
             self.opened.set_result(None)
         else:
             self.write(encode(Roster(host.team, said.mac("dialer's team", host.team))))

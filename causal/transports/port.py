@@ -57,6 +57,12 @@ class SecondEndpoint(PeerError):
     remedy = "one that comes back without its journal needs a new name"
 
 
+class ForgedFrame(PeerError):
+    """A frame was inserted, repeated, altered or moved between its sender and us."""
+
+    remedy = "the connection is opened again; find out which process is on the path"
+
+
 class OtherTeam(PeerError):
     """Another endpoint was started with a different team."""
 

@@ -3,8 +3,10 @@
 Every endpoint listens, and dials the endpoints that it sends to; a connection carries frames one
 way.  Before the first frame both ends prove their names: by the team's key
 (:mod:`causal.transports.greeting`), by certificates (:mod:`causal.transports.certificates`), or
-both.  The key keeps strangers out, but members could pose as each other, and it does not encrypt.
-TLS encrypts; with a certificate of its own name for each endpoint, no endpoint can pose as another.
+both.  The key keeps strangers out, those on the path included: without TLS, each frame has a tag of
+its own (:mod:`causal.transports.seal`).  But members could pose as each other, and nothing is
+encrypted.  TLS encrypts, and the greeting is bound to its channel; with a certificate of its own
+name for each endpoint, no endpoint can pose as another.
 """
 
 from __future__ import annotations

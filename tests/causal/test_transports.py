@@ -577,7 +577,7 @@ def test_a_team_that_another_tells_is_refused(tmp_path: Path, named: tuple[str, 
         writer.write(framed(hello))
         size = int.from_bytes(await reader.readexactly(4), "big")
         challenge = msgspec.msgpack.decode(await reader.readexactly(size), type=Challenge)
-        said = Said(KEY, hello, challenge.nonce, challenge.team)
+        said = Said(KEY, hello, challenge.nonce, challenge.team, None)
         writer.write(framed(Proof(said.mac("dialer"))))
         writer.write(framed(Roster(named, said.mac("dialer's team", ("a",)))))
         assert await asyncio.wait_for(reader.read(), 20)
