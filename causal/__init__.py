@@ -4,6 +4,7 @@ Layout, each line importing only from lines above it and from :mod:`message_pass
 
 * `messages`, `machine`: requests, packets, refusals; the one interface of all protocols
 * `kinds`: every machine that is loaded, those of an application included
+* `views`: who is in the team, and how a change reaches every member
 * `sender_side`, then `mf95`, `cykas`, `csps`, `hybrid_plain`, `named`: secrets, stated plainly
 * `window`, `open_entries`, `hybrid_state`, then `hybrid`: the default, in constant work an event
 * `announcing`: the hybrid for small teams, whose secrets end a one-way delay sooner
@@ -37,12 +38,15 @@ from causal.hybrid import Hybrid
 from causal.hybrid_plain import HybridPlain
 from causal.machine import Machine
 from causal.messages import (
+    Admit,
     Broadcast,
     Context,
     DepartedPeer,
     ForgedPacket,
     Held,
+    Leave,
     Message,
+    NotAMember,
     PeerDown,
     Secret,
     Unicast,
@@ -64,6 +68,7 @@ if _TYPE_CHECKING:
     from causal.transports.stream import StreamTransport
 
 __all__ = [
+    "Admit",
     "Announcing",
     "AsyncEndpoint",
     "Broadcast",
@@ -83,12 +88,14 @@ __all__ = [
     "Hybrid",
     "HybridPlain",
     "Journal",
+    "Leave",
     "Machine",
     "MemoryHub",
     "MemoryTransport",
     "Message",
     "Mf95",
     "Named",
+    "NotAMember",
     "PeerDown",
     "Rst91",
     "Secret",

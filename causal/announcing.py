@@ -46,12 +46,12 @@ class Announcing(Hybrid):
         ids = [delivery.message.id for delivery in interpret(step.commands, {}).deliveries]
         if not ids:
             return step
-        state, party = step.state, self.place[src]
+        state, party = step.state, self.at(step.state.view, src)
         more: Commands = [
-            Send(peer, Delivered(src, id, state.gone))
+            Send(peer, Delivered(src, id, self.carried(state.view, peer)))
             for id in ids
-            for peer in self.team
-            if peer not in (self.me, src) and peer not in state.gone
+            for peer in self.peers(state.view)
+            if peer != src
         ]
         link = state.links.get(party) or FRESH
         if not packet.eager:
@@ -69,17 +69,17 @@ class Announcing(Hybrid):
         self, state: HybridState, src: Address, packet: Delivered, commands: Commands, now: Time
     ) -> Step[HybridState]:
         """Record the delivery; forget the secrets that no undelivered message precedes any more."""
-        party = self.place.get(packet.owner)
+        party = self.placed(state.view, packet.owner)
         if party is None or packet.owner in (self.me, src) or packet.id < 1:
             raise ForgedPacket(f"{src!r} announces {packet.id} of {packet.owner!r}")
         if packet.owner in state.gone:
-            return self.timed(state, commands, "Fence", now)
+            return self.finish(state, commands, "Fence", now)
         before = state.links.get(party) or FRESH
         link = marked(before, packet.id)
         if link is before:
-            return self.timed(state, commands, "Duplicate", now)
+            return self.finish(state, commands, "Duplicate", now)
         state = self.learnt(state, party, link, commands)
-        return self.timed(state, commands, "ReceiveDelivered", now)
+        return self.finish(state, commands, "ReceiveDelivered", now)
 
     def learnt(
         self, state: HybridState, party: int, link: LinkState, commands: Commands

@@ -10,6 +10,7 @@ deliver m1, but must not deliver it later.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -118,15 +119,15 @@ class History:
                         found.append(Breach(receiver, late, early, tuple(path)))
         return found
 
-    def missing(self, crashed: frozenset[Address] = frozenset()) -> list[tuple[Name, Address]]:
-        """Messages between living processes that have not been delivered."""
+    def missing(
+        self, excused: Callable[[Address, Address], bool] = lambda src, dst: False
+    ) -> list[tuple[Name, Address]]:
+        """Messages that have not been delivered, by their sender and destination not excused."""
         return [
             (name, dst)
             for name, to in self.addressed.items()
             for dst in sorted(to)
-            if name[0] not in crashed
-            and dst not in crashed
-            and name not in self.delivered.get(dst, ())
+            if name not in self.delivered.get(dst, ()) and not excused(name[0], dst)
         ]
 
     def _add(self, process: Address, kind: str, name: Name) -> Node:

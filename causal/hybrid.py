@@ -19,12 +19,13 @@ its state at every step.  Tests compare the two, command by command.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
 
 from causal.hybrid_state import FRESH, HybridState, Kept, LinkState, OwnEntry, is_acked, restored
-from causal.machine import RESEND, Machine
+from causal.machine import RESEND
 from causal.messages import (
     Ack,
     Context,
@@ -33,40 +34,37 @@ from causal.messages import (
     ForgedPacket,
     Held,
     Message,
-    PeerDown,
+    Notice,
     Release,
     Secret,
     Unicast,
-    Unsupported,
 )
 from causal.open_entries import OpenEntries
+from causal.views import FOUNDED, Commands, View, Viewed
 from causal.window import Window
-from message_passing.process import Address, Command, Deliver, Respond, Send, SetTimer, Step, Time
-
-Commands = list[Command[Any, Any]]
+from message_passing.process import Address, Deliver, Respond, Send, SetTimer, Step, Time
 
 
-class Hybrid(Machine[HybridState]):
+class Hybrid(Viewed[HybridState]):
     """Constant metadata, eager starts, per-message secrets, constant work an event."""
 
     name = "hybrid"
-    packets = Data[bytes] | Ack | Release | Delivered
+    packets = Data[bytes] | Ack | Release | Delivered | Notice
 
     def initial(self) -> HybridState:
         """Nothing sent, nothing kept."""
-        return HybridState()
+        return HybridState(view=self.founding())
 
     # The application.
 
     def invoke(self, state: HybridState, request: Any, now: Time) -> Step[HybridState]:
         """Accept a message, or install a view."""
         if type(request) is not Unicast:
-            return self.down(state, request, now)
+            return self.changed(state, request, now)
         dst = request.dst
         party = self.place.get(dst)
-        if party is None or state.gone:
-            self.known(dst, state.gone)
-            party = self.place[dst]
+        if party is None or state.view is not FOUNDED:
+            party = self.recipient(state.view, dst)
         own, kept = state.own, state.kept
         id = own.next
         if dst == self.me:
@@ -79,7 +77,7 @@ class Hybrid(Machine[HybridState]):
         if kept.first < kept.next and kept.older(party) < kept.next:
             # A secret of another owner is among the possible causes of this message.
             state = replace(state, own=own.append(OwnEntry(party, kept.next, request.payload)))
-            return self.timed(state, [Respond(id)], "Send", now)
+            return self.finish(state, [Respond(id)], "Send", now)
         link = state.links.get(party) or FRESH
         secret = own.older(party) < id
         own = own.append(OwnEntry(party, kept.next, request.payload, link.out, True, secret))
@@ -88,46 +86,34 @@ class Hybrid(Machine[HybridState]):
         ahead = state.ahead + (state.ahead == id)
         state = replace(state, own=own, links=links, waiting=waiting, ahead=ahead)
         prev = link.out if self.chained else 0
-        packet = Data(id, prev, secret, request.payload, state.gone)
-        return self.timed(state, [Respond(id), Send(dst, packet)], "Send", now)
-
-    def down(self, state: HybridState, request: Any, now: Time) -> Step[HybridState]:
-        """Install the view that the membership service reports."""
-        if type(request) is not PeerDown:
-            raise Unsupported(f"{self.name} has no {type(request).__name__}")
-        self.known(request.peer)
-        commands: Commands = [Respond(None)]
-        if request.peer != self.me and request.peer not in state.gone:
-            state = self.exclude(state, (request.peer,), commands)
-        return self.timed(state, commands, "PeerDown", now)
+        packet = Data(id, prev, secret, request.payload, self.carried(state.view, dst))
+        return self.finish(state, [Respond(id), Send(dst, packet)], "Send", now)
 
     # The network.
 
     def receive(
         self, state: HybridState, src: Address, packet: Any, now: Time
     ) -> Step[HybridState]:
-        """Refuse, fence, install the sender's view, then take the packet."""
+        """Take the packet; where the team has changed, look at the view first."""
+        if packet.view or state.view is not FOUNDED or src not in self.place or src == self.me:
+            return self.arrived(state, src, packet, now)
+        return self.take(state, src, packet, [], now)
+
+    def take(
+        self, state: HybridState, src: Address, packet: Any, commands: Commands, now: Time
+    ) -> Step[HybridState]:
+        """A packet of a member, its view installed."""
         party = self.place.get(src)
-        if party is None or src == self.me:
-            raise ForgedPacket(f"{self.me!r} has no peer {src!r}")
-        commands: Commands = []
-        if packet.gone or state.gone:
-            if not self.place.keys() >= {*packet.gone}:
-                raise ForgedPacket(f"{src!r} excludes processes that {self.me!r} does not know")
-            if src in state.gone or self.me in packet.gone:
-                # Either side has excluded the other: late packets must not count any more.
-                return Step(state, (), "Fence")
-            news = tuple(peer for peer in packet.gone if peer not in state.gone)
-            if news:
-                state = self.exclude(state, news, commands)
+        if party is None:
+            party = self.at(state.view, src)
         kind = type(packet)
         link = state.links.get(party) or FRESH
         if kind is Data:
             if not 0 <= packet.prev < packet.id:
                 raise ForgedPacket(f"{src!r} sends {packet.id} after {packet.prev}")
             if packet.id <= link.got:
-                commands.append(Send(src, Ack(link.got, state.gone)))
-                return self.timed(state, commands, "Duplicate", now)
+                commands.append(Send(src, Ack(link.got, self.carried(state.view, src))))
+                return self.finish(state, commands, "Duplicate", now)
             return self.data(state, src, party, link, packet, commands, now)
         if kind is Ack:
             return self.acked(state, src, party, link, packet.id, commands, now)
@@ -135,6 +121,8 @@ class Hybrid(Machine[HybridState]):
             return self.told(state, party, link, packet.id, commands, now)
         if kind is Delivered:
             return self.heard(state, src, packet, commands, now)
+        if kind is Notice:
+            return self.arrived(state, src, packet, now)
         raise ForgedPacket(f"{self.name} has no packet {kind.__name__}")
 
     def data(
@@ -154,7 +142,7 @@ class Hybrid(Machine[HybridState]):
                 filed = filed.put(packet.prev, packet)
                 links = state.links.put(party, replace(link, filed=filed))
                 state = replace(state, links=links)
-            return self.timed(state, commands, "File", now)
+            return self.finish(state, commands, "File", now)
         kept = state.kept
         at = len(commands)
         ready: Data[Any] | None = packet
@@ -166,10 +154,10 @@ class Hybrid(Machine[HybridState]):
             ready = None if filed.root is None else filed.get(got)
             if ready is not None:
                 filed = filed.drop(got)
-        commands.insert(at, Send(src, Ack(got, state.gone)))
+        commands.insert(at, Send(src, Ack(got, self.carried(state.view, src))))
         links = state.links.put(party, replace(link, got=got, filed=filed))
         state = replace(state, kept=kept, links=links)
-        return self.timed(state, commands, "ReceiveData", now)
+        return self.finish(state, commands, "ReceiveData", now)
 
     def acked(
         self,
@@ -187,8 +175,8 @@ class Hybrid(Machine[HybridState]):
         if id <= link.acked:
             # Repeated: its sender may be asking for a release that was lost.
             if link.let:
-                commands.append(Send(src, Release(link.let, state.gone)))
-            return self.timed(state, commands, "Duplicate", now)
+                commands.append(Send(src, Release(link.let, self.carried(state.view, src))))
+            return self.finish(state, commands, "Duplicate", now)
         window, key = state.own.window, id
         while key > link.acked:
             entry = window.get(key)
@@ -201,8 +189,8 @@ class Hybrid(Machine[HybridState]):
             key = entry.prev
         own = replace(state.own, window=window)
         links = state.links.put(party, replace(link, acked=id))
-        own, links = self.release(own, links, state.gone, commands)
-        return self.timed(replace(state, own=own, links=links), commands, "ReceiveAck", now)
+        own, links = self.release(own, links, state.view, commands)
+        return self.finish(replace(state, own=own, links=links), commands, "ReceiveAck", now)
 
     def told(
         self,
@@ -215,11 +203,11 @@ class Hybrid(Machine[HybridState]):
     ) -> Step[HybridState]:
         """Forget the secrets that may be told; remember a release that overtook its message."""
         if id < 1:
-            raise ForgedPacket(f"{self.team[party]!r} releases {id}, and ids count from 1")
+            raise ForgedPacket(f"{self.name_at(state.view, party)!r} releases {id}, below 1")
         if id > link.told:
             links = state.links.put(party, self.released(link, id))
             state = self.free(state, state.own, state.kept, links, commands)
-        return self.timed(state, commands, "ReceiveRelease", now)
+        return self.finish(state, commands, "ReceiveRelease", now)
 
     def released(self, link: LinkState, id: int) -> LinkState:
         """With every message up to `id` released."""
@@ -229,7 +217,7 @@ class Hybrid(Machine[HybridState]):
         self, state: HybridState, src: Address, packet: Delivered, commands: Commands, now: Time
     ) -> Step[HybridState]:
         """Ignored here; :mod:`causal.announcing` uses it."""
-        return self.timed(state, commands, "Ignore", now)
+        return self.finish(state, commands, "Ignore", now)
 
     # Messages and secrets that nothing blocks any more.
 
@@ -237,7 +225,7 @@ class Hybrid(Machine[HybridState]):
         self,
         own: OpenEntries[OwnEntry],
         links: Window[LinkState],
-        gone: tuple[Address, ...],
+        view: View,
         commands: Commands,
     ) -> tuple[OpenEntries[OwnEntry], Window[LinkState]]:
         """Move past delivered messages; release the secrets of recipients of later ones."""
@@ -256,7 +244,8 @@ class Hybrid(Machine[HybridState]):
         for party, key in let.items():
             if self.lossy:
                 links = links.put(party, replace(links.get(party) or FRESH, let=key))
-            commands.append(Send(self.team[party], Release(key, gone)))
+            dst = self.name_at(view, party)
+            commands.append(Send(dst, Release(key, self.carried(view, dst))))
         return replace(own, window=window), links
 
     def free(
@@ -298,7 +287,8 @@ class Hybrid(Machine[HybridState]):
             party = entry.party
             link = links.get(party) or FRESH
             entry = replace(entry, prev=link.out, sent=True, secret=own.older(party) < id)
-            commands.append(Send(self.team[party], self.packet(state.gone, id, entry)))
+            dst = self.name_at(state.view, party)
+            commands.append(Send(dst, self.packet(state.view, dst, id, entry)))
             window = window.put(id, entry)
             links = links.put(party, replace(link, out=id))
         own = replace(own, window=window)
@@ -306,14 +296,18 @@ class Hybrid(Machine[HybridState]):
 
     # Views.
 
-    def exclude(
-        self, state: HybridState, peers: tuple[Address, ...], commands: Commands
+    def forget(
+        self, state: HybridState, peers: Iterable[Address], commands: Commands
     ) -> HybridState:
         """A crashed process acknowledges and releases nothing: no message waits for it any more."""
-        gone = tuple(sorted({*state.gone, *peers}))
-        state = replace(state.without({self.place[peer] for peer in peers}), gone=gone)
-        own, links = self.release(state.own, state.links, gone, commands)
+        view = state.view
+        state = state.without({self.at(view, peer) for peer in peers})
+        own, links = self.release(state.own, state.links, view, commands)
         return self.free(state, own, state.kept, links, commands)
+
+    def is_delivered(self, state: HybridState) -> bool:
+        """Whether nothing of ours is undelivered or a secret."""
+        return state.own.window.root is None
 
     # Lossy links.
 
@@ -321,30 +315,34 @@ class Hybrid(Machine[HybridState]):
         """Repeat what is unacknowledged; a repeated acknowledgement asks for a lost release."""
         if not self.lossy and action != "Restart":
             return Step(state, (), action)
-        commands: Commands = [
-            Send(self.team[own.party], self.packet(state.gone, id, own))
-            for id, own in state.own.window.items()
-            if own.sent and not own.acked
-        ]
+        view, commands = state.view, Commands()
+        for id, own in state.own.window.items():
+            if own.sent and not own.acked:
+                dst = self.name_at(view, own.party)
+                commands.append(Send(dst, self.packet(view, dst, id, own)))
         for owner in dict.fromkeys(s.owner for s in self.secrets(state)):
-            link = state.links.get(self.place[owner]) or FRESH
-            commands.append(Send(owner, Ack(link.got, state.gone)))
-        return self.timed(replace(state, ticking=False), commands, action, now)
+            link = state.links.get(self.at(view, owner)) or FRESH
+            commands.append(Send(owner, Ack(link.got, self.carried(view, owner))))
+        commands += self.notices(view)
+        return self.finish(replace(state, ticking=False), commands, action, now)
 
-    def timed(
+    def finish(
         self, state: HybridState, commands: Commands, action: str, now: Time
     ) -> Step[HybridState]:
         """The step, with the timer armed if an outstanding packet may have been lost."""
+        if state.view.leaving:
+            state = self.left(state, commands)
         if self.lossy and not state.ticking:
             own, kept = state.own, state.kept
-            if own.window.root is not None or kept.first < kept.next:
+            if own.window.root is not None or kept.first < kept.next or state.view.unsure:
                 state = replace(state, ticking=True)
                 commands.append(SetTimer(RESEND, now + self.resend_after))
         return Step(state, tuple(commands), action)
 
-    def packet(self, gone: tuple[Address, ...], id: int, own: OwnEntry) -> Data[Any]:
+    def packet(self, view: View, dst: Address, id: int, own: OwnEntry) -> Data[Any]:
         """The packet of `own`."""
-        return Data(id, own.prev if self.chained else 0, own.secret, own.payload, gone)
+        prev = own.prev if self.chained else 0
+        return Data(id, prev, own.secret, own.payload, self.carried(view, dst))
 
     # The state on disk.
 
@@ -360,7 +358,7 @@ class Hybrid(Machine[HybridState]):
 
     def secrets(self, state: HybridState) -> tuple[Secret, ...]:
         """The secrets that this process keeps, by owner and id."""
-        return tuple(sorted(Secret(self.team[k.party], k.id) for _, k in state.live()))
+        return tuple(sorted(Secret(self.name_at(state.view, k.party), k.id) for _, k in state.live()))
 
     def held(self, state: HybridState) -> tuple[Held, ...]:
         """The queued messages, with the secrets and own messages that each waits for."""
@@ -370,11 +368,11 @@ class Hybrid(Machine[HybridState]):
             before = queued.setdefault(own.party, [])
             if not own.sent:
                 secrets = sorted(
-                    Secret(self.team[kept.party], kept.id)
+                    Secret(self.name_at(state.view, kept.party), kept.id)
                     for n, kept in live
                     if n < own.need and kept.party != own.party
                 )
-                dst = self.team[own.party]
+                dst = self.name_at(state.view, own.party)
                 waiting.append(Held(id, dst, tuple(secrets), tuple(before)))
                 before.append(id)
         return tuple(waiting)
@@ -383,7 +381,14 @@ class Hybrid(Machine[HybridState]):
         """Whether nothing is held, unacknowledged, unreleased, kept or filed."""
         if state.own.window.root is not None or state.kept.first < state.kept.next:
             return False
+        if state.view.unsure or (state.view.leaving and not self.is_out(state)):
+            return False
         return all(link.filed.root is None for _, link in state.links.items())
+
+    def undelivered(self, state: HybridState) -> tuple[tuple[Address, int], ...]:
+        """Destination and id of the messages without an acknowledgement, oldest first."""
+        own = state.own.window.items()
+        return tuple((self.name_at(state.view, o.party), id) for id, o in own if not o.acked)
 
     def backlog(self, state: HybridState) -> int:
         """From the oldest unacknowledged message to the newest."""
@@ -394,6 +399,8 @@ class Hybrid(Machine[HybridState]):
         return Context(state.own.next, state.kept.next)
 
     def effects_allowed(self, state: HybridState, context: Context) -> bool:
-        """Whether all that precedes `context` has been delivered."""
+        """Whether all that precedes `context` has been delivered.  False outside the team."""
         assert isinstance(context.kept, int)
+        if self.is_out(state):
+            return False
         return state.own.first >= context.sent and state.kept.first >= context.kept

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from causal.messages import Data
 from causal.open_entries import OpenEntries
+from causal.views import FOUNDED, View
 from causal.window import Window
 from message_passing.process import Address, Value
 
@@ -73,8 +74,13 @@ class HybridState(Value, frozen=True, gc=False, tag=True):
     links: Window[LinkState] = Window()
     waiting: int = 1
     ahead: int = 1
-    gone: tuple[Address, ...] = ()
+    view: View = FOUNDED
     ticking: bool = False
+
+    @property
+    def gone(self) -> tuple[Address, ...]:
+        """The processes that have left the view."""
+        return self.view.gone
 
     def live(self) -> list[tuple[int, Kept]]:
         """The secrets in the order in which they were acquired, each with its count."""
@@ -122,7 +128,8 @@ class HybridState(Value, frozen=True, gc=False, tag=True):
             ),
             self.waiting,
             self.ahead,
-            self.gone,
+            self.view.gone,
+            self.view,
         )
 
 
@@ -159,6 +166,7 @@ class Snapshot(Value, frozen=True, gc=False, tag=True, array_like=True):
     waiting: int
     ahead: int
     gone: tuple[Address, ...]
+    view: View | None = None  # None in journals from before processes could join and leave
 
 
 def restored(saved: Any) -> HybridState:
@@ -171,13 +179,14 @@ def restored(saved: Any) -> HybridState:
             filed = filed.put(packet.prev, packet)
         heard = int.from_bytes(c.heard)
         links = links.put(c.party, LinkState(c.out, c.acked, c.let, c.got, c.told, filed, heard))
+    view = View(gone=snapshot.gone) if snapshot.view is None else snapshot.view
     return HybridState(
         own=_entries(snapshot.own, snapshot.own_at),
         kept=_entries(snapshot.kept, snapshot.kept_at),
         links=links,
         waiting=snapshot.waiting,
         ahead=snapshot.ahead,
-        gone=snapshot.gone,
+        view=FOUNDED if view == FOUNDED else view,
     )
 
 

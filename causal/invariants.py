@@ -4,8 +4,8 @@ A checker folds `observe` over every step of every path, a simulation over its o
 undelivered messages are kept, so the ghost stays as small as the network.  It judges as
 :mod:`causal.history` does, and names the first breach instead of all of them.
 
-Invariants: `Knowledge.broken` stays empty (causal delivery, and no message twice or out of thin
-air); once nothing is in transit, `Knowledge.pending` is empty (nothing is lost) and every process
+Invariants: `Knowledge.broken` stays empty (causal delivery, no message twice or out of thin air,
+and none undelivered that a process left in good order had sent); once nothing is in transit, `Knowledge.pending` is empty (nothing is lost) and every process
 is idle (no secret is kept for ever).
 """
 
@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from causal.hybrid_state import HybridState
 from causal.messages import Broadcast, Unicast
 from causal.open_entries import OpenEntries
+from causal.views import FOUNDED
 from message_passing.process import Address, Event, Invoke, Step, Value
 from message_passing.turn import interpret
 
@@ -53,7 +54,8 @@ def observe(
         # The copies of a broadcast are one message: a process that has one knows of the others.
         pending.update({name: known[address] | names - {name} for name in names})
         known[address] |= names
-    gone = getattr(step.state, "gone", ())
+    view = getattr(step.state, "view", FOUNDED)
+    gone = view.gone
     for delivery in effects.deliveries:
         name = (delivery.src, delivery.message.id, address)
         past = pending.pop(name, None)
@@ -66,9 +68,17 @@ def observe(
                 f"{address} delivers {name[0]}{name[1]} before {early[0][0]}{early[0][1]}"
             )
         known[address] |= past
+    out = address in gone
+    if out and view.leaving:
+        # It has left in good order: its messages to processes in its view are delivered.
+        owed = sorted(name for name in pending if name[0] == address and name[2] not in gone)
+        if owed:
+            broken = broken or f"{address} leaves before {address}{owed[0][1]} is delivered"
     # Delivered messages, and messages fenced off for ever, leave the knowledge of every process.
     if gone or effects.deliveries:
-        live = frozenset(name for name in pending if name[2] != address or name[0] not in gone)
+        live = frozenset(
+            name for name in pending if name[2] != address or not (out or name[0] in gone)
+        )
         known = {a: names & live for a, names in known.items()}
         pending = {name: past & live for name, past in pending.items() if name in live}
     return Knowledge(tuple(sorted(known.items())), frozenset(pending.items()), broken)

@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
-from causal.messages import Context, DepartedPeer, Held, Secret, UnknownPeer, Unsupported
+from causal.messages import Context, Held, Secret, UnknownPeer, Unsupported
 from message_passing.errors import Impossible
 from message_passing.network import Guarantee
 from message_passing.process import (
@@ -45,7 +45,8 @@ class Machine(ABC, Generic[S]):
     """A delivery protocol at one process, `me`, of a `team`.
 
     `links` is the guarantee of the network.  `resend_after` is the period of repetition on lossy
-    links, in the driver's unit of time; other links ignore it.
+    links, in the driver's unit of time; other links ignore it.  A process that is `joining` is not
+    one of the founders, which `team` lists.
     """
 
     name: ClassVar[str]
@@ -63,10 +64,14 @@ class Machine(ABC, Generic[S]):
         *,
         links: Guarantee = Guarantee.UNORDERED,
         resend_after: Time = 1.0,
+        joining: bool = False,
     ) -> None:
         members = tuple(dict.fromkeys(team))
-        if me not in members:
-            raise UnknownPeer(f"{me!r} is not in its own team")
+        if (me in members) is joining:
+            raise UnknownPeer(
+                f"{me!r} is {'a founder already' if joining else 'not in its own team'}",
+                remedy="list the founders in `team`; only another process is `joining`",
+            )
         if not self.survives_loss and (links.lossy or links.duplicating):
             raise Unsupported(
                 f"{self.name} needs links that neither lose nor repeat messages",
@@ -147,6 +152,10 @@ class Machine(ABC, Generic[S]):
     def idle(self, state: S) -> bool:
         """Whether nothing is held, unacknowledged, kept or buffered."""
 
+    def undelivered(self, state: S) -> tuple[tuple[Address, int], ...]:
+        """The messages that are not known to be delivered, oldest first: destination and id."""
+        raise Unsupported(f"{self.name} keeps no account of undelivered messages")
+
     def backlog(self, state: S) -> int:
         """How many messages were sent from the oldest undelivered one on, or 0."""
         raise Unsupported(f"{self.name} keeps no account of undelivered messages")
@@ -166,12 +175,10 @@ class Machine(ABC, Generic[S]):
 
     # Shared checks.
 
-    def known(self, dst: Address, gone: tuple[Address, ...] = ()) -> Address:
-        """`dst`, if the application may send to it."""
+    def known(self, dst: Address) -> Address:
+        """`dst`, if it is in the team."""
         if dst not in self.place:
             raise UnknownPeer(f"{dst!r} is not in the team of {self.me!r}")
-        if dst in gone:
-            raise DepartedPeer(f"{dst!r} has left the view of {self.me!r}")
         return dst
 
 

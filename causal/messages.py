@@ -1,8 +1,8 @@
 """Requests to a delivery protocol, its packets on the wire, and its refusals.
 
 Ids count the messages of one process from 1, in the order in which the application sent them; 0
-means "no message".  A packet to another process carries `gone`, the processes that its sender's
-view has excluded: a receiver installs that view before it reads the rest of the packet.
+means "no message".  A packet to another process carries `view`, the changes of the team that its
+recipient may not have heard of: a receiver installs them before it reads the rest of the packet.
 """
 
 from __future__ import annotations
@@ -31,12 +31,40 @@ class Broadcast(Value, Generic[P], frozen=True, gc=False, tag=True):
 
 
 class PeerDown(Value, frozen=True, gc=False, tag=True):
-    """The membership service says that `peer` has crashed; its name is not used again."""
+    """The membership service says that `peer` has crashed; its name is not used again.
+
+    One member is told; the protocol tells the others, and `peer` as well in case it lives.
+    """
 
     peer: Address
 
 
-Request: TypeAlias = Unicast[Any] | Broadcast[Any] | PeerDown
+class Admit(Value, frozen=True, gc=False, tag=True):
+    """Take `peer` into the team; its name has not been used before.
+
+    `address` says where it can be reached, if the driver's network needs that.
+    """
+
+    peer: Address
+    address: str = ""
+
+
+class Leave(Value, frozen=True, gc=False, tag=True):
+    """Leave the team once every message of this process is delivered, or `at_once`.
+
+    Until then the process takes part as before, but accepts no new message.
+    """
+
+    at_once: bool = False
+
+
+class Probe(Value, frozen=True, gc=False, tag=True):
+    """Ask `peer` for any packet, so that its silence means something."""
+
+    peer: Address
+
+
+Request: TypeAlias = Unicast[Any] | Broadcast[Any] | PeerDown | Admit | Leave | Probe
 
 # Results for the application.
 
@@ -51,6 +79,18 @@ class Message(Value, Generic[P], frozen=True, gc=False, tag=True):
 # Packets of the sender-side protocols.  `array_like` keeps field names off the wire.
 
 
+class Joined(Value, frozen=True, gc=False, tag=True, array_like=True, order=True):
+    """A process that joined the team after it was founded."""
+
+    name: Address
+    address: str = ""
+
+
+Changes: TypeAlias = tuple[Joined | Address, ...]
+"""Changes of a team, in any order: processes that joined it, and the names of those that left it
+or were excluded."""
+
+
 class Data(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=True):
     """One message of the application.
 
@@ -62,7 +102,7 @@ class Data(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=True):
     prev: int
     eager: bool
     payload: P
-    gone: tuple[Address, ...] = ()
+    view: Changes = ()
 
 
 class NamedData(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=True):
@@ -72,21 +112,21 @@ class NamedData(Value, Generic[P], frozen=True, gc=False, tag=True, array_like=T
     prev: int
     avoid: tuple[Address, ...]
     payload: P
-    gone: tuple[Address, ...] = ()
+    view: Changes = ()
 
 
 class Ack(Value, frozen=True, gc=False, tag=True, array_like=True):
     """Every message of yours to me up to `id` has been delivered."""
 
     id: int
-    gone: tuple[Address, ...] = ()
+    view: Changes = ()
 
 
 class Release(Value, frozen=True, gc=False, tag=True, array_like=True):
     """No eager message of mine to you up to `id` is a secret any longer."""
 
     id: int
-    gone: tuple[Address, ...] = ()
+    view: Changes = ()
 
 
 class Delivered(Value, frozen=True, gc=False, tag=True, array_like=True):
@@ -97,7 +137,14 @@ class Delivered(Value, frozen=True, gc=False, tag=True, array_like=True):
 
     owner: Address
     id: int
-    gone: tuple[Address, ...] = ()
+    view: Changes = ()
+
+
+class Notice(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """Nothing but the sender's view; `ask` asks for the recipient's."""
+
+    view: Changes
+    ask: bool = False
 
 
 # Packets of the receiver-side protocols.
@@ -160,9 +207,15 @@ class UnknownPeer(CallerError):
 
 
 class DepartedPeer(CallerError):
-    """The destination has been excluded from the view."""
+    """The process has left the view, or has been excluded from it."""
 
     remedy = "a process that comes back joins under a new name"
+
+
+class NotAMember(CallerError):
+    """This process is not in the team: not yet, or not any more."""
+
+    remedy = "a process that joins waits until a member has admitted it; a name is not used twice"
 
 
 class Unsupported(CallerError):

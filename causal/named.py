@@ -20,9 +20,10 @@ from causal.messages import (
     Ack,
     ForgedPacket,
     NamedData,
-    PeerDown,
+    Notice,
     Release,
     Secret,
+    Unicast,
     Unsupported,
 )
 from causal.sender_side import Own, SenderSide, SenderState
@@ -33,21 +34,21 @@ class Named(SenderSide):
     """A secret is kept only from the processes that it names."""
 
     name = "named"
-    packets = NamedData[bytes] | Ack | Release
+    packets = NamedData[bytes] | Ack | Release | Notice
     scans = True
 
     def invoke(self, state: SenderState, request: Any, now: Time) -> Step[SenderState]:
         """Accept a message; there are no views."""
-        if type(request) is PeerDown:
-            raise Unsupported("a secret that was passed on does not survive a crash")
+        if type(request) is not Unicast:
+            raise Unsupported("a secret that was passed on does not survive a change of the team")
         return super().invoke(state, request, now)
 
     def receive(
         self, state: SenderState, src: Address, packet: Any, now: Time
     ) -> Step[SenderState]:
         """Take a packet; there are no views."""
-        if packet.gone:
-            raise ForgedPacket(f"{src!r} has excluded {packet.gone}, but {self.name} has no views")
+        if packet.view:
+            raise ForgedPacket(f"{src!r} has the view {packet.view}, but {self.name} has no views")
         return super().receive(state, src, packet, now)
 
     def waits_for(self, state: SenderState, own: Own) -> frozenset[Secret]:
@@ -68,4 +69,4 @@ class Named(SenderSide):
     def packet(self, state: SenderState, own: Own) -> NamedData[object]:
         """The names travel with the message."""
         avoid = () if own.released else own.avoid
-        return NamedData(own.id, own.prev, avoid, own.payload, state.gone)
+        return NamedData(own.id, own.prev, avoid, own.payload, self.carried(state.view, own.dst))

@@ -19,13 +19,13 @@ need no memory.  Views and lossy links are ours too; neither paper covers them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import msgspec
 from msgspec.structs import replace
 
-from causal.machine import RESEND, Commands, Machine
+from causal.machine import RESEND, Commands
 from causal.messages import (
     Ack,
     Context,
@@ -34,12 +34,12 @@ from causal.messages import (
     Held,
     Message,
     NamedData,
-    PeerDown,
+    Notice,
     Release,
     Secret,
     Unicast,
-    Unsupported,
 )
+from causal.views import FOUNDED, View, Viewed
 from message_passing.process import Address, Deliver, Respond, Send, SetTimer, Step, Time, Value
 
 Packet = Data[Any] | NamedData[Any]
@@ -77,14 +77,19 @@ class SenderState(Value, frozen=True, gc=False, tag=True):
     own: tuple[Own, ...] = ()
     secrets: frozenset[Secret] = frozenset()
     filed: frozenset[tuple[Address, Packet]] = frozenset()
-    gone: tuple[Address, ...] = ()
+    view: View = FOUNDED
     ticking: bool = False
 
+    @property
+    def gone(self) -> tuple[Address, ...]:
+        """The processes that have left the view."""
+        return self.view.gone
 
-class SenderSide(Machine[SenderState]):
+
+class SenderSide(Viewed[SenderState]):
     """The common base of Cykas and its relatives."""
 
-    packets: ClassVar[Any] = Data[bytes] | Ack | Release
+    packets: ClassVar[Any] = Data[bytes] | Ack | Release | Notice
     scans: ClassVar[bool] = False
     """Whether a message may pass queued ones to other processes."""
     coalesces: ClassVar[bool] = False
@@ -92,7 +97,7 @@ class SenderSide(Machine[SenderState]):
 
     def initial(self) -> SenderState:
         """Nothing sent, nothing kept."""
-        return SenderState(links=(Link(),) * len(self.team))
+        return SenderState(links=(Link(),) * len(self.team), view=self.founding())
 
     # The four questions.
 
@@ -120,16 +125,10 @@ class SenderSide(Machine[SenderState]):
 
     def invoke(self, state: SenderState, request: Any, now: Time) -> Step[SenderState]:
         """Accept a message, or install a view."""
-        if type(request) is PeerDown:
-            self.known(request.peer)
-            if request.peer == self.me or request.peer in state.gone:
-                return Step(state, (Respond(None),), "PeerDown")
-            state = self.exclude(state, request.peer)
-            return self.settle(state, (Respond(None),), "PeerDown", now)
         if type(request) is not Unicast:
-            raise Unsupported(f"{self.name} has no {type(request).__name__}")
-        dst = self.known(request.dst, state.gone)
-        id = state.next
+            return self.changed(state, request, now)
+        dst, id = request.dst, state.next
+        self.recipient(state.view, dst)
         state = replace(state, next=id + 1)
         if dst == self.me:
             # All messages to us in our causal past have been delivered to us.
@@ -149,22 +148,16 @@ class SenderSide(Machine[SenderState]):
         self, state: SenderState, src: Address, packet: Any, now: Time
     ) -> Step[SenderState]:
         """Refuse, fence, install the sender's view, then take the packet."""
-        if src not in self.place or src == self.me or not self.place.keys() >= {*packet.gone}:
-            raise ForgedPacket(f"{self.me!r} has no peer that could have sent {packet!r}")
-        if src in state.gone or self.me in packet.gone:
-            # Either side has excluded the other: late packets must not count any more.
-            return Step(state, (), "Fence")
+        return self.arrived(state, src, packet, now)
+
+    def take(
+        self, state: SenderState, src: Address, packet: Any, commands: list[Any], now: Time
+    ) -> Step[SenderState]:
+        """A packet of a member, its view installed."""
         handlers: dict[type, Callable[[SenderState, Address, Any, Time], Step[SenderState]]]
         handlers = {Ack: self.acked, Release: self.told}
-        take = handlers.get(type(packet), self.data)
-        news = [peer for peer in packet.gone if peer not in state.gone]
-        if not news:
-            return take(state, src, packet, now)
-        for peer in news:
-            state = self.exclude(state, peer)
-        view = self.settle(state, (), "PeerDown", now)
-        step = take(view.state, src, packet, now)
-        return Step(step.state, view.commands + step.commands, step.action)
+        step = handlers.get(type(packet), self.data)(state, src, packet, now)
+        return Step(step.state, (*commands, *step.commands), step.action)
 
     def data(
         self, state: SenderState, src: Address, packet: Packet, now: Time
@@ -213,7 +206,7 @@ class SenderSide(Machine[SenderState]):
         )
         if own == state.own:
             # Repeated: its sender may be asking for a release that was lost.
-            again = (Send(src, Release(link.let, state.gone)),) if link.let else ()
+            again = (Send(src, Release(link.let, self.carried(state.view, src))),) if link.let else ()
             return self.settle(state, again, "Duplicate", now)
         return self.settle(replace(state, own=own), (), "ReceiveAck", now)
 
@@ -227,21 +220,28 @@ class SenderSide(Machine[SenderState]):
         if release.id > max(link.got, link.told):
             state = self.with_link(state, src, replace(link, told=release.id))
         told = {s for s in state.secrets if s.owner == src and s.id <= release.id}
-        state = self.forget(state, told)
+        state = self.free(state, told)
         return self.settle(state, (), "ReceiveRelease", now)
 
     # Views.
 
-    def exclude(self, state: SenderState, peer: Address) -> SenderState:
+    def forget(
+        self, state: SenderState, peers: Iterable[Address], commands: list[Any]
+    ) -> SenderState:
         """A crashed process acknowledges and releases nothing: no message waits for it any more."""
-        state = self.with_link(state, peer, Link())
-        state = self.forget(state, {s for s in state.secrets if s.owner == peer})
-        return replace(
-            state,
-            own=tuple(o for o in state.own if o.dst != peer),
-            filed=frozenset(f for f in state.filed if f[0] != peer),
-            gone=tuple(sorted({*state.gone, peer})),
-        )
+        for peer in peers:
+            state = self.with_link(state, peer, Link())
+            state = self.free(state, {s for s in state.secrets if s.owner == peer})
+            state = replace(
+                state,
+                own=tuple(o for o in state.own if o.dst != peer),
+                filed=frozenset(f for f in state.filed if f[0] != peer),
+            )
+        return self.flow(state, commands)
+
+    def is_delivered(self, state: SenderState) -> bool:
+        """Whether nothing of ours is undelivered or a secret."""
+        return not state.own
 
     # Lossy links.
 
@@ -254,7 +254,8 @@ class SenderSide(Machine[SenderState]):
         )
         owners = sorted({s.owner for s in state.secrets})
         asks = tuple(self.ack(state, o, self.link(state, o).got) for o in owners)
-        return self.settle(replace(state, ticking=False), again + asks, action, now)
+        notices = tuple(self.notices(state.view))
+        return self.settle(replace(state, ticking=False), again + asks + notices, action, now)
 
     # After every event.
 
@@ -263,18 +264,33 @@ class SenderSide(Machine[SenderState]):
     ) -> Step[SenderState]:
         """Release what can be released, then put on the wire what may go, oldest first."""
         commands = list(done)
+        return self.finish(self.flow(state, commands), commands, action, now)
+
+    def finish(
+        self, state: SenderState, commands: list[Any], action: str, now: Time
+    ) -> Step[SenderState]:
+        """The step, with the timer armed if an outstanding packet may have been lost."""
+        state = self.left(state, commands)
+        outstanding = bool(state.own or state.secrets or state.view.unsure)
+        if self.lossy and not state.ticking and outstanding:
+            state = replace(state, ticking=True)
+            commands.append(SetTimer(RESEND, now + self.resend_after))
+        return Step(state, tuple(commands), action)
+
+    def flow(self, state: SenderState, commands: list[Any]) -> SenderState:
+        """Release what can be released, then put on the wire what may go, oldest first."""
         own, links = list(state.own), list(state.links)
         releases: dict[Address, list[Send[Release]]] = {}
         for i, o in enumerate(own):
             if o.eager and not o.released and o.sent and self.releasable(state, o):
                 own[i] = replace(o, released=True)
-                place = self.place[o.dst]
                 if self.lossy:
+                    place = self.at(state.view, o.dst)
                     links[place] = replace(links[place], let=o.id)
                 sends = releases.setdefault(o.dst, [])
                 if self.coalesces:
                     sends.clear()
-                sends.append(Send(o.dst, Release(o.id, state.gone)))
+                sends.append(Send(o.dst, Release(o.id, self.carried(state.view, o.dst))))
         for sends in releases.values():
             commands += sends
         state = replace(
@@ -293,11 +309,7 @@ class SenderSide(Machine[SenderState]):
                 continue
             state, send = self.transmit(state, o)
             commands.append(send)
-        outstanding = bool(state.own or state.secrets)
-        if self.lossy and not state.ticking and outstanding:
-            state = replace(state, ticking=True)
-            commands.append(SetTimer(RESEND, now + self.resend_after))
-        return Step(state, tuple(commands), action)
+        return state
 
     def transmit(self, state: SenderState, own: Own) -> tuple[SenderState, Send[Packet]]:
         """Send `own`, as a secret if an earlier message is undelivered."""
@@ -320,22 +332,24 @@ class SenderSide(Machine[SenderState]):
     def packet(self, state: SenderState, own: Own) -> Packet:
         """The packet of `own`."""
         eager = own.eager and not own.released
-        return Data(own.id, own.prev, eager, own.payload, state.gone)
+        return Data(own.id, own.prev, eager, own.payload, self.carried(state.view, own.dst))
 
     def ack(self, state: SenderState, dst: Address, id: int) -> Send[Ack]:
         """An acknowledgement, never delayed by secrets."""
-        return Send(dst, Ack(id, state.gone))
+        return Send(dst, Ack(id, self.carried(state.view, dst)))
 
     def link(self, state: SenderState, peer: Address) -> Link:
         """The link between this process and `peer`."""
-        return state.links[self.place[peer]]
+        place = self.at(state.view, peer)
+        return state.links[place] if place < len(state.links) else Link()
 
     def with_link(self, state: SenderState, peer: Address, link: Link) -> SenderState:
         """`state` with one link replaced."""
-        place = self.place[peer]
-        return replace(state, links=(*state.links[:place], link, *state.links[place + 1 :]))
+        place = self.at(state.view, peer)
+        links = state.links + (Link(),) * (place + 1 - len(state.links))
+        return replace(state, links=(*links[:place], link, *links[place + 1 :]))
 
-    def forget(self, state: SenderState, secrets: set[Secret]) -> SenderState:
+    def free(self, state: SenderState, secrets: set[Secret]) -> SenderState:
         """`state` without these secrets, also as dependencies of messages."""
         if not secrets:
             return state
@@ -350,7 +364,11 @@ class SenderSide(Machine[SenderState]):
 
     def restore(self, saved: Any) -> SenderState:
         """The state of a snapshot."""
-        return msgspec.convert(saved, SenderState)
+        state = msgspec.convert(saved, SenderState)
+        if type(saved) is dict and saved.get("gone"):
+            # From before processes could join and leave.
+            state = replace(state, view=View(gone=msgspec.convert(saved["gone"], tuple[str, ...])))
+        return replace(state, view=FOUNDED) if state.view == FOUNDED else state
 
     # Inspection.
 
@@ -377,7 +395,12 @@ class SenderSide(Machine[SenderState]):
 
     def idle(self, state: SenderState) -> bool:
         """Whether nothing is held, unacknowledged, unreleased, kept or filed."""
-        return not (state.own or state.secrets or state.filed)
+        leaving = state.view.leaving and not self.is_out(state)
+        return not (state.own or state.secrets or state.filed or state.view.unsure or leaving)
+
+    def undelivered(self, state: SenderState) -> tuple[tuple[Address, int], ...]:
+        """Destination and id of the messages without an acknowledgement, oldest first."""
+        return tuple((o.dst, o.id) for o in state.own if not o.acked)
 
     def backlog(self, state: SenderState) -> int:
         """From the oldest unacknowledged message to the newest."""
@@ -388,7 +411,9 @@ class SenderSide(Machine[SenderState]):
         return Context(state.next, state.secrets)
 
     def effects_allowed(self, state: SenderState, context: Context) -> bool:
-        """Whether all that precedes `context` has been delivered."""
+        """Whether all that precedes `context` has been delivered.  False outside the team."""
         assert isinstance(context.kept, frozenset)
+        if self.is_out(state):
+            return False
         own = any(o.id < context.sent and not o.acked for o in state.own)
         return not own and not context.kept & state.secrets

@@ -12,14 +12,15 @@ from msgspec.structs import replace
 from causal.announcing import Announcing, closed
 from causal.bss91 import Bss91
 from causal.cykas import Cykas, CykasRefined
-from causal.hybrid import Commands
+from causal.hybrid import Hybrid
 from causal.hybrid_plain import HybridPlain
 from causal.hybrid_state import HybridState, LinkState
-from causal.messages import MatrixData, PeerDown, Release, VectorData
+from causal.messages import Changes, Joined, MatrixData, Release, VectorData
 from causal.mf95 import Mf95
 from causal.named import Named
 from causal.rst91 import Rst91
 from causal.sender_side import Link, Own, Packet, SenderSide, SenderState
+from causal.views import Commands, View
 from message_passing.network import Guarantee
 from message_passing.process import Address, Send, Step, Time
 
@@ -146,9 +147,7 @@ class NamedWithViews(Named):
     name = "named-with-views"
 
     def invoke(self, state: SenderState, request: Any, now: Time) -> Step[SenderState]:
-        if type(request) is PeerDown:
-            return SenderSide.invoke(self, state, request, now)
-        return super().invoke(state, request, now)
+        return SenderSide.invoke(self, state, request, now)
 
     def receive(
         self, state: SenderState, src: Address, packet: Any, now: Time
@@ -157,17 +156,62 @@ class NamedWithViews(Named):
 
 
 class ViewsKeptBack(HybridPlain):
-    """Packets do not carry their sender's view."""
+    """Notices alone carry a view, so the messages of a process may overtake its news."""
 
     name = "hybrid-views-kept-back"
 
-    def settle(self, state: SenderState, done: Any, action: str, now: Time) -> Step[SenderState]:
-        step = super().settle(state, done, action, now)
-        bare = tuple(
-            Send(c.dst, replace(c.message, gone=())) if type(c) is Send else c
-            for c in step.commands
-        )
-        return Step(step.state, bare, step.action)
+    def carried(self, view: View, dst: Address) -> Changes:
+        return ()
+
+
+class Hushed(Hybrid):
+    """A process that hears of a change tells nobody; only packets that go anyway carry the view."""
+
+    name = "hybrid-hushed"
+
+    def install(
+        self,
+        state: HybridState,
+        joined: tuple[Joined, ...],
+        gone: tuple[Address, ...],
+        src: Address,
+        commands: Commands,
+    ) -> HybridState:
+        state = super().install(state, joined, gone, src, [])
+        return self.forget(replace(state, view=replace(state.view, unsure=())), gone, commands)
+
+
+class Silent(Hybrid):
+    """Packets of a process that is gone are ignored without an answer, and it gets no notice."""
+
+    name = "hybrid-silent"
+
+    def answered(
+        self, state: HybridState, src: Address, packet: Any, knows: bool, now: Time
+    ) -> Step[HybridState]:
+        return super().answered(state, src, packet, True, now)
+
+    def install(
+        self,
+        state: HybridState,
+        joined: tuple[Joined, ...],
+        gone: tuple[Address, ...],
+        src: Address,
+        commands: Commands,
+    ) -> HybridState:
+        at = len(commands)
+        state = super().install(state, joined, gone, src, commands)
+        commands[at:] = [c for c in commands[at:] if type(c) is not Send or c.dst not in gone]
+        return state
+
+
+class Hasty(Hybrid):
+    """A process that leaves waits for nothing."""
+
+    name = "hybrid-hasty"
+
+    def is_delivered(self, state: HybridState) -> bool:
+        return True
 
 
 class AcrossGaps(Announcing):

@@ -2,7 +2,8 @@
 
 Nothing is timed here.  Each step draws one of the open choices: an application's send, the arrival
 of any packet in transit (the oldest of its pair, if links keep order), its loss or its repetition
-if links allow that, a due timer, a crash, the news of a crash.  Each walk draws how busy its
+if links allow that, a due timer, a crash, its news at one survivor, a false alarm, a process that
+leaves, one that joins.  Each walk draws how busy its
 applications are, how often they react to the last delivery, and which pairs of processes are slow:
 in evenly mixed walks packets rarely overtake each other.  After the sends the network is drained,
 so that a walk ends with everything delivered or stuck.
@@ -10,14 +11,16 @@ so that a walk ends with everything delivered or stuck.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 from random import Random
 from typing import Any
 
 from causal.history import Breach, History, Name
 from causal.machine import RESEND, Builder, Machine
-from causal.messages import Broadcast, PeerDown, Unicast
+from causal.messages import Admit, Broadcast, Leave, PeerDown, Unicast
+from causal.views import FOUNDED, View, Viewed
 from message_passing.network import Guarantee
 from message_passing.process import Address, Event, Invoke, Receive, Step, Timeout
 from message_passing.turn import Core
@@ -25,12 +28,14 @@ from message_passing.turn import Core
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a walk ended.  `stuck` tells whether processes hold messages in a quiet network."""
+    """How a walk ended: in a quiet network, `stuck` processes hold messages, and the views of a
+    pair that is `split` differ."""
 
     breaches: tuple[Breach, ...]
     missing: tuple[tuple[Name, Address], ...]
     stuck: tuple[Address, ...]
     steps: int
+    split: tuple[tuple[Address, Address], ...] = ()
 
     @property
     def safe(self) -> bool:
@@ -39,8 +44,8 @@ class Outcome:
 
     @property
     def complete(self) -> bool:
-        """Every message between living processes was delivered, and every state has drained."""
-        return not self.missing and not self.stuck
+        """Every message between members was delivered, every state drained, every view shared."""
+        return not self.missing and not self.stuck and not self.split
 
 
 @dataclass
@@ -60,6 +65,11 @@ class Bench:
         """Start every process; the oracle knows every process from the first event on."""
         self.cores = {address: Core(machine) for address, machine in self.machines.items()}
         self.history.team |= set(self.machines)
+
+    def add(self, address: Address, machine: Machine[Any]) -> None:
+        """One more process, outside the team until a member admits it."""
+        self.machines = {**self.machines, address: machine}
+        self.cores[address] = Core(machine)
 
     @property
     def states(self) -> dict[Address, Any]:
@@ -104,21 +114,20 @@ class Bench:
 
     def play(self, script: str) -> None:
         """Events in shorthand: `a>b` a sends to b; at b, from a, arrives the oldest message `b<a`,
-        acknowledgement `b?a`, release `b!a` or announcement `b~a`; `a*` a broadcasts; `a+` a
-        crashes; `b-a` b hears so.
+        acknowledgement `b?a`, release `b!a`, announcement `b~a` or notice `b=a`; `a*` a broadcasts;
+        `a+` a crashes; `b-a` b hears so; `b@d` b admits d; `a/` a leaves.
         """
+        kinds = {"<": "Data", "?": "Ack", "!": "Release", "~": "Delivered", "=": "Notice"}
         for word in script.split():
             address, sign, peer = word[0], word[1], word[2:]
+            requests = {"*": Broadcast(None), "-": PeerDown(peer), "@": Admit(peer), "/": Leave()}
             if sign == ">":
                 self.send(address, peer)
-            elif sign == "*":
-                self.do(address, Invoke(Broadcast(None)))
             elif sign == "+":
                 self.crash(address)
-            elif sign == "-":
-                self.do(address, Invoke(PeerDown(peer)))
+            elif sign in requests:
+                self.do(address, Invoke(requests[sign]))
             else:
-                kinds = {"<": "Data", "?": "Ack", "!": "Release", "~": "Delivered"}
                 self.pass_on(peer, address, kinds[sign])
 
     def crash(self, address: Address) -> None:
@@ -131,15 +140,69 @@ class Bench:
         while self.flying:
             self.arrive(0)
 
+    def view(self, address: Address) -> View:
+        """The view of the process at `address`."""
+        view: View = getattr(self.cores[address].state, "view", FOUNDED)
+        return view
+
+    def members(self) -> list[Address]:
+        """The living processes that are in the team, as far as they know."""
+        return [a for a in self.machines if a not in self.crashed and self.is_in(a)]
+
+    def is_in(self, address: Address) -> bool:
+        """Whether the process at `address` is in its own view."""
+        view = self.view(address)
+        return view.admitted and address not in view.gone
+
+    def unheard(self) -> list[Address]:
+        """Crashed members that no living member knows to have crashed."""
+        members = self.members()
+        return [
+            peer
+            for peer in sorted(self.crashed)
+            if any(self.sees(a, peer) for a in members)
+            and not any(peer in self.view(a).gone for a in members)
+        ]
+
+    def sees(self, address: Address, peer: Address) -> bool:
+        """Whether `peer` is in the view of the process at `address`."""
+        machine = self.machines[address]
+        if not isinstance(machine, Viewed):
+            return True
+        return peer in machine.members(self.view(address))
+
     def outcome(self) -> Outcome:
         """The oracle's verdict so far."""
-        living = [a for a in self.machines if a not in self.crashed]
+        members = self.members()
+        left = {a for a in self.machines if self.view(a).leaving and not self.is_in(a)}
+
+        def excused(src: Address, dst: Address) -> bool:
+            between = src in members or src in left, dst in members
+            return not all(between) or not (self.sees(src, dst) or src in left)
+
         return Outcome(
             tuple(self.history.breaches()),
-            tuple(self.history.missing(frozenset(self.crashed))),
-            tuple(a for a in living if not self.machines[a].idle(self.cores[a].state)),
+            tuple(self.history.missing(excused)),
+            tuple(a for a in members if not self.machines[a].idle(self.cores[a].state)),
             self.steps,
+            tuple(self.split()),
         )
+
+    def split(self) -> Iterator[tuple[Address, Address]]:
+        """Pairs of members, the first of which waits in a view that the second does not have.
+
+        Two that have excluded each other, and know it, are no such pair.
+        """
+        members = self.members()
+        for a, b in permutations(members, 2):
+            mine, its = self.view(a), self.view(b)
+            if a in its.gone:
+                parted = a in its.parted and b in mine.parted
+                machine = self.machines[a]
+                if not parted and not (machine.lossy and machine.idle(self.cores[a].state)):
+                    yield a, b
+            elif b not in mine.gone and {*mine.changes} != {*its.changes}:
+                yield a, b
 
 
 def walk(
@@ -152,23 +215,35 @@ def walk(
     loss: float = 0.0,
     duplication: float = 0.0,
     crashes: int = 0,
+    mistakes: int = 0,
+    leaves: int = 0,
+    joins: int = 0,
     broadcast: bool = False,
     limit: int = 100_000,
 ) -> Outcome:
     """One random run of `messages` sends, then of all events that they cause.
 
-    `loss` and `duplication` are probabilities for each packet that is picked.
+    `loss` and `duplication` are probabilities for each packet that is picked.  A crash is told to
+    one survivor.  `mistakes`, `leaves` and `joins` are the most false alarms, processes that leave
+    and processes that join.
     """
     rng = Random(seed)
-    team = tuple("abcdefghijklmnopqrstuvwxyz"[:processes])
+    everyone = tuple("abcdefghijklmnopqrstuvwxyz"[: processes + joins])
+    team = everyone[:processes]
     bench = Bench({a: build(a, team, links=links) for a in team})
-    unsent, news = messages, list[tuple[Address, Address]]()
+    for newcomer in everyone[processes:]:
+        bench.add(newcomer, build(newcomer, team, links=links, joining=True))
+    unsent, changes = messages, {"mistake": mistakes, "leave": leaves, "join": joins}
     busy, reactive = rng.choice((1, 2, 6)), rng.choice((0.0, 0.8))
-    pace = {(s, d): rng.choice((1.0, 1.0, 0.02)) for s in team for d in team}
+    pace = {(s, d): rng.choice((1.0, 1.0, 0.02)) for s in everyone for d in everyone}
     while bench.steps < limit:
-        living = [a for a in team if a not in bench.crashed]
+        living = [a for a in bench.members() if not bench.view(a).leaving]
+        unheard = bench.unheard() if bench.crashed else []
         choices = ["send"] * busy * (unsent > 0) + ["packet"] * 3 * bool(bench.flying)
-        choices += ["news"] * bool(news) + ["crash"] * (len(bench.crashed) < crashes)
+        choices += ["news"] * bool(unheard) + ["crash"] * (len(bench.crashed) < crashes)
+        choices += [kind for kind, left in changes.items() if left and rng.random() < 0.1]
+        if not living:
+            choices = ["packet"] * bool(bench.flying)
         if not choices and bench.timers:
             choices = ["timer"]
         elif bench.timers and rng.random() < 0.05:
@@ -178,27 +253,43 @@ def walk(
         choice = rng.choice(choices)
         if choice == "send":
             unsent -= 1
-            src, dst = rng.choice(living), rng.choice(team)
+            src, dst = rng.choice(living), rng.choice(everyone)
             if bench.last in living and rng.random() < reactive:
                 src = bench.last
             if broadcast:
                 bench.do(src, Invoke(Broadcast(None)))
-            elif dst not in getattr(bench.cores[src].state, "gone", ()):
+            elif dst == src or bench.sees(src, dst):
                 bench.send(src, dst)
         elif choice == "packet":
             _packet(bench, rng, pace, links, loss, duplication)
         elif choice == "news":
-            address, peer = news.pop(rng.randrange(len(news)))
-            if address not in bench.crashed:
-                bench.do(address, Invoke(PeerDown(peer)))
+            peer = rng.choice(unheard)
+            hearing = rng.choice([a for a in bench.members() if bench.sees(a, peer)])
+            bench.do(hearing, Invoke(PeerDown(peer)))
         elif choice == "crash":
             if rng.random() < 0.2:
-                peer = rng.choice(living)
-                bench.crash(peer)
-                news += [(address, peer) for address in team if address != peer]
+                bench.crash(rng.choice(living))
+        elif choice in changes:
+            changes[choice] -= 1
+            _change(bench, rng, choice, living)
         else:
             bench.do(rng.choice(sorted(bench.timers)), Timeout(RESEND))
     return bench.outcome()
+
+
+def _change(bench: Bench, rng: Random, kind: str, living: Sequence[Address]) -> None:
+    """A false alarm, a process that leaves, or one that joins."""
+    here = rng.choice(living)
+    if kind == "leave":
+        bench.do(here, Invoke(Leave()))
+        return
+    joins = kind == "join"
+    peers = [
+        p for p in bench.machines if p not in bench.crashed and bench.sees(here, p) is not joins
+    ]
+    new = [p for p in peers if not joins or p not in bench.view(here).gone]
+    if (peer := rng.choice(new or [here])) != here:
+        bench.do(here, Invoke(Admit(peer) if joins else PeerDown(peer)))
 
 
 def _packet(

@@ -2,8 +2,17 @@
 
 At any moment any process may send to any other, `sends` in all: that covers every script and every
 reaction of so many messages.  The first message goes from the first process to the second; this
-loses no generality, since names have no meaning.  With `crashes`, processes stop for good at any
-moment, and the news reaches each survivor at any later one.  The ghost is
+loses no generality, since names have no meaning.
+
+The team may change, as often as these say:
+
+* `crashes`: a process stops for good at any moment.  At any later one *one* survivor is told; it is
+  for the protocol to tell the others.
+* `mistakes`: any process may be told that a living one has crashed;
+* `leaves`: any process may leave, and does so when its messages are delivered;
+* `joins`: further processes start outside the team, and any member may admit one.
+
+The ghost is
 :class:`causal.invariants.Knowledge`: it forgets what is delivered, so states that differ only in
 settled history are one.  With `history` it forgets nothing, and the counts match those of other
 tools.
@@ -11,8 +20,10 @@ tools.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
+from itertools import permutations
 from typing import Any, Final
 
 from causal import specimens
@@ -25,10 +36,11 @@ from causal.hybrid_plain import HybridPlain
 from causal.invariants import Knowledge, Name, nothing, observe
 from causal.kinds import HINT, kind_of
 from causal.machine import Machine
-from causal.messages import Broadcast, PeerDown, Unicast
+from causal.messages import Admit, Broadcast, Leave, PeerDown, Unicast
 from causal.mf95 import Mf95
 from causal.named import Named
 from causal.rst91 import Rst91
+from causal.views import Viewed
 from message_passing.network import Guarantee
 from message_passing.process import Address, Deliver, Event, Invoke, Step, Value
 from specs.checker.composite import Change, Composite, Rule
@@ -61,6 +73,9 @@ _MACHINES: Final[tuple[type[Machine[Any]], ...]] = (
     specimens.NotPassedOn,
     specimens.NamedWithViews,
     specimens.ViewsKeptBack,
+    specimens.Hushed,
+    specimens.Silent,
+    specimens.Hasty,
     specimens.AcrossGaps,
     specimens.OwnEntryRst,
     specimens.OwnEntryBss,
@@ -78,32 +93,54 @@ def causal(
     links: str = "Ordered",
     crashes: int = 0,
     history: bool = False,
+    *,
+    mistakes: int = 0,
+    leaves: int = 0,
+    joins: int = 0,
 ) -> Composite[View]:
     """Any application of `sends` messages in all."""
-    team = _team(processes)
+    everyone = _team(processes + joins)
+    team = everyone[:processes]
     machines = _machines(protocol, team, links)
+    for newcomer in everyone[processes:]:
+        machines |= _machines(protocol, team, links, newcomer)
     broadcast = issubclass(type(machines[team[0]]), Bss91)
+    changes = bool(crashes or mistakes or leaves or joins)
 
     def requests(address: Address) -> Requests:
         everything: tuple[Hashable, ...] = (Broadcast(None),)
-        others = [peer for peer in team if peer != address]
+        machine = machines[address]
 
         def choose(state: Any, made: int) -> tuple[Hashable, ...]:
             if broadcast:
                 return everything
-            gone = getattr(state, "gone", ())
-            living = [peer for peer in others if peer not in gone]
-            news = [PeerDown(peer) for peer in living] if crashes else []
-            return (*(Unicast(peer, None) for peer in living), *news)
+            if not isinstance(machine, Viewed):
+                return tuple(Unicast(peer, None) for peer in team if peer != address)
+            if not _is_in(machine, state):
+                return ()
+            peers = machine.peers(state.view)
+            leaving = state.view.leaving
+            sends = () if leaving else tuple(Unicast(peer, None) for peer in peers)
+            news = tuple(PeerDown(peer) for peer in peers) if crashes or mistakes else ()
+            exits = (Leave(),) if leaves and not leaving else ()
+            strangers = [n for n in everyone if machine.placed(state.view, n) is None]
+            return (*sends, *news, *exits, *(Admit(peer) for peer in strangers))
 
         return Requests(choose, counted=False, sequential=False)
 
-    environment = {a: requests(a) for a in team}
+    environment = {address: requests(address) for address in everyone}
     system = _system(machines, links, environment, Bounds(crashes=crashes), history=history)
     name = f"causal-{protocol}"
-    composite = system.model(name, [CAUSAL, drained(machines)], terminal=lambda view: True)
-    first = Broadcast(None) if broadcast else Unicast(team[1], None)
-    return _budgeted(composite, sends, (team[0], first))
+    properties = [CAUSAL, drained(machines)]
+    if changes:
+        properties.append(agreed(machines))
+    composite = system.model(name, properties, terminal=lambda view: True)
+    first, second = team[:2]
+    openings = {(first, Broadcast(None) if broadcast else Unicast(second, None))}
+    for newcomer in everyone[processes:]:
+        openings |= {(first, Unicast(newcomer, None)), (newcomer, Unicast(first, None))}
+    budgets = {"sends": sends, "mistakes": mistakes, "leaves": leaves, "joins": joins}
+    return _budgeted(composite, machines, budgets, openings)
 
 
 def scripted(protocol: str, sends: str, links: str = "Ordered") -> Composite[View]:
@@ -128,24 +165,78 @@ CAUSAL: Final[Property[View]] = always("causal delivery", lambda view: not view.
 def drained(machines: Mapping[Address, Machine[Any]]) -> Property[View]:
     """With no message in transit, no timer and no news, all is delivered and every state drained.
 
-    Messages from or to crashed processes do not count.
+    Messages from or to processes outside the team do not count.
     """
-
-    def quiet(view: View) -> bool:
-        living = [a for a in machines if view.local(a).up]
-        heard = all(set(machines) - set(living) <= {*_gone(view[a])} for a in living)
-        timers = any(view.local(a).armed for a in living)
-        return (
-            heard and not timers and not any(view.channel(s, d) for s in machines for d in living)
-        )
 
     def holds(view: View) -> bool:
         ghost: Knowledge = view.ghost
-        living = [a for a in machines if view.local(a).up]
-        lost = [name for name, _ in ghost.pending if name[0] in living and name[2] in living]
-        return not lost and all(machines[a].idle(view[a]) for a in living)
+        members = _members(machines, view)
+        lost = [
+            (src, id, dst)
+            for (src, id, dst), _ in ghost.pending
+            if src in members and dst in members and dst not in _gone(view[src])
+        ]
+        return not lost and all(machines[a].idle(view[a]) for a in members)
 
-    return always("nothing is stuck", holds, when=quiet)
+    return always("nothing is stuck", holds, when=partial(_quiet, machines))
+
+
+def agreed(machines: Mapping[Address, Machine[Any]]) -> Property[View]:
+    """In the same moments: members have one view, and a process outside the team knows it.
+
+    Two processes that have excluded each other are members of two teams, and both know that.  On
+    links that lose, an excluded process that waits for nothing may not know: its next packet is
+    answered by the news.
+    """
+
+    def holds(view: View) -> bool:
+        members = _members(machines, view)
+        views = {a: view[a].view for a in members}
+        unheard = {a for a in members if machines[a].lossy and machines[a].idle(view[a])}
+        for a, b in permutations(members, 2):
+            if a in views[b].gone:
+                parted = a in views[b].parted and b in views[a].parted
+                if not parted and a not in unheard:
+                    return False
+            elif b in views[a].gone:
+                continue
+            elif {*views[a].changes} != {*views[b].changes}:
+                return False
+        return True
+
+    return always("members agree", holds, when=partial(_quiet, machines))
+
+
+def _is_in(machine: Machine[Any], state: Any) -> bool:
+    """Whether a process is a member, as it knows."""
+    if not isinstance(machine, Viewed):
+        return True
+    admitted: bool = state.view.admitted
+    return admitted and machine.me not in state.gone
+
+
+def _members(machines: Mapping[Address, Machine[Any]], view: View) -> list[Address]:
+    return [a for a in machines if view.local(a).up and _is_in(machines[a], view[a])]
+
+
+def _quiet(machines: Mapping[Address, Machine[Any]], view: View) -> bool:
+    """Whether nothing happens any more without the application, and no crash is still unheard."""
+    living = [a for a in machines if view.local(a).up]
+    members = _members(machines, view)
+    heard = all(
+        any(a in _gone(view[b]) for b in members) or not members
+        for a, machine in machines.items()
+        if a not in living and any(_knows(machines[b], view[b], a) for b in members)
+    )
+    timers = any(view.local(a).armed for a in living)
+    return heard and not timers and not any(view.channel(s, d) for s in machines for d in living)
+
+
+def _knows(machine: Machine[Any], state: Any, peer: Address) -> bool:
+    """Whether `peer` is, or was, in the process's view."""
+    if isinstance(machine, Viewed):
+        return machine.placed(state.view, peer) is not None
+    return True
 
 
 def witness(
@@ -206,11 +297,15 @@ def _team(processes: int) -> tuple[Address, ...]:
     return tuple("abcdefgh"[:processes])
 
 
-def _machines(protocol: str, team: Sequence[Address], links: str) -> dict[Address, Machine[Any]]:
+def _machines(
+    protocol: str, team: Sequence[Address], links: str, newcomer: Address = ""
+) -> dict[Address, Machine[Any]]:
     build = PROTOCOLS.get(protocol) or kind_of(protocol)
     if build is None:
         known = ", ".join(PROTOCOLS)
         raise ModelError(f"no protocol {protocol!r}", remedy=f"one of {known}, {HINT}")
+    if newcomer:
+        return {newcomer: build(newcomer, team, links=Guarantee(links), joining=True)}
     return {address: build(address, team, links=Guarantee(links)) for address in team}
 
 
@@ -234,37 +329,61 @@ def _system(
 
 
 def _budgeted(
-    composite: Composite[View], sends: int, opening: tuple[Address, Hashable]
+    composite: Composite[View],
+    machines: Mapping[Address, Machine[Any]],
+    budgets: Mapping[str, int],
+    openings: Set[tuple[Address, Hashable]],
 ) -> Composite[View]:
-    """An environment with a budget of `sends` for all processes, spent on `opening` first.
+    """An environment with a budget for all processes; an opening is the first message sent.
 
-    Crashes are for good: there is no restart, and news of a crash is true.
+    Crashes are for good: there is no restart.  A crash is told to a survivor if no other survivor
+    that was told, or has heard, is left.
     """
-    slot = len(composite.slots)
+    spent = {kind: left for kind, left in budgets.items() if left or kind == "sends"}
+    slots = {kind: number for number, kind in enumerate(spent, len(composite.slots))}
     slot_of = {name: number for number, name in enumerate(composite.slots)}
+
+    def heard(values: Sequence[Any], peer: Address) -> bool:
+        return any(
+            values[slot_of[a]].up
+            and a not in _gone(values[slot_of[a]].state)
+            and peer in _gone(values[slot_of[a]].state)
+            for a in machines
+        )
 
     def limited(rule: Rule) -> Rule:
         def possible(values: Sequence[Any]) -> Iterator[Change]:
             for change in rule(values):
-                action = change.action
+                action, kind = change.action, "sends"
                 if action.kind == "restart":
                     continue
                 if action.kind != "invoke":
                     yield change
-                elif type(action.subject) is PeerDown:
-                    if not values[slot_of[action.subject.peer]].up:
-                        yield change
-                else:
-                    left = values[slot]
-                    if left and (left < sends or (action.process, action.subject) == opening):
-                        yield change._replace(writes=(*change.writes, (slot, left - 1)))
+                    continue
+                request = action.subject
+                if type(request) is PeerDown:
+                    if not values[slot_of[request.peer]].up:
+                        if not heard(values, request.peer):
+                            yield change
+                        continue
+                    kind = "mistakes"
+                elif type(request) is Leave:
+                    kind = "leaves"
+                elif type(request) is Admit:
+                    kind = "joins"
+                slot = slots.get(kind)
+                left = 0 if slot is None else values[slot]
+                first = kind == "sends" and left == budgets["sends"]
+                if left and (not first or (action.process, request) in openings):
+                    yield change._replace(writes=(*change.writes, (slot, left - 1)))
 
         return possible
 
+    names = tuple(f"{kind} left" for kind in spent)
     return replace(
         composite,
-        slots=(*composite.slots, "sends left"),
-        initial=[(*state, sends) for state in composite.initial],
+        slots=(*composite.slots, *names),
+        initial=[(*state, *spent.values()) for state in composite.initial],
         rules=[limited(rule) for rule in composite.rules],
-        kinds=(*composite.kinds, "sends left"),
+        kinds=(*composite.kinds, *names),
     )

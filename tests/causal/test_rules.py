@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from causal import (
+    Admit,
     Announcing,
     Broadcast,
     Bss91,
@@ -16,10 +17,12 @@ from causal import (
     ForgedPacket,
     Hybrid,
     HybridPlain,
+    Leave,
     Machine,
     Message,
     Mf95,
     Named,
+    NotAMember,
     PeerDown,
     Rst91,
     Secret,
@@ -27,7 +30,7 @@ from causal import (
     UnknownPeer,
     Unsupported,
 )
-from causal.messages import Ack, Data, NamedData, Release
+from causal.messages import Ack, Data, NamedData, Notice, Probe, Release
 from causal.simulate.walk import Bench
 from message_passing.errors import CallerError, Impossible, PeerError
 from message_passing.network import Guarantee
@@ -257,17 +260,113 @@ def test_the_view_travels_with_every_packet(build: Build) -> None:
     assert step.state.gone == ("a",)
     late = b.pass_on("a", "b")
     assert late is not None
-    assert (late.action, late.commands) == ("Fence", ())
+    assert (late.action, late.commands) == ("Fence", (Send("a", Notice(("a",))),))
+
+
+@pytest.mark.parametrize("build", WITH_VIEWS[1:])
+def test_one_survivor_is_enough_in_a_quiet_team(build: Build) -> None:
+    b = bench(build)
+    b.play("a>b a>c c<a c>d a+ b-a")
+    b.drain()
+    outcome = b.outcome()
+    assert (outcome.safe, outcome.complete) == (True, True)
+    assert {b.states[name].gone for name in "bcd"} == {("a",)}
 
 
 @pytest.mark.parametrize("build", WITH_VIEWS)
-def test_a_process_that_was_given_up_is_fenced_on_both_sides(build: Build) -> None:
+def test_an_excluded_process_learns_it_from_the_first_packet_it_receives(build: Build) -> None:
     b = bench(build)
-    b.play("b-a b>c")
-    machine, state = b.machines["a"], b.states["a"]
-    # b's packets name a as gone: a does not act on them, or it would act on half a view.
-    step = machine.step(state, Receive("b", Data(1, 0, False, None, ("a",))), 0.0)
-    assert (step.action, step.commands, step.state) == ("Fence", (), state)
+    b.play("b-a")
+    step = b.pass_on("b", "a", "Notice")
+    assert step is not None
+    # It does not act on the rest of the view, or it would act on half a view.
+    assert (step.action, step.commands, step.state.gone) == ("Excluded", (), ("a",))
+    refuse(b.machines["a"], step.state, Invoke(Unicast("c", 1)), NotAMember)
+    # It tells whoever has not heard.
+    late = b.machines["a"].step(step.state, Receive("d", Data(1, 0, False, None)), 0.0)
+    assert late.commands == (Send("d", Notice(("a",))),)
+
+
+@pytest.mark.parametrize("build", WITH_VIEWS)
+def test_an_excluded_process_learns_it_from_the_answer_to_what_it_sends(build: Build) -> None:
+    b = bench(build)
+    b.play("b-a")
+    b.flying.clear()
+    b.play("a>b b<a a=b")
+    assert b.machines["a"].is_out(b.states["a"])
+
+
+@pytest.mark.parametrize("build", WITH_VIEWS)
+@pytest.mark.parametrize("team", ["ab", "abcd"])
+def test_two_that_exclude_each_other_both_know_it(build: Build, team: str) -> None:
+    b = bench(build, team)
+    b.play("a-b b-a")
+    b.drain()
+    assert b.outcome().complete
+    out = {name for name in team if b.machines[name].is_out(b.states[name])}
+    if team == "ab":
+        assert (b.view("a").parted, b.view("b").parted, out) == (("b",), ("a",), set())
+    else:
+        assert out & {"a", "b"}
+
+
+@pytest.mark.parametrize("build", WITH_VIEWS)
+def test_a_process_leaves_when_its_messages_are_delivered(build: Build) -> None:
+    b = bench(build)
+    b.play("a>b a>c a/")
+    assert not b.machines["a"].is_out(b.states["a"])
+    refuse(b.machines["a"], b.states["a"], Invoke(Unicast("b", 1)), NotAMember)
+    b.drain()
+    assert b.machines["a"].is_out(b.states["a"])
+    assert b.outcome().complete
+    assert {b.states[name].gone for name in "bcd"} == {("a",)}
+    b.play("b>c c>d")
+    b.drain()
+    assert b.outcome().complete
+
+
+@pytest.mark.parametrize("build", WITH_VIEWS)
+def test_a_process_that_leaves_at_once_leaves_its_messages_behind(build: Build) -> None:
+    b = bench(build)
+    b.play("a>b")
+    assert b.machines["a"].undelivered(b.states["a"]) == (("b", 1),)
+    b.do("a", Invoke(Leave(at_once=True)))
+    b.play("c>b")
+    b.drain()
+    assert b.outcome().complete
+    assert b.machines["a"].undelivered(b.states["a"]) == ()
+
+
+@pytest.mark.parametrize("build", WITH_VIEWS)
+def test_a_newcomer_acts_once_it_has_heard_of_itself(build: Build) -> None:
+    b = bench(build)
+    b.add("e", build("e", "abcd", joining=True))
+    refuse(b.machines["e"], b.states["e"], Invoke(Unicast("a", 1)), NotAMember)
+    refuse(b.machines["b"], b.states["b"], Invoke(Unicast("e", 1)), UnknownPeer)
+    b.play("c-d d+ a@e e=a")
+    b.play("e>b b>e" if b.sees("b", "e") else "e>b b<e b>e e<b")
+    b.drain()
+    assert b.outcome().complete
+    assert b.machines["e"].members(b.view("e")) == tuple("abce")
+
+
+@pytest.mark.parametrize("build", WITH_VIEWS)
+def test_a_name_is_not_used_twice(build: Build) -> None:
+    b = bench(build)
+    b.play("a-b")
+    refuse(b.machines["a"], b.states["a"], Invoke(Admit("b")), DepartedPeer)
+    assert b.do("a", Invoke(Admit("c"))).commands == (Respond(None),), "a member already"
+    with pytest.raises(UnknownPeer):
+        build("a", "abcd", joining=True)
+
+
+@pytest.mark.parametrize("build", WITH_VIEWS)
+def test_a_probe_is_answered(build: Build) -> None:
+    b = bench(build)
+    b.do("a", Invoke(Probe("b")))
+    step = b.pass_on("a", "b", "Notice")
+    assert step is not None
+    assert step.commands == (Send("a", Notice(())),)
 
 
 @pytest.mark.parametrize("build", WITH_VIEWS)

@@ -22,10 +22,9 @@ from causal import (
     specimens,
 )
 from causal.machine import RESEND
-from causal.messages import PeerDown
 from causal.simulate.walk import Bench, Outcome, walk
 from message_passing.network import Guarantee
-from message_passing.process import Invoke, Timeout
+from message_passing.process import Timeout
 
 SENDER_SIDE = [Mf95, Cykas, CykasRefined, Csps, HybridPlain, Hybrid, Announcing, Named]
 WITH_VIEWS = [Mf95, Cykas, CykasRefined, Csps, HybridPlain, Hybrid, Announcing]
@@ -38,6 +37,7 @@ def assert_all_well(outcome: Outcome) -> None:
     assert [str(breach) for breach in outcome.breaches] == []
     assert outcome.missing == ()
     assert outcome.stuck == ()
+    assert outcome.split == ()
 
 
 @pytest.mark.parametrize("build", [*SENDER_SIDE, Rst91])
@@ -66,6 +66,50 @@ def test_walks_with_crashes(build: Build, links: Guarantee) -> None:
     for seed in range(10):
         outcome = walk(build, seed=seed, links=links, loss=0.2, duplication=0.2, crashes=2)
         assert_all_well(outcome)
+
+
+CHANGES: list[dict[str, int]] = [
+    {"leaves": 2},
+    {"joins": 2},
+    {"mistakes": 2},
+    {"crashes": 1, "leaves": 1, "joins": 2, "mistakes": 1},
+]
+
+
+@pytest.mark.parametrize("build", WITH_VIEWS)
+@pytest.mark.parametrize("links", [Guarantee.ORDERED, Guarantee.UNORDERED, WILD])
+def test_walks_of_teams_that_change(build: Build, links: Guarantee) -> None:
+    for seed in range(2):
+        for changes in CHANGES:
+            assert_all_well(
+                walk(build, seed=seed, links=links, loss=0.2, duplication=0.2, **changes)
+            )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build", WITH_VIEWS)
+@pytest.mark.parametrize("links", [Guarantee.ORDERED, Guarantee.UNORDERED, WILD])
+def test_hundreds_of_walks_of_teams_that_change(build: Build, links: Guarantee) -> None:
+    for seed in range(100):
+        for changes in CHANGES:
+            assert_all_well(
+                walk(build, seed=seed, links=links, loss=0.2, duplication=0.2, **changes)
+            )
+
+
+@pytest.mark.parametrize(
+    ("build", "changes"),
+    [
+        (specimens.Hushed, {"crashes": 2}),
+        (specimens.Silent, {"mistakes": 2}),
+        (specimens.Hasty, {"leaves": 2}),
+    ],
+)
+def test_walks_find_what_changes_break(build: Build, changes: dict[str, int]) -> None:
+    assert any(
+        not walk(build, seed=seed, links=Guarantee.ORDERED, limit=2_000, **changes).complete
+        for seed in range(20)
+    )
 
 
 @pytest.mark.slow
@@ -112,17 +156,34 @@ class Adversary(RuleBasedStateMachine):
         super().__init__()
         build, links = type(self).build, self.links
         self.bench = Bench({a: build(a, "abcd", links=links) for a in "abcd"})
-        self.news: list[tuple[str, str]] = []
+        self.changes = 2 * bool(self.crashes)
+        if self.changes:
+            for newcomer in "ef":
+                self.bench.add(newcomer, build(newcomer, "abcd", links=links, joining=True))
 
     def living(self) -> list[str]:
-        return [a for a in "abcd" if a not in self.bench.crashed]
+        return [a for a in self.bench.members() if not self.bench.view(a).leaving]
 
-    @rule(src=st.integers(0, 3), dst=st.integers(0, 3))
+    @precondition(lambda self: self.living())
+    @rule(src=st.integers(0, 5), dst=st.integers(0, 5))
     def send(self, src: int, dst: int) -> None:
         living = self.living()
-        source, target = living[src % len(living)], "abcd"[dst]
-        if target not in self.bench.states[source].gone:
+        source, target = living[src % len(living)], "abcdef"[dst]
+        if self.bench.sees(source, target):
             self.bench.send(source, target)
+
+    @precondition(lambda self: self.changes and self.living())
+    @rule(src=st.integers(0, 5), dst=st.integers(0, 5), kind=st.sampled_from("-@/"))
+    def change(self, src: int, dst: int, kind: str) -> None:
+        living, peer = self.living(), "abcdef"[dst]
+        here = living[src % len(living)]
+        if kind == "/":
+            self.bench.play(f"{here}/")
+        elif here == peer or peer in self.bench.view(here).gone:
+            return
+        elif (kind == "@") is not self.bench.sees(here, peer):
+            self.bench.play(f"{here}{kind}{peer}")
+        self.changes -= 1
 
     def pick(self, index: int) -> int:
         index %= len(self.bench.flying)
@@ -161,19 +222,20 @@ class Adversary(RuleBasedStateMachine):
     @rule(who=st.sampled_from("abcd"))
     def crash(self, who: str) -> None:
         self.bench.crash(who)
-        self.news += [(a, who) for a in self.living()]
 
-    @precondition(lambda self: self.news)
-    @rule(index=st.integers(0, 3))
+    @precondition(lambda self: self.bench.unheard())
+    @rule(index=st.integers(0, 5))
     def hear(self, index: int) -> None:
-        address, peer = self.news.pop(index % len(self.news))
-        if address not in self.bench.crashed:
-            self.bench.do(address, Invoke(PeerDown(peer)))
+        """One survivor is told; the protocol tells the others."""
+        peer = self.bench.unheard()[0]
+        hearing = [a for a in self.bench.members() if self.bench.sees(a, peer)]
+        self.bench.play(f"{hearing[index % len(hearing)]}-{peer}")
 
     def teardown(self) -> None:
-        while self.news:
-            self.hear(0)
         self.bench.drain()
+        while self.bench.unheard():
+            self.hear(0)
+            self.bench.drain()
         for _ in range(100):
             for address in sorted(self.bench.timers):
                 self.fire(address)
