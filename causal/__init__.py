@@ -22,6 +22,7 @@ To send and receive: `AsyncEndpoint` for tasks, `Endpoint` for programs without 
 * `frames`, `requirements`: what goes over the wire, and what an endpoint needs of its machine
 * `journal`, `recovery`: what an endpoint has promised, on disk and back
 * `writer`: the journal first, then the wire; `alarm`: timers; `transports`
+* `membership`: what a change of the team means for an endpoint
 * `endpoint`, `blocking`: the two endpoints
 """
 
@@ -64,6 +65,7 @@ if _TYPE_CHECKING:
     from causal.endpoint import AsyncEndpoint
     from causal.frames import Closed, Delivery, Excluded, Full, UnsuitableMachine
     from causal.journal import Journal
+    from causal.membership import Undelivered
     from causal.transports.memory import MemoryHub, MemoryTransport
     from causal.transports.stream import StreamTransport
 
@@ -101,6 +103,7 @@ __all__ = [
     "Secret",
     "StreamTransport",
     "Unicast",
+    "Undelivered",
     "UnknownPeer",
     "UnsuitableMachine",
     "Unsupported",
@@ -118,6 +121,7 @@ _LATE = {
     "MemoryHub": "causal.transports.memory",
     "MemoryTransport": "causal.transports.memory",
     "StreamTransport": "causal.transports.stream",
+    "Undelivered": "causal.membership",
     "UnsuitableMachine": "causal.frames",
 }
 

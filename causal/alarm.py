@@ -26,6 +26,11 @@ class Alarm:
         self._loop = asyncio.get_running_loop()
         self.time = self._loop.time
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it will ring."""
+        return self.at < inf
+
     def set(self, at: Time) -> None:
         """Ring at that moment, and at no other."""
         self.cancel()

@@ -52,7 +52,11 @@ class Endpoint:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        if self._thread.is_alive():
+            try:
+                self._wait(self._endpoint.__aexit__(kind, error, trace))
+            finally:
+                self._stop()
 
     def send(self, dst: Address, payload: bytes, *, timeout_s: float | None = None) -> int:
         """Send, and return the message's id."""
@@ -102,9 +106,30 @@ class Endpoint:
         """Messages that wait in this endpoint, each with what it waits for."""
         return self._call(self._endpoint.held)
 
+    def members(self) -> tuple[Address, ...]:
+        """The names in this endpoint's view of the team, its own included."""
+        return self._call(self._endpoint.members)
+
+    @property
+    def lost(self) -> tuple[tuple[Address, int], ...]:
+        """The newest messages that may be lost: destination and id."""
+        return self._call(lambda: self._endpoint.lost)
+
     def peer_down(self, peer: Address) -> None:
         """Exclude a crashed peer."""
         self._call(lambda: self._endpoint.peer_down(peer))
+
+    def admit(self, name: Address, address: str = "") -> None:
+        """Take a new endpoint into the team."""
+        self._call(lambda: self._endpoint.admit(name, address))
+
+    def leave(self, *, timeout_s: float | None = None) -> None:
+        """Leave the team for good and close.  A second call does nothing."""
+        if self._thread.is_alive():
+            try:
+                self._wait(self._endpoint.leave(timeout_s=timeout_s))
+            finally:
+                self._stop()
 
     def close(self, *, flush_s: float = 0.0) -> None:
         """Close the endpoint.  A second call does nothing."""

@@ -7,6 +7,9 @@
         async for message in planner.deliveries():
             ...
 
+At the end of the block an endpoint without a journal leaves the team: it waits until its messages
+are delivered, and tells every member.  One with a journal closes, and may come back.
+
 Acknowledgements leave at once, whatever the application does: the endpoint is a sidecar.  In one
 round of the event loop all of them to one peer become one, in a frame with its other packets.
 
@@ -25,6 +28,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any, Literal
 
@@ -44,7 +48,8 @@ from causal.frames import (
 from causal.hybrid import Hybrid
 from causal.journal import Dealt, Journal, Rested
 from causal.machine import Builder
-from causal.messages import Context, Held, PeerDown, Secret, Unicast
+from causal.membership import CONFIRMATIONS, PATIENCE_S, Membership, Undelivered, Watch
+from causal.messages import Admit, Context, Held, Leave, PeerDown, Secret, Unicast
 from causal.requirements import built
 from causal.transports.port import Transport
 from causal.writer import Outbox, Writer
@@ -131,12 +136,16 @@ class Waiting:
 class AsyncEndpoint:
     """One process of a team that delivers causally.  Used as an async context manager.
 
-    `team` are the names of all endpoints.  `machine` makes the delivery protocol: `causal.Hybrid`,
+    `machine` makes the delivery protocol: `causal.Hybrid`,
     `causal.Announcing` or any other that has what :mod:`causal.requirements` lists.
     `resend_after_s` is how long an acknowledgement may take before messages are repeated.
     `backlog_max` bounds this endpoint's undelivered messages, `inbox_max` the delivered messages
     that its application has not taken.  With a `journal` a crash loses nothing that was sent or
     acknowledged: see :mod:`causal.journal`.
+
+    `team` are the founders, and the same for every endpoint.  One that joins later is `joining`: it
+    sends once a member has admitted it.  With `suspect_after_s` a member that owes this endpoint
+    something and stays silent for that long, although it was asked, is excluded.
     """
 
     def __init__(
@@ -145,8 +154,10 @@ class AsyncEndpoint:
         team: Iterable[Address],
         transport: Transport,
         *,
+        joining: bool = False,
         machine: Builder = Hybrid,
         journal: Journal | None = None,
+        suspect_after_s: float | None = None,
         resend_after_s: float = 0.5,
         backlog_max: int = 1024,
         inbox_max: int = 1024,
@@ -156,10 +167,11 @@ class AsyncEndpoint:
             raise CallerError("a limit is below 1", remedy="give positive limits")
         self.name = name
         journaled = journal is not None
-        self.machine = built(machine, name, tuple(team), resend_after_s, journaled=journaled)
+        self.machine = built(
+            machine, name, tuple(team), resend_after_s, joining=joining, journaled=journaled
+        )
         #: Counts of refusals, by the code of the error.
         self.refused: Counter[str] = Counter()
-        self.excluded = False
         self.backlog_max, self.payload_bytes_max = backlog_max, payload_bytes_max
         frame = frame_of(self.machine.packets)
         self._codec = Codec(frame, max_bytes=FRAME_PACKETS_MAX * (payload_bytes_max + 1024))
@@ -168,6 +180,8 @@ class AsyncEndpoint:
         self._inbox = Inbox(inbox_max)
         self._waiting = Waiting(self._stopped)
         self._alarm = Alarm(self._ring)
+        self._membership = Membership(self.machine, transport, backlog_max)
+        self._watch = None if suspect_after_s is None else Watch(suspect_after_s, self)
         outbox = Outbox(name, self._codec, frame, transport)
         self._writer = Writer(outbox, journal, self._rested, self._waiting.wake)
         self._phase: Literal["new", "open", "closed"] = "new"
@@ -181,8 +195,18 @@ class AsyncEndpoint:
         await self.open()
         return self
 
-    async def __aexit__(self, *error: object) -> None:
-        await self.close()
+    @property
+    def excluded(self) -> bool:
+        """Whether the team has excluded this endpoint."""
+        return self._membership.excluded
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if self._writer.journaled or self._stopped() is not None:
+            await self.close()
+        else:
+            await self.leave(timeout_s=PATIENCE_S if kind is None else 0.0)
 
     async def open(self) -> None:
         """Start the transport.  Raises what the transport and the journal raise."""
@@ -191,6 +215,7 @@ class AsyncEndpoint:
         self._core.state = recovered.state
         self._inbox.restore(recovered.inbox)
         try:
+            self._membership.recover(recovered.state)
             await self._transport.start(
                 self.name, self.machine.team, recovered.incarnation, self._on_frame, self._refuse
             )
@@ -198,6 +223,7 @@ class AsyncEndpoint:
             self._writer.close()
             raise
         self._phase = "open"
+        self._membership.tell()
         if self._writer.journaled:
             self._turn((Restart(),), self._alarm.time())
 
@@ -212,10 +238,70 @@ class AsyncEndpoint:
                 _log.warning("%s closes with messages undelivered", self.name)
         self._phase = "closed"
         self._alarm.cancel()
+        if self._watch is not None:
+            self._watch.alarm.cancel()
         self._writer.write()
         self._waiting.wake()
         await self._transport.close()
         self._writer.close()
+
+    # The team.
+
+    def members(self) -> tuple[Address, ...]:
+        """The names in this endpoint's view of the team, its own included."""
+        return self.machine.members(self.state.view)
+
+    @property
+    def lost(self) -> tuple[tuple[Address, int], ...]:
+        """The newest messages that may be lost: destination and id.
+
+        Their destinations left the team, or were excluded, before they had acknowledged them.
+        """
+        return tuple(self._membership.lost)
+
+    def peer_down(self, peer: Address) -> None:
+        """Exclude a crashed peer: no process waits for it any more, and its packets are ignored.
+
+        Call it at one member, from the service that detects crashes; the members tell each other.
+        If the peer lives, it learns that it is excluded.
+        """
+        self._ask(PeerDown(peer))
+
+    def admit(self, name: Address, address: str = "") -> None:
+        """Take a new endpoint into the team; the members tell each other, and it.
+
+        `address` is where it listens, if the transport uses addresses.  Raises `NoRoute` for an
+        address that is none, and `DepartedPeer` for a name that was used before.
+        """
+        self._membership.admissible(name, address, self.state.view)
+        self._ask(Admit(name, address))
+
+    async def leave(self, *, timeout_s: float | None = None) -> None:
+        """Leave the team for good and close; a second call does nothing.
+
+        Waits until every message of this endpoint is delivered, while it takes part as before but
+        accepts no new ones.  Nobody waits for it afterwards, and its name is not used again.
+        Delivered messages can still be received.  Raises `Undelivered` with the messages that were
+        not delivered within `timeout_s`; `Excluded` if the team excludes it meanwhile.
+        """
+        if self._phase == "closed":
+            return
+        late: tuple[tuple[Address, int], ...] = ()
+        try:
+            self._membership.leaving = True
+            self._ask(Leave())
+            try:
+                await self._waiting.until(lambda: self._membership.out, timeout_s)
+            except Full:
+                late = self.machine.undelivered(self.state)
+                self._ask(Leave(at_once=True))
+            with suppress(Full):
+                told = self.machine.resend_after * CONFIRMATIONS
+                await self._waiting.until(lambda: not self.state.view.unsure, told)
+        finally:
+            await self.close()
+        if late:
+            raise Undelivered(self.name, late)
 
     # Sending.
 
@@ -300,14 +386,6 @@ class AsyncEndpoint:
         """Messages that wait in this endpoint, each with what it waits for."""
         return self.machine.held(self.state)
 
-    def peer_down(self, peer: Address) -> None:
-        """Exclude a crashed peer: no process waits for it any more, and its packets are ignored.
-
-        Call it at every survivor, from the service that detects crashes.  A survivor that is not
-        told learns it from the first packet of a survivor that knows.
-        """
-        self._ask(PeerDown(peer))
-
     # The driver.
 
     def _stopped(self) -> CallerError | EnvironmentFault | None:
@@ -316,7 +394,7 @@ class AsyncEndpoint:
             return self._writer.failure
         if self._phase != "open":
             return Closed(f"{self.name!r} is not open")
-        if self.excluded:
+        if self._membership.excluded:
             return Excluded(f"the team has excluded {self.name!r}")
         return None
 
@@ -330,14 +408,14 @@ class AsyncEndpoint:
         except PeerError as error:
             self._refuse(error)
             return
+        if self._watch is not None:
+            self._watch.heard(src)
         self._turn(self._received(src, envelope.message.packets), self._alarm.time())
 
     def _received(self, src: Address, packets: Iterable[Any]) -> Iterator[Receive[Any]]:
         """The packets of a frame as events, except messages that find the inbox full."""
         inbox = self._inbox
         for packet in packets:
-            if self.name in getattr(packet, "gone", ()):
-                self.excluded = True
             if len(inbox.arrived) >= inbox.limit and hasattr(packet, "payload"):
                 self.refused["inbox-full"] += 1
                 continue
@@ -364,11 +442,14 @@ class AsyncEndpoint:
             events = chain(due(core.timers, now), events)
         try:
             for event in events:
+                before = core.state
                 try:
                     _, effects = core.step(event, now)
                 except PeerError as error:
                     self._refuse(error)
                     continue
+                if core.state.view is not before.view:
+                    self._membership.changed(before, core.state)
                 if effects.deliveries:
                     inbox.put(effects.deliveries)
                 if effects.sends or writer.journaled:
@@ -381,6 +462,8 @@ class AsyncEndpoint:
                     self._alarm.set(at)
             if self._waiting.changes:
                 self._waiting.wake()
+            if self._watch is not None:
+                self._watch.begin(core.state)
         return answer
 
     def _rested(self) -> Rested:

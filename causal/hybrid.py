@@ -385,6 +385,14 @@ class Hybrid(Viewed[HybridState]):
             return False
         return all(link.filed.root is None for _, link in state.links.items())
 
+    def owing(self, state: HybridState) -> tuple[Address, ...]:
+        """Those that have not acknowledged, released or confirmed something."""
+        view = state.view
+        own = [o.party for _, o in state.own.window.items() if o.sent and not o.acked]
+        kept = [kept.party for _, kept in state.live()]
+        names = (self.name_at(view, party) for party in own + kept)
+        return tuple(dict.fromkeys((*names, *view.unsure)))
+
     def undelivered(self, state: HybridState) -> tuple[tuple[Address, int], ...]:
         """Destination and id of the messages without an acknowledgement, oldest first."""
         own = state.own.window.items()

@@ -64,11 +64,24 @@ class Down(Value, frozen=True, gc=False, tag=True, array_like=True):
     peer: Address
 
 
+class Admitted(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """A process was taken into the team."""
+
+    peer: Address
+    address: str
+
+
+class Left(Value, frozen=True, gc=False, tag=True, array_like=True):
+    """The application asked to leave the team."""
+
+    at_once: bool
+
+
 class Dealt(Value, frozen=True, gc=False, tag=True, array_like=True):
     """The application has finished the oldest delivered message."""
 
 
-Entry: TypeAlias = Began | Rested | Sent | Got | Down | Dealt
+Entry: TypeAlias = Began | Rested | Sent | Got | Down | Admitted | Left | Dealt
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode

@@ -152,6 +152,10 @@ class Machine(ABC, Generic[S]):
     def idle(self, state: S) -> bool:
         """Whether nothing is held, unacknowledged, kept or buffered."""
 
+    def owing(self, state: S) -> tuple[Address, ...]:
+        """The processes from which a packet is outstanding."""
+        raise Unsupported(f"{self.name} keeps no account of what is outstanding")
+
     def undelivered(self, state: S) -> tuple[tuple[Address, int], ...]:
         """The messages that are not known to be delivered, oldest first: destination and id."""
         raise Unsupported(f"{self.name} keeps no account of undelivered messages")

@@ -10,18 +10,20 @@ from typing import Any, NamedTuple
 import msgspec
 
 from causal.journal import (
+    Admitted,
     Began,
     DamagedJournal,
     Dealt,
     Down,
     Entry,
     Got,
+    Left,
     Rested,
     Sent,
     WrongJournal,
 )
 from causal.machine import Machine
-from causal.messages import PeerDown, Unicast
+from causal.messages import Admit, Leave, PeerDown, Unicast
 from message_passing.process import Address, Event, Invoke, Receive
 from message_passing.turn import Core
 
@@ -37,7 +39,7 @@ class Recovered(NamedTuple):
 def recorded(event: Event[Any, Any]) -> Entry | None:
     """The entry for an event that was stepped.
 
-    None for a time-out: a machine may repeat packets then, but change nothing that must survive.
+    None for a probe, which changes nothing, and for a time-out: a machine may repeat packets then, but change nothing that must survive.
     """
     if type(event) is Receive:
         return Got(event.src, event.message)
@@ -47,6 +49,10 @@ def recorded(event: Event[Any, Any]) -> Entry | None:
                 return Sent(dst, payload)
             case PeerDown(peer):
                 return Down(peer)
+            case Admit(peer, address):
+                return Admitted(peer, address)
+            case Leave(at_once):
+                return Left(at_once)
     return None
 
 
@@ -80,7 +86,7 @@ def recover(machine: Machine[Any], entries: Sequence[Entry]) -> Recovered:
     return Recovered(began.incarnation, core.state, tuple(inbox))
 
 
-def _event(machine: Machine[Any], entry: Sent | Got | Down) -> Event[Any, Any]:
+def _event(machine: Machine[Any], entry: Sent | Got | Down | Admitted | Left) -> Event[Any, Any]:
     match entry:
         case Sent(dst, payload):
             return Invoke(Unicast(dst, payload))
@@ -88,6 +94,10 @@ def _event(machine: Machine[Any], entry: Sent | Got | Down) -> Event[Any, Any]:
             return Receive(src, _read(partial(msgspec.convert, type=machine.packets), packet))
         case Down(peer):
             return Invoke(PeerDown(peer))
+        case Admitted(peer, address):
+            return Invoke(Admit(peer, address))
+        case Left(at_once):
+            return Invoke(Leave(at_once))
 
 
 def _read(form: Callable[[Any], Any], saved: Any) -> Any:

@@ -17,7 +17,8 @@ import msgspec
 
 from causal.frames import UnsuitableMachine, frame_of
 from causal.machine import Builder, Machine
-from causal.messages import PeerDown, Unicast, Unsupported
+from causal.messages import Leave, PeerDown, Unicast, Unsupported
+from causal.views import Viewed
 from message_passing.network import Guarantee
 from message_passing.process import Address, Invoke
 from message_passing.wire import BadCodec, Codec
@@ -32,16 +33,20 @@ def built(
     team: tuple[Address, ...],
     resend_after_s: float,
     *,
+    joining: bool = False,
     journaled: bool,
-) -> Machine[Any]:
+) -> Viewed[Any]:
     """The machine of the endpoint `name`.  Raises `UnsuitableMachine` if no endpoint can run it."""
     if not callable(build):
         raise UnsuitableMachine(f"{type(build).__name__} is an object, and not a class of machines")
     if not getattr(build, "survives_loss", True):
         raise UnsuitableMachine(f"{named(build)} does not survive the loss of a message")
-    machine = build(name, team, links=LINKS, resend_after=resend_after_s)
+    more = {"joining": True} if joining else {}
+    machine = build(name, team, links=LINKS, resend_after=resend_after_s, **more)
     if not isinstance(machine, Machine):
         raise UnsuitableMachine(f"{named(build)} gave a {type(machine).__name__}, not a machine")
+    if not isinstance(machine, Viewed):
+        raise UnsuitableMachine(f"the team of {machine.name!r} cannot change: it is no `Viewed`")
     if (machine.me, machine.links, set(machine.team)) != (name, LINKS, set(team)):
         raise UnsuitableMachine(f"{named(build)} ignores its name, its team or its links")
     for need, attempt in needs(machine, journaled=journaled):
@@ -58,6 +63,9 @@ def needs(machine: Machine[Any], *, journaled: bool) -> Iterator[tuple[str, Call
     yield "send packets in frames", lambda: codec_of(machine)
     yield "send to one process", lambda: machine.step(state, Invoke(Unicast(other, b"")), 0.0)
     yield "exclude a process", lambda: machine.step(state, Invoke(PeerDown(other)), 0.0)
+    yield "leave the team", lambda: machine.step(state, Invoke(Leave()), 0.0)
+    yield "list undelivered messages", lambda: machine.undelivered(state)
+    yield "say which process owes it something", lambda: machine.owing(state)
     yield "count undelivered messages", lambda: machine.backlog(state)
     yield (
         "say when effects are allowed",

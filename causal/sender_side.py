@@ -398,6 +398,12 @@ class SenderSide(Viewed[SenderState]):
         leaving = state.view.leaving and not self.is_out(state)
         return not (state.own or state.secrets or state.filed or state.view.unsure or leaving)
 
+    def owing(self, state: SenderState) -> tuple[Address, ...]:
+        """Those that have not acknowledged, released or confirmed something."""
+        own = [o.dst for o in state.own if o.sent and not o.acked]
+        kept = [secret.owner for secret in sorted(state.secrets)]
+        return tuple(dict.fromkeys((*own, *kept, *state.view.unsure)))
+
     def undelivered(self, state: SenderState) -> tuple[tuple[Address, int], ...]:
         """Destination and id of the messages without an acknowledgement, oldest first."""
         return tuple((o.dst, o.id) for o in state.own if not o.acked)
