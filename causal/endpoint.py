@@ -19,15 +19,16 @@ but still takes acknowledgements, so two endpoints that flood each other cannot 
 
 The endpoint takes turns as :mod:`message_passing.turn` describes them.  `Inbox` holds what is
 delivered, :class:`causal.writer.Writer` what is to be written and sent, `Waiting` the tasks that
-wait for a change, and :class:`causal.alarm.Alarm` rings for the timers.
+wait for a change; :class:`causal.alarm.Alarm` rings for the timers, and
+:class:`causal.membership.Membership` carries the view of the team to the transport.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from typing import Any, Literal
@@ -46,91 +47,21 @@ from causal.frames import (
     frame_of,
 )
 from causal.hybrid import Hybrid
+from causal.inbox import Inbox
 from causal.journal import Dealt, Journal, Rested
 from causal.machine import Builder
-from causal.membership import CONFIRMATIONS, PATIENCE_S, Membership, Undelivered, Watch
+from causal.membership import CONFIRM_S, PATIENCE_S, Membership, Undelivered, Watch
 from causal.messages import Admit, Context, Held, Leave, PeerDown, Secret, Unicast
 from causal.requirements import built
 from causal.transports.port import Transport
+from causal.waiting import Waiting
 from causal.writer import Outbox, Writer
 from message_passing.errors import CallerError, EnvironmentFault, PeerError
-from message_passing.process import Address, Deliver, Event, Invoke, Receive, Restart, Time
+from message_passing.process import Address, Event, Invoke, Receive, Restart, Time
 from message_passing.turn import Core, due
 from message_passing.wire import Codec
 
 _log = logging.getLogger(__name__)
-
-
-class Inbox:
-    """Delivered messages that the application has not taken, and the one that it works on."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.arrived: deque[Delivery] = deque()
-        self._taken: Delivery | None = None
-
-    def put(self, deliveries: Sequence[Deliver[Any]]) -> None:
-        """Add messages as the newest."""
-        for delivery in deliveries:
-            message = delivery.message
-            self.arrived.append(Delivery(delivery.src, message.id, message.payload))
-
-    def take(self) -> Delivery:
-        """The oldest message; the application works on it now."""
-        self._taken = self.arrived.popleft()
-        return self._taken
-
-    def finish(self) -> bool:
-        """The application has finished the message that it took.  False if it has none."""
-        taken, self._taken = self._taken, None
-        return taken is not None
-
-    def unfinished(self) -> tuple[Delivery, ...]:
-        """All messages that a restart must deliver again, oldest first."""
-        taken = () if self._taken is None else (self._taken,)
-        return (*taken, *self.arrived)
-
-    def restore(self, messages: Iterable[tuple[Address, int, bytes]]) -> None:
-        """Hold these messages, oldest first, and no others."""
-        self.arrived = deque(Delivery(*message) for message in messages)
-
-
-class Waiting:
-    """The tasks that wait for a condition; each asks again after a change.
-
-    `stopped` gives the error that ends all waiting, or None.
-    """
-
-    def __init__(self, stopped: Callable[[], CallerError | EnvironmentFault | None]) -> None:
-        self._stopped = stopped
-        #: What they wait for.
-        self.changes: set[asyncio.Future[None]] = set()
-
-    async def until(self, done: Callable[[], bool], timeout_s: float | None) -> None:
-        """Wait until `done`.  Raises what `stopped` gives, and `Full` after `timeout_s`."""
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout_s is None else loop.time() + timeout_s
-        while not done():
-            if (error := self._stopped()) is not None:
-                raise error
-            change: asyncio.Future[None] = loop.create_future()
-            self.changes.add(change)
-            try:
-                if deadline is None:
-                    await change
-                else:
-                    async with asyncio.timeout_at(deadline):
-                        await change
-            except TimeoutError:
-                raise Full(f"nothing changed in {timeout_s} s") from None
-            finally:
-                self.changes.discard(change)
-
-    def wake(self) -> None:
-        """Something has changed."""
-        for change in self.changes:
-            if not change.done():
-                change.set_result(None)
 
 
 class AsyncEndpoint:
@@ -205,8 +136,13 @@ class AsyncEndpoint:
     ) -> None:
         if self._writer.journaled or self._stopped() is not None:
             await self.close()
+        elif kind is None:
+            await self.leave(timeout_s=PATIENCE_S)
         else:
-            await self.leave(timeout_s=PATIENCE_S if kind is None else 0.0)
+            try:
+                await self.leave(timeout_s=0.0)
+            except (Undelivered, Excluded) as late:
+                _log.warning("%s", late)
 
     async def open(self) -> None:
         """Start the transport.  Raises what the transport and the journal raise."""
@@ -288,16 +224,16 @@ class AsyncEndpoint:
             return
         late: tuple[tuple[Address, int], ...] = ()
         try:
-            self._membership.leaving = True
             self._ask(Leave())
             try:
                 await self._waiting.until(lambda: self._membership.out, timeout_s)
             except Full:
                 late = self.machine.undelivered(self.state)
                 self._ask(Leave(at_once=True))
+            if self.excluded:
+                raise Excluded(f"the team has excluded {self.name!r}")
             with suppress(Full):
-                told = self.machine.resend_after * CONFIRMATIONS
-                await self._waiting.until(lambda: not self.state.view.unsure, told)
+                await self._waiting.until(lambda: not self.state.view.unsure, CONFIRM_S)
         finally:
             await self.close()
         if late:
@@ -315,6 +251,8 @@ class AsyncEndpoint:
             payload = as_bytes(payload)
         if len(payload) > self.payload_bytes_max:
             raise TooLong(f"{len(payload)} bytes, the limit is {self.payload_bytes_max}")
+        if not self._membership.admitted:
+            await self._waiting.until(lambda: self._membership.admitted, timeout_s)
         if self.machine.backlog(self._core.state) >= self.backlog_max:
             await self._waiting.until(lambda: self.backlog() < self.backlog_max, timeout_s)
         id: int = self._ask(Unicast(dst, payload))
@@ -326,6 +264,8 @@ class AsyncEndpoint:
     async def flush(self, *, timeout_s: float | None = None) -> None:
         """Wait until every message sent so far has been delivered.  Raises `Full`, `Excluded`."""
         await self._waiting.until(lambda: self.backlog() == 0, timeout_s)
+        if self.excluded:
+            raise Excluded(f"the team has excluded {self.name!r}")
 
     def backlog(self) -> int:
         """How many messages were sent from the oldest undelivered one on."""

@@ -331,7 +331,7 @@ class Hybrid(Viewed[HybridState]):
     ) -> Step[HybridState]:
         """The step, with the timer armed if an outstanding packet may have been lost."""
         if state.view.leaving:
-            state = self.left(state, commands)
+            state = self.leave_if_due(state, commands)
         if self.lossy and not state.ticking:
             own, kept = state.own, state.kept
             if own.window.root is not None or kept.first < kept.next or state.view.unsure:

@@ -21,8 +21,8 @@ from message_passing.process import Address, Time
 PATIENCE_S: Final = 10.0
 """How long the end of an `async with` block waits for deliveries."""
 
-CONFIRMATIONS: Final = 4
-"""For how many periods of repetition an endpoint that leaves waits until every member knows."""
+CONFIRM_S: Final = 2.0
+"""How long an endpoint that has left waits until every member knows."""
 
 ASKED: Final = 4
 """How often a silent member is asked before it is excluded."""
@@ -51,19 +51,14 @@ class Membership:
         self._machine, self._transport = machine, transport
         self._view: View = machine.founding()
         self.lost: deque[tuple[Address, int]] = deque(maxlen=lost_max)
-        self.leaving = False
-        self.out = False
-
-    @property
-    def excluded(self) -> bool:
-        """Whether the endpoint is out without having left."""
-        return self.out and not self.leaving
+        self.admitted = self._view.admitted
+        self.out = self.excluded = False
 
     def recover(self, state: Any) -> None:
         """Begin with a state from a journal.  Raises `WrongJournal` if its endpoint has left."""
         self._view = state.view
-        self.out = self._machine.is_out(state)
-        if self.out:
+        self.admitted = state.view.admitted
+        if self._machine.is_out(state):
             raise WrongJournal(
                 f"{self._machine.me!r} has left the team, or was excluded",
                 remedy="begin a new journal under a new name",
@@ -83,7 +78,10 @@ class Membership:
     def changed(self, before: Any, after: Any) -> None:
         """A step has changed the view."""
         old, self._view = before.view, after.view
-        self.out = self._machine.is_out(after)
+        self.admitted = after.view.admitted
+        if self._machine.is_out(after) and not self.out:
+            self.out = True
+            self.excluded = not after.view.left
         gone = set(after.view.gone) - set(old.gone)
         if gone:
             unknown = self._machine.undelivered(before)

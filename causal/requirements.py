@@ -17,7 +17,7 @@ import msgspec
 
 from causal.frames import UnsuitableMachine, frame_of
 from causal.machine import Builder, Machine
-from causal.messages import Leave, PeerDown, Unicast, Unsupported
+from causal.messages import Leave, NotAMember, PeerDown, Unicast, Unsupported
 from causal.views import Viewed
 from message_passing.network import Guarantee
 from message_passing.process import Address, Invoke
@@ -52,6 +52,8 @@ def built(
     for need, attempt in needs(machine, journaled=journaled):
         try:
             attempt()
+        except NotAMember:
+            pass  # a process that joins does it later
         except (Unsupported, BadCodec, msgspec.ValidationError) as error:
             raise UnsuitableMachine(f"{machine.name!r} cannot {need}: {error}") from error
     return machine

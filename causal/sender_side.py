@@ -270,7 +270,7 @@ class SenderSide(Viewed[SenderState]):
         self, state: SenderState, commands: list[Any], action: str, now: Time
     ) -> Step[SenderState]:
         """The step, with the timer armed if an outstanding packet may have been lost."""
-        state = self.left(state, commands)
+        state = self.leave_if_due(state, commands)
         outstanding = bool(state.own or state.secrets or state.view.unsure)
         if self.lossy and not state.ticking and outstanding:
             state = replace(state, ticking=True)

@@ -59,7 +59,8 @@ class View(Value, frozen=True, gc=False, tag=True):
 
     `unsure` are the members that may not have all of this view; only links that lose make a process
     unsure.  `parted` are processes that are gone for us, as we are for them.  A process that joins
-    is not `admitted` before it has heard of itself.
+    is not `admitted` before it has heard of itself.  A process that is out has `left`, or else was
+    excluded; it was `leaving` until then if it left in good order.
     """
 
     joined: tuple[Joined, ...] = ()  # in the order in which we heard of them
@@ -67,6 +68,7 @@ class View(Value, frozen=True, gc=False, tag=True):
     unsure: tuple[Address, ...] = ()
     parted: tuple[Address, ...] = ()
     leaving: bool = False
+    left: bool = False
     admitted: bool = True
 
     @property
@@ -297,7 +299,7 @@ class Viewed(Machine[S]):
         """Exclude ourselves and tell every member; keep nothing but the view."""
         view, before = state.view, self.peers(state.view)
         gone = tuple(sorted({*view.gone, self.me}))
-        view = replace(view, gone=gone, unsure=before if self.lossy else ())
+        view = replace(view, gone=gone, unsure=before if self.lossy else (), left=True)
         for peer in before:
             commands.append(Send(peer, Notice(view.changes, self.lossy)))
         return replace(self.initial(), view=view)
@@ -313,7 +315,7 @@ class Viewed(Machine[S]):
         """The view again, for members that have not confirmed it."""
         return [Send(peer, Notice(view.changes, ask=True)) for peer in view.unsure]
 
-    def left(self, state: S, commands: Commands) -> S:
+    def leave_if_due(self, state: S, commands: Commands) -> S:
         """Depart, if this process is leaving and nothing holds it any more."""
         if state.view.leaving and not self.is_out(state) and self.is_delivered(state):
             return self.depart(state, commands)

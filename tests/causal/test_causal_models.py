@@ -141,7 +141,6 @@ def test_a_crash_elsewhere(case: Case, counts: tuple[int, int, int]) -> None:
         pytest.param("cykas-first-ack", 4, 4, 0, 9, marks=pytest.mark.slow),
         pytest.param("cykas-refined-queued-uncounted", 3, 5, 0, 9, marks=pytest.mark.slow),
         pytest.param("named-not-passed-on", 4, 4, 0, 7, marks=pytest.mark.slow),
-        ("hybrid-views-kept-back", 3, 3, 1, 7),
         ("announcing-across-gaps", 3, 4, 0, 6),
         pytest.param("cykas-boolean-mode", 3, 5, 0, 12, marks=pytest.mark.slow),
     ],

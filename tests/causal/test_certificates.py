@@ -231,6 +231,7 @@ def test_no_other_certificate_will_do(
             assert set(b.refused) == {"bad-certificate"}
             assert b.state == before
             await stranger.transport.close()
+            await b.close()
         assert not transport._host.incoming
 
     asyncio.run(main())

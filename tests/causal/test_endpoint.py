@@ -43,6 +43,7 @@ class Delayed:
         self.kept: dict[str, list[bytes]] = {}
         self.tell: Callable[[tuple[Delayed, str, bytes]], None] = lambda frame: None
         self.start, self.close = inner.start, inner.close
+        self.admit, self.forget = inner.admit, inner.forget
 
     def hold(self, dst: str) -> None:
         self.kept[dst] = []

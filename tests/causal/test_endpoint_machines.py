@@ -245,6 +245,7 @@ def test_a_timer_that_is_due_is_stepped_before_a_packet() -> None:
             assert [type(event) for event in noting.events] == [Timeout, Receive]
             # The timer is armed again, one period later.
             assert a._alarm.at == late + 61
+            await a.close()
 
     run(main)
 

@@ -264,6 +264,7 @@ def test_what_cannot_be_written_is_never_heard_of(tmp_path: Path) -> None:
             assert b.backlog() == 1
             with pytest.raises(EnvironmentFault):
                 await a.receive()
+            await b.close()
 
     run(main)
 
