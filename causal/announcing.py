@@ -22,9 +22,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from causal.hybrid import Commands, Hybrid
+from causal.hybrid import Hybrid
 from causal.hybrid_state import FRESH, HybridState, LinkState
 from causal.messages import Delivered, ForgedPacket
+from causal.views import Commands
 from message_passing.process import Address, Send, Step, Time
 from message_passing.turn import interpret
 

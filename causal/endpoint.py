@@ -25,7 +25,6 @@ wait for a change; :class:`causal.alarm.Alarm` rings for the timers, and
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator

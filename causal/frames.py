@@ -22,9 +22,15 @@ class Frame(Value, frozen=True, gc=False, tag=True, array_like=True):
     packets: tuple[Packet, ...]
 
 
+def with_notices(packets: Any) -> Any:
+    """The packets of a machine, as ``A | B``, and those of every view."""
+    return packets | Notice
+
+
 @cache
 def frame_of(packets: Any) -> Any:
     """The class of frames with packets of that union, on the wire as a `Frame`."""
+    packets = with_notices(packets)
     if packets == Packet:
         return Frame
     fields = [("packets", tuple[packets, ...])]

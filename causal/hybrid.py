@@ -40,16 +40,17 @@ from causal.messages import (
     Unicast,
 )
 from causal.open_entries import OpenEntries
-from causal.views import FOUNDED, Commands, View, Viewed
+from causal.repeat import FILED_MAX, NEVER, Repeating
+from causal.views import FOUNDED, Commands, View
 from causal.window import Window
 from message_passing.process import Address, Deliver, Respond, Send, SetTimer, Step, Time
 
 
-class Hybrid(Viewed[HybridState]):
+class Hybrid(Repeating[HybridState]):
     """Constant metadata, eager starts, per-message secrets, constant work an event."""
 
     name = "hybrid"
-    packets = Data[bytes] | Ack | Release | Delivered | Notice
+    packets = Data[bytes] | Ack | Release | Delivered
 
     def initial(self) -> HybridState:
         """Nothing sent, nothing kept."""
@@ -138,12 +139,12 @@ class Hybrid(Viewed[HybridState]):
         """Deliver at once, also while keeping secrets; after a gap, deliver in order."""
         filed = link.filed
         if self.chained and packet.prev != link.got:
-            if filed.get(packet.prev) is None:
+            if filed.get(packet.prev) is None and (link.files < FILED_MAX or not self.lossy):
                 filed = filed.put(packet.prev, packet)
-                links = state.links.put(party, replace(link, filed=filed))
-                state = replace(state, links=links)
+                link = replace(link, filed=filed, files=link.files + 1)
+                state = replace(state, links=state.links.put(party, link))
             return self.finish(state, commands, "File", now)
-        kept = state.kept
+        kept, files = state.kept, link.files
         at = len(commands)
         ready: Data[Any] | None = packet
         while ready is not None:
@@ -153,9 +154,12 @@ class Hybrid(Viewed[HybridState]):
             commands.append(Deliver(src, Message(got, ready.payload)))
             ready = None if filed.root is None else filed.get(got)
             if ready is not None:
-                filed = filed.drop(got)
+                filed, files = filed.drop(got), files - 1
         commands.insert(at, Send(src, Ack(got, self.carried(state.view, src))))
-        links = state.links.put(party, replace(link, got=got, filed=filed))
+        link = replace(link, got=got, filed=filed, files=files)
+        if link.repeat is not NEVER:
+            link = replace(link, repeat=link.repeat.awake)
+        links = state.links.put(party, link)
         state = replace(state, kept=kept, links=links)
         return self.finish(state, commands, "ReceiveData", now)
 
@@ -188,7 +192,11 @@ class Hybrid(Viewed[HybridState]):
                 window = window.drop(key)
             key = entry.prev
         own = replace(state.own, window=window)
-        links = state.links.put(party, replace(link, acked=id))
+        link = replace(link, acked=id)
+        if link.repeat is not NEVER:
+            again = replace(state, own=own)
+            link = replace(link, repeat=self.more(again, src, id, commands))
+        links = state.links.put(party, link)
         own, links = self.release(own, links, state.view, commands)
         return self.finish(replace(state, own=own, links=links), commands, "ReceiveAck", now)
 
@@ -211,7 +219,7 @@ class Hybrid(Viewed[HybridState]):
 
     def released(self, link: LinkState, id: int) -> LinkState:
         """With every message up to `id` released."""
-        return replace(link, told=id, heard=0)
+        return replace(link, told=id, heard=0, repeat=link.repeat.awake)
 
     def heard(
         self, state: HybridState, src: Address, packet: Delivered, commands: Commands, now: Time
@@ -311,20 +319,25 @@ class Hybrid(Viewed[HybridState]):
 
     # Lossy links.
 
-    def resend(self, state: HybridState, action: str, now: Time) -> Step[HybridState]:
-        """Repeat what is unacknowledged; a repeated acknowledgement asks for a lost release."""
-        if not self.lossy and action != "Restart":
-            return Step(state, (), action)
-        view, commands = state.view, Commands()
-        for id, own in state.own.window.items():
-            if own.sent and not own.acked:
-                dst = self.name_at(view, own.party)
-                commands.append(Send(dst, self.packet(view, dst, id, own)))
-        for owner in dict.fromkeys(s.owner for s in self.secrets(state)):
-            link = state.links.get(self.at(view, owner)) or FRESH
-            commands.append(Send(owner, Ack(link.got, self.carried(view, owner))))
-        commands += self.notices(view)
-        return self.finish(replace(state, ticking=False), commands, action, now)
+    def link(self, state: HybridState, peer: Address) -> LinkState:
+        """The link between this process and `peer`."""
+        return state.links.get(self.at(state.view, peer)) or FRESH
+
+    def with_link(self, state: HybridState, peer: Address, link: LinkState) -> HybridState:
+        """`state` with one link replaced."""
+        return replace(state, links=state.links.put(self.at(state.view, peer), link))
+
+    def unanswered(self, state: HybridState) -> list[tuple[Address, int]]:
+        """Destination and id of what was put on the wire and not acknowledged."""
+        own = state.own.window.items()
+        name_at, view = self.name_at, state.view
+        return [(name_at(view, o.party), id) for id, o in own if o.sent and not o.acked]
+
+    def again(self, state: HybridState, id: int) -> Data[Any]:
+        """The packet of an own message."""
+        own = state.own.window.get(id)
+        assert own is not None
+        return self.packet(state.view, self.name_at(state.view, own.party), id, own)
 
     def finish(
         self, state: HybridState, commands: Commands, action: str, now: Time
@@ -358,7 +371,9 @@ class Hybrid(Viewed[HybridState]):
 
     def secrets(self, state: HybridState) -> tuple[Secret, ...]:
         """The secrets that this process keeps, by owner and id."""
-        return tuple(sorted(Secret(self.name_at(state.view, k.party), k.id) for _, k in state.live()))
+        return tuple(
+            sorted(Secret(self.name_at(state.view, k.party), k.id) for _, k in state.live())
+        )
 
     def held(self, state: HybridState) -> tuple[Held, ...]:
         """The queued messages, with the secrets and own messages that each waits for."""
@@ -384,14 +399,6 @@ class Hybrid(Viewed[HybridState]):
         if state.view.unsure or (state.view.leaving and not self.is_out(state)):
             return False
         return all(link.filed.root is None for _, link in state.links.items())
-
-    def owing(self, state: HybridState) -> tuple[Address, ...]:
-        """Those that have not acknowledged, released or confirmed something."""
-        view = state.view
-        own = [o.party for _, o in state.own.window.items() if o.sent and not o.acked]
-        kept = [kept.party for _, kept in state.live()]
-        names = (self.name_at(view, party) for party in own + kept)
-        return tuple(dict.fromkeys((*names, *view.unsure)))
 
     def undelivered(self, state: HybridState) -> tuple[tuple[Address, int], ...]:
         """Destination and id of the messages without an acknowledgement, oldest first."""

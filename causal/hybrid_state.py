@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from causal.messages import Data
 from causal.open_entries import OpenEntries
+from causal.repeat import NEVER, Repeat
 from causal.views import FOUNDED, View
 from causal.window import Window
 from message_passing.process import Address, Value
@@ -56,6 +57,8 @@ class LinkState(Value, frozen=True, gc=False, tag=True):
     told: int = 0  # released by them
     filed: Window[Data[Any]] = Window()  # arrived before their turn, by `prev`
     heard: int = 0  # known to be delivered, as bits from `told` on; if deliveries are announced
+    files: int = 0  # how many are filed
+    repeat: Repeat = NEVER
 
 
 FRESH = LinkState()
@@ -107,7 +110,7 @@ class HybridState(Value, frozen=True, gc=False, tag=True):
         )
 
     def snapshot(self) -> Snapshot:
-        """All but the timer, in the form that is written down."""
+        """All but the timer and the pauses, in the form that is written down."""
         return Snapshot(
             tuple(self.own.window.items()),
             _cursors(self.own),
@@ -178,7 +181,9 @@ def restored(saved: Any) -> HybridState:
         for packet in c.filed:
             filed = filed.put(packet.prev, packet)
         heard = int.from_bytes(c.heard)
-        links = links.put(c.party, LinkState(c.out, c.acked, c.let, c.got, c.told, filed, heard))
+        files = len(c.filed)
+        link = LinkState(c.out, c.acked, c.let, c.got, c.told, filed, heard, files)
+        links = links.put(c.party, link)
     view = View(gone=snapshot.gone) if snapshot.view is None else snapshot.view
     return HybridState(
         own=_entries(snapshot.own, snapshot.own_at),

@@ -5,8 +5,9 @@ undelivered messages are kept, so the ghost stays as small as the network.  It j
 :mod:`causal.history` does, and names the first breach instead of all of them.
 
 Invariants: `Knowledge.broken` stays empty (causal delivery, no message twice or out of thin air,
-and none undelivered that a process left in good order had sent); once nothing is in transit, `Knowledge.pending` is empty (nothing is lost) and every process
-is idle (no secret is kept for ever).
+and none undelivered of a process that left in good order); once nothing is in transit,
+`Knowledge.pending` is empty (nothing is lost) and every process is idle (no secret is kept for
+ever).
 """
 
 from __future__ import annotations

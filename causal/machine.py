@@ -45,8 +45,9 @@ class Machine(ABC, Generic[S]):
     """A delivery protocol at one process, `me`, of a `team`.
 
     `links` is the guarantee of the network.  `resend_after` is the period of repetition on lossy
-    links, in the driver's unit of time; other links ignore it.  A process that is `joining` is not
-    one of the founders, which `team` lists.
+    links, in the driver's unit of time; other links ignore it.  While a peer stays silent, its
+    period doubles, at most `backoff` times.  A process that is `joining` is not one of the
+    founders, which `team` lists.
     """
 
     name: ClassVar[str]
@@ -64,6 +65,7 @@ class Machine(ABC, Generic[S]):
         *,
         links: Guarantee = Guarantee.UNORDERED,
         resend_after: Time = 1.0,
+        backoff: int = 0,
         joining: bool = False,
     ) -> None:
         members = tuple(dict.fromkeys(team))
@@ -84,7 +86,7 @@ class Machine(ABC, Generic[S]):
         self.links = links
         # Read at every step: a property of an enumeration's value is not cheap.
         self.lossy = links.lossy
-        self.resend_after = resend_after
+        self.resend_after, self.backoff = resend_after, backoff
         # Whether the protocol itself must keep the messages of one pair in order.
         self.chained = not self.stop_and_wait and (links.lossy or not links.ordered)
         self.place = {address: index for index, address in enumerate(members)}
@@ -187,4 +189,4 @@ class Machine(ABC, Generic[S]):
 
 
 Builder: TypeAlias = Callable[..., Machine[Any]]
-"""Makes a machine, called as ``build(me, team, links=..., resend_after=...)``: its class does."""
+"""Makes a machine: a class of machines, called with what :class:`Machine` takes."""

@@ -20,7 +20,6 @@ from causal.messages import (
     Ack,
     ForgedPacket,
     NamedData,
-    Notice,
     Release,
     Secret,
     Unicast,
@@ -34,7 +33,7 @@ class Named(SenderSide):
     """A secret is kept only from the processes that it names."""
 
     name = "named"
-    packets = NamedData[bytes] | Ack | Release | Notice
+    packets = NamedData[bytes] | Ack | Release
     scans = True
 
     def invoke(self, state: SenderState, request: Any, now: Time) -> Step[SenderState]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from causal.frames import with_notices
 from causal.journal import (
     Admitted,
     Began,
@@ -39,7 +40,8 @@ class Recovered(NamedTuple):
 def recorded(event: Event[Any, Any]) -> Entry | None:
     """The entry for an event that was stepped.
 
-    None for a probe, which changes nothing, and for a time-out: a machine may repeat packets then, but change nothing that must survive.
+    None for a probe, which changes nothing, and for a time-out: a machine may repeat packets then,
+    but change nothing that must survive.
     """
     if type(event) is Receive:
         return Got(event.src, event.message)
@@ -91,7 +93,9 @@ def _event(machine: Machine[Any], entry: Sent | Got | Down | Admitted | Left) ->
         case Sent(dst, payload):
             return Invoke(Unicast(dst, payload))
         case Got(src, packet):
-            return Receive(src, _read(partial(msgspec.convert, type=machine.packets), packet))
+            return Receive(
+                src, _read(partial(msgspec.convert, type=with_notices(machine.packets)), packet)
+            )
         case Down(peer):
             return Invoke(PeerDown(peer))
         case Admitted(peer, address):

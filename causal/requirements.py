@@ -26,6 +26,9 @@ from message_passing.wire import BadCodec, Codec
 LINKS: Final = Guarantee.UNORDERED_LOSSY_DUPLICATING
 """A frame may be lost with its connection, repeated by us, or dropped from a full buffer."""
 
+BACKOFF: Final = 4
+"""How often the period of repetition doubles while a peer stays silent."""
+
 
 def built(
     build: Builder,
@@ -42,7 +45,7 @@ def built(
     if not getattr(build, "survives_loss", True):
         raise UnsuitableMachine(f"{named(build)} does not survive the loss of a message")
     more = {"joining": True} if joining else {}
-    machine = build(name, team, links=LINKS, resend_after=resend_after_s, **more)
+    machine = build(name, team, links=LINKS, resend_after=resend_after_s, backoff=BACKOFF, **more)
     if not isinstance(machine, Machine):
         raise UnsuitableMachine(f"{named(build)} gave a {type(machine).__name__}, not a machine")
     if not isinstance(machine, Viewed):

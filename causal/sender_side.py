@@ -34,12 +34,12 @@ from causal.messages import (
     Held,
     Message,
     NamedData,
-    Notice,
     Release,
     Secret,
     Unicast,
 )
-from causal.views import FOUNDED, View, Viewed
+from causal.repeat import FILED_MAX, NEVER, Repeat, Repeating
+from causal.views import FOUNDED, View
 from message_passing.process import Address, Deliver, Respond, Send, SetTimer, Step, Time, Value
 
 Packet = Data[Any] | NamedData[Any]
@@ -67,6 +67,7 @@ class Link(Value, frozen=True, gc=False, tag=True):
     got: int = 0  # delivered from them
     told: int = 0  # released by them ahead of delivery, else 0
     let: int = 0  # released by us, where a release may be lost
+    repeat: Repeat = NEVER
 
 
 class SenderState(Value, frozen=True, gc=False, tag=True):
@@ -86,10 +87,10 @@ class SenderState(Value, frozen=True, gc=False, tag=True):
         return self.view.gone
 
 
-class SenderSide(Viewed[SenderState]):
+class SenderSide(Repeating[SenderState]):
     """The common base of Cykas and its relatives."""
 
-    packets: ClassVar[Any] = Data[bytes] | Ack | Release | Notice
+    packets: ClassVar[Any] = Data[bytes] | Ack | Release
     scans: ClassVar[bool] = False
     """Whether a message may pass queued ones to other processes."""
     coalesces: ClassVar[bool] = False
@@ -171,7 +172,8 @@ class SenderSide(Viewed[SenderState]):
         filed = state.filed
         if self.chained and packet.prev != link.got:
             # A copy may differ: one repeated after the release is not a secret.
-            if all((s, p.id) != (src, packet.id) for s, p in filed):
+            ids = [p.id for s, p in filed if s == src]
+            if packet.id not in ids and (len(ids) < FILED_MAX or not self.lossy):
                 state = replace(state, filed=filed | {(src, packet)})
             return self.settle(state, (), "File", now)
         delivered: Commands = ()
@@ -186,6 +188,7 @@ class SenderSide(Viewed[SenderState]):
             told = link.told if link.told > ready.id else 0
             link = replace(link, got=ready.id, told=told)
             ready = next((p for s, p in filed if s == src and p.prev == link.got), None)
+        link = replace(link, repeat=link.repeat.awake)
         state = replace(self.with_link(state, src, link), secrets=secrets, filed=filed)
         commands = (self.ack(state, src, link.got), *delivered)
         return self.settle(state, commands, "ReceiveData", now)
@@ -206,9 +209,15 @@ class SenderSide(Viewed[SenderState]):
         )
         if own == state.own:
             # Repeated: its sender may be asking for a release that was lost.
-            again = (Send(src, Release(link.let, self.carried(state.view, src))),) if link.let else ()
+            again = (
+                (Send(src, Release(link.let, self.carried(state.view, src))),) if link.let else ()
+            )
             return self.settle(state, again, "Duplicate", now)
-        return self.settle(replace(state, own=own), (), "ReceiveAck", now)
+        commands: list[Any] = []
+        state = replace(state, own=own)
+        repeat = self.more(state, src, ack.id, commands)
+        state = self.with_link(state, src, replace(link, repeat=repeat))
+        return self.settle(state, commands, "ReceiveAck", now)
 
     def told(
         self, state: SenderState, src: Address, release: Release, now: Time
@@ -217,10 +226,10 @@ class SenderSide(Viewed[SenderState]):
         if release.id < 1:
             raise ForgedPacket(f"{src!r} releases {release.id}, and ids count from 1")
         link = self.link(state, src)
-        if release.id > max(link.got, link.told):
-            state = self.with_link(state, src, replace(link, told=release.id))
-        told = {s for s in state.secrets if s.owner == src and s.id <= release.id}
-        state = self.free(state, told)
+        told = release.id if release.id > max(link.got, link.told) else link.told
+        state = self.with_link(state, src, replace(link, told=told, repeat=link.repeat.awake))
+        ended = {s for s in state.secrets if s.owner == src and s.id <= release.id}
+        state = self.free(state, ended)
         return self.settle(state, (), "ReceiveRelease", now)
 
     # Views.
@@ -245,22 +254,18 @@ class SenderSide(Viewed[SenderState]):
 
     # Lossy links.
 
-    def resend(self, state: SenderState, action: str, now: Time) -> Step[SenderState]:
-        """Repeat what is unacknowledged; a repeated acknowledgement asks for a lost release."""
-        if not self.lossy and action != "Restart":
-            return Step(state, (), action)
-        again: Commands = tuple(
-            Send(o.dst, self.packet(state, o)) for o in state.own if o.sent and not o.acked
-        )
-        owners = sorted({s.owner for s in state.secrets})
-        asks = tuple(self.ack(state, o, self.link(state, o).got) for o in owners)
-        notices = tuple(self.notices(state.view))
-        return self.settle(replace(state, ticking=False), again + asks + notices, action, now)
+    def unanswered(self, state: SenderState) -> list[tuple[Address, int]]:
+        """Destination and id of what was put on the wire and not acknowledged."""
+        return [(o.dst, o.id) for o in state.own if o.sent and not o.acked]
+
+    def again(self, state: SenderState, id: int) -> Packet:
+        """The packet of an own message."""
+        return self.packet(state, next(o for o in state.own if o.id == id))
 
     # After every event.
 
     def settle(
-        self, state: SenderState, done: Commands, action: str, now: Time
+        self, state: SenderState, done: Iterable[Any], action: str, now: Time
     ) -> Step[SenderState]:
         """Release what can be released, then put on the wire what may go, oldest first."""
         commands = list(done)
@@ -397,12 +402,6 @@ class SenderSide(Viewed[SenderState]):
         """Whether nothing is held, unacknowledged, unreleased, kept or filed."""
         leaving = state.view.leaving and not self.is_out(state)
         return not (state.own or state.secrets or state.filed or state.view.unsure or leaving)
-
-    def owing(self, state: SenderState) -> tuple[Address, ...]:
-        """Those that have not acknowledged, released or confirmed something."""
-        own = [o.dst for o in state.own if o.sent and not o.acked]
-        kept = [secret.owner for secret in sorted(state.secrets)]
-        return tuple(dict.fromkeys((*own, *kept, *state.view.unsure)))
 
     def undelivered(self, state: SenderState) -> tuple[tuple[Address, int], ...]:
         """Destination and id of the messages without an acknowledgement, oldest first."""

@@ -77,7 +77,7 @@ class View(Value, frozen=True, gc=False, tag=True):
         return (*self.joined, *self.gone)
 
     def of(self, changes: Changes) -> tuple[tuple[Joined, ...], tuple[Address, ...]]:
-        """The part of `changes` that is news: processes that joined, and processes that are gone."""
+        """The part of `changes` that is news: those that joined, and those that are gone."""
         here = {member.name for member in self.joined}
         joined = [c for c in changes if type(c) is Joined and c.name not in here]
         gone = [c for c in changes if type(c) is not Joined and c not in self.gone]
@@ -99,14 +99,16 @@ class Viewed(Machine[S]):
     # What a protocol adds.
 
     @abstractmethod
-    def take(
-        self, state: S, src: Address, packet: Any, commands: Commands, now: Time
-    ) -> Step[S]:
+    def take(self, state: S, src: Address, packet: Any, commands: Commands, now: Time) -> Step[S]:
         """A packet of a member, its view installed, other than a notice."""
 
     @abstractmethod
     def forget(self, state: S, peers: Iterable[Address], commands: Commands) -> S:
         """Without what concerns `peers`: no message waits for them any more."""
+
+    @abstractmethod
+    def awaken(self, state: S, src: Address) -> S:
+        """A notice says that `src` lives."""
 
     @abstractmethod
     def is_delivered(self, state: S) -> bool:
@@ -246,9 +248,11 @@ class Viewed(Machine[S]):
         knows = view.is_in(changes)
         if knows and src in view.unsure:
             state = self.assured(state, src)
-        if asks or (joined or gone) and (self.lossy or not knows):
+        if asks or ((joined or gone) and (self.lossy or not knows)):
             commands.append(Send(src, Notice(view.changes, self.lossy and not knows)))
         if type(packet) is Notice or src in gone:
+            if src not in gone:
+                state = self.awaken(state, src)
             return self.finish(state, commands, "ReceiveNotice", now)
         return self.take(state, src, packet, commands, now)
 
@@ -310,10 +314,6 @@ class Viewed(Machine[S]):
         gone = tuple(sorted({*view.gone, self.me}))
         view = replace(view, gone=gone, unsure=(), leaving=False)
         return self.finish(replace(self.initial(), view=view), [], "Excluded", now)
-
-    def notices(self, view: View) -> Commands:
-        """The view again, for members that have not confirmed it."""
-        return [Send(peer, Notice(view.changes, ask=True)) for peer in view.unsure]
 
     def leave_if_due(self, state: S, commands: Commands) -> S:
         """Depart, if this process is leaving and nothing holds it any more."""

@@ -29,7 +29,8 @@ from message_passing.turn import Core
 @dataclass(frozen=True)
 class Outcome:
     """How a walk ended: in a quiet network, `stuck` processes hold messages, and the views of a
-    pair that is `split` differ."""
+    pair that is `split` differ.
+    """
 
     breaches: tuple[Breach, ...]
     missing: tuple[tuple[Name, Address], ...]

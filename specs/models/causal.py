@@ -371,8 +371,10 @@ def _budgeted(
                     kind = "leaves"
                 elif type(request) is Admit:
                     kind = "joins"
-                slot = slots.get(kind)
-                left = 0 if slot is None else values[slot]
+                if kind not in slots:
+                    continue
+                slot = slots[kind]
+                left = values[slot]
                 first = kind == "sends" and left == budgets["sends"]
                 if left and (not first or (action.process, request) in openings):
                     yield change._replace(writes=(*change.writes, (slot, left - 1)))

@@ -59,7 +59,7 @@ class Twins(Viewed[Pair]):
     def invoke(self, *_: Any) -> Step[Pair]:
         raise NotImplementedError
 
-    receive = take = forget = is_delivered = finish = invoke  # type: ignore[assignment]
+    receive = take = forget = awaken = is_delivered = finish = invoke  # type: ignore[assignment]
 
     def idle(self, state: Pair) -> bool:
         return self.fast.idle(state.fast)
