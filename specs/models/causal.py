@@ -45,7 +45,7 @@ from message_passing.network import Guarantee
 from message_passing.process import Address, Deliver, Event, Invoke, Step, Value
 from specs.checker.composite import Change, Composite, Rule
 from specs.checker.errors import ModelError
-from specs.checker.model import Property, always
+from specs.checker.model import Action, Property, always, leads_to, strong, weak
 from specs.system import Bounds, Requests, System, View, script
 
 Build = Callable[..., Machine[Any]]
@@ -97,8 +97,12 @@ def causal(
     mistakes: int = 0,
     leaves: int = 0,
     joins: int = 0,
+    live: bool = False,
 ) -> Composite[View]:
-    """Any application of `sends` messages in all."""
+    """Any application of `sends` messages in all.
+
+    `live` adds what must happen in the end, if the network and the timers are fair.
+    """
     everyone = _team(processes + joins)
     team = everyone[:processes]
     machines = _machines(protocol, team, links)
@@ -134,7 +138,13 @@ def causal(
     properties = [CAUSAL, drained(machines)]
     if changes:
         properties.append(agreed(machines))
-    composite = system.model(name, properties, terminal=lambda view: True)
+    fairness = []
+    if live:
+        properties += [departs(machines, address) for address in team if leaves]
+        properties += [learns(machines, address) for address in team if mistakes]
+        fair = strong if Guarantee(links).lossy else weak
+        fairness = [fair(_arrives), weak(_rings)]
+    composite = system.model(name, properties, fairness=fairness, terminal=lambda view: True)
     first, second = team[:2]
     openings = {(first, Broadcast(None) if broadcast else Unicast(second, None))}
     for newcomer in everyone[processes:]:
@@ -205,6 +215,37 @@ def agreed(machines: Mapping[Address, Machine[Any]]) -> Property[View]:
         return True
 
     return always("members agree", holds, when=partial(_quiet, machines))
+
+
+def departs(machines: Mapping[Address, Machine[Any]], address: Address) -> Property[View]:
+    """A process that leaves is out in the end."""
+
+    def leaving(view: View) -> bool:
+        state = view[address]
+        return bool(state.view.leaving) and _is_in(machines[address], state)
+
+    return leads_to(f"{address} departs", leaving, lambda view: not leaving(view))
+
+
+def learns(machines: Mapping[Address, Machine[Any]], address: Address) -> Property[View]:
+    """An excluded process that waits for something learns in the end that it is excluded."""
+
+    def unaware(view: View) -> bool:
+        machine, state = machines[address], view[address]
+        if not _is_in(machine, state) or machine.idle(state):
+            return False
+        members = _members(machines, view)
+        return any(address in _gone(view[m]) and m not in _gone(state) for m in members)
+
+    return leads_to(f"{address} learns", unaware, lambda view: not unaware(view))
+
+
+def _arrives(action: Action) -> Hashable | None:
+    return (action.peer, action.process, action.subject) if action.kind == "deliver" else None
+
+
+def _rings(action: Action) -> Hashable | None:
+    return action.process if action.kind == "timeout" else None
 
 
 def _is_in(machine: Machine[Any], state: Any) -> bool:
