@@ -111,6 +111,11 @@ class Endpoint:
         return self._call(self._endpoint.members)
 
     @property
+    def excluded(self) -> bool:
+        """Whether the team has excluded this endpoint."""
+        return self._call(lambda: self._endpoint.excluded)
+
+    @property
     def lost(self) -> tuple[tuple[Address, int], ...]:
         """The newest messages that may be lost: destination and id."""
         return self._call(lambda: self._endpoint.lost)

@@ -12,7 +12,8 @@ no timer.  In the paper's setting a periodic retransmission repairs that.
 from __future__ import annotations
 
 from causal.messages import Secret
-from causal.sender_side import Own, SenderSide, SenderState
+from causal.sender_side import SenderSide
+from causal.sender_state import Own, SenderState
 
 
 class Csps(SenderSide):

@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from causal.messages import Secret
-from causal.sender_side import Own, SenderSide, SenderState
+from causal.sender_side import SenderSide
+from causal.sender_state import Own, SenderState
 from message_passing.process import Address
 
 

@@ -188,25 +188,21 @@ class AsyncEndpoint:
 
     @property
     def lost(self) -> tuple[tuple[Address, int], ...]:
-        """The newest messages that may be lost: destination and id.
-
-        Their destinations left the team, or were excluded, before they had acknowledged them.
-        """
+        """Destination and id of messages whose destination was gone before it acknowledged them."""
         return tuple(self._membership.lost)
 
     def peer_down(self, peer: Address) -> None:
         """Exclude a crashed peer: no process waits for it any more, and its packets are ignored.
 
-        Call it at one member, from the service that detects crashes; the members tell each other.
-        If the peer lives, it learns that it is excluded.
+        Call it at one member; the members tell each other, and the peer, in case it lives.
         """
         self._ask(PeerDown(peer))
 
     def admit(self, name: Address, address: str = "") -> None:
-        """Take a new endpoint into the team; the members tell each other, and it.
+        """Take a new endpoint into the team; the members tell each other and the endpoint.
 
-        `address` is where it listens, if the transport uses addresses.  Raises `NoRoute` for an
-        address that is none, and `DepartedPeer` for a name that was used before.
+        `address` is where it listens, if the transport uses addresses.  Raises `NoRoute` for a bad
+        address, and `DepartedPeer` for a name that was used before.
         """
         self._membership.admissible(name, address, self.state.view)
         self._ask(Admit(name, address))
@@ -215,22 +211,20 @@ class AsyncEndpoint:
         """Leave the team for good and close; a second call does nothing.
 
         Waits until every message of this endpoint is delivered, while it takes part as before but
-        accepts no new ones.  Nobody waits for it afterwards, and its name is not used again.
+        accepts no new ones.  No member waits for it afterwards, and its name is not used again.
         Delivered messages can still be received.  Raises `Undelivered` with the messages that were
-        not delivered within `timeout_s`; `Excluded` if the team excludes it meanwhile.
+        not delivered within `timeout_s`; `Excluded` if the team excludes this endpoint meanwhile.
         """
         if self._phase == "closed":
             return
-        late: tuple[tuple[Address, int], ...] = ()
+        late = ()
         try:
             self._ask(Leave())
             try:
-                await self._waiting.until(lambda: self._membership.out, timeout_s)
+                await self._waiting.until(lambda: self._membership.left, timeout_s)
             except Full:
                 late = self.machine.undelivered(self.state)
                 self._ask(Leave(at_once=True))
-            if self.excluded:
-                raise Excluded(f"the team has excluded {self.name!r}")
             with suppress(Full):
                 await self._waiting.until(lambda: not self.state.view.unsure, CONFIRM_S)
         finally:
@@ -262,9 +256,7 @@ class AsyncEndpoint:
 
     async def flush(self, *, timeout_s: float | None = None) -> None:
         """Wait until every message sent so far has been delivered.  Raises `Full`, `Excluded`."""
-        await self._waiting.until(lambda: self.backlog() == 0, timeout_s)
-        if self.excluded:
-            raise Excluded(f"the team has excluded {self.name!r}")
+        await self._waiting.until(lambda: not (self.backlog() or self.excluded), timeout_s)
 
     def backlog(self) -> int:
         """How many messages were sent from the oldest undelivered one on."""

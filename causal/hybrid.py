@@ -24,29 +24,34 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from causal.hybrid_state import FRESH, HybridState, Kept, LinkState, OwnEntry, is_acked, restored
+from causal.hybrid_inspection import Inspection
+from causal.hybrid_state import (
+    FRESH,
+    HybridState,
+    Kept,
+    LinkState,
+    OwnEntry,
+    is_acked,
+)
 from causal.machine import RESEND
 from causal.messages import (
     Ack,
-    Context,
     Data,
     Delivered,
     ForgedPacket,
-    Held,
     Message,
     Notice,
     Release,
-    Secret,
     Unicast,
 )
 from causal.open_entries import OpenEntries
-from causal.repeat import FILED_MAX, NEVER, Repeating
+from causal.repeat import FILED_MAX, NEVER
 from causal.views import FOUNDED, Commands, View
 from causal.window import Window
 from message_passing.process import Address, Deliver, Respond, Send, SetTimer, Step, Time
 
 
-class Hybrid(Repeating[HybridState]):
+class Hybrid(Inspection):
     """Constant metadata, eager starts, per-message secrets, constant work an event."""
 
     name = "hybrid"
@@ -317,27 +322,7 @@ class Hybrid(Repeating[HybridState]):
         """Whether nothing of ours is undelivered or a secret."""
         return state.own.window.root is None
 
-    # Lossy links.
-
-    def link(self, state: HybridState, peer: Address) -> LinkState:
-        """The link between this process and `peer`."""
-        return state.links.get(self.at(state.view, peer)) or FRESH
-
-    def with_link(self, state: HybridState, peer: Address, link: LinkState) -> HybridState:
-        """`state` with one link replaced."""
-        return replace(state, links=state.links.put(self.at(state.view, peer), link))
-
-    def unanswered(self, state: HybridState) -> list[tuple[Address, int]]:
-        """Destination and id of what was put on the wire and not acknowledged."""
-        own = state.own.window.items()
-        name_at, view = self.name_at, state.view
-        return [(name_at(view, o.party), id) for id, o in own if o.sent and not o.acked]
-
-    def again(self, state: HybridState, id: int) -> Data[Any]:
-        """The packet of an own message."""
-        own = state.own.window.get(id)
-        assert own is not None
-        return self.packet(state.view, self.name_at(state.view, own.party), id, own)
+    # After every event.
 
     def finish(
         self, state: HybridState, commands: Commands, action: str, now: Time
@@ -351,71 +336,3 @@ class Hybrid(Repeating[HybridState]):
                 state = replace(state, ticking=True)
                 commands.append(SetTimer(RESEND, now + self.resend_after))
         return Step(state, tuple(commands), action)
-
-    def packet(self, view: View, dst: Address, id: int, own: OwnEntry) -> Data[Any]:
-        """The packet of `own`."""
-        prev = own.prev if self.chained else 0
-        return Data(id, prev, own.secret, own.payload, self.carried(view, dst))
-
-    # The state on disk.
-
-    def snapshot(self, state: HybridState) -> Any:
-        """All of it but the timer."""
-        return state.snapshot()
-
-    def restore(self, saved: Any) -> HybridState:
-        """The state of a snapshot."""
-        return restored(saved)
-
-    # Inspection.
-
-    def secrets(self, state: HybridState) -> tuple[Secret, ...]:
-        """The secrets that this process keeps, by owner and id."""
-        return tuple(
-            sorted(Secret(self.name_at(state.view, k.party), k.id) for _, k in state.live())
-        )
-
-    def held(self, state: HybridState) -> tuple[Held, ...]:
-        """The queued messages, with the secrets and own messages that each waits for."""
-        live = state.live()
-        waiting, queued = [], dict[int, list[int]]()
-        for id, own in state.own.window.items():
-            before = queued.setdefault(own.party, [])
-            if not own.sent:
-                secrets = sorted(
-                    Secret(self.name_at(state.view, kept.party), kept.id)
-                    for n, kept in live
-                    if n < own.need and kept.party != own.party
-                )
-                dst = self.name_at(state.view, own.party)
-                waiting.append(Held(id, dst, tuple(secrets), tuple(before)))
-                before.append(id)
-        return tuple(waiting)
-
-    def idle(self, state: HybridState) -> bool:
-        """Whether nothing is held, unacknowledged, unreleased, kept or filed."""
-        if state.own.window.root is not None or state.kept.first < state.kept.next:
-            return False
-        if state.view.unsure or (state.view.leaving and not self.is_out(state)):
-            return False
-        return all(link.filed.root is None for _, link in state.links.items())
-
-    def undelivered(self, state: HybridState) -> tuple[tuple[Address, int], ...]:
-        """Destination and id of the messages without an acknowledgement, oldest first."""
-        own = state.own.window.items()
-        return tuple((self.name_at(state.view, o.party), id) for id, o in own if not o.acked)
-
-    def backlog(self, state: HybridState) -> int:
-        """From the oldest unacknowledged message to the newest."""
-        return state.own.next - state.own.first
-
-    def context(self, state: HybridState) -> Context:
-        """All messages sent and secrets received so far."""
-        return Context(state.own.next, state.kept.next)
-
-    def effects_allowed(self, state: HybridState, context: Context) -> bool:
-        """Whether all that precedes `context` has been delivered.  False outside the team."""
-        assert isinstance(context.kept, int)
-        if self.is_out(state):
-            return False
-        return state.own.first >= context.sent and state.kept.first >= context.kept

@@ -7,7 +7,8 @@ of the state, so that each rule is one line.  Sources as in :mod:`causal.hybrid`
 from __future__ import annotations
 
 from causal.messages import Secret
-from causal.sender_side import Own, SenderSide, SenderState
+from causal.sender_side import SenderSide
+from causal.sender_state import Own, SenderState
 
 
 class HybridPlain(SenderSide):

@@ -6,13 +6,13 @@ else is counts.  Journals hold it, so its fields and tags stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from causal.messages import Data
+from causal.messages import Data, Held, Secret
 from causal.open_entries import OpenEntries
 from causal.repeat import NEVER, Repeat
 from causal.views import FOUNDED, View
@@ -134,6 +134,24 @@ class HybridState(Value, frozen=True, gc=False, tag=True):
             self.view.gone,
             self.view,
         )
+
+
+def held(state: HybridState, name: Callable[[int], Address]) -> tuple[Held, ...]:
+    """The queued messages, each with the secrets and own messages that it waits for."""
+    live = state.live()
+    waiting, queued = [], dict[int, list[int]]()
+    for id, own in state.own.window.items():
+        before = queued.setdefault(own.party, [])
+        if not own.sent:
+            secrets = sorted(
+                Secret(name(kept.party), kept.id)
+                for n, kept in live
+                if n < own.need and kept.party != own.party
+            )
+            dst = name(own.party)
+            waiting.append(Held(id, dst, tuple(secrets), tuple(before)))
+            before.append(id)
+    return tuple(waiting)
 
 
 class Cursors(Value, frozen=True, gc=False, tag=True, array_like=True):

@@ -52,7 +52,7 @@ class Membership:
         self._view: View = machine.founding()
         self.lost: deque[tuple[Address, int]] = deque(maxlen=lost_max)
         self.admitted = self._view.admitted
-        self.out = self.excluded = False
+        self.left = self.excluded = False
 
     def recover(self, state: Any) -> None:
         """Begin with a state from a journal.  Raises `WrongJournal` if its endpoint has left."""
@@ -79,13 +79,13 @@ class Membership:
         """A step has changed the view."""
         old, self._view = before.view, after.view
         self.admitted = after.view.admitted
-        if self._machine.is_out(after) and not self.out:
-            self.out = True
-            self.excluded = not after.view.left
+        out = self._machine.is_out(after)
+        self.left = after.view.left
+        self.excluded = out and not self.left
         gone = set(after.view.gone) - set(old.gone)
         if gone:
             unknown = self._machine.undelivered(before)
-            self.lost += [item for item in unknown if self.out or item[0] in gone]
+            self.lost += [item for item in unknown if out or item[0] in gone]
         self._carry(old, after.view)
 
     def _carry(self, old: View, new: View) -> None:

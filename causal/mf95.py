@@ -9,7 +9,8 @@ destination.  There are no eager messages, hence no secrets and no releases.
 from __future__ import annotations
 
 from causal.messages import Secret
-from causal.sender_side import Own, SenderSide, SenderState
+from causal.sender_side import SenderSide
+from causal.sender_state import Own, SenderState
 from message_passing.process import Address
 
 

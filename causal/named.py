@@ -25,7 +25,8 @@ from causal.messages import (
     Unicast,
     Unsupported,
 )
-from causal.sender_side import Own, SenderSide, SenderState
+from causal.sender_side import SenderSide
+from causal.sender_state import Own, SenderState
 from message_passing.process import Address, Step, Time
 
 

@@ -30,7 +30,7 @@ class Repeat(Value, frozen=True, gc=False, tag=True, array_like=True):
     """The repetition to one peer.
 
     `tries` were in vain, up to a limit; `rest` periods are still to pass.  Messages up to `upto`
-    follow in batches, 0 if there are none.
+    follow in batches; 0 means that all have followed.
     """
 
     tries: int = 0

@@ -49,7 +49,10 @@ def built(
     if not isinstance(machine, Machine):
         raise UnsuitableMachine(f"{named(build)} gave a {type(machine).__name__}, not a machine")
     if not isinstance(machine, Viewed):
-        raise UnsuitableMachine(f"the team of {machine.name!r} cannot change: it is no `Viewed`")
+        raise UnsuitableMachine(
+            f"the team of {machine.name!r} cannot change",
+            remedy="derive the machine from Hybrid, or from causal.views.Viewed",
+        )
     if (machine.me, machine.links, set(machine.team)) != (name, LINKS, set(team)):
         raise UnsuitableMachine(f"{named(build)} ignores its name, its team or its links")
     for need, attempt in needs(machine, journaled=journaled):

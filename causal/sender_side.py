@@ -38,53 +38,10 @@ from causal.messages import (
     Secret,
     Unicast,
 )
-from causal.repeat import FILED_MAX, NEVER, Repeat, Repeating
+from causal.repeat import FILED_MAX, Repeating
+from causal.sender_state import Link, Own, Packet, SenderState
 from causal.views import FOUNDED, View
-from message_passing.process import Address, Deliver, Respond, Send, SetTimer, Step, Time, Value
-
-Packet = Data[Any] | NamedData[Any]
-
-
-class Own(Value, frozen=True, gc=False, tag=True):
-    """A message of this process, from the application's send until no process waits for it."""
-
-    id: int
-    dst: Address
-    payload: Any
-    deps: frozenset[Secret] = frozenset()
-    prev: int = 0
-    sent: bool = False
-    acked: bool = False
-    eager: bool = False
-    avoid: tuple[Address, ...] = ()
-    released: bool = False
-
-
-class Link(Value, frozen=True, gc=False, tag=True):
-    """The highest ids that have passed between this process and one peer."""
-
-    out: int = 0  # put on the wire by us
-    got: int = 0  # delivered from them
-    told: int = 0  # released by them ahead of delivery, else 0
-    let: int = 0  # released by us, where a release may be lost
-    repeat: Repeat = NEVER
-
-
-class SenderState(Value, frozen=True, gc=False, tag=True):
-    """The state of a secret-keeping process.  `links` follows the team's order."""
-
-    links: tuple[Link, ...]
-    next: int = 1
-    own: tuple[Own, ...] = ()
-    secrets: frozenset[Secret] = frozenset()
-    filed: frozenset[tuple[Address, Packet]] = frozenset()
-    view: View = FOUNDED
-    ticking: bool = False
-
-    @property
-    def gone(self) -> tuple[Address, ...]:
-        """The processes that have left the view."""
-        return self.view.gone
+from message_passing.process import Address, Deliver, Respond, Send, SetTimer, Step, Time
 
 
 class SenderSide(Repeating[SenderState]):

@@ -19,7 +19,8 @@ from causal.messages import Changes, Joined, MatrixData, Release, VectorData
 from causal.mf95 import Mf95
 from causal.named import Named
 from causal.rst91 import Rst91
-from causal.sender_side import Link, Own, Packet, SenderSide, SenderState
+from causal.sender_side import SenderSide
+from causal.sender_state import Link, Own, Packet, SenderState
 from causal.views import Commands, View
 from message_passing.network import Guarantee
 from message_passing.process import Address, Send, Step, Time
@@ -165,7 +166,7 @@ class ViewsKeptBack(HybridPlain):
 
 
 class Hushed(Hybrid):
-    """A process that hears of a change tells nobody; only packets that go anyway carry the view."""
+    """A process that hears of a change stays silent; only packets that go anyway carry the view."""
 
     name = "hybrid-hushed"
 

@@ -14,7 +14,7 @@ from typing import Any
 from causal import hybrid_state
 from causal.hybrid_state import FRESH
 from causal.messages import Data, Secret
-from causal.sender_side import Own, SenderState
+from causal.sender_state import Own, SenderState
 from specs.checker.composite import Composite
 from specs.conform import State as Variables
 from specs.conform import Twin

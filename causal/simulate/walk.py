@@ -192,7 +192,7 @@ class Bench:
     def split(self) -> Iterator[tuple[Address, Address]]:
         """Pairs of members, the first of which waits in a view that the second does not have.
 
-        Two that have excluded each other, and know it, are no such pair.
+        Two that have excluded each other, and know it, do not count.
         """
         members = self.members()
         for a, b in permutations(members, 2):

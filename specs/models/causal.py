@@ -22,8 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from functools import partial
-from itertools import permutations
 from typing import Any, Final
 
 from causal import specimens
@@ -45,7 +43,18 @@ from message_passing.network import Guarantee
 from message_passing.process import Address, Deliver, Event, Invoke, Step, Value
 from specs.checker.composite import Change, Composite, Rule
 from specs.checker.errors import ModelError
-from specs.checker.model import Action, Property, always, leads_to, strong, weak
+from specs.checker.model import strong, weak
+from specs.models.causal_properties import (
+    CAUSAL,
+    agreed,
+    arrives,
+    departs,
+    drained,
+    gone,
+    is_in,
+    learns,
+    rings,
+)
 from specs.system import Bounds, Requests, System, View, script
 
 Build = Callable[..., Machine[Any]]
@@ -120,7 +129,7 @@ def causal(
                 return everything
             if not isinstance(machine, Viewed):
                 return tuple(Unicast(peer, None) for peer in team if peer != address)
-            if not _is_in(machine, state):
+            if not is_in(machine, state):
                 return ()
             peers = machine.peers(state.view)
             leaving = state.view.leaving
@@ -143,7 +152,7 @@ def causal(
         properties += [departs(machines, address) for address in team if leaves]
         properties += [learns(machines, address) for address in team if mistakes]
         fair = strong if Guarantee(links).lossy else weak
-        fairness = [fair(_arrives), weak(_rings)]
+        fairness = [fair(arrives), weak(rings)]
     composite = system.model(name, properties, fairness=fairness, terminal=lambda view: True)
     first, second = team[:2]
     openings = {(first, Broadcast(None) if broadcast else Unicast(second, None))}
@@ -169,124 +178,13 @@ def scripted(protocol: str, sends: str, links: str = "Ordered") -> Composite[Vie
     return system.model(name, [CAUSAL, drained(machines)], terminal=lambda view: True)
 
 
-CAUSAL: Final[Property[View]] = always("causal delivery", lambda view: not view.ghost.broken)
-
-
-def drained(machines: Mapping[Address, Machine[Any]]) -> Property[View]:
-    """With no message in transit, no timer and no news, all is delivered and every state drained.
-
-    Messages from or to processes outside the team do not count.
-    """
-
-    def holds(view: View) -> bool:
-        ghost: Knowledge = view.ghost
-        members = _members(machines, view)
-        lost = [
-            (src, id, dst)
-            for (src, id, dst), _ in ghost.pending
-            if src in members and dst in members and dst not in _gone(view[src])
-        ]
-        return not lost and all(machines[a].idle(view[a]) for a in members)
-
-    return always("nothing is stuck", holds, when=partial(_quiet, machines))
-
-
-def agreed(machines: Mapping[Address, Machine[Any]]) -> Property[View]:
-    """In the same moments: members have one view, and a process outside the team knows it.
-
-    Two processes that have excluded each other are members of two teams, and both know that.  On
-    links that lose, an excluded process that waits for nothing may not know: its next packet is
-    answered by the news.
-    """
-
-    def holds(view: View) -> bool:
-        members = _members(machines, view)
-        views = {a: view[a].view for a in members}
-        unheard = {a for a in members if machines[a].lossy and machines[a].idle(view[a])}
-        for a, b in permutations(members, 2):
-            if a in views[b].gone:
-                parted = a in views[b].parted and b in views[a].parted
-                if not parted and a not in unheard:
-                    return False
-            elif b in views[a].gone:
-                continue
-            elif {*views[a].changes} != {*views[b].changes}:
-                return False
-        return True
-
-    return always("members agree", holds, when=partial(_quiet, machines))
-
-
-def departs(machines: Mapping[Address, Machine[Any]], address: Address) -> Property[View]:
-    """A process that leaves is out in the end."""
-
-    def leaving(view: View) -> bool:
-        state = view[address]
-        return bool(state.view.leaving) and _is_in(machines[address], state)
-
-    return leads_to(f"{address} departs", leaving, lambda view: not leaving(view))
-
-
-def learns(machines: Mapping[Address, Machine[Any]], address: Address) -> Property[View]:
-    """An excluded process that waits for something learns in the end that it is excluded."""
-
-    def unaware(view: View) -> bool:
-        machine, state = machines[address], view[address]
-        if not _is_in(machine, state) or machine.idle(state):
-            return False
-        members = _members(machines, view)
-        return any(address in _gone(view[m]) and m not in _gone(state) for m in members)
-
-    return leads_to(f"{address} learns", unaware, lambda view: not unaware(view))
-
-
-def _arrives(action: Action) -> Hashable | None:
-    return (action.peer, action.process, action.subject) if action.kind == "deliver" else None
-
-
-def _rings(action: Action) -> Hashable | None:
-    return action.process if action.kind == "timeout" else None
-
-
-def _is_in(machine: Machine[Any], state: Any) -> bool:
-    """Whether a process is a member, as it knows."""
-    if not isinstance(machine, Viewed):
-        return True
-    admitted: bool = state.view.admitted
-    return admitted and machine.me not in state.gone
-
-
-def _members(machines: Mapping[Address, Machine[Any]], view: View) -> list[Address]:
-    return [a for a in machines if view.local(a).up and _is_in(machines[a], view[a])]
-
-
-def _quiet(machines: Mapping[Address, Machine[Any]], view: View) -> bool:
-    """Whether nothing happens any more without the application, and no crash is still unheard."""
-    living = [a for a in machines if view.local(a).up]
-    members = _members(machines, view)
-    heard = all(
-        any(a in _gone(view[b]) for b in members) or not members
-        for a, machine in machines.items()
-        if a not in living and any(_knows(machines[b], view[b], a) for b in members)
-    )
-    timers = any(view.local(a).armed for a in living)
-    return heard and not timers and not any(view.channel(s, d) for s in machines for d in living)
-
-
-def _knows(machine: Machine[Any], state: Any, peer: Address) -> bool:
-    """Whether `peer` is, or was, in the process's view."""
-    if isinstance(machine, Viewed):
-        return machine.placed(state.view, peer) is not None
-    return True
-
-
 def witness(
     address: Address, state: Any, event: Event[Any, Any], step: Step[Any]
 ) -> tuple[Hashable, ...] | None:
     """The ghost changes with the application's sends and deliveries, and with views."""
     if type(event) is Invoke or any(type(c) is Deliver for c in step.commands):
         return address, event, step
-    return (address, event, step) if _gone(state) != _gone(step.state) else None
+    return (address, event, step) if gone(state) != gone(step.state) else None
 
 
 class Remembered(Value, frozen=True):
@@ -325,11 +223,6 @@ def remember(
             here |= carried.pop(name, frozenset()) | {name}
     past[address] = here
     return Remembered(ghost, tuple(sorted(past.items())), frozenset(carried.items()))
-
-
-def _gone(state: Any) -> tuple[Address, ...]:
-    gone: tuple[Address, ...] = getattr(state, "gone", ())
-    return gone
 
 
 def _team(processes: int) -> tuple[Address, ...]:
@@ -387,8 +280,8 @@ def _budgeted(
     def heard(values: Sequence[Any], peer: Address) -> bool:
         return any(
             values[slot_of[a]].up
-            and a not in _gone(values[slot_of[a]].state)
-            and peer in _gone(values[slot_of[a]].state)
+            and a not in gone(values[slot_of[a]].state)
+            and peer in gone(values[slot_of[a]].state)
             for a in machines
         )
 

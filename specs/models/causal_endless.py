@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from causal import hybrid_state, sender_side
+from causal import hybrid_state, sender_state
 from causal.cykas import Cykas, CykasRefined
 from causal.hybrid import Hybrid
 from causal.hybrid_plain import HybridPlain
@@ -55,10 +55,10 @@ class Endless:
         if isinstance(state, hybrid_state.HybridState):
             step = self.machine.step(state, event, now)
             return Step(hybrid_anew(step.state), step.commands, step.action)
-        carried = tuple(sender_side.Link(out=state.next - 1) for _ in state.links)
+        carried = tuple(sender_state.Link(out=state.next - 1) for _ in state.links)
         step = self.machine.step(replace(state, links=carried), event, now)
         after = step.state
-        bare = (sender_side.Link(),) * len(after.links)
+        bare = (sender_state.Link(),) * len(after.links)
         after = replace(after, links=bare, next=after.next if after.own else 1)
         return Step(after, step.commands, step.action)
 
