@@ -16,6 +16,7 @@ Read in this order; each module imports only those above it::
     oracle      a read-only view of a simulation, for oracles
     simulator   the driver for tests and studies: seeded queue, virtual time
     faults      plans of crashes, pauses and partitions for it
+    postgres_address  the address of a PostgreSQL database, and errors without its secrets
     public      the path by which tracebacks name a public class
     console     shared by command lines: writing to a pipe, exit codes of errors, imports
     chart       message-sequence charts as text

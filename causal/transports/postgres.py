@@ -38,6 +38,8 @@ from message_passing.process import Address
 try:
     import psycopg
     from psycopg import sql
+
+    from message_passing.postgres_address import REMEDY, UNREADABLE, parse, told
 except ImportError as error:
     raise MissingExtra("PostgreSQL needs psycopg") from error
 
@@ -67,14 +69,18 @@ _encode = msgspec.msgpack.Encoder().encode
 class PostgresTransport:
     """An endpoint's access to the table.
 
-    `url` is a connection string.  `buffer_bytes_max` limits the frames that wait for a database
-    that does not answer; beyond it the oldest are dropped.
+    `url` is a connection string; no error repeats its password.  `buffer_bytes_max` limits the
+    frames that wait for a database that does not answer; beyond it the oldest are dropped.
     """
 
     def __init__(self, url: str, *, key: bytes, buffer_bytes_max: int = 1 << 22) -> None:
         if len(key) < 16:
             raise CallerError(f"a key of {len(key)} bytes", remedy="give 16 random bytes or more")
-        self.url, self.key, self.buffer_bytes_max = url, key, buffer_bytes_max
+        address = parse(url)
+        if address is None:
+            raise CallerError(UNREADABLE, remedy=REMEDY)
+        self._address = address
+        self.key, self.buffer_bytes_max = key, buffer_bytes_max
         self.name: Address = ""
         self._waiting: deque[tuple[Address, bytes]] = deque()
         self._waiting_bytes = 0
@@ -97,7 +103,8 @@ class PostgresTransport:
         try:
             ear = await self._claim()
         except psycopg.Error as error:
-            raise NoTransport(f"{name!r} cannot use the database: {error}") from error
+            said = told(error, self._address)
+            raise NoTransport(f"{name!r} cannot use the database: {said}") from None
         self._open = True
         loop = asyncio.get_running_loop()
         self._tasks = [
@@ -128,9 +135,12 @@ class PostgresTransport:
         if self._ear is not None:
             await self._ear.close()
 
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(**self._address)
+
     async def _claim(self) -> psycopg.AsyncConnection[Any]:
         """A connection that holds the name's lock and listens for its frames."""
-        ear = await psycopg.AsyncConnection.connect(self.url, autocommit=True)
+        ear = await self._connect()
         try:
             async with ear.transaction():
                 for statement in SCHEMA:
@@ -156,7 +166,7 @@ class PostgresTransport:
         """Take frames on each notification, over a second connection."""
         async with (
             ear or await self._claim() as ear,
-            await psycopg.AsyncConnection.connect(self.url, autocommit=True) as hand,
+            await self._connect() as hand,
         ):
             while True:
                 for src, frame, mac in await (await hand.execute(TAKE, (self.name,))).fetchall():
@@ -169,7 +179,7 @@ class PostgresTransport:
 
     async def _write(self, _: Any) -> None:
         """Write all waiting frames in one transaction, and notify their destinations."""
-        async with await psycopg.AsyncConnection.connect(self.url) as hand:
+        async with await self._connect() as hand:
             while True:
                 await self._some.wait()
                 self._some.clear()
@@ -195,7 +205,9 @@ class PostgresTransport:
             began = loop.time()
             try:
                 await work(ear)
-            except (psycopg.Error, NameTaken) as error:
+            except psycopg.Error as error:
+                _log.warning("%s: %s", self.name, told(error, self._address))
+            except NameTaken as error:
                 _log.warning("%s: %s", self.name, error)
             ear = None
             if loop.time() - began > pause_max_s:

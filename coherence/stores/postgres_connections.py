@@ -15,11 +15,10 @@ from typing import Final, TypeVar
 
 import psycopg
 
-from coherence.errors import StoreBusy, StoreCorrupt, StoreFault, StoreMissing
+from coherence.errors import BadUrl, StoreBusy, StoreCorrupt, StoreFault, StoreMissing
 from coherence.stores.chance import draw
 from coherence.stores.places import LOG_LINES, PRUNE_EVERY
 from coherence.stores.port import Place, Retention
-from coherence.stores.postgres_address import CONNECT_S, parse, told
 from coherence.stores.postgres_ear import Ear
 from coherence.stores.postgres_errors import fault, lost
 from coherence.stores.postgres_life import PostgresLife
@@ -28,6 +27,7 @@ from coherence.stores.postgres_schema import note_timeline, prepare, settle
 from coherence.stores.postgres_sql import CUT
 from coherence.stores.postgres_wire import Call, Rows, Statement, Value, Wire
 from message_passing.interrupts import Knock, free
+from message_passing.postgres_address import CONNECT_S, REMEDY, UNREADABLE, parse, told
 
 T = TypeVar("T")
 
@@ -52,7 +52,10 @@ class PostgresConnections:
     """
 
     def __init__(self, url: str, retention: Retention, *, create: bool, readonly: bool) -> None:
-        self._address = parse(url)
+        address = parse(url)
+        if address is None:
+            raise BadUrl(UNREADABLE, remedy=REMEDY)
+        self._address = address
         self._readonly = readonly
         self.retention = retention
         self._closed = False

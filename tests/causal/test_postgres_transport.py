@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import psycopg
 import pytest
+from postgres_server import Server
 
 from causal.endpoint import AsyncEndpoint
 from causal.transports.conformance import CHECKS, Make, Station
 from causal.transports.port import NameTaken, NoTransport
 from causal.transports.postgres import PostgresTransport
+from message_passing.errors import CallerError
 
 KEY = b"0123456789abcdef"
 
@@ -66,6 +70,47 @@ def test_a_server_that_is_not_there_is_said() -> None:
     async def main() -> None:
         with pytest.raises(NoTransport):
             await Station(PostgresTransport("host=/nowhere dbname=x", key=KEY)).start("a")
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:s3 cret@host/team",
+        "postgresql://ann:s3%ZZcret@host/team",
+        "postgresql://ann:s3cret@host:port/team",
+        "postgresql://ann:s3cret]@[::1/team",
+        "postgresql://[s3cret",
+        "host=/nowhere password='s3cret",
+    ],
+)
+def test_an_address_that_cannot_be_read_keeps_its_password_to_itself(url: str) -> None:
+    with pytest.raises(CallerError) as refused:
+        PostgresTransport(url, key=KEY)
+    assert "cret" not in "".join(format_exception(refused.value)).split("CallerError:")[1]
+    assert refused.value.__context__ is None
+
+
+def test_no_error_and_no_log_repeats_a_password(
+    postgres: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # libpq's error repeats the folder, and the server's the table: both are the password here.
+    nowhere = f"postgresql://ann:s3cret@/team?host={tmp_path}/s3cret"
+    url = postgres.fresh().replace("tester@", "tester:causal_frames@")
+
+    async def main() -> None:
+        with pytest.raises(NoTransport) as refused:
+            await Station(PostgresTransport(nowhere, key=KEY)).start("a")
+        assert "s3cret" not in "".join(format_exception(refused.value)).split("NoTransport:")[1]
+        a = await Station(PostgresTransport(url, key=KEY)).start("a")
+        postgres.run("DROP TABLE causal_frames", url)
+        a.transport.send("b", b"frame")
+        while not caplog.records:
+            await asyncio.sleep(0.01)
+        await a.transport.close()
+        assert 'relation "***" does not exist' in caplog.text
+        assert "causal_frames" not in caplog.text
 
     run(main)
 

@@ -14,8 +14,6 @@ from typing import Any, Final
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from coherence.errors import BadUrl
-
 #: How long to wait for a connection if the address does not say.
 CONNECT_S: Final = 5.0
 #: Defaults that an address may override.  A silently cut link is noticed within half a minute.
@@ -34,7 +32,9 @@ _SECRETS: Final = (
     "scram_client_key",
     "scram_server_key",
 )
-_REMEDY: Final = (
+#: What an error says of an address that cannot be read, and its remedy.
+UNREADABLE: Final = "the address of the PostgreSQL database cannot be read"
+REMEDY: Final = (
     "postgresql://user:password@host:port/database; other characters of a user or a password than"
     " letters, digits and -._~ are written as %XX, such as %40 for @"
 )
@@ -43,15 +43,15 @@ _PARTS: Final = re.compile(r"postgres(?:ql)?://(?P<server>[^/?]*)(?P<path>/[^?]*
 _PORTS: Final = re.compile(r"[0-9]*(,[0-9]*)*")
 
 
-def parse(url: str) -> dict[str, Any]:
-    """The parameters of a connection, as libpq names them.  Raises `BadUrl`."""
+def parse(url: str) -> dict[str, Any] | None:
+    """The parameters of a connection, as libpq names them; None for an unreadable address."""
     found: dict[str, Any] | None = None
     if not _ambiguous(url):
         with suppress(psycopg.Error, UnicodeError):
             found = dict(conninfo_to_dict(url))
-    # Outside the handler, so that libpq's error is not in the context of this one.
+    # No error is raised here, so libpq's error is in the context of none.
     if found is None or not _PORTS.fullmatch(str(found.get("port") or "")):
-        raise BadUrl("the address of the PostgreSQL database cannot be read", remedy=_REMEDY)
+        return None
     return {**_DEFAULTS, **found, "client_encoding": "UTF8", "autocommit": True}
 
 
