@@ -5,6 +5,16 @@ that is deleted and then lost in a crash is repeated by the protocol above.  A s
 endpoint's name, so no two endpoints use it at a time, and the table keeps the name's incarnation
 for an endpoint that restarts.
 
+**A destination that takes nothing gets no further rows.**  The endpoint repeats its undelivered
+messages all the time, packed into other frames each time, so repetitions cannot be recognized.  But
+while a frame of ours lies in the table, the messages that were sent before it need no repetition.
+So the writer drops what it is given for a destination while any frame of ours to that destination
+has lain for `untaken_s`, and asks again at the next repetition.  If `untaken_s` is shorter than the
+endpoint's `resend_after_s`, a message lies in the table once, or twice if the endpoint's timer rang
+just after the send.  So the rows of an absent peer, and of a name that never comes, are bounded by
+the backlogs of its senders, and an absent peer costs one small query a repetition.  The oldest
+messages are kept, not the newest, because a returning peer can deliver only from the oldest on.
+
 A client with write access to the table could forge any sender, so each frame carries a MAC over its
 source, destination and contents (HMAC, FIPS 198-1) under the team's key.  Old frames may be
 replayed; they have no effect, since the protocol drops repetitions.
@@ -45,21 +55,45 @@ except ImportError as error:
 
 _log = logging.getLogger(__name__)
 
+#: Whether the tables are there and have all columns.
+PREPARED: Final[LiteralString] = """SELECT count(*) = 1 FROM information_schema.columns
+    WHERE table_schema = current_schema() AND (table_name, column_name) IN
+    (('causal_frames', 'put_at'))"""
 SCHEMA: Final[tuple[LiteralString, ...]] = (
     "SELECT pg_advisory_xact_lock(7094622)",
     "CREATE TABLE IF NOT EXISTS causal_names (name text PRIMARY KEY, incarnation bytea NOT NULL)",
-    """CREATE TABLE IF NOT EXISTS causal_frames (seq bigserial PRIMARY KEY, src text NOT NULL,
-       dst text NOT NULL, frame bytea NOT NULL, mac bytea NOT NULL)""",
-    "CREATE INDEX IF NOT EXISTS causal_frames_dst ON causal_frames (dst, seq)",
+    """CREATE TABLE IF NOT EXISTS causal_frames (seq bigserial, src text NOT NULL,
+       dst text NOT NULL, frame bytea NOT NULL, mac bytea NOT NULL, PRIMARY KEY (dst, seq))""",
+    # Tables of an earlier release lack it, and have an index on (dst, seq) beside their key.
+    """ALTER TABLE causal_frames
+       ADD COLUMN IF NOT EXISTS put_at timestamptz NOT NULL DEFAULT clock_timestamp()""",
 )
 CLAIM: Final[LiteralString] = """SELECT pg_try_advisory_lock(
     hashtextextended('causal.' || current_schema() || '.' || %s, 0))"""
 KNOWN: Final[LiteralString] = """INSERT INTO causal_names VALUES (%s, %s)
     ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING incarnation"""
-PUT: Final[LiteralString] = "INSERT INTO causal_frames (src, dst, frame, mac) VALUES (%s,%s,%s,%s)"
-TAKE: Final[LiteralString] = """WITH taken AS (DELETE FROM causal_frames WHERE dst = %s
-    RETURNING seq, src, frame, mac) SELECT src, frame, mac FROM taken ORDER BY seq"""
-BELL: Final[LiteralString] = "SELECT pg_notify(%s, '')"
+#: Those of our destinations whose oldest frame of ours has lain too long.  A frame from the future
+#: counts as old: the database's clock was set back.
+UNTAKEN: Final[LiteralString] = """SELECT dst FROM unnest(%s::text[]) AS given (dst) WHERE (
+    SELECT put_at NOT BETWEEN clock_timestamp() - make_interval(secs => %s) AND clock_timestamp()
+    FROM causal_frames WHERE causal_frames.dst = given.dst AND src = %s ORDER BY seq LIMIT 1)"""
+PUT: Final[LiteralString] = """WITH put AS (INSERT INTO causal_frames (src, dst, frame, mac)
+    SELECT %s, dst, frame, mac
+    FROM unnest(%s::text[], %s::bytea[], %s::bytea[]) WITH ORDINALITY AS given (dst, frame, mac, n)
+    ORDER BY n) SELECT pg_notify(bell, '') FROM unnest(%s::text[]) AS bell"""
+#: The oldest frames, up to a number of rows, and of bytes without the last frame.
+TAKE: Final[LiteralString] = """WITH page AS (SELECT seq FROM (
+        SELECT seq, sum(size) OVER (ORDER BY seq) - size AS before FROM (
+            SELECT seq, octet_length(frame) AS size FROM causal_frames
+            WHERE dst = %s ORDER BY seq LIMIT %s) AS oldest) AS summed WHERE before < %s),
+    taken AS (DELETE FROM causal_frames WHERE dst = %s AND seq IN (SELECT seq FROM page)
+        RETURNING seq, src, frame, mac)
+    SELECT src, frame, mac FROM taken ORDER BY seq"""
+PAGE_ROWS: Final = 256
+PAGE_BYTES: Final = 1 << 20
+#: How long to wait for a notification.  None is lost while the connection stands; this is for one
+#: that should be: nothing more is written, and so announced, until its frame is taken.
+POLL_S: Final = 5.0
 REDIAL_S: Final = (0.05, 2.0)
 CLAIM_S: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
 
@@ -70,20 +104,30 @@ class PostgresTransport:
     """An endpoint's access to the table.
 
     `url` is a connection string; no error repeats its password.  `buffer_bytes_max` limits the
-    frames that wait for a database that does not answer; beyond it the oldest are dropped.
+    frames that wait for the database; what does not fit is dropped.  A peer that leaves a frame in
+    the table for `untaken_s` gets no others until it takes that one; choose less than the
+    endpoints' `resend_after_s`.
     """
 
-    def __init__(self, url: str, *, key: bytes, buffer_bytes_max: int = 1 << 22) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: bytes,
+        buffer_bytes_max: int = 1 << 22,
+        untaken_s: float = 0.4,
+    ) -> None:
         if len(key) < 16:
             raise CallerError(f"a key of {len(key)} bytes", remedy="give 16 random bytes or more")
         address = parse(url)
         if address is None:
             raise CallerError(UNREADABLE, remedy=REMEDY)
         self._address = address
-        self.key, self.buffer_bytes_max = key, buffer_bytes_max
+        self.key, self.buffer_bytes_max, self.untaken_s = key, buffer_bytes_max, untaken_s
         self.name: Address = ""
         self._waiting: deque[tuple[Address, bytes]] = deque()
-        self._waiting_bytes = 0
+        #: The size of the frames that have been neither written nor dropped.
+        self.waiting_bytes = 0
         self._some = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._open = False
@@ -116,10 +160,12 @@ class PostgresTransport:
         """Queue the frame for the next write."""
         if not self._open:
             raise NoRoute("the transport is not open")
+        # If the oldest were dropped, a long backlog would never get past its first messages: all
+        # of them are repeated at once, and its recipient can deliver only from the oldest on.
+        if self._waiting and self.waiting_bytes + len(frame) > self.buffer_bytes_max:
+            return
         self._waiting.append((dst, frame))
-        self._waiting_bytes += len(frame)
-        while self._waiting_bytes > self.buffer_bytes_max:
-            self._waiting_bytes -= len(self._waiting.popleft()[1])
+        self.waiting_bytes += len(frame)
         self._some.set()
 
     async def close(self) -> None:
@@ -142,9 +188,10 @@ class PostgresTransport:
         """A connection that holds the name's lock and listens for its frames."""
         ear = await self._connect()
         try:
-            async with ear.transaction():
-                for statement in SCHEMA:
-                    await ear.execute(statement)
+            if not await _value(ear, PREPARED):
+                async with ear.transaction():
+                    for statement in SCHEMA:
+                        await ear.execute(statement)
             # The server may notice a moment late that the holder of the name has gone.
             for pause_s in CLAIM_S:
                 if await _value(ear, CLAIM, self.name):
@@ -164,18 +211,23 @@ class PostgresTransport:
 
     async def _listen(self, ear: psycopg.AsyncConnection[Any] | None) -> None:
         """Take frames on each notification, over a second connection."""
-        async with (
-            ear or await self._claim() as ear,
-            await self._connect() as hand,
-        ):
+        async with ear or await self._claim() as ear, await self._connect() as hand:
             while True:
-                for src, frame, mac in await (await hand.execute(TAKE, (self.name,))).fetchall():
-                    if hmac.compare_digest(mac, self._mac(src, self.name, frame)):
-                        self.on_frame(src, frame)
-                    else:
-                        self.on_refusal(BadKey(f"the writer of a frame of {src!r} lacks the key"))
-                async for _ in ear.notifies(stop_after=1):
+                while await self._take_page(hand):
                     pass
+                async for _ in ear.notifies(timeout=POLL_S, stop_after=1):
+                    pass
+
+    async def _take_page(self, hand: psycopg.AsyncConnection[Any]) -> bool:
+        """Take the oldest frames.  True if there may be more."""
+        query = (self.name, PAGE_ROWS, PAGE_BYTES, self.name)
+        page = await (await hand.execute(TAKE, query)).fetchall()
+        for src, frame, mac in page:
+            if hmac.compare_digest(mac, self._mac(src, self.name, frame)):
+                self.on_frame(src, frame)
+            else:
+                self.on_refusal(BadKey(f"the writer of a frame of {src!r} lacks the key"))
+        return len(page) == PAGE_ROWS or sum(len(frame) for _, frame, _ in page) >= PAGE_BYTES
 
     async def _write(self, _: Any) -> None:
         """Write all waiting frames in one transaction, and notify their destinations."""
@@ -184,19 +236,28 @@ class PostgresTransport:
                 await self._some.wait()
                 self._some.clear()
                 frames = list(self._waiting)
-                rows = [
-                    (self.name, dst, frame, self._mac(self.name, dst, frame))
-                    for dst, frame in frames
-                ]
-                async with hand.transaction(), hand.cursor() as cursor:
-                    await cursor.executemany(PUT, rows)
-                    bells = {channel(dst) for dst, _ in frames}
-                    await cursor.executemany(BELL, [(bell,) for bell in sorted(bells)])
+                await self._put(hand, frames)
                 # Only now: frames that a broken connection did not write go with the next one.
                 for written in frames:
                     if self._waiting and self._waiting[0] is written:
                         self._waiting.popleft()
-                        self._waiting_bytes -= len(written[1])
+                        self.waiting_bytes -= len(written[1])
+
+    async def _put(
+        self, hand: psycopg.AsyncConnection[Any], frames: list[tuple[Address, bytes]]
+    ) -> None:
+        """Write the frames for all destinations that take theirs."""
+        named = sorted({dst for dst, _ in frames})
+        query = (named, self.untaken_s, self.name)
+        untaken = {dst for (dst,) in await (await hand.execute(UNTAKEN, query)).fetchall()}
+        rows = [
+            (dst, frame, self._mac(self.name, dst, frame))
+            for dst, frame in frames
+            if dst not in untaken
+        ]
+        if rows:
+            bells = [channel(dst) for dst in named if dst not in untaken]
+            await hand.execute(PUT, (self.name, *map(list, zip(*rows, strict=True)), bells))
 
     async def _again(self, work: Callable[[Any], Awaitable[None]], ear: Any) -> None:
         """Do the work, and start again when the connection breaks."""

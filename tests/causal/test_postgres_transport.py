@@ -1,7 +1,9 @@
 """Frames in PostgreSQL: the kit, forged rows, broken connections, a team of endpoints."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from itertools import count
 from pathlib import Path
 from traceback import format_exception
 from typing import Any
@@ -111,6 +113,196 @@ def test_no_error_and_no_log_repeats_a_password(
         await a.transport.close()
         assert 'relation "***" does not exist' in caplog.text
         assert "causal_frames" not in caplog.text
+
+    run(main)
+
+
+def stored(postgres: Server, url: str) -> list[tuple[object, ...]]:
+    """Source, destination and size of every frame in the table, oldest first."""
+    return postgres.run("SELECT src, dst, length(frame) FROM causal_frames ORDER BY seq", url)
+
+
+async def settled(transport: PostgresTransport) -> None:
+    """Return when the transport has written or dropped what it was given."""
+    while transport.waiting_bytes:
+        await asyncio.sleep(0.001)
+
+
+def test_a_peer_that_takes_nothing_gets_nothing_more(postgres: Server, postgres_url: str) -> None:
+    async def main() -> None:
+        a = await Station(PostgresTransport(postgres_url, key=KEY, untaken_s=0.0)).start("a")
+        for frames in ([b"1", b"22"], [b"333"], [b"4444"]):
+            for frame in frames:
+                a.transport.send("b", frame)
+            a.transport.send("c", frames[0])
+            await settled(a.transport)
+        assert stored(postgres, postgres_url) == [("a", "b", 1), ("a", "b", 2), ("a", "c", 1)]
+        # What b takes makes room for what is sent from then on.
+        b = await Station(PostgresTransport(postgres_url, key=KEY, untaken_s=0.0)).start("b")
+        assert [await b.next() for _ in range(2)] == [("a", b"1"), ("a", b"22")]
+        a.transport.send("b", b"55555")
+        assert await b.next() == ("a", b"55555")
+        await a.transport.close()
+        await b.transport.close()
+
+    run(main)
+
+
+def test_after_its_clock_was_set_back_the_table_still_does_not_grow(
+    postgres: Server, postgres_url: str
+) -> None:
+    async def main() -> None:
+        a = await Station(PostgresTransport(postgres_url, key=KEY, untaken_s=1_000.0)).start("a")
+        for wait in ("0 s", "1 hour"):
+            a.transport.send("b", b"x")
+            await settled(a.transport)
+            postgres.run(f"UPDATE causal_frames SET put_at = put_at + '{wait}'", postgres_url)
+        a.transport.send("b", b"x")
+        await settled(a.transport)
+        assert len(stored(postgres, postgres_url)) == 2
+        await a.transport.close()
+
+    run(main)
+
+
+def test_the_rows_of_an_absent_peer_are_bounded_by_the_backlog(
+    postgres: Server, postgres_url: str
+) -> None:
+    messages, size = 300, 1_000
+
+    async def main() -> None:
+        given: Counter[str] = Counter()
+
+        class Counting(PostgresTransport):
+            def send(self, dst: str, frame: bytes) -> None:
+                given[dst] += len(frame)
+                super().send(dst, frame)
+
+        transport = Counting(postgres_url, key=KEY, untaken_s=0.04)
+        async with AsyncEndpoint("a", "abc", transport, resend_after_s=0.05) as a:
+            for _ in range(messages):
+                await a.send("b", b"x" * size)
+            seen = []
+            for copies in (10, 40):
+                while given["b"] < copies * messages * size:
+                    await asyncio.sleep(0.01)
+                rows = stored(postgres, postgres_url)
+                seen.append((len(rows), sum(int(str(row[2])) for row in rows)))
+            assert seen[0] == seen[1]
+            assert messages * size <= seen[0][1] <= 2.1 * messages * size
+            async with AsyncEndpoint("b", "abc", PostgresTransport(postgres_url, key=KEY)) as b:
+                got = [(await b.receive(timeout_s=20)).id for _ in range(messages)]
+                assert got == [*range(1, messages + 1)]
+                await a.flush(timeout_s=20)
+
+    run(main)
+
+
+def test_a_backlog_beyond_the_buffer_gets_through(postgres_url: str) -> None:
+    # All of it is repeated at once, and b can deliver only from the oldest message on.
+    messages = 300
+
+    async def main() -> None:
+        def opened(name: str) -> AsyncEndpoint:
+            transport = PostgresTransport(
+                postgres_url, key=KEY, buffer_bytes_max=100_000, untaken_s=0.04
+            )
+            return AsyncEndpoint(name, "ab", transport, resend_after_s=0.05)
+
+        async with opened("a") as a, opened("b") as b:
+            for _ in range(messages):
+                await a.send("b", b"x" * 1_000)
+            for _ in range(messages):
+                await b.receive(timeout_s=10)
+            await a.flush(timeout_s=20)
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("rows", "size_bytes", "pages"), [(4, 1 << 20, [4, 4, 2]), (256, 1_000, [3, 3, 3, 1])]
+)
+def test_a_returning_peer_takes_its_frames_in_pages_and_in_order(
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
+    size_bytes: int,
+    pages: list[int],
+) -> None:
+    monkeypatch.setattr("causal.transports.postgres.PAGE_ROWS", rows)
+    monkeypatch.setattr("causal.transports.postgres.PAGE_BYTES", size_bytes)
+    monkeypatch.setattr("causal.transports.postgres.POLL_S", 1_000.0)
+
+    async def main() -> None:
+        a = await Station(PostgresTransport(postgres_url, key=KEY)).start("a")
+        sent = [number.to_bytes(400) for number in range(10)]
+        for frame in sent:
+            a.transport.send("b", frame)
+        await settled(a.transport)
+        turns: list[list[bytes]] = [[]]
+
+        async def divide() -> None:
+            while True:
+                await asyncio.sleep(0)
+                if turns[-1]:
+                    turns.append([])
+
+        dividing = asyncio.create_task(divide())
+        b = PostgresTransport(postgres_url, key=KEY)
+        await b.start("b", b"first", lambda _, frame: turns[-1].append(frame), print)
+        while sum(map(len, turns)) < len(sent):
+            await asyncio.sleep(0.001)
+        dividing.cancel()
+        assert [frame for turn in turns for frame in turn] == sent
+        assert [len(turn) for turn in turns if turn] == pages
+        await a.transport.close()
+        await b.close()
+
+    run(main)
+
+
+def test_a_frame_whose_notification_is_lost_is_taken(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("causal.transports.postgres.POLL_S", 0.05)
+    names = count()
+    monkeypatch.setattr("causal.transports.postgres.channel", lambda _: f"unheard_{next(names)}")
+
+    async def main() -> None:
+        a = await Station(PostgresTransport(postgres_url, key=KEY)).start("a")
+        b = await Station(PostgresTransport(postgres_url, key=KEY)).start("b")
+        for frame in (b"1", b"2", b"3"):
+            a.transport.send("b", frame)
+            assert await b.next() == ("a", frame)
+        await a.transport.close()
+        await b.transport.close()
+
+    run(main)
+
+
+def test_tables_of_the_release_before_are_used(postgres: Server, postgres_url: str) -> None:
+    for statement in (
+        "CREATE TABLE causal_names (name text PRIMARY KEY, incarnation bytea NOT NULL)",
+        "CREATE TABLE causal_frames (seq bigserial PRIMARY KEY, src text NOT NULL,"
+        " dst text NOT NULL, frame bytea NOT NULL, mac bytea NOT NULL)",
+        "CREATE INDEX causal_frames_dst ON causal_frames (dst, seq)",
+        "INSERT INTO causal_names VALUES ('b', 'first')",
+    ):
+        postgres.run(statement, postgres_url)
+
+    async def main() -> None:
+        a = await Station(PostgresTransport(postgres_url, key=KEY)).start("a")
+        postgres.run(
+            "INSERT INTO causal_frames (src, dst, frame, mac) VALUES ('a', 'b', 'old', '')",
+            postgres_url,
+        )
+        a.transport.send("b", b"new")
+        await settled(a.transport)
+        b = await Station(PostgresTransport(postgres_url, key=KEY)).start("b")
+        assert await b.next() == ("a", b"new")
+        assert [error.code for error in b.refusals] == ["bad-key"]
+        await a.transport.close()
+        await b.transport.close()
 
     run(main)
 
