@@ -8,12 +8,12 @@ for an endpoint that restarts.
 **A destination that takes nothing gets no further rows.**  The endpoint repeats its undelivered
 messages all the time, packed into other frames each time, so repetitions cannot be recognized.  But
 while a frame of ours lies in the table, the messages that were sent before it need no repetition.
-So the writer drops what it is given for a destination while any frame of ours to that destination
-has lain for `untaken_s`, and asks again at the next repetition.  If `untaken_s` is shorter than the
-endpoint's `resend_after_s`, a message lies in the table once, or twice if the endpoint's timer rang
-just after the send.  So the rows of an absent peer, and of a name that never comes, are bounded by
-the backlogs of its senders, and an absent peer costs one small query a repetition.  The oldest
-messages are kept, not the newest, because a returning peer can deliver only from the oldest on.
+So we drop what we are given for a destination while any frame of ours to that destination has lain
+for `untaken_s`, here or in the table, and ask again at the next repetition.  If `untaken_s` is
+shorter than the endpoint's `resend_after_s`, a message lies in the table once, or twice if the
+endpoint's timer rang just after the send.  So the rows of an absent peer, and of a name that never
+comes, are bounded by the backlogs of its senders, and each repetition to it costs one small query.
+The oldest messages are kept, not the newest: a returning peer can deliver only from the oldest on.
 
 A client with write access to the table could forge any sender, so each frame carries a MAC over its
 source, destination and contents (HMAC, FIPS 198-1) under the team's key.  Old frames may be
@@ -25,11 +25,10 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, TypeAlias
 
 import msgspec
 
@@ -43,7 +42,7 @@ from causal.transports.port import (
     OnRefusal,
 )
 from message_passing.errors import CallerError
-from message_passing.process import Address
+from message_passing.process import Address, Time
 
 try:
     import psycopg
@@ -74,13 +73,18 @@ KNOWN: Final[LiteralString] = """INSERT INTO causal_names VALUES (%s, %s)
     ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING incarnation"""
 #: Those of our destinations whose oldest frame of ours has lain too long.  A frame from the future
 #: counts as old: the database's clock was set back.
-UNTAKEN: Final[LiteralString] = """SELECT dst FROM unnest(%s::text[]) AS given (dst) WHERE (
-    SELECT put_at NOT BETWEEN clock_timestamp() - make_interval(secs => %s) AND clock_timestamp()
-    FROM causal_frames WHERE causal_frames.dst = given.dst AND src = %s ORDER BY seq LIMIT 1)"""
-PUT: Final[LiteralString] = """WITH put AS (INSERT INTO causal_frames (src, dst, frame, mac)
-    SELECT %s, dst, frame, mac
-    FROM unnest(%s::text[], %s::bytea[], %s::bytea[]) WITH ORDINALITY AS given (dst, frame, mac, n)
+UNTAKEN: Final[LiteralString] = """SELECT dst
+    FROM unnest(%s::text[], %s::float8[]) AS given (dst, wait_s) WHERE (
+        SELECT put_at NOT BETWEEN clock_timestamp() - make_interval(secs => wait_s)
+            AND clock_timestamp() FROM causal_frames
+        WHERE causal_frames.dst = given.dst AND src = %s ORDER BY seq LIMIT 1)"""
+PUT: Final[LiteralString] = """WITH put AS (
+    INSERT INTO causal_frames (src, dst, frame, mac, put_at)
+    SELECT %s, dst, frame, mac, clock_timestamp() - make_interval(secs => age_s)
+    FROM unnest(%s::text[], %s::bytea[], %s::bytea[], %s::float8[])
+        WITH ORDINALITY AS given (dst, frame, mac, age_s, n)
     ORDER BY n) SELECT pg_notify(bell, '') FROM unnest(%s::text[]) AS bell"""
+FORGET: Final[LiteralString] = "DELETE FROM causal_frames WHERE src = %s AND dst = ANY(%s)"
 #: The oldest frames, up to a number of rows, and of bytes without the last frame.
 TAKE: Final[LiteralString] = """WITH page AS (SELECT seq FROM (
         SELECT seq, sum(size) OVER (ORDER BY seq) - size AS before FROM (
@@ -91,11 +95,16 @@ TAKE: Final[LiteralString] = """WITH page AS (SELECT seq FROM (
     SELECT src, frame, mac FROM taken ORDER BY seq"""
 PAGE_ROWS: Final = 256
 PAGE_BYTES: Final = 1 << 20
+#: How long closing waits for the last frames to be written.
+FAREWELL_S: Final = 1.0
 #: How long to wait for a notification.  None is lost while the connection stands; this is for one
 #: that should be: nothing more is written, and so announced, until its frame is taken.
 POLL_S: Final = 5.0
 REDIAL_S: Final = (0.05, 2.0)
 CLAIM_S: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
+
+#: The destination of a frame, the frame, and when it was given to us.
+Waiting: TypeAlias = tuple[Address, bytes, Time]
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -125,10 +134,16 @@ class PostgresTransport:
         self._address = address
         self.key, self.buffer_bytes_max, self.untaken_s = key, buffer_bytes_max, untaken_s
         self.name: Address = ""
-        self._waiting: deque[tuple[Address, bytes]] = deque()
+        self._waiting: list[Waiting] = []
+        #: Of each destination, when its oldest waiting frame was given to us.
+        self._since: dict[Address, Time] = {}
         #: The size of the frames that have been neither written nor dropped.
         self.waiting_bytes = 0
+        #: Peers that have left or are excluded, and those whose rows must still be deleted.
+        self._forgotten: set[Address] = set()
+        self._unwanted: set[Address] = set()
         self._some = asyncio.Event()
+        self._written = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._open = False
         self._ear: psycopg.AsyncConnection[Any] | None = None
@@ -151,6 +166,7 @@ class PostgresTransport:
             raise NoTransport(f"{name!r} cannot use the database: {said}") from None
         self._open = True
         loop = asyncio.get_running_loop()
+        self.time = loop.time
         self._tasks = [
             loop.create_task(self._again(self._listen, ear)),
             loop.create_task(self._again(self._write, None)),
@@ -160,23 +176,45 @@ class PostgresTransport:
         """Queue the frame for the next write."""
         if not self._open:
             raise NoRoute("the transport is not open")
+        if dst in self._forgotten:
+            self._drop(dst)
+        now = self.time()
+        if now - self._since.get(dst, now) > self.untaken_s:
+            return
         # If the oldest were dropped, a long backlog would never get past its first messages: all
         # of them are repeated at once, and its recipient can deliver only from the oldest on.
         if self._waiting and self.waiting_bytes + len(frame) > self.buffer_bytes_max:
             return
-        self._waiting.append((dst, frame))
+        self._waiting.append((dst, frame, now))
+        self._since.setdefault(dst, now)
         self.waiting_bytes += len(frame)
         self._some.set()
 
+    def admit(self, name: Address, address: str) -> None:
+        """Nothing to do: whoever has the key can write and take frames."""
+
+    def forget(self, name: Address) -> None:
+        """Drop the frames to it, also those in the table.  It may still take one answer."""
+        self._forgotten.add(name)
+        self._unwanted.add(name)
+        self._drop(name)
+        self._some.set()
+
     async def close(self) -> None:
-        """Release the name."""
+        """Write what waits, for at most `FAREWELL_S`, and release the name."""
+        if not self._tasks:
+            return
         self._open = False
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        (listening, writing), self._tasks = self._tasks, []
+        # From now on frames stay in the table, for this endpoint's next run.
+        await _ended(listening)
+        if self._waiting or self._unwanted:
+            self._written.clear()
+            self._some.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_S):
+                    await self._written.wait()
+        await _ended(writing)
         # A task that was cancelled before it began has not closed its connection.
         if self._ear is not None:
             await self._ear.close()
@@ -235,24 +273,28 @@ class PostgresTransport:
             while True:
                 await self._some.wait()
                 self._some.clear()
+                if unwanted := [*self._unwanted]:
+                    await hand.execute(FORGET, (self.name, unwanted))
+                    self._unwanted.difference_update(unwanted)
                 frames = list(self._waiting)
                 await self._put(hand, frames)
                 # Only now: frames that a broken connection did not write go with the next one.
-                for written in frames:
-                    if self._waiting and self._waiting[0] is written:
-                        self._waiting.popleft()
-                        self.waiting_bytes -= len(written[1])
+                written = {*map(id, frames)}
+                self._keep([frame for frame in self._waiting if id(frame) not in written])
+                if not (self._waiting or self._unwanted):
+                    self._written.set()
 
-    async def _put(
-        self, hand: psycopg.AsyncConnection[Any], frames: list[tuple[Address, bytes]]
-    ) -> None:
+    async def _put(self, hand: psycopg.AsyncConnection[Any], frames: list[Waiting]) -> None:
         """Write the frames for all destinations that take theirs."""
-        named = sorted({dst for dst, _ in frames})
-        query = (named, self.untaken_s, self.name)
+        named = sorted({dst for dst, _, _ in frames})
+        # Of a forgotten peer the table keeps one frame.
+        waits_s = [0.0 if dst in self._forgotten else self.untaken_s for dst in named]
+        query = (named, waits_s, self.name)
         untaken = {dst for (dst,) in await (await hand.execute(UNTAKEN, query)).fetchall()}
+        now = self.time()
         rows = [
-            (dst, frame, self._mac(self.name, dst, frame))
-            for dst, frame in frames
+            (dst, frame, self._mac(self.name, dst, frame), now - given)
+            for dst, frame, given in frames
             if dst not in untaken
         ]
         if rows:
@@ -277,6 +319,17 @@ class PostgresTransport:
             pause_s = min(2 * pause_s, pause_max_s)
             self._some.set()
 
+    def _drop(self, dst: Address) -> None:
+        """Drop the frames to `dst` that wait to be written."""
+        self._keep([frame for frame in self._waiting if frame[0] != dst])
+
+    def _keep(self, frames: list[Waiting]) -> None:
+        """These frames and no others wait to be written."""
+        self._waiting, self.waiting_bytes = frames, sum(len(frame) for _, frame, _ in frames)
+        self._since.clear()
+        for dst, _, given in frames:
+            self._since.setdefault(dst, given)
+
     def _mac(self, src: Address, dst: Address, frame: bytes) -> bytes:
         return hmac.digest(self.key, _encode((src, dst, frame)), "sha256")
 
@@ -284,6 +337,11 @@ class PostgresTransport:
 def channel(name: Address) -> str:
     """The name's notification channel; names may be longer than an identifier."""
     return "causal_" + blake2b(name.encode(), digest_size=16).hexdigest()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _value(

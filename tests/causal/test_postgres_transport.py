@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from traceback import format_exception
@@ -13,7 +14,7 @@ import pytest
 from postgres_server import Server
 
 from causal.endpoint import AsyncEndpoint
-from causal.transports.conformance import CHECKS, Make, Station
+from causal.transports.conformance import CHECKS, TEAM, Make, Station
 from causal.transports.port import NameTaken, NoTransport
 from causal.transports.postgres import PostgresTransport
 from message_passing.errors import CallerError
@@ -131,19 +132,60 @@ async def settled(transport: PostgresTransport) -> None:
 def test_a_peer_that_takes_nothing_gets_nothing_more(postgres: Server, postgres_url: str) -> None:
     async def main() -> None:
         a = await Station(PostgresTransport(postgres_url, key=KEY, untaken_s=0.0)).start("a")
-        for frames in ([b"1", b"22"], [b"333"], [b"4444"]):
-            for frame in frames:
-                a.transport.send("b", frame)
-            a.transport.send("c", frames[0])
+        for frame in (b"1", b"22", b"333"):
+            a.transport.send("b", frame)
+            a.transport.send("c", frame)
             await settled(a.transport)
-        assert stored(postgres, postgres_url) == [("a", "b", 1), ("a", "b", 2), ("a", "c", 1)]
+        assert stored(postgres, postgres_url) == [("a", "b", 1), ("a", "c", 1)]
         # What b takes makes room for what is sent from then on.
         b = await Station(PostgresTransport(postgres_url, key=KEY, untaken_s=0.0)).start("b")
-        assert [await b.next() for _ in range(2)] == [("a", b"1"), ("a", b"22")]
-        a.transport.send("b", b"55555")
-        assert await b.next() == ("a", b"55555")
+        assert await b.next() == ("a", b"1")
+        a.transport.send("b", b"4444")
+        assert await b.next() == ("a", b"4444")
         await a.transport.close()
         await b.transport.close()
+
+    run(main)
+
+
+@contextmanager
+def stalled(url: str) -> Iterator[None]:
+    """The table answers no query meanwhile."""
+    with psycopg.connect(url) as conn:
+        conn.execute("LOCK TABLE causal_frames")
+        yield
+
+
+def test_a_database_that_stalls_gets_no_repetitions_afterwards(
+    postgres: Server, postgres_url: str
+) -> None:
+    async def main() -> None:
+        a = await Station(PostgresTransport(postgres_url, key=KEY)).start("a")
+        ticks = count()
+        a.transport.time = lambda: next(ticks)
+        with stalled(postgres_url):
+            for frame in (b"1", b"22", b"333"):
+                a.transport.send("b", frame)
+                a.transport.send("c", frame)
+        await settled(a.transport)
+        assert stored(postgres, postgres_url) == [("a", "b", 1), ("a", "c", 1)]
+        await a.transport.close()
+
+    run(main)
+
+
+def test_a_frame_counts_as_old_as_its_send(postgres: Server, postgres_url: str) -> None:
+    async def main() -> None:
+        a = await Station(PostgresTransport(postgres_url, key=KEY, untaken_s=5_000.0)).start("a")
+        now = 0.0
+        a.transport.time = lambda: now
+        with stalled(postgres_url):
+            a.transport.send("b", b"frame")
+            now = 3_600.0
+        await settled(a.transport)
+        old = "SELECT put_at < clock_timestamp() - interval '59 min' FROM causal_frames"
+        assert postgres.run(old, postgres_url) == [(True,)]
+        await a.transport.close()
 
     run(main)
 
@@ -178,7 +220,7 @@ def test_the_rows_of_an_absent_peer_are_bounded_by_the_backlog(
                 given[dst] += len(frame)
                 super().send(dst, frame)
 
-        transport = Counting(postgres_url, key=KEY, untaken_s=0.04)
+        transport = Counting(postgres_url, key=KEY, untaken_s=0.03)
         async with AsyncEndpoint("a", "abc", transport, resend_after_s=0.05) as a:
             for _ in range(messages):
                 await a.send("b", b"x" * size)
@@ -205,7 +247,7 @@ def test_a_backlog_beyond_the_buffer_gets_through(postgres_url: str) -> None:
     async def main() -> None:
         def opened(name: str) -> AsyncEndpoint:
             transport = PostgresTransport(
-                postgres_url, key=KEY, buffer_bytes_max=100_000, untaken_s=0.04
+                postgres_url, key=KEY, buffer_bytes_max=100_000, untaken_s=0.03
             )
             return AsyncEndpoint(name, "ab", transport, resend_after_s=0.05)
 
@@ -215,6 +257,69 @@ def test_a_backlog_beyond_the_buffer_gets_through(postgres_url: str) -> None:
             for _ in range(messages):
                 await b.receive(timeout_s=10)
             await a.flush(timeout_s=20)
+
+    run(main)
+
+
+def test_closing_writes_what_waits(
+    postgres: Server, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("causal.transports.postgres.FAREWELL_S", 30.0)
+
+    async def main() -> None:
+        a = await Station(PostgresTransport(postgres_url, key=KEY)).start("a")
+        b = await Station(PostgresTransport(postgres_url, key=KEY)).start("b")
+        await b.receives(b"first", a, "b")
+        await b.transport.close()
+        # Before and after the writer's connection is open.
+        for transport in (a.transport, PostgresTransport(postgres_url, key=KEY)):
+            if transport is not a.transport:
+                await Station(transport).start("a")
+            transport.send("b", b"last words")
+            await transport.close()
+        last = ("a", "b", len(b"last words"))
+        assert stored(postgres, postgres_url).count(last) == 2
+
+    run(main)
+
+
+def test_closing_does_not_wait_for_a_database_that_stalls(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("causal.transports.postgres.FAREWELL_S", 0.01)
+
+    async def main() -> None:
+        a = await Station(PostgresTransport(postgres_url, key=KEY)).start("a")
+        with stalled(postgres_url):
+            a.transport.send("b", b"last words")
+            async with asyncio.timeout(20):
+                await a.transport.close()
+
+    run(main)
+
+
+def test_the_rows_of_a_forgotten_peer_are_deleted(postgres: Server, postgres_url: str) -> None:
+    async def main() -> None:
+        a, b = [
+            await Station(PostgresTransport(postgres_url, key=KEY, untaken_s=60.0)).start(name)
+            for name in "ab"
+        ]
+        for station, dst in ((a, "x"), (a, "y"), (a, "x"), (b, "x")):
+            station.transport.send(dst, b"row")
+            await settled(station.transport)
+        a.transport.send("z", b"not yet written")
+        a.transport.forget("z")
+        a.transport.forget("x")
+        for answer in (b"1", b"22", b"333"):
+            a.transport.send("x", answer)
+            await settled(a.transport)
+        # What others keep for it is theirs to delete.
+        assert stored(postgres, postgres_url) == [("a", "y", 3), ("b", "x", 3), ("a", "x", 1)]
+        await a.transport.close()
+        # A last call is kept too.
+        b.transport.forget("x")
+        await b.transport.close()
+        assert stored(postgres, postgres_url) == [("a", "y", 3), ("a", "x", 1)]
 
     run(main)
 
@@ -249,7 +354,7 @@ def test_a_returning_peer_takes_its_frames_in_pages_and_in_order(
 
         dividing = asyncio.create_task(divide())
         b = PostgresTransport(postgres_url, key=KEY)
-        await b.start("b", b"first", lambda _, frame: turns[-1].append(frame), print)
+        await b.start("b", TEAM, b"first", lambda _, frame: turns[-1].append(frame), print)
         while sum(map(len, turns)) < len(sent):
             await asyncio.sleep(0.001)
         dividing.cancel()
