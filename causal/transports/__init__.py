@@ -3,8 +3,8 @@
 * `port`: the interface of a transport to its endpoint
 * `memory`: endpoints of one event loop
 * `stream`: TCP and Unix sockets, with authentication by a shared key or by certificates; made of
-  `addresses`, `unix`, `seal`, `framed`, `greeting`, `certificates`, `host`, `incoming`,
-  `outgoing`
+  `addresses`, `unix`, `seal`, `framed`, `greeting`, `certificates`, `strangers`, `host`,
+  `incoming`, `outgoing`
 * `postgres`: a table of a PostgreSQL database, for many machines
 * `conformance`: the checks that every transport must pass; run them on your own
 """

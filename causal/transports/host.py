@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Mapping
+from math import inf
+from typing import Final
 
 from causal.transports import certificates
 from causal.transports.addresses import Route, parsed
 from causal.transports.framed import Framed
 from causal.transports.greeting import digest
-from causal.transports.port import NoRoute, OnFrame, OnRefusal, OtherTeam
+from causal.transports.port import Crowded, NoRoute, OnFrame, OnRefusal, OtherTeam
+from causal.transports.strangers import Strangers
 from message_passing.errors import CallerError
 from message_passing.process import Address
+
+CROWD_S: Final = 5.0
+"""How often an endpoint is told of a crowd, at most."""
 
 
 class Host:
@@ -29,11 +36,15 @@ class Host:
         self,
         addresses: Mapping[Address, str],
         key: bytes,
+        *,
         frame_bytes_max: int,
         buffer_bytes_max: int,
+        unproved_max: int,
         server_tls: ssl.SSLContext | None,
         client_tls: ssl.SSLContext | None,
     ) -> None:
+        if unproved_max < 1:
+            raise CallerError(f"unproved_max is {unproved_max}", remedy="give 1 or more")
         self.certified = certificates.required(server_tls, client_tls)
         if len(key) < 16 and (key or not self.certified):
             raise CallerError(
@@ -50,6 +61,8 @@ class Host:
         self.lives: dict[Address, bytes] = {}
         self.forgotten: set[Address] = set()
         self.incoming: set[Framed] = set()
+        self.strangers = Strangers[Framed](unproved_max)
+        self._crowd_said_at = -inf
         #: The digest of each peer whose team differs, as long as it does.
         self._other_teams: dict[Address, bytes] = {}
 
@@ -84,3 +97,14 @@ class Host:
         if self._other_teams.get(peer) != its_digest:
             self._other_teams[peer] = its_digest
             self.on_refusal(OtherTeam.of(self.name, self.team, peer, its_team))
+
+    def meets(self, source: str, connection: Framed) -> None:
+        """A connection opens whose peer has not proved itself; the oldest is closed if need be."""
+        loser = self.strangers.enter(source, connection)
+        if loser is None:
+            return
+        loser.close()
+        now = asyncio.get_running_loop().time()
+        if now - self._crowd_said_at >= CROWD_S:
+            self._crowd_said_at = now
+            self.on_refusal(Crowded(f"over {self.strangers.most} connections wait for a proof"))

@@ -25,13 +25,14 @@ from causal.transports.seal import TAG_BYTES
 from message_passing.errors import PeerError
 from message_passing.process import Address
 
-GREETING_S: Final = 30.0
+GREETING_S: Final = 5.0
 """How long a connecting peer may take to authenticate."""
 
 
 class Incoming(Framed):
     """A connection that a peer opened to us: greetings only, until the peer is authenticated."""
 
+    source = ""
     name: Address = ""
     said: Said | None = None
     proved = False
@@ -48,6 +49,9 @@ class Incoming(Framed):
         self.host.incoming.add(self)
         silence = BadFrame(f"no peer has identified itself within {GREETING_S} s")
         self.patience = loop.call_later(GREETING_S, self.refuse, silence)
+        peer = transport.get_extra_info("peername")
+        self.source = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.host.meets(self.source, self)
         if not self.host.is_open:
             self.close()
         elif self.host.server_tls is not None:
@@ -87,6 +91,7 @@ class Incoming(Framed):
         self.wire = None
         self.patience.cancel()
         self.host.incoming.discard(self)
+        self.host.strangers.leave(self.source, self)
 
     def refuse(self, error: PeerError) -> None:
         self.close()
@@ -137,6 +142,7 @@ class Incoming(Framed):
         if not said.proves(proof.mac, "dialer"):
             self.refuse(BadKey(f"a peer claims to be {name!r} but lacks the key"))
             return
+        host.strangers.leave(self.source, self)
         if not said.is_one_team:
             self.disputing, self.bytes_max = True, host.frame_bytes_max
             self.write(encode(Roster(host.team, said.mac("listener's team", host.team))))

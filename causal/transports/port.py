@@ -76,6 +76,12 @@ class OtherTeam(PeerError):
         return cls(f"{peer!r} has the team {sorted(its_team)}, and {name!r} has {sorted(team)}")
 
 
+class Crowded(PeerError):
+    """More connections have not proved themselves than are allowed; the oldest is closed."""
+
+    remedy = "find out which process opens them; raise `unproved_max` for a large team"
+
+
 class BadFrame(PeerError):
     """A frame is too long, or comes before its sender has identified itself."""
 

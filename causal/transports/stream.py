@@ -29,7 +29,8 @@ class StreamTransport:
 
     `addresses` gives for every endpoint, this one included, ``tcp://host:port`` or
     ``unix:///path``.  `frame_bytes_max` limits a frame; `buffer_bytes_max` the frames that wait for
-    a slow or absent peer, beyond which frames are dropped (the protocol above repeats them).
+    a slow or absent peer, beyond which frames are dropped (the protocol above repeats them);
+    `unproved_max` the connections whose peers have not proved themselves, each for five seconds.
 
     With TLS contexts connections are encrypted.  If `server_tls` requires certificates, that of a
     peer must contain the name under which it connects or is dialled, and no key is needed.
@@ -42,10 +43,19 @@ class StreamTransport:
         key: bytes = b"",
         frame_bytes_max: int = 1 << 20,
         buffer_bytes_max: int = 1 << 22,
+        unproved_max: int = 128,
         server_tls: ssl.SSLContext | None = None,
         client_tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._host = Host(addresses, key, frame_bytes_max, buffer_bytes_max, server_tls, client_tls)
+        self._host = Host(
+            addresses,
+            key,
+            frame_bytes_max=frame_bytes_max,
+            buffer_bytes_max=buffer_bytes_max,
+            unproved_max=unproved_max,
+            server_tls=server_tls,
+            client_tls=client_tls,
+        )
         self._out: dict[Address, Outgoing] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
