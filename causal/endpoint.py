@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any, Literal
@@ -210,14 +210,13 @@ class AsyncEndpoint:
     async def leave(self, *, timeout_s: float | None = None) -> None:
         """Leave the team for good and close; a second call does nothing.
 
-        Waits until every message of this endpoint is delivered, while it takes part as before but
-        accepts no new ones.  No member waits for it afterwards, and its name is not used again.
-        Delivered messages can still be received.  Raises `Undelivered` with the messages that were
-        not delivered within `timeout_s`; `Excluded` if the team excludes this endpoint meanwhile.
+        Waits until every message of this endpoint is delivered, and accepts no new ones.  No member
+        waits for it afterwards.  Delivered messages can still be received.  Raises `Undelivered`
+        with what was not delivered within `timeout_s`, and `Excluded` if the team excludes it.
         """
         if self._phase == "closed":
             return
-        late = ()
+        late: Sequence[tuple[Address, int]] = ()
         try:
             self._ask(Leave())
             try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from causal.alarm import Alarm
@@ -35,9 +35,9 @@ class Undelivered(EnvironmentFault):
 
     remedy = "leave with more time; exclude members that have crashed; `messages` lists them"
 
-    def __init__(self, name: Address, messages: tuple[tuple[Address, int], ...]) -> None:
+    def __init__(self, name: Address, messages: Sequence[tuple[Address, int]]) -> None:
         #: Destination and id of each.
-        self.messages = messages
+        self.messages = tuple(messages)
         some = ", ".join(f"{id} to {dst!r}" for dst, id in messages[:5])
         more = len(messages) - 5
         rest = f" and {more} more" if more > 0 else ""

@@ -191,7 +191,7 @@ class PostgresTransport:
         self._some.set()
 
     def admit(self, name: Address, address: str) -> None:
-        """Nothing to do: whoever has the key can write and take frames."""
+        """Nothing to do: a process with the key can write and take frames."""
 
     def forget(self, name: Address) -> None:
         """Drop the frames to it, also those in the table.  It may still take one answer."""

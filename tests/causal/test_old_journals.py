@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from causal import Announcing, Hybrid, Machine, PeerDown, Unicast
-from causal.journal import Began, Dealt, Down, Got, Journal, Rested, Sent
+from causal.journal import Dealt, Down, Got, Journal, Sent
 from causal.messages import Ack, Data, Delivered, Release
 from causal.recovery import recover
 from message_passing.network import Guarantee
@@ -96,15 +96,3 @@ def test_a_journal_of_an_earlier_release_is_recovered(tmp_path: Path, kind: type
     state, delivered = after(machine, machine.initial(), BEFORE + AFTER)
     assert recovered.state == state
     assert list(recovered.inbox) == delivered[1:]
-
-
-@pytest.mark.parametrize("kind", [Hybrid, Announcing])
-def test_a_journal_is_written_as_it_was(tmp_path: Path, kind: type[Hybrid]) -> None:
-    path, machine = tmp_path / "j", built(kind)
-    state, delivered = after(machine, machine.initial(), BEFORE)
-    journal = Journal(path)
-    journal.open()
-    journal.append([Began("c", machine.team, b"12345678", machine.name)])
-    journal.append([Rested(machine.snapshot(state), tuple(delivered)), *ENTRIES])
-    journal.close()
-    assert path.read_bytes() == base64.b64decode(WRITTEN[kind.name])

@@ -53,6 +53,23 @@ SLOW: list[tuple[Case, str, Counts]] = [
     (("hybrid", 4, 2, "Unordered"), "mistakes=1", (223_680, 973_325, 15)),
     (("hybrid", 4, 2, "Ordered"), "leaves=1", (415_462, 1_908_776, 17)),
     (("hybrid", 4, 2, "Unordered"), "leaves=1", (732_742, 3_852_380, 17)),
+    (("announcing", 3, 2, "Unordered"), "leaves=1", (18_360, 62_769, 14)),
+    (("announcing", 3, 2, "Unordered"), "mistakes=1", (16_548, 52_894, 14)),
+    (("announcing", 2, 2, "Unordered"), "joins=1", (13_168, 50_907, 14)),
+    (("cykas", 3, 2, "Unordered"), "leaves=1", (4_578, 13_072, 11)),
+    (("cykas", 3, 2, "Unordered"), "mistakes=1", (4_785, 12_858, 11)),
+    (("cykas", 2, 2, "Unordered"), "joins=1", (3_682, 11_984, 11)),
+    (("mf95", 3, 2, "Unordered"), "leaves=1", (3_404, 9_215, 11)),
+    (("mf95", 3, 2, "Unordered"), "mistakes=1", (3_862, 10_192, 10)),
+    (("mf95", 2, 2, "Unordered"), "joins=1", (3_066, 9_859, 11)),
+    (("csps", 3, 2, "Unordered"), "leaves=1", (5_510, 15_920, 11)),
+    (("csps", 3, 2, "Unordered"), "mistakes=1", (5_522, 14_990, 11)),
+    (("csps", 2, 2, "Unordered"), "joins=1", (4_577, 14_929, 11)),
+    (("hybrid-plain", 3, 2, "Unordered"), "leaves=1", (5_048, 14_520, 11)),
+    (("hybrid-plain", 3, 2, "Unordered"), "mistakes=1", (5_167, 13_948, 11)),
+    (("hybrid-plain", 2, 2, "Unordered"), "joins=1", (4_053, 13_222, 11)),
+    (("hybrid", 3, 1, "Ordered"), "crashes=1 joins=1", (923_764, 3_416_853, 19)),
+    (("hybrid", 3, 1, "Unordered"), "crashes=1 joins=1", (2_414_201, 11_041_977, 19)),
 ]
 
 
