@@ -2,8 +2,10 @@
 
 A frame is a row until its destination deletes it; LISTEN and NOTIFY announce new rows.  A frame
 that is deleted and then lost in a crash is repeated by the protocol above.  A session lock holds an
-endpoint's name, so no two endpoints use it at a time, and the table keeps the name's incarnation
-for an endpoint that restarts.
+endpoint's name, so no two endpoints use it at a time.  A second table keeps the name's incarnation,
+for an endpoint that restarts, and its team: an endpoint does not start while one with another team
+is running.  So a schema of the database is for one team; another team takes another schema, such as
+``?options=-csearch_path%3Dother``.
 
 **A destination that takes nothing gets no further rows.**  The endpoint repeats its undelivered
 messages all the time, packed into other frames each time, so repetitions cannot be recognized.  But
@@ -40,6 +42,7 @@ from causal.transports.port import (
     NoTransport,
     OnFrame,
     OnRefusal,
+    OtherTeam,
 )
 from message_passing.errors import CallerError
 from message_passing.process import Address, Time
@@ -54,23 +57,39 @@ except ImportError as error:
 
 _log = logging.getLogger(__name__)
 
+#: Under a stricter level, an endpoint would not see what was committed while it waited its turn.
+SETTINGS: Final[LiteralString] = (
+    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
+)
 #: Whether the tables are there and have all columns.
-PREPARED: Final[LiteralString] = """SELECT count(*) = 1 FROM information_schema.columns
+PREPARED: Final[LiteralString] = """SELECT count(*) = 2 FROM information_schema.columns
     WHERE table_schema = current_schema() AND (table_name, column_name) IN
-    (('causal_frames', 'put_at'))"""
+    (('causal_names', 'team'), ('causal_frames', 'put_at'))"""
+#: One endpoint at a time looks at the tables and the teams of others.
+ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock(7094622)"
 SCHEMA: Final[tuple[LiteralString, ...]] = (
-    "SELECT pg_advisory_xact_lock(7094622)",
+    ONE_AT_A_TIME,
     "CREATE TABLE IF NOT EXISTS causal_names (name text PRIMARY KEY, incarnation bytea NOT NULL)",
     """CREATE TABLE IF NOT EXISTS causal_frames (seq bigserial, src text NOT NULL,
        dst text NOT NULL, frame bytea NOT NULL, mac bytea NOT NULL, PRIMARY KEY (dst, seq))""",
-    # Tables of an earlier release lack it, and have an index on (dst, seq) beside their key.
+    # Tables of an earlier release lack these, and have an index on (dst, seq) beside their key.
+    "ALTER TABLE causal_names ADD COLUMN IF NOT EXISTS team text[]",
     """ALTER TABLE causal_frames
        ADD COLUMN IF NOT EXISTS put_at timestamptz NOT NULL DEFAULT clock_timestamp()""",
 )
-CLAIM: Final[LiteralString] = """SELECT pg_try_advisory_lock(
-    hashtextextended('causal.' || current_schema() || '.' || %s, 0))"""
-KNOWN: Final[LiteralString] = """INSERT INTO causal_names VALUES (%s, %s)
-    ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING incarnation"""
+#: The lock of a name.
+LOCK: Final[LiteralString] = "hashtextextended('causal.' || current_schema() || '.' || {}, 0)"
+CLAIM: Final[LiteralString] = f"SELECT pg_try_advisory_lock({LOCK.format('%s')})"
+#: Running endpoints that were started with another team.
+OTHERS: Final[LiteralString] = f"""SELECT name, team FROM causal_names JOIN pg_locks
+    ON (classid::int8 << 32) | objid::int8 = {LOCK.format("name")}
+    WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND name <> %s AND team <> %s ORDER BY name LIMIT 1"""
+#: No row if the name belongs to another incarnation.
+KNOWN: Final[LiteralString] = """INSERT INTO causal_names (name, incarnation, team)
+    VALUES (%s, %s, %s) ON CONFLICT (name) DO UPDATE SET team = excluded.team
+    WHERE causal_names.incarnation = excluded.incarnation RETURNING name"""
 #: Those of our destinations whose oldest frame of ours has lain too long.  A frame from the future
 #: counts as old: the database's clock was set back.
 UNTAKEN: Final[LiteralString] = """SELECT dst
@@ -157,7 +176,10 @@ class PostgresTransport:
         on_refusal: OnRefusal,
     ) -> None:
         """Claim the name and listen."""
-        self.name, self.incarnation = name, incarnation
+        for each in (name, *team):
+            if not storable(each):
+                raise NoTransport(f"PostgreSQL cannot hold the name {each!r}")
+        self.name, self.team, self.incarnation = name, sorted({*team}), incarnation
         self.on_frame, self.on_refusal = on_frame, on_refusal
         try:
             ear = await self._claim()
@@ -176,6 +198,8 @@ class PostgresTransport:
         """Queue the frame for the next write."""
         if not self._open:
             raise NoRoute("the transport is not open")
+        if not storable(dst):
+            raise NoRoute(f"PostgreSQL cannot hold the name {dst!r}")
         if dst in self._forgotten:
             self._drop(dst)
         now = self.time()
@@ -191,7 +215,7 @@ class PostgresTransport:
         self._some.set()
 
     def admit(self, name: Address, address: str) -> None:
-        """Nothing to do: a process with the key can write and take frames."""
+        """Nothing to do: the table has no list of members."""
 
     def forget(self, name: Address) -> None:
         """Drop the frames to it, also those in the table.  It may still take one answer."""
@@ -220,7 +244,13 @@ class PostgresTransport:
             await self._ear.close()
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(**self._address)
+        connection = await psycopg.AsyncConnection.connect(**self._address)
+        try:
+            await connection.execute(SETTINGS)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
     async def _claim(self) -> psycopg.AsyncConnection[Any]:
         """A connection that holds the name's lock and listens for its frames."""
@@ -237,9 +267,13 @@ class PostgresTransport:
                 await asyncio.sleep(pause_s)
             else:
                 raise NameTaken(f"another endpoint is running under the name {self.name!r}")
-            known = await _value(ear, KNOWN, self.name, self.incarnation)
-            if known != self.incarnation:
-                raise NameTaken(f"{self.name!r} was another endpoint")
+            async with ear.transaction():
+                await ear.execute(ONE_AT_A_TIME)
+                other = await (await ear.execute(OTHERS, (self.name, self.team))).fetchone()
+                if other is not None:
+                    raise OtherTeam.of(self.name, self.team, *other)
+                if not await _value(ear, KNOWN, self.name, self.incarnation, self.team):
+                    raise NameTaken(f"{self.name!r} was another endpoint")
             await ear.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel(self.name))))
         except BaseException:
             await ear.close()
@@ -312,6 +346,8 @@ class PostgresTransport:
                 _log.warning("%s: %s", self.name, told(error, self._address))
             except NameTaken as error:
                 _log.warning("%s: %s", self.name, error)
+            except OtherTeam as error:
+                self.on_refusal(error)
             ear = None
             if loop.time() - began > pause_max_s:
                 pause_s = REDIAL_S[0]
@@ -332,6 +368,14 @@ class PostgresTransport:
 
     def _mac(self, src: Address, dst: Address, frame: bytes) -> bytes:
         return hmac.digest(self.key, _encode((src, dst, frame)), "sha256")
+
+
+def storable(name: Address) -> bool:
+    """Whether the name is a text for PostgreSQL."""
+    try:
+        return b"\0" not in name.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def channel(name: Address) -> str:

@@ -15,7 +15,7 @@ from postgres_server import Server
 
 from causal.endpoint import AsyncEndpoint
 from causal.transports.conformance import CHECKS, TEAM, Make, Station
-from causal.transports.port import NameTaken, NoTransport
+from causal.transports.port import NameTaken, NoRoute, NoTransport, OtherTeam
 from causal.transports.postgres import PostgresTransport
 from message_passing.errors import CallerError
 
@@ -381,6 +381,104 @@ def test_a_frame_whose_notification_is_lost_is_taken(
             assert await b.next() == ("a", frame)
         await a.transport.close()
         await b.transport.close()
+
+    run(main)
+
+
+def test_an_endpoint_of_another_team_does_not_start(postgres_url: str) -> None:
+    def transport() -> PostgresTransport:
+        return PostgresTransport(postgres_url, key=KEY)
+
+    async def main() -> None:
+        async with AsyncEndpoint("a", "abc", transport()):
+            with pytest.raises(OtherTeam) as refused:
+                await AsyncEndpoint("b", "abd", transport()).open()
+            assert all(str([*team]) in str(refused.value) for team in ("abc", "abd"))
+            # Even one that has no name in common with the first: names may join.
+            with pytest.raises(OtherTeam):
+                await AsyncEndpoint("x", "xy", transport()).open()
+            async with AsyncEndpoint("b", "cba", transport()):
+                pass
+
+    run(main)
+
+
+def test_an_endpoint_that_was_wrong_starts_again_with_the_right_team(postgres_url: str) -> None:
+    async def start(name: str, *team: str) -> Station:
+        station = Station(PostgresTransport(postgres_url, key=KEY))
+        return await station.start(name, team=team)
+
+    async def main() -> None:
+        wrong = await start("a", "a", "b")
+        await wrong.transport.close()
+        # Only a running endpoint counts.
+        b = await start("b", "a", "b", "c")
+        with pytest.raises(OtherTeam):
+            await start("a", "a", "b")
+        right = await start("a", "a", "b", "c")
+        joiner = await start("d", "a", "b", "c")
+        for station in (b, right, joiner):
+            await station.transport.close()
+
+    run(main)
+
+
+def test_an_endpoint_that_lost_its_connection_meets_another_team(
+    postgres: Server, postgres_url: str
+) -> None:
+    async def main() -> None:
+        a = await Station(PostgresTransport(postgres_url, key=KEY)).start("a")
+        postgres.run("UPDATE causal_names SET team = NULL", postgres_url)
+        b = await Station(PostgresTransport(postgres_url, key=KEY)).start("b", team=("b", "x"))
+        postgres.cut()
+        while not (a.refusals or b.refusals):
+            await asyncio.sleep(0.01)
+        assert [error.code for error in (a.refusals or b.refusals)] == ["other-team"]
+        await a.transport.close()
+        await b.transport.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize("name", ["nul\0", "half \ud800"])
+def test_names_that_it_cannot_hold_are_refused(postgres_url: str, name: str) -> None:
+    async def main() -> None:
+        with pytest.raises(NoTransport):
+            await Station(PostgresTransport(postgres_url, key=KEY)).start(name)
+        with pytest.raises(NoTransport):
+            await Station(PostgresTransport(postgres_url, key=KEY)).start("a", team=("a", name))
+        a = await Station(PostgresTransport(postgres_url, key=KEY)).start("a")
+        with pytest.raises(NoRoute):
+            a.transport.send(name, b"")
+        await a.transport.close()
+
+    run(main)
+
+
+def test_a_server_with_a_strict_isolation_level_can_be_used(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"{postgres_url}%20-cdefault_transaction_isolation%3Dserializable"
+    messages = 400
+
+    async def main() -> None:
+        team = [AsyncEndpoint(name, "abc", PostgresTransport(url, key=KEY)) for name in "abc"]
+        for endpoint in team:
+            await endpoint.open()
+        for _ in range(messages):
+            for endpoint in team:
+                for peer in team:
+                    if peer is not endpoint:
+                        await endpoint.send(peer.name, b"")
+            await asyncio.sleep(0)
+        for endpoint in team:
+            for _ in range(2 * messages):
+                await endpoint.receive(timeout_s=20)
+        for endpoint in team:
+            await endpoint.flush(timeout_s=20)
+        for endpoint in team:
+            await endpoint.close()
+        assert caplog.messages == []
 
     run(main)
 
