@@ -15,16 +15,26 @@ class Framed(asyncio.Protocol):
 
     wire: asyncio.Transport | None = None
     bytes_max = GREETING_BYTES_MAX
-    rest = b""
+    #: How many bytes the next frame takes with its length, as far as is known.
+    wanted = 4
     #: Authenticates the frames after the greeting, where TLS does not.
     seal: Seal | None = None
+
+    def __init__(self) -> None:
+        #: The beginning of a frame that has not arrived whole.
+        self.rest = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.wire = transport
 
     def data_received(self, data: bytes) -> None:
-        data = self.rest + data if self.rest else data
+        if self.rest:
+            self.rest += data
+            if len(self.rest) < self.wanted:
+                return
+            data = bytes(self.rest)
+            self.rest.clear()
         at, end = 0, len(data)
         while end - at >= 4:
             size = int.from_bytes(data[at : at + 4], "big")
@@ -32,12 +42,16 @@ class Framed(asyncio.Protocol):
                 self.refuse(BadFrame(f"{size} bytes, the limit is {self.bytes_max}"))
                 return
             if end - at < 4 + size:
+                self.wanted = 4 + size
                 break
             self.frame(data[at + 4 : at + 4 + size])
             at += 4 + size
             if self.wire is None:
                 return
-        self.rest = data[at:]
+        else:
+            self.wanted = 4
+        if at < end:
+            self.rest += data[at:]
 
     def frame(self, frame: bytes) -> None:
         """One whole frame."""

@@ -72,7 +72,7 @@ def heard(frame: bytes) -> Greeting | None:
     """The greeting in a frame, or None if the frame has none."""
     try:
         return _decoder.decode(frame)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -28,6 +28,9 @@ from message_passing.process import Address
 GREETING_S: Final = 5.0
 """How long a connecting peer may take to authenticate."""
 
+SHOWN_MAX: Final = 64
+"""How much of a stranger's name an error repeats."""
+
 
 class Incoming(Framed):
     """A connection that a peer opened to us: greetings only, until the peer is authenticated."""
@@ -41,6 +44,7 @@ class Incoming(Framed):
     securing: asyncio.Task[None] | None = None
 
     def __init__(self, host: Host) -> None:
+        super().__init__()
         self.host = host
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -121,11 +125,12 @@ class Incoming(Framed):
         """Prove ourselves to the peer, and ask for its proof."""
         host, name = self.host, hello.name
         if hello.to != host.name:
-            self.refuse(BadFrame(f"{name!r} asks for {hello.to!r}, here is {host.name!r}"))
+            asked = f"{name[:SHOWN_MAX]!r} asks for {hello.to[:SHOWN_MAX]!r}"
+            self.refuse(BadFrame(f"{asked}, here is {host.name!r}"))
             return
         # A peer with another team may well be unknown; it is told why, once it has proved itself.
         if name not in host.routes and hello.team == host.team_digest:
-            self.refuse(BadFrame(f"{name!r} is not known here"))
+            self.refuse(BadFrame(f"{name[:SHOWN_MAX]!r} is not known here"))
             return
         assert self.wire is not None
         if host.certified and (error := certificates.mismatch(name, self.wire)):
@@ -140,7 +145,7 @@ class Incoming(Framed):
         """Take frames from here on, if the peer has proved itself and has our team."""
         host, name, life = self.host, self.name, said.hello.incarnation
         if not said.proves(proof.mac, "dialer"):
-            self.refuse(BadKey(f"a peer claims to be {name!r} but lacks the key"))
+            self.refuse(BadKey(f"a peer claims to be {name[:SHOWN_MAX]!r} but lacks the key"))
             return
         host.strangers.leave(self.source, self)
         if not said.is_one_team:
