@@ -46,6 +46,8 @@ class Host:
         if unproved_max < 1:
             raise CallerError(f"unproved_max is {unproved_max}", remedy="give 1 or more")
         self.certified = certificates.required(server_tls, client_tls)
+        if not isinstance(key, bytes):
+            raise CallerError(f"the key is a {type(key).__name__}", remedy="give bytes")
         if len(key) < 16 and (key or not self.certified):
             raise CallerError(
                 f"a key of {len(key)} bytes",
@@ -68,7 +70,9 @@ class Host:
 
     def learn(self, name: Address, address: str) -> None:
         """Take the address of an endpoint.  Raises `NoRoute`."""
-        route, tls = parsed(address), self.client_tls
+        if not address:
+            raise NoRoute(f"no address is given for {name!r}")
+        route, tls = parsed(address, name), self.client_tls
         if isinstance(route, str) and tls is not None and tls.check_hostname:
             raise NoRoute(
                 f"the Unix socket of {name!r} has no host name to check",

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -643,14 +644,57 @@ def test_a_forgotten_peer_is_not_dialled_again_and_again(tmp_path: Path) -> None
 # Configuration.
 
 
-@pytest.mark.parametrize("url", ["", "tcp://", "tcp://host", "tcp://h:x", "udp://h:1", "unix://"])
+BAD_ADDRESSES = [
+    *("", "tcp://", "tcp://host", "tcp://h:x", "udp://h:1", "unix://", "tcp://h:65536", "tcp://:1"),
+    *(
+        "tcp://h:\u0661",
+        "unix:///a\0b",
+        "tcp://a..b:1",
+        f"tcp://{'x' * 64}.example:1",
+        "tcp://a b:1",
+    ),
+]
+
+
+@pytest.mark.parametrize("url", BAD_ADDRESSES)
 def test_bad_addresses_are_refused(url: str) -> None:
     with pytest.raises(NoRoute):
         parsed(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://joe:s3cret@host/db",
+        "tcp://joe:s3cret@host:80",
+        "tcp://joe:s3cret@host",
+        "host=h user=joe password=s3cret",
+        "unix://s3cret\0",
+    ],
+)
+def test_no_error_repeats_a_password(url: str) -> None:
+    for attempt in (
+        lambda: parsed(url),
+        lambda: StreamTransport({"a": url}, key=KEY),
+        lambda: StreamTransport({}, key=KEY).admit("a", url),
+    ):
+        with pytest.raises(NoRoute) as caught:
+            attempt()
+        shown = "".join(traceback.format_exception_only(caught.value))
+        assert "s3cret" not in shown
+        assert "s3cret" not in repr(caught.value)
+
+
+@pytest.mark.parametrize("key", ["s3cret but not bytes", bytearray(b"s3cret and changeable")])
+def test_a_key_is_bytes_and_is_not_repeated(key: object) -> None:
+    with pytest.raises(CallerError) as caught:
+        StreamTransport({}, key=key)  # type: ignore[arg-type]
+    assert "s3cret" not in str(caught.value)
+
+
 def test_addresses() -> None:
     assert parsed("tcp://[::1]:80") == ("::1", 80)
+    assert parsed("tcp://bücher.example:443") == ("bücher.example", 443)
     assert parsed("unix:///run/a.sock") == "/run/a.sock"
 
 
