@@ -44,8 +44,11 @@ class Framed(asyncio.Protocol):
             if end - at < 4 + size:
                 self.wanted = 4 + size
                 break
-            self.frame(data[at + 4 : at + 4 + size])
-            at += 4 + size
+            body, at = at + 4, at + 4 + size
+            if self.seal is None:
+                self.frame(data[body:at])
+            else:
+                self.sealed(data[body : body + TAG_BYTES], data[body + TAG_BYTES : at])
             if self.wire is None:
                 return
         else:
@@ -55,6 +58,10 @@ class Framed(asyncio.Protocol):
 
     def frame(self, frame: bytes) -> None:
         """One whole frame."""
+        raise NotImplementedError
+
+    def sealed(self, tag: bytes, frame: bytes) -> None:
+        """One whole frame and its tag, which may not be its own."""
         raise NotImplementedError
 
     def refuse(self, error: PeerError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import ssl
 from os import urandom
 from typing import Final
@@ -103,12 +104,6 @@ class Incoming(Framed):
 
     def frame(self, frame: bytes) -> None:
         if self.proved:
-            if self.seal is not None:
-                opened = self.seal.opened(frame)
-                if opened is None:
-                    self.refuse(ForgedFrame(f"a frame on a connection of {self.name!r}"))
-                    return
-                frame = opened
             self.host.on_frame(self.name, frame)
             return
         greeting = heard(frame)
@@ -120,6 +115,13 @@ class Incoming(Framed):
             self.part(self.said, greeting)
         else:
             self.refuse(BadFrame("a frame before its sender has identified itself"))
+
+    def sealed(self, tag: bytes, frame: bytes) -> None:
+        assert self.seal is not None
+        if hmac.compare_digest(tag, self.seal.tag(frame)):
+            self.host.on_frame(self.name, frame)
+        else:
+            self.refuse(ForgedFrame(f"a frame on a connection of {self.name!r}"))
 
     def challenge(self, hello: Hello) -> None:
         """Prove ourselves to the peer, and ask for its proof."""

@@ -202,6 +202,9 @@ class Line(Framed):
         else:
             self.refuse(BadFrame(f"{self.dst!r} sends an answer that was not asked for"))
 
+    def sealed(self, tag: bytes, frame: bytes) -> None:
+        self.refuse(BadFrame(f"{self.dst!r} sends a frame on a connection of ours"))
+
     def prove(self, challenge: Challenge) -> None:
         """Prove ourselves to a listener that has, and tell our team if its own is another."""
         host, hello = self.host, self.hello
