@@ -15,14 +15,12 @@ class Framed(asyncio.Protocol):
 
     wire: asyncio.Transport | None = None
     bytes_max = GREETING_BYTES_MAX
+    #: The beginning of a frame that has not arrived whole.
+    rest: bytes | bytearray = b""
     #: How many bytes the next frame takes with its length, as far as is known.
     wanted = 4
     #: Authenticates the frames after the greeting, where TLS does not.
     seal: Seal | None = None
-
-    def __init__(self) -> None:
-        #: The beginning of a frame that has not arrived whole.
-        self.rest = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -30,11 +28,11 @@ class Framed(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.rest:
-            self.rest += data
-            if len(self.rest) < self.wanted:
+            if len(self.rest) + len(data) < self.wanted:
+                self.keep(data)
                 return
-            data = bytes(self.rest)
-            self.rest.clear()
+            data = bytes(self.rest + data)
+            self.rest = b""
         at, end = 0, len(data)
         while end - at >= 4:
             size = int.from_bytes(data[at : at + 4], "big")
@@ -54,7 +52,13 @@ class Framed(asyncio.Protocol):
         else:
             self.wanted = 4
         if at < end:
-            self.rest += data[at:]
+            self.rest = data[at:]
+
+    def keep(self, data: bytes) -> None:
+        """Add to the beginning of a frame, in time that does not grow with it."""
+        if isinstance(self.rest, bytes):
+            self.rest = bytearray(self.rest)
+        self.rest += data
 
     def frame(self, frame: bytes) -> None:
         """One whole frame."""

@@ -45,7 +45,6 @@ class Incoming(Framed):
     securing: asyncio.Task[None] | None = None
 
     def __init__(self, host: Host) -> None:
-        super().__init__()
         self.host = host
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -88,7 +87,7 @@ class Incoming(Framed):
     def data_received(self, data: bytes) -> None:
         if self.securing is not None:
             # Decrypted already, but the writing transport is unknown before `start_tls` returns.
-            self.rest += data
+            self.keep(data)
         else:
             super().data_received(data)
 

@@ -151,7 +151,6 @@ class Line(Framed):
     """A connection that we opened: it reads the listener's greeting, and nothing after that."""
 
     def __init__(self, host: Host, dst: Address, opened: asyncio.Future[None]) -> None:
-        super().__init__()
         self.host, self.dst, self.opened = host, dst, opened
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         nonce = urandom(NONCE_BYTES)

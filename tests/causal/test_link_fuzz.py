@@ -22,6 +22,7 @@ from causal.endpoint import AsyncEndpoint
 from causal.frames import Frame
 from causal.messages import Ack, Data, Release
 from causal.transports.conformance import TEAM, Station
+from causal.transports.framed import Framed
 from causal.transports.greeting import (
     GREETING_BYTES_MAX,
     Challenge,
@@ -271,6 +272,28 @@ def test_a_hundred_thousand_frames_leave_nothing_behind(
         tracemalloc.stop()
     assert sum(codes.values()) > 1_000
     assert last - first < 1 << 18, f"{last - first} bytes"
+
+
+def test_a_frame_in_many_pieces_is_put_together_once() -> None:
+    got: list[bytes] = []
+
+    class Frames(Framed):
+        bytes_max = 1 << 20
+
+        def frame(self, frame: bytes) -> None:
+            got.append(frame)
+
+    frames = Frames()
+    frames.connection_made(Wire())
+    body = random.Random(1).randbytes(5_000)
+    kept = set()
+    for byte in framed(body):
+        frames.data_received(bytes([byte]))
+        if len(frames.rest) > 2:
+            kept.add(id(frames.rest))
+    assert got == [body]
+    assert len(kept) <= 3
+    assert frames.rest == b""
 
 
 BAD = {
