@@ -249,17 +249,20 @@ def against(checkout: Path, rounds: int) -> Iterator[dict[str, Any]]:
 
 def elsewhere(root: Path, link: str, what: str) -> float:
     """One run of a shape with the packages of a checkout."""
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, __file__, "--link", link, "--shape", what],
-            env=os.environ | {"PYTHONPATH": str(root)},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-        )
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return float(done.stdout)
+    complaint = ""
+    for _ in range(3):  # another process may take a port before we do
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                [sys.executable, __file__, "--link", link, "--shape", what],
+                env=os.environ | {"PYTHONPATH": str(root)},
+                cwd=folder,
+                capture_output=True,
+                text=True,
+            )
+        if done.returncode == 0:
+            return float(done.stdout)
+        complaint = done.stderr
+    raise RuntimeError(complaint)
 
 
 def rates(messages: int) -> Iterator[dict[str, Any]]:
