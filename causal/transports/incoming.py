@@ -129,10 +129,7 @@ class Incoming(Framed):
             asked = f"{name[:SHOWN_MAX]!r} asks for {hello.to[:SHOWN_MAX]!r}"
             self.refuse(BadFrame(f"{asked}, here is {host.name!r}"))
             return
-        # A peer with another team may well be unknown; it is told why, once it has proved itself.
-        if name not in host.routes and hello.team == host.team_digest:
-            self.refuse(BadFrame(f"{name[:SHOWN_MAX]!r} is not known here"))
-            return
+        # A peer may have joined before we have heard of it: it is for the protocol to know members.
         assert self.wire is not None
         if host.certified and (error := certificates.mismatch(name, self.wire)):
             self.refuse(error)

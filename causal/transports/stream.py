@@ -107,7 +107,7 @@ class StreamTransport:
         out.send(frame)
 
     def admit(self, name: Address, address: str) -> None:
-        """Dial a new member at `address`, and accept its connections."""
+        """Dial a new member at `address`."""
         if address or name not in self._host.routes:
             self._host.learn(name, address)
 
