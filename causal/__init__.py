@@ -20,7 +20,7 @@ To send and receive: `AsyncEndpoint` for tasks, `Endpoint` for programs without 
 `StreamTransport` between machines or `MemoryHub` within a process.  They are made of:
 
 * `frames`, `requirements`: what goes over the wire, and what an endpoint needs of its machine
-* `journal`, `recovery`: what an endpoint has promised, on disk and back
+* `records`, `journal`, `recovery`: what an endpoint has promised, on disk and back
 * `writer`: the journal first, then the wire; `alarm`: timers; `transports`
 * `membership`: what a change of the team means for an endpoint
 * `endpoint`, `blocking`: the two endpoints
@@ -64,8 +64,9 @@ if _TYPE_CHECKING:
     from causal.blocking import Endpoint
     from causal.endpoint import AsyncEndpoint
     from causal.frames import Closed, Delivery, Excluded, Full, UnsuitableMachine
-    from causal.journal import Journal
+    from causal.journal import Journal, JournalFault, OutcomeUnknown
     from causal.membership import Undelivered
+    from causal.records import DamagedJournal
     from causal.transports.memory import MemoryHub, MemoryTransport
     from causal.transports.stream import StreamTransport
 
@@ -80,6 +81,7 @@ __all__ = [
     "Csps",
     "Cykas",
     "CykasRefined",
+    "DamagedJournal",
     "Delivery",
     "DepartedPeer",
     "Endpoint",
@@ -90,6 +92,7 @@ __all__ = [
     "Hybrid",
     "HybridPlain",
     "Journal",
+    "JournalFault",
     "Leave",
     "Machine",
     "MemoryHub",
@@ -98,6 +101,7 @@ __all__ = [
     "Mf95",
     "Named",
     "NotAMember",
+    "OutcomeUnknown",
     "PeerDown",
     "Rst91",
     "Secret",
@@ -113,13 +117,16 @@ __all__ = [
 _LATE = {
     "AsyncEndpoint": "causal.endpoint",
     "Closed": "causal.frames",
+    "DamagedJournal": "causal.records",
     "Delivery": "causal.frames",
     "Endpoint": "causal.blocking",
     "Excluded": "causal.frames",
     "Full": "causal.frames",
     "Journal": "causal.journal",
+    "JournalFault": "causal.journal",
     "MemoryHub": "causal.transports.memory",
     "MemoryTransport": "causal.transports.memory",
+    "OutcomeUnknown": "causal.journal",
     "StreamTransport": "causal.transports.stream",
     "Undelivered": "causal.membership",
     "UnsuitableMachine": "causal.frames",

@@ -6,8 +6,10 @@ then sends the packets that they caused.  So an endpoint that restarts with its 
 neither a message that its application sent nor one that it acknowledged.  A message is finished
 when its application asks for the next one; unfinished messages are delivered again.
 
-A record is its length, the CRC-32 of its body, and the body.  If the last record is cut short, no
-process has seen its effects, and it is dropped.
+An append is on disk whole or not at all: :mod:`causal.records` has the bytes, and says what is
+damage.  A file in the earlier form is read, and written in today's form when something is appended.
+
+A journal belongs to one `Journal` of one process, by a lock on the file.
 """
 
 from __future__ import annotations
@@ -15,12 +17,23 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterable
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any, Final, TypeAlias
-from zlib import crc32
+from typing import Any, TypeAlias
 
 import msgspec
 
+from causal.records import (
+    MARK_BYTES,
+    Contents,
+    DamagedJournal,
+    NewerJournal,
+    header,
+    marked,
+    read,
+    record,
+)
 from message_passing.errors import CallerError, EnvironmentFault
 from message_passing.process import Address, Value
 
@@ -84,8 +97,8 @@ class Dealt(Value, frozen=True, gc=False, tag=True, array_like=True):
 Entry: TypeAlias = Began | Rested | Sent | Got | Down | Admitted | Left | Dealt
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Entry).decode
-_HEAD: Final = 8
+_decode = msgspec.msgpack.Decoder(list[Entry]).decode
+_decode_earlier = msgspec.msgpack.Decoder(Entry).decode
 
 
 class JournalInUse(CallerError):
@@ -100,10 +113,16 @@ class WrongJournal(CallerError):
     remedy = "a team may grow at its end; an endpoint keeps its name and its machine"
 
 
-class DamagedJournal(EnvironmentFault):
-    """A record before the last one is damaged: the records after it cannot be trusted."""
+class JournalFault(EnvironmentFault):
+    """The disk refused or failed.  Nothing of the append is in the journal."""
 
-    remedy = "restore the file, or join again under a new name"
+    remedy = "make room or mend the disk, then open the endpoint again with its journal"
+
+
+class OutcomeUnknown(JournalFault):
+    """The disk failed, and what was being appended may be in the journal or not."""
+
+    remedy = "mend the disk, then open the endpoint again; the ids that it gives next tell"
 
 
 class Journal:
@@ -112,104 +131,174 @@ class Journal:
     def __init__(self, path: str | Path, *, sync: bool = True) -> None:
         self.path = Path(path)
         self.sync = sync
+        #: The length of what was read or appended.  The file may be longer for a torn tail.
         self.size = 0
-        self._file: IO[bytes] | None = None
+        self._is_ragged = False
+        self._mark = b""
+        #: The entries of a file that is not in today's form; it is replaced at the next append.
+        self._earlier: list[Entry] = []
+        self._file: FileIO | None = None
+        self._fresh: FileIO | None = None
 
     def open(self) -> list[Entry]:
-        """Lock the file and read it.
+        """Lock the file and read it.  Nothing is written before the first append.
 
-        Raises `JournalInUse`, `DamagedJournal`, or `EnvironmentFault` if the file is not
-        accessible.
+        Raises `JournalInUse`, `DamagedJournal`, `NewerJournal`, or `EnvironmentFault` if the file
+        is not accessible.
         """
+        if self._file is not None:
+            raise JournalInUse(f"{self.path} is open here already")
         try:
-            self._file = file = open(self.path, "a+b")  # noqa: SIM115 - closed by `close`
-        except OSError as error:
-            raise EnvironmentFault(f"{self.path}: {error.strerror}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file = self._locked()
+            file.seek(0)
+            data = file.readall()
+            found = read(data)
+            entries = _entries(found)
         except OSError as error:
             self.close()
-            raise JournalInUse(f"{self.path} is open elsewhere") from error
-        file.seek(0)
-        data = file.read()
-        try:
-            entries, good = _read(data)
-        except DamagedJournal:
+            raise EnvironmentFault(f"{self.path}: {error.strerror}") from error
+        except (DamagedJournal, NewerJournal) as error:
+            self.close()
+            raise type(error)(f"{self.path}: {error.args[0]}") from error
+        except BaseException:
             self.close()
             raise
-        if good < len(data):
-            file.truncate(good)
-        self.size = good
+        self.size, self._mark = found.end, found.mark
+        self._is_ragged = found.end < len(data)
+        self._earlier = [] if found.mark else entries
         return entries
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """Write the entries and force them to disk."""
-        file = self._opened()
-        data = b"".join(_record(entry) for entry in entries)
+        """Write the entries and force them to disk, all or none.
+
+        Raises `JournalFault`, and `OutcomeUnknown` if they cannot be removed from the file either.
+        """
+        file, batch = self._opened(), list(entries)
+        if not self._mark:
+            if batch or self._earlier:
+                self.replace([*self._earlier, *batch])
+            return
+        if not batch:
+            return
+        data = record(self._mark, self.size, _encode(batch))
         try:
-            file.write(data)
-            file.flush()
+            if self._is_ragged:
+                self._cut(file)
+            self._is_ragged = True
+            _write(file, data)
             if self.sync:
-                os.fsync(file.fileno())
+                os.fsync(file)
         except OSError as error:
-            raise EnvironmentFault(f"{self.path}: {error.strerror}") from error
+            raise self._withdrawn(file, error) from error
+        self._is_ragged = False
         self.size += len(data)
 
     def replace(self, entries: Iterable[Entry]) -> None:
-        """Replace all entries by `entries`; a crash leaves either the old or the new file."""
-        self._opened()
-        fresh = self.path.with_name(self.path.name + ".new")
-        data = b"".join(_record(entry) for entry in entries)
+        """Replace all entries by `entries`; a crash leaves either the old or the new file.
+
+        Raises `JournalFault`.  Raises `OutcomeUnknown` and closes the journal if it is not known
+        which of the two files a crash would leave.
+        """
+        old = self._opened()
+        mark = marked(os.urandom(MARK_BYTES))
+        data = header(mark)
+        data += record(mark, len(data), _encode(list(entries)))
+        path = self.path.with_name(self.path.name + ".new")
         try:
-            file = open(fresh, "w+b")  # noqa: SIM115 - it becomes the journal's file
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            self._fresh = file = _opened_file(path)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(fresh, self.path)
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            os.fsync(folder)
-            os.close(folder)
+            _write(file, data)
+            os.fsync(file)
+            os.replace(path, self.path)
+            self._file, self._fresh = file, None
         except OSError as error:
-            raise EnvironmentFault(f"{fresh}: {error.strerror}") from error
-        self.close()
-        self._file, self.size = file, len(data)
+            _close(self._fresh)
+            with suppress(OSError):
+                os.unlink(path)
+            raise JournalFault(f"{path}: {error.strerror}") from error
+        except BaseException:
+            # Appends would go to a file that may have lost its path.
+            self.close()
+            raise
+        _close(old)
+        self.size, self._mark, self._earlier, self._is_ragged = len(data), mark, [], False
+        try:
+            _sync_folder(self.path.parent)
+        except OSError as error:
+            self.close()
+            raise OutcomeUnknown(f"{self.path.parent}: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the file and release the lock.  A second call does nothing."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        _close(self._file)
+        _close(self._fresh)
+        self._file = self._fresh = None
 
-    def _opened(self) -> IO[bytes]:
+    def _locked(self) -> FileIO:
+        """Open the file and lock it."""
+        self._file = file = _opened_file(self.path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise JournalInUse(f"{self.path} is open elsewhere") from error
+        return file
+
+    def _cut(self, file: FileIO) -> None:
+        """Remove what stands after `size`, before anything else is written there."""
+        file.truncate(self.size)
+        if self.sync:
+            os.fsync(file)
+        self._is_ragged = False
+
+    def _withdrawn(self, file: FileIO, error: OSError) -> JournalFault:
+        """The error to raise, after an attempt to remove what was written in part."""
+        text = f"{self.path}: {error.strerror}"
+        try:
+            self._cut(file)
+        except OSError:
+            return OutcomeUnknown(text)
+        return JournalFault(text)
+
+    def _opened(self) -> FileIO:
         if self._file is None:
             raise EnvironmentFault(f"{self.path} is not open")
         return self._file
 
 
-def _record(entry: Entry) -> bytes:
-    body = _encode(entry)
-    return len(body).to_bytes(4, "big") + crc32(body).to_bytes(4, "big") + body
+def _entries(found: Contents) -> list[Entry]:
+    try:
+        if not found.mark:
+            return [_decode_earlier(body) for body in found.bodies]
+        return [entry for body in found.bodies for entry in _decode(body)]
+    except msgspec.MsgspecError as error:
+        # Its check is right, so it is as it was written.
+        raise NewerJournal(f"it holds an entry that is unknown here: {error}") from error
 
 
-def _read(data: bytes) -> tuple[list[Entry], int]:
-    """The entries, and the offset at which the last whole entry ends."""
-    entries: list[Entry] = []
-    at = 0
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        end = at + _HEAD + size
-        body = data[at + _HEAD : end]
-        if end > len(data):
-            break
-        if not body or crc32(body).to_bytes(4, "big") != data[at + 4 : at + _HEAD]:
-            # Zeros or noise up to the end: an unfinished write.
-            if end == len(data) or not any(data[at:]):
-                break
-            raise DamagedJournal(f"a record of {size} bytes at {at} is damaged")
-        try:
-            entries.append(_decode(body))
-        except msgspec.MsgspecError as error:
-            raise DamagedJournal(f"a record at {at} is not a journal entry: {error}") from error
-        at = end
-    return entries, at
+def _opened_file(path: Path) -> FileIO:
+    """Open a file to read and to append."""
+    return open(path, "a+b", buffering=0)
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    """Write all of `data`, past short writes."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _close(file: FileIO | None) -> None:
+    if file is not None:
+        # Nothing is left to be written, and after an error the file is closed as well.
+        with suppress(OSError):
+            file.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -13,7 +13,6 @@ from causal.frames import with_notices
 from causal.journal import (
     Admitted,
     Began,
-    DamagedJournal,
     Dealt,
     Down,
     Entry,
@@ -25,6 +24,7 @@ from causal.journal import (
 )
 from causal.machine import Machine
 from causal.messages import Admit, Leave, PeerDown, Unicast
+from causal.records import DamagedJournal
 from message_passing.process import Address, Event, Invoke, Receive
 from message_passing.turn import Core
 

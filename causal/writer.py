@@ -116,8 +116,8 @@ class Writer:
         try:
             recovered = recover(machine, entries) if entries else fresh
             self._began = Began(machine.me, machine.team, recovered.incarnation, machine.name)
-            if not entries:
-                journal.append([self._began])
+            # Without entries this brings a journal in the earlier form up to date.
+            journal.append([] if entries else [self._began])
         except BaseException:
             journal.close()
             raise

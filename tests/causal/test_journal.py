@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from causal import Announcing, Csps, Cykas, CykasRefined, Hybrid, HybridPlain, Mf95, Named
+from causal import (
+    Announcing,
+    Csps,
+    Cykas,
+    CykasRefined,
+    Hybrid,
+    HybridPlain,
+    Mf95,
+    Named,
+    records,
+)
+from causal import journal as journal_module
 from causal import writer as writer_module
 from causal.endpoint import AsyncEndpoint
 from causal.frames import Delivery
-from causal.journal import DamagedJournal, Journal, JournalInUse, Rested, Sent, WrongJournal
+from causal.journal import (
+    Began,
+    Dealt,
+    Entry,
+    Journal,
+    JournalFault,
+    JournalInUse,
+    OutcomeUnknown,
+    Rested,
+    Sent,
+    WrongJournal,
+)
+from causal.records import DamagedJournal, NewerJournal
 from causal.recovery import recover
 from causal.simulate.walk import Bench
 from causal.transports.memory import MemoryHub
@@ -58,58 +82,72 @@ def test_a_snapshot_holds_all_of_a_state(script: list[Any], build: Any) -> None:
         assert back == msgspec.structs.replace(state, ticking=False)
 
 
-# The file.
+# The file.  Its bytes are in test_records.py.
 
 
 def written(path: Path, count: int = 5) -> bytes:
     journal = Journal(path)
     assert journal.open() == []
-    journal.append([Sent("b", b"%d" % number) for number in range(count)])
+    for number in range(count):
+        journal.append([Sent("b", b"%d" % number)])
     journal.close()
     return path.read_bytes()
+
+
+def entries_of(path: Path) -> list[Entry]:
+    journal = Journal(path)
+    try:
+        return journal.open()
+    finally:
+        journal.close()
 
 
 def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
     written(tmp_path / "j")
     journal = Journal(tmp_path / "j")
     assert journal.open() == [Sent("b", b"%d" % number) for number in range(5)]
+    journal.append([])
+    journal.append([Sent("b", b"5"), Dealt()])
+    assert journal.size == (tmp_path / "j").stat().st_size
+    with pytest.raises(JournalInUse, match="already"):
+        journal.open()
     journal.close()
     journal.close()
+    assert entries_of(tmp_path / "j")[4:] == [Sent("b", b"4"), Sent("b", b"5"), Dealt()]
 
 
-def test_a_torn_last_record_is_dropped_wherever_it_is_torn(tmp_path: Path) -> None:
+def test_after_a_torn_append_the_journal_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "j"
     data = written(path)
-    each = len(data) // 5
-    for cut in range(len(data) + 1):
+    whole = entries_of(path)
+    size = len(data) - len(data[: data.rindex(data[20:24])])  # the last record, by its mark
+    for cut in range(len(data) - size, len(data)):
         path.write_bytes(data[:cut])
         journal = Journal(path)
-        assert len(journal.open()) == cut // each
-        # The journal goes on from there.
+        assert journal.open() == whole[:-1]
+        assert path.read_bytes() == data[:cut], "opening it writes nothing"
         journal.append([Sent("c", b"on")])
         journal.close()
-        again = Journal(path)
-        assert again.open()[-1] == Sent("c", b"on")
-        again.close()
+        assert entries_of(path) == [*whole[:-1], Sent("c", b"on")]
 
 
-def test_zeros_at_the_end_are_a_write_that_never_finished(tmp_path: Path) -> None:
-    path = tmp_path / "j"
-    path.write_bytes(written(path) + bytes(4096))
-    journal = Journal(path)
-    assert len(journal.open()) == 5
-    journal.close()
-
-
-@pytest.mark.parametrize("at", [5, 9, 30])
-def test_damage_before_the_last_record_is_said(tmp_path: Path, at: int) -> None:
+def test_damage_is_said_and_nothing_is_changed(tmp_path: Path) -> None:
     path = tmp_path / "j"
     data = bytearray(written(path))
-    data[at] ^= 0xFF
+    data[-30] ^= 0x10
     path.write_bytes(data)
-    journal = Journal(path)
-    with pytest.raises(DamagedJournal):
-        journal.open()
+    with pytest.raises(DamagedJournal, match=str(path)):
+        Journal(path).open()
+    assert path.read_bytes() == data
+
+
+def test_an_entry_of_a_newer_release_is_not_damage(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    data = written(path)
+    body = msgspec.msgpack.encode([["Married", "b"]])
+    path.write_bytes(data + records.record(data[16:20], len(data), body))
+    with pytest.raises(NewerJournal, match="Married"):
+        Journal(path).open()
 
 
 def test_one_endpoint_one_journal(tmp_path: Path) -> None:
@@ -125,6 +163,104 @@ def test_one_endpoint_one_journal(tmp_path: Path) -> None:
         first.append([])
     with pytest.raises(EnvironmentFault):
         Journal(tmp_path / "nowhere" / "j").open()
+
+
+# A disk that fails.
+
+
+class Disk:
+    """Fails the calls of :mod:`causal.journal` that are named, after half of the work."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.broken: set[str] = set()
+        for module, name in (
+            (journal_module, "_write"),
+            (journal_module, "_sync_folder"),
+            (os, "fsync"),
+            (os, "replace"),
+        ):
+            monkeypatch.setattr(module, name, self.failing(name, getattr(module, name)))
+        monkeypatch.setattr(Journal, "_cut", self.failing("cut", Journal._cut))
+
+    def failing(self, name: str, call: Any) -> Any:
+        def checked(*arguments: Any) -> Any:
+            if name in self.broken:
+                if name == "_write":
+                    file, data = arguments
+                    call(file, data[: len(data) // 2])
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return call(*arguments)
+
+        return checked
+
+
+@pytest.mark.parametrize("broken", ["_write", "fsync"])
+def test_what_failed_is_not_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    disk, path = Disk(monkeypatch), tmp_path / "j"
+    data = written(path)
+    journal = Journal(path)
+    before = journal.open()
+    for _ in range(2):
+        disk.broken = {broken}
+        # Forcing the shorter file to disk fails as well.
+        expected = OutcomeUnknown if broken == "fsync" else JournalFault
+        with pytest.raises(JournalFault, match="No space") as raised:
+            journal.append([Sent("b", b"lost")])
+        assert type(raised.value) is expected
+        assert path.read_bytes() == data
+    disk.broken = set()
+    journal.append([Sent("b", b"kept")])
+    journal.close()
+    assert entries_of(path) == [*before, Sent("b", b"kept")]
+
+
+def test_half_of_an_append_that_cannot_be_removed_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, path = Disk(monkeypatch), tmp_path / "j"
+    data = written(path)
+    journal = Journal(path)
+    before = journal.open()
+    disk.broken = {"_write", "cut"}
+    for _ in range(2):
+        with pytest.raises(OutcomeUnknown, match="No space"):
+            journal.append([Sent("b", b"lost")])
+        assert len(data) < len(path.read_bytes()) < len(data) + 40
+    disk.broken = set()
+    journal.append([Sent("b", b"kept")])
+    journal.close()
+    assert entries_of(path) == [*before, Sent("b", b"kept")]
+
+
+@pytest.mark.parametrize("broken", ["_write", "fsync", "replace", "_sync_folder"])
+@pytest.mark.parametrize("count", [0, 5])
+def test_a_replacement_that_fails_leaves_all_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, count: int
+) -> None:
+    disk, path = Disk(monkeypatch), tmp_path / "j"
+    if count:
+        written(path)
+    journal = Journal(path)
+    before = journal.open()
+    disk.broken = {broken}
+    with pytest.raises(JournalFault, match="No space") as raised:
+        journal.replace([*before, Dealt()])
+    assert not (tmp_path / "j.new").exists()
+    disk.broken = set()
+    if broken == "_sync_folder":
+        # It is in the file that is at the path now; a crash may bring the other one back.
+        assert type(raised.value) is OutcomeUnknown
+        with pytest.raises(EnvironmentFault, match="not open"):
+            journal.append([Dealt()])
+        before.append(Dealt())
+    else:
+        assert type(raised.value) is JournalFault
+        journal.append([Sent("b", b"on")])
+        before.append(Sent("b", b"on"))
+    journal.close()
+    assert entries_of(path) == before
 
 
 # The endpoint.
@@ -240,33 +376,92 @@ def test_a_journal_of_another_is_refused(tmp_path: Path) -> None:
     run(main)
 
 
-class FullDisk(Journal):
-    full = False
-
-    def append(self, entries: Any) -> None:
-        if self.full:
-            raise EnvironmentFault(os.strerror(errno.ENOSPC))
-        super().append(entries)
-
-
-def test_what_cannot_be_written_is_never_heard_of(tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_never_heard_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def main() -> None:
-        hub = MemoryHub()
-        journal = FullDisk(tmp_path / "a")
-        a = AsyncEndpoint("a", "ab", hub.transport(), journal=journal)
-        async with a, AsyncEndpoint("b", "ab", hub.transport()) as b:
-            journal.full = True
-            with pytest.raises(EnvironmentFault):
-                await a.send("b", b"not on disk")
-            await b.send("a", b"not to be acknowledged")
-            with pytest.raises(TimeoutError):
-                await b.receive(timeout_s=0.05)
-            assert b.backlog() == 1
-            with pytest.raises(EnvironmentFault):
-                await a.receive()
-            await b.close()
+        hub, disk = MemoryHub(), Disk(monkeypatch)
+        a = AsyncEndpoint("a", "ab", hub.transport(), journal=Journal(tmp_path / "a"))
+        async with AsyncEndpoint("b", "ab", hub.transport(), resend_after_s=0.02) as b:
+            async with a:
+                assert await a.send("b", b"on disk") == 1
+                assert (await b.receive()).payload == b"on disk"
+                disk.broken = {"_write"}
+                with pytest.raises(JournalFault):
+                    await a.send("b", b"not on disk")
+                await b.send("a", b"not to be acknowledged")
+                with pytest.raises(TimeoutError):
+                    await b.receive(timeout_s=0.05)
+                assert b.backlog() == 1
+                with pytest.raises(JournalFault):
+                    await a.receive()
+            disk.broken = set()
+            journal = Journal(tmp_path / "a")
+            async with AsyncEndpoint("a", "ab", hub.transport(), journal=journal) as a:
+                assert (await a.receive(timeout_s=5)).payload == b"not to be acknowledged"
+                assert await a.send("b", b"again") == 2
+                assert (await b.receive(timeout_s=5)).payload == b"again"
 
     run(main)
+
+
+def test_what_was_accepted_survives_a_compaction_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "COMPACT_BYTES_MIN", 200)
+
+    async def main() -> None:
+        hub, disk = MemoryHub(), Disk(monkeypatch)
+        accepted: list[int] = []
+        a = AsyncEndpoint("a", "ab", hub.transport(), journal=Journal(tmp_path / "a"))
+        async with a:
+            disk.broken = {"replace"}
+            with suppress(JournalFault):
+                while True:
+                    accepted.append(await a.send("b", b"x" * 50))
+        disk.broken = set()
+        async with AsyncEndpoint("b", "ab", hub.transport()) as b:
+            journal = Journal(tmp_path / "a")
+            async with AsyncEndpoint("a", "ab", hub.transport(), journal=journal):
+                for id in accepted:
+                    assert (await b.receive(timeout_s=5)).id == id
+                with pytest.raises(TimeoutError):
+                    await b.receive(timeout_s=0.05)
+
+    run(main)
+
+
+FULL = """
+import asyncio, os, resource, sys
+from causal import AsyncEndpoint, Journal, JournalFault
+from causal.transports.memory import MemoryHub
+
+async def main():
+    journal = Journal(sys.argv[1], sync=False)
+    async with AsyncEndpoint("a", "ab", MemoryHub().transport(), journal=journal) as a:
+        await a.send("b", b"0")
+        limit = os.path.getsize(sys.argv[1]) + 5_000
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        accepted = 1
+        try:
+            while True:
+                await a.send("b", b"x" * 700)
+                accepted += 1
+        except JournalFault as error:
+            print(accepted, error.code, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_a_full_disk_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "a")], capture_output=True, text=True
+    )
+    accepted, code = done.stdout.split()
+    assert (done.returncode, code) == (0, "journal-fault"), done.stderr
+    assert "Traceback" not in done.stderr
+    assert [type(entry) for entry in entries_of(tmp_path / "a")] == [Began] + [Sent] * int(accepted)
 
 
 SENDER = """
