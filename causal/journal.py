@@ -149,7 +149,8 @@ class Journal:
         if self._file is not None:
             raise JournalInUse(f"{self.path} is open here already")
         try:
-            file = self._locked()
+            while (file := self._locked()) is None:
+                pass
             file.seek(0)
             data = file.readall()
             found = read(data)
@@ -236,14 +237,19 @@ class Journal:
         _close(self._fresh)
         self._file = self._fresh = None
 
-    def _locked(self) -> FileIO:
-        """Open the file and lock it."""
+    def _locked(self) -> FileIO | None:
+        """Open the file and lock it.  None if the path has another file meanwhile."""
         self._file = file = _opened_file(self.path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise JournalInUse(f"{self.path} is open elsewhere") from error
-        return file
+        # Its owner may have replaced it between our two calls, and closed it.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(self.path)):
+                return file
+        self.close()
+        return None
 
     def _cut(self, file: FileIO) -> None:
         """Remove what stands after `size`, before anything else is written there."""

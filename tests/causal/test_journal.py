@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -163,6 +164,50 @@ def test_one_endpoint_one_journal(tmp_path: Path) -> None:
         first.append([])
     with pytest.raises(EnvironmentFault):
         Journal(tmp_path / "nowhere" / "j").open()
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_the_lock_is_of_the_file_at_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_closed: bool
+) -> None:
+    first, second = Journal(tmp_path / "j"), Journal(tmp_path / "j")
+    first.open()
+    first.append([Sent("b", b"1")])
+    flock = fcntl.flock
+
+    def between(file: Any, how: int) -> None:
+        # The first one compacts when the second has opened the file and not locked it yet.
+        monkeypatch.setattr(fcntl, "flock", flock)
+        first.replace([Sent("b", b"1"), Sent("b", b"2")])
+        if is_closed:
+            first.close()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", between)
+    if is_closed:
+        assert second.open() == [Sent("b", b"1"), Sent("b", b"2")]
+        second.append([Sent("b", b"3")])
+        second.close()
+        assert entries_of(tmp_path / "j")[-1] == Sent("b", b"3")
+    else:
+        with pytest.raises(JournalInUse):
+            second.open()
+        first.close()
+
+
+def test_a_file_that_goes_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def between(file: Any, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        (tmp_path / "j").unlink()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", between)
+    written(tmp_path / "j")
+    assert len(entries_of(tmp_path / "j")) == 5
 
 
 # A disk that fails.
