@@ -9,7 +9,8 @@ when its application asks for the next one; unfinished messages are delivered ag
 An append is on disk whole or not at all: :mod:`causal.records` has the bytes, and says what is
 damage.  A file in the earlier form is read, and written in today's form when something is appended.
 
-A journal belongs to one `Journal` of one process, by a lock on the file.
+A journal belongs to one `Journal` of one process, by a lock on the file; forked children drop their
+share of it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from causal.records import (
     record,
 )
 from message_passing.errors import CallerError, EnvironmentFault
+from message_passing.forks import in_children
 from message_passing.process import Address, Value
 
 
@@ -139,6 +141,8 @@ class Journal:
         self._earlier: list[Entry] = []
         self._file: FileIO | None = None
         self._fresh: FileIO | None = None
+        # The lock belongs to the open file, which a child shares, and must end with its parent.
+        in_children(self.close)
 
     def open(self) -> list[Entry]:
         """Lock the file and read it.  Nothing is written before the first append.

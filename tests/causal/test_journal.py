@@ -8,8 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +208,51 @@ def test_a_file_that_goes_before_it_is_locked_is_made_again(
     monkeypatch.setattr(fcntl, "flock", between)
     written(tmp_path / "j")
     assert len(entries_of(tmp_path / "j")) == 5
+
+
+@contextmanager
+def child() -> Iterator[None]:
+    """A forked process that lives as long as the block."""
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        theirs.send(b"runs")
+        theirs.recv(1)
+        os._exit(0)
+    theirs.close()
+    try:
+        ours.recv(4)
+        yield
+    finally:
+        ours.close()
+        os.waitpid(pid, 0)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_does_not_hold_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.open()
+    with child():
+        journal.append([Sent("b", b"1")])
+        with pytest.raises(JournalInUse):
+            Journal(tmp_path / "j").open()
+        journal.close()
+        journal.open()
+    with ExitStack() as stack:
+        # Another thread may fork while this one has both files open.
+        replace = os.replace
+
+        def forked(*paths: Path) -> None:
+            stack.enter_context(child())
+            replace(*paths)
+
+        monkeypatch.setattr(os, "replace", forked)
+        journal.replace([Sent("b", b"2")])
+        journal.close()
+        assert entries_of(tmp_path / "j") == [Sent("b", b"2")]
 
 
 # A disk that fails.
