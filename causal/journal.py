@@ -10,7 +10,7 @@ An append is on disk whole or not at all: :mod:`causal.records` has the bytes, a
 damage.  A file in the earlier form is read, and written in today's form when something is appended.
 
 A journal belongs to one `Journal` of one process, by a lock on the file; forked children drop their
-share of it.
+share of it.  The file can be read by its user only.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class Journal:
         try:
             with suppress(FileNotFoundError):
                 os.unlink(path)
-            self._fresh = file = _opened_file(path)
+            self._fresh = file = _private(path, os.O_EXCL)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _write(file, data)
             os.fsync(file)
@@ -243,7 +243,7 @@ class Journal:
 
     def _locked(self) -> FileIO | None:
         """Open the file and lock it.  None if the path has another file meanwhile."""
-        self._file = file = _opened_file(self.path)
+        self._file = file = _private(self.path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -287,9 +287,11 @@ def _entries(found: Contents) -> list[Entry]:
         raise NewerJournal(f"it holds an entry that is unknown here: {error}") from error
 
 
-def _opened_file(path: Path) -> FileIO:
-    """Open a file to read and to append."""
-    return open(path, "a+b", buffering=0)
+def _private(path: Path, flags: int = 0) -> FileIO:
+    """Open a file to read and to append, as its user's only if it is new."""
+    return open(
+        path, "a+b", buffering=0, opener=lambda name, more: os.open(name, more | flags, 0o600)
+    )
 
 
 def _write(file: FileIO, data: bytes) -> None:

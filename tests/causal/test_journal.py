@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -253,6 +254,32 @@ def test_a_forked_child_does_not_hold_the_journal(
         journal.replace([Sent("b", b"2")])
         journal.close()
         assert entries_of(tmp_path / "j") == [Sent("b", b"2")]
+
+
+def test_a_journal_is_private_to_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, modes = tmp_path / "j", []
+    # What a crash left behind, as an earlier release made it.
+    (tmp_path / "j.new").write_bytes(b"old")
+    (tmp_path / "j.new").chmod(0o644)
+    replace = os.replace
+
+    def seen(*paths: Path) -> None:
+        modes.extend(stat.S_IMODE(each.stat().st_mode) for each in paths)
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", seen)
+    mask = os.umask(0o022)
+    try:
+        journal = Journal(path)
+        journal.open()
+        journal.append([Dealt()])
+        journal.replace([Dealt()])
+        journal.close()
+    finally:
+        os.umask(mask)
+    assert modes == [0o600] * 4
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["j"]
 
 
 # A disk that fails.
