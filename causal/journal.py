@@ -131,7 +131,8 @@ class Journal:
     """A file of entries.  With `sync=False` the system decides when they reach the disk."""
 
     def __init__(self, path: str | Path, *, sync: bool = True) -> None:
-        self.path = Path(path)
+        # Neither a change of the folder nor a link may lead a later replacement elsewhere.
+        self.path = Path(os.path.realpath(path))
         self.sync = sync
         #: The length of what was read or appended.  The file may be longer for a torn tail.
         self.size = 0

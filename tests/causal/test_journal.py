@@ -282,6 +282,22 @@ def test_a_journal_is_private_to_its_user(tmp_path: Path, monkeypatch: pytest.Mo
     assert [each.name for each in tmp_path.iterdir()] == ["j"]
 
 
+def test_a_journal_stays_where_it_was_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "j")
+    monkeypatch.chdir(tmp_path)
+    journal = Journal("link")
+    journal.open()
+    monkeypatch.chdir("/")
+    journal.append([Dealt()])
+    journal.replace([Dealt(), Dealt()])
+    journal.close()
+    assert (tmp_path / "link").is_symlink()
+    assert entries_of(tmp_path / "real" / "j") == [Dealt(), Dealt()]
+
+
 # A disk that fails.
 
 
