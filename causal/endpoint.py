@@ -28,7 +28,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import chain
 from typing import Any, Literal
 
@@ -66,12 +66,11 @@ _log = logging.getLogger(__name__)
 class AsyncEndpoint:
     """One process of a team that delivers causally.  Used as an async context manager.
 
-    `machine` makes the delivery protocol: `causal.Hybrid`,
-    `causal.Announcing` or any other that has what :mod:`causal.requirements` lists.
-    `resend_after_s` is how long an acknowledgement may take before messages are repeated.
-    `backlog_max` bounds this endpoint's undelivered messages, `inbox_max` the delivered messages
-    that its application has not taken.  With a `journal` a crash loses nothing that was sent or
-    acknowledged: see :mod:`causal.journal`.
+    `machine` makes the delivery protocol: `causal.Hybrid`, `causal.Announcing` or any other that
+    has what :mod:`causal.requirements` lists.  `resend_after_s` is how long an acknowledgement may
+    take before messages are repeated.  `backlog_max` bounds this endpoint's undelivered messages,
+    `inbox_max` the delivered ones that its application has not taken.  With a `journal` a crash
+    loses nothing that was sent or acknowledged: see :mod:`causal.journal`.
 
     `team` are the founders, and the same for every endpoint.  One that joins later is `joining`: it
     sends once a member has admitted it.  With `suspect_after_s` a member that owes this endpoint
@@ -177,8 +176,8 @@ class AsyncEndpoint:
             self._watch.alarm.cancel()
         self._writer.write()
         self._waiting.wake()
-        await self._transport.close()
-        self._writer.close()
+        with closing(self._writer):
+            await self._transport.close()
 
     # The team.
 
@@ -234,10 +233,12 @@ class AsyncEndpoint:
     # Sending.
 
     async def send(self, dst: Address, payload: bytes, *, timeout_s: float | None = None) -> int:
-        """Send, and return the message's id; waits only while too much is undelivered.
+        """Send, and return the message's id; waits while too much is undelivered, or for the disk.
 
-        Raises `UnknownPeer`, `DepartedPeer`, `NotBytes`, `TooLong`, `Closed`, `Excluded`; `Full`
-        after `timeout_s`.  If it raises, nothing was sent.
+        Raises `UnknownPeer`, `DepartedPeer`, `NotBytes`, `TooLong`, `Closed`, `Excluded`,
+        `JournalFault`; `Full` after `timeout_s`.  If it raises or is cancelled, nothing was or will
+        be sent.  There are two exceptions, both with a journal: `OutcomeUnknown`, and a task that
+        sends at the same time as others may be cancelled too late: see docs/causal.md.
         """
         if type(payload) is not bytes:
             payload = as_bytes(payload)
@@ -245,12 +246,11 @@ class AsyncEndpoint:
             raise TooLong(f"{len(payload)} bytes, the limit is {self.payload_bytes_max}")
         if not self._membership.admitted:
             await self._waiting.until(lambda: self._membership.admitted, timeout_s)
-        if self.machine.backlog(self._core.state) >= self.backlog_max:
+        if self.backlog() >= self.backlog_max:
             await self._waiting.until(lambda: self.backlog() < self.backlog_max, timeout_s)
-        id: int = self._ask(Unicast(dst, payload))
         if self._writer.journaled:
-            noted = self._writer.noted
-            await self._waiting.until(lambda: self._writer.written >= noted, None)
+            return await self._writer.accept(lambda: self._ask(Unicast(dst, payload)))
+        id: int = self._ask(Unicast(dst, payload))
         return id
 
     async def flush(self, *, timeout_s: float | None = None) -> None:
@@ -259,7 +259,7 @@ class AsyncEndpoint:
 
     def backlog(self) -> int:
         """How many messages were sent from the oldest undelivered one on."""
-        return self.machine.backlog(self._core.state)
+        return self.machine.backlog(self._core.state) + len(self._writer.requests)
 
     # Receiving.
 

@@ -2,6 +2,7 @@
 
 This is the one place that keeps the order which :mod:`message_passing.turn` describes.  An entry is
 on disk before any packet leaves that its event caused.  If the disk fails, nothing leaves any more.
+A request that must be on disk is asked in the round that writes it: see `Writer.accept`.
 Only a delivery does not wait for the disk: a message that the journal does not hold was not
 acknowledged either, so its sender repeats it.
 """
@@ -13,10 +14,10 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from os import urandom
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, TypeVar
 
 from causal.frames import FRAME_PACKETS_MAX
-from causal.journal import Began, Entry, Journal, Rested
+from causal.journal import Began, Entry, Journal, JournalFault, OutcomeUnknown, Rested
 from causal.machine import Machine
 from causal.messages import Ack, Data, NamedData, Release
 from causal.recovery import Recovered, recorded, recover
@@ -26,6 +27,10 @@ from message_passing.process import Address, Envelope, Event, Send
 from message_passing.wire import Codec
 
 COMPACT_BYTES_MIN: Final = 1 << 20
+
+T = TypeVar("T")
+_Requests: TypeAlias = list[tuple[Callable[[], Any], asyncio.Future[Any]]]
+_Answers: TypeAlias = list[tuple[asyncio.Future[Any], Any]]
 
 _log = logging.getLogger(__name__)
 
@@ -77,8 +82,8 @@ class Outbox:
 class Writer:
     """Journal and outbox of one endpoint.
 
-    `rested` gives what a compacted journal begins with.  `changed` is called when entries have
-    reached the disk, and when the disk has failed.
+    `rested` gives what a compacted journal begins with.  `changed` is called when requests were
+    asked, and when the disk has failed.
     """
 
     def __init__(
@@ -91,14 +96,16 @@ class Writer:
         #: Why nothing is written or sent any more.
         self.failure: EnvironmentFault | None = None
         self.journaled = journal is not None
-        #: Counts of entries: those that were noted, and those that are on disk.
-        self.noted = self.written = 0
+        #: Requests that this round asks, with what tells their callers the answers.
+        self.requests: _Requests = []
         self._outbox, self._journal = outbox, journal
         self._rested, self._changed = rested, changed
         self._began: Began | None = None
         self._entries: list[Entry] = []
         self._sends: list[Send[Any]] = []
+        #: Whether a round is due; what will begin it, unless a task does.
         self._is_due = False
+        self._round: asyncio.Handle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._compact_at = COMPACT_BYTES_MIN
 
@@ -136,27 +143,60 @@ class Writer:
         """Take in an entry for the journal, if there is one."""
         if self._journal is not None:
             self._entries.append(entry)
-            self.noted += 1
             if not self._is_due:
                 self._write_soon()
 
+    async def accept(self, ask: Callable[[], T]) -> T:
+        """What `ask` answers, after its entries have reached the disk.
+
+        Requests of one round are asked and written together, so nothing was asked if the caller is
+        cancelled before.  The round belongs to the task of the first request: no cancellation comes
+        between its write and its answer.  For the tasks of the others one can, later in that round.
+        Raises what `ask` raises, and the error of the disk.  Before `open` it is asked at once.
+        """
+        if self._loop is None:
+            return ask()
+        answer: asyncio.Future[T] = self._loop.create_future()
+        request = ask, answer
+        self.requests.append(request)
+        if len(self.requests) > 1:
+            return await answer
+        if self._round is not None:
+            self._round.cancel()
+        self._is_due = True
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if answer.done():
+                # `close` was faster; what it answered is of no use any more.
+                answer.exception()
+            else:
+                self.requests.remove(request)
+            self._write_soon()
+            self._changed()
+            raise
+        self.write()
+        return answer.result()
+
     def write(self) -> None:
-        """Write all entries, then send all packets."""
+        """Ask what was requested, write all entries, then send all packets."""
+        answers: _Answers = []
+        if requests := self.requests:
+            self.requests = []
+            answers = self._asked(requests)
         self._is_due = False
-        if self.failure is not None:
-            self._sends.clear()
-            return
-        if self._entries and self._journal is not None:
-            try:
-                self._record(self._journal)
-            except EnvironmentFault as error:
-                _log.error("%s stops: %s", self._journal.path, error)
-                self.failure = error
-                return
-            finally:
-                self._changed()
-        if self._sends:
-            sends, self._sends = self._sends, []
+        error = self.failure
+        if error is None and self._entries and self._journal is not None:
+            error = self._append(self._journal)
+        for answer, value in answers:
+            if error is None:
+                answer.set_result(value)
+            else:
+                answer.set_exception(error)
+        if requests or error is not None:
+            self._changed()
+        sends, self._sends = self._sends, []
+        if sends and self.failure is None:
             self._outbox.send(sends)
 
     def close(self) -> None:
@@ -167,13 +207,38 @@ class Writer:
     def _write_soon(self) -> None:
         assert self._loop is not None
         self._is_due = True
-        self._loop.call_soon(self.write)
+        self._round = self._loop.call_soon(self.write)
 
-    def _record(self, journal: Journal) -> None:
-        journal.append(self._entries)
+    def _asked(self, requests: _Requests) -> _Answers:
+        """The answers to the requests, except of those whose callers have been cancelled."""
+        answers: _Answers = []
+        for ask, answer in requests:
+            if not answer.done():
+                try:
+                    answers.append((answer, ask()))
+                except Exception as error:
+                    answer.set_exception(error)
+        return answers
+
+    def _append(self, journal: Journal) -> EnvironmentFault | None:
+        """Write the entries, and compact the journal if it is due.  The error of the entries."""
+        try:
+            journal.append(self._entries)
+        except EnvironmentFault as error:
+            self._fail(journal, error)
+            return error
         self._entries.clear()
-        self.written = self.noted
         if journal.size > self._compact_at:
             assert self._began is not None
-            journal.replace([self._began, self._rested()])
+            try:
+                journal.replace([self._began, self._rested()])
+            except EnvironmentFault as error:
+                self._fail(journal, error)
             self._compact_at = max(COMPACT_BYTES_MIN, 4 * journal.size)
+        return None
+
+    def _fail(self, journal: Journal, error: EnvironmentFault) -> None:
+        _log.error("%s stops: %s", journal.path, error)
+        # Later calls are refused, so their outcome is known.
+        is_known = not isinstance(error, OutcomeUnknown)
+        self.failure = error if is_known else JournalFault(f"{journal.path} has failed")

@@ -9,8 +9,8 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from causal import (
 from causal import journal as journal_module
 from causal import writer as writer_module
 from causal.endpoint import AsyncEndpoint
-from causal.frames import Delivery
+from causal.frames import Closed, Delivery, Excluded, Full
 from causal.journal import (
     Began,
     Dealt,
@@ -49,7 +49,7 @@ from causal.journal import (
 from causal.records import DamagedJournal, NewerJournal
 from causal.recovery import recover
 from causal.simulate.walk import Bench
-from causal.transports.memory import MemoryHub
+from causal.transports.memory import MemoryHub, MemoryTransport
 from message_passing.errors import EnvironmentFault
 from message_passing.network import Guarantee
 
@@ -538,6 +538,28 @@ def test_what_cannot_be_written_is_never_heard_of(
     run(main)
 
 
+@pytest.mark.parametrize("broken", [{"_write"}, {"_write", "cut"}, {"fsync"}])
+def test_a_send_says_what_is_known_of_its_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: set[str]
+) -> None:
+    async def main() -> None:
+        hub, disk = MemoryHub(), Disk(monkeypatch)
+        a = AsyncEndpoint("a", "ab", hub.transport(), journal=Journal(tmp_path / "a"))
+        async with a, AsyncEndpoint("b", "ab", hub.transport()):
+            disk.broken = broken
+            said = await asyncio.gather(
+                *(a.send("b", b"%d" % number) for number in range(3)), return_exceptions=True
+            )
+            expected = JournalFault if broken == {"_write"} else OutcomeUnknown
+            assert [type(error) for error in said] == [expected] * 3
+            # Nothing is written any more, so of this one the outcome is known.
+            with pytest.raises(JournalFault) as raised:
+                await a.send("b", b"later")
+            assert type(raised.value) is JournalFault
+
+    run(main)
+
+
 def test_what_was_accepted_survives_a_compaction_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -595,6 +617,177 @@ def test_a_full_disk_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
     assert (done.returncode, code) == (0, "journal-fault"), done.stderr
     assert "Traceback" not in done.stderr
     assert [type(entry) for entry in entries_of(tmp_path / "a")] == [Began] + [Sent] * int(accepted)
+
+
+@asynccontextmanager
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[AsyncEndpoint, AsyncEndpoint]]:
+    """An endpoint with a journal, and one that it sends to."""
+    hub = MemoryHub()
+    a = AsyncEndpoint("a", "ab", hub.transport(), journal=Journal(tmp_path / "a"))
+    async with AsyncEndpoint("b", "ab", hub.transport()) as b, a:
+        yield a, b
+        await b.close()
+
+
+@pytest.mark.parametrize("rounds", range(5))
+@pytest.mark.parametrize("is_busy", [False, True])
+@pytest.mark.parametrize("by", ["cancel", "timeout"])
+def test_a_send_that_is_cancelled_has_sent_nothing(
+    tmp_path: Path, rounds: int, is_busy: bool, by: str
+) -> None:
+    async def main() -> None:
+        async with pair(tmp_path) as (a, b):
+            timeout = asyncio.timeout(None)
+
+            async def send() -> int:
+                async with timeout:
+                    return await a.send("b", b"once")
+
+            sending = asyncio.create_task(send())
+            for _ in range(rounds):
+                if is_busy:
+                    # A round is due in any case.
+                    a._writer.note(Dealt())
+                await asyncio.sleep(0)
+            if by == "cancel":
+                sending.cancel()
+            elif rounds and not sending.done():
+                timeout.reschedule(0)
+            ended = (await asyncio.gather(sending, return_exceptions=True))[0]
+            id = await a.send("b", b"next")
+            got = await b.receive(timeout_s=5)
+            # Not a class of ours: `timeout` and `TaskGroup` compare the class itself.
+            if type(ended) in (TimeoutError, asyncio.CancelledError):
+                assert (id, got.payload) == (1, b"next")
+            else:
+                assert (ended, id, got.payload) == (1, 2, b"once")
+
+    run(main)
+
+
+@pytest.mark.parametrize("rounds", range(5))
+@pytest.mark.parametrize("number", range(3))
+def test_of_sends_at_once_all_but_the_first_may_be_cancelled_too_late(
+    tmp_path: Path, rounds: int, number: int
+) -> None:
+    async def main() -> None:
+        async with pair(tmp_path) as (a, b):
+            sending = [asyncio.create_task(a.send("b", b"%d" % n)) for n in range(3)]
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            sending[number].cancel()
+            await asyncio.wait(sending)
+            # The id tells.
+            count = await a.send("b", b"last") - 1
+            got = [(await b.receive(timeout_s=5)).payload for _ in range(count)]
+            assert await b.receive(timeout_s=5) == Delivery("a", count + 1, b"last")
+            was_sent = b"%d" % number in got
+            assert count == 2 + was_sent
+            if sending[number].cancelled():
+                assert was_sent is (rounds == 2)
+                assert number > 0 or not was_sent
+            else:
+                assert was_sent
+
+    run(main)
+
+
+def test_a_send_under_a_timeout_that_is_over_sends_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with pair(tmp_path) as (a, _):
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0):
+                        await a.send("b", b"never")
+            assert await a.send("b", b"first") == 1
+
+    run(main)
+
+
+def test_a_send_that_waits_for_its_round_ends_with_the_endpoint(tmp_path: Path) -> None:
+    async def main() -> None:
+        ends = {"close": Closed, "exclude": Excluded, "both": asyncio.CancelledError}
+        for stop in ends:
+            journal = Journal(tmp_path / stop)
+            a = AsyncEndpoint("a", "ab", MemoryHub().transport(), journal=journal)
+            await a.open()
+            sending = asyncio.create_task(a.send("b", b"never"))
+            await asyncio.sleep(0)
+            a._membership.excluded = stop == "exclude"
+            if stop != "exclude":
+                await a.close()
+            if stop == "both":
+                sending.cancel()
+            with pytest.raises(ends[stop]):
+                await sending
+            del sending
+            await a.close()
+            assert len(entries_of(tmp_path / stop)) == 1
+
+    run(main)
+
+
+def test_a_cancelled_send_leaves_its_room_to_another(tmp_path: Path) -> None:
+    async def main() -> None:
+        journal = Journal(tmp_path / "a")
+        hub = MemoryHub()
+        a = AsyncEndpoint("a", "ab", hub.transport(), journal=journal, backlog_max=1)
+        async with a:
+            first, second = (asyncio.create_task(a.send("b", text)) for text in (b"1", b"2"))
+            await asyncio.sleep(0)
+            first.cancel()
+            assert await second == 1
+            assert first.cancelled()
+
+    run(main)
+
+
+class Stuck(MemoryTransport):
+    async def close(self) -> None:
+        await super().close()
+        raise EnvironmentFault("no close")
+
+
+def test_a_transport_that_does_not_close_leaves_the_journal_closed(tmp_path: Path) -> None:
+    async def main() -> None:
+        hub = MemoryHub()
+        a = AsyncEndpoint("a", "ab", Stuck(hub), journal=Journal(tmp_path / "a"))
+        await a.open()
+        with pytest.raises(EnvironmentFault, match="no close"):
+            await a.close()
+        assert len(entries_of(tmp_path / "a")) == 1
+
+    run(main)
+
+
+def test_sends_of_one_round_are_one_append_and_keep_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        hub, sizes = MemoryHub(), []
+        journal = Journal(tmp_path / "a")
+        append = Journal.append
+
+        def counted(journal: Journal, entries: Any) -> None:
+            sizes.append(sum(type(entry) is Sent for entry in entries))
+            append(journal, entries)
+
+        monkeypatch.setattr(Journal, "append", counted)
+        a = AsyncEndpoint("a", "ab", hub.transport(), journal=journal, backlog_max=20)
+        async with a:
+            sending = [asyncio.create_task(a.send("b", b"%d" % n)) for n in range(50)]
+            ids = await asyncio.gather(*sending[:20])
+            assert ids == list(range(1, 21))
+            assert [size for size in sizes if size] == [20]
+            assert a.backlog() == 20
+            with pytest.raises(Full):
+                await a.send("b", b"", timeout_s=0.01)
+            async with AsyncEndpoint("b", "ab", hub.transport()) as b:
+                got = {(await b.receive(timeout_s=5)).payload for _ in range(50)}
+                assert got == {b"%d" % number for number in range(50)}
+                assert sorted(await asyncio.gather(*sending)) == list(range(1, 51))
+
+    run(main)
 
 
 SENDER = """
