@@ -153,7 +153,12 @@ class Endpoint:
         if not self._thread.is_alive():
             work.close()
             raise Closed(f"{self._endpoint.name!r} is not open")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        done = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return done.result()
+        finally:
+            # After an interrupt the call is over: it must neither take a message nor send one.
+            done.cancel()
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

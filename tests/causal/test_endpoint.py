@@ -422,6 +422,36 @@ def test_whoever_was_excluded_is_told() -> None:
 # The blocking twin.
 
 
+class Interrupted:
+    """A result that is not there yet when Ctrl-C comes."""
+
+    def __init__(self, done: Any) -> None:
+        self.cancel = done.cancel
+
+    def result(self) -> Any:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_call_of_the_blocking_twin_takes_no_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = {name: f"unix://{tmp_path}/{name}" for name in "ab"}
+
+    def endpoint(name: str) -> Endpoint:
+        return Endpoint(name, "ab", StreamTransport(addresses, key=KEY))
+
+    with endpoint("a") as a, endpoint("b") as b:
+        run_in = asyncio.run_coroutine_threadsafe
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                asyncio, "run_coroutine_threadsafe", lambda *work: Interrupted(run_in(*work))
+            )
+            with pytest.raises(KeyboardInterrupt):
+                b.receive()
+        a.send("b", b"kept")
+        assert b.receive(timeout_s=10).payload == b"kept"
+
+
 def test_the_blocking_twin(tmp_path: Path) -> None:
     addresses = {name: f"unix://{tmp_path}/{name}" for name in "ab"}
 
