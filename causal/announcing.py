@@ -25,9 +25,8 @@ from msgspec.structs import replace
 from causal.hybrid import Hybrid
 from causal.hybrid_state import FRESH, HybridState, LinkState
 from causal.messages import Delivered, ForgedPacket
-from causal.views import Commands
-from message_passing.process import Address, Send, Step, Time
-from message_passing.turn import interpret
+from causal.views import FOUNDED, Commands
+from message_passing.process import Address, Deliver, Send, Step, Time
 
 AHEAD_MAX = 1_024
 """Ids behind a gap that are remembered, a bit each: as many as an endpoint may have
@@ -44,14 +43,15 @@ class Announcing(Hybrid):
     ) -> Step[HybridState]:
         """As the hybrid; then announce deliveries, and learn from them about `src`."""
         step = super().receive(state, src, packet, now)
-        ids = [delivery.message.id for delivery in interpret(step.commands, {}).deliveries]
+        ids = [command.message.id for command in step.commands if type(command) is Deliver]
         if not ids:
             return step
         state, party = step.state, self.at(step.state.view, src)
+        view = state.view
         more: Commands = [
-            Send(peer, Delivered(src, id, self.carried(state.view, peer)))
+            Send(peer, Delivered(src, id, () if view is FOUNDED else self.carried(view, peer)))
             for id in ids
-            for peer in self.peers(state.view)
+            for peer in self.peers(view)
             if peer != src
         ]
         link = state.links.get(party) or FRESH

@@ -92,7 +92,8 @@ class Hybrid(Inspection):
         ahead = state.ahead + (state.ahead == id)
         state = replace(state, own=own, links=links, waiting=waiting, ahead=ahead)
         prev = link.out if self.chained else 0
-        packet = Data(id, prev, secret, request.payload, self.carried(state.view, dst))
+        view = () if state.view is FOUNDED else self.carried(state.view, dst)
+        packet = Data(id, prev, secret, request.payload, view)
         return self.finish(state, [Respond(id), Send(dst, packet)], "Send", now)
 
     # The network.
@@ -101,17 +102,27 @@ class Hybrid(Inspection):
         self, state: HybridState, src: Address, packet: Any, now: Time
     ) -> Step[HybridState]:
         """Take the packet; where the team has changed, look at the view first."""
-        if packet.view or state.view is not FOUNDED or src not in self.place or src == self.me:
+        party = self.place.get(src)
+        if packet.view or state.view is not FOUNDED or party is None or src == self.me:
             return self.arrived(state, src, packet, now)
-        return self.take(state, src, packet, [], now)
+        return self.taken(state, src, party, packet, [], now)
 
     def take(
         self, state: HybridState, src: Address, packet: Any, commands: Commands, now: Time
     ) -> Step[HybridState]:
         """A packet of a member, its view installed."""
-        party = self.place.get(src)
-        if party is None:
-            party = self.at(state.view, src)
+        return self.taken(state, src, self.at(state.view, src), packet, commands, now)
+
+    def taken(
+        self,
+        state: HybridState,
+        src: Address,
+        party: int,
+        packet: Any,
+        commands: Commands,
+        now: Time,
+    ) -> Step[HybridState]:
+        """The same, the place of its sender known."""
         kind = type(packet)
         link = state.links.get(party) or FRESH
         if kind is Data:
@@ -160,7 +171,8 @@ class Hybrid(Inspection):
             ready = None if filed.root is None else filed.get(got)
             if ready is not None:
                 filed, files = filed.drop(got), files - 1
-        commands.insert(at, Send(src, Ack(got, self.carried(state.view, src))))
+        view = () if state.view is FOUNDED else self.carried(state.view, src)
+        commands.insert(at, Send(src, Ack(got, view)))
         link = replace(link, got=got, filed=filed, files=files)
         if link.repeat is not NEVER:
             link = replace(link, repeat=link.repeat.awake)
@@ -258,7 +270,8 @@ class Hybrid(Inspection):
             if self.lossy:
                 links = links.put(party, replace(links.get(party) or FRESH, let=key))
             dst = self.name_at(view, party)
-            commands.append(Send(dst, Release(key, self.carried(view, dst))))
+            changes = () if view is FOUNDED else self.carried(view, dst)
+            commands.append(Send(dst, Release(key, changes)))
         return replace(own, window=window), links
 
     def free(
@@ -328,7 +341,7 @@ class Hybrid(Inspection):
         self, state: HybridState, commands: Commands, action: str, now: Time
     ) -> Step[HybridState]:
         """The step, with the timer armed if an outstanding packet may have been lost."""
-        if state.view.leaving:
+        if state.view is not FOUNDED and state.view.leaving:
             state = self.leave_if_due(state, commands)
         if self.lossy and not state.ticking:
             own, kept = state.own, state.kept

@@ -153,6 +153,8 @@ class Viewed(Machine[S]):
 
     def peers(self, view: View) -> tuple[Address, ...]:
         """The other processes in the view."""
+        if view is FOUNDED:
+            return self.others
         return tuple(name for name in self.members(view) if name != self.me)
 
     def carried(self, view: View, dst: Address) -> Changes:
