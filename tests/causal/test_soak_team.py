@@ -32,42 +32,62 @@ class Proxy:
         self.rng, self.delay_s, self.cut = rng, delay_s, cut
         self.open = asyncio.Event()
         self.open.set()
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.servers: list[asyncio.Server] = []
+        self.handling: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for server in self.servers:
+            server.close()
+        for task in self.handling:
+            task.cancel()
+        await asyncio.gather(*self.handling, return_exceptions=True)
 
     async def serve(self, at: str, target: str) -> None:
         """Listen at one address for another."""
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with suppress(OSError):
+            task = asyncio.current_task()
+            assert task is not None
+            self.handling.add(task)
+            ends = [writer]
+            try:
                 theirs, ours = await dialled(target)
-                both = [(reader, ours), (theirs, writer)]
-                pumps = [asyncio.ensure_future(self.pump(*pair)) for pair in both]
-                self.tasks |= {*pumps}
-                await asyncio.wait(pumps, return_when="FIRST_COMPLETED")
-                for pump in pumps:
-                    pump.cancel()
-                self.tasks -= {*pumps}
-                ours.close()
-            writer.close()
+                ends.append(ours)
+                async with asyncio.TaskGroup() as pumps:
+                    pumps.create_task(self.pump(reader, ours, ends))
+                    pumps.create_task(self.pump(theirs, writer, ends))
+            except OSError:
+                pass
+            finally:
+                for end in ends:
+                    end.close()
+                self.handling.discard(task)
 
         if at.startswith("unix"):
-            await asyncio.start_unix_server(handle, at[7:])
+            self.servers.append(await asyncio.start_unix_server(handle, at[7:]))
             Path(at[7:]).chmod(0o777)
         else:
             host, _, port = at[6:].rpartition(":")
-            await asyncio.start_server(handle, host, int(port))
+            self.servers.append(await asyncio.start_server(handle, host, int(port)))
 
-    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        ends: list[asyncio.StreamWriter],
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
                 await self.open.wait()
                 await asyncio.sleep(self.delay_s * self.rng.random())
                 if self.rng.random() < self.cut:
-                    data = data[: self.rng.randrange(len(data))]
-                    writer.write(data)
-                    return
+                    writer.write(data[: self.rng.randrange(len(data))])
+                    break
                 writer.write(data)
                 await writer.drain()
+        for end in ends:
+            end.close()
 
     async def partition(self, pause_s: float) -> None:
         """Let nothing through for a while."""
@@ -277,6 +297,8 @@ async def soaking(folder: Path, kind: str, postgres: str) -> AsyncIterator[Soak]
     finally:
         for life in soak.lives.values():
             await life.kill()
+        for proxy in soak.proxies:
+            await proxy.close()
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
@@ -293,17 +315,15 @@ def test_a_team_that_changes_loses_nothing(
     tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
     async def main() -> None:
-        url = ""
+        url, proxy = "", Proxy(Random(SEED), 0.003, 0.0005)
         if kind == "postgres":
             real: str = request.getfixturevalue("postgres_url")
             server: Server = request.getfixturevalue("postgres")
-            proxy = Proxy(Random(SEED), 0.003, 0.0005)
             place = "/.s.PGSQL.5432"
             await proxy.serve(f"unix://{tmp_path}{place}", f"unix://{server._folder}{place}")
             url = real.replace(str(server._folder), str(tmp_path))
         async with soaking(tmp_path, kind, url) as soak:
-            if url:
-                soak.proxies.append(proxy)
+            soak.proxies += [proxy] if url else []
             loop = asyncio.get_running_loop()
             end = loop.time() + SECONDS
             while loop.time() < end:
