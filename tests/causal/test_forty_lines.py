@@ -5,9 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-PROGRAM = Path(__file__).with_name("forty_lines.py")
+PROGRAM = Path(__file__).parents[2] / "examples" / "causal_team.py"
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The example across processes: every transport, a killed process, the chart that the page shows."""
+"""The example across processes: each transport, a killed process, the chart on the page."""
 
 import re
 import subprocess
@@ -35,9 +35,7 @@ def judge(text: str) -> None:
     happened = [row.strip("│ ") for row in rows(text)]
 
     def at(pattern: str, begin: int = 0) -> int:
-        return next(
-            n for n, row in enumerate(happened) if n >= begin and re.search(pattern, row)
-        )
+        return next(n for n, row in enumerate(happened) if n >= begin and re.search(pattern, row))
 
     killed = at("● is killed")
     assert at("● to coder: use plan B") < at("● to coder: step 1 approved") < killed

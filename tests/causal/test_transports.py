@@ -710,3 +710,18 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
         await a.transport.close()
 
     asyncio.run(main())
+
+
+def test_an_endpoint_listens_at_its_own_entry_and_is_dialled_at_those_of_others() -> None:
+    async def main() -> None:
+        one, two = free_ports(2)
+        b_everywhere = {"a": f"tcp://127.0.0.1:{one}", "b": f"tcp://0.0.0.0:{two}"}
+        b_somewhere = {"a": f"tcp://127.0.0.1:{one}", "b": f"tcp://127.0.0.1:{two}"}
+        a = await Station(StreamTransport(b_somewhere, key=KEY)).start("a")
+        b = await Station(StreamTransport(b_everywhere, key=KEY)).start("b")
+        a.transport.send("b", b"hello")
+        assert await b.next() == ("a", b"hello")
+        await a.transport.close()
+        await b.transport.close()
+
+    asyncio.run(main())
