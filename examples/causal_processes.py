@@ -69,6 +69,8 @@ async def agent(name: str, folder: Path, key: bytes, addresses: list[str]) -> No
             await me.send(dst, words.encode())
             sent = {"type": "Send", "dst": dst, "message": words}
             note(name, {"type": f"to {dst}:", "name": words}, sent, at=now)
+        if me.held():
+            note(name, {"type": "waits for a release"})
 
     async with AsyncEndpoint(name, TEAM, transport, journal=journal, resend_after_s=0.2) as me:
         note(name, {"type": "starts" if is_first_life else "restarts"})
@@ -94,16 +96,22 @@ def play(folder: Path, addresses: list[str]) -> None:
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
 
     rows: list[bytes] = []
-    lives = planner, reviewer = [start("planner"), start("reviewer")]
-    for life, words in ((planner, NEWS), (reviewer, APPROVAL)):
+
+    def until(life: subprocess.Popen[bytes], words: str) -> None:
         for row in life.stdout or ():
             rows.append(row)
             if words.encode() in row:
                 break
+
+    lives = planner, reviewer = [start("planner"), start("reviewer")]
+    until(planner, NEWS)
+    until(reviewer, APPROVAL)
     planner.kill()
     planner.wait()
     killed = Line(time.monotonic(), "planner", "killed", {"type": "is killed"}, [], "")
-    lives += [start("coder"), start("planner")]
+    lives.append(start("coder"))
+    until(lives[-1], "starts")
+    lives.append(start("planner"))
     for life in lives:
         with life:
             rows += life.stdout or ()

@@ -40,7 +40,7 @@ def judge(text: str) -> None:
     killed = at("● is killed")
     assert at("● to coder: use plan B") < at("● to coder: step 1 approved") < killed
     # The plan comes first, and the approval waits until the planner is back.
-    back = at("● restarts")
+    assert at("● waits for a release") < (back := at("● restarts"))
     plan, approval = at("├─+use plan B─+▶", killed), at("├─+step 1 approved─+▶", killed)
     assert killed < back < approval
     assert plan < approval < at("◀─+step 1 done")
