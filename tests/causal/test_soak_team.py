@@ -310,6 +310,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 200)
 @pytest.mark.parametrize("kind", ["tcp", "unix", "postgres"])
 def test_a_team_that_changes_loses_nothing(
     tmp_path: Path, kind: str, request: pytest.FixtureRequest
