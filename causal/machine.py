@@ -83,7 +83,6 @@ class Machine(ABC, Generic[S]):
             raise Unsupported(f"resend_after must be positive, not {resend_after!r}")
         self.me = me
         self.team = members
-        self.others = tuple(name for name in members if name != me)
         self.links = links
         # Read at every step: a property of an enumeration's value is not cheap.
         self.lossy = links.lossy

@@ -93,8 +93,28 @@ FOUNDED = View()
 """The view of a founder before any change.  Tests for this very object are shortcuts, no more."""
 
 
+class Roster:
+    """What follows from a view, for a process `me` of a team."""
+
+    def __init__(self, me: Address, team: tuple[Address, ...], view: View) -> None:
+        names = (*team, *(member.name for member in view.joined))
+        self.places = {name: place for place, name in enumerate(names)}
+        self.gone = frozenset(view.gone)
+        self.members = tuple(name for name in names if name not in self.gone)
+        self.peers = tuple(name for name in self.members if name != me)
+
+    def are_in(self, one: Address, other: Address) -> bool:
+        """Whether these are two members."""
+        gone = self.gone
+        return one != other and one in self.places and one not in gone and other not in gone
+
+
 class Viewed(Machine[S]):
     """A machine whose team changes; its state has a `view`."""
+
+    def __init__(self, me: Address, team: Iterable[Address], **options: Any) -> None:
+        super().__init__(me, team, **options)
+        self._last = FOUNDED, Roster(me, self.team, FOUNDED)
 
     # What a protocol adds.
 
@@ -124,20 +144,19 @@ class Viewed(Machine[S]):
 
     # Names and places.
 
+    def roster(self, view: View) -> Roster:
+        """What follows from a view; that of the last view is kept."""
+        if view is not self._last[0]:
+            self._last = view, Roster(self.me, self.team, view)
+        return self._last[1]
+
     def placed(self, view: View, name: Address) -> int | None:
         """The place of a process in the team; those that joined follow the founders."""
-        place = self.place.get(name)
-        if place is None and view.joined:
-            for at, member in enumerate(view.joined, len(self.team)):
-                if member.name == name:
-                    return at
-        return place
+        return self.roster(view).places.get(name)
 
     def at(self, view: View, name: Address) -> int:
         """The place of a process that is known to be in the team."""
-        place = self.placed(view, name)
-        assert place is not None
-        return place
+        return self.roster(view).places[name]
 
     def name_at(self, view: View, place: int) -> Address:
         """The process at that place."""
@@ -146,16 +165,11 @@ class Viewed(Machine[S]):
 
     def members(self, view: View) -> tuple[Address, ...]:
         """The processes in the view, founders first."""
-        if view is FOUNDED:
-            return self.team
-        everyone = (*self.team, *(member.name for member in view.joined))
-        return tuple(name for name in everyone if name not in view.gone)
+        return self.roster(view).members
 
     def peers(self, view: View) -> tuple[Address, ...]:
         """The other processes in the view."""
-        if view is FOUNDED:
-            return self.others
-        return tuple(name for name in self.members(view) if name != self.me)
+        return self.roster(view).peers
 
     def carried(self, view: View, dst: Address) -> Changes:
         """What a packet to `dst` says of the view: nothing that `dst` has confirmed."""
@@ -171,10 +185,11 @@ class Viewed(Machine[S]):
 
     def recipient(self, view: View, dst: Address) -> int:
         """The place of a process to which this one may send; raises `CallerError`."""
-        place = self.placed(view, dst)
+        roster = self.roster(view)
+        place = roster.places.get(dst)
         if place is None:
             raise UnknownPeer(f"{dst!r} is not in the team of {self.me!r}")
-        if dst in view.gone and dst != self.me:
+        if dst in roster.gone and dst != self.me:
             raise DepartedPeer(f"{dst!r} has left the view of {self.me!r}")
         self.acting(view)
         if view.leaving:
@@ -183,7 +198,7 @@ class Viewed(Machine[S]):
 
     def acting(self, view: View) -> None:
         """Raises `NotAMember` unless this process is a member."""
-        if self.me in view.gone:
+        if self.me in self.roster(view).gone:
             raise NotAMember(f"{self.me!r} is no longer in the team")
         if not view.admitted:
             raise NotAMember(f"{self.me!r} has not been admitted yet")
@@ -225,13 +240,17 @@ class Viewed(Machine[S]):
     def arrived(self, state: S, src: Address, packet: Any, now: Time) -> Step[S]:
         """Fence, install the news of a packet, then take it."""
         view, commands, changes = state.view, Commands(), packet.view
+        roster, is_notice = self.roster(view), type(packet) is Notice
+        if not (changes or is_notice) and view.admitted and roster.are_in(src, self.me):
+            # Most packets by far: between members, and nothing has changed.
+            return self.take(state, src, packet, commands, now)
         joined, gone = view.of(changes)
         names = {member.name for member in joined}
-        if src == self.me or (self.placed(view, src) is None and src not in names):
+        if src == self.me or (src not in roster.places and src not in names):
             raise ForgedPacket(f"{self.me!r} has no peer {src!r}")
-        if any(self.placed(view, name) is None and name not in names for name in gone):
+        if any(name not in roster.places and name not in names for name in gone):
             raise ForgedPacket(f"{src!r} excludes processes that {self.me!r} does not know")
-        asks = type(packet) is Notice and packet.ask
+        asks = is_notice and packet.ask
         if self.me in view.gone:
             return self.answered(state, src, packet, self.me in changes or src in changes, now)
         if src in view.gone:
@@ -252,7 +271,7 @@ class Viewed(Machine[S]):
             state = self.assured(state, src)
         if asks or ((joined or gone) and (self.lossy or not knows)):
             commands.append(Send(src, Notice(view.changes, self.lossy and not knows)))
-        if type(packet) is Notice or src in gone:
+        if is_notice or src in gone:
             if src not in gone:
                 state = self.awaken(state, src)
             return self.finish(state, commands, "ReceiveNotice", now)
