@@ -10,8 +10,8 @@ frames of as many packets with the same codec over TCP, and answers none.
 `--tags` runs every shape with a key and without TLS, with the tags of frames and without them, in
 turns; the figure is the median over the rounds of the ratio of CPU time within a round.
 
-`--against` runs memory and TLS with certificates, neither of which has tags, in this checkout and
-in another one, each in a process of its own, in turns.
+`--against` runs memory, with journals and without, and TLS with certificates, none of which has
+tags, in this checkout and in another one, each in a process of its own, in turns.
 """
 
 from __future__ import annotations
@@ -89,39 +89,55 @@ def in_memory() -> list[Any]:
     return [hub.transport() for _ in "ab"]
 
 
-LINKS: dict[str, Callable[[], list[Any]]] = {"memory": in_memory, "TLS": certified, "key": keyed}
+LINKS: dict[str, Callable[[], list[Any]]] = {
+    "memory": in_memory,
+    "memory and journals": in_memory,
+    "TLS": certified,
+    "key": keyed,
+}
 
 
-def endpoints(link: str) -> list[Any]:
+def endpoints(link: str, folder: str) -> list[Any]:
     """Endpoints a and b.  Releases before 0.1 called the class `Endpoint`."""
     import causal.endpoint as module
+    from causal.journal import Journal
 
     kind = getattr(module, "AsyncEndpoint", None) or module.Endpoint  # type: ignore[attr-defined]
-    return [kind(name, "ab", each) for name, each in zip("ab", LINKS[link](), strict=True)]
+    made = []
+    for name, each in zip("ab", LINKS[link](), strict=True):
+        # Not forced to disk: the time of a disk is not ours.
+        journal = Journal(f"{folder}/{name}", sync=False) if "journals" in link else None
+        made.append(kind(name, "ab", each, journal=journal))
+    return made
 
 
 async def message_us(link: str, size: int, paced: int, messages: int) -> float:
     """CPU time of a message; `paced` at a time, each batch acknowledged before the next."""
-    a, b = endpoints(link)
-    payload = b"x" * size
-    async with a, b:
+    with tempfile.TemporaryDirectory() as folder:
+        a, b = endpoints(link, folder)
+        async with a, b:
+            return await between_us(a, b, b"x" * size, paced, messages)
+
+
+async def between_us(a: Any, b: Any, payload: bytes, paced: int, messages: int) -> float:
+    """The same for two endpoints that are open."""
+    await a.send("b", payload)
+    await b.receive()
+    await a.flush()
+    start = process_time()
+
+    async def take() -> None:
+        for _ in range(messages):
+            await b.receive()
+
+    task = asyncio.create_task(take())
+    for number in range(messages):
         await a.send("b", payload)
-        await b.receive()
-        await a.flush()
-        start = process_time()
-
-        async def take() -> None:
-            for _ in range(messages):
-                await b.receive()
-
-        task = asyncio.create_task(take())
-        for number in range(messages):
-            await a.send("b", payload)
-            if number % paced == paced - 1:
-                await a.flush()
-        await task
-        await a.flush()
-        return (process_time() - start) / messages * 1e6
+        if number % paced == paced - 1:
+            await a.flush()
+    await task
+    await a.flush()
+    return (process_time() - start) / messages * 1e6
 
 
 async def bare_us(messages: int) -> float:
@@ -237,7 +253,7 @@ def record(what: str, figures: list[float]) -> dict[str, Any]:
 
 def against(checkout: Path, rounds: int) -> Iterator[dict[str, Any]]:
     """Each link in this checkout and in the other."""
-    for link in ("memory", "TLS"):
+    for link in ("memory", "memory and journals", "TLS"):
         for what in ("100 B, one at a time", "100 B, full frames", "60 kB, one at a time"):
 
             def run(root: Path, link: str = link, what: str = what) -> float:
