@@ -143,7 +143,7 @@ class PostgresTransport:
         *,
         key: bytes,
         buffer_bytes_max: int = 1 << 22,
-        untaken_s: float = 0.4,
+        untaken_s: float = 0.25,
     ) -> None:
         if len(key) < 16:
             raise CallerError(f"a key of {len(key)} bytes", remedy="give 16 random bytes or more")
