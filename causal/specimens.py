@@ -143,7 +143,13 @@ class NotPassedOn(Named):
 
 
 class NamedWithViews(Named):
-    """Named secrets with the others' rule for views: secrets of a crashed process end."""
+    """Named secrets with the others' rule for views: secrets of a crashed process end.
+
+    The shortest counterexample takes four processes, four messages, a crash between two of them,
+    and its news before the first message arrives: 10 steps (tests/causal/test_named_with_views.py).
+    Random walks seldom meet that: none of 3,000 on ordered links with 4 processes, 10 messages and
+    two crashes, 15 of 3,000 with 5 processes and 40 messages.
+    """
 
     name = "named-with-views"
 
