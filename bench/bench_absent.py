@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from os import urandom
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,30 +44,35 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 async def looks(server: Any, minutes: float, messages: int, size: int) -> list[Look]:
     """The table at equal distances, while messages flow to the peer that is present."""
     url, team, found = server.fresh(), ("sender", "absent", "present"), []
-    opened = [
+    sender, present = [
         AsyncEndpoint(name, team, PostgresTransport(url, key=KEY), backlog_max=messages + 1_000)
         for name in ("sender", "present")
     ]
-    async with opened[0] as sender, opened[1] as present:
-        for _ in range(messages):
-            await sender.send("absent", b"x" * size)
-        unit, newest = messages * size, 0
-        for number in range(1, LOOKS + 1):
-            # The absent peer keeps no other waiting.
-            await sender.send("present", b"")
-            await present.receive(timeout_s=30)
-            await asyncio.sleep(60 * minutes / LOOKS)
-            [(rows, held, last, total)] = server.run(QUERY, url)
-            found.append(
-                Look(
-                    minutes=round(minutes * number / LOOKS, 2),
-                    rows=rows,
-                    copies=round(int(held) / unit, 3),
-                    table=round(total / unit, 3),
-                    writes=last - newest,
-                )
+    await sender.open()
+    await present.open()
+    for _ in range(messages):
+        # Bytes that the table does not compress.
+        await sender.send("absent", urandom(size))
+    unit, newest = messages * size, 0
+    for number in range(1, LOOKS + 1):
+        # The absent peer keeps no other waiting.
+        await sender.send("present", b"")
+        await present.receive(timeout_s=30)
+        await asyncio.sleep(60 * minutes / LOOKS)
+        [(rows, held, last, total)] = server.run(QUERY, url)
+        found.append(
+            Look(
+                minutes=round(minutes * number / LOOKS, 2),
+                rows=rows,
+                copies=round(int(held) / unit, 3),
+                table=round(total / unit, 3),
+                writes=last - newest,
             )
-            newest = last
+        )
+        newest = last
+    # They do not leave their team: that would wait for the absent peer.
+    await sender.close()
+    await present.close()
     return found
 
 
