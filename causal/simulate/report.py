@@ -51,25 +51,41 @@ def table(title: str, records: Sequence[Record], *, varying: Sequence[str] = ())
     return made
 
 
-def comparison(rows: Iterable[Row], *, keep: Callable[[Row], bool]) -> tuple[Table, int, int]:
-    """The rows that `keep` selects, and the counts of all rows and of those that disagree."""
+def comparison(rows: Iterable[Row], *, keep: Callable[[Row], bool]) -> Table:
+    """The rows that `keep` selects, and those that disagree."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    made.add_column("figure")
-    made.add_column("protocol")
+    for heading in ("source", "figure", "protocol"):
+        made.add_column(heading)
     for heading in ("expected", "found", "within"):
         made.add_column(heading, justify="right")
     made.add_column("")
-    count = wrong = 0
     for row in rows:
-        count += 1
-        wrong += not row.agrees
         if keep(row) or not row.agrees:
             within = f"{row.tolerance:.0%}" if row.relative else f"{row.tolerance:.0e}"
             mark = "" if row.agrees else "DIFFERS"
-            made.add_row(
-                row.what, row.protocol, f"{row.expected:.4f}", f"{row.found:.4f}", within, mark
-            )
-    return made, count, wrong
+            figures = f"{row.expected:.4f}", f"{row.found:.4f}", within
+            made.add_row(row.source, row.what, row.protocol, *figures, mark)
+    return made
+
+
+def counts(rows: Sequence[Row]) -> str:
+    """How many figures of each source agree, and what is not among them."""
+    lines = []
+    for source, name in (("paper", "figures of papers"), ("closed form", "closed forms")):
+        of_it = [row for row in rows if row.source == source]
+        lines.append(f"{name}: {sum(row.agrees for row in of_it)} of {len(of_it)} agree")
+    jobs = sum(is_of_a_job(row) for row in rows)
+    lines[-1] += f"; {jobs} of them are starts and ends of jobs, of which a few are shown"
+    lines.append(
+        "our own tables have no other source: python -m causal.simulate tables\n"
+        "not here: state counts (python -m specs check causal), times (bench/)"
+    )
+    return "\n".join(lines)
+
+
+def is_of_a_job(row: Row) -> bool:
+    """Whether the figure is the start or the end of a job."""
+    return row.what.startswith(("start:", "end:"))
 
 
 def _plain(value: Any) -> str:

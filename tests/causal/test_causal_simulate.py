@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from random import Random
 
 import pytest
 from typer.testing import CliRunner
 
-from causal.simulate import jobs, loads, reproduce
+from causal.simulate import jobs, loads, report, reproduce, tables
 from causal.simulate.cli import app
 from causal.simulate.figures import draw
 from causal.simulate.record import PROTOCOLS, Record, UnknownProtocol, builder
@@ -216,8 +217,38 @@ def test_figures(tmp_path: Path) -> None:
     assert (done.exit_code, "Traceback" in done.output) == (1, False)
 
 
+def test_the_figures_of_papers_reproduce() -> None:
+    found = list(reproduce.paper_rows())
+    assert {row.source for row in found} == {"paper"}
+    assert [row for row in found if not row.agrees] == []
+    assert len(found) == 12
+
+
+def test_the_counts_tell_the_sources_apart() -> None:
+    rows = [
+        reproduce.row("counts", "rst91", 9, 9, source="paper"),
+        reproduce.row("counts", "bss91", 3, 4, source="paper"),
+        reproduce.row("start: notices", "cykas", 0.5, 0.5),
+        reproduce.row("mean wait", "cykas", 1.0, 1.0),
+    ]
+    said = report.counts(rows)
+    assert "figures of papers: 1 of 2 agree" in said
+    assert "closed forms: 2 of 2 agree; 1 of them are starts and ends of jobs" in said
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 def test_everything_reproduces() -> None:
     done = RUN.invoke(app, ["reproduce", "--json"])
     assert done.exit_code == 0
-    assert len(json.loads(done.stdout)) == 1_628
+    sources = Counter(row["source"] for row in json.loads(done.stdout))
+    assert sources == {"paper": 12, "closed form": 1_630}
+
+
+def test_a_table_of_the_page_is_printed_as_markdown() -> None:
+    done = RUN.invoke(app, ["tables", "turns"])
+    assert done.exit_code == 0
+    assert done.stdout == f"turns\n\n{tables.markdown(tables.turns())}\n"
+    unknown = RUN.invoke(app, ["tables", "chairs"])
+    assert unknown.exit_code == 2
+    assert "one of traffic, turns, fan-in, packets" in unknown.output
