@@ -303,7 +303,7 @@ BAD = {
     "lists in lists": b"\x91" * GREETING_BYTES_MAX,
     "a name that is a number": encode(["Hello", 1, "b", b"", b"", b""]),
     "a greeting of an earlier release": encode(["Hello", "a", "b", b"", b""]),
-    "a long name": encode(["Hello", "x" * 900, "b", b"", b"", digest(KEY, TEAM)]),
+    "a long name": encode(["Hello", "a", "x" * 900, b"", b"", digest(KEY, TEAM)]),
     "nothing": b"",
 }
 
