@@ -93,7 +93,7 @@ FOUNDED = View()
 """The view of a founder before any change.  Tests for this very object are shortcuts, no more."""
 
 
-class Roster:
+class Lookup:
     """What follows from a view, for a process `me` of a team."""
 
     def __init__(self, me: Address, team: tuple[Address, ...], view: View) -> None:
@@ -114,7 +114,7 @@ class Viewed(Machine[S]):
 
     def __init__(self, me: Address, team: Iterable[Address], **options: Any) -> None:
         super().__init__(me, team, **options)
-        self._last = FOUNDED, Roster(me, self.team, FOUNDED)
+        self._last = FOUNDED, Lookup(me, self.team, FOUNDED)
 
     # What a protocol adds.
 
@@ -144,19 +144,19 @@ class Viewed(Machine[S]):
 
     # Names and places.
 
-    def roster(self, view: View) -> Roster:
+    def lookup(self, view: View) -> Lookup:
         """What follows from a view; that of the last view is kept."""
         if view is not self._last[0]:
-            self._last = view, Roster(self.me, self.team, view)
+            self._last = view, Lookup(self.me, self.team, view)
         return self._last[1]
 
     def placed(self, view: View, name: Address) -> int | None:
         """The place of a process in the team; those that joined follow the founders."""
-        return self.roster(view).places.get(name)
+        return self.lookup(view).places.get(name)
 
     def at(self, view: View, name: Address) -> int:
         """The place of a process that is known to be in the team."""
-        return self.roster(view).places[name]
+        return self.lookup(view).places[name]
 
     def name_at(self, view: View, place: int) -> Address:
         """The process at that place."""
@@ -165,11 +165,11 @@ class Viewed(Machine[S]):
 
     def members(self, view: View) -> tuple[Address, ...]:
         """The processes in the view, founders first."""
-        return self.roster(view).members
+        return self.lookup(view).members
 
     def peers(self, view: View) -> tuple[Address, ...]:
         """The other processes in the view."""
-        return self.roster(view).peers
+        return self.lookup(view).peers
 
     def carried(self, view: View, dst: Address) -> Changes:
         """What a packet to `dst` says of the view: nothing that `dst` has confirmed."""
@@ -185,11 +185,11 @@ class Viewed(Machine[S]):
 
     def recipient(self, view: View, dst: Address) -> int:
         """The place of a process to which this one may send; raises `CallerError`."""
-        roster = self.roster(view)
-        place = roster.places.get(dst)
+        lookup = self.lookup(view)
+        place = lookup.places.get(dst)
         if place is None:
             raise UnknownPeer(f"{dst!r} is not in the team of {self.me!r}")
-        if dst in roster.gone and dst != self.me:
+        if dst in lookup.gone and dst != self.me:
             raise DepartedPeer(f"{dst!r} has left the view of {self.me!r}")
         self.acting(view)
         if view.leaving:
@@ -198,7 +198,7 @@ class Viewed(Machine[S]):
 
     def acting(self, view: View) -> None:
         """Raises `NotAMember` unless this process is a member."""
-        if self.me in self.roster(view).gone:
+        if self.me in self.lookup(view).gone:
             raise NotAMember(f"{self.me!r} is no longer in the team")
         if not view.admitted:
             raise NotAMember(f"{self.me!r} has not been admitted yet")
@@ -240,15 +240,15 @@ class Viewed(Machine[S]):
     def arrived(self, state: S, src: Address, packet: Any, now: Time) -> Step[S]:
         """Fence, install the news of a packet, then take it."""
         view, commands, changes = state.view, Commands(), packet.view
-        roster, is_notice = self.roster(view), type(packet) is Notice
-        if not (changes or is_notice) and view.admitted and roster.are_in(src, self.me):
+        lookup, is_notice = self.lookup(view), type(packet) is Notice
+        if not (changes or is_notice) and view.admitted and lookup.are_in(src, self.me):
             # Most packets by far: between members, and nothing has changed.
             return self.take(state, src, packet, commands, now)
         joined, gone = view.of(changes)
         names = {member.name for member in joined}
-        if src == self.me or (src not in roster.places and src not in names):
+        if src == self.me or (src not in lookup.places and src not in names):
             raise ForgedPacket(f"{self.me!r} has no peer {src!r}")
-        if any(name not in roster.places and name not in names for name in gone):
+        if any(name not in lookup.places and name not in names for name in gone):
             raise ForgedPacket(f"{src!r} excludes processes that {self.me!r} does not know")
         asks = is_notice and packet.ask
         if self.me in view.gone:
