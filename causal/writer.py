@@ -83,7 +83,7 @@ class Writer:
     """Journal and outbox of one endpoint.
 
     `rested` gives what a compacted journal begins with.  `changed` is called when requests were
-    asked, and when the disk has failed.
+    asked or given up, and when the disk has failed.
     """
 
     def __init__(

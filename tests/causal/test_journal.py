@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import fcntl
+import gc
 import os
 import signal
 import socket
@@ -706,6 +707,8 @@ def test_a_send_under_a_timeout_that_is_over_sends_nothing(tmp_path: Path) -> No
 
 def test_a_send_that_waits_for_its_round_ends_with_the_endpoint(tmp_path: Path) -> None:
     async def main() -> None:
+        said: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: said.append(what))
         ends = {"close": Closed, "exclude": Excluded, "both": asyncio.CancelledError}
         for stop in ends:
             journal = Journal(tmp_path / stop)
@@ -720,9 +723,13 @@ def test_a_send_that_waits_for_its_round_ends_with_the_endpoint(tmp_path: Path) 
                 sending.cancel()
             with pytest.raises(ends[stop]):
                 await sending
-            del sending
             await a.close()
             assert len(entries_of(tmp_path / stop)) == 1
+            # Its answer is not kept, and complains of nothing.
+            del sending
+            await asyncio.sleep(0)
+            gc.collect()
+        assert said == []
 
     run(main)
 
@@ -738,6 +745,25 @@ def test_a_cancelled_send_leaves_its_room_to_another(tmp_path: Path) -> None:
             first.cancel()
             assert await second == 1
             assert first.cancelled()
+
+    run(main)
+
+
+def test_a_flush_does_not_wait_for_sends_that_are_cancelled(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with pair(tmp_path) as (a, _):
+            # One flush begins before the sends are cancelled, one when the first of them has ended.
+            for rounds in range(2):
+                sending = [asyncio.create_task(a.send("b", b"never")) for _ in range(3)]
+                flushing = [asyncio.create_task(a.flush())]
+                await asyncio.sleep(0)
+                assert a.backlog() == 3
+                for each in sending:
+                    each.cancel()
+                for _ in range(rounds):
+                    flushing.append(asyncio.create_task(a.flush()))
+                await asyncio.gather(*flushing)
+                assert a.backlog() == 0
 
     run(main)
 
