@@ -22,13 +22,11 @@ from causal.transports.greeting import (
     heard,
 )
 from causal.transports.host import Host
-from causal.transports.port import BadCertificate, BadFrame, BadKey
+from causal.transports.port import FAREWELL_S, BadCertificate, BadFrame, BadKey
 from message_passing.errors import PeerError
 from message_passing.process import Address
 
 REDIAL_S: Final = (0.02, 1.0)
-FAREWELL_S: Final = 1.0
-"""How long the end may take to reach a peer that frames wait for, and to write them to it."""
 DIAL_S: Final = 10.0
 """How long a peer may take to accept a connection and to prove itself."""
 

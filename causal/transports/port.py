@@ -7,7 +7,7 @@ repeat and reorder frames, since the protocol above repairs that; it must not al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from message_passing.errors import CallerError, EnvironmentFault, PeerError
 from message_passing.process import Address
@@ -17,6 +17,10 @@ OnFrame: TypeAlias = Callable[[Address, bytes], None]
 
 OnRefusal: TypeAlias = Callable[[PeerError], None]
 """Called with the error of a refused connection or frame."""
+
+
+FAREWELL_S: Final = 1.0
+"""How long the end may take to reach a peer that frames wait for, and to write them to it."""
 
 
 class NameTaken(CallerError):

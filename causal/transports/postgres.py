@@ -35,6 +35,7 @@ from typing import Any, Final, LiteralString, TypeAlias
 import msgspec
 
 from causal.transports.port import (
+    FAREWELL_S,
     BadKey,
     MissingExtra,
     NameTaken,
@@ -115,7 +116,6 @@ TAKE: Final[LiteralString] = """WITH page AS (SELECT seq FROM (
 PAGE_ROWS: Final = 256
 PAGE_BYTES: Final = 1 << 20
 #: How long closing waits for the last frames to be written.
-FAREWELL_S: Final = 1.0
 #: How long to wait for a notification.  None is lost while the connection stands; this is for one
 #: that should be: nothing more is written, and so announced, until its frame is taken.
 POLL_S: Final = 5.0
