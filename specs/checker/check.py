@@ -19,6 +19,7 @@ from specs.checker.search import (
     Watch,
     few_collections,
     judge,
+    truth,
 )
 from specs.checker.switches import fewest_switches
 
@@ -61,7 +62,7 @@ def check(
     deadlock = None
     if found.deadlock is not None:
         deadlock = Path(tuple(found.path(found.deadlock)))
-        deadlock = fewest_switches(plain, deadlock, lambda state: not plain.successors(state))
+        deadlock = fewest_switches(plain, deadlock, partial(_is_stuck, plain))
     return Result(
         model=model.name,
         engine=found.engine,
@@ -148,7 +149,8 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
                     fair = FairGraph(found.graph(), model.fairness)
                 path = _lasso_of(prop, found, fair)
                 if path is not None:
-                    path = fewest_switches(model, path, lambda state: True)
+                    tidy = fewest_switches(model, path, lambda state: True)
+                    path = tidy if _refutes(model, prop, tidy) else path
             except KeyboardInterrupt:
                 found.stopped = "interrupted"
                 findings.append(Finding(prop, Verdict.UNDETERMINED))
@@ -174,6 +176,27 @@ def _is_vacuous(prop: Property[Any], found: Exploration) -> bool:
 
 def _decides(model: Model[Any, Any], prop: Property[Any], state: Any) -> bool:
     return judge(prop, model.seen(state)) == DECIDED
+
+
+def _is_stuck(model: Model[Any, Any], state: Any) -> bool:
+    if model.successors(state):
+        return False
+    return model.terminal is None or not truth(model.terminal, model.seen(state), "`terminal`")
+
+
+def _refutes(model: Model[Any, Any], prop: Property[Any], path: Path) -> bool:
+    """Whether a lasso refutes a liveness property: another way into the loop may pass the good."""
+    what = f"property {prop.name!r}"
+    good = [truth(prop.predicate, model.seen(m.state), what) for m in path.moments]
+    if prop.kind == "eventually" or prop.when is None:
+        return not any(good)
+    loop = len(good) if path.loop is None else path.loop
+    avoided = len(good)
+    while avoided and not good[avoided - 1]:
+        avoided -= 1
+    return avoided <= loop and any(
+        truth(prop.when, model.seen(m.state), what) for m in path.moments[avoided:]
+    )
 
 
 def _if_complete(found: Exploration, verdict: Verdict) -> Verdict:

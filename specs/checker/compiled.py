@@ -44,14 +44,17 @@ class States:
         """Grow the arrays that `more` states do not fit into; False if all have room."""
         grown = False
         if self.known + more > len(self.rows):
-            capacity = 2 * len(self.rows)
+            capacity = 2 * max(len(self.rows), self.known + more)
             rows = np.empty((capacity, self.rows.shape[1]), np.uint64)
             parents = np.empty(capacity, np.int32)
             rows[: self.known] = self.rows[: self.known]
             parents[: self.known] = self.parents[: self.known]
             self.rows, self.parents, grown = rows, parents, True
-        if 3 * (self.known + more) > 2 * len(self.table):
-            self.rehash(2 * len(self.table), dims)
+        size = len(self.table)  # a power of two
+        while 3 * (self.known + more) > 2 * size:
+            size *= 2
+        if size > len(self.table):
+            self.rehash(size, dims)
             grown = True
         return grown
 
@@ -176,7 +179,10 @@ class CompiledSearch:
     def run(self) -> CompiledExploration:
         """Search to the end, to a violation or to a budget."""
         found, states = self.found, self.states
-        for packed in dict.fromkeys(self.tables.initial):
+        initial = dict.fromkeys(self.tables.initial)
+        if states.make_room(len(initial), self._maps.dims):
+            self._edges.make_room(len(states.rows), 0)
+        for packed in initial:
             states.rows[states.known] = self._maps.as_words(packed)
             states.parents[states.known] = -1
             states.known += 1
