@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import pairwise, permutations
 from math import factorial, prod
 from operator import add, getitem
@@ -373,18 +373,28 @@ class Representatives:
         states = [start]
         for target in chain[1:]:
             following = (packed for _, packed in self._tables.successors(states[-1]))
-            states.append(next(packed for packed in following if self(packed) == target))
+            found = next((packed for packed in following if self(packed) == target), None)
+            if found is None:
+                raise self._unlike("another", "no behaviour goes on from", states[-1])
+            states.append(found)
         return states
+
+    def images(self, packed: int) -> Iterator[tuple[str, int]]:
+        """Each other replica's name, and the state in which the first one has its part."""
+        for j in range(1, len(self.replicas)):
+            yield self.replicas[j], self.renamed(packed, self._exchange(0, j))
 
     def require_equivariant(self, packed: int) -> None:
         """Raise `ModelError` if exchanging two replicas changes the possible next states."""
         mine = Counter(self(state) for _, state in self._tables.successors(packed))
-        for j in range(1, len(self.replicas)):
-            other = self.renamed(packed, self._exchange(0, j))
+        for name, other in self.images(packed):
             theirs = Counter(self(state) for _, state in self._tables.successors(other))
             if mine != theirs:
-                raise ModelError(
-                    f"{self.replicas[0]} and {self.replicas[j]} are not interchangeable: "
-                    f"exchanged in {self._layout.unpack(packed)!r}, other states follow",
-                    remedy="check without symmetry, or name only processes that behave alike",
-                )
+                raise self._unlike(name, "exchanged, other states follow", packed)
+
+    def _unlike(self, name: str, why: str, packed: int) -> ModelError:
+        return ModelError(
+            f"{self.replicas[0]} and {name} are not interchangeable: {why} "
+            f"{self._layout.unpack(packed)!r}",
+            remedy="check without symmetry, or name only processes that behave alike",
+        )

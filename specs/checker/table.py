@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from specs.checker.composite import Composite
-from specs.checker.errors import UsageError
+from specs.checker.errors import ModelError, UsageError
 from specs.checker.predicates import TRUTHS_SAMPLE, Judges, Panel, Truths, panel_of
 from specs.checker.result import Moment
 from specs.checker.search import (
@@ -21,6 +21,7 @@ from specs.checker.search import (
     Exploration,
     StateGraph,
     Watch,
+    truth,
 )
 from specs.checker.symmetry import Representatives
 from specs.checker.tables import Tables, path_of
@@ -34,8 +35,8 @@ FUSE_KEYS_MAX = 256
 KERNEL_FUSE_KEYS_MAX = 256
 
 #: Under symmetry this many states are tested for it, then one in so many.
-EQUIVARIANCE_FIRST = 16
-EQUIVARIANCE_ONE_IN = 4096
+EQUIVARIANCE_FIRST = 2_000
+EQUIVARIANCE_ONE_IN = 256
 
 HANDED_OVER = "handed over to the kernel"
 
@@ -189,6 +190,17 @@ class TableSearch:
         within, terminal = composite.within, composite.terminal
         self._within = within and panel_of(self.tables, within, "`within`")
         self._terminal = terminal and panel_of(self.tables, terminal, "`terminal`")
+        #: All that is asked of a state, for the test that it is symmetric.
+        self._claims = [
+            (what, predicate)
+            for what, predicate in (
+                ("`within`", within),
+                ("`terminal`", terminal),
+                *((f"property {p.name!r}", p.predicate) for p in composite.properties),
+                *((f"property {p.name!r}", p.when) for p in composite.properties),
+            )
+            if predicate is not None
+        ]
         self._expanded = 0
         self._fuse_at = list(FUSE_AT)
 
@@ -311,6 +323,7 @@ class TableSearch:
             self._expanded += 1
             if self._expanded <= EQUIVARIANCE_FIRST or not self._expanded % EQUIVARIANCE_ONE_IN:
                 representative.require_equivariant(packed)
+                self._require_symmetric(packed)
             before = found.generated
             entries = [entry_of(packed & mask) for mask, entry_of in plan]
             if None in entries:
@@ -335,6 +348,20 @@ class TableSearch:
                         following.append(target)
             if found.generated == before and found.deadlock is None and not self._may_end(packed):
                 found.deadlock = found.number(packed)
+
+    def _require_symmetric(self, packed: int) -> None:
+        """Raise `ModelError` if a claim tells two replicas apart."""
+        model, representative = self._composite, self._representative
+        assert representative is not None
+        seen = model.view(self.tables.layout.unpack(packed))
+        for name, image in representative.images(packed):
+            other = model.view(self.tables.layout.unpack(image))
+            for what, predicate in self._claims:
+                if truth(predicate, seen, what) != truth(predicate, other, what):
+                    raise ModelError(
+                        f"{what} tells {representative.replicas[0]} and {name} apart",
+                        remedy="check without symmetry, or claim it of every such process",
+                    )
 
     def _plan(self) -> list[tuple[int, Callable[[int], Any]]]:
         return [(bundle.mask, bundle.entries.get) for bundle in self.tables.bundles]

@@ -19,10 +19,11 @@ from specs.checker import (
     always,
     check,
     eventually,
+    reachable,
 )
 from specs.checker.composite import Change, Symmetry
 from specs.models.twophase import twophase
-from specs.system import System, any_of, renamed
+from specs.system import System, any_of, renamed, whenever
 
 # Resource managers: orbits, transitions from them, states that they stand for.
 ORBITS = {3: (80, 317, 288), 5: (314, 2_047, 8_832), 7: (920, 8_409, 296_448)}
@@ -73,6 +74,54 @@ def test_processes_that_differ_are_found_out():
         environment={"a": any_of(0, times=1), "b": any_of(0, times=1)},
     )
     model = system.model("unlike", symmetric=["a", "b"], terminal=lambda view: True)
+    with pytest.raises(ModelError, match="not interchangeable"):
+        check(model, symmetry=True)
+
+
+class Counting:
+    """Counts to a number, and stops earlier if it is told to."""
+
+    def __init__(self, last=99):
+        self.last = last
+
+    def initial(self):
+        return 0
+
+    def durable(self, state):
+        return state
+
+    def step(self, state, event, now):
+        return Step(state, (), "") if state == self.last else Step(state + 1, (), "Count")
+
+
+def counting(properties, top=4, **others):
+    names = ("a", "b", "c")
+    system = System(
+        {name: others.get(name, Counting()) for name in names},
+        Guarantee.ORDERED,
+        environment={name: whenever(lambda n: ["go"] if n < top else []) for name in names},
+    )
+    return system.model("counting", properties, symmetric=names, terminal=lambda view: True)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        always("a is behind", lambda view: view["a"] <= view["b"]),
+        reachable("a is ahead", lambda view: view["a"] == 4 and view["c"] == 0),
+        always("when", lambda view: True, when=lambda view: view["b"] == 3),
+    ],
+    ids=lambda claim: claim.name,
+)
+def test_a_claim_that_tells_replicas_apart_is_refused(claim):
+    with pytest.raises(ModelError, match=f"{claim.name}.* tells a and . apart"):
+        check(counting([claim]), symmetry=True)
+
+
+@pytest.mark.parametrize("last", [0, 3, 5, 8, 11])
+def test_processes_that_differ_deep_in_the_state_space_are_found_out(last):
+    claim = reachable("all", lambda view: all(view[name] == 12 for name in view.addresses))
+    model = counting([claim], top=12, b=Counting(last))
     with pytest.raises(ModelError, match="not interchangeable"):
         check(model, symmetry=True)
 
