@@ -110,6 +110,8 @@ class Watched(Protocol):
 
     def _ask(self, request: Any) -> Any: ...
 
+    def _stopped(self) -> Exception | None: ...
+
 
 class Silence:
     """Counts how often each member was asked since it was last heard.  Pure: it reads no clock."""
@@ -161,6 +163,8 @@ class Watch:
         endpoint, now = self._endpoint, self.alarm.time()
         if now > at + self.period_s:
             self._silence.forget()
+        if endpoint._stopped() is not None or endpoint.machine.is_out(endpoint.state):
+            return
         owing = endpoint.machine.owing(endpoint.state)
         if not owing:
             return

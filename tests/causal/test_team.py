@@ -344,6 +344,19 @@ def test_a_wrongly_suspected_endpoint_knows_and_joins_again(tmp_path: Path) -> N
     run(main, tmp_path)
 
 
+def test_an_endpoint_that_has_left_suspects_no_member() -> None:
+    async def main(opened: Open) -> None:
+        errors: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: errors.append(what))
+        a = await opened("a", "ab", suspect_after_s=0.02)
+        # b is not there, so it confirms nothing, and the watch goes on for as long as a waits.
+        await a.leave(timeout_s=9)
+        assert a.members() == ("b",)
+        assert errors == []
+
+    run(main)
+
+
 def test_silence_counts_what_was_asked() -> None:
     silence = Silence()
     for _ in range(ASKED):
