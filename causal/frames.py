@@ -8,12 +8,13 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from causal.messages import Ack, Data, Delivered, Notice, Release
+from causal.repeat import BATCH
 from message_passing.errors import CallerError, EnvironmentFault, PeerError
 from message_passing.process import Address, Value
 
 Packet: TypeAlias = Data[bytes] | Ack | Release | Delivered | Notice
 PAYLOAD_BYTES_MAX: Final = 1 << 16
-FRAME_PACKETS_MAX: Final = 64
+FRAME_PACKETS_MAX: Final = BATCH
 
 
 class Frame(Value, frozen=True, gc=False, tag=True, array_like=True):

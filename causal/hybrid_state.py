@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from causal import views
 from causal.messages import Data, Held, Secret
 from causal.open_entries import OpenEntries
 from causal.repeat import NEVER, Repeat
@@ -202,14 +203,13 @@ def restored(saved: Any) -> HybridState:
         files = len(c.filed)
         link = LinkState(c.out, c.acked, c.let, c.got, c.told, filed, heard, files)
         links = links.put(c.party, link)
-    view = View(gone=snapshot.gone) if snapshot.view is None else snapshot.view
     return HybridState(
         own=_entries(snapshot.own, snapshot.own_at),
         kept=_entries(snapshot.kept, snapshot.kept_at),
         links=links,
         waiting=snapshot.waiting,
         ahead=snapshot.ahead,
-        view=FOUNDED if view == FOUNDED else view,
+        view=views.restored(snapshot.view, snapshot.gone),
     )
 
 

@@ -40,7 +40,7 @@ from causal.messages import (
 )
 from causal.repeat import FILED_MAX, Repeating
 from causal.sender_state import Link, Own, Packet, SenderState
-from causal.views import FOUNDED, View
+from causal.views import restored
 from message_passing.process import Address, Deliver, Respond, Send, SetTimer, Step, Time
 
 
@@ -327,10 +327,9 @@ class SenderSide(Repeating[SenderState]):
     def restore(self, saved: Any) -> SenderState:
         """The state of a snapshot."""
         state = msgspec.convert(saved, SenderState)
-        if type(saved) is dict and saved.get("gone"):
-            # From before processes could join and leave.
-            state = replace(state, view=View(gone=msgspec.convert(saved["gone"], tuple[str, ...])))
-        return replace(state, view=FOUNDED) if state.view == FOUNDED else state
+        gone = saved.get("gone", ()) if type(saved) is dict else ()
+        early = msgspec.convert(gone, tuple[str, ...]) if gone else ()
+        return replace(state, view=restored(None if early else state.view, early))
 
     # Inspection.
 

@@ -28,7 +28,8 @@ members deliver the same messages in each view.  Unicast needs no such agreement
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Set
+from itertools import permutations
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -71,6 +72,10 @@ class View(Value, frozen=True, gc=False, tag=True):
     left: bool = False
     admitted: bool = True
 
+    def has(self, name: Address) -> bool:
+        """Whether the process `name`, whose view this is, is in it."""
+        return self.admitted and name not in self.gone
+
     @property
     def changes(self) -> Changes:
         """The view as a packet carries it."""
@@ -91,6 +96,29 @@ class View(Value, frozen=True, gc=False, tag=True):
 
 FOUNDED = View()
 """The view of a founder before any change.  Tests for this very object are shortcuts, no more."""
+
+
+def restored(view: View | None, gone: tuple[Address, ...]) -> View:
+    """The view of a snapshot; early snapshots have none, and only list who is gone."""
+    found = View(gone=gone) if view is None else view
+    return FOUNDED if found == FOUNDED else found
+
+
+def splits(
+    views: Mapping[Address, View], unaware: Set[Address]
+) -> Iterator[tuple[Address, Address]]:
+    """Pairs of members whose views differ, in a team at rest.
+
+    Two that have excluded each other, and know it, do not count.  Nor does an excluded process that
+    is `unaware`: it waits for nothing, and its next packet is answered by the news.
+    """
+    for a, b in permutations(views, 2):
+        mine, its = views[a], views[b]
+        if a in its.gone:
+            if not (a in its.parted and b in mine.parted) and a not in unaware:
+                yield a, b
+        elif b not in mine.gone and {*mine.changes} != {*its.changes}:
+            yield a, b
 
 
 class Lookup:
@@ -199,7 +227,7 @@ class Viewed(Machine[S]):
     def acting(self, view: View) -> None:
         """Raises `NotAMember` unless this process is a member."""
         if self.me in self.lookup(view).gone:
-            raise NotAMember(f"{self.me!r} is no longer in the team")
+            raise NotAMember(f"{self.me!r} is out of the team")
         if not view.admitted:
             raise NotAMember(f"{self.me!r} has not been admitted yet")
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
 from random import Random
 from typing import Any
 
 from causal.history import Breach, History, Name
 from causal.machine import RESEND, Builder, Machine
 from causal.messages import Admit, Broadcast, Leave, PeerDown, Unicast
-from causal.views import FOUNDED, View, Viewed
+from causal.views import FOUNDED, View, Viewed, splits
 from message_passing.network import Guarantee
 from message_passing.process import Address, Event, Invoke, Receive, Step, Timeout
 from message_passing.turn import Core
@@ -152,8 +151,7 @@ class Bench:
 
     def is_in(self, address: Address) -> bool:
         """Whether the process at `address` is in its own view."""
-        view = self.view(address)
-        return view.admitted and address not in view.gone
+        return self.view(address).has(address)
 
     def unheard(self) -> list[Address]:
         """Crashed members that no living member knows to have crashed."""
@@ -190,20 +188,11 @@ class Bench:
         )
 
     def split(self) -> Iterator[tuple[Address, Address]]:
-        """Pairs of members, the first of which waits in a view that the second does not have.
-
-        Two that have excluded each other, and know it, do not count.
-        """
-        members = self.members()
-        for a, b in permutations(members, 2):
-            mine, its = self.view(a), self.view(b)
-            if a in its.gone:
-                parted = a in its.parted and b in mine.parted
-                machine = self.machines[a]
-                if not parted and not (machine.lossy and machine.idle(self.cores[a].state)):
-                    yield a, b
-            elif b not in mine.gone and {*mine.changes} != {*its.changes}:
-                yield a, b
+        """Pairs of members whose views differ."""
+        members, machines = self.members(), self.machines
+        idle = {a for a in members if machines[a].idle(self.cores[a].state)}
+        unaware = {a for a in idle if machines[a].lossy}
+        return splits({a: self.view(a) for a in members}, unaware)
 
 
 def walk(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from functools import partial
-from itertools import permutations
 from typing import Any, Final
 
 from causal.invariants import Knowledge
 from causal.machine import Machine
-from causal.views import Viewed
+from causal.views import Viewed, splits
 from message_passing.process import Address
 from specs.checker.model import Action, Property, always, leads_to
 from specs.system import View
@@ -46,18 +45,8 @@ def agreed(machines: Mapping[Address, Machine[Any]]) -> Property[View]:
 
     def holds(view: View) -> bool:
         here = members(machines, view)
-        views = {a: view[a].view for a in here}
-        unheard = {a for a in here if machines[a].lossy and machines[a].idle(view[a])}
-        for a, b in permutations(here, 2):
-            if a in views[b].gone:
-                parted = a in views[b].parted and b in views[a].parted
-                if not parted and a not in unheard:
-                    return False
-            elif b in views[a].gone:
-                continue
-            elif {*views[a].changes} != {*views[b].changes}:
-                return False
-        return True
+        unaware = {a for a in here if machines[a].lossy and machines[a].idle(view[a])}
+        return not any(splits({a: view[a].view for a in here}, unaware))
 
     return always("members agree", holds, when=partial(quiet, machines))
 
@@ -99,8 +88,8 @@ def is_in(machine: Machine[Any], state: Any) -> bool:
     """Whether a process is a member, as it knows."""
     if not isinstance(machine, Viewed):
         return True
-    admitted: bool = state.view.admitted
-    return admitted and machine.me not in state.gone
+    here: bool = state.view.has(machine.me)
+    return here
 
 
 def members(machines: Mapping[Address, Machine[Any]], view: View) -> list[Address]:

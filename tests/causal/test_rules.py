@@ -282,7 +282,7 @@ def test_an_excluded_process_learns_it_from_the_first_packet_it_receives(build: 
     # It does not act on the rest of the view, or it would act on half a view.
     assert (step.action, step.commands, step.state.gone) == ("Excluded", (), ("a",))
     refuse(b.machines["a"], step.state, Invoke(Unicast("c", 1)), NotAMember)
-    # It tells whoever has not heard.
+    # A process that has not heard is told.
     late = b.machines["a"].step(step.state, Receive("d", Data(1, 0, False, None)), 0.0)
     assert late.commands == (Send("d", Notice(("a",))),)
 

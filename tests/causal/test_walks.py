@@ -76,25 +76,25 @@ CHANGES: list[dict[str, int]] = [
 ]
 
 
-@pytest.mark.parametrize("build", WITH_VIEWS)
-@pytest.mark.parametrize("links", [Guarantee.ORDERED, Guarantee.UNORDERED, WILD])
-def test_walks_of_teams_that_change(build: Build, links: Guarantee) -> None:
-    for seed in range(2):
+def change_well(build: Build, links: Guarantee, walks: int) -> None:
+    for seed in range(walks):
         for changes in CHANGES:
             assert_all_well(
                 walk(build, seed=seed, links=links, loss=0.2, duplication=0.2, **changes)
             )
+
+
+@pytest.mark.parametrize("build", WITH_VIEWS)
+@pytest.mark.parametrize("links", [Guarantee.ORDERED, Guarantee.UNORDERED, WILD])
+def test_walks_of_teams_that_change(build: Build, links: Guarantee) -> None:
+    change_well(build, links, walks=2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("build", WITH_VIEWS)
 @pytest.mark.parametrize("links", [Guarantee.ORDERED, Guarantee.UNORDERED, WILD])
 def test_hundreds_of_walks_of_teams_that_change(build: Build, links: Guarantee) -> None:
-    for seed in range(40):
-        for changes in CHANGES:
-            assert_all_well(
-                walk(build, seed=seed, links=links, loss=0.2, duplication=0.2, **changes)
-            )
+    change_well(build, links, walks=40)
 
 
 @pytest.mark.parametrize(
