@@ -23,8 +23,9 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -147,12 +148,31 @@ async def bare_us(messages: int) -> float:
     from message_passing.process import Envelope
     from message_passing.wire import Codec
 
-    got, done, payload = 0, asyncio.Event(), b"x" * 100
-    codec = Codec(Frame, max_bytes=1 << 24)
+    codec, payload = Codec(Frame, max_bytes=1 << 24), b"x" * 100
+
+    def frames() -> Iterator[bytes]:
+        for first in range(0, messages, FRAME_PACKETS_MAX):
+            ids = range(first, min(messages, first + FRAME_PACKETS_MAX))
+            frame = Frame(tuple(Data(n + 1, n, False, payload) for n in ids))
+            yield codec.encode(Envelope("a", "b", 1, frame))
+
+    return await carried_us(
+        frames(), messages, lambda frame: len(codec.decode(frame).message.packets)
+    )
+
+
+async def frame_us(size: int, frames: int) -> float:
+    """CPU time of a frame over the transport alone: nothing is encoded, delivered or answered."""
+    return await carried_us(repeat(b"x" * size, frames), frames, lambda frame: 1)
+
+
+async def carried_us(frames: Iterable[bytes], messages: int, held: Callable[[bytes], int]) -> float:
+    """CPU time of a message over the transport, until all have arrived; a frame has some `held`."""
+    got, done = 0, asyncio.Event()
 
     def on_frame(src: str, frame: bytes) -> None:
         nonlocal got
-        got += len(codec.decode(frame).message.packets)
+        got += held(frame)
         if got >= messages:
             done.set()
 
@@ -160,40 +180,14 @@ async def bare_us(messages: int) -> float:
     await a.start("a", ("a", "b"), b"1", lambda *_: None, print)
     await b.start("b", ("a", "b"), b"2", on_frame, print)
     start = process_time()
-    for first in range(0, messages, FRAME_PACKETS_MAX):
-        ids = range(first, min(messages, first + FRAME_PACKETS_MAX))
-        frame = Frame(tuple(Data(n + 1, n, False, payload) for n in ids))
-        a.send("b", codec.encode(Envelope("a", "b", 1, frame)))
-        await asyncio.sleep(0)
-    await done.wait()
-    elapsed = process_time() - start
-    await a.close()
-    await b.close()
-    return elapsed / messages * 1e6
-
-
-async def frame_us(size: int, frames: int) -> float:
-    """CPU time of a frame over the transport alone: nothing is encoded, delivered or answered."""
-    got, done, frame = 0, asyncio.Event(), b"x" * size
-
-    def on_frame(src: str, frame: bytes) -> None:
-        nonlocal got
-        got += 1
-        if got >= frames:
-            done.set()
-
-    a, b = keyed()
-    await a.start("a", ("a", "b"), b"1", lambda *_: None, print)
-    await b.start("b", ("a", "b"), b"2", on_frame, print)
-    start = process_time()
-    for _ in range(frames):
+    for frame in frames:
         a.send("b", frame)
         await asyncio.sleep(0)
     await done.wait()
     elapsed = process_time() - start
     await a.close()
     await b.close()
-    return elapsed / frames * 1e6
+    return elapsed / messages * 1e6
 
 
 @contextmanager
