@@ -203,7 +203,7 @@ class AsyncEndpoint:
         `address` is where it listens, if the transport uses addresses.  Raises `NoRoute` for a bad
         address, and `DepartedPeer` for a name that was used before.
         """
-        self._membership.admissible(name, address, self.state.view)
+        self._membership.admissible(name, address)
         self._ask(Admit(name, address))
 
     async def leave(self, *, timeout_s: float | None = None) -> None:

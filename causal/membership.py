@@ -51,13 +51,21 @@ class Membership:
         self._machine, self._transport = machine, transport
         self._view: View = machine.founding()
         self.lost: deque[tuple[Address, int]] = deque(maxlen=lost_max)
-        self.admitted = self._view.admitted
-        self.left = self.excluded = False
+        self.excluded = False
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the endpoint is, or was, a member."""
+        return self._view.admitted
+
+    @property
+    def left(self) -> bool:
+        """Whether the endpoint has left by itself."""
+        return self._view.left
 
     def recover(self, state: Any) -> None:
         """Begin with a state from a journal.  Raises `WrongJournal` if its endpoint has left."""
         self._view = state.view
-        self.admitted = state.view.admitted
         if self._machine.is_out(state):
             raise WrongJournal(
                 f"{self._machine.me!r} has left the team, or was excluded",
@@ -68,19 +76,17 @@ class Membership:
         """Tell the transport all that has changed since the team was founded."""
         self._carry(self._machine.founding(), self._view)
 
-    def admissible(self, name: Address, address: str, view: View) -> None:
+    def admissible(self, name: Address, address: str) -> None:
         """Raises `CallerError` if that endpoint cannot be admitted; else the transport knows it."""
-        if name in view.gone:
+        if name in self._view.gone:
             raise DepartedPeer(f"{name!r} has left the view of {self._machine.me!r}")
-        if self._machine.placed(view, name) is None:
+        if self._machine.placed(self._view, name) is None:
             self._transport.admit(name, address)
 
     def changed(self, before: Any, after: Any) -> None:
         """A step has changed the view."""
         old, self._view = before.view, after.view
-        self.admitted = after.view.admitted
         out = self._machine.is_out(after)
-        self.left = after.view.left
         self.excluded = out and not self.left
         gone = set(after.view.gone) - set(old.gone)
         if gone:
