@@ -64,7 +64,8 @@ class Bounds:
     duplicates: int | None = None
     #: How often in all `Hearsay` may be about a process that is up.
     alarms: int = 0
-    #: Messages that one pair's channel holds; beyond it the sender's step is not taken.
+    #: Messages that one pair's channel holds; beyond it the sender's step is not taken.  The
+    #: checker knows the steps left out: see `Limit` and `Model` of `specs.checker.model`.
     in_flight: int | None = None
 
 

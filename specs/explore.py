@@ -12,7 +12,7 @@ from specs.checker.chart import text_chart
 from specs.checker.composite import Composite
 from specs.checker.model import Model
 from specs.checker.result import Moment, Path
-from specs.checker.search import DECIDED, judge
+from specs.checker.search import DECIDED, judge, truth
 
 HELP = "a number takes that action, b goes back, c draws the chart so far, q ends"
 
@@ -38,6 +38,9 @@ class Walk:
         for prop in self.model.properties:
             if prop.kind == "always" and judge(prop, self.model.seen(state)) == DECIDED:
                 yield f"  VIOLATED {prop.name!r}"
+        within = self.model.within
+        if within is not None and not truth(within, self.model.seen(state), "`within`"):
+            yield "  outside `within`: a check does not go on from here"
         following = self.model.successors(state)
         for number, (action, _) in enumerate(following, 1):
             yield f"  {number:3} {action}"

@@ -46,7 +46,11 @@ def _finding(finding: Finding) -> str:
     if finding.vacuous:
         text += ", but vacuously: its antecedent was never true"
     if finding.path is not None:
-        what = "counterexample" if finding.verdict is Verdict.VIOLATED else "witness"
+        what = {
+            Verdict.VIOLATED: "counterexample",
+            Verdict.HOLDS: "witness",
+            Verdict.UNDETERMINED: "followed up to the bound",
+        }[finding.verdict]
         text += f" ({what}: {len(finding.path)} steps)"
     return text
 
@@ -66,7 +70,7 @@ def as_json(result: Result, differences: list[str]) -> bytes:
         name: getattr(result, name)
         for name in (
             *("model", "engine", "distinct", "generated", "depth", "stopped", "seconds"),
-            *("compile_s", "step_calls", "notes"),
+            *("bounded", "compile_s", "step_calls", "notes"),
         )
     }
     document |= {

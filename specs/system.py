@@ -30,6 +30,8 @@ nothing and the network keeps the message, it is not a transition.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -51,7 +53,7 @@ from message_passing.process import (
 from specs.channels import Channels
 from specs.checker.composite import Change, Composite, Rule
 from specs.checker.errors import CheckerError, ModelError
-from specs.checker.model import Action, Fairness, Property, always
+from specs.checker.model import Action, Fairness, Limit, Property, always
 from specs.checker.purity import Repeater
 from specs.environment import (
     Bounds,
@@ -148,6 +150,7 @@ class System:
         self._steps: dict[tuple[Address, Any, Any], Step[Any] | str] = {}
         self._repeat = Repeater()
         self.step_calls = 0
+        self._has_left_out = False
 
     def model(
         self,
@@ -164,38 +167,41 @@ class System:
 
         One property is always added: no step raises.
         """
-        addresses = self.addresses
         initial: list[Hashable] = [Local(p.initial()) for p in self.processes.values()]
         initial += [self._channels.empty] * len(self.slots.pairs)
         initial += self._extras.values()
-        rules: list[Rule] = []
-        for address in addresses:
-            rules.append(partial(self._own_events, address))
-            if self._timer_guard is not None:
-                rules.append(partial(self._timeouts, address))
-            crashable = self.bounds.crashable
-            if self.bounds.crashes and (crashable is None or address in crashable):
-                rules.append(partial(self._crash, address))
-            if self._hearsay is not None and address in self._hearsay.of:
-                rules.append(partial(self._buried, self._hearsay, address))
-            rules += [partial(self._arrivals, src, address) for src in addresses]
         return Composite(
             name=name,
             slots=self.slots.names,
             initial=[tuple(initial)],
-            rules=rules,
+            rules=self._rules(),
             apply=self._apply,
             view=partial(View, self.slots),
             properties=[NO_STEP_RAISES, *properties],
             fairness=fairness,
             terminal=terminal,
             within=within,
+            limit=self._limit(),
             alphabet=frozenset(alphabet),
             kinds=kinds_of(self.slots, symmetric),
-            queues=self._channels.queues(len(addresses)),
+            queues=self._channels.queues(len(self.addresses)),
             symmetry=symmetry_of(self.slots, symmetric),
             step_calls=lambda: self.step_calls,
         )
+
+    def _limit(self) -> Limit | None:
+        if self.bounds.in_flight is None:
+            return None
+        free = copy(self)
+        free.bounds = replace(self.bounds, in_flight=None)
+        bounded, unbounded = self._rules(), free._rules()
+
+        def left_out(state: Sequence[Any]) -> Iterator[Action]:
+            taken = {change.action for rule in bounded for change in rule(state)}
+            for rule in unbounded:
+                yield from (each.action for each in rule(state) if each.action not in taken)
+
+        return Limit(f"in_flight={self.bounds.in_flight}", left_out, lambda: self._has_left_out)
 
     def _apply(self, slot: int, value: Any, operation: Any) -> Hashable:
         if self._observe is not None and slot == self.slots.extra_slot("ghost"):
@@ -204,6 +210,20 @@ class System:
         return changed
 
     # The rules: the closed list of events.
+
+    def _rules(self) -> list[Rule]:
+        rules: list[Rule] = []
+        for address in self.addresses:
+            rules.append(partial(self._own_events, address))
+            if self._timer_guard is not None:
+                rules.append(partial(self._timeouts, address))
+            crashable = self.bounds.crashable
+            if self.bounds.crashes and (crashable is None or address in crashable):
+                rules.append(partial(self._crash, address))
+            if self._hearsay is not None and address in self._hearsay.of:
+                rules.append(partial(self._buried, self._hearsay, address))
+            rules += [partial(self._arrivals, src, address) for src in self.addresses]
+        return rules
 
     def _own_events(self, address: Address, values: Sequence[Any]) -> Iterator[Change]:
         """Invoke, timeout and restart: the rules that read one process only."""
@@ -336,6 +356,7 @@ class System:
             if kind == "deliver" and not writes:
                 return
         if not self._channels.fit(self.bounds.in_flight, values, writes, updates):
+            self._has_left_out = True
             return
         after = Local(step.state, frozenset(armed), True, local.invoked, waiting)
         action = Action(step.action or DISCARDED, address, kind, peer, subject, tuple(sent))

@@ -17,6 +17,7 @@ from specs.checker.errors import (
 from specs.checker.model import (
     Action,
     Fairness,
+    Limit,
     Model,
     Property,
     always,
@@ -37,6 +38,7 @@ __all__ = [
     "Fairness",
     "Finding",
     "ImpureStep",
+    "Limit",
     "Model",
     "ModelError",
     "Moment",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
+from specs.checker.bounds import is_bounded, notes_on_bounds, verdict_of_lasso
 from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
 from specs.checker.liveness import FairGraph, Lasso
@@ -19,6 +20,7 @@ from specs.checker.search import (
     Watch,
     few_collections,
     judge,
+    may_rest,
     truth,
 )
 from specs.checker.switches import fewest_switches
@@ -75,10 +77,11 @@ def check(
         findings=tuple(findings),
         deadlock=deadlock,
         stopped=found.stopped,
+        bounded=is_bounded(model, found),
         seconds=watch.elapsed_s - found.compile_s,
         compile_s=found.compile_s,
         step_calls=found.step_calls,
-        notes=tuple(found.notes),
+        notes=(*found.notes, *notes_on_bounds(model, found, findings)),
     )
 
 
@@ -146,7 +149,7 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
                 continue
             try:
                 if fair is None:
-                    fair = FairGraph(found.graph(), model.fairness)
+                    fair = _fair_graph(model, found)
                 path = _lasso_of(prop, found, fair)
                 if path is not None:
                     tidy = fewest_switches(model, path, lambda state: True)
@@ -155,7 +158,7 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
                 found.stopped = "interrupted"
                 findings.append(Finding(prop, Verdict.UNDETERMINED))
                 continue
-            verdict = Verdict.HOLDS if path is None else Verdict.VIOLATED
+            verdict = verdict_of_lasso(model, path)
             findings.append(Finding(prop, verdict, path, _is_vacuous(prop, found)))
             continue
         decided = found.decided.get(prop.name)
@@ -165,7 +168,8 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
                 path = fewest_switches(model, path, partial(_decides, model, prop))
             verdict = Verdict.VIOLATED if path is not None else _if_complete(found, Verdict.HOLDS)
         else:
-            verdict = Verdict.HOLDS if path is not None else _if_complete(found, Verdict.VIOLATED)
+            nowhere = Verdict.UNDETERMINED if is_bounded(model, found) else Verdict.VIOLATED
+            verdict = Verdict.HOLDS if path is not None else _if_complete(found, nowhere)
         findings.append(Finding(prop, verdict, path, _is_vacuous(prop, found)))
     return findings
 
@@ -179,9 +183,7 @@ def _decides(model: Model[Any, Any], prop: Property[Any], state: Any) -> bool:
 
 
 def _is_stuck(model: Model[Any, Any], state: Any) -> bool:
-    if model.successors(state):
-        return False
-    return model.terminal is None or not truth(model.terminal, model.seen(state), "`terminal`")
+    return not model.successors(state) and not may_rest(model, state)
 
 
 def _refutes(model: Model[Any, Any], prop: Property[Any], path: Path) -> bool:
@@ -201,6 +203,13 @@ def _refutes(model: Model[Any, Any], prop: Property[Any], path: Path) -> bool:
 
 def _if_complete(found: Exploration, verdict: Verdict) -> Verdict:
     return verdict if found.complete else Verdict.UNDETERMINED
+
+
+def _fair_graph(model: Model[Any, Any], found: Exploration) -> FairGraph:
+    inside = None
+    if found.beyond and model.within is not None:
+        inside = found.evaluate(model.within, "`within`")
+    return FairGraph(found.graph(), model.fairness, inside)
 
 
 def _lasso_of(prop: Property[Any], found: Exploration, fair: FairGraph) -> Path | None:
@@ -226,7 +235,7 @@ def _as_path(lasso: Lasso, found: Exploration, graph: StateGraph, stem: Sequence
     moments = [*stem, first]
     for label, state in zip(lasso.labels, states[1:], strict=False):
         moments.append(Moment(graph.actions[label], state))
-    if len(lasso.labels) == len(lasso.states):
+    if lasso.loop is not None and len(lasso.labels) == len(lasso.states):
         closing = graph.actions[lasso.labels[-1]]
         moments.append(Moment(closing, states[lasso.loop]))
-    return Path(tuple(moments), loop=len(stem) + lasso.loop)
+    return Path(tuple(moments), None if lasso.loop is None else len(stem) + lasso.loop)

@@ -20,7 +20,7 @@ from specs.checker.composite import Composite
 from specs.checker.maps import WORD, Maps, TooNarrow
 from specs.checker.predicates import TRUTHS_SAMPLE, Judges, Panel, Truths, panel_of
 from specs.checker.result import Moment
-from specs.checker.search import Exploration, StateGraph, Watch
+from specs.checker.search import Exploration, StateGraph, Watch, is_cut
 from specs.checker.tables import Tables, path_of
 
 #: States between two readings of the clock: about a tenth of a second.
@@ -166,8 +166,6 @@ class CompiledSearch:
         self._edges = Edges(len(self.states.rows) if live else 0)
         self._out = np.zeros((1 << 8, words), np.uint64)
         self._names = np.zeros(1 << 8, np.int32)
-        #: Count of states out of bounds: known, and never expanded.
-        self._outside = 0
         self._dead = np.zeros(CHUNK, np.int64)
         self._later = np.zeros(CHUNK, np.int64)
         self._missing = np.zeros((MISSING_MAX, 2), np.int64)
@@ -203,7 +201,7 @@ class CompiledSearch:
                 found.complete = True
         except KeyboardInterrupt:
             found.stopped = "interrupted"
-        found.distinct = states.known - self._outside
+        found.distinct = states.known - found.beyond
         found.actions = {action.name for action in self.tables.labels}
         calls = self._composite.step_calls
         found.step_calls = calls() if calls is not None else 0
@@ -286,7 +284,7 @@ class CompiledSearch:
         inside = np.zeros(high, np.int32)
         self._ask(self._within, low, high, inside)
         rows = np.flatnonzero(inside)
-        self._outside += high - low - len(rows)
+        self.found.beyond += high - low - len(rows)
         return rows
 
     def _expand(self, rows: Any) -> None:
@@ -341,7 +339,9 @@ class CompiledSearch:
         return np.concatenate([self._later[:put_off], todo[done:]])
 
     def _may_end(self, row: int) -> bool:
-        return bool(self._terminal and self._terminal(self.packed(row)))
+        if self._terminal and self._terminal(self.packed(row)):
+            return True
+        return is_cut(self._composite, self.plain(row))
 
     def graph(self) -> StateGraph:
         """The whole graph; every state has been expanded."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from specs.checker.errors import ModelError
-from specs.checker.model import Action, Fairness, Model, Property, check_parts
+from specs.checker.model import Action, Fairness, Limit, Model, Property, check_parts
 
 V = TypeVar("V")
 
@@ -62,6 +62,7 @@ class Composite(Generic[V]):
     fairness: Sequence[Fairness] = ()
     terminal: Callable[[V], bool] | None = None
     within: Callable[[V], bool] | None = None
+    limit: Limit | None = None
     alphabet: frozenset[str] = frozenset()
     #: Slots of one kind draw from the same values; symmetry needs that.  By default all differ.
     kinds: Sequence[Hashable] = ()
@@ -103,6 +104,7 @@ class Composite(Generic[V]):
             fairness=self.fairness,
             terminal=self.terminal,
             within=self.within,
+            limit=self.limit,
             view=self.view,
             alphabet=self.alphabet,
         )

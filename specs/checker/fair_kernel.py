@@ -162,6 +162,10 @@ class CompiledPasses:
         count = _reach(self._offsets, self._targets, flags, queue, len(starts), before, by)
         return queue[:count], before, by
 
+    def those(self, states: Any, inside: bytearray) -> Any:
+        """The states that are within the bounds."""
+        return states[np.frombuffer(inside, np.uint8)[states] == 1]
+
     def fair_component(self, states: Any, all_weak: int) -> set[int] | None:
         """A connected set of states in which a fair walk can stay for ever, or None."""
         # A single state: no action is taken in it, so none may be enabled.

@@ -30,11 +30,12 @@ class Lasso:
     """State numbers and label numbers: `labels[i]` leads from ``states[i]`` to the next state.
 
     The last label closes the loop to ``states[loop]``; a stuttering behaviour has no such label.
+    Without `loop`, the last state is out of bounds, and what follows is unknown.
     """
 
     states: tuple[int, ...]
     labels: tuple[int, ...]
-    loop: int
+    loop: int | None
 
 
 #: Graphs with more states go to the compiled passes, if numba is installed.
@@ -42,10 +43,19 @@ COMPILED_FROM = 50_000
 
 
 class FairGraph:
-    """A state graph with the fairness classes of its labels, computed once."""
+    """A state graph with the fairness classes of its labels, computed once.
 
-    def __init__(self, graph: StateGraph, fairness: Sequence[Fairness]) -> None:
+    `inside` tells the states that are within the bounds; by default all are.
+    """
+
+    def __init__(
+        self,
+        graph: StateGraph,
+        fairness: Sequence[Fairness],
+        inside: bytearray | None = None,
+    ) -> None:
         self.graph = graph
+        self._inside = inside
         self._strong: list[bool] = []
         #: The classes of each label, as a bit set.
         self._classes: list[int] = []
@@ -88,11 +98,14 @@ class FairGraph:
         return enabled
 
     def eventually(self, good: bytearray) -> Lasso | None:
-        """A fair behaviour that never reaches a good state, or None."""
+        """A fair behaviour that never reaches a good state, or one that leaves the bounds, or None.
+
+        A fair behaviour within the bounds comes first.
+        """
         return self._avoiding(good, [s for s in self.graph.initial if not good[s]])
 
     def leads_to(self, when: bytearray, good: bytearray) -> Lasso | None:
-        """A fair behaviour that avoids the good states from a state of `when` on, or None."""
+        """The same for behaviours that avoid the good states from a state of `when` on."""
         if self._passes is not None:
             return self._avoiding(good, self._passes.starts(when, good))
         return self._avoiding(good, [s for s, met in enumerate(when) if met and not good[s]])
@@ -100,21 +113,34 @@ class FairGraph:
     def _avoiding(self, good: bytearray, starts: Sequence[int]) -> Lasso | None:
         if self._passes is not None:
             states, before, by = self._passes.reach(good, starts)
-            fair = self._passes.fair_component(states, self._all_weak)
+            kept = states if self._inside is None else self._passes.those(states, self._inside)
+            fair = self._passes.fair_component(kept, self._all_weak)
         else:
             states, before, by = self._reach(good, starts)
-            fair = self._fair_component(states)
-        if fair is None:
-            return None
-        entry = min(fair)
-        loop_states, loop_labels = self._fair_walk(entry, fair)
+            fair = self._fair_component(self._kept(states))
+        loop_states, loop_labels = list[int](), list[int]()
+        if fair is not None:
+            entry = min(fair)
+            loop_states, loop_labels = self._fair_walk(entry, fair)
+        else:
+            # The nearest state out of bounds: states are in breadth-first order.
+            entry = next((int(state) for state in states if not self._is_inside(state)), -1)
+            if entry < 0:
+                return None
         stem, labels = [entry], list[int]()
         while before[stem[-1]] >= 0:
             labels.append(self.graph.labels[by[stem[-1]]])
             stem.append(int(before[stem[-1]]))
         stem.reverse()
         labels.reverse()
-        return Lasso(tuple(stem + loop_states[1:]), tuple(labels + loop_labels), len(stem) - 1)
+        loop = None if fair is None else len(stem) - 1
+        return Lasso(tuple(stem + loop_states[1:]), tuple(labels + loop_labels), loop)
+
+    def _is_inside(self, state: int) -> bool:
+        return self._inside is None or bool(self._inside[state])
+
+    def _kept(self, states: list[int]) -> list[int]:
+        return states if self._inside is None else [s for s in states if self._inside[s]]
 
     def _reach(
         self, good: bytearray, starts: Sequence[int]

@@ -148,12 +148,41 @@ def _fairness(is_strong: bool, actions: Selector, each: str) -> Fairness:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A bound within the rules: they leave steps out in some states, to keep the model finite."""
+
+    name: str
+    #: The steps that the rules leave out in a state.
+    left_out: Callable[[Any], Iterable[Action]]
+    #: Whether the rules have left out a step so far.
+    was_met: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Model(Generic[S, V]):
     """A state graph given by rules, and its properties.
 
     Without `terminal`, a state in which nothing is enabled is a deadlock; with it, only if
-    `terminal` is false.  States outside `within` are checked but not expanded: that bounds a model.
-    Predicates are given ``view(state)``, by default the state itself.
+    `terminal` is false.  Predicates are given ``view(state)``, by default the state itself.
+
+    Two things bound a model.  States outside `within` are checked but not expanded; a `limit` tells
+    which steps the rules themselves leave out.  A bound is *met* if a search finds such a state or
+    leaves out such a step.  The result is then `bounded`.  Its proofs of violations are about the
+    unbounded model, and its HOLDS is about the bounded one:
+
+    ============  =========================================================================
+    always        VIOLATED is a proof.  HOLDS is proved for the states that the search found:
+                  those within the bounds, and those one step outside `within`.
+    reachable     HOLDS is a proof.  If no state found is a witness: UNDETERMINED.
+    eventually,   VIOLATED is a proof: the lasso stays within the bounds, and it is fair even if
+    leads_to      the steps that `limit` left out count as enabled.  UNDETERMINED, if there is
+                  no such lasso, but a behaviour that still owes the good state leaves `within`,
+                  or a lasso is fair only because `limit` leaves steps out.  Otherwise HOLDS:
+                  proved for behaviours that stay within the bounds; a behaviour that leaves
+                  `within` owes nothing there.
+    deadlock      A deadlock is a proof.  States outside `within`, and states in which `limit`
+                  leaves out a step, are not deadlocks.
+    ============  =========================================================================
     """
 
     name: str
@@ -163,6 +192,7 @@ class Model(Generic[S, V]):
     fairness: Sequence[Fairness] = ()
     terminal: Callable[[V], bool] | None = None
     within: Callable[[V], bool] | None = None
+    limit: Limit | None = None
     view: Callable[[S], V] | None = None
     #: All action names of the model, so that names never taken can be reported.
     alphabet: frozenset[str] = frozenset()

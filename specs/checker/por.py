@@ -46,6 +46,7 @@ from specs.checker.search import (
     Watch,
     judge,
     judged_in_states,
+    may_rest,
     truth,
 )
 from specs.checker.table import TableExploration
@@ -295,8 +296,10 @@ class _Search:
                 found.complete = True
         except KeyboardInterrupt:
             found.stopped = "interrupted"
-        found.distinct = len(found.parents) - len(found.outside)
+        found.beyond = len(found.outside)
+        found.distinct = len(found.parents) - found.beyond
         found.partly = len(self._followed)
+        found.partial = bool(found.partly)
         return True
 
     def _is_void(self) -> bool:
@@ -378,6 +381,4 @@ class _Search:
         return any(target not in self._expanded for _, target in taken)
 
     def _may_end(self, packed: int) -> bool:
-        terminal = self._sets.composite.terminal
-        view = self._sets.composite.view(self._sets.tables.layout.unpack(packed))
-        return terminal is not None and truth(terminal, view, "`terminal`")
+        return may_rest(self._sets.composite, self._sets.tables.layout.unpack(packed))

@@ -21,6 +21,7 @@ from specs.checker.search import (
     Watch,
     judge,
     judged_in_states,
+    may_rest,
     truth,
 )
 
@@ -113,7 +114,8 @@ def explore(model: Model[Any, Any], watch: Watch) -> ReferenceExploration:
             found.complete = True
     except KeyboardInterrupt:
         found.stopped = "interrupted"
-    found.distinct = len(found.states) - len(found.outside)
+    found.beyond = len(found.outside)
+    found.distinct = len(found.states) - found.beyond
     return found
 
 
@@ -151,10 +153,8 @@ def _expand_level(
             for action, target in following:
                 found.actions.add(action.name)
                 found.add(target, number)
-            if not following and found.deadlock is None:
-                terminal = model.terminal
-                if terminal is None or not truth(terminal, model.seen(state), "`terminal`"):
-                    found.deadlock = number
+            if not following and found.deadlock is None and not may_rest(model, state):
+                found.deadlock = number
         known = len(found.states)
         queue = known - chunk[-1] - 1
         found.stopped = watch.exceeded(known, found.generated, found.depth, queue)

@@ -13,7 +13,11 @@ from specs.checker.model import Action, Property
 
 
 class Verdict(enum.Enum):
-    """HOLDS and VIOLATED are proofs; UNDETERMINED is the verdict of a search that ended early."""
+    """HOLDS and VIOLATED are proofs.
+
+    UNDETERMINED is the verdict of a search that ended early, and of a claim that a bound of the
+    model left open.  `Model` says what each verdict claims where a bound was met.
+    """
 
     HOLDS = "HOLDS"
     VIOLATED = "VIOLATED"
@@ -105,7 +109,8 @@ class Finding:
 
     claim: Property[Any]
     verdict: Verdict
-    #: The counterexample of a violated property; the witness of a `reachable` one that holds.
+    #: The counterexample of a violated property; the witness of a `reachable` one that holds; of
+    #: a liveness property that a bound left open, a behaviour that is not followed to its end.
     path: Path | None = None
     #: The antecedent was never true, so the property was not tested.
     vacuous: bool = False
@@ -138,6 +143,8 @@ class Result:
     deadlock: Path | None = None
     #: Why the search ended early, or "".
     stopped: str = ""
+    #: Whether a bound of the model was met; see `Model`.
+    bounded: bool = False
     seconds: float = 0.0
     #: Spent in compiling the kernel; not part of `seconds`.
     compile_s: float = 0.0

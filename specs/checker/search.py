@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from specs.checker.composite import Composite
 from specs.checker.errors import PropertyError
-from specs.checker.model import Action, Property
+from specs.checker.model import Action, Model, Property
 from specs.checker.result import Budget, Moment, OnProgress, Progress
 
 #: A property's answer for one state: nothing, antecedent true, or decided.
@@ -59,6 +60,10 @@ class Exploration(ABC):
     deadlock: int | None = None
     #: Whether every reachable state was expanded.
     complete: bool = False
+    #: Whether the search left out states that others stand for.
+    partial: bool = False
+    #: How many known states are outside `within`, and were not expanded.
+    beyond: int = 0
     step_calls: int = 0
     compile_s: float = 0.0
     notes: list[str] = field(default_factory=list)
@@ -147,6 +152,20 @@ def truth(predicate: Callable[[Any], bool], view: Any, what: object) -> bool:
         f"{what} answered {answer!r} in state {view!r}",
         remedy="a predicate must answer True or False",
     )
+
+
+def is_cut(model: Model[Any, Any] | Composite[Any], state: Any) -> bool:
+    """Whether the model's limit leaves out a step in a plain state."""
+    return model.limit is not None and any(True for _ in model.limit.left_out(state))
+
+
+def may_rest(model: Model[Any, Any] | Composite[Any], state: Any) -> bool:
+    """Whether a plain state without successors is terminal, or only the limit has stopped it."""
+    if model.terminal is not None:
+        seen = state if model.view is None else model.view(state)
+        if truth(model.terminal, seen, "`terminal`"):
+            return True
+    return is_cut(model, state)
 
 
 def judge(prop: Property[Any], view: Any) -> int:

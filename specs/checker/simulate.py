@@ -14,7 +14,7 @@ from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
 from specs.checker.model import Model
 from specs.checker.result import Budget, Finding, Moment, OnProgress, Path, Result, Verdict
-from specs.checker.search import DECIDED, NOTHING, Watch, judge, judged_in_states, truth
+from specs.checker.search import DECIDED, NOTHING, Watch, judge, judged_in_states, may_rest, truth
 from specs.checker.tables import Tables
 
 
@@ -88,6 +88,8 @@ class _Walk:
         self._judged = judged_in_states(walker.model.properties)
         self.met: set[Hashable] = set()
         self.generated = self.depth = 0
+        #: Walks that ended outside `within`.
+        self.beyond = 0
         self.actions: set[str] = set()
         self.antecedents: set[str] = set()
         self.paths: dict[str, Path] = {}
@@ -108,11 +110,11 @@ class _Walk:
                     return
             within = self._model.within
             if within is not None and not truth(within, self._seen(state), "`within`"):
+                self.beyond += 1
                 return
             following = walker.following(state)
             if not following:
-                terminal = self._model.terminal
-                if terminal is None or not truth(terminal, self._seen(state), "`terminal`"):
+                if not may_rest(self._model, walker.plain(state)):
                     self.deadlock = self._path(trail)
                 return
             label, state = following[chance.randrange(len(following))]
@@ -156,6 +158,7 @@ class _Walk:
             findings.append(Finding(prop, verdict, path))
         failed = self.violated or self.deadlock is not None
         calls = getattr(model, "step_calls", None)
+        limit = self._model.limit
         return Result(
             model=model.name,
             engine=f"simulation, seed {seed}",
@@ -168,6 +171,8 @@ class _Walk:
             findings=tuple(findings),
             deadlock=self.deadlock,
             stopped=self.stopped or ("" if failed else "random walks prove nothing"),
+            bounded=bool(self.beyond) or (limit is not None and limit.was_met()),
             seconds=seconds,
             step_calls=calls() if calls is not None else 0,
+            notes=(f"{self.beyond:,} walks ended outside `within`",) if self.beyond else (),
         )

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from specs.checker.composite import Composite
 from specs.checker.model import Model
-from specs.checker.search import DECIDED, judge, truth
+from specs.checker.search import DECIDED, judge, may_rest, truth
 
 
 def state_machine(model: Model[Any, Any] | Composite[Any]) -> type[RuleBasedStateMachine]:
@@ -57,10 +57,8 @@ def state_machine(model: Model[Any, Any] | Composite[Any]) -> type[RuleBasedStat
 
         @invariant()
         def no_deadlock(self) -> None:
-            if not self.following:
-                seen = plain.seen(self.state)
-                ends = plain.terminal is not None and truth(plain.terminal, seen, "`terminal`")
-                assert ends, f"deadlock in {seen!r}"
+            if not self.following and self.inside():
+                assert may_rest(plain, self.state), f"deadlock in {plain.seen(self.state)!r}"
 
     Machine.__name__ = Machine.__qualname__ = f"Machine[{plain.name}]"
     return Machine

@@ -21,6 +21,7 @@ from specs.checker.search import (
     Exploration,
     StateGraph,
     Watch,
+    is_cut,
     truth,
 )
 from specs.checker.symmetry import Representatives
@@ -229,7 +230,8 @@ class TableSearch:
                 found.complete = True
         except KeyboardInterrupt:
             found.stopped = "interrupted"
-        found.distinct = len(found.parents) - len(found.outside)
+        found.beyond = len(found.outside)
+        found.distinct = len(found.parents) - found.beyond
         found.actions = {tables.labels[label].name for label in range(len(tables.labels))}
         if self._representative is not None and found.complete:
             size = self._representative.orbit_size
@@ -367,4 +369,6 @@ class TableSearch:
         return [(bundle.mask, bundle.entries.get) for bundle in self.tables.bundles]
 
     def _may_end(self, packed: int) -> bool:
-        return bool(self._terminal and self._terminal(packed))
+        if self._terminal and self._terminal(packed):
+            return True
+        return is_cut(self._composite, self.tables.layout.unpack(packed))

@@ -1,0 +1,219 @@
+"""What a verdict claims: bounds that decide, rules that are impure, fairness of nothing."""
+
+import pytest
+
+from message_passing.network import Guarantee
+from message_passing.process import Invoke, Receive, Send, Step
+from specs.checker import (
+    Action,
+    Change,
+    Composite,
+    Limit,
+    Model,
+    Verdict,
+    always,
+    check,
+    eventually,
+    leads_to,
+    liveness,
+    reachable,
+    strong,
+    weak,
+)
+from specs.checker.simulate import simulate
+from specs.checker.stateful import state_machine
+from specs.system import Bounds, System, whenever
+
+HOLDS, VIOLATED, UNDETERMINED = Verdict.HOLDS, Verdict.VIOLATED, Verdict.UNDETERMINED
+SEARCHES = [
+    {"engine": "reference"},
+    {"engine": "table"},
+    {"engine": "numba"},
+    {"por": True},
+]
+LIVE = SEARCHES[:3]
+
+
+def composite(rules, initial, **more):
+    """A composite whose slots are integers; an update's operation is a function."""
+    more.setdefault("view", lambda values: values)
+    more.setdefault("terminal", lambda view: True)
+    slots = [f"slot{i}" for i in range(len(initial))]
+    return Composite("composite", slots, [initial], rules, lambda slot, x, f: f(x), **more)
+
+
+def increments(values):
+    yield Change(Action("inc"), ((0, values[0] + 1),))
+
+
+def resets(values):
+    if values[0]:
+        yield Change(Action("reset"), ((0, 0),))
+
+
+def at(number):
+    return lambda values: values[0] == number
+
+
+def below(number):
+    return lambda values: values[0] < number
+
+
+# Bounds.
+
+
+@pytest.fixture(params=[False, True], ids=["python", "compiled"])
+def passes(request, monkeypatch):
+    """Both implementations of the passes over a graph."""
+    if request.param:
+        monkeypatch.setattr(liveness, "COMPILED_FROM", 1)
+
+
+@pytest.mark.parametrize("search", LIVE, ids=str)
+@pytest.mark.usefixtures("passes")
+def test_a_behaviour_that_leaves_the_bounds_is_not_a_counterexample(search):
+    claims = [
+        eventually("ten", at(10)),
+        eventually("four", at(4)),
+        leads_to("from three to ten", at(3), at(10)),
+        leads_to("from three to four", at(3), at(4)),
+        always("small", below(9)),
+    ]
+    model = composite(
+        [increments], (0,), properties=claims, fairness=[weak("inc")], within=below(5)
+    )
+    result = check(model, **search)
+    verdicts = [finding.verdict for finding in result.findings]
+    assert verdicts == [UNDETERMINED, HOLDS, UNDETERMINED, HOLDS, HOLDS]
+    assert (result.verdict, result.bounded) == (UNDETERMINED, True)
+    path = result.finding("ten").path
+    assert [moment.state for moment in path.moments] == [(n,) for n in range(6)]
+    assert path.loop is None
+    assert any("leaves open: 'ten', 'from three to ten'" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("search", LIVE, ids=str)
+@pytest.mark.usefixtures("passes")
+def test_a_lasso_within_the_bounds_is_a_counterexample(search):
+    claims = [leads_to("ten", at(1), at(10))]
+    model = composite([increments, resets], (0,), properties=claims, within=below(5))
+    assert check(model, **search).verdict is VIOLATED
+    # With fairness the loop through 1 is still a fair behaviour, and it stays within the bounds.
+    model = composite(
+        [increments, resets],
+        (0,),
+        properties=claims,
+        fairness=[strong("inc"), strong("reset")],
+        within=below(5),
+    )
+    result = check(model, **search)
+    assert result.verdict is VIOLATED
+    assert all(moment.state[0] < 5 for moment in result.counterexample.moments)
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+def test_a_witness_beyond_the_bounds_is_undetermined(search):
+    found = check(
+        composite([increments], (0,), properties=[reachable("five", at(5))], within=below(5)),
+        **search,
+    )
+    assert found.verdict is HOLDS
+    missed = check(
+        composite([increments], (0,), properties=[reachable("ten", at(10))], within=below(5)),
+        **search,
+    )
+    assert missed.verdict is UNDETERMINED
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+def test_bounds_that_are_never_met_decide_nothing(search):
+    def up(values):
+        if values[0] < 3:
+            yield from increments(values)
+
+    claims = [reachable("ten", at(10))]
+    result = check(composite([up], (0,), properties=claims, within=below(5)), **search)
+    assert (result.verdict, result.bounded) == (VIOLATED, False)
+    assert not any("bound" in note for note in result.notes)
+
+
+class Chatter:
+    """Sends whenever it is asked to, and counts what arrives."""
+
+    def __init__(self, other):
+        self.other = other
+
+    def initial(self):
+        return 0
+
+    def step(self, state, event, now):
+        match event:
+            case Invoke("talk"):
+                return Step(state, (Send(self.other, "hello"),), "Talk")
+            case Receive(_, "hello"):
+                return Step(min(state + 1, 2), (Send(self.other, "hello"),), "Answer")
+        raise AssertionError(event)
+
+    def durable(self, state):
+        return state
+
+
+def chatter(in_flight, **more):
+    system = System(
+        {"a": Chatter("b"), "b": Chatter("a")},
+        Guarantee.ORDERED,
+        environment={name: whenever(lambda state: ["talk"]) for name in "ab"},
+        bounds=Bounds(in_flight=in_flight),
+    )
+    return system.model("chatter", **more)
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+def test_full_channels_are_not_a_deadlock(search):
+    # Both channels are full, and every step sends: only the bound stops the two.
+    result = check(chatter(1), **search)
+    assert result.deadlock is None
+    assert (result.verdict, result.bounded) == (HOLDS, True)
+    assert any("in_flight=1" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("search", LIVE, ids=str)
+def test_a_lasso_that_only_full_channels_make_fair_is_no_counterexample(search):
+    claims = [eventually("b hears", lambda view: view["b"] > 0)]
+    fairness = [weak("Answer", each="process")]
+    model = chatter(1, properties=claims, fairness=fairness)
+    result = check(model, **search)
+    assert result.finding("b hears").verdict is UNDETERMINED
+    # No fairness: both may be silent, whatever the bound.
+    assert check(chatter(1, properties=claims), **search).verdict is VIOLATED
+    missing = chatter(1, properties=[reachable("never", lambda view: view["b"] > 5)])
+    assert check(missing, **search).verdict is UNDETERMINED
+
+
+def test_walks_and_state_machines_keep_the_bounds():
+    model = composite([increments], (0,), terminal=None, within=below(3))
+    result = simulate(model, walks=3)
+    assert (result.verdict, result.bounded) == (UNDETERMINED, True)
+    assert result.notes == ("3 walks ended outside `within`",)
+    assert simulate(chatter(1), walks=50).deadlock is None
+
+    def stops_outside(n):
+        if n < 3:
+            yield "inc", n + 1
+
+    plain = Model("stops outside", [0], stops_outside, within=lambda n: n < 3)
+    assert check(plain).verdict is HOLDS
+    machine = state_machine(plain)()
+    machine.state, machine.following = 3, []
+    machine.no_deadlock()
+
+
+def test_a_plain_model_may_say_what_it_leaves_out():
+    def actions(n):
+        if n < 2:
+            yield "inc", n + 1
+
+    limit = Limit("n=2", lambda n: [Action("inc")] if n == 2 else [], lambda: True)
+    claims = [eventually("three", lambda n: n == 3)]
+    model = Model("limited", [0], actions, claims, fairness=[weak("inc")], limit=limit)
+    assert check(model).verdict is UNDETERMINED
