@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from specs.checker.composite import Composite
+from specs.checker.liveness import key_of
 from specs.checker.model import Action, Fairness, Model
 from specs.checker.result import Finding, Path, Verdict
 from specs.checker.search import Exploration
@@ -80,4 +81,4 @@ def _is_kept(
 
 
 def _classes(condition: Fairness, actions: Sequence[Action]) -> set[Hashable]:
-    return {condition.key(action) for action in actions} - {None}
+    return {key_of(condition, action) for action in actions} - {None}

@@ -59,6 +59,8 @@ def check(
         found = _explore_partly(model, engine, symmetry, watch)
     else:
         found = _explore(model, engine, symmetry, watch)
+    for repeat in found.repeaters:
+        repeat.once_more()
     plain = model.model() if isinstance(model, Composite) else model
     findings = _findings(plain, found, watch)
     deadlock = None

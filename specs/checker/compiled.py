@@ -151,7 +151,7 @@ class CompiledSearch:
         self.tables = tables
         self._composite = composite
         self._watch = watch
-        self.found = CompiledExploration("numba", search=self)
+        self.found = CompiledExploration("numba", search=self, repeaters=tables.repeaters)
         # A few bits to spare save a change of width half-way.
         words = (tables.layout.width + 6) // WORD + 1
         started = time.perf_counter()

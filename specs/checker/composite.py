@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from specs.checker.errors import ModelError
+from specs.checker.layout import Lent
 from specs.checker.model import Action, Fairness, Limit, Model, Property, check_parts
+from specs.checker.purity import Repeater
 
 V = TypeVar("V")
 
@@ -94,12 +97,46 @@ class Composite(Generic[V]):
                 remedy="a step must answer every event that its guarantee allows",
             ) from error
 
+    def effects(
+        self, rule: Rule, state: tuple[Hashable, ...]
+    ) -> list[tuple[Action, tuple[Hashable, ...]]]:
+        """The transitions that a rule gives in a state.
+
+        Raises `ImpureStep` for an update that reads the state behind the rule's back.
+        """
+        values = Lent(state)
+        changes = self.changes(rule, values)
+        values.close()
+        return [(change.action, self.after(state, change)) for change in changes]
+
+    def after(self, state: tuple[Hashable, ...], change: Change) -> tuple[Hashable, ...]:
+        """The state after a change."""
+        values = list(state)
+        for slot, value in change.writes:
+            values[slot] = value
+        for slot, operation in change.updates:
+            values[slot] = self.updated(slot, values[slot], operation)
+        return tuple(values)
+
+    def updated(self, slot: int, value: Any, operation: Any) -> Hashable:
+        """A slot's value after an update; raises `ModelError` if `apply` fails."""
+        try:
+            return self.apply(slot, value, operation)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"an update of {self.slots[slot]!r} raised {type(error).__name__}: {error}; "
+                f"of {value!r} by {operation!r}",
+                remedy="`apply` must answer for every value that the slot can hold",
+            ) from error
+
     def model(self) -> Model[tuple[Hashable, ...], V]:
         """The same as a plain model, for the reference engine and for paths."""
         return Model(
             name=self.name,
             initial=self.initial,
-            actions=self._actions,
+            actions=partial(self._actions, Repeater()),
             properties=self.properties,
             fairness=self.fairness,
             terminal=self.terminal,
@@ -110,13 +147,14 @@ class Composite(Generic[V]):
         )
 
     def _actions(
-        self, state: tuple[Hashable, ...]
+        self, repeat: Repeater, state: tuple[Hashable, ...]
     ) -> Iterator[tuple[Action, tuple[Hashable, ...]]]:
+        # A lent state finds updates that read it late.  Lending takes time, and such updates are
+        # wrong only where answers are remembered: a sample will do.
+        is_lent = repeat.is_due()
         for rule in self.rules:
-            for change in rule(state):
-                values = list(state)
-                for slot, value in change.writes:
-                    values[slot] = value
-                for slot, operation in change.updates:
-                    values[slot] = self.apply(slot, values[slot], operation)
-                yield change.action, tuple(values)
+            if is_lent:
+                yield from self.effects(rule, state)
+            else:
+                for change in rule(state):
+                    yield change.action, self.after(state, change)

@@ -37,7 +37,11 @@ class ModelError(CheckerError):
 
 
 class ImpureStep(ModelError):
-    """A step is not a function of its arguments, so no verdict about it would mean anything."""
+    """A step, a rule or a predicate is not a function of its arguments: no verdict means anything.
+
+    Equal arguments gave different results, an argument was changed, or a rule read slots of the
+    state after it had answered.
+    """
 
     code = "impure"
 

@@ -15,7 +15,9 @@ from specs.checker.composite import Change, Composite
 from specs.checker.decisions import Decisions
 from specs.checker.errors import ModelError
 from specs.checker.layout import Observed
-from specs.checker.tables import Move, RuleTable, Tables
+from specs.checker.predicates import answer_of
+from specs.checker.purity import Repeater
+from specs.checker.tables import FIRST_CALLS, Move, RuleTable, Tables
 
 A = TypeVar("A")
 
@@ -150,8 +152,11 @@ def _ask_rule(
     composite = tables.composite
     values = _Values(observed, composite.queues)
     found = Footprint[tuple[Move, ...]](())
-    changes = [_plain(change, found) for change in composite.changes(table.rule, values)]
+    answer = composite.changes(table.rule, values)
+    changes = [_plain(change, found) for change in answer]
     values.closed = True
+    observed.close()
+    table.sample(changes, packed)
     found.answer = tuple(table.moves_of(changes, observed, packed))
     for slot, head in values.looks:
         if not head:
@@ -189,12 +194,16 @@ def _plain(change: Change, found: Footprint[Any]) -> Change:
 
 
 def question(
-    tables: Tables, ask: Callable[[Any], A], seen: Callable[[Footprint[A]], None]
+    tables: Tables, ask: Callable[[Any], A], seen: Callable[[Footprint[A]], None], what: str
 ) -> Decisions[Footprint[A]]:
-    """A question about the view, whose answers are footprints; `seen` is told each new one."""
+    """A question about the view, whose answers are footprints; `seen` is told each new one.
+
+    `what` names it in an error.
+    """
+    repeat = Repeater(FIRST_CALLS)
 
     def answer(observed: Observed, packed: int) -> Footprint[A]:
-        found = Footprint(ask(tables.composite.view(observed)))
+        found = Footprint(answer_of(tables, ask, observed, packed, repeat, what))
         found.whole.update(observed.looks)
         seen(found)
         return found

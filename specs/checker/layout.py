@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from specs.checker.errors import ModelError
+from specs.checker.errors import ImpureStep, ModelError
 from specs.checker.model import require_hashable
 
 
@@ -103,25 +103,72 @@ class Layout:
 
 
 class Observed(Sequence[Any]):
-    """A packed state as a sequence of values that records the slots read, in order."""
+    """A packed state as a sequence of values that records the slots read, in order.
 
-    __slots__ = ("_layout", "_packed", "looks")
+    It can be read until it is closed.
+    """
+
+    __slots__ = ("_layout", "_packed", "_slots", "looks")
 
     def __init__(self, layout: Layout, packed: int) -> None:
-        self._layout = layout
+        self._layout: Layout | None = layout
         self._packed = packed
+        self._slots = layout.slots
         #: Each slot once; the values are unused.
         self.looks: dict[int, None] = {}
 
     def __len__(self) -> int:
-        return self._layout.slots
+        return self._slots
 
     def __getitem__(self, slot: Any) -> Any:
         if not isinstance(slot, int):
-            raise ModelError("a rule or predicate must index one slot at a time")
+            raise _not_one_slot(slot)
         if slot < 0:
-            slot += self._layout.slots
-        if not 0 <= slot < self._layout.slots:
+            slot += self._slots
+        if not 0 <= slot < self._slots:
             raise IndexError(slot)
+        if self._layout is None:
+            raise _read_late(slot)
         self.looks[slot] = None
         return self._layout.value_in(self._packed, slot)
+
+    def close(self) -> None:
+        """Whoever was given the state has answered: reading it now raises `ImpureStep`."""
+        self._layout = None
+
+
+class Lent(Sequence[Any]):
+    """A plain state as a sequence of values that can be read until it is closed."""
+
+    __slots__ = ("_is_open", "_values")
+
+    def __init__(self, values: tuple[Any, ...]) -> None:
+        self._values = values
+        self._is_open = True
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, slot: Any) -> Any:
+        if not isinstance(slot, int):
+            raise _not_one_slot(slot)
+        if not self._is_open:
+            raise _read_late(slot)
+        return self._values[slot]
+
+    def close(self) -> None:
+        """The rule has answered: reading the state now raises `ImpureStep`."""
+        self._is_open = False
+
+
+def _not_one_slot(slot: Any) -> ModelError:
+    return ModelError(
+        f"a rule or predicate asked its state for {slot!r}", remedy="index one slot at a time"
+    )
+
+
+def _read_late(slot: int) -> ImpureStep:
+    return ImpureStep(
+        f"slot {slot} of a state was read after the rule or predicate had answered",
+        remedy="read it within the rule, and put the value, not the state, into the operation",
+    )

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from specs.checker.model import Fairness
+from specs.checker.errors import ModelError
+from specs.checker.model import Action, Fairness
+from specs.checker.purity import impure
 from specs.checker.search import StateGraph
 
 if TYPE_CHECKING:
@@ -36,6 +38,25 @@ class Lasso:
     states: tuple[int, ...]
     labels: tuple[int, ...]
     loop: int | None
+
+
+def key_of(condition: Fairness, action: Action) -> Hashable | None:
+    """The class in which an action is fair, or None.
+
+    Raises `ModelError` for a function that gives no hashable value, `ImpureStep` for one that gives
+    another class the second time.
+    """
+    try:
+        key, again = condition.key(action), condition.key(action)
+        hash(key)
+    except Exception as error:
+        raise ModelError(
+            f"fairness {condition.name} raised {type(error).__name__}: {error}; of {action}",
+            remedy="give a function from any action to a hashable value, or None for no class",
+        ) from error
+    if key != again:
+        raise impure(f"fairness {condition.name}", repr(key), repr(again))
+    return key
 
 
 #: Graphs with more states go to the compiled passes, if numba is installed.
@@ -63,7 +84,7 @@ class FairGraph:
         for action in graph.actions:
             classes = 0
             for which, condition in enumerate(fairness):
-                key = condition.key(action)
+                key = key_of(condition, action)
                 if key is not None:
                     number = numbers.setdefault((which, key), len(numbers))
                     if number == len(self._strong):

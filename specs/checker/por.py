@@ -133,7 +133,12 @@ class StubbornSets:
         )
         self.properties = judged_in_states(composite.properties)
         self.judges = [
-            question(self.tables, partial(judge, prop), partial(self.meetings.add_goal, 1 << goal))
+            question(
+                self.tables,
+                partial(judge, prop),
+                partial(self.meetings.add_goal, 1 << goal),
+                str(prop),
+            )
             for goal, prop in enumerate(self.properties)
         ]
         # Every rule stops in a state out of bounds, and so reads the slots that `within` reads.
@@ -142,6 +147,7 @@ class StubbornSets:
             self.tables,
             lambda view: truth(within, view, "`within`"),
             partial(self.meetings.add, every),
+            "`within`",
         )
 
     def footprints(self, packed: int) -> list[Footprint[tuple[Move, ...]]]:
@@ -276,6 +282,7 @@ class _Search:
         #: The sets that were followed in states of which moves were left out.
         self._followed: dict[int, int] = {}
         self.found = ReducedExploration("stubborn sets", tables=sets.tables)
+        self.found.repeaters = sets.tables.repeaters
 
     def run(self) -> bool:
         """Search; False if it must be repeated with the footprints that it learned."""

@@ -15,10 +15,12 @@ from specs.checker.decisions import Decisions
 from specs.checker.errors import PropertyError
 from specs.checker.layout import Observed
 from specs.checker.model import Property
+from specs.checker.purity import Repeater, impure
 from specs.checker.search import DECIDED, NOTHING, Exploration, judge, judged_in_states, truth
-from specs.checker.tables import Tables
+from specs.checker.tables import FIRST_CALLS, Tables
 
 S = TypeVar("S")
+A = TypeVar("A")
 
 #: Answers by key are given up if they rarely repeat.
 PANEL_MAX = 1 << 20
@@ -103,16 +105,38 @@ Asked: TypeAlias = Decisions[int]
 
 def panel_of(tables: Tables, predicate: Callable[[Any], bool], what: str) -> Panel:
     """A panel of one predicate, whose numbers are 0 and 1.  `what` names it in an error."""
-    return Panel(tables, [_asked(tables, partial(_truth, predicate, what))])
+    return Panel(tables, [_asked(tables, partial(_truth, predicate, what), what)])
 
 
-def _asked(tables: Tables, function: Callable[[Any], int]) -> Asked:
-    view = tables.composite.view
+def _asked(tables: Tables, function: Callable[[Any], int], what: str) -> Asked:
+    repeat = Repeater(FIRST_CALLS)
 
     def ask(observed: Observed, packed: int) -> int:
-        return function(view(observed))
+        return answer_of(tables, function, observed, packed, repeat, what)
 
     return Decisions(tables.layout, ask)
+
+
+def answer_of(
+    tables: Tables,
+    function: Callable[[Any], A],
+    observed: Observed,
+    packed: int,
+    repeat: Repeater,
+    what: str,
+) -> A:
+    """The answer of a predicate about a state's view, asked twice if it is one of the sample.
+
+    Raises `ImpureStep` if the answers differ.
+    """
+    view = tables.composite.view
+    answer = function(view(observed))
+    observed.close()
+    if repeat.is_due():
+        again = function(view(Observed(tables.layout, packed)))
+        if again != answer:
+            raise impure(what, str(answer), str(again))
+    return answer
 
 
 def _truth(predicate: Callable[[Any], bool], what: str, view: Any) -> int:
@@ -150,7 +174,8 @@ class Truths:
                 for predicate in (prop.when, prop.predicate):
                     if predicate is not None:
                         what = f"property {prop.name!r}"
-                        asked[id(predicate)] = _asked(tables, partial(_truth, predicate, what))
+                        function = partial(_truth, predicate, what)
+                        asked[id(predicate)] = _asked(tables, function, what)
         for each in asked.values():
             for packed in sample:
                 each(packed)
@@ -170,7 +195,7 @@ class Judges:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._asked = [
-            (prop, _asked(tables, partial(_judge, prop)))
+            (prop, _asked(tables, partial(_judge, prop), str(prop)))
             for prop in judged_in_states(tables.composite.properties)
         ]
         self._grouped_at = (-1, -1)
@@ -209,7 +234,8 @@ class Judges:
             for said, state in firsts[panel].items():
                 answer = self.panels[panel].said[said][place]
                 if answer == RAISED:
-                    judge(prop, self._tables.composite.view(plain(state)))
+                    answer = judge(prop, self._tables.composite.view(plain(state)))
+                    raise impure(str(prop), "an error", str(answer))
                 if answer != NOTHING:
                     found.met.add(prop.name)
                 if answer == DECIDED and prop.name not in found.decided:

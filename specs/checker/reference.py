@@ -5,12 +5,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from specs.checker.errors import ModelError
 from specs.checker.model import Action, Model, require_hashable
-from specs.checker.purity import Repeater
+from specs.checker.purity import Repeater, impure
 from specs.checker.result import Moment
 from specs.checker.search import (
     DECIDED,
@@ -35,6 +36,11 @@ class ReferenceExploration(Exploration):
     numbers: dict[Any, int] = field(default_factory=dict)
     parents: list[int] = field(default_factory=list)
     outside: set[int] = field(default_factory=set)
+    samples: dict[str, Repeater] = field(default_factory=dict)
+
+    def sample(self, name: str) -> Repeater:
+        """Which calls of a property's predicate are repeated; "" is `within`."""
+        return self.samples.setdefault(name, Repeater())
 
     def add(self, state: Any, parent: int) -> bool:
         """Store `state`; False if it was known."""
@@ -88,7 +94,8 @@ class ReferenceExploration(Exploration):
     def evaluate(self, predicate: Callable[[Any], bool], what: str) -> bytearray:
         """`predicate` in every state, as 0 and 1."""
         assert self.model is not None
-        return bytearray(truth(predicate, self.model.seen(s), what) for s in self.states)
+        asked, repeat = partial(truth, predicate, what=what), Repeater()
+        return bytearray(_answer(self.model, s, asked, repeat, what) for s in self.states)
 
     def state(self, state: int) -> Any:
         """The plain state with this number."""
@@ -98,6 +105,8 @@ class ReferenceExploration(Exploration):
 def explore(model: Model[Any, Any], watch: Watch) -> ReferenceExploration:
     """Search `model`; a violated invariant or a deadlock ends the search after its level."""
     found = ReferenceExploration("reference", model=model)
+    repeat = Repeater()
+    found.repeaters.append(repeat)
     for state in model.initial:
         found.add(state, -1)
     level = range(len(found.states))
@@ -105,7 +114,7 @@ def explore(model: Model[Any, Any], watch: Watch) -> ReferenceExploration:
         while level:
             violated = _judge_level(model, found, level)
             if not violated and not found.stopped:
-                _expand_level(model, found, level, watch)
+                _expand_level(model, found, level, watch, repeat)
             if violated or found.stopped or found.deadlock is not None:
                 break
             level = range(level.stop, len(found.states))
@@ -122,12 +131,14 @@ def explore(model: Model[Any, Any], watch: Watch) -> ReferenceExploration:
 def _judge_level(model: Model[Any, Any], found: ReferenceExploration, level: range) -> bool:
     """Evaluate every property on the states of a level; True if an invariant is violated."""
     if model.within is not None:
+        is_inside, repeat = partial(truth, model.within, what="`within`"), found.sample("")
         for number in level:
-            if not truth(model.within, model.seen(found.states[number]), "`within`"):
+            if not _answer(model, found.states[number], is_inside, repeat, "`within`"):
                 found.outside.add(number)
     for prop in judged_in_states(model.properties):
+        judged, repeat = partial(judge, prop), found.sample(prop.name)
         for number in level:
-            said = judge(prop, model.seen(found.states[number]))
+            said = _answer(model, found.states[number], judged, repeat, str(prop))
             if said != NOTHING:
                 found.met.add(prop.name)
             if said == DECIDED and prop.name not in found.decided:
@@ -137,11 +148,27 @@ def _judge_level(model: Model[Any, Any], found: ReferenceExploration, level: ran
     return False
 
 
+def _answer(
+    model: Model[Any, Any], state: Any, function: Callable[[Any], int], repeat: Repeater, what: str
+) -> int:
+    """The answer of a predicate for one state, asked twice if it is one of the sample."""
+    answer = function(model.seen(state))
+    if repeat.is_due():
+        again = function(model.seen(state))
+        if again != answer:
+            raise impure(what, str(answer), str(again))
+    return answer
+
+
 def _expand_level(
-    model: Model[Any, Any], found: ReferenceExploration, level: range, watch: Watch
+    model: Model[Any, Any],
+    found: ReferenceExploration,
+    level: range,
+    watch: Watch,
+    repeat: Repeater,
 ) -> None:
     """Add the successors of all states of a level."""
-    repeat = Repeater()
+    repeat.begin()
     todo: Iterator[int] = iter(level)
     while chunk := list(islice(todo, STATES_BETWEEN_CHECKS)):
         for number in chunk:

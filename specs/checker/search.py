@@ -19,6 +19,7 @@ from typing import Any
 from specs.checker.composite import Composite
 from specs.checker.errors import PropertyError
 from specs.checker.model import Action, Model, Property
+from specs.checker.purity import Repeater
 from specs.checker.result import Budget, Moment, OnProgress, Progress
 
 #: A property's answer for one state: nothing, antecedent true, or decided.
@@ -67,6 +68,8 @@ class Exploration(ABC):
     step_calls: int = 0
     compile_s: float = 0.0
     notes: list[str] = field(default_factory=list)
+    #: Calls that are repeated once more when the search has ended.
+    repeaters: list[Repeater] = field(default_factory=list)
 
     @abstractmethod
     def path(self, state: int) -> list[Moment]:

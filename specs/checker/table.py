@@ -176,6 +176,7 @@ class TableSearch:
     def __init__(self, composite: Composite[Any], watch: Watch, *, symmetry: bool = False) -> None:
         self.tables = Tables(composite)
         self.found = TableExploration("table", tables=self.tables)
+        self.found.repeaters = self.tables.repeaters
         self._representative: Representatives | None = None
         if symmetry:
             if composite.symmetry is None:

@@ -16,7 +16,11 @@ from specs.checker.composite import Change, Composite, Rule
 from specs.checker.decisions import Decisions
 from specs.checker.layout import Layout, Observed
 from specs.checker.model import Action
+from specs.checker.purity import Repeater, impure
 from specs.checker.result import Moment
+
+#: So many calls of each rule are all repeated.
+FIRST_CALLS = 2
 
 
 class Move(NamedTuple):
@@ -60,6 +64,8 @@ class RuleTable:
     def __init__(self, tables: Tables, rule: Rule) -> None:
         self._tables = tables
         self.rule = rule
+        self._repeat = Repeater(FIRST_CALLS)
+        tables.repeaters.append(self._repeat)
         self.updated: set[int] = set()
         #: All moves of this rule in a state.
         self.moves = Decisions(tables.layout, self._ask)
@@ -72,8 +78,23 @@ class RuleTable:
         return self._tables.layout.mask_of(self.slots)
 
     def _ask(self, observed: Observed, packed: int) -> tuple[Move, ...]:
-        changes = self._tables.composite.changes(self.rule, observed)
+        tables = self._tables
+        changes = tables.composite.changes(self.rule, observed)
+        observed.close()
+        self.sample(changes, packed)
         return self.moves_of(changes, observed, packed)
+
+    def sample(self, changes: Sequence[Change], packed: int) -> None:
+        """Repeat the call if it is one of the sample; raises `ImpureStep` if the changes differ."""
+        if not self._repeat.is_due():
+            return
+        composite, state = self._tables.composite, self._tables.layout.unpack(packed)
+        what = f"a rule of {composite.name!r}"
+        first = [(change.action, composite.after(state, change)) for change in changes]
+        again = composite.effects(self.rule, state)
+        if first != again:
+            raise impure(what, repr(first), repr(again))
+        self._repeat.keep(what, composite.effects, (self.rule, state), first)
 
     def moves_of(
         self, changes: Sequence[Change], observed: Observed, packed: int
@@ -191,6 +212,8 @@ class Tables:
         self.composite = composite
         kinds = composite.kinds or range(len(composite.slots))
         self.layout = Layout(kinds)
+        #: Samples of the calls of rules and updates, to be repeated at the end of a search.
+        self.repeaters: list[Repeater] = [Repeater(FIRST_CALLS)]
         self.labels: list[Action] = []
         self._label_numbers: dict[Action, int] = {}
         self.updates: list[UpdateTable] = []
@@ -203,7 +226,9 @@ class Tables:
 
     def apply(self, slot: int, value: Any, operation: Any) -> Hashable:
         """The value after an update."""
-        return self.composite.apply(slot, value, operation)
+        composite = self.composite
+        what = f"an update of {composite.slots[slot]!r}"
+        return self.repeaters[0](what, composite.updated, slot, value, operation)
 
     def label(self, action: Action) -> int:
         """The number of a label."""

@@ -1,5 +1,9 @@
 """What a verdict claims: bounds that decide, rules that are impure, fairness of nothing."""
 
+import itertools
+from functools import partial
+from random import Random
+
 import pytest
 
 from message_passing.network import Guarantee
@@ -8,8 +12,10 @@ from specs.checker import (
     Action,
     Change,
     Composite,
+    ImpureStep,
     Limit,
     Model,
+    ModelError,
     Verdict,
     always,
     check,
@@ -217,3 +223,119 @@ def test_a_plain_model_may_say_what_it_leaves_out():
     claims = [eventually("three", lambda n: n == 3)]
     model = Model("limited", [0], actions, claims, fairness=[weak("inc")], limit=limit)
     assert check(model).verdict is UNDETERMINED
+
+
+# Rules, updates and predicates that are no functions of the state.
+
+
+def toggles(values):
+    if values[2] < 2:
+        yield Change(Action("toggle"), ((2, values[2] + 1),))
+
+
+def leaks_late(values):
+    if values[0] < 3:
+        yield Change(Action("put"), ((0, values[0] + 1),), ((1, lambda x: x + values[2]),))
+
+
+def rolls(dice, values):
+    if values[0] < 50:
+        yield Change(Action("roll"), ((0, values[0] + dice.randint(1, 3)),))
+
+
+def counts_calls(calls, values):
+    calls.append(0)
+    if values[0] < 40:
+        yield Change(Action("inc"), ((0, values[0] + (2 if len(calls) % 2 else 1)),))
+
+
+def reads_what_another_wrote(seen, values):
+    if values[0] < 40:
+        yield Change(Action("inc"), ((0, values[0] + (2 if seen else 1)),))
+    if values[0] == 30:
+        seen.append(0)
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+@pytest.mark.parametrize(
+    "rules",
+    [
+        lambda: [leaks_late, toggles],
+        lambda: [partial(rolls, Random(1))],
+        lambda: [partial(counts_calls, [])],
+        lambda: [partial(reads_what_another_wrote, [])],
+    ],
+    ids=["reads late", "random", "counts", "slow"],
+)
+def test_an_impure_rule_is_refused(search, rules):
+    with pytest.raises(ImpureStep) as refused:
+        check(composite(rules(), (0, 0, 0)), **search)
+    assert refused.value.remedy
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+def test_an_operation_may_contain_values_that_its_rule_read(search):
+    def puts(values):
+        if values[0] < 3:
+            more = values[2]
+            yield Change(Action("put"), ((0, values[0] + 1),), ((1, lambda x: x + more),))
+
+    result = check(composite([puts, toggles], (0, 0, 0)), **search)
+    assert (result.verdict, result.distinct) == (HOLDS, 30)
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+def test_an_impure_update_is_refused(search):
+    dice = Random(1)
+
+    def bumps(values):
+        if values[0] < 3:
+            yield Change(Action("put"), ((0, values[0] + 1),), ((1, lambda x: dice.random()),))
+
+    with pytest.raises(ImpureStep):
+        check(composite([bumps], (0, 0)), **search)
+
+    def breaks(values):
+        if values[0] < 3:
+            yield Change(Action("put"), ((0, values[0] + 1),), ((1, lambda x: x.missing),))
+
+    with pytest.raises(ModelError, match="missing"):
+        check(composite([breaks], (0, 0)), **search)
+
+
+def fickle():
+    answers = itertools.cycle([True, False, True])
+    return lambda values: next(answers)
+
+
+def up_to_nine(values):
+    if values[0] < 9:
+        yield from increments(values)
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda: {"properties": [always("fickle", fickle())]},
+        lambda: {"within": fickle()},
+    ],
+    ids=["always", "within"],
+)
+def test_an_impure_predicate_is_refused(search, asked):
+    with pytest.raises(ImpureStep, match=r"fickle|within"):
+        check(composite([up_to_nine], (0,), **asked()), **search)
+
+
+@pytest.mark.parametrize("search", LIVE, ids=str)
+def test_impure_liveness_is_refused(search):
+    model = composite([up_to_nine], (0,), properties=[eventually("fickle", fickle())])
+    with pytest.raises(ImpureStep, match="fickle"):
+        check(model, **search)
+    numbers = itertools.count()
+    claims = [eventually("nine", at(9))]
+    fairness = [weak(lambda action: next(numbers))]
+    with pytest.raises(ImpureStep, match="fairness"):
+        check(composite([up_to_nine], (0,), properties=claims, fairness=fairness), **search)
+    with pytest.raises(ModelError, match="unhashable"):
+        check(composite([up_to_nine], (0,), properties=claims, fairness=[weak(list)]), **search)
