@@ -46,13 +46,13 @@ def verdict_of_lasso(model: Model[Any, Any], path: Path | None) -> Verdict:
     """The verdict on a liveness property for which a complete search has found `path`."""
     if path is None:
         return Verdict.HOLDS
-    if path.loop is None or not _is_fair(model, path):
-        return Verdict.UNDETERMINED
-    return Verdict.VIOLATED
+    return Verdict.VIOLATED if is_proof(model, path) else Verdict.UNDETERMINED
 
 
-def _is_fair(model: Model[Any, Any], path: Path) -> bool:
-    """Whether the loop of a lasso is fair if the steps that the limit leaves out are enabled."""
+def is_proof(model: Model[Any, Any], path: Path) -> bool:
+    """Whether a lasso stays within the bounds, and is fair with the steps left out enabled."""
+    if path.loop is None:
+        return False
     if model.limit is None:
         return True
     loop = path.moments[path.loop :]
@@ -63,6 +63,12 @@ def _is_fair(model: Model[Any, Any], path: Path) -> bool:
     ]
     enabled = [[*_enabled(model, moment.state)] for moment in loop]
     return all(_is_kept(condition, enabled, taken) for condition in model.fairness)
+
+
+def left_out_of(model: Model[Any, Any], found: Exploration, states: int) -> list[list[Action]]:
+    """The steps that the limit leaves out in each state of a search."""
+    assert model.limit is not None
+    return [list(model.limit.left_out(found.state(number))) for number in range(states)]
 
 
 def _enabled(model: Model[Any, Any], state: Any) -> Iterator[Action]:

@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-from specs.checker.bounds import is_bounded, notes_on_bounds, verdict_of_lasso
+from specs.checker.bounds import (
+    is_bounded,
+    is_proof,
+    left_out_of,
+    notes_on_bounds,
+    verdict_of_lasso,
+)
 from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
-from specs.checker.liveness import FairGraph, Lasso
+from specs.checker.liveness import FairGraph, Lasso, require_actions
 from specs.checker.model import Model, Property
 from specs.checker.reference import explore as explore_plainly
 from specs.checker.result import Budget, Finding, Moment, OnProgress, Path, Result, Verdict
@@ -143,6 +149,7 @@ def _overall(findings: Sequence[Finding], found: Exploration) -> Verdict:
 def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[Finding]:
     """One finding a property.  A search that ended early leaves some properties undecided."""
     fair: FairGraph | None = None
+    strict: FairGraph | None = None
     findings = []
     for prop in model.properties:
         if prop.is_liveness:
@@ -153,6 +160,10 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
                 if fair is None:
                     fair = _fair_graph(model, found)
                 path = _lasso_of(prop, found, fair)
+                if path is not None and path.loop is not None and not is_proof(model, path):
+                    strict = strict or fair.counting(left_out_of(model, found, len(fair.graph)))
+                    other = _lasso_of(prop, found, strict)
+                    path = other if other is not None and other.loop is not None else path
                 if path is not None:
                     tidy = fewest_switches(model, path, lambda state: True)
                     path = tidy if _refutes(model, prop, tidy) else path
@@ -211,7 +222,11 @@ def _fair_graph(model: Model[Any, Any], found: Exploration) -> FairGraph:
     inside = None
     if found.beyond and model.within is not None:
         inside = found.evaluate(model.within, "`within`")
-    return FairGraph(found.graph(), model.fairness, inside)
+    graph = found.graph()
+    found.notes += require_actions(
+        model.fairness, graph.actions, model.alphabet, is_bounded=is_bounded(model, found)
+    )
+    return FairGraph(graph, model.fairness, inside)
 
 
 def _lasso_of(prop: Property[Any], found: Exploration, fair: FairGraph) -> Path | None:

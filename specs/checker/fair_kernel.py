@@ -138,6 +138,10 @@ class CompiledPasses:
         self.enabled = np.zeros(len(graph), np.uint64)
         _enabled(self._offsets, self._targets, self._labels, self._classes, self.enabled)
 
+    def enable(self, state: int, classes: int) -> None:
+        """Count classes of steps that the graph does not have as enabled."""
+        self.enabled[state] |= np.uint64(classes)
+
     @cached_property
     def _cyclic(self) -> Any:
         """Which states lie on a cycle of more than one state; in most graphs few do."""

@@ -15,7 +15,10 @@ from array import array
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import reduce
 from importlib.util import find_spec
+from operator import or_
 from typing import TYPE_CHECKING
 
 from specs.checker.errors import ModelError
@@ -59,6 +62,38 @@ def key_of(condition: Fairness, action: Action) -> Hashable | None:
     return key
 
 
+def require_actions(
+    fairness: Sequence[Fairness],
+    taken: Sequence[Action],
+    alphabet: frozenset[str],
+    *,
+    is_bounded: bool,
+) -> Iterator[str]:
+    """Notes on the conditions under which no step of a complete search falls.
+
+    Raises `ModelError` for a condition that can apply to no action at all: its name is neither in
+    the alphabet nor the name of a step, or it is a function and each listed action was taken.  If a
+    bound was met and there is no alphabet, the action may be taken beyond the bound.
+    """
+    names = {action.name for action in taken}
+    for condition in fairness:
+        if any(key_of(condition, action) is not None for action in taken):
+            continue
+        known = alphabet | names
+        never = sorted(alphabet - names)
+        may_be_taken = condition.action in alphabet or (not condition.action and never)
+        if may_be_taken or (is_bounded and not alphabet):
+            yield f"fairness {condition.name} applies to no step that the search took"
+            continue
+        near = get_close_matches(condition.action, sorted(known), n=3)
+        hint = f"did you mean {' or '.join(map(repr, near))}?  " if near else ""
+        raise ModelError(
+            f"fairness {condition.name} names no action of the model",
+            remedy=f"{hint}the actions are {', '.join(sorted(known)) or 'none'}; list one that "
+            "need not be taken in the alphabet",
+        )
+
+
 #: Graphs with more states go to the compiled passes, if numba is installed.
 COMPILED_FROM = 50_000
 
@@ -66,7 +101,8 @@ COMPILED_FROM = 50_000
 class FairGraph:
     """A state graph with the fairness classes of its labels, computed once.
 
-    `inside` tells the states that are within the bounds; by default all are.
+    `inside` tells the states that are within the bounds; by default all are.  `left_out` are the
+    steps that a limit leaves out in each state: they count as enabled.
     """
 
     def __init__(
@@ -74,32 +110,49 @@ class FairGraph:
         graph: StateGraph,
         fairness: Sequence[Fairness],
         inside: bytearray | None = None,
+        left_out: Sequence[Sequence[Action]] = (),
     ) -> None:
         self.graph = graph
+        self._fairness = fairness
         self._inside = inside
         self._strong: list[bool] = []
+        self._numbers: dict[tuple[int, Hashable], int] = {}
         #: The classes of each label, as a bit set.
-        self._classes: list[int] = []
-        numbers: dict[tuple[int, Hashable], int] = {}
-        for action in graph.actions:
-            classes = 0
-            for which, condition in enumerate(fairness):
-                key = key_of(condition, action)
-                if key is not None:
-                    number = numbers.setdefault((which, key), len(numbers))
-                    if number == len(self._strong):
-                        self._strong.append(condition.strong)
-                    classes |= 1 << number
-            self._classes.append(classes)
+        self._classes = [self._classes_of(action) for action in graph.actions]
+        held_back = {
+            state: reduce(or_, map(self._classes_of, actions))
+            for state, actions in enumerate(left_out)
+            if actions
+        }
         self._all_weak = sum(
             1 << number for number, is_strong in enumerate(self._strong) if not is_strong
         )
         self._passes = self._compiled() if len(graph) >= COMPILED_FROM else None
         self._enabled: Sequence[int]
         if self._passes is not None:
+            for state, classes in held_back.items():
+                self._passes.enable(state, classes)
             self._enabled = array("Q", self._passes.enabled.tobytes())
         else:
-            self._enabled = [self._enabled_in(state) for state in range(len(graph))]
+            self._enabled = [
+                self._enabled_in(state) | held_back.get(state, 0) for state in range(len(graph))
+            ]
+
+    def counting(self, left_out: Sequence[Sequence[Action]]) -> FairGraph:
+        """The same graph, in which the steps left out in each state count as enabled."""
+        return FairGraph(self.graph, self._fairness, self._inside, left_out)
+
+    def _classes_of(self, action: Action) -> int:
+        """The classes of an action, as a bit set."""
+        classes = 0
+        for which, condition in enumerate(self._fairness):
+            key = key_of(condition, action)
+            if key is not None:
+                number = self._numbers.setdefault((which, key), len(self._numbers))
+                if number == len(self._strong):
+                    self._strong.append(condition.strong)
+                classes |= 1 << number
+        return classes
 
     def _compiled(self) -> CompiledPasses | None:
         if find_spec("numba") is None:

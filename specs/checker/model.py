@@ -107,6 +107,8 @@ class Fairness:
     strong: bool
     name: str
     key: Callable[[Action], Hashable | None]
+    #: The action's name, if it is fairness of one action.
+    action: str = ""
 
 
 Selector: TypeAlias = str | Callable[[Action], Hashable | None]
@@ -116,7 +118,8 @@ def weak(actions: Selector, *, each: str = "") -> Fairness:
     """An action that stays enabled is taken: ``WF_vars(A)``.
 
     `actions` is an action's name, or a function from an action to the class it is fair in (None:
-    no class).  ``each="process"`` makes one class of each value of that field.
+    no class).  ``each="process"`` makes one class of each value of that field.  A check of a
+    liveness property raises `ModelError` if neither the alphabet nor a step has such an action.
     """
     return _fairness(False, actions, each)
 
@@ -144,7 +147,7 @@ def _fairness(is_strong: bool, actions: Selector, each: str) -> Fairness:
             return None
         return (wanted, getattr(action, each)) if each else wanted
 
-    return Fairness(is_strong, f"{kind}({wanted}{', each ' + each if each else ''})", key)
+    return Fairness(is_strong, f"{kind}({wanted}{', each ' + each if each else ''})", key, wanted)
 
 
 @dataclass(frozen=True, slots=True)

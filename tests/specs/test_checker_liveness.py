@@ -94,6 +94,7 @@ def test_liveness_agrees_with_brute_force(monkeypatch, compiled, graph, conditio
         ],
         fairness,
         terminal=lambda s: True,
+        alphabet=frozenset(name for _, name in conditions),
     )
     result = check(model)
     everywhere = reach({0}, edges, set(range(size)))

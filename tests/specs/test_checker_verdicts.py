@@ -1,6 +1,7 @@
 """What a verdict claims: bounds that decide, rules that are impure, fairness of nothing."""
 
 import itertools
+from dataclasses import replace
 from functools import partial
 from random import Random
 
@@ -186,7 +187,7 @@ def test_full_channels_are_not_a_deadlock(search):
 @pytest.mark.parametrize("search", LIVE, ids=str)
 def test_a_lasso_that_only_full_channels_make_fair_is_no_counterexample(search):
     claims = [eventually("b hears", lambda view: view["b"] > 0)]
-    fairness = [weak("Answer", each="process")]
+    fairness = [weak(name, each="process") for name in ("Talk", "Answer")]
     model = chatter(1, properties=claims, fairness=fairness)
     result = check(model, **search)
     assert result.finding("b hears").verdict is UNDETERMINED
@@ -339,3 +340,66 @@ def test_impure_liveness_is_refused(search):
         check(composite([up_to_nine], (0,), properties=claims, fairness=fairness), **search)
     with pytest.raises(ModelError, match="unhashable"):
         check(composite([up_to_nine], (0,), properties=claims, fairness=[weak(list)]), **search)
+
+
+def test_one_lasso_that_is_fair_beyond_the_bound_is_enough():
+    moves = {0: [("left", 1), ("right", 2)], 1: [], 2: []}
+    for held_back in (1, 2):
+
+        def left_out(state, held_back=held_back):
+            return [Action("inc")] if state == held_back else []
+
+        model = Model(
+            "fork",
+            [0],
+            moves.__getitem__,
+            [eventually("three", lambda state: state == 3)],
+            fairness=[weak("inc")],
+            terminal=lambda state: True,
+            limit=Limit("two", left_out, lambda: True),
+            alphabet=frozenset({"inc"}),
+        )
+        result = check(model)
+        assert result.verdict is VIOLATED
+        assert result.counterexample.last == 3 - held_back
+
+
+# Fairness that names nothing.
+
+
+@pytest.mark.parametrize("search", LIVE, ids=str)
+def test_fairness_of_an_unknown_action_is_refused(search):
+    claims = [eventually("nine", at(9))]
+    for fairness, hint in (
+        (weak("incr"), "did you mean 'inc'"),
+        (strong("decrement", each="process"), "the actions are inc"),
+        (weak(lambda action: None), "names no action"),
+    ):
+        model = composite([up_to_nine], (0,), properties=claims, fairness=[fairness])
+        with pytest.raises(ModelError, match=hint):
+            check(model, **search)
+
+
+@pytest.mark.parametrize("search", LIVE, ids=str)
+def test_fairness_of_a_listed_action_that_is_never_taken_is_noted(search):
+    claims = [eventually("nine", at(9))]
+    model = composite(
+        [up_to_nine],
+        (0,),
+        properties=claims,
+        fairness=[weak("inc"), weak("reset"), weak(lambda action: action.process or None)],
+        alphabet=frozenset({"inc", "reset"}),
+    )
+    result = check(model, **search)
+    assert result.verdict is HOLDS
+    assert sum("applies to no step" in note for note in result.notes) == 2
+
+
+def test_fairness_matters_to_liveness_only():
+    model = composite([up_to_nine], (0,), properties=[always("small", below(10))])
+    assert check(replace(model, fairness=[weak("incr")])).verdict is HOLDS
+    # The action may be taken beyond the bound.
+    claims = [eventually("two", at(2))]
+    fairness = [weak("inc"), weak("reset")]
+    beyond = composite([increments], (0,), properties=claims, fairness=fairness, within=below(5))
+    assert check(beyond).verdict is HOLDS
