@@ -8,10 +8,38 @@ stays valid, with a zero there, and so does every mask that was used as a key.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from math import copysign
 from typing import Any
 
 from specs.checker.errors import ImpureStep, ModelError
 from specs.checker.model import require_hashable
+
+
+def require_same_kind(known: Any, value: Any) -> None:
+    """Raise `ModelError` if two equal values differ in the type of a part, or in a zero's sign."""
+    if known is not value and not _is_same_kind(known, value):
+        raise ModelError(
+            f"{known!r} and {value!r} are equal, but their kinds differ: they would be one state",
+            remedy="Python has 1 == True == 1.0 and 0.0 == -0.0: use one kind for each part of a "
+            "state and of a message",
+        )
+
+
+def _is_same_kind(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    kind = type(one)
+    if kind is not type(other):
+        return False
+    if kind is float:
+        return copysign(1.0, one) == copysign(1.0, other)
+    if isinstance(one, tuple):
+        return all(map(_is_same_kind, one, other))
+    if isinstance(one, frozenset):
+        members = {member: member for member in other}
+        return all(_is_same_kind(member, members[member]) for member in one)
+    fields: Any = getattr(kind, "__struct_fields__", getattr(kind, "__dataclass_fields__", ()))
+    return all(_is_same_kind(getattr(one, name), getattr(other, name)) for name in fields)
 
 
 class Layout:
@@ -40,7 +68,10 @@ class Layout:
         return self._domain_of[slot]
 
     def number(self, slot: int, value: Any) -> int:
-        """The number of `value` in `slot`, a new one if the value is new."""
+        """The number of `value` in `slot`, a new one if the value is new.
+
+        Raises `ModelError` for a value that equals a known one of another kind.
+        """
         domain = self._domain_of[slot]
         numbers = self._numbers[domain]
         try:
@@ -53,6 +84,8 @@ class Layout:
             self.values[domain].append(value)
             for each in self._slots_of[domain]:
                 self._make_room(each, number)
+        else:
+            require_same_kind(self.values[domain][number], value)
         return number
 
     def _make_room(self, slot: int, number: int) -> None:

@@ -168,6 +168,11 @@ class Model(Generic[S, V]):
     Without `terminal`, a state in which nothing is enabled is a deadlock; with it, only if
     `terminal` is false.  Predicates are given ``view(state)``, by default the state itself.
 
+    Equal states are one state, by Python's ``==``, and the first one met stays: ``1``, ``True`` and
+    ``1.0`` are equal, and so are ``0.0`` and ``-0.0``.  Use one type for each part of a state.  The
+    table engines refuse a `Composite` that mixes them in a slot; the reference engine, and so a
+    plain model, does not notice.
+
     Two things bound a model.  States outside `within` are checked but not expanded; a `limit` tells
     which steps the rules themselves leave out.  A bound is *met* if a search finds such a state or
     leaves out such a step.  The result is then `bounded`.  Its proofs of violations are about the

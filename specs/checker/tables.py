@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from specs.checker.composite import Change, Composite, Rule
 from specs.checker.decisions import Decisions
-from specs.checker.layout import Layout, Observed
+from specs.checker.layout import Layout, Observed, require_same_kind
 from specs.checker.model import Action
 from specs.checker.purity import Repeater, impure
 from specs.checker.result import Moment
@@ -244,6 +244,8 @@ class Tables:
         if number is None:
             number = self._update_numbers[slot, operations] = len(self.updates)
             self.updates.append(UpdateTable(self, slot, operations))
+        else:
+            require_same_kind(self.updates[number].operations, operations)
         return number
 
     def begin_level(self) -> None:

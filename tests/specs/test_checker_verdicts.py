@@ -1,9 +1,10 @@
 """What a verdict claims: bounds that decide, rules that are impure, fairness of nothing."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
+from typing import NamedTuple
 
 import pytest
 
@@ -403,3 +404,49 @@ def test_fairness_matters_to_liveness_only():
     fairness = [weak("inc"), weak("reset")]
     beyond = composite([increments], (0,), properties=claims, fairness=fairness, within=below(5))
     assert check(beyond).verdict is HOLDS
+
+
+# Equal values of different kinds.
+
+
+class Sample(NamedTuple):
+    value: object
+
+
+@dataclass(frozen=True)
+class Record:
+    value: object
+
+
+@pytest.mark.parametrize("search", SEARCHES[1:], ids=str)
+@pytest.mark.parametrize("wrap", [lambda x: x, Sample, Record, lambda x: frozenset({(x,)})])
+@pytest.mark.parametrize("pair", [(1, True), (1.0, 1), (0.0, -0.0)], ids=str)
+def test_equal_values_of_different_kinds_are_refused(search, wrap, pair):
+    one, other = map(wrap, pair)
+
+    def rule(values):
+        if values[0] is None:
+            yield Change(Action("one"), ((0, one),))
+            yield Change(Action("other"), ((0, other),))
+
+    with pytest.raises(ModelError, match="kinds differ"):
+        check(composite([rule], (None,)), **search)
+
+    def send(values):
+        if values[0] < 2:
+            message = (one, other)[values[0]]
+            yield Change(Action("send"), ((0, values[0] + 1),), ((1, message),))
+
+    model = composite([send], (0, ()))
+    with pytest.raises(ModelError, match="kinds differ"):
+        check(replace(model, apply=lambda slot, queue, message: (*queue, message)), **search)
+
+
+def test_equal_states_of_a_plain_model_are_one_state():
+    def actions(state):
+        if state == 0:
+            yield "number", 1
+            yield "truth", True
+
+    result = check(Model("kinds", [0], actions, terminal=lambda state: True))
+    assert result.distinct == 2
