@@ -10,9 +10,15 @@ import msgspec
 
 from specs.checker.chart import text_chart
 from specs.checker.composite import Composite
-from specs.checker.model import Model
+from specs.checker.model import Action, Model
 from specs.checker.result import Moment, Path
-from specs.checker.search import DECIDED, judge, truth
+from specs.checker.search import (
+    DECIDED,
+    judge,
+    judge_step,
+    judged_in_steps,
+    truth,
+)
 
 HELP = "a number takes that action, b goes back, c draws the chart so far, q ends"
 
@@ -41,6 +47,11 @@ class Walk:
         within = self.model.within
         if within is not None and not truth(within, self.model.seen(state), "`within`"):
             yield "  outside `within`: a check does not go on from here"
+        if len(self.trail) > 1 and self.trail[-2].state != state:
+            step = self.model.seen(self.trail[-2].state), self.trail[-1].action or Action("")
+            for prop in judged_in_steps(self.model.properties):
+                if judge_step(prop, *step, self.model.seen(state)) == DECIDED:
+                    yield f"  VIOLATED {prop.name!r} by {step[1]}"
         following = self.model.successors(state)
         for number, (action, _) in enumerate(following, 1):
             yield f"  {number:3} {action}"

@@ -44,7 +44,10 @@ def lines(result: Result) -> Iterator[str]:
 def _finding(finding: Finding) -> str:
     text = f"{finding.verdict.value:13} {finding.claim.kind} {finding.name!r}"
     if finding.vacuous:
-        text += ", but vacuously: its antecedent was never true"
+        never = "its antecedent was never true"
+        if finding.claim.steps is not None:
+            never = "no step changed what it is about"
+        text += f", but vacuously: {never}"
     if finding.path is not None:
         what = {
             Verdict.VIOLATED: "counterexample",
@@ -52,6 +55,8 @@ def _finding(finding: Finding) -> str:
             Verdict.UNDETERMINED: "followed up to the bound",
         }[finding.verdict]
         text += f" ({what}: {len(finding.path)} steps)"
+    if finding.why:
+        text += f": {finding.why}"
     return text
 
 
@@ -85,6 +90,7 @@ def as_json(result: Result, differences: list[str]) -> bytes:
                 "kind": finding.claim.kind,
                 "verdict": finding.verdict.value,
                 "vacuous": finding.vacuous,
+                "why": finding.why,
                 "path": _path(finding.path),
             }
             for finding in result.findings

@@ -6,6 +6,7 @@ It imports nothing else of this distribution.  Start at :class:`Model` and :func
 from __future__ import annotations
 
 from specs.checker.check import check
+from specs.checker.claims import every_step, refines
 from specs.checker.composite import Change, Composite, Symmetry
 from specs.checker.errors import (
     CheckerError,
@@ -53,8 +54,10 @@ __all__ = [
     "always",
     "check",
     "eventually",
+    "every_step",
     "leads_to",
     "reachable",
+    "refines",
     "strong",
     "weak",
 ]

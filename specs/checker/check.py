@@ -17,6 +17,7 @@ from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
 from specs.checker.liveness import FairGraph, Lasso, require_actions
 from specs.checker.model import Model, Property
+from specs.checker.purity import impure
 from specs.checker.reference import explore as explore_plainly
 from specs.checker.result import Budget, Finding, Moment, OnProgress, Path, Result, Verdict
 from specs.checker.search import (
@@ -28,6 +29,7 @@ from specs.checker.search import (
     judge,
     may_rest,
     truth,
+    violating_step,
 )
 from specs.checker.switches import fewest_switches
 
@@ -176,6 +178,9 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
             continue
         decided = found.decided.get(prop.name)
         path = None if decided is None else Path(tuple(found.path(decided)))
+        if prop.steps is not None:
+            findings.append(_step_finding(model, prop, found, path))
+            continue
         if prop.kind == "always":
             if path is not None:
                 path = fewest_switches(model, path, partial(_decides, model, prop))
@@ -187,8 +192,29 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
     return findings
 
 
+def _step_finding(
+    model: Model[Any, Any], prop: Property[Any], found: Exploration, way: Path | None
+) -> Finding:
+    """The finding on a claim on steps; `way` leads to the state from which one violates it."""
+    if way is None:
+        verdict = _if_complete(found, Verdict.HOLDS)
+        return Finding(prop, verdict, vacuous=_is_vacuous(prop, found))
+    assert prop.steps is not None
+    if not len(way) and not truth(prop.predicate, model.seen(way.last), prop):
+        why = prop.steps.reason_at_start(model.seen(way.last))
+        return Finding(prop, Verdict.VIOLATED, way, why=why)
+    tidy = fewest_switches(model, way, lambda state: violating_step(model, prop, state) is not None)
+    step = violating_step(model, prop, tidy.last)
+    if step is None:
+        raise impure(f"{prop} about steps from {tidy.last!r}", "a violation", "none")
+    action, after = step
+    why = prop.steps.reason(model.seen(tidy.last), action, model.seen(after))
+    return Finding(prop, Verdict.VIOLATED, Path((*tidy.moments, Moment(action, after))), why=why)
+
+
 def _is_vacuous(prop: Property[Any], found: Exploration) -> bool:
-    return prop.when is not None and found.complete and prop.name not in found.met
+    can_be = prop.when is not None or prop.steps is not None
+    return can_be and found.complete and prop.name not in found.met
 
 
 def _decides(model: Model[Any, Any], prop: Property[Any], state: Any) -> bool:

@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from specs.checker import kernel
+from specs.checker.compiled_steps import LevelSteps
 from specs.checker.composite import Composite
-from specs.checker.maps import WORD, Maps, TooNarrow
+from specs.checker.maps import CHUNK, MISSING_MAX, NONE, WORD, Maps, TooNarrow
 from specs.checker.predicates import TRUTHS_SAMPLE, Judges, Panel, Truths, panel_of
 from specs.checker.result import Moment
-from specs.checker.search import Exploration, StateGraph, Watch, is_cut
+from specs.checker.search import (
+    Exploration,
+    StateGraph,
+    Watch,
+    is_cut,
+    judge_start,
+    judged_in_steps,
+)
 from specs.checker.tables import Tables, path_of
 
-#: States between two readings of the clock: about a tenth of a second.
-CHUNK = 1 << 17
-MISSING_MAX = 1 << 15
 WORDS_MAX = 8
-#: No answers wanted.
-NONE = np.zeros(0, np.int32)
 
 
 class States:
@@ -97,6 +99,14 @@ class Edges:
             self.degrees = _longer(self.degrees, states)
         return grown
 
+    def of(self, rows: Any) -> tuple[Any, Any, Any]:
+        """The rows before and after, and the labels, of all transitions from some rows."""
+        degrees = self.degrees[rows].astype(np.int64)
+        before = np.repeat(rows, degrees)
+        nth = np.arange(len(before)) - np.repeat(np.cumsum(degrees) - degrees, degrees)
+        places = self.starts[before] + nth
+        return before, self.targets[places], self.labels[places]
+
     def arranged(self, known: int) -> tuple[array[int], array[int], array[int]]:
         """Offsets, targets and labels in the order of states."""
         offsets = np.zeros(known + 1, np.uint32)
@@ -158,18 +168,20 @@ class CompiledSearch:
         warm_up(words)
         self.found.compile_s = time.perf_counter() - started
         self.states = States(words)
-        self._maps = Maps(tables, words)
+        self._maps = Maps(tables, words, tables.bundles)
         self._truths: Truths | None = None
         #: The last evaluated panel, and its number for each state.
         self._latest: tuple[Panel | None, Any] = (None, NONE)
+        stepwise = judged_in_steps(composite.properties)
+        self._level_steps = LevelSteps(tables) if stepwise else None
         live = any(prop.is_liveness for prop in composite.properties)
-        self._edges = Edges(len(self.states.rows) if live else 0)
+        self._edges = Edges(len(self.states.rows) if live or stepwise else 0)
         self._out = np.zeros((1 << 8, words), np.uint64)
         self._names = np.zeros(1 << 8, np.int32)
         self._dead = np.zeros(CHUNK, np.int64)
         self._later = np.zeros(CHUNK, np.int64)
         self._missing = np.zeros((MISSING_MAX, 2), np.int64)
-        self._judges = Judges(tables)
+        self._judges = Judges.of_states(tables)
         within, terminal = composite.within, composite.terminal
         self._within = within and panel_of(tables, within, "`within`")
         self._terminal = terminal and panel_of(tables, terminal, "`terminal`")
@@ -187,13 +199,18 @@ class CompiledSearch:
         states.rehash(len(states.table), self._maps.dims)
         low, high = 0, states.known
         try:
+            violated = judge_start(found, self._composite.properties, lambda: self._seen(high))
             while low < high:
                 self._maps.refresh_masks()
                 inside = self._inside(low, high)
-                if self._judge(low, high):
+                if self._judge(low, high) or violated:
                     break
                 self._expand(inside)
-                if found.stopped or found.deadlock is not None:
+                if self._level_steps is not None:
+                    violated = self._level_steps.decide(
+                        found, inside, states.rows, self._steps_from, self.plain
+                    )
+                if found.stopped or found.deadlock is not None or violated:
                     break
                 low, high = high, states.known
                 found.depth += low < high
@@ -215,6 +232,16 @@ class CompiledSearch:
         """A state as its values."""
         return self.tables.layout.unpack(self.packed(row))
 
+    def _seen(self, count: int) -> Iterator[Any]:
+        """The views of the first states."""
+        return (self._composite.view(self.plain(row)) for row in range(count))
+
+    def _steps_from(self, rows: Any) -> tuple[Any, Any, Any]:
+        """The kept steps of some states that change the state: before, after and label."""
+        before, after, label = self._edges.of(rows)
+        changed = before != after
+        return before[changed], after[changed], label[changed]
+
     def _judge(self, low: int, high: int) -> bool:
         """Evaluate every property on the states of a level; True if an invariant is violated."""
         firsts = [self._firsts(panel, low, high) for panel in self._judges.group(self.found)]
@@ -223,41 +250,7 @@ class CompiledSearch:
     def _firsts(self, panel: Panel, low: int, high: int) -> dict[int, int]:
         """The first state of each number that a panel gives on a level, except 0, in order."""
         high = low + 1 if panel.speaks_for_all(self.packed(low)) else high
-        first = self._ask(panel, low, high)
-        rows = {number: row for number, row in enumerate(first.tolist()) if number and row >= 0}
-        return dict(sorted(rows.items(), key=itemgetter(1)))
-
-    def _ask(self, panel: Panel, low: int, high: int, answers: Any = NONE) -> Any:
-        """The first state of each number that a panel gives on some states, or -1.
-
-        If `answers` has room, the number of each state goes there.
-        """
-        first = np.full(1, -1, np.int64)
-        for start in range(low, high, CHUNK):
-            todo = np.arange(start, min(high, start + CHUNK))
-            while len(todo):
-                first = np.pad(first, (0, len(panel.said) - len(first)), constant_values=-1)
-                todo = self._ask_some(panel, todo, first, answers)
-        return first
-
-    def _ask_some(self, panel: Panel, todo: Any, first: Any, answers: Any) -> Any:
-        """Record the numbers; return the rows for which Python had to compute them."""
-        maps, later = self._maps, np.empty(len(todo), np.int64)
-        number = maps.number(panel)
-        misses, put_off = kernel.ask(
-            maps.view,
-            maps.used,
-            number,
-            self.states.rows,
-            todo,
-            maps.dims,
-            self._missing,
-            later,
-            first,
-            answers,
-        )
-        self._fill(misses)
-        return later[:put_off]
+        return self._maps.firsts(panel, self.states.rows, low, high)
 
     def _fill(self, count: int) -> None:
         """Compute the entries that the kernel listed as missing."""
@@ -274,7 +267,7 @@ class CompiledSearch:
         warm_up(words)
         self.found.compile_s += time.perf_counter() - started
         self.states.widen(words)
-        self._maps = Maps(self.tables, words)
+        self._maps = Maps(self.tables, words, self.tables.bundles)
         self._out = np.zeros((len(self._out), words), np.uint64)
 
     def _inside(self, low: int, high: int) -> Any:
@@ -282,7 +275,7 @@ class CompiledSearch:
         if not self._within:
             return np.arange(low, high)
         inside = np.zeros(high, np.int32)
-        self._ask(self._within, low, high, inside)
+        self._maps.firsts(self._within, self.states.rows, low, high, inside)
         rows = np.flatnonzero(inside)
         self.found.beyond += high - low - len(rows)
         return rows
@@ -360,7 +353,7 @@ class CompiledSearch:
         if panel is not self._latest[0]:
             self._maps.refresh_masks()
             self._latest = panel, np.zeros(known, np.int32)
-            self._ask(panel, 0, known, self._latest[1])
+            self._maps.firsts(panel, self.states.rows, 0, known, self._latest[1])
         says = np.array([answers[place] for answers in panel.said], np.uint8)
         return bytearray(says[self._latest[1]])
 

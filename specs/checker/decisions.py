@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from specs.checker.layout import Layout, Observed
+from specs.checker.layout import Observed, Packing
 
 A = TypeVar("A")
 
@@ -31,7 +31,7 @@ class Look:
 class Decisions(Generic[A]):
     """The answers of one question so far.  `ask` must be pure; an answer is never None."""
 
-    def __init__(self, layout: Layout, ask: Callable[[Observed, int], A]) -> None:
+    def __init__(self, layout: Packing, ask: Callable[[Observed, int], A]) -> None:
         self._layout = layout
         self._ask = ask
         self._top: dict[int, Any] = {}
@@ -55,11 +55,11 @@ class Decisions(Generic[A]):
         if self._answers >= ANSWERS_MAX:
             self._top, self._answers = {}, 0
         self._answers += 1
-        above, key = self._top, 0
+        above, key, masks = self._top, 0, self._layout.masks
         for slot in observed.looks:
             node = above.get(key)
             if node.__class__ is not Look or node.slot != slot:
                 node = above[key] = Look(slot)
-            above, key = node.below, packed & self._layout.masks[slot]
+            above, key = node.below, packed & masks[slot]
         above[key] = answer
         return answer

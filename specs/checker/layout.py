@@ -7,9 +7,9 @@ stays valid, with a zero there, and so does every mask that was used as a key.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from math import copysign
-from typing import Any
+from typing import Any, Protocol
 
 from specs.checker.errors import ImpureStep, ModelError
 from specs.checker.model import require_hashable
@@ -40,6 +40,22 @@ def _is_same_kind(one: Any, other: Any) -> bool:
         return all(_is_same_kind(member, members[member]) for member in one)
     fields: Any = getattr(kind, "__struct_fields__", getattr(kind, "__dataclass_fields__", ()))
     return all(_is_same_kind(getattr(one, name), getattr(other, name)) for name in fields)
+
+
+class Packing(Protocol):
+    """Values packed into an integer, each in bits of its own."""
+
+    slots: int
+
+    @property
+    def masks(self) -> list[int]:
+        """All bits of each slot."""
+
+    def mask_of(self, slots: Iterable[int]) -> int:
+        """All bits of some slots."""
+
+    def value_in(self, packed: int, slot: int) -> Any:
+        """Which value `slot` holds in a packed integer."""
 
 
 class Layout:
@@ -127,7 +143,7 @@ class Layout:
         """The values of all slots."""
         return tuple(self.value_in(packed, slot) for slot in range(self.slots))
 
-    def mask_of(self, slots: Sequence[int] | frozenset[int] | set[int]) -> int:
+    def mask_of(self, slots: Iterable[int]) -> int:
         """All bits of some slots."""
         mask = 0
         for slot in slots:
@@ -143,8 +159,8 @@ class Observed(Sequence[Any]):
 
     __slots__ = ("_layout", "_packed", "_slots", "looks")
 
-    def __init__(self, layout: Layout, packed: int) -> None:
-        self._layout: Layout | None = layout
+    def __init__(self, layout: Packing, packed: int) -> None:
+        self._layout: Packing | None = layout
         self._packed = packed
         self._slots = layout.slots
         #: Each slot once; the values are unused.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +15,12 @@ from specs.checker.tables import Bundle, Entry, Tables, UpdateTable
 WORD = 64
 WORD_MASK = (1 << WORD) - 1
 FIRST_BITS, PREDICATE_BITS = 4, 14
+
+#: Rows that the kernel takes at once, about a tenth of a second, and keys that it may list.
+CHUNK = 1 << 17
+MISSING_MAX = 1 << 15
+#: No answers wanted.
+NONE = np.zeros(0, np.int32)
 
 Source: TypeAlias = Bundle | UpdateTable | Panel
 
@@ -58,9 +66,9 @@ class Growing:
 
 
 class Maps:
-    """One map for each bundle, in order, then for each added source."""
+    """One map for each of some bundles, in order, then for each added source."""
 
-    def __init__(self, tables: Tables, words: int) -> None:
+    def __init__(self, tables: Tables, words: int, bundles: Sequence[Bundle] = ()) -> None:
         self._tables = tables
         self.words = words
         self.dims = (0,) * words
@@ -94,9 +102,10 @@ class Maps:
             self._updates,
             self._addends,
         )
-        self.bundles = len(tables.bundles)
-        for bundle in tables.bundles:
+        self.bundles = len(bundles)
+        for bundle in bundles:
             self.number(bundle)
+        self._missing = np.zeros((MISSING_MAX, 2), np.int64)
 
     @property
     def view(self) -> Any:
@@ -170,6 +179,31 @@ class Maps:
         kernel.put_all(self.view, self.used, missing, np.array(values, np.int32), states, self.dims)
         for number in np.unique(missing[:, 0]).tolist():
             self._make_room(number)
+
+    def firsts(
+        self, panel: Panel, rows: Any, low: int, high: int, answers: Any = NONE
+    ) -> dict[int, int]:
+        """The first row of each number except 0 that a panel gives on some rows, in order.
+
+        If `answers` has room, the number of each row goes there.
+        """
+        first = np.full(1, -1, np.int64)
+        for start in range(low, high, CHUNK):
+            todo = np.arange(start, min(high, start + CHUNK))
+            while len(todo):
+                first = np.pad(first, (0, len(panel.said) - len(first)), constant_values=-1)
+                todo = self._ask(panel, rows, todo, first, answers)
+        found = {number: row for number, row in enumerate(first.tolist()) if number and row >= 0}
+        return dict(sorted(found.items(), key=itemgetter(1)))
+
+    def _ask(self, panel: Panel, rows: Any, todo: Any, first: Any, answers: Any) -> Any:
+        """Record the numbers; return the rows for which Python had to compute them."""
+        later, number = np.empty(len(todo), np.int64), self.number(panel)
+        parts = (rows, todo, self.dims, self._missing, later, first, answers)
+        misses, put_off = kernel.ask(self.view, self.used, number, *parts)
+        if misses:
+            self.fill(self._missing[:misses], rows)
+        return later[:put_off]
 
     def _value(self, number: int, packed: int, widened: set[int]) -> int:
         """The value of a map for a state."""

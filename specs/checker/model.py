@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from specs.checker.errors import ModelError, UsageError
 
@@ -49,22 +49,43 @@ class Action(NamedTuple):
 
 
 Transition: TypeAlias = tuple[str | Action, S]
-Kind: TypeAlias = Literal["always", "reachable", "eventually", "leads_to"]
+Kind: TypeAlias = Literal["always", "reachable", "eventually", "leads_to", "every_step", "refines"]
+
+
+class StepRule(Protocol):
+    """What a property says of steps.  `specs.checker.claims` has the two kinds."""
+
+    @property
+    def reads_action(self) -> bool:
+        """Whether the answer depends on the action, and not on the two states alone."""
+
+    def allows(self, before: Any, action: Action, after: Any) -> bool | None:
+        """Whether the step is allowed; None if it leaves unchanged what the property is about."""
+
+    def reason(self, before: Any, action: Action, after: Any) -> str:
+        """Why the step is not allowed, in words; "" if the step itself says it."""
+
+    def reason_at_start(self, view: Any) -> str:
+        """Why an initial state is not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Property(Generic[V]):
-    """A claim about all behaviours of a model.  Use the four functions below to make one.
+    """A claim about all behaviours of a model.
+
+    Make one with a function: those below, or those of `specs.checker.claims`.
 
     `predicate` is the claim of `always`, `reachable` and `eventually`, the consequence of
-    `leads_to`.  `when` is an antecedent: if no reachable state satisfies it, the property holds
-    vacuously, and the result says so.
+    `leads_to`; of a property with `steps` it is the claim on initial states.  `when` is an
+    antecedent: if no reachable state satisfies it, the property holds vacuously, and the result
+    says so.  A property with `steps` holds vacuously if no step changes what it is about.
     """
 
     kind: Kind
     name: str
     predicate: Callable[[V], bool]
     when: Callable[[V], bool] | None = None
+    steps: StepRule | None = None
 
     def __str__(self) -> str:
         return f"property {self.name!r}"
@@ -73,6 +94,16 @@ class Property(Generic[V]):
     def is_liveness(self) -> bool:
         """Whether only an infinite behaviour can violate it."""
         return self.kind in ("eventually", "leads_to")
+
+    @property
+    def is_invariant(self) -> bool:
+        """Whether one reachable state or step can violate it: that ends a search."""
+        return self.kind == "always" or self.steps is not None
+
+    @property
+    def questions(self) -> tuple[Callable[[V], bool], ...]:
+        """All that it asks of single states."""
+        return tuple(each for each in (self.when, self.predicate) if each is not None)
 
 
 def always(

@@ -46,6 +46,7 @@ from specs.checker.search import (
     Watch,
     judge,
     judged_in_states,
+    judged_in_steps,
     may_rest,
     truth,
 )
@@ -247,6 +248,11 @@ def explore(composite: Composite[Any], watch: Watch) -> ReducedExploration:
         raise UsageError(
             f"partial-order reduction with a liveness property ({composite.name!r})",
             remedy="it leaves behaviours out that fairness would judge; check without",
+        )
+    if judged_in_steps(composite.properties):
+        raise UsageError(
+            f"partial-order reduction with a claim on steps ({composite.name!r})",
+            remedy="it leaves steps out that may violate the claim; check without",
         )
     sets = StubbornSets(composite)
     while not (search := _Search(sets, watch)).run():

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from specs.checker.decisions import Decisions
 from specs.checker.errors import PropertyError
-from specs.checker.layout import Observed
+from specs.checker.layout import Observed, Packing
 from specs.checker.model import Property
 from specs.checker.purity import Repeater, impure
 from specs.checker.search import DECIDED, NOTHING, Exploration, judge, judged_in_states, truth
@@ -32,11 +32,14 @@ TRUTHS_SAMPLE = 512
 RAISED = DECIDED + 1
 
 
+Asked: TypeAlias = Decisions[int]
+
+
 class Panel:
     """Predicates that are evaluated together.  0 is `NOTHING` from all of them."""
 
-    def __init__(self, tables: Tables, predicates: Sequence[Decisions[int]]) -> None:
-        self._layout = tables.layout
+    def __init__(self, layout: Packing, predicates: Sequence[Asked]) -> None:
+        self._layout = layout
         self._predicates = predicates
         #: By number, the answer of each predicate.
         self.said: list[tuple[int, ...]] = [(NOTHING,) * len(predicates)]
@@ -100,12 +103,9 @@ class Panel:
         return first
 
 
-Asked: TypeAlias = Decisions[int]
-
-
 def panel_of(tables: Tables, predicate: Callable[[Any], bool], what: str) -> Panel:
     """A panel of one predicate, whose numbers are 0 and 1.  `what` names it in an error."""
-    return Panel(tables, [_asked(tables, partial(_truth, predicate, what), what)])
+    return Panel(tables.layout, [_asked(tables, partial(_truth, predicate, what), what)])
 
 
 def _asked(tables: Tables, function: Callable[[Any], int], what: str) -> Asked:
@@ -143,7 +143,7 @@ def _truth(predicate: Callable[[Any], bool], what: str, view: Any) -> int:
     return int(truth(predicate, view, what))
 
 
-def _panels(tables: Tables, asked: Sequence[Asked]) -> tuple[list[Panel], list[tuple[int, int]]]:
+def _panels(layout: Packing, asked: Sequence[Asked]) -> tuple[list[Panel], list[tuple[int, int]]]:
     """Panels of predicates; for each predicate its panel's number and its place there.
 
     A predicate joins the first panel that reads all slots that it reads; wide ones come first.
@@ -157,7 +157,7 @@ def _panels(tables: Tables, asked: Sequence[Asked]) -> tuple[list[Panel], list[t
             groups.append([])
         places[each] = number, len(groups[number])
         groups[number].append(predicate)
-    return [Panel(tables, group) for group in groups], places
+    return [Panel(layout, group) for group in groups], places
 
 
 class Truths:
@@ -171,15 +171,14 @@ class Truths:
         asked: dict[int, Asked] = {}
         for prop in tables.composite.properties:
             if prop.is_liveness:
-                for predicate in (prop.when, prop.predicate):
-                    if predicate is not None:
-                        what = f"property {prop.name!r}"
-                        function = partial(_truth, predicate, what)
-                        asked[id(predicate)] = _asked(tables, function, what)
+                for predicate in prop.questions:
+                    what = f"property {prop.name!r}"
+                    function = partial(_truth, predicate, what)
+                    asked[id(predicate)] = _asked(tables, function, what)
         for each in asked.values():
             for packed in sample:
                 each(packed)
-        panels, places = _panels(tables, list(asked.values()))
+        panels, places = _panels(tables.layout, list(asked.values()))
         self._places = {
             key: (panels[number], place) for key, (number, place) in zip(asked, places, strict=True)
         }
@@ -190,30 +189,40 @@ class Truths:
 
 
 class Judges:
-    """The properties that single states decide, as panels."""
+    """Properties as panels: by `of_states` those that single states decide."""
 
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
-        self._asked = [
-            (prop, _asked(tables, partial(_judge, prop), str(prop)))
-            for prop in judged_in_states(tables.composite.properties)
-        ]
+    def __init__(
+        self,
+        layout: Packing,
+        asked: Sequence[tuple[Property[Any], Asked]],
+        view: Callable[[Sequence[Any]], Any],
+    ) -> None:
+        self._layout = layout
+        self._asked = asked
+        self._view = view
         self._grouped_at = (-1, -1)
         self.panels: list[Panel] = []
         #: For each property that is still open: itself, its panel's number, its place there.
         self._open: list[tuple[Property[Any], int, int]] = []
+
+    @classmethod
+    def of_states(cls, tables: Tables) -> Judges:
+        """The properties that single states decide."""
+        properties = judged_in_states(tables.composite.properties)
+        asked = [(prop, _asked(tables, partial(_judge, prop), str(prop))) for prop in properties]
+        return cls(tables.layout, asked, tables.composite.view)
 
     def group(self, found: Exploration) -> Sequence[Panel]:
         """The panels for a level, built again if a predicate has come to read more slots."""
         asked = [
             (prop, predicate)
             for prop, predicate in self._asked
-            if prop.kind != "reachable" or prop.name not in found.decided
+            if prop.is_invariant or prop.name not in found.decided
         ]
         at = (len(asked), sum(len(predicate.slots) for _, predicate in asked))
         if at != self._grouped_at:
             self._grouped_at = at
-            self.panels, places = _panels(self._tables, [predicate for _, predicate in asked])
+            self.panels, places = _panels(self._layout, [predicate for _, predicate in asked])
             self._open = [(prop, *place) for (prop, _), place in zip(asked, places, strict=True)]
         return self.panels
 
@@ -234,15 +243,18 @@ class Judges:
             for said, state in firsts[panel].items():
                 answer = self.panels[panel].said[said][place]
                 if answer == RAISED:
-                    answer = judge(prop, self._tables.composite.view(plain(state)))
-                    raise impure(str(prop), "an error", str(answer))
+                    raise impure(str(prop), "an error", str(self._again(prop, plain(state))))
                 if answer != NOTHING:
                     found.met.add(prop.name)
                 if answer == DECIDED and prop.name not in found.decided:
                     found.decided[prop.name] = number(state)
-            if prop.kind == "always" and prop.name in found.decided:
+            if prop.is_invariant and prop.name in found.decided:
                 return True
         return False
+
+    def _again(self, prop: Property[Any], plain: Any) -> int:
+        """Ask a property again that raised an error, to raise that error."""
+        return judge(prop, self._view(plain))
 
 
 def _judge(prop: Property[Any], view: Any) -> int:

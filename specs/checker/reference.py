@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from specs.checker.errors import ModelError
-from specs.checker.model import Action, Model, require_hashable
+from specs.checker.model import Action, Model, Property, require_hashable
 from specs.checker.purity import Repeater, impure
 from specs.checker.result import Moment
 from specs.checker.search import (
@@ -21,7 +21,10 @@ from specs.checker.search import (
     StateGraph,
     Watch,
     judge,
+    judge_start,
+    judge_step,
     judged_in_states,
+    judged_in_steps,
     may_rest,
     truth,
 )
@@ -111,10 +114,11 @@ def explore(model: Model[Any, Any], watch: Watch) -> ReferenceExploration:
         found.add(state, -1)
     level = range(len(found.states))
     try:
+        violated = judge_start(found, model.properties, lambda: map(model.seen, found.states))
         while level:
-            violated = _judge_level(model, found, level)
+            violated |= _judge_level(model, found, level)
             if not violated and not found.stopped:
-                _expand_level(model, found, level, watch, repeat)
+                violated = _expand_level(model, found, level, watch, repeat)
             if violated or found.stopped or found.deadlock is not None:
                 break
             level = range(level.stop, len(found.states))
@@ -160,15 +164,33 @@ def _answer(
     return answer
 
 
+def _answer_of_step(
+    model: Model[Any, Any],
+    prop: Property[Any],
+    step: tuple[Any, Action, Any],
+    found: ReferenceExploration,
+) -> int:
+    """The answer of a claim for one step, asked twice if it is one of the sample."""
+    before, action, after = step
+    answer = judge_step(prop, model.seen(before), action, model.seen(after))
+    if found.sample(prop.name).is_due():
+        again = judge_step(prop, model.seen(before), action, model.seen(after))
+        if again != answer:
+            raise impure(str(prop), str(answer), str(again))
+    return answer
+
+
 def _expand_level(
     model: Model[Any, Any],
     found: ReferenceExploration,
     level: range,
     watch: Watch,
     repeat: Repeater,
-) -> None:
-    """Add the successors of all states of a level."""
+) -> bool:
+    """Add the successors of all states of a level; True if a step violates a property."""
     repeat.begin()
+    judged = judged_in_steps(model.properties)
+    violations: dict[str, int] = {}
     todo: Iterator[int] = iter(level)
     while chunk := list(islice(todo, STATES_BETWEEN_CHECKS)):
         for number in chunk:
@@ -180,10 +202,23 @@ def _expand_level(
             for action, target in following:
                 found.actions.add(action.name)
                 found.add(target, number)
+                if judged and target != state:
+                    for prop in judged:
+                        said = _answer_of_step(model, prop, (state, action, target), found)
+                        if said != NOTHING:
+                            found.met.add(prop.name)
+                        if said == DECIDED:
+                            violations.setdefault(prop.name, number)
             if not following and found.deadlock is None and not may_rest(model, state):
                 found.deadlock = number
         known = len(found.states)
         queue = known - chunk[-1] - 1
         found.stopped = watch.exceeded(known, found.generated, found.depth, queue)
         if found.stopped:
-            return
+            break
+    # As for states: the first violated property in the order of the model, and no other.
+    for prop in judged:
+        if prop.name in violations:
+            found.decided[prop.name] = violations[prop.name]
+            return True
+    return False

@@ -114,6 +114,8 @@ class Finding:
     path: Path | None = None
     #: The antecedent was never true, so the property was not tested.
     vacuous: bool = False
+    #: What is wrong with the last step of the path, where its states do not say so.
+    why: str = ""
 
     @property
     def name(self) -> str:
@@ -157,7 +159,8 @@ class Result:
         if self.deadlock is not None:
             return self.deadlock
         return next(
-            (f.path for f in self.findings if f.verdict is Verdict.VIOLATED and f.path), None
+            (f.path for f in self.findings if f.verdict is Verdict.VIOLATED and f.path is not None),
+            None,
         )
 
     @property

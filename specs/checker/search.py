@@ -11,7 +11,7 @@ import gc
 import time
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,9 +54,10 @@ class Exploration(ABC):
     actions: set[str] = field(default_factory=set)
     #: Why it ended early; "" also if a violation ended it.
     stopped: str = ""
-    #: First state that decides each property (violates an `always`, witnesses a `reachable`).
+    #: First state that decides each property (violates an `always`, witnesses a `reachable`); for a
+    #: claim on steps, a state with a step that violates it.
     decided: dict[str, int] = field(default_factory=dict)
-    #: Properties whose antecedent was true somewhere.
+    #: Properties whose antecedent was true somewhere, or that some step was about.
     met: set[str] = field(default_factory=set)
     deadlock: int | None = None
     #: Whether every reachable state was expanded.
@@ -182,6 +183,51 @@ def judge(prop: Property[Any], view: Any) -> int:
     return MET if prop.when is not None else NOTHING
 
 
+def judge_step(prop: Property[Any], before: Any, action: Action, after: Any) -> int:
+    """The answer of a property for one step that changes the state, given the two views."""
+    assert prop.steps is not None
+    try:
+        allowed = prop.steps.allows(before, action, after)
+    except PropertyError:
+        raise
+    except Exception as error:
+        raise PropertyError(
+            f"{prop} raised {type(error).__name__}: {error}; in {action} from {before!r}",
+            remedy="a claim on steps must answer True or False for every step",
+        ) from error
+    if allowed is None:
+        return NOTHING
+    return MET if allowed else DECIDED
+
+
+def violating_step(
+    model: Model[Any, Any], prop: Property[Any], state: Any
+) -> tuple[Action, Any] | None:
+    """The first step from `state` that violates a claim on steps, or None."""
+    before = model.seen(state)
+    for action, after in model.successors(state):
+        if after != state and judge_step(prop, before, action, model.seen(after)) == DECIDED:
+            return action, after
+    return None
+
+
+def judge_start(
+    found: Exploration, properties: Sequence[Property[Any]], start: Callable[[], Iterable[Any]]
+) -> bool:
+    """Judge claims on initial states, given the views of states 0, 1, ...; True if one fails."""
+    for prop in judged_in_steps(properties):
+        for number, view in enumerate(start()):
+            if not truth(prop.predicate, view, prop):
+                found.decided[prop.name] = number
+                return True
+    return False
+
+
 def judged_in_states(properties: Sequence[Property[Any]]) -> list[Property[Any]]:
     """The properties that single states decide."""
-    return [prop for prop in properties if not prop.is_liveness]
+    return [prop for prop in properties if not prop.is_liveness and prop.steps is None]
+
+
+def judged_in_steps(properties: Sequence[Property[Any]]) -> list[Property[Any]]:
+    """The properties that single steps decide."""
+    return [prop for prop in properties if prop.steps is not None]

@@ -12,9 +12,19 @@ from typing import Any
 
 from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
-from specs.checker.model import Model
+from specs.checker.model import Model, Property
 from specs.checker.result import Budget, Finding, Moment, OnProgress, Path, Result, Verdict
-from specs.checker.search import DECIDED, NOTHING, Watch, judge, judged_in_states, may_rest, truth
+from specs.checker.search import (
+    DECIDED,
+    NOTHING,
+    Watch,
+    judge,
+    judge_step,
+    judged_in_states,
+    judged_in_steps,
+    may_rest,
+    truth,
+)
 from specs.checker.tables import Tables
 
 
@@ -86,6 +96,7 @@ class _Walk:
         self._walker: Any = walker
         self._model = walker.model
         self._judged = judged_in_states(walker.model.properties)
+        self._stepwise = judged_in_steps(walker.model.properties)
         self.met: set[Hashable] = set()
         self.generated = self.depth = 0
         #: Walks that ended outside `within`.
@@ -93,6 +104,7 @@ class _Walk:
         self.actions: set[str] = set()
         self.antecedents: set[str] = set()
         self.paths: dict[str, Path] = {}
+        self.why: dict[str, str] = {}
         self.violated = False
         self.deadlock: Path | None = None
         self.stopped = ""
@@ -102,6 +114,9 @@ class _Walk:
         walker = self._walker
         state = walker.initial[chance.randrange(len(walker.initial))]
         trail: list[tuple[Any, Any]] = [(None, state)]
+        self._judge_start(state, trail)
+        if self.violated:
+            return
         for _ in range(steps):
             if state not in self.met:
                 self.met.add(state)
@@ -117,11 +132,16 @@ class _Walk:
                 if not may_rest(self._model, walker.plain(state)):
                     self.deadlock = self._path(trail)
                 return
+            before = state
             label, state = following[chance.randrange(len(following))]
             self.generated += 1
             self.actions.add(walker.action(label).name)
             trail.append((label, state))
             self.depth = max(self.depth, len(trail) - 1)
+            if self._stepwise and state != before:
+                self._judge_step(before, trail)
+                if self.violated:
+                    return
 
     def _seen(self, state: Any) -> Any:
         return self._model.seen(self._walker.plain(state))
@@ -137,6 +157,29 @@ class _Walk:
                 if prop.kind == "always":
                     self.violated = True
                     return
+
+    def _judge_start(self, state: Any, trail: list[tuple[Any, Any]]) -> None:
+        for prop in self._stepwise:
+            view = self._seen(state)
+            if not truth(prop.predicate, view, prop):
+                assert prop.steps is not None
+                self._violate(prop, trail, prop.steps.reason_at_start(view))
+                return
+
+    def _judge_step(self, before: Any, trail: list[tuple[Any, Any]]) -> None:
+        """Judge the last step of a walk."""
+        label, after = trail[-1]
+        step = self._seen(before), self._walker.action(label), self._seen(after)
+        for prop in self._stepwise:
+            if judge_step(prop, *step) == DECIDED:
+                assert prop.steps is not None
+                self._violate(prop, trail, prop.steps.reason(*step))
+                return
+
+    def _violate(self, prop: Property[Any], trail: list[tuple[Any, Any]], why: str) -> None:
+        self.paths[prop.name] = self._path(trail)
+        self.why[prop.name] = why
+        self.violated = True
 
     def _path(self, trail: list[tuple[Any, Any]]) -> Path:
         walker = self._walker
@@ -154,8 +197,8 @@ class _Walk:
             path = self.paths.get(prop.name)
             verdict = Verdict.UNDETERMINED
             if path is not None:
-                verdict = Verdict.VIOLATED if prop.kind == "always" else Verdict.HOLDS
-            findings.append(Finding(prop, verdict, path))
+                verdict = Verdict.VIOLATED if prop.is_invariant else Verdict.HOLDS
+            findings.append(Finding(prop, verdict, path, why=self.why.get(prop.name, "")))
         failed = self.violated or self.deadlock is not None
         calls = getattr(model, "step_calls", None)
         limit = self._model.limit

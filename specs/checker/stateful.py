@@ -16,28 +16,50 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from specs.checker.composite import Composite
 from specs.checker.model import Model
-from specs.checker.search import DECIDED, judge, may_rest, truth
+from specs.checker.search import (
+    DECIDED,
+    judge,
+    judge_step,
+    judged_in_steps,
+    may_rest,
+    truth,
+)
 
 
 def state_machine(model: Model[Any, Any] | Composite[Any]) -> type[RuleBasedStateMachine]:
     """A machine whose rule takes any enabled action and whose invariants are the `always` claims.
 
+    Its steps are judged by the claims on steps.
     A state without successors fails unless the model calls it terminal.
     """
     plain = model.model() if isinstance(model, Composite) else model
     claims = [prop for prop in plain.properties if prop.kind == "always"]
 
+    stepwise = judged_in_steps(plain.properties)
+
     class Machine(RuleBasedStateMachine):
         @initialize(data=st.data())
         def start(self, data: st.DataObject) -> None:
             self.state = data.draw(st.sampled_from(list(plain.initial)), "initial state")
+            for claim in stepwise:
+                seen = plain.seen(self.state)
+                assert truth(claim.predicate, seen, claim), (
+                    f"{claim.name!r} is violated in {seen!r}"
+                )
             self.following = plain.successors(self.state)
 
         @precondition(lambda self: bool(self.following) and self.inside())
         @rule(data=st.data())
         def act(self, data: st.DataObject) -> None:
             which = data.draw(st.integers(0, len(self.following) - 1), "transition")
+            before = self.state
             self.action, self.state = self.following[which]
+            for claim in stepwise if self.state != before else ():
+                step = plain.seen(before), self.action, plain.seen(self.state)
+                said = judge_step(claim, *step)
+                assert said != DECIDED, (
+                    f"{claim.name!r} is violated by {self.action} in {step[0]!r}"
+                )
             self.following = plain.successors(self.state)
 
         @precondition(lambda self: not (self.following and self.inside()))

@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from specs.checker.composite import Composite
-from specs.checker.errors import ModelError, UsageError
+from specs.checker.equivariance import Equivariance
+from specs.checker.errors import UsageError
 from specs.checker.predicates import TRUTHS_SAMPLE, Judges, Panel, Truths, panel_of
 from specs.checker.result import Moment
 from specs.checker.search import (
@@ -22,9 +23,11 @@ from specs.checker.search import (
     StateGraph,
     Watch,
     is_cut,
-    truth,
+    judge_start,
+    judged_in_steps,
 )
-from specs.checker.symmetry import Representatives
+from specs.checker.steps import SeenSteps
+from specs.checker.symmetry import NO_TWINS, Representatives
 from specs.checker.tables import Tables, path_of
 
 #: Rules are fused again at this many known states, on a sample of the latest level.
@@ -34,10 +37,6 @@ FUSE_KEYS_MAX = 256
 
 #: For the kernel look-ups are cheap and missing entries expensive: fuse less.
 KERNEL_FUSE_KEYS_MAX = 256
-
-#: Under symmetry this many states are tested for it, then one in so many.
-EQUIVARIANCE_FIRST = 2_000
-EQUIVARIANCE_ONE_IN = 256
 
 HANDED_OVER = "handed over to the kernel"
 
@@ -178,6 +177,7 @@ class TableSearch:
         self.found = TableExploration("table", tables=self.tables)
         self.found.repeaters = self.tables.repeaters
         self._representative: Representatives | None = None
+        self._equivariance: Equivariance | None = None
         if symmetry:
             if composite.symmetry is None:
                 raise UsageError(
@@ -186,24 +186,15 @@ class TableSearch:
                 )
             self._representative = Representatives(self.tables, composite.symmetry)
             self.found.representatives = self._representative
+            self._equivariance = Equivariance(composite, self.tables, self._representative)
         self._watch = watch
         self._composite = composite
-        self._judges = Judges(self.tables)
+        self._judges = Judges.of_states(self.tables)
         within, terminal = composite.within, composite.terminal
+        stepwise = judged_in_steps(composite.properties)
+        self._seen_steps = SeenSteps(self.tables) if stepwise else None
         self._within = within and panel_of(self.tables, within, "`within`")
         self._terminal = terminal and panel_of(self.tables, terminal, "`terminal`")
-        #: All that is asked of a state, for the test that it is symmetric.
-        self._claims = [
-            (what, predicate)
-            for what, predicate in (
-                ("`within`", within),
-                ("`terminal`", terminal),
-                *((f"property {p.name!r}", p.predicate) for p in composite.properties),
-                *((f"property {p.name!r}", p.when) for p in composite.properties),
-            )
-            if predicate is not None
-        ]
-        self._expanded = 0
         self._fuse_at = list(FUSE_AT)
 
     def run(self, states_max: int | None = None) -> TableExploration:
@@ -215,12 +206,17 @@ class TableSearch:
         found.parents.update((packed, packed) for packed in initial)
         level = list(found.parents)
         try:
+            violated = judge_start(
+                found, self._composite.properties, lambda: map(self._seen, level)
+            )
             while level:
                 inside = self._inside(level) if self._within else level
-                if self._judge(level):
+                if self._judge(level) or violated:
                     break
                 following = self._expand(inside)
-                if found.stopped or found.deadlock is not None:
+                if self._seen_steps is not None:
+                    violated = self._seen_steps.decide(found, found.number)
+                if found.stopped or found.deadlock is not None or violated:
                     break
                 level = following
                 found.depth += bool(level)
@@ -249,6 +245,9 @@ class TableSearch:
         firsts = [panel.firsts(level) for panel in self._judges.group(self.found)]
         return self._judges.decide(self.found, firsts, self.found.number, self.tables.layout.unpack)
 
+    def _seen(self, packed: int) -> Any:
+        return self._composite.view(self.tables.layout.unpack(packed))
+
     def _inside(self, level: Sequence[int]) -> list[int]:
         """The states of a level that `within` allows to be expanded."""
         assert self._within
@@ -268,7 +267,8 @@ class TableSearch:
                 del self._fuse_at[0]
             tables.rebundle(level[:: len(level) // FUSE_SAMPLE + 1], FUSE_KEYS_MAX)
         tables.begin_level()
-        expand = self._expand_some if self._representative is None else self._expand_reduced
+        plainly = self._representative is None and self._seen_steps is None
+        expand = self._expand_some if plainly else self._expand_each
         following: list[int] = []
         for start in range(0, len(level), STATES_BETWEEN_CHECKS):
             expand(level[start : start + STATES_BETWEEN_CHECKS], following)
@@ -317,24 +317,26 @@ class TableSearch:
                 found.deadlock = found.number(packed)
         found.generated = generated
 
-    def _expand_reduced(self, states: Sequence[int], following: list[int]) -> None:
-        """The same for representatives: each successor is reduced to its own, once for twins."""
+    def _expand_each(self, states: Sequence[int], following: list[int]) -> None:
+        """The same step by step: for claims on steps, and for symmetry.
+
+        Under symmetry each successor is reduced to its representative, once for twins.
+        """
         found, tables, representative = self.found, self.tables, self._representative
-        assert representative is not None
-        parents, plan, only = found.parents, self._plan(), representative.only
+        parents, plan, judged = found.parents, self._plan(), self._seen_steps
+        steps: list[int] = []
+        shift = 0 if judged is None else judged.shift
         for packed in states:
-            self._expanded += 1
-            if self._expanded <= EQUIVARIANCE_FIRST or not self._expanded % EQUIVARIANCE_ONE_IN:
-                representative.require_equivariant(packed)
-                self._require_symmetric(packed)
+            if self._equivariance is not None:
+                self._equivariance.test(packed)
             before = found.generated
             entries = [entry_of(packed & mask) for mask, entry_of in plan]
             if None in entries:
                 tables.prepare(packed)
                 plan = self._plan()
                 entries = [entry_of(packed & mask) for mask, entry_of in plan]
-            twins = representative.twins(packed)
-            for deltas, sends, _ in entries:
+            twins = NO_TWINS if representative is None else representative.twins(packed)
+            for deltas, sends, labels in entries:
                 targets = [packed + delta for delta in deltas]
                 for delta, updates in sends:
                     target = packed + delta
@@ -342,29 +344,27 @@ class TableSearch:
                         target += update.fill(packed)
                     targets.append(target)
                 found.generated += len(targets)
+                if judged is not None:
+                    steps += [
+                        packed | (target | label << shift) << shift
+                        for label, target in zip(labels, targets, strict=True)
+                        if target != packed
+                    ]
                 for target in targets:
-                    if target in parents or (twins and only(packed ^ target) in twins):
+                    if target in parents:
                         continue
-                    target = representative(target)
-                    if target not in parents:
-                        parents[target] = packed
-                        following.append(target)
+                    if representative is not None:
+                        if twins and representative.only(packed ^ target) in twins:
+                            continue
+                        target = representative(target)
+                        if target in parents:
+                            continue
+                    parents[target] = packed
+                    following.append(target)
             if found.generated == before and found.deadlock is None and not self._may_end(packed):
                 found.deadlock = found.number(packed)
-
-    def _require_symmetric(self, packed: int) -> None:
-        """Raise `ModelError` if a claim tells two replicas apart."""
-        model, representative = self._composite, self._representative
-        assert representative is not None
-        seen = model.view(self.tables.layout.unpack(packed))
-        for name, image in representative.images(packed):
-            other = model.view(self.tables.layout.unpack(image))
-            for what, predicate in self._claims:
-                if truth(predicate, seen, what) != truth(predicate, other, what):
-                    raise ModelError(
-                        f"{what} tells {representative.replicas[0]} and {name} apart",
-                        remedy="check without symmetry, or claim it of every such process",
-                    )
+        if judged is not None:
+            judged.add(found, states, steps)
 
     def _plan(self) -> list[tuple[int, Callable[[int], Any]]]:
         return [(bundle.mask, bundle.entries.get) for bundle in self.tables.bundles]

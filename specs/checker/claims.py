@@ -1,0 +1,166 @@
+"""Claims on steps: `every_step`, which TLA+ writes ``[][A]_v``, and `refines`.
+
+A step that changes nothing satisfies every claim on steps: stuttering is always allowed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+from specs.checker.composite import Composite
+from specs.checker.errors import ModelError, PropertyError, UsageError
+from specs.checker.model import Action, Model, Property
+
+V = TypeVar("V")
+W = TypeVar("W")
+
+#: An explanation lists at most this many alternatives.
+OFFERS_SHOWN = 4
+
+
+def every_step(
+    name: str, allowed: Callable[..., bool], *, of: Callable[[V], Any] | None = None
+) -> Property[V]:
+    """Every step is allowed, or leaves `of` unchanged: ``[][A]_v``.
+
+    `allowed` takes the views before and after the step, or (before, action, after).  `of` gives the
+    value that the claim is about; without it that is the whole state.  The property holds vacuously
+    if no step changes that value.
+    """
+    rule = AllowedSteps(allowed, of, reads_action=_takes_action(allowed))
+    return Property("every_step", name, _anything, steps=rule)
+
+
+def _anything(view: Any) -> bool:
+    return True
+
+
+def _takes_action(allowed: Callable[..., bool]) -> bool:
+    """Whether a claim on steps takes three arguments; raises `UsageError` unless two or three."""
+    if not callable(allowed):
+        raise UsageError(f"{allowed!r} cannot judge a step", remedy="give a function")
+    parameters = inspect.signature(allowed).parameters.values()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    wanted = sum(each.kind in positional and each.default is each.empty for each in parameters)
+    if wanted in (2, 3):
+        return wanted == 3
+    raise UsageError(
+        f"a claim on steps with {wanted} arguments: not (before, after), (before, action, after)",
+        remedy="bind further arguments with functools.partial, or give them defaults",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedSteps:
+    """The rule of `every_step`."""
+
+    allowed: Callable[..., bool]
+    of: Callable[[Any], Any] | None
+    reads_action: bool
+
+    def allows(self, before: Any, action: Action, after: Any) -> bool | None:
+        """See `StepRule`."""
+        if self.of is not None and self.of(before) == self.of(after):
+            return None
+        states = (before, action, after) if self.reads_action else (before, after)
+        answer = self.allowed(*states)
+        if answer is True or answer is False:
+            return answer
+        raise TypeError(f"the answer is {answer!r}, neither True nor False")
+
+    def reason(self, before: Any, action: Action, after: Any) -> str:
+        """See `StepRule`."""
+        if self.of is None:
+            return ""
+        return f"{action} takes {self.of(before)!r} to {self.of(after)!r}"
+
+    def reason_at_start(self, view: Any) -> str:
+        """See `StepRule`."""
+        return ""
+
+
+def refines(
+    name: str, abstract: Model[Any, Any] | Composite[Any], mapping: Callable[[V], Hashable]
+) -> Property[V]:
+    """Every behaviour, seen through `mapping`, is one of `abstract`: a refinement mapping.
+
+    `mapping` gives the *state* of `abstract` that a view of this model stands for.  An initial
+    state must map to an initial state of `abstract`; a step must map to a step of `abstract` or
+    change nothing there (Abadi and Lamport 1991, "The existence of refinement mappings", section
+    2.3, conditions R2 and R3).  States of `abstract` outside its `within` have no steps.
+
+    This is the safety part: the fairness of `abstract` is not claimed.  `mapped` turns its
+    properties, liveness included, into properties of this model.  The property holds vacuously if
+    no step changes the abstract state.
+    """
+    plain = abstract.model() if isinstance(abstract, Composite) else abstract
+    rule = Refinement(plain, mapping)
+    return Property("refines", name, rule.starts, steps=rule)
+
+
+class Refinement:
+    """The rule of `refines`."""
+
+    reads_action = False
+
+    def __init__(self, abstract: Model[Any, Any], mapping: Callable[[Any], Hashable]) -> None:
+        self.abstract = abstract
+        self.mapping = mapping
+        self._initial = frozenset(abstract.initial)
+        #: Of each abstract state met so far, the states that may follow.
+        self._following: dict[Any, frozenset[Any]] = {}
+
+    def starts(self, view: Any) -> bool:
+        """Whether the state may be an initial one."""
+        return self.mapping(view) in self._initial
+
+    def allows(self, before: Any, action: Action, after: Any) -> bool | None:
+        """See `StepRule`."""
+        source, target = self.mapping(before), self.mapping(after)
+        if source == target:
+            return None
+        following = self._following.get(source)
+        if following is None:
+            following = frozenset(state for _, state in self._offers(source))
+            self._following[source] = following
+        return target in following
+
+    def reason(self, before: Any, action: Action, after: Any) -> str:
+        """See `StepRule`."""
+        source, target = self.mapping(before), self.mapping(after)
+        offers = ", ".join(_some(f"{label} -> {state!r}" for label, state in self._offers(source)))
+        return (
+            f"{action} is no step of {self.abstract.name!r}: ({source!r} -> {target!r}); from "
+            f"{source!r} it offers {offers or 'no step'}"
+        )
+
+    def reason_at_start(self, view: Any) -> str:
+        """See `StepRule`."""
+        offers = ", ".join(_some(map(repr, self.abstract.initial)))
+        return (
+            f"{self.mapping(view)!r} is no initial state of {self.abstract.name!r}, which begins "
+            f"in {offers}"
+        )
+
+    def _offers(self, source: Any) -> list[tuple[Action, Any]]:
+        """The steps of the abstract model from one of its states."""
+        within = self.abstract.within
+        if within is not None and not within(self.abstract.seen(source)):
+            return []
+        try:
+            return self.abstract.successors(source)
+        except ModelError as error:
+            raise PropertyError(
+                f"the mapping gives {source!r}, from which {self.abstract.name!r} cannot go on: "
+                f"{error}",
+                remedy="a mapping must give states of the abstract model",
+            ) from error
+
+
+def _some(texts: Iterator[str]) -> list[str]:
+    shown = list(islice(texts, OFFERS_SHOWN + 1))
+    return [*shown[:OFFERS_SHOWN], "..."] if len(shown) > OFFERS_SHOWN else shown
