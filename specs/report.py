@@ -43,6 +43,8 @@ def lines(result: Result) -> Iterator[str]:
 
 def _finding(finding: Finding) -> str:
     text = f"{finding.verdict.value:13} {finding.claim.kind} {finding.name!r}"
+    if finding.claim.kind == "temporal":
+        text += f": {finding.claim.formula}"
     if finding.vacuous:
         never = "its antecedent was never true"
         if finding.claim.steps is not None:

@@ -6,7 +6,13 @@ It imports nothing else of this distribution.  Start at :class:`Model` and :func
 from __future__ import annotations
 
 from specs.checker.check import check
-from specs.checker.claims import every_step, refines
+from specs.checker.claims import (
+    eventually_always,
+    every_step,
+    infinitely_often,
+    refines,
+    temporal,
+)
 from specs.checker.composite import Change, Composite, Symmetry
 from specs.checker.errors import (
     CheckerError,
@@ -54,10 +60,13 @@ __all__ = [
     "always",
     "check",
     "eventually",
+    "eventually_always",
     "every_step",
+    "infinitely_often",
     "leads_to",
     "reachable",
     "refines",
     "strong",
+    "temporal",
     "weak",
 ]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from specs.checker.composite import Composite
-from specs.checker.liveness import key_of
+from specs.checker.fairness import key_of
 from specs.checker.model import Action, Fairness, Model
 from specs.checker.result import Finding, Path, Verdict
 from specs.checker.search import Exploration

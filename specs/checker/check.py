@@ -15,8 +15,11 @@ from specs.checker.bounds import (
 )
 from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
-from specs.checker.liveness import FairGraph, Lasso, require_actions
+from specs.checker.fairness import Classes, require_actions
+from specs.checker.formula import Formula, holds_on, is_tested
+from specs.checker.liveness import FairGraph, Lasso
 from specs.checker.model import Model, Property
+from specs.checker.product import accepted
 from specs.checker.purity import impure
 from specs.checker.reference import explore as explore_plainly
 from specs.checker.result import Budget, Finding, Moment, OnProgress, Path, Result, Verdict
@@ -32,6 +35,7 @@ from specs.checker.search import (
     violating_step,
 )
 from specs.checker.switches import fewest_switches
+from specs.checker.tableau import automaton_of
 
 Engine: TypeAlias = Literal["auto", "reference", "table", "numba"]
 
@@ -166,7 +170,7 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
                     strict = strict or fair.counting(left_out_of(model, found, len(fair.graph)))
                     other = _lasso_of(prop, found, strict)
                     path = other if other is not None and other.loop is not None else path
-                if path is not None:
+                if path is not None and path.loop is not None:
                     tidy = fewest_switches(model, path, lambda state: True)
                     path = tidy if _refutes(model, prop, tidy) else path
             except KeyboardInterrupt:
@@ -213,7 +217,7 @@ def _step_finding(
 
 
 def _is_vacuous(prop: Property[Any], found: Exploration) -> bool:
-    can_be = prop.when is not None or prop.steps is not None
+    can_be = prop.when is not None or prop.steps is not None or prop.formula is not None
     return can_be and found.complete and prop.name not in found.met
 
 
@@ -227,17 +231,15 @@ def _is_stuck(model: Model[Any, Any], state: Any) -> bool:
 
 def _refutes(model: Model[Any, Any], prop: Property[Any], path: Path) -> bool:
     """Whether a lasso refutes a liveness property: another way into the loop may pass the good."""
-    what = f"property {prop.name!r}"
-    good = [truth(prop.predicate, model.seen(m.state), what) for m in path.moments]
-    if prop.kind == "eventually" or prop.when is None:
-        return not any(good)
-    loop = len(good) if path.loop is None else path.loop
-    avoided = len(good)
-    while avoided and not good[avoided - 1]:
-        avoided -= 1
-    return avoided <= loop and any(
-        truth(prop.when, model.seen(m.state), what) for m in path.moments[avoided:]
-    )
+    assert prop.formula is not None
+    assert path.loop is not None
+    # The last moment of a closed loop is the first one of the loop again.
+    places = path.moments[:-1] if path.loop < len(path) else path.moments
+    states = [
+        {name: truth(each, model.seen(moment.state), prop) for name, each in prop.meaning}
+        for moment in places
+    ]
+    return not holds_on(prop.formula, states, path.loop)
 
 
 def _if_complete(found: Exploration, verdict: Verdict) -> Verdict:
@@ -252,23 +254,34 @@ def _fair_graph(model: Model[Any, Any], found: Exploration) -> FairGraph:
     found.notes += require_actions(
         model.fairness, graph.actions, model.alphabet, is_bounded=is_bounded(model, found)
     )
-    return FairGraph(graph, model.fairness, inside)
+    return FairGraph(graph, Classes(model.fairness, graph.actions), inside)
 
 
 def _lasso_of(prop: Property[Any], found: Exploration, fair: FairGraph) -> Path | None:
-    what = f"property {prop.name!r}"
-    good = found.evaluate(prop.predicate, what)
-    if prop.kind == "eventually":
-        lasso = fair.eventually(good)
-        return None if lasso is None else _as_path(lasso, found, fair.graph, [])
-    assert prop.when is not None
-    when = found.evaluate(prop.when, what)
-    if any(when):
+    """A fair behaviour that refutes a liveness property, or None.
+
+    A formula takes the product of the graph with an automaton.  Four kinds of property need none:
+    their behaviours avoid some states, or visit some states again and again.
+    """
+    truths = {name: found.evaluate(each, str(prop)) for name, each in prop.meaning}
+    if prop.formula is not None and is_tested(prop.formula, truths, fair.graph.initial):
         found.met.add(prop.name)
-    lasso = fair.leads_to(when, good)
+    match prop.kind:
+        case "eventually":
+            lasso = fair.eventually(truths["good"])
+        case "leads_to":
+            lasso = fair.leads_to(truths["when"], truths["good"])
+        case "infinitely_often":
+            lasso = fair.leads_to(bytearray(b"\1" * len(fair.graph)), truths["good"])
+        case "eventually_always":
+            lasso = fair.visiting([bytearray(not each for each in truths["good"])])
+        case _:
+            assert prop.formula is not None
+            lasso = accepted(fair, automaton_of(Formula("~", (prop.formula,))), truths)
     if lasso is None:
         return None
-    return _as_path(lasso, found, fair.graph, found.path(lasso.states[0])[:-1])
+    start = lasso.states[0]
+    return _as_path(lasso, found, fair.graph, found.path(start)[:-1])
 
 
 def _as_path(lasso: Lasso, found: Exploration, graph: StateGraph, stem: Sequence[Moment]) -> Path:

@@ -1,4 +1,4 @@
-"""Claims on steps: `every_step`, which TLA+ writes ``[][A]_v``, and `refines`.
+"""Claims beyond those on single states: on steps, on refinement, and in temporal logic.
 
 A step that changes nothing satisfies every claim on steps: stuttering is always allowed.
 """
@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from specs.checker.composite import Composite
 from specs.checker.errors import ModelError, PropertyError, UsageError
-from specs.checker.model import Action, Model, Property
+from specs.checker.formula import Formula, parse
+from specs.checker.model import GOOD, Action, Model, Property
 
 V = TypeVar("V")
 W = TypeVar("W")
@@ -90,8 +91,8 @@ def refines(
 
     `mapping` gives the *state* of `abstract` that a view of this model stands for.  An initial
     state must map to an initial state of `abstract`; a step must map to a step of `abstract` or
-    change nothing there (Abadi and Lamport 1991, "The existence of refinement mappings", section
-    2.3, conditions R2 and R3).  States of `abstract` outside its `within` have no steps.
+    change nothing there (Abadi and Lamport 1991, "The existence of refinement mappings", conditions
+    R2 and R3).  States of `abstract` outside its `within` have no steps.
 
     This is the safety part: the fairness of `abstract` is not claimed.  `mapped` turns its
     properties, liveness included, into properties of this model.  The property holds vacuously if
@@ -164,3 +165,43 @@ class Refinement:
 def _some(texts: Iterator[str]) -> list[str]:
     shown = list(islice(texts, OFFERS_SHOWN + 1))
     return [*shown[:OFFERS_SHOWN], "..."] if len(shown) > OFFERS_SHOWN else shown
+
+
+def infinitely_often(name: str, predicate: Callable[[V], bool]) -> Property[V]:
+    """Every fair behaviour satisfies `predicate` again and again: ``[]<>P``."""
+    return Property("infinitely_often", name, predicate, formula=_INFINITELY_OFTEN)
+
+
+def eventually_always(name: str, predicate: Callable[[V], bool]) -> Property[V]:
+    """Every fair behaviour satisfies `predicate` from some state on: ``<>[]P``."""
+    return Property("eventually_always", name, predicate, formula=_EVENTUALLY_ALWAYS)
+
+
+_INFINITELY_OFTEN = Formula("[]", (Formula("<>", (GOOD,)),))
+_EVENTUALLY_ALWAYS = Formula("<>", (Formula("[]", (GOOD,)),))
+
+
+def temporal(name: str, formula: str, **atoms: Callable[[V], bool]) -> Property[V]:
+    r"""Every fair behaviour satisfies a formula of temporal logic over `atoms`.
+
+    ::
+
+        temporal("served", "asks => <>(served /\ []calm)", asks=..., served=..., calm=...)
+
+    `specs.checker.formula` has the operators.  The formula speaks of the initial state: begin it
+    with ``[]`` to speak of all.  ``[](p => ...)`` and ``p ~> ...`` hold vacuously if no reachable
+    state satisfies p, and ``p => ...`` if no initial state does.
+
+    Raises `PropertyError` for a formula that cannot be read, and for an atom that it does not use.
+    """
+    parsed = parse(formula, tuple(atoms))
+    unused = set(atoms) - set(parsed.atoms())
+    if unused:
+        raise PropertyError(
+            f"property {name!r} does not use {', '.join(sorted(unused))}",
+            remedy="name every atom in the formula, or leave it out",
+        )
+    for each, predicate in atoms.items():
+        if not callable(predicate):
+            raise PropertyError(f"atom {each!r} of property {name!r} is not a predicate")
+    return Property("temporal", name, _anything, formula=parsed, atoms=tuple(atoms.items()))

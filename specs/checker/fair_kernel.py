@@ -130,17 +130,23 @@ def _judge(
 class CompiledPasses:
     """The passes over one graph."""
 
-    def __init__(self, graph: StateGraph, classes: list[int]) -> None:
+    def __init__(
+        self,
+        graph: StateGraph,
+        classes: Sequence[int],
+        enabled: Sequence[int] | None = None,
+        rests: bytearray | None = None,
+    ) -> None:
         self._offsets = np.frombuffer(graph.offsets, np.uint32).astype(np.int64)
         self._targets = np.frombuffer(graph.targets, np.uint32)
         self._labels = np.frombuffer(graph.labels, np.uint32)
-        self._classes = np.array(classes or [0], np.uint64)
+        self._classes = np.array([*classes, 0], np.uint64)
+        self._rests = np.ones(len(graph), np.bool_) if rests is None else _flags(rests)
+        if enabled is not None:
+            self.enabled = np.array(enabled, np.uint64)
+            return
         self.enabled = np.zeros(len(graph), np.uint64)
         _enabled(self._offsets, self._targets, self._labels, self._classes, self.enabled)
-
-    def enable(self, state: int, classes: int) -> None:
-        """Count classes of steps that the graph does not have as enabled."""
-        self.enabled[state] |= np.uint64(classes)
 
     @cached_property
     def _cyclic(self) -> Any:
@@ -166,14 +172,23 @@ class CompiledPasses:
         count = _reach(self._offsets, self._targets, flags, queue, len(starts), before, by)
         return queue[:count], before, by
 
-    def those(self, states: Any, inside: bytearray) -> Any:
-        """The states that are within the bounds."""
-        return states[np.frombuffer(inside, np.uint8)[states] == 1]
+    def those(self, states: Any, bounded: bytearray, inside: bool) -> Any:
+        """The states that are within the bounds, or those that are not."""
+        return states[_flags(bounded)[states] == inside]
 
-    def fair_component(self, states: Any, all_weak: int) -> set[int] | None:
-        """A connected set of states in which a fair walk can stay for ever, or None."""
+    def fair_component(
+        self, states: Any, all_weak: int, visits: Sequence[bytearray] = ()
+    ) -> set[int] | None:
+        """A connected set of states in which a fair walk can stay for ever, or None.
+
+        It has a state of each set in `visits`.
+        """
+        sets = [_flags(visit) for visit in visits]
         # A single state: no action is taken in it, so none may be enabled.
-        at_rest = states[(self.enabled[states] == 0) & ~self._cyclic[states]]
+        alone = self._rests & (self.enabled == 0) & ~self._cyclic
+        for each in sets:
+            alone = alone & each
+        at_rest = states[alone[states]]
         if len(at_rest):
             return {int(at_rest[0])}
         active = np.zeros(len(self.enabled), np.bool_)
@@ -197,7 +212,14 @@ class CompiledPasses:
                 ever_on,
                 taken,
             )
+
+            def has(states: Any, component: Any = component, count: int = count) -> Any:
+                return np.bincount(component[states], minlength=count)
+
             possible = always_on & weak & ~taken == 0
+            possible &= (has(active) > 1) | (has(active & self._rests) > 0)
+            for each in sets:
+                possible &= has(active & each) > 0
             starved = ever_on & ~weak & ~taken
             fair = np.flatnonzero(possible & (starved == 0))
             if len(fair):
@@ -212,3 +234,8 @@ class CompiledPasses:
             )
             active = rest
         return None
+
+
+def _flags(states: bytearray) -> Any:
+    """A set of states as booleans."""
+    return np.frombuffer(states, np.uint8) != 0

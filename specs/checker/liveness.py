@@ -13,17 +13,15 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import reduce
 from importlib.util import find_spec
 from operator import or_
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from specs.checker.errors import ModelError
-from specs.checker.model import Action, Fairness
-from specs.checker.purity import impure
+from specs.checker.fairness import Classes
+from specs.checker.model import Action
 from specs.checker.search import StateGraph
 
 if TYPE_CHECKING:
@@ -43,57 +41,6 @@ class Lasso:
     loop: int | None
 
 
-def key_of(condition: Fairness, action: Action) -> Hashable | None:
-    """The class in which an action is fair, or None.
-
-    Raises `ModelError` for a function that gives no hashable value, `ImpureStep` for one that gives
-    another class the second time.
-    """
-    try:
-        key, again = condition.key(action), condition.key(action)
-        hash(key)
-    except Exception as error:
-        raise ModelError(
-            f"fairness {condition.name} raised {type(error).__name__}: {error}; of {action}",
-            remedy="give a function from any action to a hashable value, or None for no class",
-        ) from error
-    if key != again:
-        raise impure(f"fairness {condition.name}", repr(key), repr(again))
-    return key
-
-
-def require_actions(
-    fairness: Sequence[Fairness],
-    taken: Sequence[Action],
-    alphabet: frozenset[str],
-    *,
-    is_bounded: bool,
-) -> Iterator[str]:
-    """Notes on the conditions under which no step of a complete search falls.
-
-    Raises `ModelError` for a condition that can apply to no action at all: its name is neither in
-    the alphabet nor the name of a step, or it is a function and each listed action was taken.  If a
-    bound was met and there is no alphabet, the action may be taken beyond the bound.
-    """
-    names = {action.name for action in taken}
-    for condition in fairness:
-        if any(key_of(condition, action) is not None for action in taken):
-            continue
-        known = alphabet | names
-        never = sorted(alphabet - names)
-        may_be_taken = condition.action in alphabet or (not condition.action and never)
-        if may_be_taken or (is_bounded and not alphabet):
-            yield f"fairness {condition.name} applies to no step that the search took"
-            continue
-        near = get_close_matches(condition.action, sorted(known), n=3)
-        hint = f"did you mean {' or '.join(map(repr, near))}?  " if near else ""
-        raise ModelError(
-            f"fairness {condition.name} names no action of the model",
-            remedy=f"{hint}the actions are {', '.join(sorted(known)) or 'none'}; list one that "
-            "need not be taken in the alphabet",
-        )
-
-
 #: Graphs with more states go to the compiled passes, if numba is installed.
 COMPILED_FROM = 50_000
 
@@ -101,67 +48,57 @@ COMPILED_FROM = 50_000
 class FairGraph:
     """A state graph with the fairness classes of its labels, computed once.
 
-    `inside` tells the states that are within the bounds; by default all are.  `left_out` are the
-    steps that a limit leaves out in each state: they count as enabled.
+    `inside` tells the states that are within the bounds; by default all are.  `enabled` holds the
+    classes of each state where its edges do not tell them.  In a product with an automaton,
+    `of_label` holds the classes of its labels, and `rests` the states in which a behaviour may
+    stay; by default it may stay anywhere.
     """
 
     def __init__(
         self,
         graph: StateGraph,
-        fairness: Sequence[Fairness],
+        classes: Classes,
         inside: bytearray | None = None,
-        left_out: Sequence[Sequence[Action]] = (),
+        *,
+        enabled: Sequence[int] | None = None,
+        of_label: Sequence[int] | None = None,
+        rests: bytearray | None = None,
     ) -> None:
         self.graph = graph
-        self._fairness = fairness
-        self._inside = inside
-        self._strong: list[bool] = []
-        self._numbers: dict[tuple[int, Hashable], int] = {}
-        #: The classes of each label, as a bit set.
-        self._classes = [self._classes_of(action) for action in graph.actions]
-        held_back = {
-            state: reduce(or_, map(self._classes_of, actions))
-            for state, actions in enumerate(left_out)
-            if actions
-        }
+        self.classes = classes
+        self.inside = inside
+        self._rests = rests
+        self._strong = classes.strong
+        self._classes = classes.of_label if of_label is None else of_label
         self._all_weak = sum(
             1 << number for number, is_strong in enumerate(self._strong) if not is_strong
         )
-        self._passes = self._compiled() if len(graph) >= COMPILED_FROM else None
-        self._enabled: Sequence[int]
-        if self._passes is not None:
-            for state, classes in held_back.items():
-                self._passes.enable(state, classes)
-            self._enabled = array("Q", self._passes.enabled.tobytes())
+        self._passes = self._compiled(enabled) if len(graph) >= COMPILED_FROM else None
+        #: Of each state, the classes with a step that leaves it, as a bit set.
+        self.enabled: Sequence[int]
+        if enabled is not None:
+            self.enabled = enabled
+        elif self._passes is not None:
+            self.enabled = array("Q", self._passes.enabled.tobytes())
         else:
-            self._enabled = [
-                self._enabled_in(state) | held_back.get(state, 0) for state in range(len(graph))
-            ]
+            self.enabled = [self._enabled_in(state) for state in range(len(graph))]
 
     def counting(self, left_out: Sequence[Sequence[Action]]) -> FairGraph:
         """The same graph, in which the steps left out in each state count as enabled."""
-        return FairGraph(self.graph, self._fairness, self._inside, left_out)
+        enabled = [
+            reduce(or_, map(self.classes.of, actions), on)
+            for on, actions in zip(self.enabled, left_out, strict=True)
+        ]
+        return FairGraph(self.graph, self.classes, self.inside, enabled=enabled)
 
-    def _classes_of(self, action: Action) -> int:
-        """The classes of an action, as a bit set."""
-        classes = 0
-        for which, condition in enumerate(self._fairness):
-            key = key_of(condition, action)
-            if key is not None:
-                number = self._numbers.setdefault((which, key), len(self._numbers))
-                if number == len(self._strong):
-                    self._strong.append(condition.strong)
-                classes |= 1 << number
-        return classes
-
-    def _compiled(self) -> CompiledPasses | None:
+    def _compiled(self, enabled: Sequence[int] | None) -> CompiledPasses | None:
         if find_spec("numba") is None:
             return None
         from specs.checker.fair_kernel import CLASSES_MAX, CompiledPasses
 
         if len(self._strong) > CLASSES_MAX:
             return None
-        return CompiledPasses(self.graph, self._classes)
+        return CompiledPasses(self.graph, self._classes, enabled, self._rests)
 
     def _enabled_in(self, state: int) -> int:
         """The classes with a step that leaves `state`, as a bit set."""
@@ -184,23 +121,27 @@ class FairGraph:
             return self._avoiding(good, self._passes.starts(when, good))
         return self._avoiding(good, [s for s, met in enumerate(when) if met and not good[s]])
 
-    def _avoiding(self, good: bytearray, starts: Sequence[int]) -> Lasso | None:
+    def visiting(self, visits: Sequence[bytearray]) -> Lasso | None:
+        """A fair behaviour that is in each of some sets again and again, or as above, or None."""
+        return self._avoiding(bytearray(len(self.graph)), self.graph.initial, visits)
+
+    def _avoiding(
+        self, good: bytearray, starts: Sequence[int], visits: Sequence[bytearray] = ()
+    ) -> Lasso | None:
         if self._passes is not None:
             states, before, by = self._passes.reach(good, starts)
-            kept = states if self._inside is None else self._passes.those(states, self._inside)
-            fair = self._passes.fair_component(kept, self._all_weak)
         else:
             states, before, by = self._reach(good, starts)
-            fair = self._fair_component(self._kept(states))
+        fair = self._component(states, visits, inside=True)
         loop_states, loop_labels = list[int](), list[int]()
         if fair is not None:
             entry = min(fair)
-            loop_states, loop_labels = self._fair_walk(entry, fair)
+            loop_states, loop_labels = self._fair_walk(entry, fair, visits)
         else:
-            # The nearest state out of bounds: states are in breadth-first order.
-            entry = next((int(state) for state in states if not self._is_inside(state)), -1)
-            if entry < 0:
+            beyond = self._component(states, visits, inside=False)
+            if beyond is None:
                 return None
+            entry = min(beyond)
         stem, labels = [entry], list[int]()
         while before[stem[-1]] >= 0:
             labels.append(self.graph.labels[by[stem[-1]]])
@@ -210,11 +151,22 @@ class FairGraph:
         loop = None if fair is None else len(stem) - 1
         return Lasso(tuple(stem + loop_states[1:]), tuple(labels + loop_labels), loop)
 
-    def _is_inside(self, state: int) -> bool:
-        return self._inside is None or bool(self._inside[state])
+    def _component(
+        self, states: Any, visits: Sequence[bytearray], *, inside: bool
+    ) -> set[int] | None:
+        """A set of states within the bounds, or out of them, in which a fair walk can stay.
 
-    def _kept(self, states: list[int]) -> list[int]:
-        return states if self._inside is None else [s for s in states if self._inside[s]]
+        Nothing is known of what follows out of the bounds: there a walk may stay where it is.
+        """
+        if self.inside is None and not inside:
+            return None
+        if self._passes is not None:
+            if self.inside is not None:
+                states = self._passes.those(states, self.inside, inside)
+            return self._passes.fair_component(states, self._all_weak, visits)
+        if self.inside is not None:
+            states = [state for state in states if self.inside[state] == inside]
+        return self._fair_component(states, visits)
 
     def _reach(
         self, good: bytearray, starts: Sequence[int]
@@ -231,16 +183,20 @@ class FairGraph:
                     queue.append(target)
         return queue, before, by
 
-    def _fair_component(self, states: list[int]) -> set[int] | None:
+    def _fair_component(self, states: list[int], visits: Sequence[bytearray]) -> set[int] | None:
         """A connected set of states in which a fair walk can stay for ever, or None."""
         pending = [states]
         while pending:
             for component in self._components(pending.pop()):
                 inside = set(component)
+                if len(inside) == 1 and self._rests is not None and not self._rests[component[0]]:
+                    continue
+                if not all(any(visit[state] for state in component) for visit in visits):
+                    continue
                 taken, always_on, ever_on = 0, -1, 0
                 for state in component:
-                    always_on &= self._enabled[state]
-                    ever_on |= self._enabled[state]
+                    always_on &= self.enabled[state]
+                    ever_on |= self.enabled[state]
                     for _, label in self._edges_inside(state, inside):
                         taken |= self._classes[label]
                 if always_on & self._all_weak & ~taken:
@@ -248,7 +204,7 @@ class FairGraph:
                 starved = ever_on & ~self._all_weak & ~taken
                 if not starved:
                     return inside
-                rest = [s for s in component if not self._enabled[s] & starved]
+                rest = [s for s in component if not self.enabled[s] & starved]
                 if rest:
                     pending.append(rest)
         return None
@@ -304,17 +260,23 @@ class FairGraph:
                         low[work[-1][0]] = low[state]
         return components
 
-    def _fair_walk(self, entry: int, inside: set[int]) -> tuple[list[int], list[int]]:
-        """A closed walk from `entry` that is fair to every class; empty if it stutters."""
+    def _fair_walk(
+        self, entry: int, inside: set[int], visits: Sequence[bytearray]
+    ) -> tuple[list[int], list[int]]:
+        """A closed walk from `entry`, fair to all, through all `visits`; empty if it rests."""
         if len(inside) == 1:
             return [entry], []
         states, labels = [entry], list[int]()
         ever_on = 0
         for state in inside:
-            ever_on |= self._enabled[state]
+            ever_on |= self.enabled[state]
         for number, is_strong in enumerate(self._strong):
             if ever_on >> number & 1:
                 self._visit_witness(number, is_strong, inside, states, labels)
+        for visit in visits:
+            goals = {state for state in inside if visit[state]}
+            if goals.isdisjoint(states):
+                self._walk_to(states, labels, inside, goals)
         if len(states) == 1:
             target, label = next(self._edges_inside(entry, inside))
             states.append(target)
@@ -327,7 +289,7 @@ class FairGraph:
     ) -> None:
         """Extend a walk by a step of the class, or (weak only) by a state where it is off."""
         if not is_strong:
-            off = {s for s in inside if not self._enabled[s] >> number & 1}
+            off = {s for s in inside if not self.enabled[s] >> number & 1}
             if off:
                 if off.isdisjoint(states):
                     self._walk_to(states, labels, inside, off)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from specs.checker.errors import ModelError, UsageError
+from specs.checker.formula import Formula, atom
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -49,7 +50,17 @@ class Action(NamedTuple):
 
 
 Transition: TypeAlias = tuple[str | Action, S]
-Kind: TypeAlias = Literal["always", "reachable", "eventually", "leads_to", "every_step", "refines"]
+Kind: TypeAlias = Literal[
+    "always",
+    "reachable",
+    "every_step",
+    "refines",
+    "eventually",
+    "leads_to",
+    "infinitely_often",
+    "eventually_always",
+    "temporal",
+]
 
 
 class StepRule(Protocol):
@@ -86,6 +97,10 @@ class Property(Generic[V]):
     predicate: Callable[[V], bool]
     when: Callable[[V], bool] | None = None
     steps: StepRule | None = None
+    #: What a liveness property says of behaviours.
+    formula: Formula | None = None
+    #: The predicates of the formula; without them it is about `predicate` and `when`.
+    atoms: tuple[tuple[str, Callable[[V], bool]], ...] = ()
 
     def __str__(self) -> str:
         return f"property {self.name!r}"
@@ -93,7 +108,7 @@ class Property(Generic[V]):
     @property
     def is_liveness(self) -> bool:
         """Whether only an infinite behaviour can violate it."""
-        return self.kind in ("eventually", "leads_to")
+        return self.formula is not None
 
     @property
     def is_invariant(self) -> bool:
@@ -103,7 +118,15 @@ class Property(Generic[V]):
     @property
     def questions(self) -> tuple[Callable[[V], bool], ...]:
         """All that it asks of single states."""
-        return tuple(each for each in (self.when, self.predicate) if each is not None)
+        return tuple(predicate for _, predicate in self.meaning)
+
+    @property
+    def meaning(self) -> tuple[tuple[str, Callable[[V], bool]], ...]:
+        """The predicates by name, as the formula calls them."""
+        if self.atoms:
+            return self.atoms
+        named = ((WHEN.name, self.when), (GOOD.name, self.predicate))
+        return tuple((name, predicate) for name, predicate in named if predicate is not None)
 
 
 def always(
@@ -120,12 +143,17 @@ def reachable(name: str, predicate: Callable[[V], bool]) -> Property[V]:
 
 def eventually(name: str, predicate: Callable[[V], bool]) -> Property[V]:
     """Every fair behaviour reaches a state that satisfies `predicate`."""
-    return Property("eventually", name, predicate)
+    return Property("eventually", name, predicate, formula=_EVENTUALLY)
 
 
 def leads_to(name: str, when: Callable[[V], bool], then: Callable[[V], bool]) -> Property[V]:
     """In every fair behaviour each state that satisfies `when` is followed by one of `then`."""
-    return Property("leads_to", name, then, when)
+    return Property("leads_to", name, then, when, formula=_LEADS_TO)
+
+
+WHEN, GOOD = atom("when"), atom("good")
+_EVENTUALLY = Formula("<>", (GOOD,))
+_LEADS_TO = Formula("~>", (WHEN, GOOD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +240,16 @@ class Model(Generic[S, V]):
     ============  =========================================================================
     always        VIOLATED is a proof.  HOLDS is proved for the states that the search found:
                   those within the bounds, and those one step outside `within`.
+    every_step,   The same for steps: those from states within the bounds.
+    refines
     reachable     HOLDS is a proof.  If no state found is a witness: UNDETERMINED.
-    eventually,   VIOLATED is a proof: the lasso stays within the bounds, and it is fair even if
-    leads_to      the steps that `limit` left out count as enabled.  UNDETERMINED, if there is
-                  no such lasso, but a behaviour that still owes the good state leaves `within`,
-                  or a lasso is fair only because `limit` leaves steps out.  Otherwise HOLDS:
-                  proved for behaviours that stay within the bounds; a behaviour that leaves
-                  `within` owes nothing there.
+    liveness      VIOLATED is a proof: the lasso stays within the bounds, and it is fair even if
+                  the steps that `limit` left out count as enabled.  UNDETERMINED, if there is
+                  no such lasso, but a behaviour leaves `within` and would violate the property
+                  if it changed nothing from there on (`eventually`: it still owes the good
+                  state), or a lasso is fair only because `limit` leaves steps out.  Otherwise
+                  HOLDS: proved for behaviours that stay within the bounds; a behaviour that
+                  leaves `within` owes nothing there.
     deadlock      A deadlock is a proof.  States outside `within`, and states in which `limit`
                   leaves out a step, are not deadlocks.
     ============  =========================================================================
