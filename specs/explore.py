@@ -10,6 +10,7 @@ import msgspec
 
 from specs.checker.chart import text_chart
 from specs.checker.composite import Composite
+from specs.checker.enabled import bound
 from specs.checker.model import Action, Model
 from specs.checker.result import Moment, Path
 from specs.checker.search import (
@@ -27,7 +28,7 @@ class Walk:
     """A place in a state space and how it was reached."""
 
     def __init__(self, model: Model[Any, Any] | Composite[Any]) -> None:
-        self.model = model.model() if isinstance(model, Composite) else model
+        self.model = bound(model.model() if isinstance(model, Composite) else model)
         self._slots = model.slots if isinstance(model, Composite) else None
         self.trail = [Moment(None, self.model.initial[0])]
 

@@ -14,6 +14,7 @@ from specs.checker.claims import (
     temporal,
 )
 from specs.checker.composite import Change, Composite, Symmetry
+from specs.checker.enabled import enabled
 from specs.checker.errors import (
     CheckerError,
     ImpureStep,
@@ -59,6 +60,7 @@ __all__ = [
     "Verdict",
     "always",
     "check",
+    "enabled",
     "eventually",
     "eventually_always",
     "every_step",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -14,6 +15,7 @@ from specs.checker.bounds import (
     verdict_of_lasso,
 )
 from specs.checker.composite import Composite
+from specs.checker.enabled import EnabledIn, bound
 from specs.checker.errors import UsageError
 from specs.checker.fairness import Classes, require_actions
 from specs.checker.formula import Formula, holds_on, is_tested
@@ -67,6 +69,7 @@ def check(
             remedy="a reduced graph merges behaviours that fairness tells apart; check without",
         )
     watch = Watch(budget or Budget(), on_progress)
+    claims, model = model.properties, bound(model)
     if por:
         found = _explore_partly(model, engine, symmetry, watch)
     else:
@@ -88,7 +91,7 @@ def check(
         depth=found.depth,
         actions=frozenset(found.actions),
         never_taken=model.alphabet - found.actions,
-        findings=tuple(findings),
+        findings=tuple(map(_on, findings, claims)),
         deadlock=deadlock,
         stopped=found.stopped,
         bounded=is_bounded(model, found),
@@ -97,6 +100,11 @@ def check(
         step_calls=found.step_calls,
         notes=(*found.notes, *notes_on_bounds(model, found, findings)),
     )
+
+
+def _on(finding: Finding, claim: Property[Any]) -> Finding:
+    """The finding, on the property as the model states it."""
+    return finding if finding.claim is claim else replace(finding, claim=claim)
 
 
 def _explore(
@@ -165,10 +173,10 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
             try:
                 if fair is None:
                     fair = _fair_graph(model, found)
-                path = _lasso_of(prop, found, fair)
+                path = _lasso_of(model, prop, found, fair)
                 if path is not None and path.loop is not None and not is_proof(model, path):
                     strict = strict or fair.counting(left_out_of(model, found, len(fair.graph)))
-                    other = _lasso_of(prop, found, strict)
+                    other = _lasso_of(model, prop, found, strict)
                     path = other if other is not None and other.loop is not None else path
                 if path is not None and path.loop is not None:
                     tidy = fewest_switches(model, path, lambda state: True)
@@ -257,13 +265,20 @@ def _fair_graph(model: Model[Any, Any], found: Exploration) -> FairGraph:
     return FairGraph(graph, Classes(model.fairness, graph.actions), inside)
 
 
-def _lasso_of(prop: Property[Any], found: Exploration, fair: FairGraph) -> Path | None:
+def _lasso_of(
+    model: Model[Any, Any], prop: Property[Any], found: Exploration, fair: FairGraph
+) -> Path | None:
     """A fair behaviour that refutes a liveness property, or None.
 
     A formula takes the product of the graph with an automaton.  Four kinds of property need none:
     their behaviours avoid some states, or visit some states again and again.
     """
-    truths = {name: found.evaluate(each, str(prop)) for name, each in prop.meaning}
+    truths = {
+        name: each.in_graph(model, found, fair.graph)
+        if isinstance(each, EnabledIn)
+        else found.evaluate(each, str(prop))
+        for name, each in prop.meaning
+    }
     if prop.formula is not None and is_tested(prop.formula, truths, fair.graph.initial):
         found.met.add(prop.name)
     match prop.kind:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from specs.checker.composite import Composite
+from specs.checker.enabled import bound
 from specs.checker.errors import UsageError
 from specs.checker.model import Model, Property
 from specs.checker.result import Budget, Finding, Moment, OnProgress, Path, Result, Verdict
@@ -76,7 +77,8 @@ def simulate(
     if walks < 1 or steps < 1:
         raise UsageError(f"{walks} walks of {steps} steps see nothing", remedy="at least one each")
     watch = Watch(budget or Budget(), on_progress)
-    walker: _Plain | _Tabled = _Plain(model) if isinstance(model, Model) else _Tabled(model)
+    walker: _Plain | _Tabled
+    walker = _Plain(bound(model)) if isinstance(model, Model) else _Tabled(bound(model))
     chance = random.Random(seed)
     walk = _Walk(walker)
     for number in range(walks):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from specs.checker.composite import Composite
+from specs.checker.enabled import bound
 from specs.checker.model import Model
 from specs.checker.search import (
     DECIDED,
@@ -32,7 +33,7 @@ def state_machine(model: Model[Any, Any] | Composite[Any]) -> type[RuleBasedStat
     Its steps are judged by the claims on steps.
     A state without successors fails unless the model calls it terminal.
     """
-    plain = model.model() if isinstance(model, Composite) else model
+    plain = bound(model.model() if isinstance(model, Composite) else model)
     claims = [prop for prop in plain.properties if prop.kind == "always"]
 
     stepwise = judged_in_steps(plain.properties)

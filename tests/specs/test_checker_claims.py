@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -17,8 +18,14 @@ from specs.checker import (
     Verdict,
     always,
     check,
+    enabled,
+    eventually,
     every_step,
+    leads_to,
+    reachable,
     refines,
+    temporal,
+    weak,
 )
 from specs.checker.chart import mermaid_chart, svg_chart, text_chart
 from specs.checker.composite import Change, Symmetry
@@ -468,3 +475,89 @@ def test_hypothesis_judges_steps():
             state_machine(fine_clock(late, refines("h", clock(), lambda state: state[0]))),
             settings=few,
         )
+
+
+# ENABLED.
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_enabled_in_every_kind_of_property(engine):
+    can, other = enabled("add 1", "a"), enabled("add 1", "b")
+    claims = [
+        always("a moves", can),
+        always("while low", can, when=lambda values: values[0] < 5),
+        always("before b ends", lambda values: values[1] < 5, when=other),
+        reachable("b stuck", enabled("add 9")),
+        every_step("keeps on", lambda before, after: after[0] == 5, of=can),
+    ]
+    for place, expected in enumerate(("VIOLATED", "HOLDS", "HOLDS", "VIOLATED", "HOLDS")):
+        result = check(counters(claims[place]), engine=engine)
+        (finding,) = result.findings
+        assert (finding.verdict.value, finding.vacuous) == (expected, False)
+        assert finding.claim is claims[place]
+    assert check(counters(claims[0]), engine=engine).counterexample.last[0] == 5
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_enabled_in_liveness(engine):
+    can = enabled("add 1", "a")
+    full = leads_to("full", can, lambda values: values[0] == 5)
+    ends = temporal("ends", "<>[]~can /\\ [](can \\/ full)", can=can, full=lambda v: v[0] == 5)
+    never = temporal("never", "[](can => []can)", can=can)
+    model = counters(full, ends, never)
+    fair = replace(model, fairness=[weak("add 1", each="process")])
+    assert [f.verdict.value for f in check(model, engine=engine).findings] == ["VIOLATED"] * 3
+    verdicts = [f.verdict.value for f in check(fair, engine=engine).findings]
+    assert verdicts == ["HOLDS", "HOLDS", "VIOLATED"]
+    assert check(fair, engine=engine).finding("never").path.moments[-1].state[0] == 5
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_enabled_counts_steps_out_of_bounds(engine):
+    model = counters(within=lambda values: values[0] < 3)
+    claim = temporal(
+        "goes on", "[](can \\/ ~low)", can=enabled("add 1", "a"), low=lambda v: v[0] < 5
+    )
+    assert check(replace(model, properties=[claim]), engine=engine).verdict is Verdict.HOLDS
+
+
+def test_enabled_with_reductions():
+    some = always("some", enabled("add"), when=lambda values: sum(values) < 4)
+    assert check(twins(some), symmetry=True).verdict is Verdict.HOLDS
+    assert check(twins(some), por=True).verdict is Verdict.HOLDS
+    first = always("first", enabled("add", "x"), when=lambda values: sum(values) < 3)
+    with pytest.raises(ModelError, match="'first' tells x and y apart"):
+        check(twins(first), symmetry=True)
+    assert check(twins(first), por=True).verdict is Verdict.VIOLATED
+
+
+def test_enabled_in_a_plain_model_with_a_view():
+    def actions(n):
+        if n < 3:
+            yield "inc", n + 1
+
+    claims = [
+        always("below 3", enabled("inc"), when=lambda text: text != "n=3"),
+        always("always", enabled("inc")),
+        eventually("stops", lambda text: text == "n=3"),
+    ]
+    model = Model(
+        "counts", [0], actions, claims, view=lambda n: f"n={n}", terminal=lambda text: True
+    )
+    result = check(model)
+    assert result.finding("always").path.last == 3
+    assert result.finding("below 3").verdict is Verdict.UNDETERMINED
+    walked = simulate(model, walks=1, steps=5)
+    assert walked.finding("always").path.last == 3
+    assert walked.finding("always").claim is claims[1]
+    refined = refines("same", Model("n", [0], actions), lambda text: int(text[2:]))
+    model = replace(model, properties=[claims[0], refined])
+    assert check(model).verdict is Verdict.HOLDS
+
+
+def test_enabled_outside_a_model_is_an_error():
+    with pytest.raises(PropertyError, match="ENABLED inc was asked of a view"):
+        enabled("inc")(0)
+    hidden = always("hidden", lambda values: enabled("add 1")(values))
+    with pytest.raises(PropertyError, match="give enabled"):
+        check(counters(hidden))

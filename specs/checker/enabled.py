@@ -1,0 +1,167 @@
+"""ENABLED: the predicate that some step of an action is possible, for properties of all kinds.
+
+A predicate sees the view of a state, and the view does not tell the steps.  So `bound` gives a
+model whose predicates see the state beside its view, if any of its properties asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from specs.checker.claims import AllowedSteps, Refinement
+from specs.checker.composite import Composite
+from specs.checker.errors import PropertyError
+from specs.checker.model import Action, Model, Property, StepRule
+from specs.checker.search import Exploration, StateGraph
+
+M = TypeVar("M", bound=Model[Any, Any] | Composite[Any])
+
+Predicate = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Enabled:
+    """A predicate that a model gives its meaning; see `enabled`."""
+
+    action: str
+    process: str = ""
+
+    def __call__(self, view: Any) -> bool:
+        raise PropertyError(
+            f"ENABLED {self.action} was asked of a view, which does not tell the steps",
+            remedy="give enabled(...) itself as a predicate or as an atom of a formula",
+        )
+
+    def fits(self, action: Action) -> bool:
+        """Whether a step is one of this action."""
+        return action.name == self.action and self.process in ("", action.process)
+
+
+def enabled(action: str, process: str = "") -> Enabled:
+    """Some step of the action is possible: ``ENABLED A``; with `process`, a step of that process.
+
+    For every place that takes a predicate::
+
+        always("no wait", enabled("Enter"), when=...)
+        temporal("served", "[](can => <>in)", can=enabled("Enter"), ...)
+
+    A step counts even if it changes nothing, or leads out of the bounds.  In a formula the stored
+    graph answers; elsewhere the rules are evaluated in each state, which takes as long as a search
+    by the reference engine.
+    """
+    return Enabled(action, process)
+
+
+class WithState:
+    """A state beside its view."""
+
+    __slots__ = ("state", "view")
+
+    def __init__(self, state: Any, view: Any) -> None:
+        self.state = state
+        self.view = view
+
+    def __repr__(self) -> str:
+        return repr(self.view)
+
+
+class EnabledIn:
+    """`Enabled` in one model."""
+
+    def __init__(self, asked: Enabled, actions: Callable[[Any], Iterable[Action]]) -> None:
+        self.fits = asked.fits
+        self._actions = actions
+
+    def __call__(self, seen: WithState) -> bool:
+        return any(map(self.fits, self._actions(seen.state)))
+
+    def in_graph(self, model: Model[Any, Any], found: Exploration, graph: StateGraph) -> bytearray:
+        """The answers for all states, from the labels of their steps."""
+        fitting = {number for number, action in enumerate(graph.actions) if self.fits(action)}
+        answers = bytearray(len(graph))
+        for state in range(len(graph)):
+            first, end = graph.offsets[state], graph.offsets[state + 1]
+            if first < end:
+                answers[state] = not fitting.isdisjoint(graph.labels[first:end])
+            else:  # a dead end, or out of bounds and not expanded
+                answers[state] = self(model.seen(found.state(state)))
+        return answers
+
+
+def bound(model: M) -> M:
+    """The model with a meaning for each `enabled`; the same model if no property asks."""
+    if not any(map(_asks, model.properties)):
+        return model
+    actions = _actions_of(model)
+
+    def bind(predicate: Predicate | None) -> Predicate | None:
+        if predicate is None:
+            return None
+        if isinstance(predicate, Enabled):
+            return EnabledIn(predicate, actions)
+        return _Unwrapped(predicate)
+
+    return replace(
+        model,
+        view=_with_state(model),
+        properties=[_bound_property(prop, bind) for prop in model.properties],
+        terminal=bind(model.terminal),
+        within=bind(model.within),
+    )
+
+
+def _asks(prop: Property[Any]) -> bool:
+    of = prop.steps.of if isinstance(prop.steps, AllowedSteps) else None
+    return any(isinstance(each, Enabled) for each in (*prop.questions, of))
+
+
+def _actions_of(model: Model[Any, Any] | Composite[Any]) -> Callable[[Any], Iterable[Action]]:
+    if isinstance(model, Model):
+        return lambda state: (action for action, _ in model.successors(state))
+    return lambda values: (
+        change.action for rule in model.rules for change in model.changes(rule, values)
+    )
+
+
+def _with_state(model: Model[Any, Any] | Composite[Any]) -> Callable[[Any], WithState]:
+    view = model.seen if isinstance(model, Model) else model.view
+    return lambda state: WithState(state, view(state))
+
+
+class _Unwrapped:
+    """A predicate, or another function of a view, for views beside their states."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Predicate) -> None:
+        self._function = function
+
+    def __call__(self, seen: WithState) -> Any:
+        return self._function(seen.view)
+
+
+def _bound_property(prop: Property[Any], bind: Callable[[Predicate | None], Any]) -> Property[Any]:
+    return replace(
+        prop,
+        predicate=bind(prop.predicate),
+        when=bind(prop.when),
+        steps=_bound_rule(prop.steps, bind),
+        atoms=tuple((name, bind(each)) for name, each in prop.atoms),
+    )
+
+
+def _bound_rule(rule: StepRule | None, bind: Callable[[Predicate | None], Any]) -> StepRule | None:
+    if isinstance(rule, AllowedSteps):
+        allowed = rule.allowed
+
+        def of_views(before: WithState, *rest: Any) -> bool:
+            *action, after = rest
+            return allowed(before.view, *action, after.view)
+
+        return replace(rule, allowed=of_views, of=bind(rule.of))
+    if isinstance(rule, Refinement):
+        mapping: Callable[[Any], Hashable] = _Unwrapped(rule.mapping)
+        return Refinement(rule.abstract, mapping)
+    return rule
