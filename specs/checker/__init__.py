@@ -10,7 +10,6 @@ from specs.checker.claims import (
     eventually_always,
     every_step,
     infinitely_often,
-    refines,
     temporal,
 )
 from specs.checker.composite import Change, Composite, Symmetry
@@ -35,6 +34,7 @@ from specs.checker.model import (
     strong,
     weak,
 )
+from specs.checker.refinement import mapped, refines, refines_fairly
 from specs.checker.result import Budget, Finding, Moment, Path, Progress, Result, Verdict
 
 __all__ = [
@@ -66,8 +66,10 @@ __all__ = [
     "every_step",
     "infinitely_often",
     "leads_to",
+    "mapped",
     "reachable",
     "refines",
+    "refines_fairly",
     "strong",
     "temporal",
     "weak",

@@ -21,6 +21,7 @@ from specs.checker.fairness import Classes, require_actions
 from specs.checker.formula import Formula, holds_on, is_tested
 from specs.checker.liveness import FairGraph, Lasso
 from specs.checker.model import Model, Property
+from specs.checker.neglect import AbstractClasses
 from specs.checker.product import accepted
 from specs.checker.purity import impure
 from specs.checker.reference import explore as explore_plainly
@@ -185,8 +186,10 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
                 found.stopped = "interrupted"
                 findings.append(Finding(prop, Verdict.UNDETERMINED))
                 continue
-            verdict = verdict_of_lasso(model, path)
-            findings.append(Finding(prop, verdict, path, _is_vacuous(prop, found)))
+            verdict, why = verdict_of_lasso(model, path), ""
+            if prop.fair is not None and path is not None and path.loop is not None:
+                why = f"the loop neglects {_neglected(model, prop, path)} of the abstract model"
+            findings.append(Finding(prop, verdict, path, _is_vacuous(prop, found), why))
             continue
         decided = found.decided.get(prop.name)
         path = None if decided is None else Path(tuple(found.path(decided)))
@@ -225,7 +228,7 @@ def _step_finding(
 
 
 def _is_vacuous(prop: Property[Any], found: Exploration) -> bool:
-    can_be = prop.when is not None or prop.steps is not None or prop.formula is not None
+    can_be = prop.when is not None or prop.steps is not None or prop.is_liveness
     return can_be and found.complete and prop.name not in found.met
 
 
@@ -239,8 +242,10 @@ def _is_stuck(model: Model[Any, Any], state: Any) -> bool:
 
 def _refutes(model: Model[Any, Any], prop: Property[Any], path: Path) -> bool:
     """Whether a lasso refutes a liveness property: another way into the loop may pass the good."""
-    assert prop.formula is not None
     assert path.loop is not None
+    if prop.fair is not None:
+        return bool(_neglected(model, prop, path))
+    assert prop.formula is not None
     # The last moment of a closed loop is the first one of the loop again.
     places = path.moments[:-1] if path.loop < len(path) else path.moments
     states = [
@@ -248,6 +253,12 @@ def _refutes(model: Model[Any, Any], prop: Property[Any], path: Path) -> bool:
         for moment in places
     ]
     return not holds_on(prop.formula, states, path.loop)
+
+
+def _neglected(model: Model[Any, Any], prop: Property[Any], path: Path) -> str:
+    """Which fairness of an abstract model the loop of a path neglects, or ""."""
+    assert prop.fair is not None
+    return prop.fair.neglected([model.seen(moment.state) for moment in path.moments[path.loop :]])
 
 
 def _if_complete(found: Exploration, verdict: Verdict) -> Verdict:
@@ -273,13 +284,21 @@ def _lasso_of(
     A formula takes the product of the graph with an automaton.  Four kinds of property need none:
     their behaviours avoid some states, or visit some states again and again.
     """
+    if prop.fair is not None:
+        states = (model.seen(found.state(number)) for number in range(len(fair.graph)))
+        classes = AbstractClasses(prop.fair, [prop.fair.stands_for(state) for state in states])
+        if classes.tested:
+            found.met.add(prop.name)
+        lasso = classes.neglected(fair)
+        return None if lasso is None else _as_path(lasso, found, fair.graph)
+    assert prop.formula is not None
     truths = {
         name: each.in_graph(model, found, fair.graph)
         if isinstance(each, EnabledIn)
         else found.evaluate(each, str(prop))
         for name, each in prop.meaning
     }
-    if prop.formula is not None and is_tested(prop.formula, truths, fair.graph.initial):
+    if is_tested(prop.formula, truths, fair.graph.initial):
         found.met.add(prop.name)
     match prop.kind:
         case "eventually":
@@ -291,22 +310,18 @@ def _lasso_of(
         case "eventually_always":
             lasso = fair.visiting([bytearray(not each for each in truths["good"])])
         case _:
-            assert prop.formula is not None
             lasso = accepted(fair, automaton_of(Formula("~", (prop.formula,))), truths)
-    if lasso is None:
-        return None
-    start = lasso.states[0]
-    return _as_path(lasso, found, fair.graph, found.path(start)[:-1])
+    return None if lasso is None else _as_path(lasso, found, fair.graph)
 
 
-def _as_path(lasso: Lasso, found: Exploration, graph: StateGraph, stem: Sequence[Moment]) -> Path:
+def _as_path(lasso: Lasso, found: Exploration, graph: StateGraph) -> Path:
     """The lasso as a path: the way to it, then its states and the loop back."""
     states = [found.state(number) for number in lasso.states]
-    first = found.path(lasso.states[0])[-1]
-    moments = [*stem, first]
+    moments = found.path(lasso.states[0])
+    stem = len(moments) - 1
     for label, state in zip(lasso.labels, states[1:], strict=False):
         moments.append(Moment(graph.actions[label], state))
     if lasso.loop is not None and len(lasso.labels) == len(lasso.states):
         closing = graph.actions[lasso.labels[-1]]
         moments.append(Moment(closing, states[lasso.loop]))
-    return Path(tuple(moments), None if lasso.loop is None else len(stem) + lasso.loop)
+    return Path(tuple(moments), None if lasso.loop is None else stem + lasso.loop)

@@ -1,4 +1,4 @@
-"""Claims beyond those on single states: on steps, on refinement, and in temporal logic.
+"""Claims on steps, and claims in temporal logic.
 
 A step that changes nothing satisfies every claim on steps: stuttering is always allowed.
 """
@@ -6,21 +6,16 @@ A step that changes nothing satisfies every claim on steps: stuttering is always
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, TypeVar
 
-from specs.checker.composite import Composite
-from specs.checker.errors import ModelError, PropertyError, UsageError
+from specs.checker.errors import PropertyError, UsageError
 from specs.checker.formula import Formula, parse
-from specs.checker.model import GOOD, Action, Model, Property
+from specs.checker.model import GOOD, Action, Property, StepRule
 
 V = TypeVar("V")
 W = TypeVar("W")
-
-#: An explanation lists at most this many alternatives.
-OFFERS_SHOWN = 4
 
 
 def every_step(
@@ -83,88 +78,15 @@ class AllowedSteps:
         """See `StepRule`."""
         return ""
 
-
-def refines(
-    name: str, abstract: Model[Any, Any] | Composite[Any], mapping: Callable[[V], Hashable]
-) -> Property[V]:
-    """Every behaviour, seen through `mapping`, is one of `abstract`: a refinement mapping.
-
-    `mapping` gives the *state* of `abstract` that a view of this model stands for.  An initial
-    state must map to an initial state of `abstract`; a step must map to a step of `abstract` or
-    change nothing there (Abadi and Lamport 1991, "The existence of refinement mappings", conditions
-    R2 and R3).  States of `abstract` outside its `within` have no steps.
-
-    This is the safety part: the fairness of `abstract` is not claimed.  `mapped` turns its
-    properties, liveness included, into properties of this model.  The property holds vacuously if
-    no step changes the abstract state.
-    """
-    plain = abstract.model() if isinstance(abstract, Composite) else abstract
-    rule = Refinement(plain, mapping)
-    return Property("refines", name, rule.starts, steps=rule)
-
-
-class Refinement:
-    """The rule of `refines`."""
-
-    reads_action = False
-
-    def __init__(self, abstract: Model[Any, Any], mapping: Callable[[Any], Hashable]) -> None:
-        self.abstract = abstract
-        self.mapping = mapping
-        self._initial = frozenset(abstract.initial)
-        #: Of each abstract state met so far, the states that may follow.
-        self._following: dict[Any, frozenset[Any]] = {}
-
-    def starts(self, view: Any) -> bool:
-        """Whether the state may be an initial one."""
-        return self.mapping(view) in self._initial
-
-    def allows(self, before: Any, action: Action, after: Any) -> bool | None:
+    def through(self, see: Callable[[Any], Any], of: Callable[[Any], Any] | None) -> StepRule:
         """See `StepRule`."""
-        source, target = self.mapping(before), self.mapping(after)
-        if source == target:
-            return None
-        following = self._following.get(source)
-        if following is None:
-            following = frozenset(state for _, state in self._offers(source))
-            self._following[source] = following
-        return target in following
+        allowed = self.allowed
 
-    def reason(self, before: Any, action: Action, after: Any) -> str:
-        """See `StepRule`."""
-        source, target = self.mapping(before), self.mapping(after)
-        offers = ", ".join(_some(f"{label} -> {state!r}" for label, state in self._offers(source)))
-        return (
-            f"{action} is no step of {self.abstract.name!r}: ({source!r} -> {target!r}); from "
-            f"{source!r} it offers {offers or 'no step'}"
-        )
+        def of_views(before: Any, *rest: Any) -> bool:
+            *action, after = rest
+            return allowed(see(before), *action, see(after))
 
-    def reason_at_start(self, view: Any) -> str:
-        """See `StepRule`."""
-        offers = ", ".join(_some(map(repr, self.abstract.initial)))
-        return (
-            f"{self.mapping(view)!r} is no initial state of {self.abstract.name!r}, which begins "
-            f"in {offers}"
-        )
-
-    def _offers(self, source: Any) -> list[tuple[Action, Any]]:
-        """The steps of the abstract model from one of its states."""
-        within = self.abstract.within
-        if within is not None and not within(self.abstract.seen(source)):
-            return []
-        try:
-            return self.abstract.successors(source)
-        except ModelError as error:
-            raise PropertyError(
-                f"the mapping gives {source!r}, from which {self.abstract.name!r} cannot go on: "
-                f"{error}",
-                remedy="a mapping must give states of the abstract model",
-            ) from error
-
-
-def _some(texts: Iterator[str]) -> list[str]:
-    shown = list(islice(texts, OFFERS_SHOWN + 1))
-    return [*shown[:OFFERS_SHOWN], "..."] if len(shown) > OFFERS_SHOWN else shown
+        return AllowedSteps(of_views, of, self.reads_action)
 
 
 def infinitely_often(name: str, predicate: Callable[[V], bool]) -> Property[V]:

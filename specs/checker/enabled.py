@@ -6,14 +6,13 @@ model whose predicates see the state beside its view, if any of its properties a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from specs.checker.claims import AllowedSteps, Refinement
 from specs.checker.composite import Composite
 from specs.checker.errors import PropertyError
-from specs.checker.model import Action, Model, Property, StepRule
+from specs.checker.model import Action, Model, Property
 from specs.checker.search import Exploration, StateGraph
 
 M = TypeVar("M", bound=Model[Any, Any] | Composite[Any])
@@ -68,7 +67,7 @@ class WithState:
 
 
 class EnabledIn:
-    """`Enabled` in one model."""
+    """`Enabled` in one model, whose `actions` are those enabled in a state."""
 
     def __init__(self, asked: Enabled, actions: Callable[[Any], Iterable[Action]]) -> None:
         self.fits = asked.fits
@@ -96,24 +95,26 @@ def bound(model: M) -> M:
         return model
     actions = _actions_of(model)
 
-    def bind(predicate: Predicate | None) -> Predicate | None:
-        if predicate is None:
-            return None
+    def bind(predicate: Predicate) -> Predicate:
         if isinstance(predicate, Enabled):
             return EnabledIn(predicate, actions)
-        return _Unwrapped(predicate)
+        return lambda seen: predicate(seen.view)
 
     return replace(
         model,
         view=_with_state(model),
-        properties=[_bound_property(prop, bind) for prop in model.properties],
-        terminal=bind(model.terminal),
-        within=bind(model.within),
+        properties=[prop.through(_view, bind) for prop in model.properties],
+        terminal=None if model.terminal is None else bind(model.terminal),
+        within=None if model.within is None else bind(model.within),
     )
 
 
+def _view(seen: WithState) -> Any:
+    return seen.view
+
+
 def _asks(prop: Property[Any]) -> bool:
-    of = prop.steps.of if isinstance(prop.steps, AllowedSteps) else None
+    of = None if prop.steps is None else prop.steps.of
     return any(isinstance(each, Enabled) for each in (*prop.questions, of))
 
 
@@ -128,40 +129,3 @@ def _actions_of(model: Model[Any, Any] | Composite[Any]) -> Callable[[Any], Iter
 def _with_state(model: Model[Any, Any] | Composite[Any]) -> Callable[[Any], WithState]:
     view = model.seen if isinstance(model, Model) else model.view
     return lambda state: WithState(state, view(state))
-
-
-class _Unwrapped:
-    """A predicate, or another function of a view, for views beside their states."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, function: Predicate) -> None:
-        self._function = function
-
-    def __call__(self, seen: WithState) -> Any:
-        return self._function(seen.view)
-
-
-def _bound_property(prop: Property[Any], bind: Callable[[Predicate | None], Any]) -> Property[Any]:
-    return replace(
-        prop,
-        predicate=bind(prop.predicate),
-        when=bind(prop.when),
-        steps=_bound_rule(prop.steps, bind),
-        atoms=tuple((name, bind(each)) for name, each in prop.atoms),
-    )
-
-
-def _bound_rule(rule: StepRule | None, bind: Callable[[Predicate | None], Any]) -> StepRule | None:
-    if isinstance(rule, AllowedSteps):
-        allowed = rule.allowed
-
-        def of_views(before: WithState, *rest: Any) -> bool:
-            *action, after = rest
-            return allowed(before.view, *action, after.view)
-
-        return replace(rule, allowed=of_views, of=bind(rule.of))
-    if isinstance(rule, Refinement):
-        mapping: Callable[[Any], Hashable] = _Unwrapped(rule.mapping)
-        return Refinement(rule.abstract, mapping)
-    return rule

@@ -121,9 +121,15 @@ class FairGraph:
             return self._avoiding(good, self._passes.starts(when, good))
         return self._avoiding(good, [s for s, met in enumerate(when) if met and not good[s]])
 
-    def visiting(self, visits: Sequence[bytearray]) -> Lasso | None:
-        """A fair behaviour that is in each of some sets again and again, or as above, or None."""
-        return self._avoiding(bytearray(len(self.graph)), self.graph.initial, visits)
+    def visiting(
+        self, visits: Sequence[bytearray], starts: Sequence[int] | None = None
+    ) -> Lasso | None:
+        """The same for behaviours that are in each of some sets again and again.
+
+        They begin in one of `starts`, by default in an initial state.
+        """
+        starts = self.graph.initial if starts is None else starts
+        return self._avoiding(bytearray(len(self.graph)), starts, visits)
 
     def _avoiding(
         self, good: bytearray, starts: Sequence[int], visits: Sequence[bytearray] = ()

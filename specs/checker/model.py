@@ -15,7 +15,7 @@ by process and context switches.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from specs.checker.errors import ModelError, UsageError
@@ -55,6 +55,7 @@ Kind: TypeAlias = Literal[
     "reachable",
     "every_step",
     "refines",
+    "refines_fairly",
     "eventually",
     "leads_to",
     "infinitely_often",
@@ -64,7 +65,11 @@ Kind: TypeAlias = Literal[
 
 
 class StepRule(Protocol):
-    """What a property says of steps.  `specs.checker.claims` has the two kinds."""
+    """What a property says of steps: see `every_step` and `refines`."""
+
+    @property
+    def of(self) -> Callable[[Any], Any] | None:
+        """What the property is about: a step that leaves it unchanged is allowed; None: all."""
 
     @property
     def reads_action(self) -> bool:
@@ -78,6 +83,33 @@ class StepRule(Protocol):
 
     def reason_at_start(self, view: Any) -> str:
         """Why an initial state is not allowed."""
+
+    def through(self, see: Callable[[Any], Any], of: Callable[[Any], Any] | None) -> StepRule:
+        """The same rule for other views, of which `see` gives these; `of` is its `of` for those."""
+
+
+class FairnessRule(Protocol):
+    """What a property says of fairness: see `refines_fairly`."""
+
+    @property
+    def mapping(self) -> Callable[[Any], Hashable]:
+        """The abstract state that a view stands for."""
+
+    @property
+    def conditions(self) -> Sequence[Fairness]:
+        """The fairness conditions of the abstract model."""
+
+    def stands_for(self, view: Any) -> Hashable:
+        """The same; raises `PropertyError` if the mapping fails."""
+
+    def offers(self, state: Hashable) -> list[tuple[Action, Any]]:
+        """The steps of the abstract model that change a state."""
+
+    def neglected(self, loop: Sequence[Any]) -> str:
+        """The condition that a loop neglects, or "".  `loop` is its views, the first one again."""
+
+    def through(self, mapping: Callable[[Any], Hashable]) -> FairnessRule:
+        """The same rule for other views, with their mapping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +133,8 @@ class Property(Generic[V]):
     formula: Formula | None = None
     #: The predicates of the formula; without them it is about `predicate` and `when`.
     atoms: tuple[tuple[str, Callable[[V], bool]], ...] = ()
+    #: The fairness that behaviours keep, of an abstract model.
+    fair: FairnessRule | None = None
 
     def __str__(self) -> str:
         return f"property {self.name!r}"
@@ -108,7 +142,7 @@ class Property(Generic[V]):
     @property
     def is_liveness(self) -> bool:
         """Whether only an infinite behaviour can violate it."""
-        return self.formula is not None
+        return self.formula is not None or self.fair is not None
 
     @property
     def is_invariant(self) -> bool:
@@ -127,6 +161,32 @@ class Property(Generic[V]):
             return self.atoms
         named = ((WHEN.name, self.when), (GOOD.name, self.predicate))
         return tuple((name, predicate) for name, predicate in named if predicate is not None)
+
+    def through(
+        self,
+        see: Callable[[Any], V],
+        bind: Callable[[Callable[[V], Any]], Callable[[Any], Any]] | None = None,
+    ) -> Property[Any]:
+        """The same claim for other views, of which `see` gives these.
+
+        `bind` turns a predicate into one of those views; by default it looks through `see`.
+        """
+
+        def plain(predicate: Callable[[V], Any]) -> Callable[[Any], Any]:
+            return lambda view: predicate(see(view))
+
+        bind = bind or plain
+        steps = self.steps
+        if steps is not None:
+            steps = steps.through(see, None if steps.of is None else bind(steps.of))
+        return replace(
+            self,
+            predicate=bind(self.predicate),
+            when=None if self.when is None else bind(self.when),
+            steps=steps,
+            atoms=tuple((name, bind(each)) for name, each in self.atoms),
+            fair=None if self.fair is None else self.fair.through(bind(self.fair.mapping)),
+        )
 
 
 def always(

@@ -22,8 +22,10 @@ from specs.checker import (
     eventually,
     every_step,
     leads_to,
+    mapped,
     reachable,
     refines,
+    refines_fairly,
     temporal,
     weak,
 )
@@ -435,6 +437,51 @@ def test_a_composite_can_be_the_abstract_model():
     claim = refines("itself", counters(), tuple)
     assert check(counters(claim), engine="table").verdict is Verdict.HOLDS
     assert check(counters(claim, steps=(2,)), engine="table").verdict is Verdict.VIOLATED
+
+
+def fair_clock(*properties, fairness=()):
+    return replace(fine_clock(minutes, *properties), fairness=fairness)
+
+
+def hour_of(state):
+    return state[0]
+
+
+def test_fairness_of_the_abstract_model_is_a_claim_of_its_own():
+    abstract = replace(clock(), fairness=[weak("tick")])
+    claim = refines_fairly("ticks", abstract, hour_of)
+    assert check(fair_clock(claim, fairness=[weak("quarter")])).verdict is Verdict.HOLDS
+    finding = check(fair_clock(claim)).finding("ticks")
+    assert (finding.verdict, finding.path.loop) == (Verdict.VIOLATED, len(finding.path))
+    assert finding.why == "the loop neglects WF(tick) of the abstract model"
+    assert check(fair_clock(refines_fairly("idle", abstract, lambda s: 12))).vacuous == ()
+    with pytest.raises(UsageError, match="assumes no fairness"):
+        refines_fairly("none", clock(), hour_of)
+    with pytest.raises(PropertyError, match=r"mapping to 'hour clock' raised IndexError"):
+        check(fair_clock(refines_fairly("bad", abstract, lambda state: state[2])))
+
+
+def test_properties_of_the_abstract_model_are_restated():
+    abstract = replace(
+        clock(
+            always("in range", lambda hour: 1 <= hour <= 12),
+            always("goes on", enabled("tick")),
+            every_step("by one", lambda before, after: after % 12 == (before + 1) % 12),
+            leads_to("noon again", lambda hour: hour == 1, lambda hour: hour == 12),
+        ),
+        fairness=[weak("tick")],
+    )
+    claims = mapped(abstract, hour_of)
+    assert [claim.name for claim in claims] == [
+        "hour clock: in range",
+        "hour clock: goes on",
+        "hour clock: by one",
+        "hour clock: noon again",
+    ]
+    assert check(fair_clock(*claims, fairness=[weak("quarter")])).verdict is Verdict.HOLDS
+    assert check(fair_clock(*claims)).finding("hour clock: noon again").verdict is Verdict.VIOLATED
+    result = check(fine_clock(late, *claims[:3]))
+    assert result.finding("hour clock: by one").path.last == (2, 0)
 
 
 # Walks.

@@ -20,6 +20,7 @@ from specs.checker import (
     infinitely_often,
     leads_to,
     liveness,
+    refines_fairly,
     strong,
     temporal,
     weak,
@@ -327,6 +328,46 @@ def test_named_claims_agree_with_their_formulas(compiled, monkeypatch):
                     formula = renamed(prop.formula, names)
                     assert judged(graph, finding.path, formula), (graph, prop)
     assert min(violated.values()) > 50
+
+
+@COMPILED
+def test_random_mappings_keep_fairness_as_all_short_lassos_do(compiled, monkeypatch):
+    if compiled:
+        monkeypatch.setattr(liveness, "COMPILED_FROM", 0)
+    chance = random.Random(8)
+    verdicts = []
+    for _ in range(400):
+        graph, abstract = drawn_graph(chance), drawn_graph(chance)
+        if not abstract[2]:
+            continue
+        to = [chance.randrange(abstract[0]) for _ in range(graph[0])]
+        claim = refines_fairly("claim", model_of(abstract), to.__getitem__)
+        finding = check(model_of(graph, claim)).finding("claim")
+        verdicts.append(finding.verdict)
+        if finding.verdict is Verdict.VIOLATED:
+            loop = [moment.state for moment in finding.path.moments[finding.path.loop :]]
+            assert neglects(abstract, [to[state] for state in loop])
+            assert judged(graph, finding.path, FALSE)
+        wrong = {
+            states[-1] in graph[4]
+            for states, loop in fair_lassos(graph, 6)
+            if neglects(abstract, [to[state] for state in (*states[loop:], states[loop])])
+        }
+        assert finding.verdict is Verdict.VIOLATED or False not in wrong, (graph, abstract, to)
+        assert finding.verdict is not Verdict.HOLDS or not wrong, (graph, abstract, to)
+    assert min(map(verdicts.count, Verdict)) > 10
+
+
+def neglects(abstract, loop):
+    """Whether a loop of abstract states, the first one again, is unfair, by definition."""
+    edges = abstract[1]
+    taken = {
+        name
+        for before, after in itertools.pairwise(loop)
+        for s, name, t in edges
+        if (s, t) == (before, after) and s != t
+    }
+    return not is_fair(abstract, loop, taken)
 
 
 def renamed(formula, names):
