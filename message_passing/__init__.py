@@ -19,6 +19,7 @@ Read in this order; each module imports only those above it::
     postgres_address  the address of a PostgreSQL database, and errors without its secrets
     public      the path by which tracebacks name a public class
     console     shared by command lines: writing to a pipe, exit codes of errors, imports
+    workers     processes of a command that end with it
     chart       message-sequence charts as text
     trace       a line of JSON a step, and back
     show        the command that draws a trace:  coherence trace FILE

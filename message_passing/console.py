@@ -1,4 +1,4 @@
-"""Shared by every command line: writing to a pipe, exit codes of errors, modules to import.
+"""Shared by every command line: output, progress, exit codes of errors, modules to import.
 
 It loads the standard library alone until it shows a table, so that each command starts quickly.
 """
@@ -37,8 +37,53 @@ def import_modules(names: Iterable[str]) -> None:
             ) from error
 
 
+#: Whether standard error shows a line of progress.
+_progress_shown = False
+
+
+def shows_progress() -> bool:
+    """Whether standard error is a terminal that can erase a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def progress(text: str) -> None:
+    """Show `text` in place of the last line of progress, cut to the terminal's width.
+
+    Nothing is shown where standard error is not a terminal.  The next output erases the line.
+    """
+    global _progress_shown
+    if not shows_progress():
+        return
+    from rich.cells import cell_len, set_cell_size
+
+    # A line that fills the last column would wrap on some terminals.
+    width = max(_stderr_columns() - 1, 1)
+    if cell_len(text) > width:
+        text = set_cell_size(text, width - 1) + "…"
+    sys.stderr.write(f"\r\x1b[K{text}")
+    sys.stderr.flush()
+    _progress_shown = True
+
+
+def erase_progress() -> None:
+    """Erase the line of progress, if there is one."""
+    global _progress_shown
+    if _progress_shown:
+        _progress_shown = False
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+
+def _stderr_columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return shutil.get_terminal_size().columns
+
+
 def write(text: str) -> None:
     """Write to standard output; a reader that closed the pipe is not an error."""
+    erase_progress()
     out = sys.stdout
     encoding = out.encoding or "utf-8"
     try:
@@ -58,6 +103,7 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """Write one line to standard error."""
+    erase_progress()
     sys.stderr.write(text + "\n")
 
 

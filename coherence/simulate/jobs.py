@@ -5,16 +5,11 @@ Results come in the order of the jobs, so an output depends on its input only.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
 from functools import lru_cache
-from importlib import import_module
 from itertools import product
 
 import msgspec
@@ -26,6 +21,8 @@ from coherence.simulate.measures import Record, RunMeasures, broadcast_tokens, m
 from coherence.simulate.result import STRATEGIES, RunResult
 from coherence.simulate.scenario import Scenario
 from coherence.simulate.stream import Action, Totals, draw, totals
+from message_passing.console import import_modules
+from message_passing.workers import workers
 
 PARALLEL_ACTIONS_MIN = 400_000
 """Below this many actions, starting workers takes longer than they save."""
@@ -157,54 +154,22 @@ def _performed(jobs: Sequence[Job]) -> Iterator[tuple[RunMeasures, ...]]:
         job.scenario.agents * job.scenario.steps * job.scenario.action_probability * len(job.rules)
         for job in jobs
     )
-    workers = min(len(jobs), os.cpu_count() or 1)
-    if workers == 1 or actions < PARALLEL_ACTIONS_MIN:
+    count = min(len(jobs), os.cpu_count() or 1)
+    if count == 1 or actions < PARALLEL_ACTIONS_MIN:
         yield from map(perform, jobs)
         return
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        initializer=_begin_worker,
-        initargs=(_modules_of({job.strategy for job in jobs}),),
-    )
+    modules = _modules_of({job.strategy for job in jobs})
     pending: deque[Future[tuple[RunMeasures, ...]]] = deque()
-    try:
-        with _interrupts_ignored():  # and by the workers that these start, which inherit it
-            pending.extend(pool.submit(perform, job) for job in jobs[:workers])
-        for job in jobs[workers:]:
+    with workers(count, import_modules, modules) as pool:
+        for job in jobs:
             pending.append(pool.submit(perform, job))
-            if len(pending) > workers * JOBS_AHEAD:
+            if len(pending) > count * JOBS_AHEAD:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for worker in set(multiprocessing.active_children()) - others:
-            worker.terminate()
-        raise
-    pool.shutdown()
 
 
 def _modules_of(strategies: Iterable[str]) -> list[str]:
     """The modules that define strategies of the application, which workers must import."""
     modules = {kind_of(name).__module__ for name in strategies if name not in STRATEGIES}
     return sorted(modules - {"__main__"})  # that one each worker imports anyway
-
-
-def _begin_worker(modules: Iterable[str]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for module in modules:
-        import_module(module)
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

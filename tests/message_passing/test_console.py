@@ -1,5 +1,7 @@
 """What every command line shares: exit codes of errors, modules to import, writing."""
 
+import io
+import os
 import sys
 
 import pytest
@@ -7,7 +9,9 @@ import pytest
 from message_passing.console import (
     INTERRUPTED,
     NoSuchModule,
+    complain,
     import_modules,
+    progress,
     reported,
     say,
     show,
@@ -48,6 +52,53 @@ def test_modules_are_imported_from_the_working_directory(tmp_path, monkeypatch):
     assert sys.modules.pop("imported_by_a_command").here
     with pytest.raises(NoSuchModule, match="no_such_module cannot be imported"):
         import_modules(["no_such_module"])
+
+
+def terminal_at_stderr(monkeypatch):
+    """Make standard error a terminal of twenty columns; return what is written there."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+        def fileno(self):
+            return 2
+
+    written = Terminal()
+    monkeypatch.setattr(sys, "stderr", written)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(os, "get_terminal_size", lambda descriptor: os.terminal_size((20, 9)))
+    return written
+
+
+def test_progress_is_one_line_that_output_erases(monkeypatch, capsys):
+    terminal = terminal_at_stderr(monkeypatch)
+    progress("1/2 plan")
+    progress("2/2 plan, with a name that is longer than the terminal")
+    progress("東京 in a plan of 東京")
+    say("done")
+    complain("error")
+    say("done")
+    assert terminal.getvalue().split("\r\x1b[K") == [
+        "",
+        "1/2 plan",
+        "2/2 plan, with a n…",
+        "東京 in a plan of …",
+        "error\n",
+    ]
+    assert capsys.readouterr().out == "done\ndone\n"
+
+
+@pytest.mark.parametrize("dumb", [True, False])
+def test_progress_needs_a_terminal_that_can_erase(monkeypatch, capsys, dumb):
+    terminal = terminal_at_stderr(monkeypatch)
+    if dumb:
+        monkeypatch.setenv("TERM", "dumb")
+    else:
+        monkeypatch.setattr(terminal, "isatty", lambda: False, raising=False)
+    progress("1/2 plan")
+    say("done")
+    assert terminal.getvalue() == ""
 
 
 def test_parts_are_written_below_each_other(capsys):
