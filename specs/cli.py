@@ -1,25 +1,31 @@
 """The command line of ``python -m specs``.
 
-Exit codes: 0 HOLDS, 1 VIOLATED or not as pinned, 2 a wrong call, 3 UNDETERMINED.
+Exit codes: 0 HOLDS, 1 VIOLATED or not as pinned, 2 a wrong call, 3 UNDETERMINED, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from message_passing.console import NoSuchModule, complain, import_modules, say
-from specs import catalogue, report
+from message_passing.console import (
+    INTERRUPTED,
+    NoSuchModule,
+    complain,
+    erase_progress,
+    import_modules,
+    say,
+)
+from specs import constants, listing, report, usage
 from specs.checker.check import ENGINES, check
 from specs.checker.composite import Composite
 from specs.checker.errors import CheckerError, UsageError
-from specs.checker.model import Model
-from specs.checker.result import Budget, Progress, Result
+from specs.checker.result import Budget, OnProgress, Result, Verdict
+from specs.sources import AnyModel, Source, find, tail
 
 #: Commands of `specs.proofs`, which is loaded only where one of them is run.
 EVIDENCE = {
@@ -32,39 +38,58 @@ EVIDENCE = {
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m specs") -> int:
     """The checker: the shipped models, and your own.  Returns the exit code."""
-    parser = _parser(prog)
-    options, rest = parser.parse_known_args(arguments)
     try:
-        if options.modules:
-            _import(options.modules)
+        options, rest = _parser(prog).parse_known_args(arguments)
+        _import([*options.modules, *options.modules_after])
         code: int = options.run(options, rest)
     except CheckerError as error:
         complain(f"{type(error).__name__}: {error}")
+        if where := tail(error):
+            complain(where)
         return 2
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return INTERRUPTED
+    finally:
+        erase_progress()
     return code
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=prog, description="Check the protocols of this distribution as models."
+        prog=prog,
+        description="Check the protocols of this distribution as models, and models of yours.",
+        epilog=usage.ENDS,
+        allow_abbrev=False,
     )
-    parser.add_argument(
-        "--import",
-        dest="modules",
-        metavar="MODULE",
-        action="append",
-        default=[],
-        help="import it first, from the working directory too: its policies and machines get names",
-    )
+    _add_import(parser, "modules")
     commands = parser.add_subparsers(required=True, metavar="command")
-    listing = commands.add_parser("list", help="the models and their pinned results")
-    listing.set_defaults(run=_list)
-    checking = commands.add_parser(
+
+    def add(name: str, text: str, run: Any, description: str = "") -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=description or text,
+            epilog=usage.epilog(name, prog),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            # An abbreviation could be a constant of the model.
+            allow_abbrev=False,
+            add_help=False,
+        )
+        command.add_argument("-h", "--help", action=_Help, help="show this help and end")
+        _add_import(command, "modules_after")
+        command.set_defaults(run=run)
+        return command
+
+    listed = add("list", "the models and their pinned results, or the models of a file", _list)
+    listed.add_argument("name", nargs="?", help="one model, or FILE.py; all shipped ones if none")
+    checking = add(
         "check",
-        help="check one model, or all that are pinned",
-        description="Constants of the model are options: check twophase --rms 5",
+        "check one model, or all that are pinned",
+        _check,
+        "Check one model, or all that are pinned. Constants of the model are options, too.",
     )
-    checking.add_argument("name", help="a model, or `all`: every pinned case")
+    checking.add_argument("name", metavar="NAME", help="a model, or `all`: every pinned case")
     checking.add_argument("--engine", choices=ENGINES, default="auto")
     checking.add_argument("--symmetry", action="store_true", help="one state for each orbit")
     checking.add_argument(
@@ -86,25 +111,55 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     checking.add_argument("--slow", action="store_true", help="with `all`: slow cases too")
     for form in ("mermaid", "svg", "itf"):
         checking.add_argument(f"--{form}", type=Path, metavar="FILE", help="the path, to a file")
-    checking.set_defaults(run=_check)
-    exploring = commands.add_parser("explore", help="walk a state space step by step")
-    exploring.add_argument("name")
+    exploring = add("explore", "walk a state space step by step", _explore)
+    exploring.add_argument("name", metavar="NAME")
     exploring.add_argument("--html", type=Path, metavar="FILE", help="one page instead")
     exploring.add_argument("--states", type=int, default=2_000, help="on the page, at most")
-    exploring.set_defaults(run=_explore)
-    following = commands.add_parser(
-        "recorded", help="whether recorded runs of a workspace are runs of the protocol"
+    following = add(
+        "recorded", "whether recorded runs of a workspace are runs of the protocol", _recorded
     )
     following.add_argument("files", nargs="+", type=Path, metavar="file")
     following.add_argument("--tlc", action="store_true", help="behaviours of Mesi.tla, too")
-    following.set_defaults(run=_recorded)
     for name, text in EVIDENCE.items():
-        command = commands.add_parser(name, help=text)
+        command = add(name, text, partial(_evidence, name))
         if name != "prove":
             command.add_argument("name")
         command.add_argument("--slow", action="store_true", help="with `all`: slow ones too")
-        command.set_defaults(run=partial(_evidence, name))
     return parser
+
+
+def _add_import(parser: argparse.ArgumentParser, dest: str) -> None:
+    parser.add_argument(
+        "--import",
+        dest=dest,
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="import it first, from the working directory too: its policies and machines get names",
+    )
+
+
+class _Help(argparse.Action):
+    """The help of a command, and the constants of the model that is named before the option."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **rest: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **rest)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Write both to standard output, and end with code 0."""
+        text = parser.format_help()
+        name = getattr(namespace, "name", None)
+        if name not in (None, "all") and getattr(namespace, "run", None) in (_check, _explore):
+            _import(namespace.modules_after)
+            text += "\n" + constants.parser_of(find(str(name)), vars(namespace)).format_help()
+        say(text.rstrip())
+        parser.exit()
 
 
 def _import(modules: Sequence[str]) -> None:
@@ -116,12 +171,9 @@ def _import(modules: Sequence[str]) -> None:
 
 def _list(options: argparse.Namespace, rest: Sequence[str]) -> int:
     _refuse(rest)
-    for name in catalogue.names():
-        say(f"{name:12} {catalogue.about(name)}")
-        for case in catalogue.cases(name):
-            counts = f"{case.distinct:,} states" if case.distinct is not None else ""
-            what = f"{case.expect.value} {case.violates!r}" if case.violates else case.expect.value
-            say(f"    {case!s:34} {what:36} {counts:>18}  {case.time}")
+    taken = vars(_parser("").parse_args(["check", "any"]))
+    for line in listing.lines(options.name, taken):
+        say(line)
     return 0
 
 
@@ -132,10 +184,13 @@ def _check(options: argparse.Namespace, rest: Sequence[str]) -> int:
     if options.name == "all":
         _refuse(rest)
         return _check_all(options)
-    constants = _constants(options.name, rest)
-    model = catalogue.factory(options.name)(**constants)
-    result = _simulate(constants, options) if walking else _run(model, options)
-    case = catalogue.case_of(options.name, constants)
+    source, chosen = _chosen(options, rest)
+    model = source.build(chosen)
+    if walking:
+        result = _simulate(source, chosen, options)
+    else:
+        result = _run(model, report.on_progress(), options)
+    case = source.case_of(chosen)
     differences: list[str] = []
     if case is not None and not result.stopped and not walking:
         differences = case.differences(result, symmetry=options.symmetry, por=options.por)
@@ -148,59 +203,52 @@ def _check(options: argparse.Namespace, rest: Sequence[str]) -> int:
         for difference in differences:
             say(f"  NOT AS PINNED: {difference}")
     _write_paths(model, result, options)
+    if result.interrupted and result.verdict is Verdict.UNDETERMINED:
+        return INTERRUPTED
     return 1 if differences else result.verdict.exit_code
 
 
 def _check_all(options: argparse.Namespace) -> int:
-    found = report.checks(partial(_run, options=options), slow=options.slow, por=options.por)
-    return 1 if sum(map(report.tell, found)) else 0
+    run = partial(_run, options=options)
+    return 1 if report.tell(report.checks(run, slow=options.slow, por=options.por)) else 0
 
 
-def _run(model: Model[Any, Any] | Composite[Any], options: argparse.Namespace) -> Result:
-    budget = Budget(options.budget_states, options.budget_seconds, options.budget_memory)
+def _run(model: AnyModel, on_progress: OnProgress | None, options: argparse.Namespace) -> Result:
     return check(
         model,
         engine=options.engine,
-        budget=budget,
+        budget=_budget(options),
         symmetry=options.symmetry,
         por=options.por,
-        on_progress=_show_progress if sys.stderr.isatty() else None,
+        on_progress=on_progress,
     )
 
 
-def _simulate(constants: dict[str, Any], options: argparse.Namespace) -> Result:
+def _simulate(source: Source, chosen: dict[str, Any], options: argparse.Namespace) -> Result:
     """Walks with one seed, or with several at once: the first violation, else the last result."""
+    from specs.walks import Walks, take_all
+
+    walks = Walks(
+        source.name,
+        chosen,
+        options.simulate,
+        options.steps,
+        _budget(options),
+        (*options.modules, *options.modules_after),
+    )
     seeds = range(options.seed, options.seed + max(1, options.workers))
-    walks = [(options.name, constants, options, seed) for seed in seeds]
-    if len(walks) == 1:
-        return _walks(*walks[0])
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    # Spawned, not forked: the calling program may have threads.
-    with ProcessPoolExecutor(len(walks), mp_context=get_context("spawn")) as pool:
-        results = [future.result() for future in [pool.submit(_summary, *w) for w in walks]]
-    # Results hold predicates, which cannot be pickled: walk the seed that decides again, here.
-    failed = [seed for seed, code in zip(seeds, results, strict=True) if code == 1]
-    return _walks(options.name, constants, options, (failed or seeds)[0])
+    return take_all(walks, seeds, report.on_progress())
 
 
-def _walks(name: str, constants: dict[str, Any], options: argparse.Namespace, seed: int) -> Result:
-    from specs.checker.simulate import simulate
-
-    budget = Budget(options.budget_states, options.budget_seconds, options.budget_memory)
-    model = catalogue.factory(name)(**constants)
-    return simulate(model, walks=options.simulate, steps=options.steps, seed=seed, budget=budget)
-
-
-def _summary(name: str, constants: dict[str, Any], options: argparse.Namespace, seed: int) -> int:
-    return _walks(name, constants, options, seed).verdict.exit_code
+def _budget(options: argparse.Namespace) -> Budget:
+    return Budget(options.budget_states, options.budget_seconds, options.budget_memory)
 
 
 def _explore(options: argparse.Namespace, rest: Sequence[str]) -> int:
     from specs.explore import explore, page
 
-    model = catalogue.factory(options.name)(**_constants(options.name, rest))
+    source, chosen = _chosen(options, rest)
+    model = source.build(chosen)
     if options.html is not None:
         options.html.write_text(page(model, options.states), encoding="utf-8")
         say(f"written to {options.html}")
@@ -236,27 +284,13 @@ def _evidence(command: str, options: argparse.Namespace, rest: Sequence[str]) ->
     return proofs.COMMANDS[command](options)
 
 
-def _show_progress(progress: Progress) -> None:
-    sys.stderr.write(f"\r\x1b[K{report.progress_line(progress)}")
-    sys.stderr.flush()
+def _chosen(options: argparse.Namespace, rest: Sequence[str]) -> tuple[Source, dict[str, Any]]:
+    """The model that is named, and its constants: the options that the command does not know."""
+    source = find(options.name)
+    return source, constants.parse(source, list(rest), vars(options))
 
 
-def _constants(name: str, rest: Sequence[str]) -> dict[str, Any]:
-    """The model's own options, which are the parameters of its factory."""
-    parser = argparse.ArgumentParser(prog=f"python -m specs check {name}", add_help=False)
-    for key, default in catalogue.constants(name).items():
-        flag = f"--{key.replace('_', '-')}"
-        if isinstance(default, bool):
-            parser.add_argument(flag, dest=key, action=argparse.BooleanOptionalAction)
-        else:
-            parser.add_argument(flag, dest=key, type=type(default))
-    chosen = parser.parse_args(rest)
-    return {key: value for key, value in vars(chosen).items() if value is not None}
-
-
-def _write_paths(
-    model: Model[Any, Any] | Composite[Any], result: Result, options: argparse.Namespace
-) -> None:
+def _write_paths(model: AnyModel, result: Result, options: argparse.Namespace) -> None:
     if not (options.mermaid or options.svg or options.itf):
         return
     path = result.counterexample or next((f.path for f in result.findings if f.path), None)
@@ -286,6 +320,5 @@ def _refuse_beside_walks(options: argparse.Namespace) -> None:
 
 def _refuse(rest: Sequence[str]) -> None:
     if rest:
-        late = "; --import belongs before the command" if "--import" in rest else ""
-        complain(f"unknown arguments: {' '.join(rest)}{late}")
+        complain(f"unknown arguments: {' '.join(rest)}")
         raise SystemExit(2)

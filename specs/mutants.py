@@ -213,7 +213,10 @@ def _sizes() -> tuple[tuple[int, int, int, int], ...]:
 def _checked(constants: Mapping[str, Any], tables: Mapping[str, Table[Any]]) -> Result:
     broken = {f"{name}_table": table for name, table in tables.items()}
     model = mesi(**constants, broken=broken)
-    return check(model, engine="table", budget=Budget(states=STATES_MAX))
+    result = check(model, engine="table", budget=Budget(states=STATES_MAX))
+    if result.interrupted:
+        raise KeyboardInterrupt  # half a search would count as another state graph
+    return result
 
 
 def _size(result: Result) -> tuple[int, int, int, int]:

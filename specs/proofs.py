@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
-from message_passing.console import complain, say
+from message_passing.console import complain, progress, say
 from message_passing.errors import ToolkitError
 from specs import report, tlc
 from specs.checker.check import check
 from specs.checker.errors import UsageError
+from specs.checker.result import OnProgress, Result
 from specs.conform import Comparison, Twin, compare
 from specs.report import Outcome
+from specs.sources import AnyModel
 
 MANIFEST = tlc.TLA / "manifest.toml"
 
@@ -40,6 +42,9 @@ class Run:
     edges: int | None = None
     #: "fast" (seconds, in every test run) or "slow".
     time: str = "fast"
+
+    def __str__(self) -> str:
+        return f"{self.config} ({self.module})"
 
     @property
     def twin(self) -> Twin | None:
@@ -96,11 +101,10 @@ def run_of(config: str) -> Run:
 Command: TypeAlias = Callable[["Run", bool], tuple[str, list[str]] | None]
 
 
-def _chosen(options: argparse.Namespace) -> Iterator[Run]:
+def _chosen(options: argparse.Namespace) -> list[Run]:
     if options.name != "all":
-        yield run_of(options.name)
-        return
-    yield from (run for run in runs() if options.slow or run.time == "fast")
+        return [run_of(options.name)]
+    return [run for run in runs() if options.slow or run.time == "fast"]
 
 
 def _tlc(options: argparse.Namespace) -> int:
@@ -113,14 +117,14 @@ def _conform(options: argparse.Namespace) -> int:
 
 def _each(outcomes: Iterator[Outcome]) -> int:
     try:
-        return 1 if sum(map(report.tell, outcomes)) else 0
+        return 1 if report.tell(outcomes) else 0
     except ToolkitError as error:
         complain(f"{type(error).__name__}: {error}")
         return 2
 
 
 def _outcomes(command: Command, options: argparse.Namespace) -> Iterator[Outcome]:
-    for run in _chosen(options):
+    for run, _ in report.placed(_chosen(options)):
         started = time.perf_counter()
         found = command(run, options.name == "all")
         if found is not None:
@@ -156,11 +160,20 @@ def _mutants(options: argparse.Namespace) -> int:
         raise UsageError(f"no mutants of {options.name!r}", remedy="mesi is the one with tables")
     from specs.mutants import KINDS, judged
 
+    done = 0
+
     def tell(mutant: object, caught_by: str) -> None:
+        nonlocal done
+        done += 1
         if not caught_by:
             say(f"survives  {mutant}")
+        progress(f"{done:,} mutants: {mutant}")
 
-    found = judged(KINDS if options.slow else KINDS[:2], tell)
+    try:
+        found = judged(KINDS if options.slow else KINDS[:2], tell)
+    except KeyboardInterrupt:
+        say(f"{done:,} mutants were judged")
+        raise
     say(
         f"{found.caught:,} caught and {found.noticed:,} noticed, in {found.cells} cells; "
         f"{len(found.survivors):,} survive; "
@@ -174,20 +187,27 @@ def _prove(options: argparse.Namespace) -> int:
     every = argparse.Namespace(name="all", slow=options.slow)
     told: dict[str, list[Outcome]] = {"check": [], "tlc": [], "conform": []}
     commands = (
-        report.checks(check, slow=options.slow),
+        report.checks(_checked, slow=options.slow),
         _outcomes(_run_uncompared, every),
         _outcomes(_run_conform, every),
     )
     codes = []
-    for of, outcomes in zip(told.values(), commands, strict=True):
-        codes.append(_each(_kept(outcomes, of)))
-    report.table(told)
+    try:
+        for of, outcomes in zip(told.values(), commands, strict=True):
+            codes.append(_each(_kept(outcomes, of)))
+    finally:
+        report.table(told)
     return max(codes)
+
+
+def _checked(model: AnyModel, on_progress: OnProgress | None) -> Result:
+    return check(model, on_progress=on_progress)
 
 
 def _kept(outcomes: Iterator[Outcome], told: list[Outcome]) -> Iterator[Outcome]:
     for outcome in outcomes:
-        told.append(outcome)
+        if not outcome.interrupted:
+            told.append(outcome)
         yield outcome
 
 

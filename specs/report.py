@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from message_passing.console import say, show
+from message_passing.console import progress, say, show, shows_progress
 from specs import catalogue
 from specs.checker.chart import text_chart
-from specs.checker.result import Finding, Path, Progress, Result, Verdict
+from specs.checker.result import Finding, OnProgress, Path, Progress, Result, Verdict
+from specs.sources import AnyModel
+
+T = TypeVar("T")
 
 
 def lines(result: Result) -> Iterator[str]:
@@ -62,13 +65,18 @@ def _finding(finding: Finding) -> str:
     return text
 
 
-def progress_line(progress: Progress) -> str:
-    """The progress of a running search, in a line."""
-    return (
-        f"{progress.distinct:,} states, {progress.generated:,} transitions "
-        f"({progress.rate / 1e6:.2f} M/s), queue {progress.queue:,}, depth {progress.depth}, "
-        f"{progress.memory_mib:,.0f} MiB, {progress.seconds:.0f} s"
-    )
+def on_progress(label: str = "") -> OnProgress | None:
+    """A function that shows how far a search is, beside `label`; None without a terminal."""
+    if not shows_progress():
+        return None
+
+    def show_progress(at: Progress) -> None:
+        progress(
+            f"{label}{at.distinct:,} states ({at.rate / 1e6:.2f} M/s), queue {at.queue:,}, "
+            f"depth {at.depth}, {at.memory_mib:,.0f} MiB, {at.seconds:.0f} s"
+        )
+
+    return show_progress
 
 
 def as_json(result: Result, differences: list[str]) -> bytes:
@@ -118,25 +126,65 @@ class Outcome:
     what: str
     differences: Sequence[str]
     seconds: float
+    #: Ctrl-C ended the run: the result is not compared.
+    interrupted: bool = False
 
 
-def checks(run: Callable[[Any], Result], *, slow: bool, por: bool = False) -> Iterator[Outcome]:
-    """`run` on every pinned case, slow ones if asked for; with `por` those that pin its counts."""
-    for case in catalogue.cases():
-        if (case.time == "slow" and not slow) or (por and case.por is None):
-            continue
-        result = run(catalogue.factory(case.name)(**case.constants))
+def checks(
+    run: Callable[[AnyModel, OnProgress | None], Result], *, slow: bool, por: bool = False
+) -> Iterator[Outcome]:
+    """`run` on every pinned case, slow ones if asked for; with `por` those that pin its counts.
+
+    After the outcome of a run that Ctrl-C ended, `KeyboardInterrupt` is raised.
+    """
+    cases = [
+        case
+        for case in catalogue.cases()
+        if (slow or case.time != "slow") and not (por and case.por is None)
+    ]
+    for case, place in placed(cases):
+        model = catalogue.factory(case.name)(**case.constants)
+        result = run(model, on_progress(f"{place} {case}: "))
         what = f"{result.verdict.value:13} {result.distinct:>12,} states"
-        yield Outcome(str(case), what, case.differences(result, por=por), result.seconds)
+        differences = [] if result.interrupted else case.differences(result, por=por)
+        yield Outcome(str(case), what, differences, result.seconds, result.interrupted)
+        if result.interrupted:
+            raise KeyboardInterrupt
 
 
-def tell(outcome: Outcome) -> bool:
-    """Write the outcome; return whether it differs from the pinned one."""
+def placed(cases: Sequence[T]) -> Iterator[tuple[T, str]]:
+    """Each case with its place, such as "3/40", which is shown as progress, too."""
+    for number, case in enumerate(cases, 1):
+        place = f"{number}/{len(cases)}"
+        progress(f"{place} {case}")
+        yield case, place
+
+
+def tell(outcomes: Iterable[Outcome]) -> int:
+    """Write each outcome as it comes, and their number at the end; return how many differ.
+
+    The number is written before an exception of `outcomes` is raised, an interrupt included.
+    """
+    seen = done = differ = 0
+    try:
+        for outcome in outcomes:
+            _tell(outcome)
+            seen += 1
+            done += not outcome.interrupted
+            differ += bool(outcome.differences)
+    finally:
+        if seen > 1:
+            say(f"{done:,} runs, {differ:,} not as pinned")
+    return differ
+
+
+def _tell(outcome: Outcome) -> None:
     verdict = "DIFFERS" if outcome.differences else "as pinned"
-    say(f"{verdict:10} {outcome.name:36} {outcome.what:40} {outcome.seconds:8.2f} s")
+    if outcome.interrupted:
+        verdict = "stopped"
+    say(f"{verdict:10} {outcome.seconds:8.2f} s  {outcome.what:40} {outcome.name}")
     for text in outcome.differences:
         say(f"           {text}")
-    return bool(outcome.differences)
 
 
 def table(outcomes: Mapping[str, Sequence[Outcome]]) -> None:

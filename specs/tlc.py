@@ -111,15 +111,22 @@ def run(
         command += ["-metadir", scratch, "-config", f"{config}.cfg"]
         command += [] if deadlock else ["-deadlock"]
         command += [] if dump is None else ["-dump", "dot,actionlabels", str(dump)]
-        done = subprocess.run(
-            [*command, f"{module}.tla"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    return read_output(done.stdout + done.stderr)
+        output = _output([*command, f"{module}.tla"], folder, timeout_s)
+    return read_output(output)
+
+
+def _output(command: Sequence[str], folder: Path, timeout_s: float | None) -> str:
+    """What the program writes.  An interrupt or a timeout is raised when the program has ended."""
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            return process.communicate(timeout=timeout_s)[0]
+        except BaseException:
+            process.kill()
+            # `subprocess` does not wait for a program that was interrupted.
+            process.wait()
+            raise
 
 
 _VIOLATED = (

@@ -40,13 +40,23 @@ Protocols = Annotated[
         "--protocol", "-p", help=f"One of {', '.join((*PROTOCOLS, *YARDSTICKS))}; repeatable."
     ),
 ]
+
+
+def imported(modules: list[str] | None) -> list[str] | None:
+    """Import `modules` while the command line is parsed."""
+    with reported():
+        import_modules(modules or ())
+    return modules
+
+
 Modules = Annotated[
     list[str] | None,
     typer.Option(
         "--import",
         metavar="MODULE",
+        callback=imported,
         help="Import it first, from the working directory too: its machines are protocols; "
-        "repeatable, and before the command.",
+        "repeatable, before the command or after it.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")]
@@ -66,8 +76,6 @@ def compare(context: typer.Context, json: Json = False, modules: Modules = None)
 
     Without a command: every protocol in four experiments, in one table.
     """
-    with reported():
-        import_modules(modules or ())
     if context.invoked_subcommand is not None:
         return
     with reported():
@@ -119,6 +127,7 @@ def overview(records: list[Record]) -> RenderableType:
 @app.command()
 def jobs(
     protocol: Protocols = None,
+    modules: Modules = None,
     shape: Annotated[str, typer.Option(help=", ".join(job_shapes.SHAPES))] = "notices",
     k: Annotated[int, typer.Option(help="Notices, jobs or stages.", min=1, max=200)] = 8,
     job: Annotated[list[float] | None, typer.Option(help="Length in RTT; repeatable.")] = None,
@@ -143,6 +152,7 @@ def jobs(
 @app.command()
 def traffic(
     protocol: Protocols = None,
+    modules: Modules = None,
     n: Annotated[int, typer.Option(help="Processes.", min=2, max=1000)] = 8,
     rate: Annotated[list[float] | None, typer.Option(help="Sends a process an RTT.")] = None,
     latency: Annotated[str, typer.Option(help=", ".join(loads.LATENCIES))] = "constant",
@@ -180,6 +190,7 @@ def traffic(
 @app.command(name="fan-in")
 def fan_in(
     protocol: Protocols = None,
+    modules: Modules = None,
     rate: Annotated[list[float] | None, typer.Option(help="Secrets an RTT.")] = None,
     duration: Annotated[float, typer.Option(help="In RTT.", min=50)] = 1_000.0,
     runs: Runs = 3,
@@ -204,6 +215,7 @@ def fan_in(
 @app.command()
 def starvation(
     protocol: Protocols = None,
+    modules: Modules = None,
     rounds: Annotated[int, typer.Option(help="Rounds of secrets.", min=4)] = 500,
     json: Json = False,
 ) -> None:
@@ -216,6 +228,7 @@ def starvation(
 @app.command()
 def acks(
     protocol: Protocols = None,
+    modules: Modules = None,
     k: Annotated[int, typer.Option(help="Agents that get a notice.", min=1, max=100)] = 4,
     turn: Annotated[float, typer.Option(help="A turn, in RTT.", min=0.001)] = 600.0,
     runs: Runs = 3,

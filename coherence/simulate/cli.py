@@ -35,6 +35,24 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no expl
 Check = Annotated[
     bool, typer.Option("--check", help="Check all invariants at every step of the engine's runs.")
 ]
+
+
+def _imported(modules: list[str] | None) -> list[str] | None:
+    with reported():
+        import_modules(modules or ())
+    return modules
+
+
+Modules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="MODULE",
+        callback=_imported,
+        help="Import it first, from the working directory too: it defines kinds of policy, "
+        "each of which is a strategy by its name; repeatable, before the command or after it.",
+    ),
+]
 MEANING = """\
 [bold]Saved[/bold]: tokens not sent, against the paper's broadcast (every artifact to every agent \
 in every step) and against refetch (the full text at every access).
@@ -50,6 +68,7 @@ def compare(
     csv: Csv = False,
     quiet: Quiet = False,
     check: Check = False,
+    modules: Modules = None,
 ) -> None:
     """Savings and costs of coherence on the Token Coherence paper's scenarios.
 
@@ -85,15 +104,7 @@ def run(
             help=f"One of {', '.join(STRATEGIES)}, or a policy of an imported module; repeatable.",
         ),
     ] = None,
-    modules: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--import",
-            metavar="MODULE",
-            help="Import it first, from the working directory too: it defines kinds of policy, "
-            "each of which is a strategy by its name; repeatable.",
-        ),
-    ] = None,
+    modules: Modules = None,
     rules: Annotated[
         list[str] | None,
         typer.Option("--rules", help="paper or engine; repeatable. Both if not given."),
@@ -120,7 +131,6 @@ def run(
     """Run scenarios, shipped or your own, under chosen strategies and rules."""
     _require_one_format(json, csv)
     with reported():
-        import_modules(modules or ())
         strategies = _strategies(strategy)
         chosen_rules = _chosen("rules", rules, RULES)
         changes = list(set_ or ())

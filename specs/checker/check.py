@@ -25,7 +25,16 @@ from specs.checker.neglect import AbstractClasses
 from specs.checker.product import accepted
 from specs.checker.purity import impure
 from specs.checker.reference import explore as explore_plainly
-from specs.checker.result import Budget, Finding, Moment, OnProgress, Path, Result, Verdict
+from specs.checker.result import (
+    INTERRUPTED,
+    Budget,
+    Finding,
+    Moment,
+    OnProgress,
+    Path,
+    Result,
+    Verdict,
+)
 from specs.checker.search import (
     DECIDED,
     Exploration,
@@ -168,7 +177,8 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
     findings = []
     for prop in model.properties:
         if prop.is_liveness:
-            if not found.complete:
+            # An interrupt while one is judged ends the judging of all.
+            if not found.complete or found.stopped:
                 findings.append(Finding(prop, Verdict.UNDETERMINED))
                 continue
             try:
@@ -183,7 +193,7 @@ def _findings(model: Model[Any, Any], found: Exploration, watch: Watch) -> list[
                     tidy = fewest_switches(model, path, lambda state: True)
                     path = tidy if _refutes(model, prop, tidy) else path
             except KeyboardInterrupt:
-                found.stopped = "interrupted"
+                found.stopped = INTERRUPTED
                 findings.append(Finding(prop, Verdict.UNDETERMINED))
                 continue
             verdict, why = verdict_of_lasso(model, path), ""

@@ -19,7 +19,7 @@ from specs.checker.compiled_steps import LevelSteps
 from specs.checker.composite import Composite
 from specs.checker.maps import CHUNK, MISSING_MAX, NONE, WORD, Maps, TooNarrow
 from specs.checker.predicates import TRUTHS_SAMPLE, Judges, Panel, Truths, panel_of
-from specs.checker.result import Moment
+from specs.checker.result import INTERRUPTED, Moment
 from specs.checker.search import (
     Exploration,
     StateGraph,
@@ -217,7 +217,7 @@ class CompiledSearch:
             else:
                 found.complete = True
         except KeyboardInterrupt:
-            found.stopped = "interrupted"
+            found.stopped = INTERRUPTED
         found.distinct = states.known - found.beyond
         found.actions = {action.name for action in self.tables.labels}
         calls = self._composite.step_calls

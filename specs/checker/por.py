@@ -39,6 +39,7 @@ from typing import Any
 from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
 from specs.checker.footprint import Footprint, question, rules_of, with_checked_queues
+from specs.checker.result import INTERRUPTED
 from specs.checker.search import (
     DECIDED,
     NOTHING,
@@ -308,7 +309,7 @@ class _Search:
             else:
                 found.complete = True
         except KeyboardInterrupt:
-            found.stopped = "interrupted"
+            found.stopped = INTERRUPTED
         found.beyond = len(found.outside)
         found.distinct = len(found.parents) - found.beyond
         found.partly = len(self._followed)

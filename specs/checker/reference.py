@@ -12,7 +12,7 @@ from typing import Any
 from specs.checker.errors import ModelError
 from specs.checker.model import Action, Model, Property, require_hashable
 from specs.checker.purity import Repeater, impure
-from specs.checker.result import Moment
+from specs.checker.result import INTERRUPTED, Moment
 from specs.checker.search import (
     DECIDED,
     NOTHING,
@@ -126,7 +126,7 @@ def explore(model: Model[Any, Any], watch: Watch) -> ReferenceExploration:
         else:
             found.complete = True
     except KeyboardInterrupt:
-        found.stopped = "interrupted"
+        found.stopped = INTERRUPTED
     found.beyond = len(found.outside)
     found.distinct = len(found.states) - found.beyond
     return found

@@ -11,6 +11,9 @@ from typing import Any
 from specs.checker.errors import UsageError
 from specs.checker.model import Action, Property
 
+#: Why a search ended that Ctrl-C ended.
+INTERRUPTED = "interrupted"
+
 
 class Verdict(enum.Enum):
     """HOLDS and VIOLATED are proofs.
@@ -152,6 +155,11 @@ class Result:
     compile_s: float = 0.0
     step_calls: int = 0
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the search."""
+        return self.stopped == INTERRUPTED
 
     @property
     def counterexample(self) -> Path | None:

@@ -14,7 +14,16 @@ from specs.checker.composite import Composite
 from specs.checker.enabled import bound
 from specs.checker.errors import UsageError
 from specs.checker.model import Model, Property
-from specs.checker.result import Budget, Finding, Moment, OnProgress, Path, Result, Verdict
+from specs.checker.result import (
+    INTERRUPTED,
+    Budget,
+    Finding,
+    Moment,
+    OnProgress,
+    Path,
+    Result,
+    Verdict,
+)
 from specs.checker.search import (
     DECIDED,
     NOTHING,
@@ -72,7 +81,7 @@ def simulate(
     """Take `walks` random walks of at most `steps` steps; stop at the first violation.
 
     The verdict is VIOLATED or UNDETERMINED.  `distinct` counts the different states met.
-    Liveness properties are not judged.
+    Liveness properties are not judged.  Ctrl-C raises nothing: the result has the walks so far.
     """
     if walks < 1 or steps < 1:
         raise UsageError(f"{walks} walks of {steps} steps see nothing", remedy="at least one each")
@@ -81,13 +90,16 @@ def simulate(
     walker = _Plain(bound(model)) if isinstance(model, Model) else _Tabled(bound(model))
     chance = random.Random(seed)
     walk = _Walk(walker)
-    for number in range(walks):
-        walk.take(chance, steps)
-        if walk.violated or walk.deadlock is not None:
-            break
-        walk.stopped = watch.exceeded(len(walk.met), walk.generated, walk.depth, walks - number)
-        if walk.stopped:
-            break
+    try:
+        for number in range(walks):
+            walk.take(chance, steps)
+            if walk.violated or walk.deadlock is not None:
+                break
+            walk.stopped = watch.exceeded(len(walk.met), walk.generated, walk.depth, walks - number)
+            if walk.stopped:
+                break
+    except KeyboardInterrupt:
+        walk.stopped = INTERRUPTED
     return walk.result(model, seed, watch.elapsed_s)
 
 

@@ -16,7 +16,7 @@ from specs.checker.composite import Composite
 from specs.checker.equivariance import Equivariance
 from specs.checker.errors import UsageError
 from specs.checker.predicates import TRUTHS_SAMPLE, Judges, Panel, Truths, panel_of
-from specs.checker.result import Moment
+from specs.checker.result import INTERRUPTED, Moment
 from specs.checker.search import (
     STATES_BETWEEN_CHECKS,
     Exploration,
@@ -226,7 +226,7 @@ class TableSearch:
             else:
                 found.complete = True
         except KeyboardInterrupt:
-            found.stopped = "interrupted"
+            found.stopped = INTERRUPTED
         found.beyond = len(found.outside)
         found.distinct = len(found.parents) - found.beyond
         found.actions = {tables.labels[label].name for label in range(len(tables.labels))}

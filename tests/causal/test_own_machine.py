@@ -77,7 +77,7 @@ def run(tmp_path):
 def test_it_is_modelled(run):
     code, said = run("specs", "--import", "own", "check", "causal", "--protocol", "patient")
     assert (code, "causal-patient: HOLDS" in said) == (0, True), said
-    code, said = run("specs", "--import", "own", "check", "causal", "--protocol", "hasty")
+    code, said = run("specs", "check", "causal", "--protocol", "hasty", "--import", "own")
     assert code == 1
     assert "VIOLATED      always 'causal delivery'" in said
     _, said = run("specs", "--import", "own", "check", "joined", "--protocol", "patient")
@@ -85,8 +85,10 @@ def test_it_is_modelled(run):
 
 
 def test_it_is_simulated(run):
-    code, said = run("causal.simulate", "--import", "own", "fan-in", "-p", "patient", "--rate", "2")
+    given = ("-p", "patient", "--rate", "2")
+    code, said = run("causal.simulate", "--import", "own", "fan-in", *given)
     assert (code, "patient" in said) == (0, True), said
+    assert run("causal.simulate", "fan-in", "--import", "own", *given) == (0, said)
 
 
 def test_an_endpoint_runs_it(run):

@@ -118,8 +118,22 @@ def test_control_c_ends_undetermined_with_what_was_seen():
 
     result = check(Model("interrupted", [0], actions))
     assert result.verdict is Verdict.UNDETERMINED
-    assert result.stopped == "interrupted"
+    assert result.interrupted
     assert result.distinct == 4
+
+
+def test_control_c_while_a_claim_is_judged_ends_the_judging_of_all():
+    asked = []
+
+    def asks(n):
+        asked.append(n)
+        raise KeyboardInterrupt
+
+    claims = [always("small", lambda n: n < 3), eventually("a", asks), eventually("b", asks)]
+    result = check(Model("interrupted", [0], lambda n: [("inc", (n + 1) % 3)], claims))
+    assert [f.verdict.value for f in result.findings] == ["HOLDS", "UNDETERMINED", "UNDETERMINED"]
+    assert result.interrupted
+    assert asked == [0]
 
 
 def test_within_bounds_a_model():

@@ -1,19 +1,36 @@
 """The command line as a stranger meets it."""
 
 import json
+import shlex
 import subprocess
 import sys
 
 import pytest
 
-from specs import catalogue, proofs
+from specs import catalogue, constants, proofs
 from specs.checker import Verdict
-from specs.cli import main
+from specs.cli import _parser, main
+from specs.sources import find
 
 
 def test_list(capsys):
     assert main(["list"]) == 0
-    assert "twophase(rms=3)" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "    fast        1,508  VIOLATED  --rms 4 --hasty  (consistent)\n" in out
+    assert "\nmesi  " in out
+    assert main(["list", "twophase"]) == 0
+    alone = capsys.readouterr().out
+    assert alone in out
+    assert "mesi" not in alone
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_the_options_that_list_shows_are_the_constants(name):
+    taken = vars(_parser("").parse_args(["check", name]))
+    source = find(name)
+    for case in catalogue.cases(name):
+        given = shlex.split(constants.as_options(case.constants))
+        assert constants.parse(source, given, taken) == case.constants
 
 
 def test_check_holds(capsys):

@@ -1,0 +1,50 @@
+"""Examples of each command, for its help."""
+
+from __future__ import annotations
+
+ENDS = """\
+Exit codes: 0 HOLDS or as pinned, 1 VIOLATED or not as pinned, 2 a wrong call or a model that
+cannot be explored, 3 UNDETERMINED, 130 interrupted (the results so far are printed)."""
+
+NAMES = """\
+A NAME is a shipped model (see `list`), FILE.py, FILE.py:MODEL, or package.module:MODEL. MODEL may
+be a function: its parameters are options. `check NAME --help` lists them."""
+
+EXAMPLES: dict[str, str] = {
+    "list": """\
+  {prog} list                     all shipped models and their pinned results
+  {prog} list mesi                those of one model
+  {prog} list my_lock.py          the models of a file, with their constants""",
+    "check": """\
+  {prog} check twophase --rms 5
+  {prog} check my_lock.py                         a file with one model
+  {prog} check my_lock.py:lock --threads 3        one of several; a constant of the function
+  {prog} check my_lock.py --svg path.svg --itf path.itf.json
+  {prog} check mesi --caches 3 --simulate 1000 --workers 2
+  {prog} check all --slow""",
+    "explore": """\
+  {prog} explore die-hard
+  {prog} explore my_lock.py --html lock.html""",
+    "recorded": """\
+  {prog} recorded runs/*.ndjson
+  {prog} recorded runs/plan.ndjson --tlc""",
+    "tlc": """\
+  {prog} tlc MCMesi
+  {prog} tlc all""",
+    "conform": """\
+  {prog} conform MCMesi
+  {prog} conform all --slow""",
+    "mutants": """\
+  {prog} mutants mesi
+  {prog} mutants mesi --slow       other next states, too""",
+    "prove": """\
+  {prog} prove
+  {prog} prove --slow""",
+}
+
+
+def epilog(command: str, prog: str) -> str:
+    """What follows the options in the help of a command."""
+    examples = f"examples:\n{EXAMPLES[command].format(prog=prog)}"
+    named = [NAMES] if command in ("list", "check", "explore") else []
+    return "\n\n".join([*named, examples, ENDS])
