@@ -1,14 +1,14 @@
 --------------------------- MODULE MCMesiCoherent ---------------------------
 (***************************************************************************)
-(* Mesi implements Coherence.  The variables of Coherence that Mesi does   *)
-(* not have are history: each action states its effect on them, and no     *)
-(* guard reads them.                                                       *)
+(* Mesi implements LeasedCopies and Coherence.  The variables of these     *)
+(* that Mesi does not have are history: each action states its effect on   *)
+(* them, and no guard reads them.                                          *)
 (***************************************************************************)
 EXTENDS Mesi
 
-VARIABLES log, asked, seen, done
+VARIABLES log, asked, seen, done, grants
 
-history == <<log, asked, seen, done>>
+history == <<log, asked, seen, done, grants>>
 
 HInit ==
   /\ Init
@@ -16,6 +16,7 @@ HInit ==
   /\ asked = [c \in Agents |-> 0]
   /\ seen = [c \in Agents |-> 0]
   /\ done = 0
+  /\ grants = << >>
 
 HAsks(c) ==
   /\ \/ LoadMiss(c) \/ LoadRefresh(c) \/ AcquireMiss(c) \/ AcquireUpgrade(c) \/ AcquireRenew(c)
@@ -36,7 +37,10 @@ HLearns(c) ==
 
 HPublishes(c) ==
   /\ PutM(c) \/ PutMOwner(c)
-  /\ log' = Append(log, home'.content)
+  /\ \E m \in FromCache(c, "PutM") :
+       /\ \E i \in DOMAIN home'.verdicts :
+            home'.verdicts[i].cache = c /\ home'.verdicts[i].serial = m.serial
+       /\ log' = Append(log, [content |-> home'.content, base |-> m.base, under |-> m.epoch])
   /\ UNCHANGED <<asked, seen, done>>
 
 HRest ==
@@ -55,21 +59,39 @@ HRest ==
      \/ \E c \in Agents : Buried(c) \/ BuriedOwner(c)
      \/ \E p \in Processes : Crash(p)
      \/ HomeTimedOut \/ HomeRestart
-  /\ UNCHANGED history
+  /\ UNCHANGED <<log, asked, seen, done>>
 
-HNext == HRest \/ \E c \in Agents : HAsks(c) \/ HTakes(c) \/ HLearns(c) \/ HPublishes(c)
+HNext ==
+  /\ HRest \/ \E c \in Agents : HAsks(c) \/ HTakes(c) \/ HLearns(c) \/ HPublishes(c)
+  /\ grants' = IF home'.epoch = home.epoch THEN grants
+               ELSE Append(grants, [to |-> home'.owner, base |-> home'.version])
 
 HSpec == HInit /\ [][HNext]_<<vars, history>>
 
+Copies ==
+  [c \in Agents |->
+     IF cache[c].at \in Live THEN <<cache[c].version, cache[c].content>> ELSE << >>]
+
+Leased ==
+  INSTANCE LeasedCopies WITH
+    Leases <- GrantLease \/ Alarms > 0 \/ ~IsOrdered,
+    Contents <- (Agents \cup {Anyone}) \X (0..9),
+    live <- home.owner # NoOne,
+    awaited <- IF Strict THEN DOMAIN home.unacked ELSE {},
+    copy <- Copies,
+    under <- [c \in Agents |-> IF cache[c].at = "M" THEN cache[c].epoch ELSE 0]
+
+Follows == Leased!Spec
+
 Abstract ==
   INSTANCE Coherence WITH
-    copy <- [c \in Agents |->
-               IF cache[c].at \in Live THEN <<cache[c].version, cache[c].content>> ELSE << >>],
+    log <- [v \in DOMAIN log |-> log[v].content],
+    copy <- Copies,
     holder <- home.owner
 
 Refines == Abstract!ASpec
 
-THEOREM HSpec => Refines
+THEOREM Alarms = 0 /\ IsOrdered => (HSpec => Follows /\ Refines)
 
 (* Every commit is derived from the version before it, changes it, and does not come under a *)
 (* grant that has ended.                                                                     *)
@@ -84,4 +106,5 @@ SoundCommits ==
 Never(c) == FALSE
 NeverFor(c, m) == FALSE
 Unjudged(c, m) == IsNew(c, m)
+FencedByOwner(c, m) == m.epoch # 0 /\ home.owner # c
 =============================================================================
