@@ -17,11 +17,23 @@ This module knows nothing of the kinds of content, stores, clocks, the network o
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any
 
+from coherence.entries import (
+    any_other,
+    including,
+    joined,
+    judged,
+    known,
+    merged,
+    next_of,
+    remaining,
+    remembering,
+    to_each,
+    waiting,
+    without,
+)
 from coherence.messages import (
     Content,
     Current,
@@ -132,47 +144,22 @@ class HomeScratch(Scratch[HomeState]):
 
 X = HomeScratch
 
-_cache = attrgetter("cache")
 
-
-def _known(sharers: tuple[Sharer, ...], cache: Address) -> Serial:
-    """The serial under which `cache` is among `sharers`, or -1."""
-    if not sharers:
-        return -1
-    i = bisect_left(sharers, cache, key=_cache)
-    return sharers[i].serial if i < len(sharers) and sharers[i].cache == cache else -1
-
-
-def _heard(x: X, as_sharer: Serial | None = None) -> Serial:
-    """The newest serial of `src` that home remembers in any list, or -1.
-
-    `as_sharer` is the serial of its copy, if already looked up.
-    """
-    heard = _known(x.sharers, x.src) if as_sharer is None else as_sharer
+def _heard(x: X) -> Serial:
+    """The newest serial of `src` that home remembers in any list, or -1."""
+    heard = known(x.sharers, x.src)
     if x.unacked:
-        heard = max(heard, _known(x.unacked, x.src))
-    for waiter in x.queue:
-        if waiter.cache == x.src:
-            heard = max(heard, waiter.serial)
+        heard = max(heard, known(x.unacked, x.src))
+    if x.queue:
+        heard = max(heard, waiting(x.queue, x.src))
     return max(heard, x.owner_serial) if x.owner == x.src else heard
-
-
-def _with(sharers: tuple[Sharer, ...], cache: Address, serial: Serial) -> tuple[Sharer, ...]:
-    """`sharers` with `cache` among them, answered up to `serial`.  O(log n) and one copy."""
-    if not sharers:
-        return (Sharer(cache, serial),)
-    i = bisect_left(sharers, cache, key=_cache)
-    known = i < len(sharers) and sharers[i].cache == cache
-    if known and sharers[i].serial >= serial:
-        return sharers
-    return (*sharers[:i], Sharer(cache, serial), *sharers[i + known :])
 
 
 # Operations.  Each does one thing; a row lists its operations in order.
 
 
 def _add(x: X) -> None:
-    x.sharers = _with(x.sharers, x.src, x.msg.serial)
+    x.sharers = including(x.sharers, x.src, x.msg.serial)
 
 
 def _answer(x: X, dst: Address, ask: GetS | GetM | Waiter, grant: Permission, epoch: Epoch) -> None:
@@ -193,13 +180,11 @@ def _data_e(x: X) -> None:
 
 
 def _downgrade(x: X) -> None:
-    for sharer in x.sharers:
-        if sharer.cache != x.src:
-            x.out.append(Send(sharer.cache, FwdGetS()))
+    x.out.extend(to_each(without(x.sharers, x.src), FwdGetS()))
 
 
 def _give(x: X, cache: Address, ask: GetM | Waiter) -> None:
-    x.sharers = _with(x.sharers, cache, ask.serial)
+    x.sharers = including(x.sharers, cache, ask.serial)
     x.owner = cache
     x.owner_serial = ask.serial
     _answer(x, cache, ask, GRANT_M, x.epoch)
@@ -216,29 +201,20 @@ def _renew(x: X) -> None:
 
 
 def _grant_next(x: X) -> None:
-    first, *rest = x.queue
-    x.queue = tuple(rest)
+    first, x.queue = next_of(x.queue)
     x.epoch += 1
     _give(x, first.cache, first)
-    if rest:
+    if x.queue:
         x.out.append(Send(first.cache, FwdGetM()))
 
 
-def _waiter(x: X) -> Waiter:
-    msg: GetM = x.msg
-    return Waiter(x.src, msg.serial, msg.have, msg.digest)
-
-
 def _enqueue(x: X) -> None:
-    x.queue = (*x.queue, _waiter(x))
-
-
-def _requeue(x: X) -> None:
-    x.queue = tuple(_waiter(x) if waiter.cache == x.src else waiter for waiter in x.queue)
+    msg: GetM = x.msg
+    x.queue = joined(x.queue, Waiter(x.src, msg.serial, msg.have, msg.digest))
 
 
 def _dequeue(x: X) -> None:
-    x.queue = tuple(waiter for waiter in x.queue if waiter.cache != x.src)
+    x.queue = without(x.queue, x.src)
 
 
 def _ask_owner(x: X) -> None:
@@ -253,9 +229,8 @@ def _end_grant(x: X) -> None:
 
 
 def _judge(x: X, refusal: Refusal | None) -> None:
-    others = [verdict for verdict in x.verdicts if verdict.cache != x.src]
     verdict = Verdict(x.src, x.msg.serial, x.version, refusal)
-    x.verdicts = (*others, verdict)[-x.policy.memory :]
+    x.verdicts = remembering(x.verdicts, verdict, x.policy.memory)
 
 
 def _commit(x: X) -> None:
@@ -272,9 +247,10 @@ def _await(x: X) -> None:
 
 def _announce(x: X) -> None:
     """Tell the other holders of the commit; await acknowledgements where they are needed."""
-    others = tuple([sharer for sharer in x.sharers if sharer.cache != x.src])
-    if not others and not x.unacked and _known(x.sharers, x.src) <= x.msg.serial:
-        x.sharers = (Sharer(x.src, x.msg.serial),)  # under any policy: no other cache has a copy
+    others = without(x.sharers, x.src)
+    if not others and not x.unacked and known(x.sharers, x.src) <= x.msg.serial:
+        # Under any policy: no other cache has a copy.
+        x.sharers = including((), x.src, x.msg.serial)
         return
     stay: tuple[Sharer, ...] = ()
     awaited = others
@@ -290,10 +266,10 @@ def _announce(x: X) -> None:
             message = Update(x.version, 0, None)
         else:
             message = Inv(x.version - 1, x.policy.visibility is not LAZY)
-        x.out.extend([Send(sharer.cache, message) for sharer in others])
+        x.out.extend(to_each(others, message))
         if not stay and x.policy.visibility is LAZY:
             awaited = ()
-    x.sharers = _with(stay, x.src, x.msg.serial)
+    x.sharers = including(stay, x.src, x.msg.serial)
     if not stay and x.unacked and x.policy.visibility is LAZY:
         # Told of an earlier commit by Update, and of this one by a message without an answer.
         x.unacked = ()
@@ -304,8 +280,7 @@ def _announce(x: X) -> None:
             x.unacked = awaited
             _arm_acks(x)
         else:
-            for sharer in awaited:
-                x.unacked = _with(x.unacked, sharer.cache, sharer.serial)
+            x.unacked = merged(x.unacked, awaited)
 
 
 def _finish(x: X, grant: Permission) -> None:
@@ -329,7 +304,8 @@ def _put_ack_same(x: X) -> None:
 
 
 def _verdict_again(x: X) -> None:
-    verdict = next(verdict for verdict in x.verdicts if verdict.cache == x.src)
+    verdict = judged(x.verdicts, x.src)
+    assert verdict is not None
     if verdict.refusal is None:
         x.out.append(Send(x.src, PutAck(x.msg.serial, verdict.version, GRANT_S)))
     else:
@@ -354,14 +330,14 @@ def _nack_busy(x: X) -> None:
 
 
 def _acked(x: X) -> None:
-    if _known(x.unacked, x.src) >= 0:
-        x.unacked = tuple(sharer for sharer in x.unacked if sharer.cache != x.src)
+    if known(x.unacked, x.src) >= 0:
+        x.unacked = without(x.unacked, x.src)
         if not x.unacked and x.policy.validity is not None:
             x.out.append(CancelTimer(ACKS))
 
 
 def _forget_copy(x: X) -> None:
-    x.sharers = tuple(sharer for sharer in x.sharers if sharer.cache != x.src)
+    x.sharers = without(x.sharers, x.src)
     _acked(x)
 
 
@@ -375,7 +351,7 @@ def _forget(x: X) -> None:
 
 def _give_up_acks(x: X) -> None:
     # A cache that asked again since it was told has a newer, live copy under another serial.
-    x.sharers = tuple(sharer for sharer in x.sharers if sharer not in x.unacked)
+    x.sharers = remaining(x.sharers, x.unacked)
     x.unacked = ()
 
 
@@ -383,7 +359,7 @@ def _push(x: X) -> None:
     for member in x.policy.members:
         if x.version:
             x.out.append(Send(member, Update(x.version, 0, x.content)))
-        x.sharers = _with(x.sharers, member, 0)
+        x.sharers = including(x.sharers, member, 0)
     _arm_push(x)
 
 
@@ -410,7 +386,7 @@ grant = Op("new epoch; Data(M) to requester", _grant, "answer")
 grant_next = Op("new epoch; Data(M) to first waiter", _grant_next, "answer")
 renew = Op("Data(M) to owner", _renew, "answer")
 enqueue = Op("join queue", _enqueue)
-requeue = Op("note newer ask", _requeue)
+requeue = Op("note newer ask", _enqueue)
 dequeue = Op("leave queue", _dequeue)
 ask_owner = Op("FwdGetM to owner", _ask_owner)
 end_grant = Op("owner := none", _end_grant)
@@ -515,11 +491,9 @@ HOME: Table[HomeScratch] = Table(
 
 
 def _get_s(x: X) -> str:
-    as_sharer = _known(x.sharers, x.src)
-    if _heard(x, as_sharer) > x.msg.serial:
+    if _heard(x) > x.msg.serial:
         return "GetS/late"
-    others = len(x.sharers) - (as_sharer >= 0)
-    return "GetS" if others else "GetS/sole"
+    return "GetS" if any_other(x.sharers, x.src) else "GetS/sole"
 
 
 def _get_m(x: X) -> str:
@@ -528,21 +502,21 @@ def _get_m(x: X) -> str:
         return "GetM/late"
     if x.at is AT_M and x.owner == x.src:
         return "GetM/owner"
-    if any(waiter.cache == x.src for waiter in x.queue):
+    if waiting(x.queue, x.src) >= 0:
         return "GetM/queued"
     return "GetM"
 
 
 def _put_m(x: X) -> str:
     msg: PutM = x.msg
-    for verdict in x.verdicts:
-        if verdict.cache == x.src and msg.serial <= verdict.serial:
-            if msg.serial < verdict.serial:
-                return "PutM/late"
-            if x.writer == x.src and x.writer_serial == msg.serial:
-                return "PutM/pending"
-            made = verdict.refusal is None and verdict.version == x.version
-            return "PutM/unseen" if made and x.at is AT_S_A else "PutM/again"
+    verdict = judged(x.verdicts, x.src)
+    if verdict is not None and msg.serial <= verdict.serial:
+        if msg.serial < verdict.serial:
+            return "PutM/late"
+        if x.writer == x.src and x.writer_serial == msg.serial:
+            return "PutM/pending"
+        made = verdict.refusal is None and verdict.version == x.version
+        return "PutM/unseen" if made and x.at is AT_S_A else "PutM/again"
     owns = x.at is AT_M and x.owner == x.src
     fenced = msg.epoch and not (owns and msg.epoch == x.epoch)
     current = digest_of(x.content)
@@ -570,7 +544,7 @@ def _put_e(x: X) -> str:
         return "PutE/owner"
     if msg.epoch:
         return "PutE/late"
-    if any(waiter.cache == x.src and waiter.serial == msg.serial for waiter in x.queue):
+    if waiting(x.queue, x.src) == msg.serial:
         return "PutE/queued"
     return "PutE" if 0 <= _heard(x) <= msg.serial else "PutE/late"
 
@@ -587,7 +561,7 @@ def _leave(x: X) -> str:
 
 def _inv_ack(x: X) -> str:
     return (
-        "InvAck" if _known(x.unacked, x.src) >= 0 and x.msg.version >= x.version else "InvAck/late"
+        "InvAck" if known(x.unacked, x.src) >= 0 and x.msg.version >= x.version else "InvAck/late"
     )
 
 
@@ -645,7 +619,7 @@ class Home(Automaton[HomeState, HomeScratch]):
         at = x.at
         if at is AT_S_A:
             if not x.unacked:
-                sole = len(x.sharers) == 1 and x.sharers[0].cache == x.writer and not x.queue
+                sole = x.sharers and not any_other(x.sharers, x.writer) and not x.queue
                 return "LastAck/sole" if sole else "LastAck"
             return "Lazy" if x.policy.visibility is LAZY else None
         if at is AT_M:
