@@ -111,6 +111,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     checking.add_argument("--slow", action="store_true", help="with `all`: slow cases too")
     for form in ("mermaid", "svg", "itf"):
         checking.add_argument(f"--{form}", type=Path, metavar="FILE", help="the path, to a file")
+    checking.add_argument("--certify", type=Path, metavar="FILE", help="a certificate, to a file")
+    judging = add("judge", "judge certificates of `check --certify` without the engines", _judge)
+    judging.add_argument("files", nargs="+", type=Path, metavar="file")
+    judging.add_argument("--states", type=int, metavar="N", help="to search again, at most")
     exploring = add("explore", "walk a state space step by step", _explore)
     exploring.add_argument("name", metavar="NAME")
     exploring.add_argument("--html", type=Path, metavar="FILE", help="one page instead")
@@ -183,6 +187,8 @@ def _check(options: argparse.Namespace, rest: Sequence[str]) -> int:
         _refuse_beside_walks(options)
     if options.name == "all":
         _refuse(rest)
+        if options.certify:
+            raise UsageError("--certify beside `all`", remedy="certify one model at a time")
         return _check_all(options)
     source, chosen = _chosen(options, rest)
     model = source.build(chosen)
@@ -203,6 +209,8 @@ def _check(options: argparse.Namespace, rest: Sequence[str]) -> int:
         for difference in differences:
             say(f"  NOT AS PINNED: {difference}")
     _write_paths(model, result, options)
+    if options.certify:
+        _write_certificate(source, chosen, result, options)
     if result.interrupted and result.verdict is Verdict.UNDETERMINED:
         return INTERRUPTED
     return 1 if differences else result.verdict.exit_code
@@ -220,6 +228,7 @@ def _run(model: AnyModel, on_progress: OnProgress | None, options: argparse.Name
         budget=_budget(options),
         symmetry=options.symmetry,
         por=options.por,
+        digest=options.certify is not None,
         on_progress=on_progress,
     )
 
@@ -255,6 +264,26 @@ def _explore(options: argparse.Namespace, rest: Sequence[str]) -> int:
     else:
         explore(model, input, say)
     return 0
+
+
+def _judge(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    _refuse(rest)
+    from specs.certificate import read
+    from specs.judge import STATES_MAX, judge
+
+    failed = 0
+    for path in options.files:
+        try:
+            certificate = read(path.read_bytes())
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from error
+        model = find(certificate.origin.name).build(certificate.origin.constants)
+        reason = judge(certificate, model, options.states or STATES_MAX)
+        failed += bool(reason)
+        word = "REFUSED" if reason else "accepted"
+        line = f"{word:10} {certificate.model:24} {certificate.verdict.value:13} {reason}"
+        say(line.rstrip())
+    return 1 if failed else 0
 
 
 def _recorded(options: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -309,10 +338,27 @@ def _write_paths(model: AnyModel, result: Result, options: argparse.Namespace) -
         options.itf.write_bytes(itf(path, variables))
 
 
+def _write_certificate(
+    source: Source, chosen: dict[str, Any], result: Result, options: argparse.Namespace
+) -> None:
+    from specs.certificate import Origin, certify, written
+
+    reduction = "symmetry" if options.symmetry else "partial order" if options.por else ""
+    certificate = certify(
+        result,
+        source.build(chosen),
+        Origin(source.name, chosen),
+        budget=_budget(options),
+        reduction=reduction,
+    )
+    options.certify.write_bytes(written(certificate))
+
+
 def _refuse_beside_walks(options: argparse.Namespace) -> None:
     """Refuse options of a search: walks have no reduction, no engine, and one model at a time."""
     beside = [f"--{name}" for name in ("symmetry", "por") if getattr(options, name)]
     beside += ["--engine"] if options.engine != "auto" else []
+    beside += ["--certify"] if options.certify else []
     beside += ["all"] if options.name == "all" else []
     if beside:
         raise UsageError(f"--simulate beside {', '.join(beside)}", remedy="one or the other")

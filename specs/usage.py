@@ -21,7 +21,11 @@ EXAMPLES: dict[str, str] = {
   {prog} check my_lock.py:lock --threads 3        one of several; a constant of the function
   {prog} check my_lock.py --svg path.svg --itf path.itf.json
   {prog} check mesi --caches 3 --simulate 1000 --workers 2
+  {prog} check twophase --certify verdict.json    for `judge`
   {prog} check all --slow""",
+    "judge": """\
+  {prog} judge verdict.json
+  {prog} judge *.json --states 1000000""",
     "explore": """\
   {prog} explore die-hard
   {prog} explore my_lock.py --html lock.html""",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -33,6 +33,7 @@ from specs.checker.result import (
     OnProgress,
     Path,
     Result,
+    StateSet,
     Verdict,
 )
 from specs.checker.search import (
@@ -62,11 +63,13 @@ def check(
     budget: Budget | None = None,
     symmetry: bool = False,
     por: bool = False,
+    digest: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Result:
     """Check every property of `model`.
 
     `symmetry` and `por` reduce the search: see `specs.checker.symmetry` and `specs.checker.por`.
+    With `digest` the result of a complete search has a `StateSet`; `por` does not find all states.
     Raises `ModelError` for a model that cannot be explored, `PropertyError` if a predicate gives no
     answer, and `UsageError` for an unsupported request (symmetry with liveness, for example).
     Running out of budget and Ctrl-C raise nothing: the verdict is UNDETERMINED.
@@ -109,6 +112,7 @@ def check(
         compile_s=found.compile_s,
         step_calls=found.step_calls,
         notes=(*found.notes, *notes_on_bounds(model, found, findings)),
+        states=_state_set(plain, found) if digest and found.complete and not por else None,
     )
 
 
@@ -159,6 +163,23 @@ def _explore_partly(
     from specs.checker.por import explore as explore_partly
 
     return explore_partly(model, watch)
+
+
+def _state_set(model: Model[Any, Any], found: Exploration) -> StateSet:
+    from specs.checker.canonical import digest_of_set
+
+    count = outside = 0
+
+    def counted() -> Iterator[Any]:
+        nonlocal count, outside
+        for state in found.every_state():
+            count += 1
+            if model.within is not None:
+                outside += not truth(model.within, model.seen(state), "`within`")
+            yield state
+
+    digest = digest_of_set(counted())
+    return StateSet(count, outside, digest)
 
 
 def _overall(findings: Sequence[Finding], found: Exploration) -> Verdict:

@@ -127,6 +127,17 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class StateSet:
+    """All states of the full graph: the same for each engine, with symmetry or without."""
+
+    count: int
+    #: How many of them `within` excludes from expansion.
+    outside: int
+    #: Of the set, by `specs.checker.canonical`.
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The results of one check.
 
@@ -155,6 +166,8 @@ class Result:
     compile_s: float = 0.0
     step_calls: int = 0
     notes: tuple[str, ...] = field(default=())
+    #: Of a complete search that was asked for it.
+    states: StateSet | None = None
 
     @property
     def interrupted(self) -> bool:

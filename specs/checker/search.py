@@ -72,6 +72,10 @@ class Exploration(ABC):
     #: Calls that are repeated once more when the search has ended.
     repeaters: list[Repeater] = field(default_factory=list)
 
+    def every_state(self) -> Iterator[Any]:
+        """All plain states that the search knows, those out of bounds too."""
+        return map(self.state, range(self.distinct + self.beyond))
+
     @abstractmethod
     def path(self, state: int) -> list[Moment]:
         """A shortest path from an initial state to `state`."""

@@ -7,9 +7,10 @@ the parent links and the numbering of states in one.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import chain, permutations
 from typing import Any
 
 from specs.checker.composite import Composite
@@ -68,18 +69,28 @@ class TableExploration(Exploration):
         self.order()
         return self._numbers[packed]
 
+    def every_state(self) -> Iterator[Any]:
+        """All plain states that the search knows, those that a representative stands for too."""
+        by = self.representatives
+        if by is None:
+            return super().every_state()
+        assert self.tables is not None
+        orders = list(permutations(range(len(by.replicas))))
+        orbits = ({by.renamed(packed, each) for each in orders} for packed in self.order())
+        return map(self.tables.layout.unpack, chain.from_iterable(orbits))
+
     def path(self, state: int) -> list[Moment]:
         """A shortest path from an initial state to `state`."""
         assert self.tables is not None
-        chain = [self.order()[state]]
-        while self.parents[chain[-1]] != chain[-1]:
-            chain.append(self.parents[chain[-1]])
-        chain.reverse()
+        way = [self.order()[state]]
+        while self.parents[way[-1]] != way[-1]:
+            way.append(self.parents[way[-1]])
+        way.reverse()
         if self.representatives is not None:
             by = self.representatives
-            start = next(packed for packed in self.tables.initial if by(packed) == chain[0])
-            chain = by.walk(start, chain)
-        return path_of(self.tables, chain)
+            start = next(packed for packed in self.tables.initial if by(packed) == way[0])
+            way = by.walk(start, way)
+        return path_of(self.tables, way)
 
     def graph(self) -> StateGraph:
         """The whole graph, from a second pass over the states."""
