@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 from specs import tlc
 from specs.checker.composite import Composite
-from specs.tlavalue import parse, parse_state
+from specs.tlavalue import Function, parse, parse_state
 
 #: The variables of a module by name.
 State: TypeAlias = Mapping[str, Any]
@@ -194,7 +194,10 @@ def differences_of(spec: Graph, code: Graph, limit: int = 5) -> Iterator[str]:
         ):
             for label, target in sorted(these - others, key=repr):
                 moves = _apart(code.names, key, target)
-                yield f"only in {side}: {label}: {moves}; from {_shown(code.names, key)}"
+                where = "the initial state"
+                if number:
+                    where += f" but {_apart(code.names, code.states[0], key)}"
+                yield f"only in {side}: {label}: {moves}; from {where}"
                 limit -= 1
                 if not limit:
                     return
@@ -209,11 +212,31 @@ def _outgoing(graph: Graph) -> list[set[tuple[str, Key]]]:
 
 def _apart(names: tuple[str, ...], before: Key, after: Key) -> str:
     moved = [
-        f"{name} {old} -> {new}"
+        line
         for name, old, new in zip(names, before, after, strict=True)
-        if old != new
+        for line in _parts_apart(name, old, new)
     ]
     return "; ".join(moved) or "nothing changes"
+
+
+def _parts_apart(name: str, old: Any, new: Any) -> Iterator[str]:
+    """The parts of a value that differ: fields of records and places in sequences, to any depth."""
+    before, after = _parts_of(old), _parts_of(new)
+    if old == new:
+        return
+    if before and before.keys() == after.keys():
+        for part, value in before.items():
+            yield from _parts_apart(f"{name}{part}", value, after[part])
+    else:
+        yield f"{name} {old} -> {new}"
+
+
+def _parts_of(value: Any) -> dict[str, Any]:
+    if isinstance(value, Function):
+        return {f"[{key}]": of for key, of in sorted(value.items, key=repr)}
+    if isinstance(value, tuple):
+        return {f"[{place}]": of for place, of in enumerate(value, 1)}
+    return {}
 
 
 def _shown(names: tuple[str, ...], key: Key) -> str:

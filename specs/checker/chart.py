@@ -25,11 +25,14 @@ def processes_of(path: Path) -> list[str]:
 def text_chart(path: Path) -> str:
     """One line a step: the process, the arriving message and its sender, the sent messages.
 
-    A path whose actions name no process is a list of its actions and states.
+    A path whose actions name no process is a list of its actions and states.  Where a state has
+    named fields (a dataclass, a named tuple, a tuple of pairs), each step tells those that it
+    changes.
     """
     names = processes_of(path)
     if names in ([], [""]):
         return "\n".join(_plain_lines(path))
+    told = [f"  [{line}]" if line else "" for line in _told(path)]
     widths = [max(len(name), 3) for name in names]
     for action in path.actions:
         if action.kind in ARRIVALS and action.peer != action.process:
@@ -37,10 +40,12 @@ def text_chart(path: Path) -> str:
     starts = [sum(widths[:i]) + i * 2 for i in range(len(names))]
     header = "  ".join(name.ljust(width) for name, width in zip(names, widths, strict=True))
     lines = [f"step  {header}  action"]
+    if told[0]:
+        lines.append(f"      {' ' * len(header)}{told[0]}")
     for number, action in enumerate(path.actions, 1):
         cells = _cells(action, names, starts, len(header))
         sends = "".join(f"  → {dst}: {message}" for dst, message in action.sent)
-        lines.append(f"{number:4}  {cells}  {_did(action)}{sends}".rstrip())
+        lines.append(f"{number:4}  {cells}  {_did(action)}{sends}{told[number]}".rstrip())
         if path.loop == number:
             lines.append("      " + "─" * len(header) + "  from here on it repeats for ever")
     if path.loop is not None and path.loop == len(path):
@@ -49,11 +54,44 @@ def text_chart(path: Path) -> str:
 
 
 def _plain_lines(path: Path) -> Iterator[str]:
-    for number, moment in enumerate(path.moments):
-        yield f"{number:4}  {moment.action or 'initially'}: {moment.state!r}"
+    for number, (moment, told) in enumerate(zip(path.moments, _told(path), strict=True)):
+        yield f"{number:4}  {moment.action or 'initially'}: {told or repr(moment.state)}"
         if path.loop == number:
             rest = "it repeats for ever" if number < len(path) else "nothing happens any more"
             yield f"      ── from here on {rest}"
+
+
+def _told(path: Path) -> Iterator[str]:
+    """For each state its changed fields, for the first one all; "" for states without fields."""
+    before: dict[str, object] = {}
+    for number, moment in enumerate(path.moments):
+        fields = fields_of(moment.state)
+        if number == 0 or fields.keys() != before.keys():
+            yield ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        else:
+            changed = [
+                f"{name}: {before[name]!r} → {value!r}"
+                for name, value in fields.items()
+                if value != before[name]
+            ]
+            yield ", ".join(changed) or ("nothing changes" if fields else "")
+        before = fields
+
+
+def fields_of(state: object) -> dict[str, object]:
+    """The named fields of a state; empty if it is a bare value."""
+    for listed in ("_fields", "__struct_fields__", "__dataclass_fields__"):
+        names = getattr(state, listed, None)
+        if names is not None:
+            return {name: getattr(state, name) for name in names}
+    if isinstance(state, tuple) and all(_is_named(part) for part in state):
+        pairs = dict(state)
+        return pairs if len(pairs) == len(state) else {}
+    return {}
+
+
+def _is_named(part: object) -> bool:
+    return isinstance(part, tuple) and len(part) == 2 and isinstance(part[0], str)
 
 
 def _make_room(widths: list[int], one: int, other: int, action: Action) -> None:

@@ -28,9 +28,13 @@ from specs.checker import (
     strong,
     weak,
 )
+from specs.checker.chart import text_chart
+from specs.checker.result import Moment, Path
 from specs.checker.simulate import simulate
 from specs.checker.stateful import state_machine
+from specs.conform import Graph, differences_of
 from specs.system import Bounds, System, whenever
+from specs.tlavalue import function
 
 HOLDS, VIOLATED, UNDETERMINED = Verdict.HOLDS, Verdict.VIOLATED, Verdict.UNDETERMINED
 SEARCHES = [
@@ -450,3 +454,54 @@ def test_equal_states_of_a_plain_model_are_one_state():
 
     result = check(Model("kinds", [0], actions, terminal=lambda state: True))
     assert result.distinct == 2
+
+
+# What a reader sees.
+
+
+class Jugs(NamedTuple):
+    small: int = 0
+    big: int = 0
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        ([Jugs(), Jugs(0, 5)], ["initially: small=0, big=0", "fill: big: 0 → 5"]),
+        ([Record(1), Record(2)], ["initially: value=1", "fill: value: 1 → 2"]),
+        ([(("x", 1), ("y", 1)), (("x", 1), ("y", 2))], ["initially: x=1, y=1", "fill: y: 1 → 2"]),
+        ([Jugs(), Jugs()], ["initially: small=0, big=0", "fill: nothing changes"]),
+        ([1, 2], ["initially: 1", "fill: 2"]),
+        ([(1, 2), (1, 3)], ["initially: (1, 2)", "fill: (1, 3)"]),
+    ],
+)
+def test_a_chart_shows_what_each_step_changes(states, told):
+    first, last = states
+    path = Path((Moment(None, first), Moment(Action("fill"), last)))
+    assert [line.split("  ")[-1] for line in text_chart(path).splitlines()] == told
+    path = Path((Moment(None, first), Moment(Action("fill", "p"), last)))
+    changes = told[1].removeprefix("fill: ")
+    has_fields = "[" in text_chart(path)
+    assert has_fields == (f"[{changes}]" in text_chart(path)) == ("=" in told[0])
+
+
+def test_not_a_number_is_named_as_the_cause():
+    with pytest.raises(ImpureStep, match="NaN"):
+        check(Model("nan", [0.0], lambda state: [("go", float("nan"))]))
+
+
+def test_differences_name_the_fields_that_differ():
+    def home(version, *queue):
+        record = {"version": version, "owner": "a", "queue": queue}
+        return (function({"d1": function(record)}),)
+
+    spec, code = Graph(("home",)), Graph(("home",))
+    for graph in (spec, code):
+        graph.number({"home": home(0)[0]})
+        graph.number({"home": home(1)[0]})
+        graph.edges.add((0, "Write", 1))
+    code.edges.add((1, "Queue", code.number({"home": home(1, "b")[0]})))
+    assert list(differences_of(spec, code)) == [
+        "only in code: Queue: home[d1][queue] () -> ('b',); "
+        "from the initial state but home[d1][version] 0 -> 1"
+    ]
