@@ -3,8 +3,10 @@
     python bench/bench_checker.py [resource managers, default 8] [rounds, default 1]
 
 TLC comes from the wheel that the extra `tlc` pins; without it or without Java only our own engines
-are compared.  What compiling or loading the kernel takes, in time and memory, is told apart; the
-start-up of Java is not.
+are compared.  What compiling or loading the kernel takes is told apart; Java's start-up is not.
+
+Each engine searches in a process of its own.  B/state is the growth of that process's peak resident
+size over its size before the search, with the kernel loaded, for each distinct state.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -83,12 +88,46 @@ def run_tlc(rms: int, jar: str) -> tuple[float, str]:
     return seconds, line
 
 
+def search_alone(engine: str, rms: int) -> dict[str, Any]:
+    """The figures of one search, measured in a fresh process."""
+    command = [sys.executable, __file__, "--alone", engine, str(rms)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    figures: dict[str, Any] = msgspec.json.decode(done.stdout)
+    return figures
+
+
+def tell_search(engine: str, rms: int) -> None:
+    """Search in this process, and write the figures as JSON."""
+    if engine == "numba":
+        check(twophase(rms), engine="numba", budget=Budget(states=20_000))
+    before = memory_mib()
+    result = check(twophase(rms), engine=engine)  # type: ignore[arg-type]
+    figures = {name: getattr(result, name) for name in SHOWN}
+    figures |= {"before_mib": before, "peak_mib": peak_mib()}
+    print(msgspec.json.encode(figures).decode())
+
+
+SHOWN = ("engine", "seconds", "distinct", "generated", "step_calls")
+
+
+def peak_mib() -> float:
+    """The largest resident size of this process so far; Linux only, elsewhere 0."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0.0
+    lines = status.read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
 def row(name: str, seconds: float, extra: str, base: float | None) -> None:
     ratio = f"{base / seconds:6.1f}x" if base else "      -"
     print(f"{name:28} {seconds:8.2f} s {ratio}  {extra}", flush=True)
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--alone"]:
+        tell_search(sys.argv[2], int(sys.argv[3]))
+        return
     rms = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     jar = tlc_jar()
@@ -103,15 +142,15 @@ def main() -> None:
             base, line = run_tlc(rms, jar)
             row("TLC, 2 workers", base, line, base)
         for engine in ("table", "numba"):
-            before = memory_mib()
-            result = check(twophase(rms), engine=engine)  # type: ignore[arg-type]
-            grown = (memory_mib() - before) * 2**20 / result.distinct
+            found = search_alone(engine, rms)
+            distinct, generated, seconds = found["distinct"], found["generated"], found["seconds"]
+            grown = (found["peak_mib"] - found["before_mib"]) * 2**20 / distinct
             row(
-                f"{result.engine}",
-                result.seconds,
-                f"{result.distinct:,} distinct, {result.generated:,} generated, "
-                f"{result.generated / result.seconds / 1e6:.1f} M/s, {result.step_calls:,} step "
-                f"calls, {grown:.0f} B/state",
+                found["engine"],
+                seconds,
+                f"{distinct:,} distinct, {generated:,} generated, "
+                f"{generated / seconds / 1e6:.1f} M/s, {found['step_calls']:,} step calls, "
+                f"{grown:.0f} B/state, peak {found['peak_mib']:.0f} MiB",
                 base,
             )
         for count in (7, 16):
