@@ -161,7 +161,9 @@ def kinds_of(slots: Slots, symmetric: Sequence[Address]) -> Sequence[Hashable]:
     return [*kinds, *(("extra", name) for name in slots.extras)]
 
 
-def symmetry_of(slots: Slots, symmetric: Sequence[Address]) -> Symmetry | None:
+def symmetry_of(
+    slots: Slots, symmetric: Sequence[Address], processes: Mapping[Address, object]
+) -> Symmetry | None:
     """The symmetry of a system, if it has any; raises `ModelError`."""
     if not symmetric:
         return None
@@ -170,7 +172,27 @@ def symmetry_of(slots: Slots, symmetric: Sequence[Address]) -> Symmetry | None:
         raise ModelError(f"no such process: {', '.join(sorted(unknown))}")
     places = [(address,) for address in slots.addresses]
     owners: list[tuple[str, ...]] = [*places, *slots.pairs, *(() for _ in slots.extras)]
-    return Symmetry(tuple(symmetric), owners.__getitem__, renamed)
+    differs = unlike(processes, symmetric)
+    return Symmetry(tuple(symmetric), owners.__getitem__, renamed, differs)
+
+
+def unlike(processes: Mapping[Address, object], symmetric: Sequence[Address]) -> str:
+    """How the first interchangeable process differs from another by its structure, or "".
+
+    Compared are classes, numbers, and strings up to the exchange of names.  That they are equal
+    proves nothing: a step may still tell names apart.  So a search tests a sample of states.
+    """
+    for first, other in ((symmetric[0], other) for other in symmetric[1:]):
+        one, two = processes[first], processes[other]
+        both = f"{first} and {other} are not interchangeable"
+        if type(one) is not type(two):
+            return f"{both}: one is a {type(one).__name__}, the other a {type(two).__name__}"
+        names, theirs = {first: other, other: first}, getattr(two, "__dict__", {})
+        for name, value in getattr(one, "__dict__", {}).items():
+            is_plain = isinstance(value, str | int | float) and name in theirs
+            if is_plain and renamed(value, names) != theirs[name]:
+                return f"{both}: {name} is {value!r} and {theirs[name]!r}"
+    return ""
 
 
 def renamed(value: Any, names: Mapping[str, str]) -> Any:

@@ -185,7 +185,7 @@ class System:
             alphabet=frozenset(alphabet),
             kinds=kinds_of(self.slots, symmetric),
             queues=self._channels.queues(len(self.addresses)),
-            symmetry=symmetry_of(self.slots, symmetric),
+            symmetry=symmetry_of(self.slots, symmetric, self.processes),
             step_calls=lambda: self.step_calls,
         )
 

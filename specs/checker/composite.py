@@ -48,6 +48,8 @@ class Symmetry:
     replicas: tuple[str, ...]
     names_of: Callable[[int], tuple[str, ...]]
     rename: Callable[[Hashable, dict[str, str]], Hashable]
+    #: How two of them are known to differ, if they do: then a search by symmetry is refused.
+    unlike: str = ""
 
 
 @dataclass(frozen=True, slots=True)

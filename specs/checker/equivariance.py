@@ -16,9 +16,11 @@ from specs.checker.search import judge_step, judged_in_steps, truth
 from specs.checker.symmetry import Representatives
 from specs.checker.tables import Tables
 
-#: This many states are tested, then one in so many.
+#: This many states are tested, then one in so many.  The first of them are exchanged with all other
+#: replicas, the rest with one after the other.
 TESTED_FIRST = 2_000
 TESTED_ONE_IN = 256
+EXCHANGED_WITH_ALL = 200
 
 #: The state after, and the answer of each claim on steps.
 JudgedStep: TypeAlias = tuple[int, tuple[int, ...]]
@@ -42,19 +44,27 @@ class Equivariance:
             )
             if predicate is not None
         ]
-        self._expanded = 0
+        #: States expanded, and those that were tested.
+        self._expanded = self._tested = 0
 
     def test(self, packed: int) -> None:
         """Raise `ModelError` if the state is in the sample and tells two replicas apart."""
         self._expanded += 1
         if self._expanded <= TESTED_FIRST or not self._expanded % TESTED_ONE_IN:
-            self._representative.require_equivariant(packed)
-            self._require_even(packed)
+            self._tested += 1
+            one = self._tested if self._tested > EXCHANGED_WITH_ALL else None
+            images = list(self._representative.images(packed, one))
+            self._representative.require_equivariant(packed, images)
+            self._require_even(packed, images, one)
 
-    def _require_even(self, packed: int) -> None:
+    def note(self) -> str:
+        """How far symmetry was tested, in words."""
+        return f"symmetry was tested in {self._tested:,} of {self._expanded:,} states, not proved"
+
+    def _require_even(self, packed: int, others: list[tuple[str, int]], one: int | None) -> None:
         seen, steps = self._seen(packed), self._steps(packed)
-        images = {target: dict(self._representative.images(target)) for target, _ in steps}
-        for name, image in self._representative.images(packed):
+        images = {target: dict(self._representative.images(target, one)) for target, _ in steps}
+        for name, image in others:
             other = self._seen(image)
             uneven = [
                 what

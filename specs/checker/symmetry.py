@@ -1,10 +1,9 @@
 """Symmetry reduction: one representative for all states that differ only in replicas' names.
 
 Replicas are sorted by a key that does not name the others: the replica's own slots, and its part in
-the shared slots.  In most protocols these keys settle the order.  Sometimes replicas tie although
-exchanging them would change the state (for example, if they point at each other).  Then all orders
-of the tied replicas are tried and the least result is taken.  If there are too many orders, one is
-taken: the search stays sound, but visits more states than necessary.
+the shared slots.  Sometimes replicas tie although exchanging them would change the state (for
+example, if they point at each other).  Then all orders of the tied replicas are tried and the least
+result is taken.  Of too many orders one is taken: the search stays sound, but visits more states.
 
 Counterexamples are concrete: a path is walked again from a real initial state, at each step along a
 transition whose representative is the recorded one (`walk`).
@@ -379,15 +378,16 @@ class Representatives:
             states.append(found)
         return states
 
-    def images(self, packed: int) -> Iterator[tuple[str, int]]:
-        """Each other replica's name, and the state in which the first one has its part."""
-        for j in range(1, len(self.replicas)):
+    def images(self, packed: int, one: int | None = None) -> Iterator[tuple[str, int]]:
+        """Each other replica's name (or one's), and the state in which the first has its part."""
+        among = range(1, len(self.replicas))
+        for j in among if one is None or not among else [among[one % len(among)]]:
             yield self.replicas[j], self.renamed(packed, self._exchange(0, j))
 
-    def require_equivariant(self, packed: int) -> None:
-        """Raise `ModelError` if exchanging two replicas changes the possible next states."""
+    def require_equivariant(self, packed: int, images: Sequence[tuple[str, int]]) -> None:
+        """Raise `ModelError` if other states follow some of a state's `images`."""
         mine = Counter(self(state) for _, state in self._tables.successors(packed))
-        for name, other in self.images(packed):
+        for name, other in images:
             theirs = Counter(self(state) for _, state in self._tables.successors(other))
             if mine != theirs:
                 raise self._unlike(name, "exchanged, other states follow", packed)

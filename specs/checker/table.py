@@ -15,7 +15,7 @@ from typing import Any
 
 from specs.checker.composite import Composite
 from specs.checker.equivariance import Equivariance
-from specs.checker.errors import UsageError
+from specs.checker.errors import ModelError, UsageError
 from specs.checker.predicates import TRUTHS_SAMPLE, Judges, Panel, Truths, panel_of
 from specs.checker.result import INTERRUPTED, Moment
 from specs.checker.search import (
@@ -195,6 +195,11 @@ class TableSearch:
                     f"{composite.name!r} names no interchangeable components",
                     remedy="System.model(..., symmetric=[...])",
                 )
+            if composite.symmetry.unlike:
+                raise ModelError(
+                    composite.symmetry.unlike,
+                    remedy="check without symmetry, or name only processes that behave alike",
+                )
             self._representative = Representatives(self.tables, composite.symmetry)
             self.found.representatives = self._representative
             self._equivariance = Equivariance(composite, self.tables, self._representative)
@@ -241,12 +246,13 @@ class TableSearch:
         found.beyond = len(found.outside)
         found.distinct = len(found.parents) - found.beyond
         found.actions = {tables.labels[label].name for label in range(len(tables.labels))}
-        if self._representative is not None and found.complete:
+        if self._representative is not None and self._equivariance is not None and found.complete:
             size = self._representative.orbit_size
             found.notes.append(
                 f"symmetry: {found.distinct:,} orbits stand for "
                 f"{sum(map(size, found.parents)):,} states"
             )
+            found.notes.append(self._equivariance.note())
         calls = self._composite.step_calls
         found.step_calls = calls() if calls is not None else 0
         return found

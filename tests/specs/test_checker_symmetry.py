@@ -1,6 +1,7 @@
 """Symmetry: orbits add up to the unreduced state count, verdicts agree, paths stay concrete."""
 
 import itertools
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -18,6 +19,7 @@ from specs.checker import (
     Verdict,
     always,
     check,
+    equivariance,
     eventually,
     reachable,
 )
@@ -35,7 +37,10 @@ def test_orbits_of_twophase_add_up(rms):
     orbits, generated, states = ORBITS[rms]
     assert result.verdict is Verdict.HOLDS
     assert (result.distinct, result.generated) == (orbits, generated)
-    assert result.notes == (f"symmetry: {orbits:,} orbits stand for {states:,} states",)
+    assert result.notes == (
+        f"symmetry: {orbits:,} orbits stand for {states:,} states",
+        f"symmetry was tested in {orbits:,} of {orbits:,} states, not proved",
+    )
 
 
 def test_a_counterexample_is_concrete():
@@ -119,11 +124,28 @@ def test_a_claim_that_tells_replicas_apart_is_refused(claim):
 
 
 @pytest.mark.parametrize("last", [0, 3, 5, 8, 11])
-def test_processes_that_differ_deep_in_the_state_space_are_found_out(last):
+@pytest.mark.parametrize("seen", [True, False], ids=["structure", "steps"])
+def test_processes_that_differ_deep_in_the_state_space_are_found_out(monkeypatch, last, seen):
+    monkeypatch.setattr(equivariance, "EXCHANGED_WITH_ALL", 20)
     claim = reachable("all", lambda view: all(view[name] == 12 for name in view.addresses))
     model = counting([claim], top=12, b=Counting(last))
+    assert model.symmetry is not None
+    assert "b are not interchangeable" in model.symmetry.unlike
+    if not seen:
+        model = replace(model, symmetry=replace(model.symmetry, unlike=""))
     with pytest.raises(ModelError, match="not interchangeable"):
         check(model, symmetry=True)
+    assert check(model).verdict is Verdict.VIOLATED
+
+
+def test_processes_of_different_classes_are_not_interchangeable():
+    class Other(Counting):
+        pass
+
+    model = counting([], b=Other())
+    with pytest.raises(ModelError, match="one is a Counting, the other a Other"):
+        check(model, symmetry=True)
+    assert twophase(3).symmetry.unlike == ""
 
 
 class Gossip:
