@@ -37,7 +37,7 @@ class ModelError(CheckerError):
 
 
 class ImpureStep(ModelError):
-    """A step, a rule or a predicate is not a function of its arguments: no verdict means anything.
+    """A step, a rule or a predicate is not a function of its arguments: verdicts mean nothing.
 
     Equal arguments gave different results, an argument was changed, or a rule read slots of the
     state after it had answered.

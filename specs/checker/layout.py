@@ -182,7 +182,7 @@ class Observed(Sequence[Any]):
         return self._layout.value_in(self._packed, slot)
 
     def close(self) -> None:
-        """Whoever was given the state has answered: reading it now raises `ImpureStep`."""
+        """The rule or predicate has answered: reading the state now raises `ImpureStep`."""
         self._layout = None
 
 
