@@ -197,12 +197,14 @@ class CompiledSearch:
             states.parents[states.known] = -1
             states.known += 1
         states.rehash(len(states.table), self._maps.dims)
-        low, high = 0, states.known
+        low, high, depth = 0, states.known, 0
         try:
             violated = judge_start(found, self._composite.properties, lambda: self._seen(high))
             while low < high:
                 self._maps.refresh_masks()
                 inside = self._inside(low, high)
+                if len(inside):
+                    found.depth = depth
                 if self._judge(low, high) or violated:
                     break
                 self._expand(inside)
@@ -213,7 +215,7 @@ class CompiledSearch:
                 if found.stopped or found.deadlock is not None or violated:
                     break
                 low, high = high, states.known
-                found.depth += low < high
+                depth += 1
             else:
                 found.complete = True
         except KeyboardInterrupt:

@@ -295,17 +295,20 @@ class _Search:
         """Search; False if it must be repeated with the footprints that it learned."""
         found = self.found
         found.parents.update((packed, packed) for packed in self._sets.tables.initial)
-        level = list(found.parents)
+        level, depth = list(found.parents), 0
         try:
             while level:
                 if self._judge(level):
                     break
-                level = self._expand(level)
+                known = len(found.outside)
+                following = self._expand(level)
+                if len(found.outside) - known < len(level):
+                    found.depth = depth
                 if found.stopped or found.deadlock is not None:
                     break
                 if self._is_void():
                     return False
-                found.depth += bool(level)
+                level, depth = following, depth + 1
             else:
                 found.complete = True
         except KeyboardInterrupt:

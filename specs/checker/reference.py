@@ -112,17 +112,20 @@ def explore(model: Model[Any, Any], watch: Watch) -> ReferenceExploration:
     found.repeaters.append(repeat)
     for state in model.initial:
         found.add(state, -1)
-    level = range(len(found.states))
+    level, depth = range(len(found.states)), 0
     try:
         violated = judge_start(found, model.properties, lambda: map(model.seen, found.states))
         while level:
+            known = len(found.outside)
             violated |= _judge_level(model, found, level)
+            if len(found.outside) - known < len(level):
+                found.depth = depth
             if not violated and not found.stopped:
                 violated = _expand_level(model, found, level, watch, repeat)
             if violated or found.stopped or found.deadlock is not None:
                 break
             level = range(level.stop, len(found.states))
-            found.depth += bool(level)
+            depth += 1
         else:
             found.complete = True
     except KeyboardInterrupt:

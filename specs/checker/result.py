@@ -142,7 +142,7 @@ class Result:
     """The results of one check.
 
     `generated` counts transitions, those to known states included: TLC adds the initial states.
-    `depth` is the longest of all shortest paths, in steps: TLC prints one more.
+    `depth` is the longest of all shortest paths to these states, in steps: TLC prints one more.
     """
 
     model: str

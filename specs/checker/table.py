@@ -220,13 +220,15 @@ class TableSearch:
         if self._representative is not None:
             initial = [self._representative(packed) for packed in initial]
         found.parents.update((packed, packed) for packed in initial)
-        level = list(found.parents)
+        level, depth = list(found.parents), 0
         try:
             violated = judge_start(
                 found, self._composite.properties, lambda: map(self._seen, level)
             )
             while level:
                 inside = self._inside(level) if self._within else level
+                if inside:
+                    found.depth = depth
                 if self._judge(level) or violated:
                     break
                 following = self._expand(inside)
@@ -235,7 +237,7 @@ class TableSearch:
                 if found.stopped or found.deadlock is not None or violated:
                     break
                 level = following
-                found.depth += bool(level)
+                depth += 1
                 if states_max is not None and len(found.parents) > states_max:
                     found.stopped = HANDED_OVER
                     break

@@ -81,6 +81,12 @@ def passes(request, monkeypatch):
         monkeypatch.setattr(liveness, "COMPILED_FROM", 1)
 
 
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+def test_counts_are_of_the_states_within_bounds(search):
+    result = check(composite([increments], (0,), within=below(10)), **search)
+    assert (result.distinct, result.generated, result.depth) == (10, 10, 9)
+
+
 @pytest.mark.parametrize("search", LIVE, ids=str)
 @pytest.mark.usefixtures("passes")
 def test_a_behaviour_that_leaves_the_bounds_is_not_a_counterexample(search):
