@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -20,7 +20,8 @@ from specs.checker.errors import UsageError
 from specs.checker.model import Model
 from specs.checker.result import Result, Verdict
 
-MANIFEST = Path(__file__).with_name("manifest.toml")
+#: The models of what ships and a few of our own, then those of the field.
+MANIFESTS = tuple(Path(__file__).parent / at for at in ("manifest.toml", "examples/manifest.toml"))
 PINNED = ("distinct", "generated", "depth")
 
 
@@ -44,6 +45,12 @@ class Case:
     por: int | None = None
     #: "fast" (seconds at most, run by every test run), "medium" or "slow" (minutes).
     time: str = "fast"
+    #: For a model of the field: the bounds of the original, and what TLC prints for it: distinct
+    #: states, states generated, depth.
+    bounds: str = ""
+    tlc: Sequence[int] = ()
+    #: Replacements in the configuration of the original that give these bounds.
+    edits: Sequence[Sequence[str]] = ()
 
     def __str__(self) -> str:
         constants = ", ".join(f"{key}={value}" for key, value in self.constants.items())
@@ -83,8 +90,12 @@ def violated(result: Result) -> list[str]:
 
 @cache
 def manifest() -> dict[str, Any]:
-    """The parsed manifest."""
-    return tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
+    """The parsed manifests, as one."""
+    return {
+        name: entry
+        for path in MANIFESTS
+        for name, entry in tomllib.loads(path.read_text(encoding="utf-8")).items()
+    }
 
 
 def names() -> list[str]:
@@ -96,6 +107,18 @@ def about(name: str) -> str:
     """The description of a model, in a line."""
     text: str = _entry(name)["about"]
     return text
+
+
+def original(name: str) -> str:
+    """The TLA+ that a model of the field was written after: repository and file; "" for others."""
+    text: str = _entry(name).get("original", "")
+    return text
+
+
+def run_of(name: str) -> tuple[str, str]:
+    """The module and the configuration with which TLC runs the original of a model."""
+    module, config = _entry(name)["run"].split()
+    return module, config
 
 
 def cases(name: str | None = None) -> Iterator[Case]:

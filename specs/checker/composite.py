@@ -6,6 +6,10 @@ for each combination of values that it depends on, however many states share the
 
 A change may *write* slots with values of its rule, and *update* others without reading them:
 appending to a channel is an update, and does not make the rule depend on the channel's contents.
+
+Tables gain where many states share what a rule reads.  A rule that reads every slot is evaluated
+for every state, and the table is a loss: a plain `Model` is then the better form, and the
+reference engine the faster one (``docs/examples.md`` has figures).
 """
 
 from __future__ import annotations

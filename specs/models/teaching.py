@@ -1,7 +1,7 @@
 """Small models to learn from: one idea each, and one that fails in an interesting way.
 
-``die_hard`` plain states; ``ping`` processes, timers and a lossy network; ``dining`` a deadlock,
-and why fairness matters once it is gone.
+``ping`` processes, timers and a lossy network; ``dining`` a deadlock, and why fairness matters once
+it is gone.  `specs.examples` has the models of the field.
 """
 
 from __future__ import annotations
@@ -26,26 +26,6 @@ from message_passing.process import (
 from specs.checker.composite import Composite
 from specs.checker.model import Action, Model, leads_to, reachable, strong, weak
 from specs.system import Bounds, System, View, any_of
-
-Jugs: TypeAlias = tuple[int, int]
-
-
-def die_hard() -> Model[Jugs, Jugs]:
-    """A jug of three gallons, one of five: can four be measured?  The witness shows how."""
-
-    def actions(jugs: Jugs) -> Iterator[tuple[str, Jugs]]:
-        small, big = jugs
-        yield "FillSmall", (3, big)
-        yield "FillBig", (small, 5)
-        yield "EmptySmall", (0, big)
-        yield "EmptyBig", (small, 0)
-        poured = min(small, 5 - big)
-        yield "SmallToBig", (small - poured, big + poured)
-        poured = min(big, 3 - small)
-        yield "BigToSmall", (small + poured, big - poured)
-
-    return Model("die-hard", [(0, 0)], actions, [reachable("four gallons", lambda j: j[1] == 4)])
-
 
 Asking: TypeAlias = Literal["idle", "asking"]
 

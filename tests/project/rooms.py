@@ -215,6 +215,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "specs/checker": ("specs.checker",),
     "specs/system": ("specs.system", "specs.environment", "specs.slots", "specs.channels"),
     "specs/models": ("specs.models",),
+    "specs/examples": ("specs.examples",),
     "specs": ("specs",),
     "adapters": ADAPTERS,
 }

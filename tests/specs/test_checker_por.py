@@ -24,7 +24,7 @@ from specs.checker import (
     reachable,
 )
 from specs.checker.search import Watch
-from specs.models.teaching import die_hard
+from specs.examples.die_hard import die_hard
 from specs.models.twophase import twophase
 from specs.system import System, script
 

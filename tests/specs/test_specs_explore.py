@@ -7,8 +7,8 @@ import pytest
 
 from specs.checker import check
 from specs.cli import main
+from specs.examples.die_hard import die_hard
 from specs.explore import explore, page
-from specs.models.teaching import die_hard
 from specs.models.twophase import twophase
 
 
