@@ -46,9 +46,9 @@ def enabled(action: str, process: str = "") -> Enabled:
         always("no wait", enabled("Enter"), when=...)
         temporal("served", "[](can => <>in)", can=enabled("Enter"), ...)
 
-    A step counts even if it changes nothing, or leads out of the bounds.  In a formula the stored
-    graph answers; elsewhere the rules are evaluated in each state, which takes as long as a search
-    by the reference engine.
+    A step counts even if it changes nothing, or leads out of the bounds; a step that a limit leaves
+    out does not count.  In liveness properties the stored graph answers.  Elsewhere the rules are
+    evaluated in each state, which takes as long as a search by the reference engine.
     """
     return Enabled(action, process)
 

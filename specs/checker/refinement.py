@@ -83,7 +83,7 @@ class Refinement:
             _some(f"{label} -> {state!r}" for label, state in steps_from(self.abstract, source))
         )
         return (
-            f"{action} is no step of {self.abstract.name!r}: ({source!r} -> {target!r}); from "
+            f"{action} is not a step of {self.abstract.name!r}: ({source!r} -> {target!r}); from "
             f"{source!r} it offers {offers or 'no step'}"
         )
 
@@ -91,8 +91,8 @@ class Refinement:
         """See `StepRule`."""
         offers = ", ".join(_some(map(repr, self.abstract.initial)))
         return (
-            f"{self.mapping(view)!r} is no initial state of {self.abstract.name!r}, which begins "
-            f"in {offers}"
+            f"{self.mapping(view)!r} is not an initial state of {self.abstract.name!r}, which "
+            f"begins in {offers}"
         )
 
 
@@ -161,7 +161,7 @@ def refines_fairly(
     plain = _plain(abstract)
     if not plain.fairness:
         raise UsageError(
-            f"{plain.name!r} assumes no fairness, so there is none to keep", remedy="use refines"
+            f"{plain.name!r} assumes no fairness that a behaviour could keep", remedy="use refines"
         )
     return Property("refines_fairly", name, _anything, fair=MappedFairness(plain, mapping))
 

@@ -21,7 +21,7 @@ from specs.checker.formula import FALSE, TRUE, Formula
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What a state must satisfy now, and what must hold from the next one on."""
+    """Requirements on a state, and obligations from the next state on."""
 
     #: Atoms that must be true, and atoms that must be false.
     true: frozenset[str]

@@ -12,9 +12,9 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from specs.checker.claims import refines
 from specs.checker.composite import Change, Composite, Rule
 from specs.checker.model import Action, always, leads_to, weak
+from specs.checker.refinement import refines
 from specs.examples.termination import Computation, termination
 
 

@@ -14,9 +14,9 @@ from functools import partial
 from itertools import combinations, product
 from typing import Any, NamedTuple, TypeAlias
 
-from specs.checker.claims import refines
 from specs.checker.composite import Change, Composite, Rule
 from specs.checker.model import Action, always, reachable
+from specs.checker.refinement import refines
 from specs.examples.voting import Votes, voting
 
 #: The ballot and the value of a vote; ballot -1 stands for "has not voted".

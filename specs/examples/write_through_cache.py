@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from specs.checker.claims import refines
 from specs.checker.model import Action, Model, always
+from specs.checker.refinement import refines
 from specs.examples.memory import Memory, Request, memory, requests
 from specs.examples.tuples import put
 

@@ -382,10 +382,10 @@ def test_a_wrong_step_is_named_with_what_the_abstract_model_offers():
     finding = result.finding("hours")
     assert (finding.verdict, len(finding.path), finding.path.last) == (Verdict.VIOLATED, 4, (2, 0))
     assert finding.why == (
-        "quarter is no step of 'hour clock': (12 -> 2); from 12 it offers tick -> 1"
+        "quarter is not a step of 'hour clock': (12 -> 2); from 12 it offers tick -> 1"
     )
     text = "\n".join(report.lines(result))
-    assert "VIOLATED      refines 'hours' (counterexample: 4 steps): quarter is no step" in text
+    assert "VIOLATED      refines 'hours' (counterexample: 4 steps): quarter is not a step" in text
     assert finding.why.encode() in report.as_json(result, [])
     for chart in (text_chart, mermaid_chart, svg_chart):
         assert chart(finding.path)
@@ -395,7 +395,7 @@ def test_a_wrong_initial_state_is_named():
     model = fine_clock(minutes, refines("hours", clock(), lambda state: state[0]), initial=(3, 1))
     finding = check(model).finding("hours")
     assert (finding.verdict, len(finding.path)) == (Verdict.VIOLATED, 0)
-    assert finding.why == "3 is no initial state of 'hour clock', which begins in 12"
+    assert finding.why == "3 is not an initial state of 'hour clock', which begins in 12"
 
 
 def test_a_mapping_that_never_moves_is_vacuous():
@@ -491,7 +491,7 @@ def test_walks_judge_steps_and_starts():
     result = simulate(fine_clock(late, refines("hours", clock(), lambda state: state[0])), walks=3)
     finding = result.finding("hours")
     assert (result.verdict, finding.path.last) == (Verdict.VIOLATED, (2, 0))
-    assert "is no step of 'hour clock'" in finding.why
+    assert "is not a step of 'hour clock'" in finding.why
     assert (
         simulate(fine_clock(minutes, refines("h", clock(), lambda s: s[0])), walks=3)
         .findings[0]
