@@ -13,6 +13,7 @@ from typing import Any
 
 from specs.checker.model import Action, Model
 from specs.checker.result import Moment, Path
+from specs.checker.search import truth
 
 #: Interleavings searched before giving up.
 NODES_MAX = 3_000
@@ -21,7 +22,8 @@ NODES_MAX = 3_000
 def fewest_switches(model: Model[Any, Any], path: Path, accept: Callable[[Any], bool]) -> Path:
     """A path of the same steps whose last state `accept` accepts.
 
-    Only the way into the loop of a lasso is changed, and it must lead to the same state.
+    No step begins outside `within`, as in the search.  Only the way into the loop of a lasso is
+    changed, and it must lead to the same state.
     """
     if path.loop is not None:
         way = Path(path.moments[: path.loop + 1])
@@ -49,6 +51,8 @@ def fewest_switches(model: Model[Any, Any], path: Path, accept: Callable[[Any], 
         if not left:
             if accept(state):
                 return Path((Moment(None, start), *_unrolled(trail)))
+            continue
+        if model.within is not None and not truth(model.within, model.seen(state), "`within`"):
             continue
         following = model.successors(state)
         for which, name in enumerate(names):

@@ -108,3 +108,17 @@ def test_there_may_be_many_initial_states(engine):
     )
     result = check(composite, engine=engine)
     assert (result.verdict, result.distinct) == (Verdict.HOLDS, 2 * many)
+
+
+def test_a_tidied_path_stays_within_the_bounds():
+    """Fewer switches lead through a state from which the search did not go on."""
+    model = Model(
+        "bounded way",
+        [(0, 0)],
+        commuting((1, 2)),
+        [always("not both", lambda state: state != (1, 2))],
+        terminal=lambda state: True,
+        within=lambda state: state not in {(0, 2), (1, 0)},
+    )
+    states = [moment.state for moment in check(model).counterexample.moments]
+    assert states == [(0, 0), (0, 1), (1, 1), (1, 2)]
