@@ -4,7 +4,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from specs.checker import Model, Verdict, check, eventually, leads_to, liveness, strong, weak
+from specs.checker import (
+    Action,
+    Limit,
+    Model,
+    Verdict,
+    check,
+    eventually,
+    leads_to,
+    liveness,
+    strong,
+    weak,
+)
 
 NAMES = ("a", "b", "c")
 
@@ -124,3 +135,23 @@ def follow(path, edges, conditions, starts, good):
     for is_strong, name in conditions:
         on = [any(s == here and n == name for s, n, _ in moving) for here in loop]
         assert name in taken or not (any(on) if is_strong else all(on))
+
+
+@pytest.mark.parametrize("owing", [1, 2])
+@pytest.mark.parametrize("compiled_from", [1, 50_000])
+def test_a_lasso_that_owes_nothing_is_found_beside_one_that_a_limit_makes_fair(
+    owing, compiled_from, monkeypatch
+):
+    """Two states in which nothing happens; a limit leaves out a step of one of them."""
+    monkeypatch.setattr(liveness, "COMPILED_FROM", compiled_from)
+
+    def actions(n):
+        yield from [("left", 1), ("right", 2)] if n == 0 else []
+
+    limit = Limit("the end", lambda n: [Action("up")] if n == owing else [], lambda: True)
+    fairness = [weak("left"), weak("up")]
+    claims = [eventually("three", lambda n: n == 3)]
+    model = Model("two ends", [0], actions, claims, fairness, lambda n: True, limit=limit)
+    result = check(model)
+    assert result.verdict is Verdict.VIOLATED
+    assert result.counterexample.last == 3 - owing
