@@ -58,8 +58,7 @@ class Justice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A path: the digest of its first state, and the steps.  State i is the one before step i.
 
-    With `loop` the steps from that index on repeat for ever; if there are none, nothing happens
-    any more.
+    With `loop` the steps from that index on repeat for ever; a loop without steps is stuttering.
     """
 
     start: str
@@ -166,7 +165,7 @@ def written(certificate: Certificate) -> bytes:
 
 
 def read(text: bytes) -> Certificate:
-    """The certificate in `text`.  Raises `UsageError` if `text` is none, or of another form."""
+    """The certificate in `text`.  Raises `UsageError` for other text, and another form."""
     try:
         form = msgspec.json.decode(text, type=dict[str, Any]).get("form")
         if form != FORM:
@@ -186,7 +185,7 @@ def _why(finding: Finding, result: Result) -> str:
     if result.stopped:
         return result.stopped
     ended = result.deadlock is not None or any(
-        each.claim.kind == "always" and each.verdict is Verdict.VIOLATED for each in result.findings
+        each.claim.is_invariant and each.verdict is Verdict.VIOLATED for each in result.findings
     )
     return "a violation ended the search" if ended else "a bound was met"
 

@@ -269,7 +269,8 @@ def _explore(options: argparse.Namespace, rest: Sequence[str]) -> int:
 def _judge(options: argparse.Namespace, rest: Sequence[str]) -> int:
     _refuse(rest)
     from specs.certificate import read
-    from specs.judge import STATES_MAX, judge
+    from specs.judge import judge
+    from specs.space import STATES_MAX
 
     failed = 0
     for path in options.files:

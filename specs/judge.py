@@ -1,31 +1,41 @@
 """An independent judge of certificates: it shares no code with any engine.
 
-The judge knows the rules of the model (`initial`, `actions`, `within`, `terminal`), the predicates
-and the fairness conditions.  It walks each path again, decides by itself whether a lasso is fair,
-and for a verdict about all states searches them plainly: breadth first over a dict, with strongly
-connected components by networkx.  `specs.certificate` says what a certificate holds.
+The judge knows the rules of the model (`initial`, `actions`, `within`, `limit`, `terminal`), the
+predicates and the fairness conditions.  It walks each path again and decides by itself whether a
+lasso is fair.  Verdicts about all states it finds again in its own `Space`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable
-from functools import cached_property
+from collections.abc import Callable, Hashable
 from typing import Any
 
-import networkx
-
 from specs.certificate import Behaviour, Certificate, Claim, checksum_of
-from specs.checker.canonical import digest, digest_of_set
+from specs.checker.canonical import digest
 from specs.checker.composite import Composite
 from specs.checker.model import Action, Model, Property
-from specs.checker.result import StateSet, Verdict
+from specs.checker.result import Verdict
+from specs.space import (
+    STATES_MAX,
+    Space,
+    TooLarge,
+    allows,
+    classes,
+    enabled,
+    inside,
+    is_strong,
+    is_stuck,
+    left_out,
+    satisfies,
+)
+from specs.until import core, true_on
 
-#: States that the judge searches; a certificate about more is not accepted.
-STATES_MAX = 200_000
 HOLDS, VIOLATED, UNDETERMINED = Verdict.HOLDS, Verdict.VIOLATED, Verdict.UNDETERMINED
+ENDED = "a violation ended the search"
+BOUNDED = "a bound was met"
 
-#: A fairness class: the number of the condition, and the key of the class.
-Class = tuple[int, Hashable]
+#: The states of a path, each with the action that led to it.
+Moments = list[tuple[Action | None, Any]]
 
 
 class Refused(Exception):
@@ -36,96 +46,6 @@ def require(truth: object, reason: str) -> None:
     """Refuse the certificate unless `truth`."""
     if not truth:
         raise Refused(reason)
-
-
-class Space:
-    """All states and steps of a model, found plainly, and the verdicts that follow from them."""
-
-    def __init__(self, model: Model[Any, Any], states_max: int = STATES_MAX) -> None:
-        self.model = model
-        self.steps: dict[Any, list[tuple[Action, Any]]] = {}
-        #: The length of a shortest path to each state, in the order of discovery.
-        self.depths: dict[Any, int] = dict.fromkeys(model.initial, 0)
-        queue = list(self.depths)
-        for state in queue:
-            if inside(model, state):
-                self.steps[state] = model.successors(state)
-                for _, target in self.steps[state]:
-                    if target not in self.depths:
-                        self.depths[target] = self.depths[state] + 1
-                        queue.append(target)
-            require(len(queue) <= states_max, f"more than {states_max:,} states to search again")
-
-    @cached_property
-    def states(self) -> StateSet:
-        """The count and the digest that a certificate must name."""
-        outside = len(self.depths) - len(self.steps)
-        return StateSet(len(self.depths), outside, digest_of_set(self.depths))
-
-    @cached_property
-    def bounded(self) -> bool:
-        """Whether a bound of the model was met."""
-        return len(self.steps) < len(self.depths) or any(
-            left_out(self.model, state) for state in self.steps
-        )
-
-    @cached_property
-    def stuck(self) -> Any:
-        """A nearest deadlock, or None."""
-        return next((s for s, steps in self.steps.items() if is_stuck(self.model, s, steps)), None)
-
-    def decide(self, prop: Property[Any]) -> Verdict:
-        """The verdict on a property."""
-        good = [state for state in self.depths if prop.predicate(self.model.seen(state))]
-        met = [state for state in self.depths if prop.when and prop.when(self.model.seen(state))]
-        match prop.kind:
-            case "always":
-                return HOLDS if not set(met if prop.when else self.depths) - set(good) else VIOLATED
-            case "reachable":
-                return HOLDS if good else UNDETERMINED if self.bounded else VIOLATED
-            case "eventually":
-                return self._avoids(set(self.model.initial), set(good))
-        return self._avoids(set(met), set(good))
-
-    def is_vacuous(self, prop: Property[Any]) -> bool:
-        """Whether no state satisfies the antecedent."""
-        when = prop.when
-        return when is not None and not any(when(self.model.seen(s)) for s in self.depths)
-
-    def _avoids(self, starts: set[Any], good: set[Any]) -> Verdict:
-        """VIOLATED if a fair behaviour from one of `starts` never meets a good state."""
-        region = starts - good
-        todo = list(region)
-        for state in todo:
-            new = {target for _, target in self.steps.get(state, ())} - good - region
-            region |= new
-            todo += new
-        if self._can_stay(region & self.steps.keys(), left_out):
-            return VIOLATED
-        escaped = region - self.steps.keys() or self._can_stay(region, lambda model, state: ())
-        return UNDETERMINED if escaped else HOLDS
-
-    def _can_stay(self, states: set[Any], left: Callable[..., Iterable[Action]]) -> bool:
-        """Whether a fair behaviour can stay within some of these states for ever.
-
-        Weak fairness asks it of each component; strong fairness takes the states away in which a
-        class is enabled that the component never takes, and asks again (a Streett condition).
-        """
-        part = networkx.DiGraph()
-        part.add_nodes_from(states)
-        part.add_edges_from((s, t) for s in states for _, t in self.steps[s] if t in states)
-        for component in networkx.strongly_connected_components(part):
-            taken = classes(
-                self.model,
-                (a for s in component for a, t in self.steps[s] if t in component and t != s),
-            )
-            on = {s: enabled(self.model, s, self.steps[s], left(self.model, s)) for s in component}
-            if any(not is_strong(self.model, c) for c in set.intersection(*on.values()) - taken):
-                continue
-            starved = {c for c in set.union(*on.values()) - taken if is_strong(self.model, c)}
-            if not starved or self._can_stay({s for s in component if not on[s] & starved}, left):
-                return True
-        return False
 
 
 def judge(
@@ -143,7 +63,7 @@ def judge(
     plain = model.model() if isinstance(model, Composite) else model
     try:
         _judge(certificate, plain, lambda: graph or Space(plain, states_max))
-    except Refused as refused:
+    except (Refused, TooLarge) as refused:
         return str(refused)
     return ""
 
@@ -151,170 +71,126 @@ def judge(
 def _judge(certificate: Certificate, model: Model[Any, Any], search: Callable[[], Space]) -> None:
     require(certificate.checksum == checksum_of(certificate), "the checksum is another")
     require(certificate.model == model.name, f"it is about {certificate.model!r}")
-    claims = {claim.name: claim for claim in certificate.claims}
-    named = [(claim.name, claim.kind) for claim in certificate.claims]
-    require(named == [(p.name, p.kind) for p in model.properties], "the claims are others")
+    claims = list(zip(model.properties, certificate.claims, strict=False))
+    require(len(claims) == len(model.properties) == len(certificate.claims), "other claims")
+    require(all((p.name, p.kind) == (c.name, c.kind) for p, c in claims), "other claims")
     if certificate.deadlock is not None:
-        states = _walk(model, certificate.deadlock)
         require(certificate.deadlock.loop is None, "a deadlock has no loop")
-        require(inside(model, states[-1]), "the deadlock is out of bounds")
-        stuck = is_stuck(model, states[-1], model.successors(states[-1]))
+        _, last = _walk(model, certificate.deadlock)[-1]
+        stuck = inside(model, last) and is_stuck(model, last, model.successors(last))
         require(stuck, "the deadlock goes on, or may end there")
-    complete = not certificate.stopped and certificate.deadlock is None
-    complete &= all(c.kind != "always" or c.verdict is not VIOLATED for c in claims.values())
-    require(
-        (certificate.states is not None)
-        == (complete and certificate.reduction in ("", "symmetry")),
-        "a complete search names its states, and no other",
-    )
-    graph = search() if complete else None
+    violated = any(prop.is_invariant and claim.verdict is VIOLATED for prop, claim in claims)
+    ended = certificate.stopped or (ENDED if violated or certificate.deadlock is not None else "")
+    names_states = not ended and certificate.reduction != "partial order"
+    require((certificate.states is not None) == names_states, "only a full search names all states")
+    graph = None if ended else search()
     if graph is not None:
         require(certificate.states in (graph.states, None), f"the states are {graph.states}")
         require(graph.stuck is None, "there is a deadlock")
-    for prop in model.properties:
+    for prop, claim in claims:
         try:
-            _judge_claim(claims[prop.name], prop, model, graph, certificate.stopped)
+            _judge_claim(claim, prop, model, graph, ended or BOUNDED)
         except Refused as refused:
             raise Refused(f"{prop.name!r}: {refused}") from None
-    verdicts = {claim.verdict for claim in claims.values()}
-    overall = HOLDS
-    if certificate.stopped or UNDETERMINED in verdicts:
-        overall = UNDETERMINED
+    verdicts = {claim.verdict for _, claim in claims}
+    overall = UNDETERMINED if certificate.stopped or UNDETERMINED in verdicts else HOLDS
     if certificate.deadlock is not None or VIOLATED in verdicts:
         overall = VIOLATED
     require(certificate.verdict is overall, f"together the claims are {overall.value}")
 
 
 def _judge_claim(
-    claim: Claim, prop: Property[Any], model: Model[Any, Any], graph: Space | None, stopped: str
+    claim: Claim, prop: Property[Any], model: Model[Any, Any], graph: Space | None, why: str
 ) -> None:
-    if graph is not None:
-        decided = graph.decide(prop)
-        require(claim.verdict is decided, f"it is {decided.value}")
-    vacuous = graph is not None and graph.is_vacuous(prop)
-    require(claim.vacuous == vacuous, "its antecedent " + ("is never met" if vacuous else "is met"))
-    shown = VIOLATED if prop.kind != "reachable" else HOLDS
-    by_path = claim.verdict is shown
-    require(by_path or claim.verdict is UNDETERMINED or graph is not None, "nothing proves it")
-    require(by_path or claim.path is None, "there is no path to show")
-    require(not by_path or claim.path is not None, "a path is missing")
-    require((claim.verdict is UNDETERMINED) == bool(claim.why), "only UNDETERMINED has a reason")
-    if claim.verdict is UNDETERMINED and graph is not None:
-        require(claim.why == "a bound was met", "the reason is another")
-    elif claim.verdict is UNDETERMINED:
-        require(claim.why == (stopped or "a violation ended the search"), "the reason is another")
-    if claim.path is None:
-        return
-    states = _walk(model, claim.path)
-    truths = [prop.predicate(model.seen(state)) for state in states]
-    if not prop.is_liveness:
-        require(claim.path.loop is None, "a state decides it, not a loop")
-        require(truths[-1] == (shown is HOLDS), "the last state does not show it")
-        met = prop.when is None or prop.when(model.seen(states[-1]))
-        require(met, "the last state does not meet the antecedent")
-        return
-    loop = claim.path.loop
-    if loop is None:
-        raise Refused("no loop")
-    require(not any(truths[loop:]), "the loop passes a good state")
-    _judge_fairness(model, claim.path, states, loop)
-    if prop.kind == "eventually":
-        require(not any(truths), "the path passes a good state")
-        return
-    after = max((at for at, good in enumerate(truths) if good), default=-1) + 1
-    met = any(prop.when is None or prop.when(model.seen(state)) for state in states[after:])
-    require(met, "no state owes the good one")
-
-
-def _walk(model: Model[Any, Any], path: Behaviour) -> list[Any]:
-    """The states of a path, found again from the digests."""
-    states = [state for state in model.initial if digest(state) == path.start]
-    require(states, "the path begins elsewhere")
-    del states[1:]
-    for number, step in enumerate(path.steps):
-        require(inside(model, states[-1]), f"step {number} begins out of bounds")
-        found = (
-            target
-            for action, target in model.successors(states[-1])
-            if action.name == step.action
-            and digest(target) == step.state
-            and digest(action) == step.label
-        )
-        try:
-            states.append(next(found))
-        except StopIteration:
-            raise Refused(f"the model has no such step {number}, {step.action!r}") from None
-    if path.loop is not None:
-        require(0 <= path.loop < len(states), "the loop begins nowhere")
-        require(states[path.loop] == states[-1], "the loop does not close")
+    verdict, vacuous = (claim.verdict, False) if graph is None else graph.decide(prop)
+    require(claim.verdict is verdict, f"it is {verdict.value}")
+    require(claim.vacuous == vacuous, f"vacuous is {vacuous}")
+    require(claim.why == (why if verdict is UNDETERMINED else ""), "the reason is another")
+    if verdict is UNDETERMINED:
+        require(claim.path is None, "a path that decides nothing")
+    elif verdict is (HOLDS if prop.kind == "reachable" else VIOLATED):
+        if claim.path is None:
+            raise Refused("no path shows it")
+        _judge_path(claim.path, prop, model)
     else:
+        require(graph is not None, "nothing proves it")
+        require(claim.path is None, "a path that shows nothing")
+
+
+def _judge_path(path: Behaviour, prop: Property[Any], model: Model[Any, Any]) -> None:
+    """Refuse a path that does not show the verdict on a property."""
+    moments = _walk(model, path)
+    if prop.formula is not None:
+        if path.loop is None:
+            raise Refused("no loop")
+        _judge_fairness(model, path, moments, path.loop)
+        # The last state of a closed loop is the first one of the loop again.
+        places = moments[: max(len(moments) - 1, path.loop + 1)]
+        rows = [{n: satisfies(model, p, state) for n, p in prop.meaning} for _, state in places]
+        require(not true_on(rows, path.loop, core(prop.formula)), "the lasso satisfies it")
+        return
+    require(path.loop is None, "a state decides it, not a loop")
+    action, last = moments[-1]
+    good = satisfies(model, prop.predicate, last)
+    if prop.steps is None:
+        met = prop.when is None or satisfies(model, prop.when, last)
+        require(met and good == (prop.kind == "reachable"), "the last state shows nothing")
+    elif action is None:
+        require(not good, "it may begin so")
+    else:
+        before = moments[-2][1]
+        allowed = before == last or allows(model, prop, before, action, last)
+        require(allowed is False, "the last step is allowed")
+
+
+def _walk(model: Model[Any, Any], path: Behaviour) -> Moments:
+    """The states of a path, found again from the digests."""
+    state = next((state for state in model.initial if digest(state) == path.start), None)
+    require(state in model.initial, "the path begins elsewhere")
+    moments: Moments = [(None, state)]
+    for number, step in enumerate(path.steps):
+        require(inside(model, state), f"step {number} begins out of bounds")
+        wanted = step.action, step.label, step.state
+        for action, state in model.successors(state):  # noqa: B020
+            if (action.name, digest(action), digest(state)) == wanted:
+                moments.append((action, state))
+                break
+        else:
+            raise Refused(f"the model has no such step {number}, {step.action!r}")
+    if path.loop is None:
         require(not path.fair, "only a loop is fair")
-    return states
+    else:
+        require(0 <= path.loop < len(moments), "the loop begins nowhere")
+        require(moments[path.loop][1] == state, "the loop does not close")
+        require(inside(model, state), "the loop is out of bounds")
+    return moments
 
 
-def _judge_fairness(model: Model[Any, Any], path: Behaviour, states: list[Any], loop: int) -> None:
-    """Refuse a loop that neglects a class, and reasons that are none."""
-    rest = len(states) - 1
-    taken: dict[int, set[Class]] = {}
-    for at in range(loop, rest):
-        step = path.steps[at]
-        for action, target in model.successors(states[at]):
-            if target == states[at + 1] != states[at] and digest(action) == step.label:
-                taken[at] = classes(model, [action])
+def _judge_fairness(model: Model[Any, Any], path: Behaviour, moments: Moments, loop: int) -> None:
+    """Refuse a loop that neglects a class, and reasons that prove nothing."""
+    states = [state for _, state in moments]
+    last = len(states) - 1
     on = {
         at: enabled(model, states[at], model.successors(states[at]), left_out(model, states[at]))
-        for at in range(loop, max(rest, loop + 1))
+        for at in range(loop, max(last, loop + 1))
     }
-    require(inside(model, states[loop]), "the loop is out of bounds")
-    owed = set[Class]().union(*on.values())
-    require(
-        sorted((j.condition, j.of) for j in path.fair) == sorted((n, digest(k)) for n, k in owed),
-        "the fairness classes of the loop are others",
-    )
-    of = {(number, digest(key)): (number, key) for number, key in owed}
-    for justice in path.fair:
-        each = of[justice.condition, justice.of]
-        if justice.taken is not None:
-            just = each in taken.get(justice.taken, ()) and justice.off is None
+    taken = {
+        at: classes(model, [action])
+        for at in range(loop, last)
+        if (action := moments[at + 1][0]) is not None and states[at] != states[at + 1]
+    }
+    reasons = {(reason.condition, reason.of): reason for reason in path.fair}
+    require(len(reasons) == len(path.fair), "two reasons for one class")
+    for each in set[tuple[int, Hashable]]().union(*on.values()):
+        number, key = each
+        reason = reasons.pop((number, digest(key)), None)
+        name = model.fairness[number].name
+        if reason is None:
+            raise Refused(f"no reason why the loop does not neglect {name}")
+        if reason.off is None:
+            just = each in taken.get(-1 if reason.taken is None else reason.taken, ())
         else:
-            just = not is_strong(model, each) and each not in on.get(justice.off, owed)  # type: ignore[arg-type]
-        require(just, f"the loop neglects {model.fairness[each[0]].name}")
-
-
-def inside(model: Model[Any, Any], state: Any) -> bool:
-    """Whether the bound lets a state be expanded."""
-    return model.within is None or model.within(model.seen(state))
-
-
-def left_out(model: Model[Any, Any], state: Any) -> Collection[Action]:
-    """The steps that the model's rules leave out in a state, to stay finite."""
-    return list(model.limit.left_out(state)) if model.limit is not None else []
-
-
-def is_stuck(model: Model[Any, Any], state: Any, steps: Collection[Any]) -> bool:
-    """Whether a state within the bounds is a deadlock."""
-    if steps or left_out(model, state):
-        return False
-    return model.terminal is None or not model.terminal(model.seen(state))
-
-
-def classes(model: Model[Any, Any], actions: Iterable[Action]) -> set[Class]:
-    """The fairness classes of some actions."""
-    conditions = list(enumerate(model.fairness))
-    return {(n, c.key(a)) for a in actions for n, c in conditions if c.key(a) is not None}
-
-
-def enabled(
-    model: Model[Any, Any],
-    state: Any,
-    steps: Iterable[tuple[Action, Any]],
-    left: Iterable[Action],
-) -> set[Class]:
-    """The classes with a step that leaves `state`: stuttering is no step of an action."""
-    leaving = [action for action, target in steps if target != state]
-    return classes(model, [*leaving, *left])
-
-
-def is_strong(model: Model[Any, Any], each: Class) -> bool:
-    """Whether the condition of a class is strong fairness."""
-    return model.fairness[each[0]].strong
+            just = reason.taken is None and not is_strong(model, each)
+            just &= reason.off in on and each not in on[reason.off]
+        require(just, f"the loop neglects {name}")
+    require(not reasons, "a reason for a class that is never enabled in the loop")

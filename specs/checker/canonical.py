@@ -98,7 +98,7 @@ def digest(value: Any) -> str:
 def digest_of_set(states: Iterable[Hashable]) -> str:
     """The digest of different states in any order: the sum of their digests modulo 2**128.
 
-    A sum of digests detects mistakes.  It is no defence against a forger.
+    A sum of digests detects mistakes.  It does not stop a forger.
     """
     memo: dict[Any, bytes] = {}
     total = 0

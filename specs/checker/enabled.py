@@ -1,7 +1,7 @@
 """ENABLED: the predicate that some step of an action is possible, for properties of all kinds.
 
 A predicate sees the view of a state, and the view does not tell the steps.  So `bound` gives a
-model whose predicates see the state beside its view, if any of its properties asks.
+model whose predicates see the state beside its view, if a property, `terminal` or `within` asks.
 """
 
 from __future__ import annotations
@@ -90,8 +90,9 @@ class EnabledIn:
 
 
 def bound(model: M) -> M:
-    """The model with a meaning for each `enabled`; the same model if no property asks."""
-    if not any(map(_asks, model.properties)):
+    """The model with a meaning for each `enabled`; the same model if nothing asks."""
+    bounds = isinstance(model.terminal, Enabled) or isinstance(model.within, Enabled)
+    if not bounds and not any(map(_asks, model.properties)):
         return model
     actions = _actions_of(model)
 
