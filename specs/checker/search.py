@@ -207,7 +207,12 @@ def judge_step(prop: Property[Any], before: Any, action: Action, after: Any) -> 
 def violating_step(
     model: Model[Any, Any], prop: Property[Any], state: Any
 ) -> tuple[Action, Any] | None:
-    """The first step from `state` that violates a claim on steps, or None."""
+    """The first step from `state` that violates a claim on steps, or None.
+
+    A state outside `within` has no steps.
+    """
+    if model.within is not None and not truth(model.within, model.seen(state), "`within`"):
+        return None
     before = model.seen(state)
     for action, after in model.successors(state):
         if after != state and judge_step(prop, before, action, model.seen(after)) == DECIDED:

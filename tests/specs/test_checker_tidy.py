@@ -13,6 +13,7 @@ from specs.checker import (
     always,
     check,
     eventually,
+    every_step,
     leads_to,
 )
 from specs.checker.composite import Change
@@ -122,3 +123,24 @@ def test_a_tidied_path_stays_within_the_bounds():
     )
     states = [moment.state for moment in check(model).counterexample.moments]
     assert states == [(0, 0), (0, 1), (1, 1), (1, 2)]
+
+
+def test_a_tidied_way_to_a_step_ends_within_the_bounds():
+    """Other orders end out of bounds, and the same step would violate the claim there."""
+
+    def actions(word):
+        for name, most in (("p", 1), ("q", 2)):
+            if word.count(name) < most:
+                yield Action(name, name), word + name
+        if len(word) == 3:
+            yield Action("z", "z"), word + "z"
+
+    model = Model(
+        "words",
+        [""],
+        actions,
+        [every_step("no z", lambda before, after: "z" not in after)],
+        terminal=lambda word: True,
+        within=lambda word: word not in {"pqq", "qqp"},
+    )
+    assert [moment.state for moment in check(model).counterexample.moments][-2:] == ["qpq", "qpqz"]
