@@ -47,7 +47,7 @@ def including(sharers: tuple[Sharer, ...], cache: Address, serial: Serial) -> tu
 
 
 def without(entries: tuple[Entry, ...], cache: Address) -> tuple[Entry, ...]:
-    """`entries` but for that of `cache`."""
+    """`entries` without that of `cache`."""
     return tuple([entry for entry in entries if entry.cache != cache])
 
 
@@ -59,7 +59,7 @@ def merged(sharers: tuple[Sharer, ...], more: tuple[Sharer, ...]) -> tuple[Share
 
 
 def remaining(sharers: tuple[Sharer, ...], gone: tuple[Sharer, ...]) -> tuple[Sharer, ...]:
-    """`sharers` but for those that are in `gone` under the same serial."""
+    """`sharers` except those that are in `gone` under the same serial."""
     return tuple([sharer for sharer in sharers if sharer not in gone])
 
 

@@ -15,15 +15,14 @@ deadlocks are kept.  Two more conditions keep the verdicts of the properties:
   Kristensen and Valmari 2000, "Improved question-guided stubborn set methods for state
   properties"); otherwise the moves of the set are invisible to it;
 * the cycle proviso for breadth-first search: if a set leaves rules out, one of its moves leads to a
-  state that is not expanded yet (Bošnački and Holzmann 2005, "Improving Spin's partial-order
-  reduction for breadth-first search").  So no rule is postponed for ever.
+  state that is not expanded yet (Bošnački and Holzmann 2005).  So no rule is postponed for ever.
 
-**Footprints of rules are learned**, and that is sound.  Footprints only grow, and a search counts
-only if all sets that it followed are still stubborn by the footprints at its end.  Suppose a rule
-exceeds its final footprint in some reachable state.  Take the first step of a path there at which a
-rule does so, as a separate event that reads the slots that the rule had read until then.  The sets
-are stubborn with such events, too, and the proviso postpones none of them for ever: the search
-would have met the event.  The same argument covers the footprints of properties.
+**Footprints of rules are learned**, and that is sound.  They only grow, and a search counts only if
+all sets that it followed are still stubborn by the footprints at its end.  Suppose a rule exceeds
+its final footprint in some reachable state.  Take the first step of a path there at which a rule
+does so as a separate event that reads the slots that the rule had read until then.  The sets are
+stubborn with such events, too, and the proviso postpones none of them for ever: the search would
+have met the event.  The same holds for the footprints of properties.
 
 Verdicts, deadlocks, and actions never taken are those of the full search.  Counterexamples are
 real, but need not be shortest.

@@ -611,7 +611,8 @@ def _compare_counts(got, graph, *, ends):
         return
     steps = sum(map(len, graph.steps.values()))
     actions = {action.name for each in graph.steps.values() for action, _ in each}
-    want = len(graph.steps), steps, max(graph.depths.values()), frozenset(actions), graph.states
+    depth = max((graph.depths[state] for state in graph.steps), default=0)
+    want = len(graph.steps), steps, depth, frozenset(actions), graph.states
     if got != want:
         raise Difference(f"reference: {got}, expected {want}")
 

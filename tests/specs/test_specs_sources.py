@@ -69,7 +69,8 @@ def test_one_model_needs_no_name(file, capsys):
 
 
 def test_a_value_of_the_file(file, capsys):
-    assert main(["check", file("from specs.models.teaching import die_hard\nm = die_hard()")]) == 0
+    text = "from specs.examples.die_hard import die_hard\nm = die_hard()"
+    assert main(["check", file(text)]) == 0
     assert "die-hard: HOLDS" in capsys.readouterr().out
     assert main(["check", "my_model.py:die_hard"]) == 0, "made elsewhere, but named"
 
@@ -205,7 +206,7 @@ def test_an_error_of_a_walking_process_shows_them_too(file, capsys):
 
 
 def test_a_file_runs_once(file):
-    name = file("from specs.models.teaching import die_hard\nprint('run')\nm = die_hard()\n")
+    name = file("from specs.examples.die_hard import die_hard\nprint('run')\nm = die_hard()\n")
     assert sources.find(name).build({}) is sources.find(name).build({})
 
 
