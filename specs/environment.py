@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from message_passing.process import Address, Event, Step
-from specs.checker.composite import Symmetry
+from specs.checker.composite import Change, Composite, Rule, Symmetry
 from specs.checker.errors import ModelError
 from specs.checker.model import Action, Fairness, weak
 from specs.slots import Slots
@@ -193,6 +194,19 @@ def unlike(processes: Mapping[Address, object], symmetric: Sequence[Address]) ->
             if is_plain and renamed(value, names) != theirs[name]:
                 return f"{both}: {name} is {value!r} and {theirs[name]!r}"
     return ""
+
+
+def in_turn(model: Composite[View], addresses: Sequence[Address]) -> Composite[View]:
+    """`model` with an environment that asks one process at a time, and waits for its answer."""
+    slots = [model.slots.index(address) for address in addresses]
+
+    def polite(rule: Rule, values: Sequence[Any]) -> Iterator[Change]:
+        for change in rule(values):
+            asks = change.action.kind == "invoke"
+            if not (asks and any(values[slot].waiting for slot in slots)):
+                yield change
+
+    return replace(model, rules=[partial(polite, rule) for rule in model.rules])
 
 
 def renamed(value: Any, names: Mapping[str, str]) -> Any:

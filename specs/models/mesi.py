@@ -25,8 +25,8 @@ from typing import Any
 
 import msgspec
 
-from coherence.cache import CACHE, VALIDITY, Cache
-from coherence.directory import ACKS, HOME, Home
+from coherence.cache import CACHE, Cache
+from coherence.directory import HOME, Home
 from coherence.invariants import NAMES, begin, directory_agrees, well_formed
 from coherence.messages import (
     Abandon,
@@ -46,10 +46,15 @@ from message_passing.process import Address, Process
 from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
 from specs.checker.model import Property, always
-from specs.environment import Ghost, Observe, Witness
+from specs.environment import Ghost, Observe, TimerGuard, Witness, in_turn
 from specs.models.mesi_ghost import draft_is_current, remember, witness
 from specs.models.mesi_live import fair, liveness
-from specs.models.mesi_timers import Lapsing, cache_timers_fit, home_timers_fit
+from specs.models.mesi_timers import (
+    Lapsing,
+    cache_timers_fit,
+    home_gives_up_last,
+    home_timers_fit,
+)
 from specs.system import Bounds, Hearsay, Requests, System, View, renamed
 
 HOME_ADDRESS = "home"
@@ -153,6 +158,8 @@ def mesi(
     farewells: bool = False,
     alarms: int = 0,
     mortal: bool = False,
+    memory: int = 0,
+    turns: bool = False,
     symmetric: bool = False,
     broken: str | Mapping[str, Table[Any]] = "",
 ) -> Composite[View]:
@@ -165,8 +172,9 @@ def mesi(
     their fairness: with `finishes` applications end their grants, else only `lease` may end them.
     `farewells` lets other agents send a `Leave` for a cache that is down, and `alarms` counts those
     for a cache that is up.  With `mortal` crashed processes need not restart, and home's timers
-    need not run out. `broken` takes a table with a fault from `specs.models.mesi_broken`, or other
-    tables, by the names that `protocol` has.
+    need not run out.  `memory` is the policy's; 0 leaves it at its default.  With `turns` the
+    applications take turns: one asks only while none waits.  `broken` takes a table with a fault
+    from `specs.models.mesi_broken`, or other tables, by the names that `protocol` has.
     """
     for kind in set(ask.split()) - set(ALL):
         raise UsageError(f"no request {kind!r}", remedy="one of " + ", ".join(ALL))
@@ -174,6 +182,8 @@ def mesi(
     if network not in guarantees:
         raise UsageError(f"no network {network!r}", remedy="one of " + ", ".join(guarantees))
     chosen = policy_of(policy, validity=validity, lease=lease, retry=retry)
+    if memory:
+        chosen = msgspec.structs.replace(chosen, memory=memory)
     agents = agents_of(caches)
     bounds = Bounds(
         crashes=crashes,
@@ -206,6 +216,8 @@ def mesi(
         properties = [*model.properties, *liveness(HOME_ADDRESS, agents)]
         fairness = fair(Guarantee(network), finishes=finishes, mortal=mortal)
         model = replace(model, properties=properties, fairness=fairness)
+    if turns:
+        model = in_turn(model, agents)
     return replace(model, name="mesi", symmetry=model.symmetry if symmetric else None)
 
 
@@ -243,11 +255,13 @@ def protocol(
     home_type: Callable[[Policy], Home] = Home,
     cache_table: Table[Any] = CACHE,
     home_table: Table[Any] = HOME,
+    timer_guard: TimerGuard | None = None,
 ) -> Composite[View]:
     """The shipped processes under any policy, network and environment, with every invariant.
 
     `watched` keeps the ghost that the invariants need; without it the state graph is the
-    protocol's own.  `watch` is another observer, with its witness and its ghost.
+    protocol's own.  `watch` is another observer, with its witness and its ghost.  `timer_guard`
+    says when a timer may be due, if not by the assumption above; only strict visibility asks.
     """
     home = home_type(policy)
     home.table = home_table
@@ -265,7 +279,7 @@ def protocol(
         guarantee,
         environment=environment,
         bounds=bounds,
-        timer_guard=home_gives_up_last if strict else None,
+        timer_guard=(timer_guard or home_gives_up_last) if strict else None,
         hearsay=Hearsay(HOME_ADDRESS, frozenset(agents), farewells) if farewells else None,
         observe=observe,
         witness=seen,
@@ -297,21 +311,6 @@ def leaves(agent: Address, home: HomeState) -> Iterator[Leave]:
         known.append(home.owner_serial)
     if known:
         yield Leave(max(known))
-
-
-def home_gives_up_last(view: View, address: Address, timer: str) -> bool:
-    """Whether `timer` may be due, by the clock assumption above; for strict visibility.
-
-    A cache whose last ask home had answered before the commit armed its validity before that, too.
-    """
-    if timer != ACKS:
-        return True
-    home: HomeState = view[address]
-    for sharer in home.unacked:
-        local = view.local(sharer.cache)
-        if VALIDITY in local.armed and local.state.serial <= sharer.serial:
-            return False
-    return True
 
 
 def _at_rest(agents: Iterable[Address], view: View) -> bool:

@@ -14,7 +14,7 @@ from coherence import cache as c
 from coherence import directory as h
 from coherence.messages import Committed, Data, Permission
 from coherence.table import Op, Table
-from message_passing.process import CancelTimer, Respond, Send
+from message_passing.process import CancelTimer, Respond, Send, SetTimer
 from specs.checker.errors import UsageError
 
 WRONG = "wrong on purpose"
@@ -69,12 +69,26 @@ def _await_nobody(x: h.HomeScratch) -> None:
     x.out.append(CancelTimer(h.ACKS))
 
 
+def _await_half(x: h.HomeScratch) -> None:
+    """Wait for the holders half as long as they may serve their copy."""
+    h.announce.run(x)
+    if x.unacked and x.policy.validity is not None:
+        x.out.append(SetTimer(h.ACKS, x.now + x.policy.validity // 2))
+
+
+def _count_from_the_answer(x: c.CacheScratch) -> None:
+    if x.policy.validity is not None:
+        x.out.append(SetTimer(c.VALIDITY, x.now + x.policy.validity))
+
+
 grant_last = Op("grant to the last waiter", _grant_last)
 take_version_only = Op("version := Data's, content as it was", _take_version_only)
 committed_next = Op("answer Committed(version + 1)", _committed_next)
 unchanged = Op("say that nothing has changed", _unchanged)
 lower_floor = Op("dead_through := the older, lowered", _lower_floor)
 await_nobody = Op("await no acknowledgement", _await_nobody)
+await_half = Op("Inv to other sharers; await them half a validity", _await_half)
+count_from_the_answer = Op("arm validity when the answer comes", _count_from_the_answer)
 
 
 def _ack_what_is_there(x: h.HomeScratch) -> None:
@@ -115,6 +129,10 @@ FAULTS: dict[str, Fault] = {
     "no_lost_update: same": Fault("home", "I S E", "PutM/stale", (ack_what_is_there,)),
     "strict_visibility: same": Fault("home", "S_A", "PutM/same", (h.add, h.put_ack_same)),
     "strict_visibility: unseen": Fault("home", "S_A", "PutM/unseen", (h.verdict_again,)),
+    "strict_visibility: half": Fault("home", "I S E", "PutM", (h.commit, await_half), "S_A"),
+    "strict_visibility: answer": Fault(
+        "cache", "IS_D", "Data/S", (*c.READ, count_from_the_answer), "S"
+    ),
     "deadlock": Fault("home", "M", "GetM", (h.ask_owner,)),
     "a has a valid copy or none": Fault("cache", "S E", "Inv", (c.ack,)),
 }

@@ -10,7 +10,8 @@ from coherence.cache import DEADLINE, RETRY, VALIDITY, Cache
 from coherence.directory import ACKS, GRANT
 from coherence.policy import Policy
 from coherence.states import READABLE, CacheAt, CacheState, HomeAt, HomeState
-from message_passing.process import Event, SetTimer, Step, Time
+from message_passing.process import Address, Event, SetTimer, Step, Time
+from specs.system import View
 
 #: A request is outstanding, as in the table's groups of that name.
 ASKING = frozenset({CacheAt.IM_D, CacheAt.IM_D_I, CacheAt.SM_D})
@@ -36,6 +37,21 @@ def home_timers_fit(policy: Policy, state: HomeState, armed: frozenset[str]) -> 
     return (GRANT in armed) == (policy.grant_lease is not None and state.at is HomeAt.M) and (
         ACKS in armed
     ) == (policy.validity is not None and bool(state.unacked))
+
+
+def home_gives_up_last(view: View, address: Address, timer: str) -> bool:
+    """Whether `timer` may be due, by the clock assumption of `specs.models.mesi`.
+
+    A cache whose last ask home had answered before the commit armed its validity before that, too.
+    """
+    if timer != ACKS:
+        return True
+    home: HomeState = view[address]
+    for sharer in home.unacked:
+        local = view.local(sharer.cache)
+        if VALIDITY in local.armed and local.state.serial <= sharer.serial:
+            return False
+    return True
 
 
 class Lapsing(Cache):
