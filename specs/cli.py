@@ -31,7 +31,7 @@ from specs.sources import AnyModel, Source, find, tail
 EVIDENCE = {
     "tlc": "run TLC on a configuration of specs/tla, or on `all`",
     "conform": "compare TLC's state graph with ours, edge by edge, or `all`",
-    "mutants": "change each cell of the protocol's tables; lists changes that no model notices",
+    "mutants": "change cells, guards and operations; lists changes that no judge notices",
     "prove": "all models, all of TLC, all comparisons",
 }
 
@@ -128,6 +128,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         command = add(name, text, partial(_evidence, name))
         if name != "prove":
             command.add_argument("name")
+        if name == "mutants":
+            _add_mutants(command)
         command.add_argument("--slow", action="store_true", help="with `all`: slow ones too")
     return parser
 
@@ -164,6 +166,15 @@ class _Help(argparse.Action):
             text += "\n" + constants.parser_of(find(str(name)), vars(namespace)).format_help()
         say(text.rstrip())
         parser.exit()
+
+
+def _add_mutants(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--kind", action="append", choices=("cells", "guards", "bodies"), help="repeatable; or all"
+    )
+    command.add_argument("--sample", type=int, metavar="N", help="so many of each list, evenly")
+    command.add_argument("--models-only", action="store_true", help="leave a checkout's tests out")
+    command.add_argument("--json", action="store_true")
 
 
 def _import(modules: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
-from message_passing.console import complain, progress, say
+from message_passing.console import complain
 from message_passing.errors import ToolkitError
 from specs import report, tlc
 from specs.checker.check import check
@@ -155,31 +155,9 @@ def _run_conform(run: Run, skip: bool) -> tuple[str, list[str]] | None:
 
 
 def _mutants(options: argparse.Namespace) -> int:
-    """Judge all mutants of the mesi tables; 1 where one survives."""
-    if options.name != "mesi":
-        raise UsageError(f"no mutants of {options.name!r}", remedy="mesi is the one with tables")
-    from specs.mutants import KINDS, judged
+    from specs.mutants_command import run
 
-    done = 0
-
-    def tell(mutant: object, caught_by: str) -> None:
-        nonlocal done
-        done += 1
-        if not caught_by:
-            say(f"survives  {mutant}")
-        progress(f"{done:,} mutants: {mutant}")
-
-    try:
-        found = judged(KINDS if options.slow else KINDS[:2], tell)
-    except KeyboardInterrupt:
-        say(f"{done:,} mutants were judged")
-        raise
-    say(
-        f"{found.caught:,} caught and {found.noticed:,} noticed, in {found.cells} cells; "
-        f"{len(found.survivors):,} survive; "
-        f"{len(found.unreached):,} in cells that none of these models reaches"
-    )
-    return 1 if found.survivors else 0
+    return run(options)
 
 
 def _prove(options: argparse.Namespace) -> int:
