@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from coherence.simulate import catalogue, engine, jobs, published, report
+from coherence.simulate import catalogue, engine, jobs, published, report, rough
 from coherence.simulate.errors import UnknownChoice, nearest
 from coherence.simulate.measures import Record
 from coherence.simulate.progress import Runs
@@ -33,7 +33,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of tables.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no explanations.")]
 Check = Annotated[
-    bool, typer.Option("--check", help="Check all invariants at every step of the engine's runs.")
+    bool,
+    typer.Option(
+        "--check",
+        help="Check all invariants at every step of the engine's runs, and of rough runs: loss, "
+        "copies, reordering, crashes.",
+    ),
 ]
 
 
@@ -216,7 +221,12 @@ def _simulated(
     quiet: bool,
 ) -> jobs.Played:
     with Runs(quiet=quiet) as progress:
-        return jobs.simulate(scenarios, strategies, rules, check=check, advance=progress.advance)
+        played = jobs.simulate(scenarios, strategies, rules, check=check, advance=progress.advance)
+    if check and "engine" in rules and not played.partial:
+        found = rough.play(rough.policies_of(scenarios, strategies))
+        if not quiet:
+            typer.echo(str(found), err=True)
+    return played
 
 
 def _show(outcome: jobs.Played, tables: Sequence[RenderableType], *, json: bool, csv: bool) -> None:
