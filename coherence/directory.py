@@ -248,7 +248,7 @@ def _await(x: X) -> None:
 def _announce(x: X) -> None:
     """Tell the other holders of the commit; await acknowledgements where they are needed."""
     others = without(x.sharers, x.src)
-    if not others and not x.unacked and known(x.sharers, x.src) <= x.msg.serial:
+    if not others and not x.unacked:
         # Under any policy: no other cache has a copy.
         x.sharers = including((), x.src, x.msg.serial)
         return
@@ -517,6 +517,10 @@ def _put_m(x: X) -> str:
             return "PutM/pending"
         made = verdict.refusal is None and verdict.version == x.version
         return "PutM/unseen" if made and x.at is AT_S_A else "PutM/again"
+    if _heard(x) > msg.serial:
+        # Its cache has forgotten it in a crash, awaits no answer, and may have a copy since, which
+        # a commit now would leave stale: a writer is not told of its own commit.
+        return "PutM/late"
     owns = x.at is AT_M and x.owner == x.src
     fenced = msg.epoch and not (owns and msg.epoch == x.epoch)
     current = digest_of(x.content)

@@ -101,6 +101,16 @@ def _ack_what_is_there(x: h.HomeScratch) -> None:
 
 ack_what_is_there = Op("PutAck where the text is there", _ack_what_is_there)
 
+
+def _commit_overtaken(x: h.HomeScratch) -> None:
+    """Commit without comparing the serial with that of the newest request of the same cache."""
+    if x.msg.base == x.version:
+        h.commit.run(x)
+        h.announce.run(x)
+
+
+commit_overtaken = Op("version + 1, although late", _commit_overtaken)
+
 #: By the property that catches it; a word after a colon tells several faults apart.
 FAULTS: dict[str, Fault] = {
     "no step raises": Fault("cache", "S", "Inv", None),
@@ -135,6 +145,9 @@ FAULTS: dict[str, Fault] = {
     ),
     "deadlock": Fault("home", "M", "GetM", (h.ask_owner,)),
     "a has a valid copy or none": Fault("cache", "S E", "Inv", (c.ack,)),
+    "a has a valid copy or none: overtaken": Fault(
+        "home", "S E", "PutM/late", (commit_overtaken,), "S_A"
+    ),
 }
 
 

@@ -91,7 +91,7 @@ Abstract ==
 
 Refines == Abstract!ASpec
 
-THEOREM Alarms = 0 /\ IsOrdered => (HSpec => Follows /\ Refines)
+THEOREM Alarms = 0 => (HSpec => Follows /\ Refines)
 
 (* Every commit is derived from the version before it, changes it, and does not come under a *)
 (* grant that has ended.                                                                     *)
@@ -106,5 +106,6 @@ SoundCommits ==
 Never(c) == FALSE
 NeverFor(c, m) == FALSE
 Unjudged(c, m) == IsNew(c, m)
+Unheard(c, m) == \A verdict \in Judged(c) : verdict.serial < m.serial
 FencedByOwner(c, m) == m.epoch # 0 /\ home.owner # c
 =============================================================================

@@ -713,8 +713,8 @@ GrantExpires ==
 Judged(c) ==
   {home.verdicts[i] : i \in {j \in DOMAIN home.verdicts : home.verdicts[j].cache = c}}
 
-(* Neither m nor a newer commit of c was judged before. *)
-IsNew(c, m) == \A verdict \in Judged(c) : verdict.serial < m.serial
+(* Neither m nor a newer commit of c was judged before, and no newer request of c was heard. *)
+IsNew(c, m) == InTime(c, m) /\ \A verdict \in Judged(c) : verdict.serial < m.serial
 Fenced(c, m) == m.epoch # 0 /\ ~(home.owner = c /\ m.epoch = home.epoch)
 (* m was derived from the current version; its digest may be unknown. *)
 Derived(m) == m.base = home.version /\ m.digest \in {NoContent, home.content}
@@ -823,9 +823,8 @@ LeaveOwner(c) ==
 
 Ignored(c, m) ==
   CASE m.type \in {"GetS", "GetM", "Leave"} -> ~InTime(c, m)
-    [] m.type = "PutM" -> \E verdict \in Judged(c) :
-                            \/ m.serial < verdict.serial
-                            \/ m.serial = verdict.serial /\ Pending(c, m)
+    [] m.type = "PutM" -> \/ Pending(c, m)
+                          \/ ~IsNew(c, m) /\ \A verdict \in Judged(c) : verdict.serial # m.serial
     [] m.type = "PutS" -> ~Known(c, m)
     [] m.type = "PutE" -> /\ ~ThisGrant(c, m)
                           /\ m.epoch # 0 \/ (~WaitsUnder(c, m.serial) /\ ~Known(c, m))

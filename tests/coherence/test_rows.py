@@ -8,6 +8,8 @@ from itertools import product
 import cells
 import pytest
 
+from coherence.messages import PutM
+from coherence.states import HomeAt
 from coherence.table import SAME, Row, Stall, Stalled, Table
 from message_passing.errors import Impossible
 from message_passing.process import Receive
@@ -84,6 +86,40 @@ def test_a_message_without_a_row_cannot_happen(name):
 def test_an_event_without_an_example_is_named(name):
     with pytest.raises(AssertionError, match=f"Unheard has no example: add one to `_{name}`"):
         cells.example(name, "I", "Unheard")
+
+
+def event_of(at, src, message, **changes):
+    """The event in the table that a message is to the home of the examples."""
+    home = cells.automaton("home", cells.HOME, cells.STRICT)
+    x = home.scratch(home, cells.replace(cells.HOMES[at], **changes), cells.NOW)
+    return home.classify(x, Receive(src, message))
+
+
+@pytest.mark.parametrize(
+    ("at", "src", "heard"),
+    [
+        (HomeAt.S, "bob", 5),  # among the sharers
+        (HomeAt.E, "bob", 5),
+        (HomeAt.M, "bob", 5),  # the owner
+        (HomeAt.M, "cyd", 6),  # in the queue
+        (HomeAt.S_A, "bob", 5),  # awaited
+        (HomeAt.S_A, "cyd", 6),
+    ],
+)
+def test_a_commit_that_a_newer_request_has_overtaken_is_late(at, src, heard):
+    for epoch, content in ((0, "three"), (0, "two"), (3, "three"), (2, "three")):
+        for base in (1, 2):
+            late, timely = (
+                event_of(at, src, PutM(serial, base, epoch, content, "two"))
+                for serial in (heard - 1, heard)
+            )
+            assert late == "PutM/late" != timely
+
+
+def test_a_judged_commit_is_answered_again_whatever_has_overtaken_it():
+    ann = cells.replace(cells.ANN, serial=9)
+    assert event_of(HomeAt.S, "ann", PutM(4, 1, 0, "two"), sharers=(ann,)) == "PutM/again"
+    assert event_of(HomeAt.S_A, "ann", PutM(4, 1, 0, "two"), sharers=(ann,)) == "PutM/pending"
 
 
 @pytest.mark.parametrize("on", ["LastAck", "LastAck/sole", "Lazy", "Queued", "Empty"])

@@ -295,6 +295,30 @@ def test_an_agent_whose_name_was_taken_over(rooms):
     assert second.read("plan.md").text == "two"
 
 
+@pytest.mark.parametrize("visibility", list(coherence.Visibility))
+def test_a_write_that_a_read_under_the_same_name_has_overtaken(rooms, monkeypatch, visibility):
+    """It is not made: the reader would not be told of a commit by an agent of its own name."""
+    if not rooms.apart:
+        pytest.skip("one workspace has one agent of a name")
+    rooms.settings["policy"] = coherence.Lazy(visibility=visibility, validity=1.0)
+    first = rooms.open().agent("ann")
+    first.write("plan.md", "one")
+    homes = first._session.homes
+    carry, others = homes.carry, []
+
+    def overtaken(batch, *more, **settings):
+        if not others:
+            others.append(rooms.open().agent("ann"))
+            assert others[0].read("plan.md").text == "one"
+        return carry(batch, *more, **settings)
+
+    monkeypatch.setattr(homes, "carry", overtaken)
+    with pytest.raises(AgentSuperseded):
+        first.write("plan.md", "two")
+    assert others[0].read("plan.md").text == "one"
+    assert rooms.open().agent("bob").read("plan.md").text == "one"
+
+
 def test_drafting_twice(rooms):
     (agent,) = rooms.agents("ann")
     with agent.edit("plan.md") as draft:
