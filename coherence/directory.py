@@ -543,9 +543,11 @@ def _is_same(content: Content, current: Digest) -> bool:
 
 def _put_e(x: X) -> str:
     msg: PutE = x.msg
-    this_grant = msg.epoch == x.epoch or (not msg.epoch and msg.serial == x.owner_serial)
-    if x.at is AT_M and x.owner == x.src and this_grant:
-        return "PutE/owner"
+    if x.at is AT_M and x.owner == x.src:
+        # A newer request has renewed the grant that an older message returns.
+        returns = msg.epoch == x.epoch and msg.serial >= x.owner_serial
+        if returns or (not msg.epoch and msg.serial == x.owner_serial):
+            return "PutE/owner"
     if msg.epoch:
         return "PutE/late"
     if waiting(x.queue, x.src) == msg.serial:

@@ -461,8 +461,7 @@ class AgentCaches:
         if state.at in STABLE and keep_grant:
             return NOTHING
         # In any state, since the messages of its last step may not have left.  A leave message
-        # names a serial, so it may come late: it does not affect a later request, as the return of
-        # a grant would.
+        # names a serial, so it may come late: it does not affect a later request.
         return self.restart(artifact)
 
     def take_back(self, asked: Asked) -> None:

@@ -47,7 +47,7 @@ from specs.checker.composite import Composite
 from specs.checker.errors import UsageError
 from specs.checker.model import Property, always
 from specs.environment import Ghost, Observe, TimerGuard, Witness, in_turn
-from specs.models.mesi_ghost import draft_is_current, remember, witness
+from specs.models.mesi_ghost import draft_is_current, owners, remember, witness
 from specs.models.mesi_live import fair, liveness
 from specs.models.mesi_timers import (
     Lapsing,
@@ -212,6 +212,8 @@ def mesi(
         cache_table=tables.get("cache_table", CACHE),
         home_table=tables.get("home_table", HOME),
     )
+    if not (lease or alarms):
+        model = replace(model, properties=[*model.properties, *owners(HOME_ADDRESS, agents)])
     if live:
         properties = [*model.properties, *liveness(HOME_ADDRESS, agents)]
         fairness = fair(Guarantee(network), finishes=finishes, mortal=mortal)

@@ -111,6 +111,15 @@ def _commit_overtaken(x: h.HomeScratch) -> None:
 
 commit_overtaken = Op("version + 1, although late", _commit_overtaken)
 
+
+def _end_overtaken(x: h.HomeScratch) -> None:
+    """End a grant that a newer request of its owner has renewed."""
+    if x.msg.epoch == x.epoch:
+        h.end_grant.run(x)
+
+
+end_overtaken = Op("owner := none, although late", _end_overtaken)
+
 #: By the property that catches it; a word after a colon tells several faults apart.
 FAULTS: dict[str, Fault] = {
     "no step raises": Fault("cache", "S", "Inv", None),
@@ -143,6 +152,7 @@ FAULTS: dict[str, Fault] = {
     "strict_visibility: answer": Fault(
         "cache", "IS_D", "Data/S", (*c.READ, count_from_the_answer), "S"
     ),
+    "owner_agrees a": Fault("home", "M", "PutE/late", (end_overtaken,), "S"),
     "deadlock": Fault("home", "M", "GetM", (h.ask_owner,)),
     "a has a valid copy or none": Fault("cache", "S E", "Inv", (c.ack,)),
     "a has a valid copy or none: overtaken": Fault(

@@ -13,6 +13,8 @@ state property checks it instead: `draft_is_current`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +24,8 @@ from coherence.messages import Committed, Content, GetM, GetS, PutAck, PutM
 from coherence.policy import Policy, Visibility
 from coherence.states import CacheAt, CacheState, HomeState, Waiter
 from message_passing.process import Address, Event, Invoke, Receive, Respond, Send, Step, Timeout
+from specs.checker.model import Property, always
+from specs.system import View
 
 READS = frozenset({CacheAt.IS_D, CacheAt.IS_D_I})
 
@@ -141,3 +145,19 @@ def draft_is_current(home: HomeState, address: Address, cache: CacheState) -> bo
     """While a grant lives, its owner drafts from the current version."""
     owns = cache.at is CacheAt.M and (home.owner, home.epoch) == (address, cache.epoch)
     return not owns or cache.version == home.version
+
+
+def owners(home: Address, agents: Sequence[Address]) -> Iterator[Property[View]]:
+    """``owner_agrees``: home ends no grant under which its owner drafts.
+
+    Only for models without leases and false alarms.
+    """
+    for agent in agents:
+        yield always(f"owner_agrees {agent}", partial(_owner_agrees, home, agent))
+
+
+def _owner_agrees(home: Address, agent: Address, view: View) -> bool:
+    state = view[agent]
+    return state.at is not CacheAt.M or (
+        (view[home].owner, view[home].epoch) == (agent, state.epoch)
+    )

@@ -74,7 +74,7 @@ Copies ==
 
 Leased ==
   INSTANCE LeasedCopies WITH
-    Leases <- GrantLease \/ Alarms > 0 \/ ~IsOrdered,
+    Leases <- GrantLease \/ Alarms > 0,
     Contents <- (Agents \cup {Anyone}) \X (0..9),
     live <- home.owner # NoOne,
     awaited <- IF Strict THEN DOMAIN home.unacked ELSE {},

@@ -684,9 +684,10 @@ GetMRenews(c) ==
   \E m \in FromCache(c, "GetM") :
     InTime(c, m) /\ home.owner = c /\ Does(c, m, Gives(Scratch, c, m))
 
+(* m returns the grant that lives; an older message than the last request does not. *)
 ThisGrant(c, m) ==
   /\ home.owner = c
-  /\ \/ m.epoch = home.epoch
+  /\ \/ m.epoch = home.epoch /\ m.serial >= home.owner_serial
      \/ m.epoch = 0 /\ m.serial = home.owner_serial
 
 WaitsUnder(c, serial) == serial \in SerialsInQueue(c)

@@ -8,7 +8,7 @@ from itertools import product
 import cells
 import pytest
 
-from coherence.messages import PutM
+from coherence.messages import PutE, PutM
 from coherence.states import HomeAt
 from coherence.table import SAME, Row, Stall, Stalled, Table
 from message_passing.errors import Impossible
@@ -120,6 +120,13 @@ def test_a_judged_commit_is_answered_again_whatever_has_overtaken_it():
     ann = cells.replace(cells.ANN, serial=9)
     assert event_of(HomeAt.S, "ann", PutM(4, 1, 0, "two"), sharers=(ann,)) == "PutM/again"
     assert event_of(HomeAt.S_A, "ann", PutM(4, 1, 0, "two"), sharers=(ann,)) == "PutM/pending"
+
+
+@pytest.mark.parametrize(
+    ("serial", "event"), [(4, "PutE/late"), (5, "PutE/owner"), (6, "PutE/owner")]
+)
+def test_a_grant_is_not_returned_by_a_message_that_its_renewal_has_overtaken(serial, event):
+    assert event_of(HomeAt.M, "bob", PutE(serial, 3)) == event
 
 
 @pytest.mark.parametrize("on", ["LastAck", "LastAck/sole", "Lazy", "Queued", "Empty"])

@@ -99,7 +99,7 @@ def test_strict_needs_the_clock_assumption(monkeypatch: pytest.MonkeyPatch) -> N
 def test_every_property_has_a_fault() -> None:
     named = {fault.removesuffix(" a") for fault in FAULTS}
     shape = {"no step raises", "well_formed", "draft_is_current", "directory_agrees", "timers_fit"}
-    shape.add("deadlock")
+    shape |= {"owner_agrees", "deadlock"}
     assert shape | set(NAMES) <= named
 
 

@@ -148,6 +148,8 @@ def test_a_farewell_that_comes_late_takes_nothing():
     free = home.step(QUEUE, Receive(*given), 0.0).state
     assert free.owner == "bob"
     assert home.step(free, Receive(*given), 0.0).state.owner == "bob"
+    renewed = home.step(QUEUE, Receive("ann", GetM(serial(9), 0)), 0.0).state
+    assert home.step(renewed, Receive(*given), 0.0).state == renewed, "the newer session owns it"
 
 
 def test_what_is_shown_is_of_members_only():
