@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from coherence import directory
+from coherence import directory, entries
 from coherence.oracle import InvariantBroken
 from coherence.policy import Broadcast, Lazy, Visibility
 from coherence.simulate import catalogue, rough
@@ -41,18 +41,18 @@ def test_one_seed_is_one_run():
 
 
 @pytest.mark.parametrize(
-    ("function", "before", "after", "named"),
+    ("module", "function", "before", "after", "named"),
     [
-        ("_put_m", "msg.base == x.version and (", "(", "no_lost_update"),
-        ("_put_m", "not (owns and msg.epoch == x.epoch)", "not owns", "fencing"),
-        ("_grant_next", "first, *rest", "*rest, first", "fairness"),
+        (directory, "_put_m", "msg.base == x.version and (", "(", "no_lost_update"),
+        (directory, "_put_m", "not (owns and msg.epoch == x.epoch)", "not owns", "fencing"),
+        (entries, "next_of", "queue[0], queue[1:]", "queue[-1], queue[:-1]", "fairness"),
     ],
 )
-def test_a_mistake_in_the_directory_is_noticed(function, before, after, named):
-    source = inspect.getsource(getattr(directory, function))
+def test_a_mistake_in_the_directory_is_noticed(module, function, before, after, named):
+    source = inspect.getsource(getattr(module, function))
     assert before in source
     (tree,) = ast.parse(source.replace(before, after, 1)).body
-    wrong = replaced("coherence.directory", function, tree, Turns())
+    wrong = replaced(module.__name__, function, tree, Turns())
     with wrong, pytest.raises(InvariantBroken) as broken:
         rough.play([Lazy(validity=10)])
     assert broken.value.name == named
