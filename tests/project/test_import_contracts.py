@@ -15,6 +15,12 @@ LINTER = PYPROJECT["tool"]["importlinter"]
 
 # How each rule is broken: the contract, a file, the line added at its end, what is reported.
 VIOLATIONS = {
+    "symbolic execution": (
+        "symbolic",
+        "specs/symbolic/engine.py",
+        "import coherence.directory",
+        "specs.symbolic.engine -> coherence.directory",
+    ),
     "pure, directly": (
         "pure",
         "message_passing/process.py",
