@@ -147,11 +147,7 @@ X = HomeScratch
 
 def _heard(x: X) -> Serial:
     """The newest serial of `src` that home remembers in any list, or -1."""
-    heard = known(x.sharers, x.src)
-    if x.unacked:
-        heard = max(heard, known(x.unacked, x.src))
-    if x.queue:
-        heard = max(heard, waiting(x.queue, x.src))
+    heard = max(known(x.sharers, x.src), known(x.unacked, x.src), waiting(x.queue, x.src))
     return max(heard, x.owner_serial) if x.owner == x.src else heard
 
 

@@ -26,6 +26,7 @@ from specs.checker.composite import Composite
 from specs.checker.errors import CheckerError, UsageError
 from specs.checker.result import Budget, OnProgress, Result, Verdict
 from specs.sources import AnyModel, Source, find, tail
+from specs.symbolic import command as prove_any
 
 #: Commands of `specs.proofs`, which is loaded only where one of them is run.
 EVIDENCE = {
@@ -131,6 +132,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         if name == "mutants":
             _add_mutants(command)
         command.add_argument("--slow", action="store_true", help="with `all`: slow ones too")
+    prove_any.add_to(add)
     return parser
 
 

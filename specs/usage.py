@@ -41,6 +41,10 @@ EXAMPLES: dict[str, str] = {
     "mutants": """\
   {prog} mutants mesi
   {prog} mutants mesi --slow       other next states, too""",
+    "prove-any": """\
+  {prog} prove-any
+  {prog} prove-any --policy strict --property strict_visibility
+  {prog} prove-any --broken        the mistakes that the proof refutes""",
     "prove": """\
   {prog} prove
   {prog} prove --slow""",

@@ -23,7 +23,11 @@ ROOT = Path(__file__).parents[2]
 #: which a test compares with the definition on random steps.
 INTERPRETERS = {"message_passing.turn", "message_passing.simulator", "specs.system"}
 #: Where a command is told from others for another purpose.
-READERS = {"specs.traces": "writes the commands of a recorded line as values of TLA+"}
+READERS = {
+    "specs.traces": "writes the commands of a recorded line as values of TLA+",
+    "specs.symbolic.cache": "follows the terms of timers and answers: there is no driver to run",
+    "specs.symbolic.home": "follows the terms of timers and announcements, as above",
+}
 
 
 @cache
