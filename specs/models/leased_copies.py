@@ -41,7 +41,7 @@ class Cached(NamedTuple):
     seen: Version = 0
 
 
-class Copies(NamedTuple):
+class World(NamedTuple):
     """Home, every agent, and the newest version whose commit has returned."""
 
     agents: tuple[Cached, ...]
@@ -74,7 +74,7 @@ def leased_copies(
     strict: bool = True,
     leases: bool = True,
     fenced: bool = True,
-) -> Model[Copies, Copies]:
+) -> Model[World, World]:
     """The idea for `agents`, up to a number of commits and grants.
 
     Without `leases` home ends no grant under which its agent drafts.  Without `fenced` home asks of
@@ -82,13 +82,13 @@ def leased_copies(
     """
     names = frozenset(range(agents))
 
-    def passes(s: Copies) -> Iterator[Copies]:
+    def passes(s: World) -> Iterator[World]:
         yield s._replace(live=False)
         if len(s.grants) < grants:
             for c in names:
                 yield s._replace(live=True, grants=(*s.grants, Grant(c, s.newest)))
 
-    def home(s: Copies) -> Iterator[Copies]:
+    def home(s: World) -> Iterator[World]:
         may_end = not s.live or leases or s.agents[s.grants[-1].to].under != len(s.grants)
         for still in _subsets(s.awaited):
             if all(s.agents[c].copy in (NO_COPY, s.newest) for c in s.awaited - still):
@@ -97,7 +97,7 @@ def leased_copies(
                 if may_end:
                     yield from passes(heard)
 
-    def made(s: Copies, c: Agent) -> Iterator[Copies]:
+    def made(s: World, c: Agent) -> Iterator[World]:
         if s.newest == commits or s.awaited or (s.log and s.log[-1].writer == c):
             return
         serving = frozenset(d for d in names if s.agents[d].copy != NO_COPY)
@@ -111,13 +111,13 @@ def leased_copies(
                     log = (*s.log, Commit(c, s.newest, epoch))
                     yield from passes(s._replace(log=log, awaited=awaited))
 
-    def actions(s: Copies) -> Iterator[tuple[Action, Copies]]:
+    def actions(s: World) -> Iterator[tuple[Action, World]]:
         for after in home(s):
             yield Action("Manage", "home"), after
         for c in sorted(names):
             me = s.agents[c]
 
-            def turned(new: Cached, c: Agent = c) -> Copies:
+            def turned(new: Cached, c: Agent = c) -> World:
                 return s._replace(agents=(*s.agents[:c], new, *s.agents[c + 1 :]))
 
             def keeps(v: Version, c: Agent = c, me: Cached = me) -> bool:
@@ -142,22 +142,22 @@ def leased_copies(
             for after in made(s, c):
                 yield Action("Commit", name), after
 
-    def fencing(s: Copies) -> bool:
+    def fencing(s: World) -> bool:
         return all(
             commit.under == 0 or s.grants[commit.under - 1] == (commit.writer, v)
             for v, commit in enumerate(s.log)
         )
 
-    def current(s: Copies) -> bool:
+    def current(s: World) -> bool:
         drafts = {me.copy for me in s.agents if me.under == len(s.grants)}
         return not s.live or drafts | {s.grants[-1].base} == {s.newest}
 
-    def copies(s: Copies) -> list[tuple[Agent, Cached]]:
+    def copies(s: World) -> list[tuple[Agent, Cached]]:
         return [(c, me) for c, me in enumerate(s.agents) if me.copy != NO_COPY]
 
     return Model(
         "leased copies",
-        [Copies((Cached(),) * agents)],
+        [World((Cached(),) * agents)],
         actions,
         [
             always("no lost update", lambda s: all(x.base == v for v, x in enumerate(s.log))),
