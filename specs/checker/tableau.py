@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import networkx
-
 from specs.checker.formula import FALSE, TRUE, Formula
 
 
@@ -191,6 +189,9 @@ def _pruned(
     promises: int,
 ) -> Automaton:
     """The automaton without the nodes from which no run is accepted."""
+    # Loading it takes longer than a small search, and only formulas need it.
+    import networkx
+
     graph = networkx.DiGraph((i, j) for i, each in enumerate(following) for j in each)
     alive: set[int] = set()
     for component in networkx.strongly_connected_components(graph):
