@@ -21,7 +21,7 @@ from message_passing.console import (
     say,
 )
 from specs import constants, listing, report, usage
-from specs.checker.check import ENGINES, check
+from specs.checker.check import ENGINES, check, require_workers
 from specs.checker.composite import Composite
 from specs.checker.errors import CheckerError, UsageError
 from specs.checker.result import Budget, OnProgress, Result, Verdict
@@ -107,7 +107,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     checking.add_argument("--steps", type=int, default=200, help="of a walk, at most")
     checking.add_argument("--seed", type=int, default=0)
-    checking.add_argument("--workers", type=int, default=1, help="walk with so many seeds at once")
+    checking.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes or threads for the search; with --simulate each walks with its own seed",
+    )
     checking.add_argument("--json", action="store_true")
     checking.add_argument("--slow", action="store_true", help="with `all`: slow cases too")
     for form in ("mermaid", "svg", "itf"):
@@ -196,6 +202,7 @@ def _list(options: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def _check(options: argparse.Namespace, rest: Sequence[str]) -> int:
     walking = options.simulate is not None
+    require_workers(options.workers)
     if walking:
         _refuse_beside_walks(options)
     if options.name == "all":
@@ -241,6 +248,7 @@ def _run(model: AnyModel, on_progress: OnProgress | None, options: argparse.Name
         budget=_budget(options),
         symmetry=options.symmetry,
         por=options.por,
+        workers=options.workers,
         digest=options.certify is not None,
         on_progress=on_progress,
     )
@@ -258,7 +266,7 @@ def _simulate(source: Source, chosen: dict[str, Any], options: argparse.Namespac
         _budget(options),
         (*options.modules, *options.modules_after),
     )
-    seeds = range(options.seed, options.seed + max(1, options.workers))
+    seeds = range(options.seed, options.seed + options.workers)
     return take_all(walks, seeds, report.on_progress())
 
 

@@ -20,6 +20,7 @@ EXAMPLES: dict[str, str] = {
   {prog} check my_lock.py                         a file with one model
   {prog} check my_lock.py:lock --threads 3        one of several; a constant of the function
   {prog} check my_lock.py --svg path.svg --itf path.itf.json
+  {prog} check twophase --rms 9 --workers 2       two threads or processes search
   {prog} check mesi --caches 3 --simulate 1000 --workers 2
   {prog} check twophase --certify verdict.json    for `judge`
   {prog} check all --slow""",

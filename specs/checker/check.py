@@ -63,12 +63,16 @@ def check(
     budget: Budget | None = None,
     symmetry: bool = False,
     por: bool = False,
+    workers: int = 1,
     digest: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Result:
     """Check every property of `model`.
 
     `symmetry` and `por` reduce the search: see `specs.checker.symmetry` and `specs.checker.por`.
+    `workers` is how many threads of the kernel, or processes of the table engine, may share a large
+    search; a note says if one did it alone. The counts, the verdicts and the lengths of paths stay
+    the same; of several shortest paths another one may be shown each time.
     With `digest` the result of a complete search has a `StateSet`; `por` does not find all states.
     Raises `ModelError` for a model that cannot be explored, `PropertyError` if a predicate gives no
     answer, and `UsageError` for an unsupported request (symmetry with liveness, for example).
@@ -81,12 +85,13 @@ def check(
             f"symmetry with a liveness property ({model.name!r})",
             remedy="a reduced graph merges behaviours that fairness tells apart; check without",
         )
+    require_workers(workers)
     watch = Watch(budget or Budget(), on_progress)
     claims, model = model.properties, bound(model)
     if por:
         found = _explore_partly(model, engine, symmetry, watch)
     else:
-        found = _explore(model, engine, symmetry, watch)
+        found = _explore(model, engine, symmetry, watch, workers=workers, digest=digest)
     for repeat in found.repeaters:
         repeat.once_more()
     plain = model.model() if isinstance(model, Composite) else model
@@ -111,9 +116,20 @@ def check(
         seconds=watch.elapsed_s - found.compile_s,
         compile_s=found.compile_s,
         step_calls=found.step_calls,
-        notes=(*found.notes, *notes_on_bounds(model, found, findings)),
+        notes=(*found.notes, *_note_on(workers, found), *notes_on_bounds(model, found, findings)),
         states=_state_set(plain, found) if digest and found.complete and not por else None,
     )
+
+
+def require_workers(workers: int) -> None:
+    """Raise `UsageError` unless it is a number of workers."""
+    if workers < 1:
+        raise UsageError(f"{workers} workers", remedy="1 or more")
+
+
+def _note_on(workers: int, found: Exploration) -> Iterator[str]:
+    if workers > found.workers:
+        yield f"one of {workers} workers searched; {found.alone}"
 
 
 def _on(finding: Finding, claim: Property[Any]) -> Finding:
@@ -122,7 +138,13 @@ def _on(finding: Finding, claim: Property[Any]) -> Finding:
 
 
 def _explore(
-    model: Model[Any, Any] | Composite[Any], engine: Engine, symmetry: bool, watch: Watch
+    model: Model[Any, Any] | Composite[Any],
+    engine: Engine,
+    symmetry: bool,
+    watch: Watch,
+    *,
+    workers: int,
+    digest: bool,
 ) -> Exploration:
     if isinstance(model, Model):
         if engine in ("table", "numba") or symmetry:
@@ -140,9 +162,11 @@ def _explore(
         found = explore_plainly(model.model(), watch)
         found.step_calls = model.step_calls() if model.step_calls is not None else 0
         return found
-    from specs.checker.table import explore as explore_tables
+    from specs.checker.engines import explore as explore_tables
 
-    return explore_tables(model, watch, engine=engine, symmetry=symmetry)
+    return explore_tables(
+        model, watch, engine=engine, symmetry=symmetry, workers=workers, digest=digest
+    )
 
 
 def _explore_partly(

@@ -17,6 +17,7 @@ import numpy as np
 from specs.checker import kernel
 from specs.checker.compiled_steps import LevelSteps
 from specs.checker.composite import Composite
+from specs.checker.crew import Crew
 from specs.checker.maps import CHUNK, MISSING_MAX, NONE, WORD, Maps, TooNarrow
 from specs.checker.predicates import TRUTHS_SAMPLE, Judges, Panel, Truths, panel_of
 from specs.checker.result import INTERRUPTED, Moment
@@ -32,6 +33,9 @@ from specs.checker.tables import Tables, path_of
 
 WORDS_MAX = 8
 
+#: Room for the successors of one state, at first.
+SUCCESSORS = 1 << 8
+
 
 class States:
     """All states, their parents and the table that finds them again."""
@@ -42,23 +46,20 @@ class States:
         self.table = np.full(2 * capacity, kernel.EMPTY, np.int32)
         self.known = 0
 
-    def make_room(self, more: int, dims: Any) -> bool:
-        """Grow the arrays that `more` states do not fit into; False if all have room."""
-        grown = False
+    def make_room(self, more: int, dims: Any) -> None:
+        """Grow the arrays that `more` states do not fit into."""
         if self.known + more > len(self.rows):
             capacity = 2 * max(len(self.rows), self.known + more)
             rows = np.empty((capacity, self.rows.shape[1]), np.uint64)
             parents = np.empty(capacity, np.int32)
             rows[: self.known] = self.rows[: self.known]
             parents[: self.known] = self.parents[: self.known]
-            self.rows, self.parents, grown = rows, parents, True
+            self.rows, self.parents = rows, parents
         size = len(self.table)  # a power of two
         while 3 * (self.known + more) > 2 * size:
             size *= 2
         if size > len(self.table):
             self.rehash(size, dims)
-            grown = True
-        return grown
 
     def rehash(self, size: int, dims: Any) -> None:
         """A table of another size over the same states."""
@@ -86,18 +87,16 @@ class Edges:
         """The arrays, in the kernel's form."""
         return self.starts, self.degrees, self.targets, self.labels
 
-    def make_room(self, states: int, transitions: int) -> bool:
-        """Grow arrays that would be too short, if transitions are kept; False if all have room."""
+    def make_room(self, states: int, transitions: int) -> None:
+        """Grow arrays that would be too short, if transitions are kept."""
         if not len(self.starts):
-            return False
-        grown = transitions > len(self.targets)
-        if grown:
+            return
+        if transitions > len(self.targets):
             self.targets = _longer(self.targets, 2 * transitions)
             self.labels = _longer(self.labels, 2 * transitions)
         if states > len(self.starts):
             self.starts = _longer(self.starts, states)
             self.degrees = _longer(self.degrees, states)
-        return grown
 
     def of(self, rows: Any) -> tuple[Any, Any, Any]:
         """The rows before and after, and the labels, of all transitions from some rows."""
@@ -157,7 +156,9 @@ class CompiledExploration(Exploration):
 class CompiledSearch:
     """One run of the kernel over tables that another engine may have begun to fill."""
 
-    def __init__(self, composite: Composite[Any], tables: Tables, watch: Watch) -> None:
+    def __init__(
+        self, composite: Composite[Any], tables: Tables, watch: Watch, workers: int = 1
+    ) -> None:
         self.tables = tables
         self._composite = composite
         self._watch = watch
@@ -176,10 +177,9 @@ class CompiledSearch:
         self._level_steps = LevelSteps(tables) if stepwise else None
         live = any(prop.is_liveness for prop in composite.properties)
         self._edges = Edges(len(self.states.rows) if live or stepwise else 0)
-        self._out = np.zeros((1 << 8, words), np.uint64)
-        self._names = np.zeros(1 << 8, np.int32)
-        self._dead = np.zeros(CHUNK, np.int64)
-        self._later = np.zeros(CHUNK, np.int64)
+        self._successors = SUCCESSORS
+        self._crew = Crew(workers)
+        self._crew.equip(self._successors, words)
         self._missing = np.zeros((MISSING_MAX, 2), np.int64)
         self._judges = Judges.of_states(tables)
         within, terminal = composite.within, composite.terminal
@@ -190,8 +190,7 @@ class CompiledSearch:
         """Search to the end, to a violation or to a budget."""
         found, states = self.found, self.states
         initial = dict.fromkeys(self.tables.initial)
-        if states.make_room(len(initial), self._maps.dims):
-            self._edges.make_room(len(states.rows), 0)
+        self._make_room(len(initial))
         for packed in initial:
             states.rows[states.known] = self._maps.as_words(packed)
             states.parents[states.known] = -1
@@ -220,6 +219,9 @@ class CompiledSearch:
                 found.complete = True
         except KeyboardInterrupt:
             found.stopped = INTERRUPTED
+        finally:
+            self._crew.dismiss()
+        found.workers, found.alone = self._crew.used, "no level was large enough"
         found.distinct = states.known - found.beyond
         found.actions = {action.name for action in self.tables.labels}
         calls = self._composite.step_calls
@@ -254,11 +256,14 @@ class CompiledSearch:
         high = low + 1 if panel.speaks_for_all(self.packed(low)) else high
         return self._maps.firsts(panel, self.states.rows, low, high)
 
-    def _fill(self, count: int) -> None:
-        """Compute the entries that the kernel listed as missing."""
+    def _fill(self, rows: Any) -> None:
+        """Compute the entries that expanding some states misses."""
+        maps, missing = self._maps, self._missing
+        parts = (maps.view, maps.used, maps.bundles, maps.entries, self.states.rows, rows)
+        count = kernel.list_missing(*parts, maps.dims, missing)
         try:
             if count:
-                self._maps.fill(self._missing[:count], self.states.rows)
+                maps.fill(missing[:count], self.states.rows)
         except TooNarrow:
             self._widen()
 
@@ -270,7 +275,7 @@ class CompiledSearch:
         self.found.compile_s += time.perf_counter() - started
         self.states.widen(words)
         self._maps = Maps(self.tables, words, self.tables.bundles)
-        self._out = np.zeros((len(self._out), words), np.uint64)
+        self._crew.equip(self._successors, words)
 
     def _inside(self, low: int, high: int) -> Any:
         """The rows of a level that `within` allows to be expanded."""
@@ -299,39 +304,24 @@ class CompiledSearch:
 
     def _expand_some(self, todo: Any) -> Any:
         """Add the successors of some states; the rows that remain to be done."""
-        found, states, maps = self.found, self.states, self._maps
-        done, states.known, generated, ends, misses, put_off = kernel.expand(
-            maps.view,
-            maps.used,
-            maps.bundles,
-            maps.entries,
-            states.rows,
-            states.parents,
-            states.table,
-            states.known,
-            todo,
-            maps.dims,
-            self._out,
-            self._names,
-            self._dead,
-            self._missing,
-            self._later,
-            self._edges.view,
-            found.generated,
-        )
-        found.generated += generated
-        for row in self._dead[:ends].tolist():
+        found, states, crew = self.found, self.states, self._crew
+        done = crew.expand(self._maps, states, self._edges, found.generated, todo)
+        found.generated += done.generated
+        for row in done.dead.tolist():
             if found.deadlock is None and not self._may_end(row):
                 found.deadlock = row
-        self._fill(misses)
-        if done < len(todo):
-            more = len(self._out)
-            grown = states.make_room(more, self._maps.dims)
-            grown |= self._edges.make_room(len(states.rows), found.generated + more)
-            if not grown:
-                self._out = np.zeros((2 * more, self._maps.words), np.uint64)
-                self._names = np.zeros(2 * more, np.int32)
-        return np.concatenate([self._later[:put_off], todo[done:]])
+        if len(done.postponed):
+            self._fill(done.postponed)
+        if done.is_short:
+            self._successors *= 2
+            crew.equip(self._successors, self._maps.words)
+        self._make_room(crew.margin)
+        return np.concatenate([done.postponed, done.left])
+
+    def _make_room(self, more: int) -> None:
+        """Grow the arrays that `more` states, or transitions, do not fit into."""
+        self.states.make_room(more, self._maps.dims)
+        self._edges.make_room(len(self.states.rows), self.found.generated + more)
 
     def _may_end(self, row: int) -> bool:
         if self._terminal and self._terminal(self.packed(row)):
@@ -381,11 +371,12 @@ def warm_up(words: int) -> None:
     entries = (counts, counts, counts, rows, names, counts, counts, rows)
     table = np.full(2, kernel.EMPTY, np.int32)
     edges = Edges(0).view
-    todo = counts[:0]
+    todo, shared = counts[:0], np.zeros(kernel.COUNTERS, np.int64)
     kernel.expand(
-        *(maps, counts, 1, entries, rows, names, table, 0, todo, dims, rows, names, counts),
-        *(small, counts, edges, 0),
+        *(maps, 1, entries, rows, names, table, edges, todo, dims, shared, 1, 1),
+        *(rows, names, counts, counts, counts),
     )
+    kernel.list_missing(maps, counts, 1, entries, rows, todo, dims, small)
     kernel.rehash(rows, 0, table, dims)
     kernel.ask(maps, counts, 0, rows, todo, dims, small, counts, counts, NONE)
     kernel.put_all(maps, counts, small[:0], names[:0], rows, dims)

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from specs.checker.atomics import compare_and_swap, fetch_add, load, prefetch, store
+
 EMPTY, PENDING = -1, -2
+#: The place of a state that a thread is about to write.
+CLAIMED = -2
+
+#: Counters that threads share, each in a cache line of its own: known states, kept transitions, how
+#: much of the work is taken, and whether an array is full.
+KNOWN, EDGES, TAKEN, FULL = 0, 8, 16, 24
+COUNTERS = 32
 
 FIRST = np.uint64(0x9E3779B97F4A7C15)
 SECOND = np.uint64(0xD6E8FEB86659FD93)
@@ -119,105 +128,128 @@ def list_missing(
     bundles: Any,
     entries: Any,
     states: Any,
-    row: Any,
+    todo: Any,
     dims: Any,
     missing: Any,
-    count: Any,
 ) -> Any:
-    """List what expanding a state misses, where there is room; how much is listed now."""
+    """List the keys that expanding the states in `todo` misses, where there is room; how many."""
     first, plain, sends, _, _, first_update, updates, _ = entries
     values = maps[4]
-    for which in range(bundles):
-        entry = values[locate(maps, which, states, row, dims)]
-        if entry == EMPTY:
-            count += report(maps, used, which, states, row, dims, missing, count)
-        if entry < 0:
-            continue
-        middle = first[entry] + plain[entry]
-        for move in range(middle, middle + sends[entry]):
-            for at in range(first_update[move], first_update[move + 1]):
-                update = updates[at]
-                if values[locate(maps, update, states, row, dims)] == EMPTY:
-                    count += report(maps, used, update, states, row, dims, missing, count)
+    count = 0
+    for row in todo:
+        for which in range(bundles):
+            entry = values[locate(maps, which, states, row, dims)]
+            if entry == EMPTY:
+                count += report(maps, used, which, states, row, dims, missing, count)
+            if entry < 0:
+                continue
+            middle = first[entry] + plain[entry]
+            for move in range(middle, middle + sends[entry]):
+                for at in range(first_update[move], first_update[move + 1]):
+                    update = updates[at]
+                    if values[locate(maps, update, states, row, dims)] == EMPTY:
+                        count += report(maps, used, update, states, row, dims, missing, count)
     return count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def expand(
     maps: Any,
-    used: Any,
     bundles: Any,
     entries: Any,
     states: Any,
     parents: Any,
     table: Any,
-    known: Any,
+    edges: Any,
     todo: Any,
     dims: Any,
+    shared: Any,
+    threads: Any,
+    block: Any,
     out: Any,
     names: Any,
+    places: Any,
     dead: Any,
-    missing: Any,
     later: Any,
-    edges: Any,
-    edge: Any,
 ) -> Any:
-    """Add the successors of the states in `todo`.
+    """Add the successors of states in `todo`, `block` at a time, beside other threads.
 
-    A state that some table has no entry for is postponed: the rows go to `later`, the keys to
-    `missing`.  If `edges` has room, the transitions are kept from place `edge` on. Returns how many
-    of `todo` are done, of known states, of transitions, of dead ends, of missing keys and of
-    postponed states.  It stops early if an array may become too small.
+    A state is postponed, and its row goes to `later`, if some table has no entry for it, if `out`
+    is too short, or if an array may become too small, which ends the work of all threads.  If
+    `edges` has room, the transitions are kept. Returns how many states are dead ends and postponed,
+    how many transitions there were, and whether `out` is too short.
     """
     starts, degrees, targets, labels = edges
     keep = len(starts) > 0
     generated = 0
     ends = 0
-    misses = 0
     put_off = 0
+    short = False
     last = len(table) - 1
-    for at in range(len(todo)):
-        row = todo[at]
-        count = targets_of(maps, bundles, entries, states, row, dims, out, names)
-        if count == -1:
-            misses = list_missing(maps, used, bundles, entries, states, row, dims, missing, misses)
-            later[put_off] = row
-            put_off += 1
-            continue
-        if count == -2 or known + count > len(states) or 3 * (known + count) > 2 * len(table):
-            return at, known, generated, ends, misses, put_off
-        if keep:
-            if edge + generated + count > len(targets):
-                return at, known, generated, ends, misses, put_off
-            starts[row] = edge + generated
-            degrees[row] = count
-        if count == 0:
-            dead[ends] = row
-            ends += 1
-        for target in range(count):
-            place = np.int64(hash_words(out, target, dims) >> np.uint64(8)) & last
-            while True:
-                other = table[place]
-                if other == EMPTY:
-                    for word in range(len(dims)):
-                        states[known, word] = out[target, word]
-                    parents[known] = row
-                    table[place] = known
-                    other = known
-                    known += 1
-                    break
-                same = True
-                for word in range(len(dims)):
-                    if states[other, word] != out[target, word]:
-                        same = False
-                if same:
-                    break
-                place = (place + 1) & last
+    # What the threads may add before each of them looks again.
+    margin = threads * len(out)
+    while True:
+        begin = fetch_add(shared, TAKEN, block)
+        for at in range(begin, min(begin + block, len(todo))):
+            row = todo[at]
+            most = load(shared, KNOWN) + margin
+            if most > len(states) or 3 * most > 2 * len(table):
+                store(shared, FULL, 1)
+            if keep and load(shared, EDGES) + margin > len(targets):
+                store(shared, FULL, 1)
+            count = -1
+            if not load(shared, FULL):
+                count = targets_of(maps, bundles, entries, states, row, dims, out, names)
+                short |= count == -2
+            if count < 0:
+                later[put_off] = row
+                put_off += 1
+                continue
+            edge = 0
             if keep:
-                targets[edge + generated] = other
-                labels[edge + generated] = names[target]
-            generated += 1
-    return len(todo), known, generated, ends, misses, put_off
+                edge = fetch_add(shared, EDGES, count)
+                starts[row] = edge
+                degrees[row] = count
+            if count == 0:
+                dead[ends] = row
+                ends += 1
+            # The places in memory are far apart: fetch all of them at once, then their states.
+            for target in range(count):
+                places[target] = np.int64(hash_words(out, target, dims) >> np.uint64(8)) & last
+                prefetch(table, places[target])
+            for target in range(count):
+                place = places[target]
+                other = load(table, place)
+                if other >= 0:
+                    prefetch(states, other)
+            for target in range(count):
+                place = places[target]
+                while True:
+                    other = load(table, place)
+                    if other == EMPTY:
+                        other = compare_and_swap(table, place, EMPTY, CLAIMED)
+                        if other == EMPTY:
+                            other = fetch_add(shared, KNOWN, 1)
+                            for word in range(len(dims)):
+                                states[other, word] = out[target, word]
+                            parents[other] = row
+                            store(table, place, other)
+                            break
+                    while other == CLAIMED:
+                        other = load(table, place)
+                    same = True
+                    for word in range(len(dims)):
+                        if states[other, word] != out[target, word]:
+                            same = False
+                    if same:
+                        break
+                    place = (place + 1) & last
+                if keep:
+                    targets[edge + target] = other
+                    labels[edge + target] = names[target]
+            generated += count
+        if begin + block >= len(todo) or load(shared, FULL):
+            return ends, put_off, generated, short
 
 
 @njit(cache=True)

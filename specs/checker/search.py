@@ -19,6 +19,7 @@ from typing import Any
 from specs.checker.composite import Composite
 from specs.checker.errors import PropertyError
 from specs.checker.model import Action, Model, Property
+from specs.checker.part import memory_mib
 from specs.checker.purity import Repeater
 from specs.checker.result import Budget, Moment, OnProgress, Progress
 
@@ -66,6 +67,9 @@ class Exploration(ABC):
     partial: bool = False
     #: How many known states are outside `within`, and were not expanded.
     beyond: int = 0
+    #: How many threads or processes searched, and why no more did where one searched alone.
+    workers: int = 1
+    alone: str = "this engine uses one core"
     step_calls: int = 0
     compile_s: float = 0.0
     notes: list[str] = field(default_factory=list)
@@ -101,6 +105,8 @@ class Watch:
         self._on_progress = on_progress
         self._start = time.perf_counter()
         self._reported = self._start
+        #: Resident size of other processes that search.
+        self.elsewhere_mib = 0.0
 
     @property
     def elapsed_s(self) -> float:
@@ -115,14 +121,17 @@ class Watch:
             return f"budget of {budget.states} states"
         if budget.seconds is not None and now - self._start > budget.seconds:
             return f"budget of {budget.seconds:g} s"
-        if budget.memory_mib is not None and memory_mib() > budget.memory_mib:
+        if budget.memory_mib is not None and self._memory_mib() > budget.memory_mib:
             return f"budget of {budget.memory_mib:g} MiB"
         if self._on_progress is not None and now - self._reported >= 1.0:
             self._reported = now
             self._on_progress(
-                Progress(distinct, generated, depth, queue, now - self._start, memory_mib())
+                Progress(distinct, generated, depth, queue, now - self._start, self._memory_mib())
             )
         return ""
+
+    def _memory_mib(self) -> float:
+        return memory_mib() + self.elsewhere_mib
 
 
 @contextmanager
@@ -134,15 +143,6 @@ def few_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-def memory_mib() -> float:
-    """Resident size of this process in mebibytes; 0 if the system does not report it."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * 4096 / 2**20
-    except (OSError, ValueError, IndexError):
-        return 0.0
 
 
 def truth(predicate: Callable[[Any], bool], view: Any, what: object) -> bool:

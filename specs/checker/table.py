@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from itertools import chain, permutations
 from typing import Any
 
@@ -36,8 +35,8 @@ FUSE_AT = (1_000, 20_000, 400_000)
 FUSE_SAMPLE = 4096
 FUSE_KEYS_MAX = 256
 
-#: For the kernel look-ups are cheap and missing entries expensive: fuse less.
-KERNEL_FUSE_KEYS_MAX = 256
+#: If the kernel is asked for, this many states are searched here first to fill its tables.
+WARM_UP = 8_000
 
 HANDED_OVER = "handed over to the kernel"
 
@@ -63,6 +62,11 @@ class TableExploration(Exploration):
             self._order = list(self.parents)
             self._numbers = {packed: number for number, packed in enumerate(self._order)}
         return self._order
+
+    def forget(self) -> None:
+        """Forget all states."""
+        self.parents.clear()
+        self._order, self._numbers = [], {}
 
     def number(self, packed: int) -> int:
         """The place of a state in the order of discovery."""
@@ -131,55 +135,6 @@ class TableExploration(Exploration):
         return self.tables.layout.unpack(self.order()[state])
 
 
-#: From this many states on the kernel repays its start-up, and `auto` switches to it.
-KERNEL_FROM = 300_000
-#: If the kernel is asked for, this many states are searched here first to fill its tables.
-WARM_UP = 8_000
-
-
-def explore(composite: Composite[Any], watch: Watch, *, engine: str, symmetry: bool) -> Exploration:
-    """Search with the table engine, or with the compiled kernel if asked for and possible."""
-    search = TableSearch(composite, watch, symmetry=symmetry)
-    if engine == "table":
-        return search.run()
-    reason = why_no_kernel(symmetry)
-    if reason:
-        found = search.run()
-        found.notes.append(f"engine: table; the kernel was not used: {reason}")
-        return found
-    found = search.run(states_max=KERNEL_FROM if engine == "auto" else WARM_UP)
-    if found.stopped != HANDED_OVER:
-        if engine == "auto":
-            found.notes.append(f"engine: table, for fewer than {KERNEL_FROM:,} states")
-            return found
-        if found.stopped:
-            return found
-    started = watch.elapsed_s
-    from specs.checker.compiled import WORDS_MAX, CompiledSearch
-
-    loading_s = watch.elapsed_s - started
-    if search.tables.layout.width > 64 * WORDS_MAX:
-        again = TableSearch(composite, watch).run()
-        again.notes.append(f"engine: table; a state takes {search.tables.layout.width} bits")
-        return again
-    known = found.order()
-    latest = known[len(known) // 2 :: len(known) // (2 * FUSE_SAMPLE) + 1]
-    search.tables.rebundle(latest, KERNEL_FUSE_KEYS_MAX)
-    compiled = CompiledSearch(composite, search.tables, watch).run()
-    compiled.compile_s += loading_s
-    compiled.notes.append(f"engine: numba, exact states of {search.tables.layout.width} bits")
-    return compiled
-
-
-def why_no_kernel(symmetry: bool) -> str:
-    """Why the compiled kernel cannot take this search, or ""."""
-    if symmetry:
-        return "it does not reduce by symmetry"
-    if find_spec("numba") is None:
-        return "numba is not installed (pip install 'artifact-coherence[numba]')"
-    return ""
-
-
 class TableSearch:
     """One run of the table engine."""
 
@@ -245,8 +200,8 @@ class TableSearch:
                 found.complete = True
         except KeyboardInterrupt:
             found.stopped = INTERRUPTED
-        found.beyond = len(found.outside)
-        found.distinct = len(found.parents) - found.beyond
+        known, found.beyond = self._counts()
+        found.distinct = known - found.beyond
         found.actions = {tables.labels[label].name for label in range(len(tables.labels))}
         if self._representative is not None and self._equivariance is not None and found.complete:
             size = self._representative.orbit_size
@@ -258,6 +213,10 @@ class TableSearch:
         calls = self._composite.step_calls
         found.step_calls = calls() if calls is not None else 0
         return found
+
+    def _counts(self) -> tuple[int, int]:
+        """How many states are known, and how many of them are out of bounds."""
+        return len(self.found.parents), len(self.found.outside)
 
     def _judge(self, level: Sequence[int]) -> bool:
         """Evaluate every property on the states of a level; True if an invariant is violated."""

@@ -34,10 +34,11 @@ class Move(NamedTuple):
 class UpdateTable:
     """The addends of operations on one slot, by the value that the slot holds."""
 
-    __slots__ = ("_tables", "deltas", "mask", "operations", "slot")
+    __slots__ = ("_tables", "deltas", "mask", "number", "operations", "slot")
 
     def __init__(self, tables: Tables, slot: int, operations: tuple[Hashable, ...]) -> None:
         self._tables = tables
+        self.number = len(tables.updates)
         self.slot = slot
         self.operations = operations
         self.deltas: dict[int, int] = {}
