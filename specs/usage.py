@@ -45,6 +45,7 @@ EXAMPLES: dict[str, str] = {
     "prove-any": """\
   {prog} prove-any
   {prog} prove-any --policy strict --property strict_visibility
+  {prog} prove-any hybrid --policy all
   {prog} prove-any --broken        the mistakes that the proof refutes""",
     "prove": """\
   {prog} prove

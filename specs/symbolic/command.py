@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -30,11 +31,17 @@ _WORDS = {
 
 def add_to(add: Callable[[str, str, Any], argparse.ArgumentParser]) -> None:
     """Add the command, by the function that adds one to the command line."""
-    command = add(
-        NAME, "prove the safety of the shipped tables for any number of caches, by z3", _run
+    command = add(NAME, "prove the safety of what ships for any number of processes, by z3", _run)
+    command.add_argument(
+        "what", nargs="?", default="caches", help="`caches`, or `hybrid`: causal delivery"
     )
     command.add_argument("--property", action="append", metavar="NAME", help="show only this")
-    command.add_argument("--policy", action="append", metavar="NAME", help="or `all`")
+    command.add_argument(
+        "--policy",
+        action="append",
+        metavar="NAME",
+        help="for `hybrid` a guarantee of the links; or `all`",
+    )
     command.add_argument("--broken", action="store_true", help="refute the seeded mistakes instead")
     command.add_argument("--json", action="store_true")
     command.add_argument("--budget-paths", type=int, metavar="N", help="for each policy")
@@ -49,21 +56,30 @@ def _run(options: argparse.Namespace, rest: Sequence[str]) -> int:
         import z3  # noqa: F401
     except ImportError as error:
         raise UsageError("there is no z3", remedy="pip install z3-solver") from error
+    if options.what not in ("caches", "hybrid"):
+        raise UsageError(f"no proof of {options.what!r}", remedy="caches or hybrid")
     return _broken(options) if options.broken else _prove(options)
 
 
-def _prove(options: argparse.Namespace) -> int:
-    from specs.symbolic.prover import POLICIES, PROPERTIES, USUAL, claims_of
+def _proofs(what: str) -> Any:
+    """The module that proves it."""
+    return import_module(f"specs.symbolic.{'hybrid' if what == 'hybrid' else 'prover'}")
 
-    policies: list[str] = options.policy or list(USUAL)
+
+def _prove(options: argparse.Namespace) -> int:
+    proofs = _proofs(options.what)
+    policies: list[str] = options.policy or list(proofs.USUAL)
     if policies == ["all"]:
-        policies = list(POLICIES)
-    for policy in policies:
-        claims_of(policy)
-    for name in options.property or ():
-        if name not in PROPERTIES:
-            raise UsageError(f"no property {name!r}", remedy="one of " + ", ".join(PROPERTIES))
-    wanted = options.property or (*PROPERTIES, "lemmas")
+        policies = list(proofs.POLICIES)
+    known = proofs.PROPERTIES
+    for kind, names, there in (
+        ("policy", policies, proofs.POLICIES),
+        ("property", options.property or (), known),
+    ):
+        for name in names:
+            if name not in there:
+                raise UsageError(f"no {kind} {name!r}", remedy="one of " + ", ".join(there))
+    wanted = options.property or (*known, "lemmas")
     verdicts, documents = [], []
     for attempt in _attempts(policies, options):
         rows = [row for row in attempt.rows() if row.claim in wanted]
@@ -71,7 +87,7 @@ def _prove(options: argparse.Namespace) -> int:
         if options.json:
             documents += [_document(row) for row in rows]
         else:
-            say("\n".join(_lines(attempt, rows)))
+            say("\n".join(_lines(attempt, rows, proofs.every_action())))
     if options.json:
         say(msgspec.json.encode(documents).decode())
     return max((_CODES[verdict] for verdict in verdicts), default=0, key=_SEVERITY.index)
@@ -83,7 +99,7 @@ _SEVERITY = (0, 3, 1)
 
 
 def _attempts(policies: Sequence[str], options: argparse.Namespace) -> Iterator[Attempt]:
-    one = partial(_attempt, options.budget_paths, options.budget_seconds)
+    one = partial(_attempt, options.what, options.budget_paths, options.budget_seconds)
     if options.workers <= 1 or len(policies) == 1:
         for policy in policies:
             yield one(policy, shows=True)
@@ -94,15 +110,16 @@ def _attempts(policies: Sequence[str], options: argparse.Namespace) -> Iterator[
         yield from pool.map(one, policies)
 
 
-def _attempt(paths: int | None, seconds: float | None, policy: str, shows: bool = False) -> Attempt:
+def _attempt(
+    what: str, paths: int | None, seconds: float | None, policy: str, shows: bool = False
+) -> Attempt:
     from specs.symbolic.engine import Effort
-    from specs.symbolic.prover import prove
 
-    effort = Effort(paths, seconds)
+    effort, prove = Effort(paths, seconds), _proofs(what).prove
     if not shows:
-        return prove(policy, effort)
+        return cast("Attempt", prove(policy, effort))
     effort.on_path = partial(_progress, policy)
-    return prove(policy, effort)
+    return cast("Attempt", prove(policy, effort))
 
 
 def _progress(policy: str, effort: Effort) -> None:
@@ -110,9 +127,7 @@ def _progress(policy: str, effort: Effort) -> None:
         progress(f"{policy}: {effort.paths:,} paths, {effort.seconds:.0f} s")
 
 
-def _lines(attempt: Attempt, rows: Sequence[Row]) -> Iterator[str]:
-    from specs.symbolic.prover import every_action
-
+def _lines(attempt: Attempt, rows: Sequence[Row], actions: frozenset[str]) -> Iterator[str]:
     early = f"; stopped {attempt.stopped}" if attempt.stopped else ""
     yield (
         f"{attempt.policy}: {attempt.ledger.paths:,} paths, "
@@ -121,7 +136,7 @@ def _lines(attempt: Attempt, rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         word = _WORDS[row.verdict]
         yield f"  {word:13} {row.claim:18} {row.paths:>6,} paths {row.seconds:>7.1f} s"
-    missing = ", ".join(sorted(every_action() - attempt.ledger.actions))
+    missing = ", ".join(sorted(actions - attempt.ledger.actions))
     if missing and not attempt.stopped:
         yield f"  never taken:  {missing}"
     for row in rows:
@@ -146,9 +161,10 @@ def _document(row: Row) -> dict[str, Any]:
 def _broken(options: argparse.Namespace) -> int:
     """Refute every mistake; 1 where one is not refuted."""
     from specs.symbolic.broken import mistakes
+    from specs.symbolic.hybrid_broken import SLIPS
 
     missed = 0
-    for mistake in mistakes():
+    for mistake in SLIPS if options.what == "hybrid" else mistakes():
         found = mistake.refutation()
         missed += found is None
         say(f"{'NOT REFUTED' if found is None else 'refuted'}: {mistake.name} ({mistake.policy})")

@@ -87,6 +87,7 @@ class Attempt:
     """A proof of one policy, complete or not."""
 
     policy: str
+    properties: tuple[str, ...] = PROPERTIES
     ledger: Ledger = field(default_factory=Ledger)
     #: Why it ended early; empty if it did not.
     stopped: str = ""
@@ -100,7 +101,7 @@ class Attempt:
             not tally.refutations and not tally.unknown for tally in tallies.values()
         )
         lemmas = [tally for name, tally in tallies.items() if name.startswith(LEMMA)]
-        groups = {name: [tallies[name]] for name in PROPERTIES if name in tallies}
+        groups = {name: [tallies[name]] for name in self.properties if name in tallies}
         groups["lemmas"] = lemmas
         for name, group in groups.items():
             found = tuple(refutation for tally in group for refutation in tally.refutations)
