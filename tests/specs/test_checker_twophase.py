@@ -37,7 +37,7 @@ def test_seven():
 
 
 def test_without_numba_the_tables_take_over_and_say_so(monkeypatch):
-    monkeypatch.setattr("specs.checker.table.find_spec", lambda name: None)
+    monkeypatch.setattr("specs.checker.engines.find_spec", lambda name: None)
     result = check(twophase(3), engine="numba")
     assert result.engine == "table"
     assert result.distinct == 288
