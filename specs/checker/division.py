@@ -43,7 +43,10 @@ class Division:
     def _cost(
         self, slots: set[int], sample: Sequence[int], steps: Sequence[tuple[int, int]]
     ) -> float:
-        """The time of the busiest process: a step to another process counts twice."""
+        """The time of the busiest process: a step to another process counts twice.
+
+        The fewer the keys, the less does their balance on a sample say of the states to come.
+        """
         mask, parts = self._tables.layout.mask_of(slots), self._parts
         owned = [0] * parts
         for packed in sample:
@@ -53,4 +56,5 @@ class Division:
             and owner_of(before & mask, parts) != owner_of(after & mask, parts)
             for before, after in steps
         )
-        return max(owned) / len(sample) * (1 + crossing / max(1, len(steps)))
+        keys = len({packed & mask for packed in sample})
+        return max(owned) / len(sample) * (1 + crossing / max(1, len(steps))) * (1 + 1 / keys)

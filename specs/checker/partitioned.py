@@ -24,7 +24,8 @@ from specs.checker.tables import Entry
 #: A search is divided from this many states on, where a level has this many: to begin a process
 #: takes a twentieth of a second, and a level takes several messages.
 DIVIDE_FROM, LEVEL_FROM = 50_000, 4_096
-#: It is not divided if expanding this share of a level filled the tables: the rules take the time.
+#: It is not divided if so many rows a state were new on the last level: then the rules and the
+#: predicates take the time, which are evaluated in one process.
 MISSES_MAX = 0.02
 #: Seconds between two answers of a process.
 TURN_S = 0.2
@@ -76,11 +77,15 @@ class PartitionedSearch(TableSearch):
         super().__init__(composite, watch)
         self._workers = workers
         self._keep = keep
-        self.found.alone = "no level was large enough, or the rules took the time"
+        self.found.alone = (
+            "no level was large enough and grew, or the rules and predicates took the time"
+        )
         self._processes: Processes | None = None
+        #: How many rows the tables had after the last level, and their version.
+        self._filled = 0, 0
         self._known = self._outside = 0
         self._panels: list[Panel] = []
-        self._feeds: dict[tuple[str, int], Feed] = {}
+        self._feeds: dict[str, list[Feed]] = {}
         self._divides = 0
         #: States that the result names, numbered in this order.
         self._named: dict[int, int] = {}
@@ -100,10 +105,13 @@ class PartitionedSearch(TableSearch):
     def _expand(self, level: Any) -> Any:
         if self._processes is not None:
             return self._expand_all(level)
-        before, version, found = self._rows(), self.tables.version, self.found
+        found, (before, version) = self.found, self._filled
         following = super()._expand(level)
+        self._filled = self._rows(), self.tables.version
         is_large = len(found.parents) >= DIVIDE_FROM and len(following) >= LEVEL_FROM
-        misses = self._rows() - before if version == self.tables.version else len(level)
+        # Once levels shrink most states are known, and to hand them over would take the gain.
+        is_large = is_large and len(following) >= len(level)
+        misses = self._filled[0] - before if version == self.tables.version else len(level)
         if (
             is_large
             and misses <= MISSES_MAX * len(level)
@@ -115,7 +123,8 @@ class PartitionedSearch(TableSearch):
         return following
 
     def _rows(self) -> int:
-        return sum(len(bundle.entries) for bundle in self.tables.bundles)
+        answers = sum(len(panel.answers) for panel in self._judges.panels)
+        return answers + sum(len(bundle.entries) for bundle in self.tables.bundles)
 
     def _counts(self) -> tuple[int, int]:
         return super()._counts() if self._processes is None else (self._known, self._outside)
@@ -169,9 +178,11 @@ class PartitionedSearch(TableSearch):
         divides = self._division.mask
 
         def news(kind: str, sources: Any) -> Iterator[tuple[Any, ...]]:
+            feeds = self._feeds.setdefault(kind, [])
             for number, (source, mask, slots, rows) in enumerate(sources):
-                feed = self._feeds.setdefault((kind, number), Feed())
-                new = feed.news(source, mask, slots, rows)
+                if number == len(feeds):
+                    feeds.append(Feed())
+                new = feeds[number].news(source, mask, slots, rows)
                 if new is not None:
                     yield number, *new
 
@@ -259,7 +270,7 @@ class PartitionedSearch(TableSearch):
             samples = self._processes("sample", FUSE_SAMPLE // self._workers)
             self.tables.rebundle([packed for each in samples for packed in each], FUSE_KEYS_MAX)
             self._processes("bundles", len(self.tables.bundles))
-            self._feeds = {key: feed for key, feed in self._feeds.items() if key[0] != "bundle"}
+            self._feeds.pop("bundle", None)
         is_new, left, before = True, len(level), self._known
         while left and not found.stopped:
             self._feed()

@@ -172,6 +172,7 @@ def test_many_random_models(at_once, engine, seed):
 def test_workers_share_a_search(engine, monkeypatch):
     monkeypatch.setattr(partitioned, "DIVIDE_FROM", 2_000)
     monkeypatch.setattr(partitioned, "LEVEL_FROM", 500)
+    monkeypatch.setattr(partitioned, "MISSES_MAX", 1e9)
     monkeypatch.setattr(crew, "SHARED_FROM", 500)
     monkeypatch.setattr(table, "WARM_UP", 2_000)
     result = check(twophase(6), engine=engine, workers=3)
@@ -368,10 +369,12 @@ def test_workers_are_counted_from_one():
         check(twophase(2), workers=0)
 
 
-def test_states_are_divided_by_a_slot_that_few_steps_change():
+def test_states_are_divided_by_slots_that_few_steps_change():
     model = counters(12, steps=[(1, 2, 3), (1, 2, 3), (1,)], terminal=lambda state: True)
     found = table.TableSearch(model, Watch(Budget())).run()
-    division = Division(found.tables, found.order(), 2)
-    assert division.slots == {2}
-    owners = [division.owner(packed) for packed in found.order()]
-    assert 0.3 < sum(owners) / len(owners) < 0.7
+    states = found.order()
+    owner = Division(found.tables, states, 2).owner
+    assert 0.3 < sum(map(owner, states)) / len(states) < 0.7
+    steps = [(packed, to) for packed in states for _, to in found.tables.successors(packed)]
+    # By all slots, half of them would lead to the other process.
+    assert sum(owner(packed) != owner(to) for packed, to in steps) / len(steps) < 0.35
