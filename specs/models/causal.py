@@ -151,8 +151,8 @@ def causal(
     if live:
         properties += [departs(machines, address) for address in team if leaves]
         properties += [learns(machines, address) for address in team if mistakes]
-        fair = strong if Guarantee(links).lossy else weak
-        fairness = [fair(arrives), weak(rings)]
+        # Processes have a timer only on links that lose.
+        fairness = [strong(arrives), weak(rings)] if Guarantee(links).lossy else [weak(arrives)]
     composite = system.model(name, properties, fairness=fairness, terminal=lambda view: True)
     first, second = team[:2]
     openings = {(first, Broadcast(None) if broadcast else Unicast(second, None))}
