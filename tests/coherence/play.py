@@ -28,7 +28,7 @@ from fuzzing import put_on
 from coherence import messages
 from coherence.invariants import begin, observe, well_formed
 from coherence.oracle import HOME, system
-from coherence.policy import AccessCount, Eager, Lazy, Visibility
+from coherence.policy import AccessCount, Announce, Broadcast, Eager, Lazy, Policy, Visibility
 from coherence.table import Stalled, Table
 from message_passing.process import (
     CancelTimer,
@@ -44,6 +44,14 @@ from message_passing.process import (
     Value,
 )
 
+
+class PushSmall(Policy, frozen=True):
+    """Push short artifacts, invalidate long ones: a policy of one's own is this much code."""
+
+    def announce(self, home):
+        return Announce.UPDATE if len(home.content) < 10 else Announce.INV
+
+
 POLICIES: Mapping[str, Callable[..., Any]] = {
     "lazy": Lazy,
     "strict": lambda **settings: Lazy(visibility=Visibility.STRICT, **settings),
@@ -51,6 +59,8 @@ POLICIES: Mapping[str, Callable[..., Any]] = {
     "eager-strict": lambda **settings: Eager(visibility=Visibility.STRICT, **settings),
     "pointer": lambda **settings: Eager(pointer=True, **settings),
     "access-count": AccessCount,
+    "broadcast": lambda everyone, **settings: Broadcast(everyone=tuple(everyone), **settings),
+    "push-small": PushSmall,
 }
 
 

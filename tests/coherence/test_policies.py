@@ -5,14 +5,13 @@ from math import inf, nan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from play import Team
+from play import PushSmall, Team
 
 from coherence.cache import Cache
 from coherence.directory import Home
 from coherence.messages import GetS, Load, PutM, Update
 from coherence.policy import (
     AccessCount,
-    Announce,
     Broadcast,
     Eager,
     InvalidPolicy,
@@ -65,13 +64,6 @@ def test_a_home_needs_a_bound_for_readers_that_vanish():
         Home(Lazy(visibility=Visibility.STRICT))
     assert "validity" in caught.value.remedy
     Home(Lazy(visibility=Visibility.STRICT, validity=5))
-
-
-class PushSmall(Policy, frozen=True):
-    """Push short artifacts, invalidate long ones: a policy of one's own is this much code."""
-
-    def announce(self, home):
-        return Announce.UPDATE if len(home.content) < 10 else Announce.INV
 
 
 def test_a_policy_of_ones_own():
