@@ -36,7 +36,16 @@ from specs.checker.check import check
 from specs.checker.errors import CheckerError, UsageError
 from specs.checker.result import Budget, Result, Verdict
 from specs.code_edits import Edit, edits
-from specs.code_swap import SEARCH_TURNS, STEP_TURNS, EndlessStep, Turns, replaced
+from specs.code_swap import (
+    SEARCH_TURNS,
+    STEP_TURNS,
+    TEST_STEPS,
+    TEST_TURNS,
+    EndlessStep,
+    Turns,
+    memory_bounded,
+    replaced,
+)
 from specs.code_targets import TARGETS, TIMED, Target
 
 EXPLANATIONS = Path(__file__).with_name("mutants.toml")
@@ -102,6 +111,15 @@ def target_of(name: str) -> Target:
 
 def code_mutants(name: str, kinds: Sequence[str] = KINDS) -> Iterator[CodeMutant]:
     """The mutants of a target, function by function."""
+    return (mutant for mutant in _every(name) if mutant.kind in kinds)
+
+
+@cache
+def _every(name: str) -> tuple[CodeMutant, ...]:
+    return tuple(_made(name))
+
+
+def _made(name: str) -> Iterator[CodeMutant]:
     target = target_of(name)
     for module, left_out in target.modules.items():
         for function, tree in _functions(module).items():
@@ -110,8 +128,7 @@ def code_mutants(name: str, kinds: Sequence[str] = KINDS) -> Iterator[CodeMutant
             guard = function in target.guards.get(module, ())
             for edit in edits(tree):
                 kind = GUARDS if guard or edit.in_condition else BODIES
-                if kind in kinds:
-                    yield CodeMutant(name, module, function, kind, edit)
+                yield CodeMutant(name, module, function, kind, edit)
 
 
 @cache
@@ -130,9 +147,11 @@ def _functions(module: str) -> Mapping[str, ast.FunctionDef]:
 
 
 def _is_abstract(method: ast.FunctionDef) -> bool:
+    """Whether a method is only a place for those of subclasses."""
     decorators = {ast.unparse(decorator) for decorator in method.decorator_list}
-    only = method.body[-1]
-    return "abstractmethod" in decorators or (len(method.body) == 1 and isinstance(only, ast.Expr))
+    body = [ast.unparse(statement) for statement in method.body]
+    only_text = len(body) == 1 and isinstance(method.body[0], ast.Expr)
+    return "abstractmethod" in decorators or only_text or body[1:] == ["raise NotImplementedError"]
 
 
 # The judges.
@@ -177,7 +196,7 @@ class Bench:
     def judge(self, mutant: CodeMutant) -> Judgement:
         """The first judge that sees the mutant."""
         models = self._searched()
-        with self._loops_counted(), self.installed(mutant):
+        with self._loops_counted(), self.installed(mutant), memory_bounded():
             found = self._by_models(mutant, models) or self._by_tests(mutant)
         reason = self.explained.get(str(mutant))
         if reason is None:
@@ -221,7 +240,7 @@ class Bench:
             self.turns.begin(SEARCH_TURNS)
             try:
                 result = _search(searched.model, searched.constants, searched.most)
-            except EndlessStep:
+            except (EndlessStep, MemoryError):
                 # In a property, or in the text of a state: a step's own errors become findings.
                 return Judgement(mutant, CAUGHT, ENDLESS)
             except CheckerError as error:
@@ -237,8 +256,29 @@ class Bench:
         if self.tests is None:
             return None
         self.turns.begin()
-        failed = self.tests(self.target.tests)
+        with self._steps_bounded():
+            failed = self.tests(self.target.tests)
         return Judgement(mutant, KILLED, failed) if failed else None
+
+    @contextmanager
+    def _steps_bounded(self) -> Iterator[None]:
+        """Each step of a process ends, and all of them together: a mutant may answer for ever."""
+        kind = self.target.steps()
+        shipped, left = kind.step, TEST_STEPS
+
+        def step(process: Any, state: Any, event: Any, now: float) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise EndlessStep("more steps than all tests take")
+            self.turns.begin(TEST_TURNS)
+            return shipped(process, state, event, now)
+
+        kind.step = step
+        try:
+            yield
+        finally:
+            kind.step = shipped
 
     def _differs(self, searched: _Searched) -> bool:
         """Whether some call gives another step, in the eyes of the model."""
@@ -263,7 +303,10 @@ class Bench:
 
 def _search(model: str, constants: Mapping[str, Any], most: int | None) -> Result:
     built = catalogue.factory(model)(**constants)
-    return check(built, engine="table", budget=Budget(states=most))
+    result = check(built, engine="table", budget=Budget(states=most))
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
 
 
 def _compared(mutant: CodeMutant, shipped: Result, result: Result) -> Judgement | None:

@@ -8,14 +8,22 @@ from __future__ import annotations
 import __future__
 
 import ast
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from types import CodeType, FunctionType
 from typing import Any
 
-#: Turns of loops and calls of the mutant in one step, in one search, and in one run of the tests.
-STEP_TURNS, SEARCH_TURNS, TURNS_MAX = 10_000, 200_000, 5_000_000
+from specs.checker.errors import UsageError
+
+#: Turns of loops and calls of the mutant in one step of a model, in one search, and in any run.
+STEP_TURNS, SEARCH_TURNS, TURNS_MAX = 10_000, 200_000, 1_000_000
+#: Turns in one step of a test, which may deliver a thousand messages, and steps of all tests.
+TEST_TURNS, TEST_STEPS = 30_000, 200_000
+#: Bytes of address space while a mutant runs: one expression may double a state at each step.
+MEMORY_MAX = 4 << 30
 
 
 class EndlessStep(Exception):
@@ -91,6 +99,23 @@ def _named(code: CodeType, name: str) -> CodeType:
     raise LookupError(name)
 
 
+@contextmanager
+def memory_bounded(most: int = MEMORY_MAX) -> Iterator[None]:
+    """An allocation beyond `most` bytes raises `MemoryError`, where the system has such limits."""
+    if find_spec("resource") is None:
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    bounds = [bound for bound in (most, soft, hard) if bound != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min(bounds), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
 def function_of(module: str, name: str) -> FunctionType:
     """The shipped function of that name; of a property, the one that computes it."""
     found: Any = import_module(module)
@@ -121,3 +146,21 @@ def replaced(
         function.__code__ = shipped
         if before is None:
             del names[_TURN]
+
+
+@contextmanager
+def mistaken(module: str, name: str, before: str, after: str) -> Iterator[None]:
+    """A function of a module with the text `after` in place of `before`, for a while.
+
+    Raises `UsageError` unless `before` is there once.
+    """
+    source = inspect.getsource(function_of(module, name))
+    if source.count(before) != 1:
+        raise UsageError(
+            f"{module}.{name} has {before!r} {source.count(before)} times",
+            remedy="say the mistake in the words of today's code",
+        )
+    (tree,) = ast.parse(source.replace(before, after)).body
+    assert isinstance(tree, ast.FunctionDef)
+    with replaced(module, name, tree, Turns()):
+        yield

@@ -8,17 +8,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
-from io import StringIO
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from message_passing.console import say, show
+from message_passing.console import complain, progress, say, show
 from specs import mutants as cells
 from specs.code_mutants import (
     CAUGHT,
@@ -38,6 +37,7 @@ CELLS = "cells"
 KINDS_OF_ALL = (CELLS, *KINDS)
 UNREACHED = "unreached"
 TESTS = Path(__file__).parents[1] / "tests"
+T = TypeVar("T")
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -52,63 +52,72 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def run(options: argparse.Namespace) -> int:
-    """Judge the mutants of one target, or of `all`, and write the table."""
+    """Judge the mutants of one target, or of `all`, and write the survivors and the table.
+
+    After Ctrl-C, the number of those that were judged is written.
+    """
+    lines: list[Line] = []
+    try:
+        for line in _lines(options):
+            lines.append(line)
+            if line.how == SURVIVES and not options.json:
+                say(f"survives  {line.kind:7} {line.operator:11} {line.mutant}")
+    except KeyboardInterrupt:
+        (complain if options.json else say)(f"{len(lines):,} mutants were judged")
+        raise
+    if options.json:
+        say(msgspec.json.encode(lines).decode())
+    else:
+        show(table(lines), file_width=100)
+        if not options.models_only and checkout_tests(TESTS) is None:
+            say("The tests of a checkout are not at hand: models alone have judged.")
+    return 1 if any(line.how == SURVIVES for line in lines) else 0
+
+
+def _lines(options: argparse.Namespace) -> Iterator[Line]:
     names = list(TARGETS) if options.name == "all" else [options.name]
     kinds = options.kind or KINDS_OF_ALL
     tests = None if options.models_only else checkout_tests(TESTS)
-    lines: list[Line] = []
     for name in names:
         target_of(name)
         if CELLS in kinds and name == "mesi":
-            lines += _of_cells(options, _progress())
+            yield from _of_cells(options)
         if set(kinds) & set(KINDS):
-            lines += of_code(name, kinds, tests, options.sample, _progress())
-    survivors = [line for line in lines if line.how == SURVIVES]
-    if options.json:
-        say(msgspec.json.encode(lines).decode())
-        return 1 if survivors else 0
-    for line in survivors:
-        say(f"survives  {line.kind:7} {line.operator:11} {line.mutant}")
-    show(table(lines), file_width=100)
-    if tests is None and not options.models_only:
-        say("The tests of a checkout are not at hand: models alone have judged.")
-    return 1 if survivors else 0
+            yield from of_code(name, kinds, tests, options.sample)
 
 
 def of_code(
-    name: str,
-    kinds: Sequence[str],
-    tests: Tests | None,
-    sample: int | None,
-    progress: Callable[[str], None],
+    name: str, kinds: Sequence[str], tests: Tests | None, sample: int | None
 ) -> Iterator[Line]:
-    """Judge the mutants of guards and bodies of one target.
+    """Judge the mutants of guards and bodies of one target; shows progress.
 
     Raises `UsageError` where an explanation does not fit today's code.
     """
-    explained = explanations(name)
-    bench = Bench(target_of(name), tests, explained)
-    every = sampled(list(code_mutants(name, kinds)), sample)
-    for number, mutant in enumerate(every, 1):
-        progress(f"{number}/{len(every)} {mutant}")
+    bench = Bench(target_of(name), tests, explanations(name))
+    for mutant in _shown(sampled(list(code_mutants(name, kinds)), sample)):
         found = bench.judge(mutant)
         yield Line(mutant.kind, mutant.edit.operator, str(mutant), found.how, found.by, found.steps)
 
 
-def sampled(every: Sequence[Any], sample: int | None) -> Sequence[Any]:
+def _shown(every: Sequence[T]) -> Iterator[T]:
+    """Each of `every`, which is shown as progress with its place."""
+    for number, mutant in enumerate(every, 1):
+        progress(f"{number}/{len(every)} {mutant}")
+        yield mutant
+
+
+def sampled(every: Sequence[T], sample: int | None) -> Sequence[T]:
     """`sample` of `every`, evenly distributed; all if `sample` is None or larger."""
     if sample is None or sample >= len(every):
         return every
     return [every[number * len(every) // sample] for number in range(sample)]
 
 
-def _of_cells(options: argparse.Namespace, progress: Callable[[str], None]) -> Iterator[Line]:
+def _of_cells(options: argparse.Namespace) -> Iterator[Line]:
     kinds = cells.KINDS if options.slow else cells.KINDS[:2]
     of = [m for name in cells.TABLES for m in cells.mutants(name) if m.kind in kinds]
     everywhere = frozenset[cells.Cell]().union(*cells.reached())
-    every = sampled(of, options.sample)
-    for number, mutant in enumerate(every, 1):
-        progress(f"{number}/{len(every)} {mutant}")
+    for mutant in _shown(sampled(of, options.sample)):
         if mutant.cell not in everywhere:
             yield Line(CELLS, mutant.kind, str(mutant), UNREACHED, "")
             continue
@@ -143,67 +152,25 @@ def _sum(counts: Counter[tuple[str, str, str]], kind: str = "", how: str = "") -
     return sum(n for (k, _, h), n in counts.items() if kind in ("", k) and how in ("", h))
 
 
-def _progress() -> Callable[[str], None]:
-    if not sys.stderr.isatty():
-        return lambda text: None
-
-    def tell(text: str) -> None:
-        sys.stderr.write(f"\r\x1b[K{text[:100]}")
-        sys.stderr.flush()
-
-    return tell
-
-
 # The tests of a checkout.
 
 
 @cache
 def _judge_module(path: Path) -> Any:
-    """The module at `path`, which may import its neighbours."""
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+    """The module at `path`, which may import its neighbours and those above."""
+    for folder in (path.parent, path.parents[1]):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
     return import_module(path.stem)
 
 
-def _judge_of(path: Path) -> str:
-    found: str = _judge_module(path).judge()
-    return found
-
-
 def checkout_tests(folder: Path) -> Tests | None:
-    """Runs tests below `folder` in this process; None without a checkout or pytest."""
-    try:
-        import pytest
-    except ImportError:
+    """Calls ``judge`` of files below `folder`; None without a checkout or pytest."""
+    if find_spec("pytest") is None or not folder.is_dir():
         return None
-    if not folder.is_dir():
-        return None
-
-    class First:
-        """Remembers the first test that fails."""
-
-        failed = ""
-
-        def pytest_runtest_logreport(self, report: Any) -> None:
-            if report.failed and not self.failed:
-                self.failed = report.nodeid
-
-        def pytest_collectreport(self, report: Any) -> None:
-            if report.failed and not self.failed:
-                self.failed = report.nodeid
 
     def failing(files: Sequence[str]) -> str:
-        for file in files:
-            if not Path(file).name.startswith("test_"):
-                if failed := _judge_of(folder / file):
-                    return failed
-                continue
-            first = First()
-            options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-n0"]
-            with redirect_stdout(StringIO()):
-                pytest.main([str(folder / file), *options], plugins=[first])
-            if first.failed:
-                return first.failed
-        return ""
+        found: Iterator[str] = (_judge_module(folder / file).judge() for file in files)
+        return next(filter(None, found), "")
 
     return failing

@@ -115,6 +115,16 @@ def test_what_waits_for_a_predecessor_is_limited(build: Build) -> None:
 
 
 @BOTH
+def test_what_waits_is_not_limited_on_links_that_lose_nothing(build: Build) -> None:
+    machine = build("b", "ab", links=Guarantee.UNORDERED)
+    state, last = machine.initial(), FILED_MAX + 2
+    for id in range(last, 0, -1):
+        step = machine.step(state, Receive("a", Data(id, id - 1, False, None)), 0.0)
+        state = step.state
+    assert step.commands[0] == Send("a", Ack(last))
+
+
+@BOTH
 def test_a_burst_larger_than_all_limits_arrives(build: Build) -> None:
     b = bench(build, backoff=4)
     for _ in range(4 * BATCH):

@@ -113,6 +113,33 @@ def test_a_release_may_overtake_its_message(build: Build) -> None:
     assert b.outcome().complete
 
 
+CHAINED = [Csps, HybridPlain, Hybrid, Announcing]
+
+
+@pytest.mark.parametrize("build", CHAINED)
+def test_messages_of_two_senders_wait_for_predecessors_under_one_id(build: Build) -> None:
+    b = bench(build, links=Guarantee.UNORDERED)
+    b.play("a>c a>c b>c b>c")
+    for src in "ab":
+        b.arrive(next(i for i, (s, _, p) in enumerate(b.flying) if (s, p.id) == (src, 2)))
+    b.drain()
+    assert b.outcome().complete
+
+
+@pytest.mark.parametrize("build", CHAINED)
+def test_a_copy_that_is_no_secret_any_more_waits_in_no_second_place(build: Build) -> None:
+    machine = build("b", "ab", links=Guarantee.UNORDERED_LOSSY_DUPLICATING)
+    state = machine.initial()
+    for packet in (
+        Data(2, 1, True, "eager"),
+        Data(2, 1, False, "eager"),
+        Data(1, 0, False, "first"),
+        Release(2),
+    ):
+        state = machine.step(state, Receive("a", packet), 0.0).state
+    assert machine.idle(state)
+
+
 # What tells them apart.
 
 

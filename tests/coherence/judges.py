@@ -1,13 +1,18 @@
 """The judges of a mutant of a function, as `python -m specs mutants mesi` calls them.
 
 They look at what the tests of this folder look at, without the cost of collecting them: the pinned
-rows, the guards of the examples, the transcripts, random teams.
+rows, the guards of the examples, edges, plain tests, the transcripts, random teams.
 """
 
 from __future__ import annotations
 
 import cells
+import edges
+import plain
 import play
+import test_digests
+import test_policies
+import test_rows
 from fuzzing import CASES, Run
 
 RUNS = 4
@@ -15,7 +20,23 @@ RUNS = 4
 
 def judge() -> str:
     """The first test that the code of this moment fails, or ""."""
-    return _rows() or _transcripts() or _teams()
+    return _rows() or _edges() or _plain() or _transcripts() or _teams()
+
+
+def _edges() -> str:
+    for name in edges.EDGES:
+        try:
+            wrong = edges.failure(name)
+        except Exception:
+            wrong = "an error"
+        if wrong:
+            return f"edge: {name}"
+    return ""
+
+
+def _plain() -> str:
+    modules = (test_rows, test_digests, test_policies)
+    return next(filter(None, map(plain.failed, modules)), "")
 
 
 def _rows() -> str:

@@ -10,8 +10,11 @@ import pytest
 from coherence import directory
 from coherence.cache import Cache
 from coherence.policy import Lazy
-from specs import cli, code_mutants
+from message_passing import console
+from message_passing.console import INTERRUPTED
+from specs import cli, code_mutants, mutants_command
 from specs.checker.errors import UsageError
+from specs.checker.table import TableSearch
 from specs.code_edits import edits
 from specs.code_mutants import (
     CAUGHT,
@@ -22,9 +25,17 @@ from specs.code_mutants import (
     NOTICED,
     SURVIVES,
     Bench,
+    Judgement,
     explanations,
 )
-from specs.code_swap import EndlessStep, Turns, function_of, replaced
+from specs.code_swap import (
+    MEMORY_MAX,
+    EndlessStep,
+    Turns,
+    function_of,
+    memory_bounded,
+    replaced,
+)
 from specs.code_targets import TARGETS, Target
 from specs.mutants_command import TESTS, checkout_tests, of_code, sampled
 
@@ -132,7 +143,7 @@ def pick(text: str) -> code_mutants.CodeMutant:
             NOTICED,
             "counts",
         ),
-        ("directory._known: if not sharers: => if False:", SURVIVES, ""),
+        ("entries.known: if not sharers: => if False:", SURVIVES, ""),
     ],
 )
 def test_the_models_judge(text: str, how: str, by: str) -> None:
@@ -152,7 +163,7 @@ def test_the_tests_judge_what_models_do_not_see() -> None:
 
 def test_an_explained_mutant_that_a_judge_sees_is_an_error() -> None:
     seen = "cache._take: x.version = x.msg.version => (dropped)"
-    unseen = "directory._known: if not sharers: => if False:"
+    unseen = "entries.known: if not sharers: => if False:"
     bench = Bench(SMALL, explained={seen: "It is not.", unseen: "The bisection finds nothing."})
     assert bench.judge(pick(unseen)).how == EXPLAINED
     with pytest.raises(UsageError, match="explained, but caught by draft_is_current a"):
@@ -170,6 +181,12 @@ def test_a_loop_that_never_ends_is_ended_by_its_turns() -> None:
         function_of("coherence.cache", "_count")(x)
     assert turns.is_over()
     assert "__turn__" not in vars(directory)
+
+
+def test_a_state_that_doubles_is_ended_by_its_memory() -> None:
+    pytest.importorskip("resource")
+    with memory_bounded(), pytest.raises(MemoryError):
+        bytearray(2 * MEMORY_MAX)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +207,15 @@ def test_an_endless_step_of_a_causal_machine_is_caught(target: str, text: str) -
     assert Bench(few).judge(mutant).by == ENDLESS
 
 
-def test_the_command_tells_kinds_and_survivors(capsys) -> None:
+@pytest.fixture
+def few_models(monkeypatch) -> None:
+    """Fewer models for each target: the others judge more slowly, not otherwise."""
+    few = {n: replace(t, models=t.models[:4], whole=()) for n, t in TARGETS.items()}
+    for module in (code_mutants, mutants_command):
+        monkeypatch.setattr(module, "TARGETS", few)
+
+
+def test_the_command_tells_kinds_and_survivors(few_models, capsys) -> None:
     arguments = ["mutants", "hybrid", "--kind", "guards", "--sample", "4", "--models-only"]
     code = cli.main([*arguments, "--json"])
     lines = msgspec.json.decode(capsys.readouterr().out)
@@ -200,15 +225,62 @@ def test_the_command_tells_kinds_and_survivors(capsys) -> None:
     assert "one of mesi, hybrid" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_an_interrupted_command_says_how_many_were_judged(form, monkeypatch, capsys) -> None:
+    judged = []
+
+    def judge(bench: Bench, mutant: code_mutants.CodeMutant) -> Judgement:
+        judged.append(mutant)
+        if len(judged) == 3:
+            raise KeyboardInterrupt
+        return Judgement(mutant, SURVIVES)
+
+    monkeypatch.setattr(Bench, "judge", judge)
+    arguments = ["mutants", "hybrid", "--kind", "guards", "--models-only", *form]
+    assert cli.main(arguments) == INTERRUPTED
+    told = capsys.readouterr()
+    assert "2 mutants were judged\n" in (told.err if form else told.out)
+    assert told.out == "" if form else told.out.count("survives") == 2
+
+
+def test_an_interrupted_search_ends_the_command(monkeypatch) -> None:
+    """The checker turns Ctrl-C into a result; a mutant must not be judged by that."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    bench = Bench(SMALL)
+    bench.judge(pick("cache._count: x.uses += 1 => x.uses += 2"))
+    monkeypatch.setattr(TableSearch, "_expand", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.judge(pick("cache._take: x.version = x.msg.version => (dropped)"))
+
+
+def test_progress_is_shown_and_erased(few_models, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(console, "shows_progress", lambda: True)
+    cli.main(["mutants", "cykas", "--kind", "guards", "--sample", "2", "--models-only"])
+    shown = capsys.readouterr().err
+    assert "1/2 cykas.Cykas" in shown
+    assert shown.endswith("\r\x1b[K")
+
+
 def test_a_sample_is_even() -> None:
     assert sampled(range(10), 5) == [0, 2, 4, 6, 8]
     assert sampled(range(3), None) == sampled(range(3), 9) == range(3)
 
 
+def unseen(name: str, sample: int) -> list[str]:
+    """The mutants of an even sample that no judge sees and no line explains."""
+    lines = of_code(name, KINDS, checkout_tests(TESTS), sample)
+    return [line.mutant for line in lines if line.how == SURVIVES]
+
+
+def test_a_mutant_is_seen_or_explained(few_models) -> None:
+    assert unseen("mesi", 7) == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", ["mesi", "hybrid"])
-def test_models_alone_see_most_of_a_sample(name: str) -> None:
-    lines = list(of_code(name, KINDS, None, 10, lambda text: None))
-    assert len(lines) == 10
-    assert sum(line.how in (CAUGHT, NOTICED) for line in lines) >= 6
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_mutant_of_a_sample_is_seen_or_explained(name: str, few_models) -> None:
+    assert unseen(name, 30) == []
