@@ -219,12 +219,12 @@ class Caches:
             for caches in self.agents.values():
                 caches.lapse()
 
-    def supersede(self, agent: Address) -> None:
-        """Another process has joined under that name."""
+    def supersede(self, caches: AgentCaches) -> None:
+        """Another process has joined under the name of that agent."""
         with self.lock:
-            caches = self.agents.pop(agent, None)
-            if caches is not None:
-                caches.supersede()
+            if self.agents.get(caches.address) is caches:
+                del self.agents[caches.address]
+            caches.supersede()
 
     def begin_again(self) -> list[AgentCaches]:
         """The store has another history: drop everything; return the caches of every agent."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from weakref import ref
 
@@ -18,7 +18,7 @@ from coherence.runtime.caches import Caches, Replies
 from coherence.runtime.homes import Homes
 from coherence.runtime.outcome import Carried
 from coherence.runtime.served import ServedDigests
-from coherence.stores.port import Change
+from coherence.stores.port import Change, Changes
 from message_passing.background import Background, Worker
 from message_passing.errors import ToolkitError
 from message_passing.interrupts import Knock, insist
@@ -111,6 +111,7 @@ class Follower(Worker):
                 # Without validation the mark is never compared.
                 mark = store.mark() if self.validates else self.seen
                 changes = store.since(self._place)
+                self._supersede(_joined(changes, store.origin), unseen=changes.gap)
                 if changes.foreign:
                     missing = False
                     self._begin_again()
@@ -123,9 +124,7 @@ class Follower(Worker):
                         missing = missing and (change.seq, change.number) != own[:2]
                         continue
                     published = published or change.version > 0
-                    if not change.artifact:
-                        self._caches.supersede(change.author)
-                    elif not (change.version or change.posts):
+                    if change.artifact and not (change.version or change.posts):
                         renews |= self._taken_for_dead(change, replies)
                     for post in change.posts:
                         if post.dst in self._caches.agents:
@@ -149,12 +148,44 @@ class Follower(Worker):
         members = {member.agent: member for member in store.members()}
         for caches in agents:
             member = members.get(caches.address)
-            if member is None or member.origin != store.origin:
+            if member is None or member.session != caches.session:
                 session = store.join(caches.address, beyond=caches.session)
                 if session:
                     caches.rejoin(session)
                 else:  # another process has the name in the present history
-                    self._caches.supersede(caches.address)
+                    self._caches.supersede(caches)
+
+    def check_joined(self, name: Address) -> None:
+        """Supersede the agent of that name if another process has joined since it joined.
+
+        For an agent that has just been added to this process: the line of the other process may
+        have been read before.
+        """
+        if self._homes.store.shared:
+            with self._fetching:
+                self._supersede((name,), unseen=False)
+
+    def _supersede(self, joined: Container[Address], *, unseen: bool) -> None:
+        """Supersede the agents of this process whose names other processes have now.
+
+        They are sought among the names `joined` of the log, or if lines are `unseen`, among all.  A
+        line may be older than the session of this process, so the members decide.
+        """
+        agents = [
+            caches
+            for caches in tuple(self._caches.agents.values())
+            if unseen or caches.address in joined
+        ]
+        if not agents:
+            return
+        store = self._homes.store
+        members = store.sessions([caches.address for caches in agents])
+        ours = {member.agent: member.origin == store.origin for member in members}
+        for caches in agents:
+            # A name without a member: an agent that had joined since has left, or, if the log does
+            # not name one, the membership of this agent has run out.
+            if not ours.get(caches.address, caches.address not in joined):
+                self._caches.supersede(caches)
 
     def _taken_for_dead(self, change: Change, replies: Replies) -> bool:
         """Whether the line buries an agent of this process, which lives.
@@ -267,3 +298,12 @@ class Follower(Worker):
         self._ended()
         self._caches.tell_watchers()
         self._homes.store.wake()
+
+
+def _joined(changes: Changes, origin: int) -> set[Address]:
+    """The names under which other workspaces than `origin` have joined."""
+    return {
+        change.author
+        for change in changes.entries
+        if not change.artifact and change.origin != origin
+    }

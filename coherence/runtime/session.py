@@ -166,8 +166,7 @@ class Session:
         return isinstance(message, GetS | GetM)
 
     def _supersede(self) -> None:
-        with self._lock:
-            self.caches.supersede()
+        self.shared.caches.supersede(self.caches)
         self.require()
 
     def _take_back(self, every: Sequence[Asked]) -> None:

@@ -155,6 +155,7 @@ class Site:
             session = Session(name, self.store.join(name), self._shared)
             with self._shared.caches.lock:
                 self._shared.caches.agents[name] = session.caches
+            self.follower.check_joined(name)
             self.sessions[name] = session
             if not self._agreed:
                 agree(self.store, {**self._policies, "*": self._policy})

@@ -230,3 +230,19 @@ def test_the_name_is_theirs_who_joined_in_the_history_that_counts(times):
     with pytest.raises(AgentSuperseded):
         bob.read(PLAN)
     assert again.read(PLAN).text == "one"
+
+
+def test_a_session_that_began_after_the_backup_is_a_member_again(times):
+    """An earlier session of the same process is in the backup."""
+    first = times.open("bob")
+    times.keep()
+    first.leave()
+    bob = times.opened[0].agent("bob")
+    bob.write(PLAN, "lost")
+    times.put_back()
+    times.open("carl").write(PLAN, "one")
+    times.settle()
+    assert bob.read(PLAN).text == "one"
+    assert {member.agent for member in times.opened[0].members()} == {"bob", "carl"}
+    bob.leave()
+    assert {member.agent for member in times.opened[0].members()} == {"carl"}
