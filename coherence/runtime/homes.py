@@ -26,7 +26,8 @@ from coherence.directory import ACKS, GRANT, PUSH, Home
 from coherence.errors import AgentBusy, OutcomeUnknown, QuotaExceeded, StoreCorrupt, StoreFault
 from coherence.messages import CARRIERS, CURRENT, GetM, Leave, Nack, PutM, ToCache, ToHome, Version
 from coherence.policy import Policy
-from coherence.runtime.caches import Caches, find
+from coherence.runtime.caches import AgentCaches, Caches, find
+from coherence.runtime.farewells import session_of
 from coherence.runtime.outcome import Carried, Outcome
 from coherence.runtime.trace import Taken, Trace
 from coherence.states import HomeState
@@ -273,9 +274,13 @@ class Homes:
             visit.versions.append((entry, written, state.content))
         visit.state, visit.action = step.state, step.action
         agents, here = self._caches.agents, visit.here
+        sends = interpret(step.commands, visit.armed).sends
+        asking = event.src if type(event) is Receive else ""
+        told = self.store.shared and any(send.dst != asking for send in sends)
+        elsewhere = _elsewhere(state, agents) if told else ()
         last = None
-        for send in interpret(step.commands, visit.armed).sends:
-            if send.dst not in agents:
+        for send in sends:
+            if send.dst not in agents or send.dst in elsewhere:
                 visit.away.append(Post(send.dst, send.message))
                 continue
             here.append(send)
@@ -397,6 +402,21 @@ class _Visit(msgspec.Struct):
     buried: list[Address] = []
     #: The steps, if they are traced.
     steps: list[tuple[Event[Any, Any], Step[HomeState]]] = []
+
+
+def _elsewhere(state: HomeState, agents: Mapping[Address, AgentCaches]) -> set[Address]:
+    """The names among `agents` under which home knows a later session, of another process.
+
+    This process has not read in the log yet that the other one has joined.
+    """
+    heard = [(state.owner, state.owner_serial), (state.writer, state.writer_serial)]
+    heard += [(sharer.cache, sharer.serial) for sharer in state.sharers]
+    heard += [(waiter.cache, waiter.serial) for waiter in state.queue]
+    return {
+        name
+        for name, serial in heard
+        if (caches := agents.get(name)) is not None and caches.session < session_of(serial)
+    }
 
 
 def _with_handle(tx: Transaction, visit: _Visit, message: PutM) -> PutM:

@@ -9,6 +9,8 @@ import pytest
 from coherence import (
     AgentSuperseded,
     AsyncWorkspace,
+    Lazy,
+    Visibility,
 )
 from coherence.workspace.workspace import site_of
 
@@ -145,3 +147,26 @@ def test_a_gap_of_the_log_in_which_nobody_joined(rooms):
         bob.write("other.md", str(version))
     rooms.settle()
     assert ann.read(PLAN).text == "one"
+
+
+@pytest.mark.parametrize("visibility", list(Visibility))
+def test_a_copy_under_a_name_that_the_writers_process_had(rooms, monkeypatch, visibility):
+    """The writer does not know yet that the agent of that name is another process's now."""
+    rooms.settings["policy"] = Lazy(visibility=visibility, validity=600.0)
+    here = rooms.open()
+    bob, ann = here.agent("bob"), here.agent("ann")
+    bob.write(PLAN, "one")
+    assert ann.read(PLAN).text == "one"
+    homes = site_of(here).homes
+    carry, others = homes.carry, []
+
+    def overtaken(batch, *more, **settings):
+        if not others:
+            others.append(rooms.open().agent("ann"))
+            assert others[0].read(PLAN).text == "one"
+        return carry(batch, *more, **settings)
+
+    monkeypatch.setattr(homes, "carry", overtaken)
+    bob.write(PLAN, "two")
+    rooms.settle()
+    assert others[0].read(PLAN).text == "two"
