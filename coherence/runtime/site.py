@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
@@ -54,7 +55,7 @@ A = TypeVar("A")
 class Site:
     """Everything of one workspace in this process.  `clock` and `background` are its only time.
 
-    The store is closed with it.
+    The store is closed with it.  Raises `BadArgument` if another site has the store.
     """
 
     def __init__(
@@ -120,6 +121,13 @@ class Site:
         self._closed = False
         #: Whether the policies were compared with those of other workspaces.
         self._agreed = False
+        other = _SITES.get(id(store))
+        if other is not None and other.fault is None:
+            raise BadArgument(
+                "the store belongs to another workspace",
+                remedy="give each workspace a store, or a URL, of its own",
+            )
+        _SITES[id(store)] = self
         in_children(self._disown)
 
     # Agents.
@@ -152,6 +160,8 @@ class Site:
             there = self.sessions.get(name)
             if there is not None and there.fault is None:
                 return there
+            if there is not None:
+                self._ended(there)
             session = Session(name, self.store.join(name), self._shared)
             with self._shared.caches.lock:
                 self._shared.caches.agents[name] = session.caches
@@ -270,6 +280,11 @@ class Site:
         forks.keep(self.store, self.homes, self.follower, self.keeper, self._shared)
         # A caller must not wait for a lock that a thread of the parent holds.
         self.store = self.homes.store = cast("Store", forks.StoreOfParent(self.store, fault))
+
+
+#: The sites of this process, by the `id` of the store that each keeps.  A site skips the lines that
+#: its store object wrote, so two sites on one object would not read of each other's commits.
+_SITES: WeakValueDictionary[int, Site] = WeakValueDictionary()
 
 
 def check_policies(policies: Iterable[Policy | None], trace: Trace | None) -> None:

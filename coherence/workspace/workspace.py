@@ -25,14 +25,15 @@ from message_passing.ports import Clock
 class Workspace:
     """Artifacts that agents share.
 
-    `url` is ``memory://``, ``sqlite:///path``, ``postgresql://...``, or a store.  `policy` is for
-    every artifact, `policies` for those that match a pattern such as ``"notes/*"``: the first match
-    counts.  All workspaces on one store should name the same policies, and one that differs logs a
-    warning; under any policies, no update is lost and no grant is broken.  `recorder` records the
-    steps of caches and homes.  Tests that own time pass a `clock` in seconds, and a `background`
-    that does the work of renewing leases and following the log.
+    `url` is ``memory://``, ``sqlite:///path``, ``postgresql://...``, or a store that no other
+    workspace has.  `policy` is for every artifact, `policies` for those that match a pattern such
+    as ``"notes/*"``: the first match counts.  All workspaces on one store should name the same
+    policies, and one that differs logs a warning; under any policies, no update is lost and no
+    grant is broken.  `recorder` records the steps of caches and homes.  Tests that own time pass a
+    `clock` in seconds, and a `background` that does the work of renewing leases and following the
+    log.
 
-    Raises `BadUrl`, `StoreFault`.
+    Raises `BadUrl`, `BadArgument`, `StoreFault`.
     """
 
     def __init__(

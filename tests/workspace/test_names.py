@@ -9,9 +9,13 @@ import pytest
 from coherence import (
     AgentSuperseded,
     AsyncWorkspace,
+    BadArgument,
     Lazy,
     Visibility,
+    Workspace,
 )
+from coherence.stores.memory import MemoryStore
+from coherence.stores.sqlite import SqliteStore
 from coherence.workspace.workspace import site_of
 
 PLAN = "plan.md"
@@ -149,6 +153,18 @@ def test_a_gap_of_the_log_in_which_nobody_joined(rooms):
     assert ann.read(PLAN).text == "one"
 
 
+def test_the_counters_of_an_agent_that_was_superseded_still_count(rooms):
+    one = rooms.open()
+    ann = one.agent("ann")
+    ann.write(PLAN, "one")
+    rooms.open().agent("ann")
+    rooms.settle()
+    assert superseded(ann)
+    before = one.metrics()
+    assert one.agent("ann").read(PLAN).text == "one"
+    assert one.metrics()["writes"] == before["writes"] == 1
+
+
 @pytest.mark.parametrize("visibility", list(Visibility))
 def test_a_copy_under_a_name_that_the_writers_process_had(rooms, monkeypatch, visibility):
     """The writer does not know yet that the agent of that name is another process's now."""
@@ -170,3 +186,15 @@ def test_a_copy_under_a_name_that_the_writers_process_had(rooms, monkeypatch, vi
     bob.write(PLAN, "two")
     rooms.settle()
     assert others[0].read(PLAN).text == "two"
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_two_workspaces_on_one_opening_of_a_store(kind, tmp_path):
+    """Neither would read in the log what the other one writes."""
+    store = MemoryStore() if kind == "memory" else SqliteStore(tmp_path / "team.db")
+    with Workspace(store) as workspace:
+        ann = workspace.agent("ann")
+        ann.write(PLAN, "one")
+        with pytest.raises(BadArgument, match="another workspace"):
+            Workspace(store)
+        assert ann.read(PLAN).text == "one"
