@@ -6,8 +6,8 @@ VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 # What the tests use beyond the base.  The frameworks weigh a gigabyte and serve the adapters only:
-# TEST_EXTRAS=dev,json,numba,postgres,proofs,report,tlc,tokens leaves them out, and with them the adapters'
-# tests.
+# TEST_EXTRAS=dev,json,numba,postgres,proofs,report,tlc,tokens leaves them out, and with them the
+# adapters' tests.
 TEST_EXTRAS ?= dev,frameworks,json,numba,postgres,proofs,report,tlc,tokens
 
 # An environment that happens to be active, or its variables, must not leak into ours.
