@@ -40,7 +40,7 @@ SEEDS: dict[str, tuple[str, str, str, str]] = {
     "home waits half a validity": (
         *(HOME, "_arm_acks", "x.policy.validity))", "x.policy.validity / 2))"),
     ),
-    "awaited caches are forgotten": (HOME, "_heard", "if x.unacked:", "if False:"),
+    "awaited caches are forgotten": (HOME, "_heard", "known(x.unacked, x.src), ", ""),
     "an older request is answered": (HOME, "_get_s", "> x.msg.serial", "> x.msg.serial + 9"),
     "an older wish for the grant counts": (HOME, "_get_m", "> x.msg.serial", "> x.msg.serial + 9"),
     "a late PutS counts": (HOME, "_put_s", "<= x.msg.serial", "<= x.msg.serial + 9"),
