@@ -103,7 +103,7 @@ class Equivariance:
         """The claims whose answers differ."""
         for place, prop in enumerate(self._stepwise):
             one, other = (
-                Counter({(to, answers[place]): n for (to, answers), n in steps.items()})
+                Counter((to, answers[place]) for to, answers in steps.elements())
                 for steps in (mine, theirs)
             )
             if one != other:
