@@ -106,7 +106,7 @@ def test_a_real_run_is_a_run_of_the_protocol(rooms, recorder, policy, capsys):
     assert main(["recorded", *map(str, files)]) == 0, capsys.readouterr().out
     lines = list(read(recorder.path(PLAN)))
     assert {line.process for line in lines} == {"home", "ann", "bob", "cat"}
-    assert len(lines) > 300
+    assert len(lines) > 150  # how often an agent asks home depends on who comes first
 
 
 @pytest.fixture
