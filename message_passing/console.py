@@ -137,3 +137,10 @@ def reported(told: Callable[[ToolkitError | OSError], tuple[str, int]] = told) -
     except KeyboardInterrupt:
         complain("interrupted: nothing was printed that is not complete")
         raise SystemExit(INTERRUPTED) from None
+
+
+def imported(modules: list[str] | None) -> list[str] | None:
+    """Import `modules` while the command line is parsed; an error ends the command."""
+    with reported():
+        import_modules(modules or ())
+    return modules

@@ -20,7 +20,7 @@ from causal.simulate import reproduce as expectations
 from causal.simulate import tables as own
 from causal.simulate.record import PROTOCOLS, YARDSTICKS, Record, builder
 from message_passing import console
-from message_passing.console import import_modules, reported, write
+from message_passing.console import imported, reported, write
 
 T = TypeVar("T")
 
@@ -40,13 +40,6 @@ Protocols = Annotated[
         "--protocol", "-p", help=f"One of {', '.join((*PROTOCOLS, *YARDSTICKS))}; repeatable."
     ),
 ]
-
-
-def imported(modules: list[str] | None) -> list[str] | None:
-    """Import `modules` while the command line is parsed."""
-    with reported():
-        import_modules(modules or ())
-    return modules
 
 
 Modules = Annotated[

@@ -20,7 +20,7 @@ from coherence.simulate.measures import Record
 from coherence.simulate.progress import Runs
 from coherence.simulate.result import RULES, STRATEGIES
 from coherence.simulate.scenario import Scenario
-from message_passing.console import INTERRUPTED, import_modules, reported, write
+from message_passing.console import INTERRUPTED, imported, reported, write
 
 app = typer.Typer(
     add_completion=False,
@@ -42,18 +42,12 @@ Check = Annotated[
 ]
 
 
-def _imported(modules: list[str] | None) -> list[str] | None:
-    with reported():
-        import_modules(modules or ())
-    return modules
-
-
 Modules = Annotated[
     list[str] | None,
     typer.Option(
         "--import",
         metavar="MODULE",
-        callback=_imported,
+        callback=imported,
         help="Import it first, from the working directory too: it defines kinds of policy, "
         "each of which is a strategy by its name; repeatable, before the command or after it.",
     ),
