@@ -137,7 +137,13 @@ class Site:
         check_agent(name)
         if self._trace is not None:
             self._trace.check_agent(name)
-        return self.guarded(partial(self.look, self._join, name))
+        session = self.guarded(partial(self.look, self._join, name))
+        if not self._validates:
+            # No read asks for changes, so the log must be followed.  Not under the locks above: an
+            # interrupt makes `listen` release them.
+            self.follower.always = True
+            self.follower.listen()
+        return session
 
     def agent(
         self, name: str, known: MutableMapping[Session, A], make: Callable[[Session], A]
@@ -170,10 +176,6 @@ class Site:
             if not self._agreed:
                 agree(self.store, {**self._policies, "*": self._policy})
                 self._agreed = True
-            if not self._validates:
-                # No read asks for changes, so the log must be followed.
-                self.follower.always = True
-                self.follower.listen()
             return session
 
     def _ended(self, session: Session) -> None:

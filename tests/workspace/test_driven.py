@@ -102,3 +102,23 @@ def test_a_dropped_draft_is_given_back_by_that_work(team):
         team.background.work()
         with bob.edit(NAME, wait_s=0) as draft:
             draft.text = "by bob"
+
+
+def test_a_first_join_that_is_cut_off_raises_the_interrupt(tmp_path):
+    class Interrupted(Driven):
+        interrupts = 1
+
+        def need(self, worker):
+            if self.interrupts:
+                self.interrupts -= 1
+                raise KeyboardInterrupt
+            super().need(worker)
+
+    store = SqliteStore(tmp_path / "t.db")
+    store.validates = False  # as PostgreSQL: the log is followed from the first join on
+    background = Interrupted()
+    with Workspace(store, background=background) as workspace:
+        with pytest.raises(KeyboardInterrupt):
+            workspace.agent("ann")
+        assert workspace.agent("ann").write(NAME, "text").version == 1
+        assert workspace._site.follower in background.workers
