@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from pages import blocks
 
 ROOT = Path(__file__).parents[2]
 #: What each page's program imports of its framework, and the most lines of code that it has.
@@ -40,11 +41,6 @@ class Page(NamedTuple):
     diff: str
     plain_prints: str
     text: str
-
-
-def blocks(text: str) -> list[tuple[str, str]]:
-    """Language and text of each fenced block."""
-    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def reverted(program: str, diff: str) -> str:
@@ -79,8 +75,8 @@ def page(request):
 def shown(name: str) -> Page:
     text = (ROOT / "docs" / "adapters" / f"{name}.md").read_text(encoding="utf-8")
     first = blocks(text)[:4]
-    assert [language for language, _ in first] == ["python", "text", "diff", "text"]
-    return Page(*(block for _, block in first), text)
+    assert [block.language for block in first] == ["python", "text", "diff", "text"]
+    return Page(*(block.text for block in first), text)
 
 
 def test_every_page_is_here():
