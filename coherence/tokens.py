@@ -96,7 +96,7 @@ Sizes = Callable[[Version, Version], int]
 
 
 @dataclass
-class Tally:
+class Charges:
     """Tokens charged so far, by kind of message."""
 
     #: Texts and differences that were asked for.

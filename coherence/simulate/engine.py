@@ -45,7 +45,7 @@ from coherence.simulate.result import RunResult
 from coherence.simulate.scenario import Scenario
 from coherence.simulate.stream import Action, draw
 from coherence.states import READABLE, HomeState
-from coherence.tokens import Tally
+from coherence.tokens import Charges
 from message_passing.netmodel import NetworkModel
 from message_passing.network import Guarantee
 from message_passing.process import Address, Event, Receive, Send, Step, Time
@@ -122,10 +122,10 @@ def run(
         system.play(share, always_read, scenario.steps)
         measured.append(system.measured)
     return RunResult(
-        fetch_tokens=sum(m.tally.fetch for m in measured),
-        push_tokens=sum(m.tally.push for m in measured),
-        invalidation_tokens=sum(m.tally.invalidation for m in measured),
-        other_tokens=sum(m.tally.stub for m in measured),
+        fetch_tokens=sum(m.charges.fetch for m in measured),
+        push_tokens=sum(m.charges.push for m in measured),
+        invalidation_tokens=sum(m.charges.invalidation for m in measured),
+        other_tokens=sum(m.charges.stub for m in measured),
         reads=sum(m.reads for m in measured),
         hits=sum(m.hits for m in measured),
         stale_reads=sum(m.stale_reads for m in measured),
@@ -168,7 +168,7 @@ def _network(scenario: Scenario) -> NetworkModel:
 class _Measured:
     """The outcome of one artifact's run."""
 
-    tally: Tally
+    charges: Charges
     reads: int = 0
     hits: int = 0
     writes: int = 0
@@ -183,7 +183,7 @@ class _MeteredHome(Home):
 
     def __init__(self, policy: Policy, size_tokens: int) -> None:
         super().__init__(policy, version=1, content=0)
-        self.measured = _Measured(Tally())
+        self.measured = _Measured(Charges())
         #: ended[v] is when version v was superseded; version 0 never was the current one.
         self.ended: list[Time] = [0]
         self._size_tokens = size_tokens
@@ -197,7 +197,7 @@ class _MeteredHome(Home):
             self.measured.lost_updates += event.message.base != state.version
         for command in step.commands:
             if type(command) is Send:
-                self.measured.tally.charge(command.message, self._sizes)
+                self.measured.charges.charge(command.message, self._sizes)
         return step
 
     def _sizes(self, version: int, base: int) -> int:
@@ -266,13 +266,13 @@ class _System:
         result = self._cache.hit(self._sim.states[agent])
         hit = result is not None
         if result is None:
-            spent = measured.tally.fetch, measured.tally.stub
+            spent = measured.charges.fetch, measured.charges.stub
             hit = self._ask(agent, Load())
             result = self._result
             if always_read:
-                measured.tally.fetch, measured.tally.stub = spent
+                measured.charges.fetch, measured.charges.stub = spent
         if always_read:
-            measured.tally.fetch += self._size_tokens
+            measured.charges.fetch += self._size_tokens
         elif hit:
             assert isinstance(result, Loaded)
             measured.hits += 1
