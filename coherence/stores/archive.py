@@ -7,11 +7,13 @@ needed, `archive_of` refuses such a store.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from coherence.errors import NoArchive
 from coherence.messages import Version
 from coherence.stores.port import Store
+from coherence.stores.records import RefusedWrite, Tally
+from message_passing.process import Time
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,11 +30,25 @@ class Archive(Store, Protocol):
         ...
 
     def tidy(self) -> int:
-        """Apply the retention rule everywhere, and free space; the number of versions removed."""
+        """Apply the retention rule everywhere, and free space; the number of versions removed.
+
+        Tallies of days more than `TALLY_DAYS` ago become one for each day and agent.
+        """
         ...
 
     def check(self) -> Iterable[str]:
         """The damage in the store, as sentences; empty for an undamaged store."""
+        ...
+
+    def refusals(self, prefix: str = "", since: Time = 0.0) -> list[RefusedWrite]:
+        """The refused writes that are kept, from `since` on, oldest first.
+
+        `since` is a time on the store's clock.
+        """
+        ...
+
+    def tallies(self, since_day: str = "") -> list[Tally]:
+        """The tallies from that day on, sorted by day, agent and artifact."""
         ...
 
     def dump(self, db: sqlite3.Connection, progress: Progress | None = None) -> None:
@@ -43,7 +59,7 @@ class Archive(Store, Protocol):
         ...
 
 
-CALLS: Final = ("pin", "tidy", "check", "dump")
+CALLS: Final = ("pin", "tidy", "check", "refusals", "tallies", "dump")
 
 
 def archive_of(store: Store) -> Archive:
@@ -66,10 +82,15 @@ class Image(NamedTuple):
     sessions: int
     #: Name, revision, version, alive, home.
     artifacts: Iterable[tuple[str, int, int, int, bytes]]
-    #: Name, version, kind, size, digest, author, time, pinned, whole, body.
-    versions: Iterable[tuple[str, int, str, int, bytes, str, float, int, int, bytes]]
+    #: Name, version, kind, size, digest, author, time, pinned, base, overwrite, reason, whole,
+    #: body.
+    versions: Iterable[tuple[str, int, str, int, bytes, str, float, int, int, int, str, int, bytes]]
     #: Seq, number, origin, name, version, author, time, posts.
     lines: Iterable[tuple[int, int, int, str, int, str, float, bytes]]
+    #: The values of `records.refused_values`, oldest first.
+    refusals: Iterable[tuple[Any, ...]] = ()
+    #: The values of `records.tally_values`.
+    tallies: Iterable[tuple[Any, ...]] = ()
 
 
 class Backup(NamedTuple):

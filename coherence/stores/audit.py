@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from coherence.errors import InvalidName, StoreCorrupt
 from coherence.invariants import well_formed
 from coherence.refs import check_name
 from coherence.states import HomeState
+from coherence.stores.archive import Archive
 from coherence.stores.port import Entry, Store, Stored
 
 #: How often an artifact that changes between two looks is read again.
 LOOKS = 50
 
 
-def audit(store: Store) -> Iterator[str]:
+def audit(store: Archive) -> Iterator[str]:
     """Compares every row with every kept version, and each version with its hash.
 
     Unreadable data is reported too.  Row and history are read one after the other, so a complaint
@@ -32,7 +33,13 @@ def audit(store: Store) -> Iterator[str]:
             yield f"{name!r} is not a name of an artifact: {error}"
             continue
         yield from _confirmed(store, name, name in there)
-    for what, look in (("agents", store.members), ("the change log", store.head)):
+    looks: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("agents", store.members),
+        ("the change log", store.head),
+        ("the refused writes", store.refusals),
+        ("the tallies", store.tallies),
+    )
+    for what, look in looks:
         try:
             look()
         except StoreCorrupt as error:

@@ -39,6 +39,7 @@ from coherence.stores.schema import prepare, schema_of
 from coherence.stores.sqlite_copy import copy_file, copy_pages
 from coherence.stores.sqlite_faults import faults
 from coherence.stores.sqlite_file import SqliteFile
+from coherence.stores.sqlite_records import ADD, REFUSALS, REFUSE, TALLIES
 from coherence.stores.sqlite_rows import LOW, VERSION_BITS
 
 #: How many rows are rewritten at once.
@@ -144,12 +145,15 @@ def image_of(backup: Backup) -> Image:
         int(meta["session"]),
         db.execute("SELECT name, revision, version, alive, home FROM artifact"),
         db.execute(
-            f"SELECT name, slot & {LOW}, kind, size_bytes, digest, author, at, pinned, whole, body"
+            f"SELECT name, slot & {LOW}, kind, size_bytes, digest, author, at, pinned, base,"
+            " overwrite, reason, whole, body"
             f" FROM history JOIN artifact ON id = slot >> {VERSION_BITS} ORDER BY slot"
         ),
         db.execute(
             "SELECT seq, number, origin, artifact, version, author, at, posts FROM log ORDER BY seq"
         ),
+        db.execute(REFUSALS, (0.0,)),
+        db.execute(TALLIES, ("",)),
     )
 
 
@@ -227,7 +231,7 @@ def _fill(db: sqlite3.Connection, image: Image) -> None:
         if version > LOW:
             raise StoreFault(f"{name}@{version} exceeds the version numbers of a backup")
         db.execute(
-            "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (bases[name] | version, *rest),
         )
     for line in image.lines:
@@ -236,6 +240,8 @@ def _fill(db: sqlite3.Connection, image: Image) -> None:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             line,
         )
+    db.executemany(REFUSE, image.refusals)
+    db.executemany(ADD, image.tallies)
 
 
 def _schema_of_target(db: sqlite3.Connection, path: str) -> int:

@@ -60,6 +60,11 @@ def is_storable(text: str) -> bool:
         return False
 
 
+def pack_names(names: Iterable[str]) -> str:
+    """Those of `names` that a store can hold, as an array in JSON, for one statement."""
+    return msgspec.json.encode([name for name in names if is_storable(name)]).decode()
+
+
 def to_bytes(content: Content) -> bytes:
     """Content in its stored form."""
     return content.encode() if isinstance(content, str) else content

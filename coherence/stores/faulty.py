@@ -14,7 +14,7 @@ from coherence.errors import StoreFault
 from coherence.stores.port import Store
 
 #: Calls of a transaction, each with a moment before it and one after.
-STEPS = ("load", "save", "publish", "append", "content", "count")
+STEPS = ("load", "save", "publish", "append", "content", "count", "tally")
 
 
 class Crash(BaseException):

@@ -11,17 +11,18 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from itertools import count, islice, takewhile
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from coherence.contents import Content
 from coherence.errors import StoreFault
 from coherence.messages import Version
 from coherence.stores.chance import draw
-from coherence.stores.places import LOG_LINES
+from coherence.stores.memory_tables import Effect, Published, Tables
 from coherence.stores.port import (
     Change,
     Changes,
@@ -34,8 +35,9 @@ from coherence.stores.port import (
     Retention,
     Stored,
 )
+from coherence.stores.records import RefusedWrite, Tally, dated
 from message_passing.interrupts import free
-from message_passing.process import Address
+from message_passing.process import Address, Time
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,25 +48,14 @@ _NUMBERS = count(1)
 _seq = attrgetter("seq")
 
 
-_Effect: TypeAlias = tuple[
-    dict[str, Stored],
-    list[tuple[str, Entry, Content]],
-    list[Change],
-    dict[Address, Member | None],
-    float,
-]
-"""The changes of one transaction, as new values: rows, versions, lines of the log, members (None
-for an agent that leaves), and the time.
-"""
-
-
 class _Transaction:
     """Holds the store's lock from `__enter__` to `__exit__`, so one object serves all in turn."""
 
-    __slots__ = ("_log", "_rows", "_store", "_versions", "now")
+    __slots__ = ("_log", "_rows", "_store", "_tables", "_tallies", "_versions", "now")
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
+        self._tables = store._tables
 
     def __enter__(self) -> _Transaction:
         store = self._store
@@ -76,20 +67,23 @@ class _Transaction:
             store._apply()
         self.now = store._clock()
         self._rows: dict[str, Stored] = {}
-        self._versions: list[tuple[str, Entry, Content]] = []
+        self._versions: list[Published] = []
         self._log: list[tuple[str, Version, Address, Sequence[Post]]] = []
+        self._tallies: list[Tally] = []
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         store = self._store
         try:
             if kind is None:
-                store._take_effect(self._rows, self._versions, self._log, self.now)
+                store._take_effect(
+                    self._rows, self._versions, self._log, self.now, tallies=self._tallies
+                )
         finally:
             store._lock.release()
 
     def load(self, artifact: str) -> Stored | None:
-        return self._rows.get(artifact) or self._store._rows.get(artifact)
+        return self._rows.get(artifact) or self._tables.rows.get(artifact)
 
     def save(self, artifact: str, row: HomeRow, expected: int) -> None:
         stored = self.load(artifact)
@@ -111,11 +105,14 @@ class _Transaction:
         for name, entry, content in self._versions:
             if name == artifact and entry.version == version:
                 return content
-        kept = self._store._history.get(artifact, {}).get(version)
+        kept = self._tables.history.get(artifact, {}).get(version)
         return kept[1] if kept is not None else None
 
     def count(self) -> int:
-        return len(self._store._rows) + len(self._rows)
+        return len(self._tables.rows) + len(self._rows)
+
+    def tally(self, rows: Sequence[Tally]) -> None:
+        self._tallies.extend(rows)
 
 
 class MemoryStore:
@@ -130,18 +127,13 @@ class MemoryStore:
         self.last = Place(0)
         self.identity = f"memory-{next(_NUMBERS)}"
         self._clock = clock
-        self._retention = retention or Retention()
+        self._tables = Tables(retention or Retention())
         self._lock = threading.RLock()
         self._woken = threading.Condition()
         self._wakes = self._waiting = 0
-        self._rows: dict[str, Stored] = {}
-        self._names: list[str] = []
-        self._history: dict[str, dict[Version, tuple[Entry, Content]]] = {}
-        self._log: deque[Change] = deque(maxlen=LOG_LINES)
-        self._members: dict[Address, Member] = {}
         self._sessions = count(1)
         self._closed = False
-        self._due: _Effect | None = None
+        self._due: Effect | None = None
         self._transaction = _Transaction(self)
 
     def transaction(self, *, publishes: bool) -> _Transaction:
@@ -150,70 +142,37 @@ class MemoryStore:
     def _take_effect(
         self,
         rows: dict[str, Stored],
-        versions: list[tuple[str, Entry, Content]],
+        versions: list[Published],
         log: list[tuple[str, Version, Address, Sequence[Post]]],
         now: float,
         members: dict[Address, Member | None] | None = None,
+        tallies: Sequence[Tally] = (),
     ) -> None:
-        if not versions and not log:
+        tables = self._tables
+        if not versions and not log and not tallies:
             for artifact in rows:
-                if artifact not in self._rows:
+                if artifact not in tables.rows:
                     break
             else:
-                self._rows.update(rows)  # one instruction: an interrupt cannot split it
+                tables.rows.update(rows)  # one instruction: an interrupt cannot split it
                 return
-        seq = self._log[-1].seq if self._log else 0
+        sums = tables.sums(dated(tallies, self._wall())) if tallies else {}
+        seq = tables.log[-1].seq if tables.log else 0
         # The memory of a process has one history, so lines need no random numbers.
         lines = []
         for artifact, version, author, posts in log:
             seq += 1
             lines.append(Change(seq, 0, self.origin, artifact, version, author, now, tuple(posts)))
-        self._due = (rows, versions, lines, members or {}, now)
+        self._due = Effect(rows, versions, lines, members or {}, sums, now)
         self._apply()
         if log:
             self.wake()
 
     def _apply(self) -> None:
-        """Apply what is due.  Every part is idempotent."""
-        due = self._due
-        if due is None:
-            return
-        rows, versions, lines, members, now = due
-        for artifact in rows:
-            if artifact not in self._rows:
-                place = bisect_left(self._names, artifact)
-                if self._names[place : place + 1] != [artifact]:
-                    self._names.insert(place, artifact)
-        self._rows.update(rows)
-        for artifact, entry, content in versions:
-            kept = self._history.setdefault(artifact, {})
-            kept[entry.version] = (entry, content)
-            self._prune(kept, now)
-        for line in lines:
-            if not self._log or self._log[-1].seq < line.seq:
-                self._log.append(line)
-        for agent, member in members.items():
-            if member is not None:
-                self._members[agent] = member
-            else:
-                self._members.pop(agent, None)
-        self._due = None
-
-    def _prune(self, kept: dict[Version, tuple[Entry, Content]], now: float) -> int:
-        """Remove old versions by the rule, oldest first, up to the first version that it keeps."""
-        current = next(reversed(kept))
-        rule = self._retention
-        newest_over = 0 if rule.versions is None else current - rule.versions
-        gone = []
-        for version, (entry, _) in kept.items():
-            old = rule.age_s is not None and entry.at < now - rule.age_s
-            if version == current or not (old or version <= newest_over):
-                break
-            if not entry.pinned:
-                gone.append(version)
-        for version in gone:
-            del kept[version]
-        return len(gone)
+        """Apply what is due."""
+        if self._due is not None:
+            self._tables.apply(self._due)
+            self._due = None
 
     def mark(self) -> Any:
         return None
@@ -221,25 +180,26 @@ class MemoryStore:
     def since(self, place: Place) -> Changes:
         with self._lock:
             self._apply()
-            if not self._log or self._log[-1].seq <= place.seq:
+            if not self._tables.log or self._tables.log[-1].seq <= place.seq:
                 return Changes((), place, False)
-            gap = self._log[0].seq > place.seq + 1
-            after = bisect_right(self._log, place.seq, key=_seq)
-            entries = [self._log[i] for i in range(after, len(self._log))]
+            gap = self._tables.log[0].seq > place.seq + 1
+            after = bisect_right(self._tables.log, place.seq, key=_seq)
+            entries = [self._tables.log[i] for i in range(after, len(self._tables.log))]
             return Changes(entries, Place(entries[-1].seq), gap)
 
     def head(self) -> Place:
         with self._lock:
             self._apply()
-            return Place(self._log[-1].seq if self._log else 0)
+            return Place(self._tables.log[-1].seq if self._tables.log else 0)
 
     def wait(self, seq: int, timeout_s: float) -> None:
+        log = self._tables.log
         with self._woken:
             wakes = self._wakes
             self._waiting += 1
             try:
                 self._woken.wait_for(
-                    lambda: self._wakes != wakes or (bool(self._log) and self._log[-1].seq > seq),
+                    lambda: self._wakes != wakes or (bool(log) and log[-1].seq > seq),
                     timeout_s,
                 )
             finally:
@@ -264,14 +224,14 @@ class MemoryStore:
     def leave(self, agent: Address, session: int) -> None:
         with self._lock:
             self._apply()
-            member = self._members.get(agent)
+            member = self._tables.members.get(agent)
             if member is not None and member.session == session:
-                del self._members[agent]
+                del self._tables.members[agent]
 
     def members(self) -> list[Member]:
         with self._lock:
             self._apply()
-            return [self._members[agent] for agent in sorted(self._members)]
+            return [self._tables.members[agent] for agent in sorted(self._tables.members)]
 
     def sessions(self, agents: Collection[Address]) -> list[Member]:
         return [member for member in self.members() if member.agent in agents]
@@ -293,9 +253,9 @@ class MemoryStore:
             self._apply()
             return [
                 name
-                for name in self._names
+                for name in self._tables.names
                 if name.startswith(prefix)
-                and ((row := self._rows[name].row).exists or (deleted and row.state.version))
+                and ((row := self._tables.rows[name].row).exists or (deleted and row.state.version))
             ]
 
     def current(
@@ -303,52 +263,99 @@ class MemoryStore:
     ) -> Sequence[tuple[str, Entry, Content]]:
         with self._lock:
             self._apply()
-            first = max(bisect_left(self._names, prefix), bisect_right(self._names, after))
-            named = takewhile(
-                lambda name: name.startswith(prefix), islice(self._names, first, None)
-            )
-            rows = ((name, self._rows[name].row) for name in named)
+            names = self._tables.names
+            first = max(bisect_left(names, prefix), bisect_right(names, after))
+            named = takewhile(lambda name: name.startswith(prefix), islice(names, first, None))
+            rows = ((name, self._tables.rows[name].row) for name in named)
             there = ((name, row.state.version) for name, row in rows if row.exists)
-            return [(n, *self._history[n][version]) for n, version in islice(there, at_most)]
+            return [(n, *self._tables.history[n][version]) for n, version in islice(there, at_most)]
 
     def row(self, artifact: str) -> Stored | None:
         if self._due is not None:
             with self._lock:
                 self._apply()
-        return self._rows.get(artifact)
+        return self._tables.rows.get(artifact)
+
+    def now(self) -> Time:
+        now: Time = self._clock()
+        return now
+
+    def revisions(self, prefix: str = "") -> list[tuple[str, int, bool]]:
+        with self._lock:
+            self._apply()
+            rows, names = self._tables.rows, self._tables.names
+            named = takewhile(
+                lambda name: name.startswith(prefix),
+                islice(names, bisect_left(names, prefix), None),
+            )
+            return [(name, (kept := rows[name]).revision, kept.row.exists) for name in named]
+
+    def rows(self, names: Collection[str]) -> dict[str, Stored]:
+        with self._lock:
+            self._apply()
+            return {name: self._tables.rows[name] for name in names if name in self._tables.rows}
+
+    def latest(self, names: Collection[str]) -> dict[str, Entry]:
+        with self._lock:
+            self._apply()
+            kept = self._tables.history
+            return {name: kept[name][max(kept[name])][0] for name in names if name in kept}
 
     def history(self, artifact: str, since: Version = 0) -> list[Entry]:
         with self._lock:
             self._apply()
-            kept = self._history.get(artifact, {})
+            kept = self._tables.history.get(artifact, {})
             return [kept[version][0] for version in sorted(kept) if version >= since]
 
     def read(self, artifact: str, version: Version) -> tuple[Entry, Content] | None:
         with self._lock:
             self._apply()
-            return self._history.get(artifact, {}).get(version)
+            return self._tables.history.get(artifact, {}).get(version)
 
     def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
         with self._lock:
             self._apply()
-            kept = self._history.get(artifact, {})
+            kept = self._tables.history.get(artifact, {})
             if version not in kept:
                 return False
             entry, content = kept[version]
-            kept[version] = (
-                Entry(entry.version, entry.handle, entry.author, entry.at, pinned),
-                content,
-            )
+            kept[version] = (replace(entry, pinned=pinned), content)
             return True
 
     def tidy(self) -> int:
         with self._lock:
             self._apply()
-            now = self._clock()
-            return sum(self._prune(kept, now) for kept in self._history.values() if kept)
+            return self._tables.tidy(self._clock(), self._wall())
 
     def check(self) -> Iterable[str]:
         return ()
+
+    # Records.
+
+    def tally(self, rows: Sequence[Tally]) -> None:
+        with self._transaction as tx:
+            tx.tally(rows)
+
+    def refuse(self, line: RefusedWrite, keep: int) -> None:
+        with self._transaction as tx:
+            self._tables.refuse(replace(line, at=line.at or tx.now), keep)
+
+    def refusals(self, prefix: str = "", since: Time = 0.0) -> list[RefusedWrite]:
+        return [
+            line
+            for line in self._tables.refusals
+            if line.artifact.startswith(prefix) and line.at >= since
+        ]
+
+    def tallies(self, since_day: str = "") -> list[Tally]:
+        with self._lock:
+            self._apply()
+            kept = self._tables.tallies
+            return [kept[key] for key in sorted(kept) if key[0] >= since_day]
+
+    def _wall(self) -> Time:
+        """The time in seconds since the epoch, for the days of tallies."""
+        return time.time()  # noqa: TID251 - a monotonic clock has no days
 
     def dump(self, db: sqlite3.Connection, progress: Progress | None = None) -> None:
         # Loaded on demand, so that a workspace in memory loads no SQLite.
@@ -359,8 +366,7 @@ class MemoryStore:
             if self._closed:
                 raise StoreFault("the store is closed")
             self._apply()
-            history = {name: dict(kept) for name, kept in self._history.items()}
-            seen = image(dict(self._rows), history, list(self._log), self._clock())
+            seen = image(self._tables, self._clock())
         fill(db, seen)
 
     def release(self) -> None:

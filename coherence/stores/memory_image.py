@@ -12,23 +12,22 @@ from coherence.messages import Version
 from coherence.stores.archive import Image
 from coherence.stores.chance import draw
 from coherence.stores.codec import pack_row, to_bytes
+from coherence.stores.memory_tables import Tables
 from coherence.stores.port import Change, Entry, HomeRow, Stored
+from coherence.stores.records import refused_values, storable, tally_values
 from message_passing.process import Time
 
 _ANY = Limits(content_bytes=maxsize)
 
 
-def image(
-    rows: dict[str, Stored],
-    history: dict[str, dict[Version, tuple[Entry, Content]]],
-    log: list[Change],
-    now: Time,
-) -> Image:
-    """Everything in a store at that time.
+def image(tables: Tables, now: Time) -> Image:
+    """Everything in a store at that time, whatever happens to its tables later.
 
     The store is private to the process, so its backup gets a new identity.
     """
     since = time.time() - now  # noqa: TID251 - the origin of a monotonic clock
+    rows, log = dict(tables.rows), list(tables.log)
+    history = {name: dict(kept) for name, kept in tables.history.items()}
     return Image(
         "",
         0,
@@ -39,6 +38,8 @@ def image(
             for entry, content in kept.values()
         ),
         (_line(line, since) for line in log),
+        [refused_values(replace(line, at=line.at + since)) for line in tables.refusals],
+        [tally_values(row) for row in tables.tallies.values()],
     )
 
 
@@ -55,11 +56,12 @@ def _artifact(
 
 def _version(
     name: str, entry: Entry, content: Content, since: float
-) -> tuple[str, int, str, int, bytes, str, float, int, int, bytes]:
+) -> tuple[str, int, str, int, bytes, str, float, int, int, int, str, int, bytes]:
     handle = _handle(entry, content)
-    at = entry.at + since
     what = (str(handle.kind), handle.size_bytes, handle.digest)
-    return name, entry.version, *what, entry.author, at, entry.pinned, 1, to_bytes(content)
+    how = (entry.base, entry.overwrite, storable(entry.reason))
+    at = entry.at + since
+    return name, entry.version, *what, entry.author, at, entry.pinned, *how, 1, to_bytes(content)
 
 
 def _line(line: Change, since: float) -> tuple[int, int, int, str, int, str, float, bytes]:

@@ -52,6 +52,7 @@ from coherence.contents import TOMBSTONE, Content, Handle
 from coherence.errors import StoreFault
 from coherence.messages import ToCache, Version
 from coherence.states import HomeState
+from coherence.stores.records import RefusedWrite, Tally
 from message_passing.process import Address, Time, Value
 
 
@@ -97,6 +98,13 @@ class Entry(Value, frozen=True, gc=False, tag=True, array_like=True):
     at: Time
     #: Exempt from the retention rule.
     pinned: bool = False
+    #: The version that the writer had seen: below `version` - 1 after an overwrite or a rebase.
+    #: 0 if it had seen none, and in versions of releases that did not record it.
+    base: Version = 0
+    #: Whether the writer asked to replace any version.
+    overwrite: bool = False
+    #: The writer's words, at most 200 characters.
+    reason: str = ""
 
 
 class Post(Value, frozen=True, gc=False, tag=True, array_like=True):
@@ -241,6 +249,10 @@ class Transaction(Protocol):
         """The number of artifacts with a row: an estimate that is never too low."""
         ...
 
+    def tally(self, rows: Sequence[Tally]) -> None:
+        """Add these counts to those of the same day, agent and artifact."""
+        ...
+
 
 class Store(Protocol):
     """A store of homes.  All calls are safe from any thread of one process."""
@@ -337,6 +349,21 @@ class Store(Protocol):
         """
         ...
 
+    def tally(self, rows: Sequence[Tally]) -> None:
+        """As `Transaction.tally`, in a transaction of its own, which a crash may lose."""
+        ...
+
+    def refuse(self, line: RefusedWrite, keep: int) -> None:
+        """Record a refused write, and remove all such lines but the newest `keep`.
+
+        Nothing else changes, except that `mark` of other openings may.  A crash may lose the line.
+        """
+        ...
+
+    def now(self) -> Time:
+        """The store's clock, without a transaction."""
+        ...
+
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
         """The names that begin with `prefix`, sorted; with `deleted`, also deleted ones."""
         ...
@@ -352,6 +379,28 @@ class Store(Protocol):
 
     def row(self, artifact: str) -> Stored | None:
         """The last committed row, without a transaction, for callers that only read."""
+        ...
+
+    def revisions(self, prefix: str = "") -> list[tuple[str, int, bool]]:
+        """Name, revision and `HomeRow.exists` of every row whose name begins with `prefix`.
+
+        Sorted by name, in one query.  Rows of deleted artifacts, and of artifacts that were never
+        written, are included.
+        """
+        ...
+
+    def rows(self, names: Collection[str]) -> dict[str, Stored]:
+        """The last committed rows of these artifacts, in one round trip; missing ones are left out.
+
+        Raises `StoreCorrupt`.
+        """
+        ...
+
+    def latest(self, names: Collection[str]) -> dict[str, Entry]:
+        """The newest version of each of these artifacts, in one round trip.
+
+        Artifacts that were never written are left out.  Raises `StoreCorrupt`.
+        """
         ...
 
     def history(self, artifact: str, since: Version = 0) -> list[Entry]:

@@ -11,7 +11,8 @@ kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from coherence.contents import Content
@@ -28,14 +29,17 @@ except ImportError as error:
 
 from coherence.stores import postgres_sql as sql
 from coherence.stores.audit import audit
-from coherence.stores.codec import is_storable, unpack_posts, unpack_row
+from coherence.stores.codec import is_storable, pack_names, unpack_posts, unpack_row
 from coherence.stores.membership import HasMembers
 from coherence.stores.places import LINES, another_store, follow
 from coherence.stores.port import Change, Changes, Entry, Moved, Place, Retention, Stored
 from coherence.stores.postgres_connections import PostgresConnections
 from coherence.stores.postgres_membership import PostgresMembership
+from coherence.stores.postgres_records import FOLD, REFUSALS, TALLIES
 from coherence.stores.postgres_transaction import PostgresTransaction, entry, restore
 from coherence.stores.postgres_wire import Call
+from coherence.stores.records import RefusedWrite, Tally, refused_of, tally_of
+from message_passing.process import Time
 
 if TYPE_CHECKING:
     import sqlite3
@@ -71,6 +75,8 @@ class PostgresStore(HasMembers):
         )
         self.identity, self.origin = self._connections.identity, self._connections.origin
         self._membership = PostgresMembership(self._connections)
+        #: Whether this opening has not yet folded the tallies of old days.
+        self._folds = True
 
     def transaction(self, *, publishes: bool) -> PostgresTransaction:
         return PostgresTransaction(self._connections, publishes=publishes)
@@ -149,6 +155,55 @@ class PostgresStore(HasMembers):
             return None
         return restore(self._connections.ask(sql.BODY, artifact, version), artifact, version)
 
+    def now(self) -> Time:
+        [(now,)] = self._connections.ask(sql.NOW)
+        return float(now)
+
+    def revisions(self, prefix: str = "") -> list[tuple[str, int, bool]]:
+        if not is_storable(prefix):
+            return []
+        rows = self._connections.ask(sql.REVISIONS, prefix)
+        return [(name, revision, alive) for name, revision, alive in rows]
+
+    def rows(self, names: Collection[str]) -> dict[str, Stored]:
+        rows = self._connections.ask(sql.ROWS, pack_names(names))
+        return {name: Stored(unpack_row(home), revision) for name, revision, home in rows}
+
+    def latest(self, names: Collection[str]) -> dict[str, Entry]:
+        rows = self._connections.ask(sql.LATEST, pack_names(names))
+        return {name: entry(row) for name, *row in rows}
+
+    # Records.
+
+    def tally(self, rows: Sequence[Tally]) -> None:
+        def work(tx: PostgresTransaction) -> None:
+            tx.relax()
+            tx.tally(rows)
+            if self._folds:
+                tx.fold()
+
+        self._repeated(work)
+        self._folds = False
+
+    def refuse(self, line: RefusedWrite, keep: int) -> None:
+        self._repeated(lambda tx: tx.refuse(line, keep))
+
+    def _repeated(self, work: Callable[[PostgresTransaction], None]) -> None:
+        """Carry out `work` in a transaction, until no other one is in its way."""
+        while True:
+            with suppress(Moved):
+                with self.transaction(publishes=False) as tx:
+                    work(tx)
+                return
+
+    def refusals(self, prefix: str = "", since: Time = 0.0) -> list[RefusedWrite]:
+        if not is_storable(prefix):
+            return []
+        return [refused_of(row) for row in self._connections.ask(REFUSALS, prefix, float(since))]
+
+    def tallies(self, since_day: str = "") -> list[Tally]:
+        return [tally_of(row) for row in self._connections.ask(TALLIES, since_day)]
+
     # Upkeep.
 
     def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
@@ -157,19 +212,18 @@ class PostgresStore(HasMembers):
 
     def tidy(self) -> int:
         self._membership.sweep()
-        rule, calls = self._connections.retention, list[Call]()
+        rule, calls = self._connections.retention, list[Call]([(FOLD, ())])
         if rule.versions is not None:
             calls.append((sql.TIDY, (rule.versions,)))
         if rule.age_s is not None:
             calls.append((sql.TIDY_AGED, (float(rule.age_s),)))
-        while calls:
+        while True:
             try:
                 wire, found = self._connections.live(lambda wire: wire.trip(*calls))
             except Moved:
                 continue  # a deadlock with a writer of several artifacts: nothing was removed
             self._connections.give(wire)
             return sum(len(rows) for rows in found)
-        return 0
 
     def check(self) -> Iterable[str]:
         return audit(self)

@@ -15,6 +15,7 @@ from coherence.stores.chance import draw
 from coherence.stores.port import Moved
 from coherence.stores.postgres_connections import PostgresConnections
 from coherence.stores.postgres_errors import fault
+from coherence.stores.postgres_records import COLUMNS, LINE
 
 #: How many rows of a table are fetched at once; a row may hold a whole content.
 ROWS: Final = 100
@@ -29,34 +30,43 @@ _ARTIFACTS: LiteralString = """
     SELECT name, revision, version, alive::int, home FROM coherence_artifact
 """
 _VERSIONS: LiteralString = """
-    SELECT artifact, version, kind, size_bytes, digest, author, at, pinned::int, whole::int, body
+    SELECT artifact, version, kind, size_bytes, digest, author, at, pinned::int, base,
+           overwrite::int, reason, whole::int, body
     FROM coherence_history
 """
 _LINES: LiteralString = """
     SELECT seq, number, origin, artifact, version, author, at, posts
     FROM coherence_log ORDER BY seq
 """
+_REFUSALS: LiteralString = f"SELECT {LINE} FROM coherence_refusal ORDER BY seq"
+_TALLIES: LiteralString = f"SELECT {COLUMNS} FROM coherence_tally"
+_TABLES: tuple[LiteralString, ...] = (_ARTIFACTS, _VERSIONS, _LINES, _REFUSALS, _TALLIES)
 #: Writers take these locks in this order; readers continue.
 _LOCK: LiteralString = """
-    LOCK TABLE coherence_artifact, coherence_history, coherence_log, coherence_member,
-               coherence_meta IN EXCLUSIVE MODE
+    LOCK TABLE coherence_artifact, coherence_history, coherence_refusal, coherence_tally,
+               coherence_log, coherence_member, coherence_meta IN EXCLUSIVE MODE
 """
 _EMPTY: tuple[LiteralString, ...] = (
     "DELETE FROM coherence_history",
     "DELETE FROM coherence_artifact",
     "DELETE FROM coherence_log",
     "DELETE FROM coherence_member",
+    "DELETE FROM coherence_refusal",
+    "DELETE FROM coherence_tally",
 )
 _COPY_ARTIFACTS: LiteralString = """
     COPY coherence_artifact (name, revision, version, alive, home) FROM STDIN
 """
 _COPY_VERSIONS: LiteralString = """
     COPY coherence_history
-    (artifact, version, kind, size_bytes, digest, author, at, pinned, whole, body) FROM STDIN
+    (artifact, version, kind, size_bytes, digest, author, at, pinned, base, overwrite, reason,
+     whole, body) FROM STDIN
 """
 _COPY_LINES: LiteralString = """
     COPY coherence_log (seq, number, origin, artifact, version, author, at, posts) FROM STDIN
 """
+_COPY_REFUSALS: LiteralString = f"COPY coherence_refusal ({LINE}) FROM STDIN"
+_COPY_TALLIES: LiteralString = f"COPY coherence_tally ({COLUMNS}) FROM STDIN"
 _SETTLE: LiteralString = """
     UPDATE coherence_meta SET identity = %s, generation = %s, sessions = greatest(sessions, %s),
         head = (SELECT coalesce(max(seq), 0) FROM coherence_log),
@@ -77,7 +87,7 @@ def image(connections: PostgresConnections) -> Iterator[Image]:
             found = conn.execute(_META).fetchone()
             if found is None:
                 raise StoreCorrupt("the workspace's tables have lost their stamp")
-            tables = (_rows(conn, sql) for sql in (_ARTIFACTS, _VERSIONS, _LINES))
+            tables = (_rows(conn, sql) for sql in _TABLES)
             yield Image(*found, *tables)
     except psycopg.Error as error:
         raise fault(error) from error
@@ -113,8 +123,10 @@ def _put(connections: PostgresConnections, image: Image) -> None:
                 for sql in _EMPTY:
                     conn.execute(sql)
                 _fill(conn, _COPY_ARTIFACTS, (_typed(row, 3) for row in image.artifacts))
-                _fill(conn, _COPY_VERSIONS, (_typed(row, 7, 8) for row in image.versions))
+                _fill(conn, _COPY_VERSIONS, (_typed(row, 7, 9, 11) for row in image.versions))
                 _fill(conn, _COPY_LINES, image.lines)
+                _fill(conn, _COPY_REFUSALS, image.refusals)
+                _fill(conn, _COPY_TALLIES, image.tallies)
                 conn.execute(_SETTLE, (image.identity, draw(), image.sessions))
                 # On the channel to which the present processes listen.
                 conn.execute("SELECT pg_notify(%s, '')", (connections.channel,))

@@ -80,8 +80,43 @@ ALTER TABLE coherence_meta ADD COLUMN policies text NOT NULL DEFAULT '';
 UPDATE coherence_meta SET generation = {_DRAWN} + (random() * 2147483647)::bigint;
 """
 
+#: Each version says from which it derives, and refused writes and counts of calls have tables.
+RECORDS: LiteralString = """
+ALTER TABLE coherence_history ADD COLUMN base bigint NOT NULL DEFAULT 0;
+ALTER TABLE coherence_history ADD COLUMN overwrite boolean NOT NULL DEFAULT false;
+ALTER TABLE coherence_history ADD COLUMN reason text NOT NULL DEFAULT '';
+CREATE TABLE coherence_refusal (
+    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    artifact text COLLATE "C" NOT NULL,
+    agent text COLLATE "C" NOT NULL,
+    at double precision NOT NULL,
+    base bigint NOT NULL,
+    current bigint NOT NULL,
+    kind text NOT NULL,
+    reason text NOT NULL,
+    size_bytes bigint NOT NULL,
+    attempt text NOT NULL
+);
+CREATE TABLE coherence_tally (
+    day text COLLATE "C" NOT NULL,
+    agent text COLLATE "C" NOT NULL,
+    artifact text COLLATE "C" NOT NULL,
+    "full" bigint NOT NULL,
+    unchanged bigint NOT NULL,
+    delta bigint NOT NULL,
+    hits bigint NOT NULL,
+    served_tokens bigint NOT NULL,
+    refetch_tokens bigint NOT NULL,
+    writes bigint NOT NULL,
+    same bigint NOT NULL,
+    conflicts bigint NOT NULL,
+    exact bigint NOT NULL,
+    PRIMARY KEY (day, agent, artifact)
+);
+"""
+
 #: MIGRATIONS[n] takes a database from schema n to n + 1; the first creates the tables.
-MIGRATIONS: tuple[LiteralString, ...] = (CREATE, HISTORIES)
+MIGRATIONS: tuple[LiteralString, ...] = (CREATE, HISTORIES, RECORDS)
 SCHEMA = len(MIGRATIONS)
 
 _SETTINGS: LiteralString = """

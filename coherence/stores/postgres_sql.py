@@ -57,9 +57,10 @@ PUBLISH = Statement(
     "PUBLISH",
     f"""
     INSERT INTO coherence_history
-        (artifact, version, kind, size_bytes, digest, author, at, pinned, whole, body)
+        (artifact, version, kind, size_bytes, digest, author, at, pinned, base, overwrite, reason,
+         whole, body)
     VALUES ($1, $2::bigint, $3, $4::bigint, $5::bytea, $6, coalesce($7::float8, {CLOCK}),
-            $8::boolean, true, $9::bytea)
+            $8::boolean, $9::bigint, $10::boolean, $11, true, $12::bytea)
     """,
 )
 SPLICE = Statement(
@@ -146,7 +147,9 @@ JOIN = Statement(
         life = excluded.life, until = excluded.until, ended = 0
     """,
 )
-_ENTRY: Final[LiteralString] = "version, kind, size_bytes, digest, author, at, pinned"
+_ENTRY: Final[LiteralString] = (
+    "version, kind, size_bytes, digest, author, at, pinned, base, overwrite, reason"
+)
 HISTORY = Statement(
     "HISTORY",
     f"""
@@ -210,6 +213,26 @@ CURRENT = Statement(
           WHERE name >= $1 AND starts_with(name, $1) AND name > $2 AND alive
           ORDER BY name LIMIT $3::bigint) AS there
     JOIN coherence_history USING (version) WHERE artifact = name ORDER BY name
+    """,
+)
+#: The names that are given as an array in JSON.
+_NAMED: Final[LiteralString] = "ANY (ARRAY(SELECT json_array_elements_text($1::text::json)))"
+ROWS = Statement(
+    "ROWS", f"SELECT name, revision, home FROM coherence_artifact WHERE name = {_NAMED}"
+)
+LATEST = Statement(
+    "LATEST",
+    f"""
+    SELECT name, {_ENTRY}
+    FROM (SELECT name, version FROM coherence_artifact WHERE name = {_NAMED}) AS there
+    JOIN coherence_history USING (version) WHERE artifact = name
+    """,
+)
+REVISIONS = Statement(
+    "REVISIONS",
+    """
+    SELECT name, revision, alive FROM coherence_artifact
+    WHERE name >= $1 AND starts_with(name, $1) ORDER BY name
     """,
 )
 NAMES = Statement(

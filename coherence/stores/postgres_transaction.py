@@ -29,6 +29,7 @@ from coherence.stores.port import ABSENT, Entry, HomeRow, Moved, Place, Post, St
 from coherence.stores.postgres_connections import PostgresConnections
 from coherence.stores.postgres_errors import fault, lost
 from coherence.stores.postgres_recent import Recent
+from coherence.stores.postgres_records import ADD, FOLD, FORGET, REFUSE, RELAXED
 from coherence.stores.postgres_sql import (
     ALONG,
     APPEND,
@@ -52,6 +53,7 @@ from coherence.stores.postgres_sql import (
     UPDATE_EXPECTED,
 )
 from coherence.stores.postgres_wire import Call, Rows, Wire
+from coherence.stores.records import RefusedWrite, Tally, refused_values, storable, tally_values
 from message_passing.process import Address
 
 #: A current content of at most this size comes with the row in a transaction that publishes
@@ -184,7 +186,9 @@ class PostgresTransaction:
         self._published[artifact, version] = content
         what = (str(handle.kind), handle.size_bytes, handle.digest)
         at = float(entry.at) if self._expected is None else None
-        values = (artifact, version, *what, entry.author, at, entry.pinned, body)
+        reason = storable(entry.reason) if entry.reason else ""
+        how = (entry.pinned, entry.base, entry.overwrite, reason)
+        values = (artifact, version, *what, entry.author, at, *how, body)
         self._writes.append((PUBLISH, values))
         if difference is not None:
             self._writes.append((SPLICE, (difference, artifact, version - 1)))
@@ -202,6 +206,11 @@ class PostgresTransaction:
         line = (number, self._connections.origin, artifact, version, author, at, packed)
         self._numbers.append(number)
         self._writes.append((APPEND, line))
+
+    def tally(self, rows: Sequence[Tally]) -> None:
+        # In one order, so that two transactions do not wait for each other.
+        ordered = sorted(rows, key=lambda row: (row.agent, row.artifact, row.day))
+        self._writes += [(ADD, tally_values(row)) for row in ordered]
 
     def content(self, artifact: str, version: Version) -> Content | None:
         own = self._published.get((artifact, version))
@@ -234,6 +243,19 @@ class PostgresTransaction:
         # Whole while pinned, since the next version, its base, may be removed.
         self._writes.append((PIN, (pinned, to_bytes(content), artifact, version)))
         return True
+
+    def refuse(self, line: RefusedWrite, keep: int) -> None:
+        """As `Store.refuse`."""
+        self.relax()
+        self._writes += [(REFUSE, refused_values(line)), (FORGET, (max(keep, 0),))]
+
+    def fold(self) -> None:
+        """Add up the artifacts of each agent's old days."""
+        self._writes.append((FOLD, ()))
+
+    def relax(self) -> None:
+        """A crash of the server may lose this transaction."""
+        self._writes.append((RELAXED, ()))
 
     def count(self) -> int:
         self._secure()
@@ -326,12 +348,12 @@ class PostgresTransaction:
 
 def entry(row: Sequence[Any]) -> Entry:
     """The entry in a row of `HISTORY` or `BODY`.  Raises `StoreCorrupt`."""
-    version, kind, size_bytes, digest, author, at, pinned = row[:7]
+    version, kind, size_bytes, digest, author, at, pinned, base, overwrite, reason = row[:10]
     try:
         handle = Handle(Kind(kind), size_bytes, digest)
     except ValueError as error:
         raise StoreCorrupt(f"a line of the history is damaged: {error}") from error
-    return Entry(version, handle, author, at, pinned)
+    return Entry(version, handle, author, at, pinned, base, overwrite, reason)
 
 
 def restore(rows: Sequence[Any], artifact: str, version: Version) -> tuple[Entry, Content] | None:

@@ -69,6 +69,57 @@ DELETE FROM meta WHERE key = 'origin';
 INSERT INTO meta VALUES ('generation', 1 + ((random() >> 1) & 0x3fffffffffffffff));
 """
 
+#: Each version says from which it derives, and refused writes and counts of calls have tables.
+#: History is copied, since a column after `body` is read through the whole body.
+RECORDS = """
+CREATE TABLE history_3 (
+    slot INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    author TEXT NOT NULL,
+    at REAL NOT NULL,
+    pinned INTEGER NOT NULL,
+    base INTEGER NOT NULL,
+    overwrite INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    whole INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+INSERT INTO history_3
+    SELECT slot, kind, size_bytes, digest, author, at, pinned, 0, 0, '', whole, body FROM history;
+DROP TABLE history;
+ALTER TABLE history_3 RENAME TO history;
+CREATE TABLE refusal (
+    seq INTEGER PRIMARY KEY,
+    artifact TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    at REAL NOT NULL,
+    base INTEGER NOT NULL,
+    current INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    attempt TEXT NOT NULL
+);
+CREATE TABLE tally (
+    day TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    artifact TEXT NOT NULL,
+    "full" INTEGER NOT NULL,
+    unchanged INTEGER NOT NULL,
+    delta INTEGER NOT NULL,
+    hits INTEGER NOT NULL,
+    served_tokens INTEGER NOT NULL,
+    refetch_tokens INTEGER NOT NULL,
+    writes INTEGER NOT NULL,
+    same INTEGER NOT NULL,
+    conflicts INTEGER NOT NULL,
+    exact INTEGER NOT NULL,
+    PRIMARY KEY (day, agent, artifact)
+) WITHOUT ROWID;
+"""
+
 #: In one statement, since another process may be creating the tables.
 _STAMP = """
     SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
@@ -81,7 +132,7 @@ _STAMP = """
 Migration: TypeAlias = str | Callable[[sqlite3.Connection], None]
 
 #: MIGRATIONS[n] takes a file from schema n to n + 1; the first creates the tables.
-MIGRATIONS: tuple[Migration, ...] = (CREATE, HISTORIES)
+MIGRATIONS: tuple[Migration, ...] = (CREATE, HISTORIES, RECORDS)
 
 
 def prepare(db: sqlite3.Connection) -> None:

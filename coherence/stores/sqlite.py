@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+
+from msgspec.structs import replace
 
 from coherence.contents import Content
 from coherence.errors import StoreFault
@@ -20,23 +22,28 @@ from coherence.messages import Version
 from coherence.stores.archive import Progress
 from coherence.stores.audit import audit
 from coherence.stores.bell import Bell
-from coherence.stores.codec import is_storable, to_bytes
+from coherence.stores.codec import is_storable, pack_names, to_bytes
 from coherence.stores.membership import HasMembers
 from coherence.stores.places import LINES, another_store, follow
 from coherence.stores.port import Changes, Entry, Place, Retention, Stored
+from coherence.stores.records import RefusedWrite, Tally, refused_of, tally_of
 from coherence.stores.schema import require_schema
 from coherence.stores.sqlite_check import contradictions
 from coherence.stores.sqlite_connections import SqliteConnections
 from coherence.stores.sqlite_copy import copy_file
 from coherence.stores.sqlite_faults import fault, faults
 from coherence.stores.sqlite_membership import SqliteMembership
+from coherence.stores.sqlite_records import REFUSALS, TALLIES, fold, refuse
 from coherence.stores.sqlite_rows import (
     BODY,
     CURRENT,
     HEAD,
     HISTORY,
+    LATEST,
     LOW,
     NAMES,
+    REVISIONS,
+    ROWS,
     SINCE,
     VERSION_BITS,
     change,
@@ -45,6 +52,7 @@ from coherence.stores.sqlite_rows import (
     end_of,
     entry,
     head_of,
+    revisions,
     shaped,
 )
 from coherence.stores.sqlite_transaction import (
@@ -98,6 +106,8 @@ class SqliteStore(HasMembers):
         #: Until when the bell's port is registered, on the store's clock.
         self._bell_until = 0.0
         self._closed = False
+        #: Whether this opening has not yet folded the tallies of old days.
+        self._folds = True
 
     def transaction(self, *, publishes: bool) -> SqliteTransaction:
         return self._transactions[publishes]
@@ -204,6 +214,43 @@ class SqliteStore(HasMembers):
             return None
         return content(self._connections.query(BODY, artifact, version), artifact, version)
 
+    def now(self) -> Time:
+        self._connections.file.require()
+        return self._connections.clock()
+
+    def revisions(self, prefix: str = "") -> list[tuple[str, int, bool]]:
+        if not is_storable(prefix):
+            return []
+        return revisions(self._connections.query(REVISIONS, prefix, end_of(prefix)))
+
+    def rows(self, names: Collection[str]) -> dict[str, Stored]:
+        rows = self._connections.query(ROWS, pack_names(names))
+        return {name: stored(row, name)[1] for name, *row in rows}
+
+    def latest(self, names: Collection[str]) -> dict[str, Entry]:
+        rows = self._connections.query(LATEST, pack_names(names))
+        return {name: entry(row, name) for name, *row in rows}
+
+    # Records.
+
+    def tally(self, rows: Sequence[Tally]) -> None:
+        with SqliteTransaction(self._connections, publishes=False) as tx, faults():
+            tx.tally(rows)
+            if self._folds:
+                fold(tx.cursor, tx.now)
+        self._folds = False
+
+    def refuse(self, line: RefusedWrite, keep: int) -> None:
+        with SqliteTransaction(self._connections, publishes=False) as tx, faults():
+            refuse(tx.cursor, line if line.at else replace(line, at=tx.now), keep)
+
+    def refusals(self, prefix: str = "", since: Time = 0.0) -> list[RefusedWrite]:
+        rows = self._connections.query(REFUSALS, float(since))
+        return [line for line in map(refused_of, rows) if line.artifact.startswith(prefix)]
+
+    def tallies(self, since_day: str = "") -> list[Tally]:
+        return [tally_of(row) for row in self._connections.query(TALLIES, since_day)]
+
     # Upkeep.
 
     def pin(self, artifact: str, version: Version, pinned: bool) -> bool:
@@ -235,6 +282,7 @@ class SqliteStore(HasMembers):
             for row in rows:
                 key, version = shaped(row, (int, int), "the list of artifacts")
                 gone += prune(db, key << VERSION_BITS, version, connections.retention, now)
+            fold(db, now)
             return gone
 
         self._membership.sweep()

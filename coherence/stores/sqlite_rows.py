@@ -13,14 +13,17 @@ from coherence.contents import Content, Handle, Kind
 from coherence.errors import StoreCorrupt
 from coherence.messages import Version
 from coherence.stores.codec import restored, unpack_posts
-from coherence.stores.membership import COLUMNS, member_of
+from coherence.stores.membership import COLUMNS as MEMBER_COLUMNS
+from coherence.stores.membership import member_of
 from coherence.stores.port import Change, Entry, Member, Place
 
 VERSION_BITS: Final = 32
 LOW: Final = (1 << VERSION_BITS) - 1
 
 # Each returns the name in the table, since the index that found it may be damaged.
-_VERSION_COLUMNS: Final = "slot, kind, size_bytes, digest, author, at, pinned"
+_VERSION_COLUMNS: Final = (
+    "slot, kind, size_bytes, digest, author, at, pinned, base, overwrite, reason"
+)
 HISTORY: Final = f"""
     SELECT proved.name, {_VERSION_COLUMNS}
     FROM artifact AS found JOIN artifact AS proved ON proved.id = found.id
@@ -49,7 +52,7 @@ HEAD: Final = f"""
     SELECT ifnull(seq, 0), ifnull(number, 0), {_GENERATION}
     FROM (SELECT 1) LEFT JOIN log ON seq = (SELECT max(seq) FROM log)
 """
-MEMBERS: Final = f"SELECT {COLUMNS} FROM member"
+MEMBERS: Final = f"SELECT {MEMBER_COLUMNS} FROM member"
 #: A blob is greater than any text, so a blob serves as an open end.
 NAMES: Final = """
     SELECT name FROM artifact WHERE name >= ? AND name < ? AND (alive OR (? AND version))
@@ -61,7 +64,26 @@ CURRENT: Final = f"""
     FROM artifact JOIN history ON slot = id << {VERSION_BITS} | version
     WHERE name >= ? AND name < ? AND name > ? AND alive ORDER BY name LIMIT ?
 """
-_ENTRY: Final = (str, int, str, int, bytes, str, float, int)
+#: Artifacts by their names, which are given as an array in JSON.
+_NAMED: Final = """
+    artifact AS found CROSS JOIN artifact AS proved ON proved.id = found.id
+    WHERE found.name IN (SELECT value FROM json_each(?))
+"""
+ROWS: Final = f"""
+    SELECT found.name, proved.id, proved.revision, proved.version, proved.home, proved.name
+    FROM {_NAMED}
+"""
+LATEST: Final = f"""
+    SELECT named, proved, {_VERSION_COLUMNS} FROM (
+        SELECT found.name AS named, proved.name AS proved,
+               proved.id << {VERSION_BITS} | proved.version AS newest FROM {_NAMED}
+    ) CROSS JOIN history ON slot = newest
+"""
+REVISIONS: Final = """
+    SELECT name, revision, alive FROM artifact WHERE name >= ? AND name < ? ORDER BY name
+"""
+_ENTRY: Final = (str, int, str, int, bytes, str, float, int, int, int, str)
+_COLUMNS: Final = len(_ENTRY)
 _BODY: Final = (int, bytes)
 _LINE: Final = (int, int, int, int, str, int, str, float, bytes)
 _LAST: Final = "\U0010ffff"
@@ -80,15 +102,15 @@ def shaped(
 
 def entry(row: Sequence[Any], artifact: str) -> Entry:
     """A line of `HISTORY`, or the start of one of `BODY`."""
-    name, slot, kind, size_bytes, digest, author, at, pinned = shaped(
-        row[:8], _ENTRY, "the history", artifact
+    name, slot, kind, size_bytes, digest, author, at, pinned, base, overwrite, reason = shaped(
+        row[:_COLUMNS], _ENTRY, "the history", artifact
     )
     prove(name, artifact)
     try:
         handle = Handle(Kind(kind), size_bytes, digest)
     except ValueError as error:
         raise StoreCorrupt(f"the history of {artifact!r} is damaged: {error}") from error
-    return Entry(slot & LOW, handle, author, at, bool(pinned))
+    return Entry(slot & LOW, handle, author, at, bool(pinned), base, bool(overwrite), reason)
 
 
 def content(rows: Sequence[Any], artifact: str, version: Version) -> tuple[Entry, Content] | None:
@@ -99,7 +121,7 @@ def content(rows: Sequence[Any], artifact: str, version: Version) -> tuple[Entry
     if first.version != version:
         return None
     name = f"{artifact}@{version}"
-    chain = ((row[1], *shaped(row[8:], _BODY, name)) for row in rows)
+    chain = ((row[1], *shaped(row[_COLUMNS:], _BODY, name)) for row in rows)
     return first, restored(first.handle, chain, name)
 
 
@@ -109,6 +131,14 @@ def current(row: Sequence[Any]) -> tuple[str, Entry, Content]:
     found = content([row], name, entry(row, name).version)
     assert found is not None
     return name, *found
+
+
+def revisions(rows: Sequence[Any]) -> list[tuple[str, int, bool]]:
+    """The rows of `REVISIONS`, which may be many."""
+    for place, kind in enumerate((str, int, int)):
+        if {type(row[place]) for row in rows} - {kind}:
+            raise StoreCorrupt("the list of artifacts is damaged: a column is not of its type")
+    return [(name, revision, alive != 0) for name, revision, alive in rows]
 
 
 def change(row: Sequence[Any]) -> Change:

@@ -21,10 +21,12 @@ from coherence.stores.chance import draw
 from coherence.stores.codec import pack_posts, pack_row, stored_form, unpack_row
 from coherence.stores.places import LOG_LINES, PRUNE_EVERY
 from coherence.stores.port import ABSENT, Entry, HomeRow, Moved, Place, Post, Retention, Stored
+from coherence.stores.records import Tally, dated, storable, tally_values
 from coherence.stores.schema import MIGRATIONS, require_schema
 from coherence.stores.sqlite_connections import TURN_S, SqliteConnections
 from coherence.stores.sqlite_faults import commit_fault, fault, faults, is_busy
 from coherence.stores.sqlite_file import BUSY_S
+from coherence.stores.sqlite_records import ADD
 from coherence.stores.sqlite_rows import BODY, LOW, VERSION_BITS, content, prove, shaped
 from message_passing.process import Address
 
@@ -165,7 +167,7 @@ class SqliteTransaction:
         slot, handle = base | entry.version, entry.handle
         body, difference = stored_form(content, previous)
         self.cursor.execute(
-            "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+            "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
             (
                 slot,
                 str(handle.kind),
@@ -174,6 +176,9 @@ class SqliteTransaction:
                 entry.author,
                 entry.at,
                 entry.pinned,
+                entry.base,
+                entry.overwrite,
+                storable(entry.reason) if entry.reason else "",
                 body,
             ),
         )
@@ -205,6 +210,10 @@ class SqliteTransaction:
         self._line = Place(seq, number)
         if seq % PRUNE_EVERY == 0:
             self.cursor.execute("DELETE FROM log WHERE seq <= ?", (seq - LOG_LINES,))
+
+    def tally(self, rows: Sequence[Tally]) -> None:
+        for row in dated(rows, self.now):
+            self.cursor.execute(ADD, tally_values(row))
 
     def content(self, artifact: str, version: Version) -> Content | None:
         rows = self.cursor.execute(BODY, (artifact, version)).fetchall()

@@ -14,8 +14,10 @@ WHEEL = TOOL["hatch"]["build"]["targets"]["wheel"]
 # Folders at the root that are no part of the distribution.
 OUTSIDE = {"bench", "build", "dist", "docs", "examples", "simulations", "tests", "venv"}
 
-# A protocol has one table, and a kit one list of promises, however long (CONTRIBUTING.md).
+# A protocol has one table, a port one list of calls, and a kit one list of promises, however long
+# (CONTRIBUTING.md).
 LONG_MODULES = {
+    "coherence/stores/port.py",
     "coherence/stores/promises.py",
     "coherence/runtime/caches.py",
     "coherence/runtime/homes.py",

@@ -95,7 +95,9 @@ def test_agents_work_on_a_plain_store():
 def test_a_call_that_needs_an_archive_is_refused(call, tmp_path):
     with Workspace(Plain()) as workspace:
         workspace.agent("ann").write("plan.md", "one")
-        with pytest.raises(NoArchive, match="Plain has no pin, tidy, check, dump") as refused:
+        with pytest.raises(
+            NoArchive, match="Plain has no pin, tidy, check, refusals, tallies, dump"
+        ) as refused:
             call(workspace, tmp_path)
         assert isinstance(refused.value, CallerError)
         assert "coherence.stores.archive" in refused.value.remedy
@@ -114,7 +116,9 @@ def test_a_command_that_needs_an_archive_is_refused(commands, tmp_path):
     for words in (("check",), ("gc",), ("backup", str(tmp_path / "backup.db"))):
         done = commands(*words)
         assert done.exit_code == 2, done.output
-        assert done.stderr.startswith("no-archive: Plain has no pin, tidy, check, dump")
+        assert done.stderr.startswith(
+            "no-archive: Plain has no pin, tidy, check, refusals, tallies, dump"
+        )
     assert not (tmp_path / "backup.db").exists()
 
 

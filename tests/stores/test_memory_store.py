@@ -76,7 +76,7 @@ def test_history_ages_by_the_stores_own_clock():
 
 
 def test_the_log_says_when_it_has_a_gap(monkeypatch):
-    monkeypatch.setattr("coherence.stores.memory.LOG_LINES", 3)
+    monkeypatch.setattr("coherence.stores.memory_tables.LOG_LINES", 3)
     store = MemoryStore()
     for text in "12345":
         publish(store, "plan.md", text)

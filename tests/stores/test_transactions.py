@@ -38,7 +38,7 @@ def passed(call):
 @pytest.mark.parametrize(
     ("kind", "miss", "write"),
     [
-        ("memory", {"memory.py"}, {"memory.py"}),
+        ("memory", {"memory.py"}, {"memory.py", "memory_tables.py"}),
         (
             "sqlite",
             {"sqlite.py", "sqlite_transaction.py", "codec.py"},
