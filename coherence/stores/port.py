@@ -103,7 +103,8 @@ class Entry(Value, frozen=True, gc=False, tag=True, array_like=True):
     base: Version = 0
     #: Whether the writer asked to replace any version.
     overwrite: bool = False
-    #: The writer's words, at most 200 characters.
+    #: The writer's words, at most 200 characters.  A store may replace characters that it cannot
+    #: hold, such as NUL.
     reason: str = ""
 
 

@@ -12,7 +12,9 @@ from coherence.contents import TOMBSTONE, Content, Limits, check_content
 from coherence.messages import Inv, Version
 from coherence.states import HomeAt, HomeState, Sharer
 from coherence.stores.port import Entry, HomeRow, Moved, Place, Post, Store, Transaction
+from coherence.stores.records import RefusedWrite, Tally
 from message_passing.errors import EnvironmentFault
+from message_passing.process import Time
 
 Opener: TypeAlias = Callable[[], Store]
 
@@ -135,6 +137,88 @@ def check_current(room: Room) -> None:
     expect(rest == [("a/4", "a/4 now")], f"the second page is {rest}")
     names = [name for name, _, _ in store.current()]
     expect(names == store.names(), f"{names} have a content, but the names are {store.names()}")
+
+
+def check_provenance(room: Room) -> None:
+    """A version keeps the base, the wish to overwrite, and the words of its writer."""
+    store = room.open()
+    handle = check_content("text", Limits())
+    entries = [
+        Entry(1, handle, "ann", 1.0),
+        Entry(2, handle, "bob", 2.0, base=0, overwrite=True, reason="begun again: 計画"),
+        Entry(3, handle, "ann", 3.0, base=1, reason="merged"),
+    ]
+    for entry in entries:
+        with store.transaction(publishes=True) as tx:
+            tx.save("a", _home(entry.version, "text"), entry.version - 1)
+            tx.publish("a", entry, "text")
+    wanted = [_provenance(entry) for entry in entries]
+    found = [_provenance(entry) for entry in store.history("a")]
+    expect(found == wanted, f"the versions derive from {found}, not {wanted}")
+    read = [store.read("a", entry.version) for entry in entries]
+    found = [_provenance(kept[0]) for kept in read if kept is not None]
+    expect(found == wanted, f"the versions that are read derive from {found}, not {wanted}")
+
+
+def _provenance(entry: Entry) -> tuple[Version, bool, str]:
+    return entry.base, entry.overwrite, entry.reason
+
+
+def check_looks(room: Room) -> None:
+    """Rows, revisions and newest versions of many artifacts are found at once, without changes."""
+    store = room.open()
+    names = ["a/1", "a/2", "b'; DROP TABLE x;--", '計画"']
+    for name in names:
+        publish(store, name, "old")
+        publish(store, name, f"{name} now")
+    with store.transaction(publishes=True) as tx:
+        tx.save("a/2", HomeRow(HomeState(HomeAt.I, 3, TOMBSTONE)), 2)
+        tx.publish("a/2", Entry(3, TOMBSTONE, "ann", tx.now), b"")
+        tx.save("a/0", _home(0, None), 0)
+    head = store.head()
+    wanted = [("a/0", 1, False), ("a/1", 2, True), ("a/2", 3, False)]
+    found = store.revisions("a/")
+    expect(found == wanted, f"the revisions are {found}, not {wanted}")
+    everything = [name for name, _, _ in store.revisions()]
+    expect(everything == sorted(["a/0", *names]), f"there are revisions of {everything}")
+    asked = [*names, "a/0", "no", "a\0b"]
+    rows = {name: store.row(name) for name in ("a/0", *names)}
+    expect(store.rows(asked) == rows, f"the rows are {store.rows(asked)}, not {rows}")
+    newest = {name: store.history(name)[-1] for name in names}
+    expect(store.latest(asked) == newest, f"the newest versions are {store.latest(asked)}")
+    expect(store.rows([]) == {} == store.latest([]), "there is a row without a name")
+    before = store.now()
+    with store.transaction(publishes=False) as tx:
+        tx.load("a/1")
+        expect(before <= tx.now, f"the clock went back from {before} to {tx.now}")
+    expect(store.head() == head, "a look was logged")
+
+
+def check_records(room: Room) -> None:
+    """Records of refused writes and of calls change no row, no version, and no line of the log."""
+    store = room.open()
+    publish(store, "a", "text")
+
+    def seen() -> tuple[object, ...]:
+        return store.revisions(), store.rows(["a"]), store.history("a"), store.head()
+
+    before = seen()
+    store.refuse(refused("a", 1.0), 10)
+    store.refuse(refused("none", 0.0), 0)
+    store.tally([Tally("", "ann", "a", full=1), Tally("2026-11-29", "bob", "none", hits=1)])
+    store.tally([])
+    with store.transaction(publishes=False) as tx:
+        tx.tally([Tally("", "ann", "a", writes=1)])
+    expect(seen() == before, "a record changed what it is about")
+    with store.transaction(publishes=True) as tx:
+        write(tx, "a", "more")
+        tx.tally([Tally("", "ann", "a", writes=1), Tally("", "bob", "a", full=1)])
+    expect(len(store.history("a")) == 2, "a transaction with tallies did not take effect")
+
+
+def refused(artifact: str, at: Time, attempt: str = "") -> RefusedWrite:
+    """A refused write; at 0, it is stamped by the store."""
+    return RefusedWrite(artifact, "ann", at, 1, 2, "conflict", "", 4, attempt)
 
 
 def check_atomic(room: Room) -> None:
@@ -464,6 +548,9 @@ BASE: dict[str, Callable[[Room], None]] = {
     "values": check_values,
     "names": check_names,
     "current": check_current,
+    "provenance": check_provenance,
+    "looks": check_looks,
+    "records": check_records,
     "atomic": check_atomic,
     "reads its own": check_reads_its_own,
     "isolated": check_isolated,

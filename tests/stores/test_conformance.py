@@ -6,6 +6,7 @@ from itertools import count
 from threading import Event
 
 import pytest
+from msgspec.structs import replace
 
 from coherence.errors import StoreFault
 from coherence.stores import promises
@@ -14,6 +15,7 @@ from coherence.stores.backup import fill
 from coherence.stores.conformance import ARCHIVE, BASE, EXTENDED, verify
 from coherence.stores.memory import MemoryStore
 from coherence.stores.port import Entry, HomeRow, Place
+from coherence.stores.promises import publish
 from coherence.stores.sqlite import SqliteStore
 from coherence.stores.sqlite_transaction import change
 
@@ -112,6 +114,10 @@ def lose_update(self, artifact):
     return stored
 
 
+def forget_reason(self, artifact, entry, content, previous=None):
+    self.tx.publish(artifact, replace(entry, reason=""), content, previous)
+
+
 TICKS = count()
 BROKEN = {
     "values": lambda kind: bent(kind, save=lose_timers),
@@ -121,6 +127,18 @@ BROKEN = {
             self, prefix, at_most=at_most
         )
     },
+    "provenance": lambda kind: bent(kind, publish=forget_reason),
+    "looks": lambda kind: {
+        "revisions": lambda self, prefix="": [
+            (name, self.row(name).revision, True) for name in self.names(prefix)
+        ]
+    },
+    "records": lambda kind: {
+        "refuse": lambda self, line, keep: (kind.refuse(self, line, keep), publish(self, "a", "b"))
+    },
+    "refusals": lambda kind: {"refuse": lambda self, line, keep: kind.refuse(self, line, keep + 1)},
+    "tallies": lambda kind: bent(kind, __exit__=keep_half),
+    "days": lambda kind: {"tidy": lambda self: 0},
     "atomic": lambda kind: bent(kind, __exit__=keep_half),
     "reads its own": lambda kind: bent(kind, content=forget_own),
     "isolated": lambda kind: bent(kind, save=ignore_revision),
@@ -192,6 +210,19 @@ def test_a_store_that_raises_is_reported_and_not_let_through():
     report = verify(memory(Raising))
     assert "on purpose" in report.broken["names"]
     assert not report.kept
+
+
+def test_a_store_of_an_older_shape_is_reported():
+    """One without the calls for records, and whose history has no base, overwrite and reason."""
+
+    class Older(MemoryStore):
+        tally = refuse = revisions = rows = latest = now = property()
+
+    report = verify(memory(type("Older", (Older,), bent(MemoryStore, publish=forget_reason))))
+    assert set(report.broken) >= {"provenance", "looks", "records"}, report
+    assert "the versions derive from" in report.broken["provenance"]
+    for promise in ("looks", "records"):
+        assert "AttributeError" in report.broken[promise]
 
 
 def test_every_broken_promise_is_tried():
