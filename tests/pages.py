@@ -208,7 +208,7 @@ def stubs(folder: Path) -> Path:
     """A folder of commands that would install or build: they say whether they could."""
     folder.mkdir()
     script = f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-    for name in ("pip", "make"):
+    for name in ("pip", "make", "python3"):
         stub = folder / name
         stub.write_text(f"{script}import pages\npages.{name}_stub(sys.argv[1:])\n")
         stub.chmod(0o755)
@@ -218,6 +218,8 @@ def stubs(folder: Path) -> Path:
 def pip_stub(arguments: Sequence[str]) -> None:
     """`pip install` of packages that pyproject.toml names, of the checkout, or of a wheel."""
     verb, *names = arguments
+    if verb == "wheel":
+        return
     assert verb == "install", f"pip {verb}"
     unknown = [
         name
@@ -232,6 +234,15 @@ def make_stub(arguments: Sequence[str]) -> None:
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
     unknown = [each for each in arguments if "=" not in each and each not in targets]
     assert not unknown, f"the Makefile has no {unknown}"
+
+
+def python3_stub(arguments: Sequence[str]) -> None:
+    """An environment that changes nothing, so that its `pip` is the one above; or Python."""
+    if list(arguments[:2]) != ["-m", "venv"]:
+        os.execv(sys.executable, [sys.executable, *arguments])
+    activate = Path(arguments[2], "bin", "activate")
+    activate.parent.mkdir(parents=True, exist_ok=True)
+    activate.write_text("")
 
 
 def wanted(requirement: str) -> str:

@@ -14,6 +14,7 @@ empty folder.  Tests do the same (`tests/pages.py`):
 
 In the folder are ``examples`` and ``bench`` of the checkout.  ``pip install`` and ``make`` install
 and build nothing: they check that pyproject.toml names each package and that the target exists.
+``python3 -m venv`` makes an environment that changes nothing.
 TEAM_DATABASE is the address of an empty PostgreSQL database where a page names it.
 
 A comment on the line before a block, which readers do not see, says what is different:
