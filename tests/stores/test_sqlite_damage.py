@@ -16,6 +16,8 @@ from coherence import Conflict, Workspace
 from coherence.errors import StoreCorrupt, StoreFault, UnknownArtifact, UnknownVersion
 from coherence.messages import Acquire
 from coherence.stores.opening import open_store
+from coherence.stores.promises import refused
+from coherence.stores.records import Tally
 from coherence.stores.sqlite import SqliteStore
 
 TEXTS = [f"n{number}.md" for number in range(5)]
@@ -52,6 +54,10 @@ def make(file: Path) -> dict[tuple[str, int], str | bytes | None]:
         bob._session.ask(TEXTS[1], Acquire(60.0))
         for session in (requester, bob._session):
             session.leave = lambda: None
+        store = open_store(f"sqlite:///{file}")
+        store.tally([Tally("2026-11-29", agent, TEXTS[0], hits=7) for agent in ("ann", "bob")])
+        store.refuse(refused(TEXTS[0], 0.0, "-lorem\n+ipsum\n"), 9)
+        store.close()
         workspace.close()
     return truth
 
@@ -118,12 +124,19 @@ def _looked(file: Path, truth):
                 lambda name=name: store.names(deleted=bool(name)),
                 lambda name=name: store.row(name),
                 lambda name=name: store.history(name),
+                lambda name=name: store.rows([name]),
+                lambda name=name: store.latest([name]),
                 lambda name=name, version=version: _proved(store, truth, name, version),
             ):
                 try:
                     look()
                 except StoreFault:
                     yield "look"
+        for look in (store.revisions, store.refusals, store.tallies, store.now):
+            try:
+                look()
+            except StoreFault:
+                yield "look"
         list(store.check())
     finally:
         store.close()
