@@ -197,3 +197,37 @@ def test_a_place_of_before_the_migration_is_one_of_after_it(opened, schema_1):
     changes = opened().since(Place(7))
     assert (changes.gap, changes.foreign) == (False, False)
     assert changes.entries[0].seq == 8
+
+
+# Schema 2.
+
+
+@pytest.fixture
+def schema_2(postgres_url):
+    """A database as commit a923444 made it, its two processes killed in the middle of a draft."""
+    with psycopg.connect(postgres_url, autocommit=True) as conn:
+        conn.execute((DATA / "schema-2.sql").read_text())
+    return postgres_url
+
+
+def test_a_database_of_schema_2_is_read_and_written(postgres, schema_2):
+    with pytest.raises(StoreOlder, match="upgrade"):
+        PostgresStore(schema_2, readonly=True)
+    with Workspace(schema_2, policy=Lazy(grant_lease=0.2)) as workspace:
+        store = workspace._site.store
+        assert workspace.identity == "1ad98024fa574bc1"
+        assert workspace.names() == ["again.md", "code.bin", "held.md", "notes/ü.md", "plan.md"]
+        versions = [store.read("plan.md", number)[1] for number in range(1, 6)]
+        assert [len(text) for text in versions] == [630, 634, 639, 646, 6]
+        entries = [entry for name in workspace.names() for entry in workspace.history(name)]
+        assert {(entry.base, entry.overwrite, entry.reason) for entry in entries} == {
+            (0, False, "")
+        }
+        assert store.refusals() == store.tallies() == []
+        held = workspace.row("held.md").row.state
+        assert (held.owner, [waiter.cache for waiter in held.queue]) == ("ann", ["bob"])
+        agent = workspace.agent("carl")
+        assert str(agent.update("plan.md", lambda text: text + "more\n").ref) == "plan.md@6"
+        assert str(agent.write("notes/old.md", "back", overwrite=True)) == "notes/old.md@3"
+        assert workspace.check() == []
+    assert postgres.run("SELECT schema_version FROM coherence_meta", schema_2) == [(SCHEMA,)]

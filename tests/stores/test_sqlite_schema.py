@@ -23,6 +23,9 @@ from coherence.stores.sqlite import SqliteStore
 DATA = Path(__file__).with_name("data")
 #: When each file was written, by its store's clock.
 WRITTEN_S = 1795824970.0
+WRITTEN_2_S = 1795913039.0
+#: The sizes of the versions of plan.md in the file of schema 2.
+SIZES = (630, 634, 639, 646, 6)
 
 
 def numbered(start):
@@ -75,6 +78,52 @@ def test_a_file_of_schema_1_is_read_whole(old):
         assert [change.seq for change in changes.entries] == list(range(1, 16))
         assert len({change.number for change in changes.entries}) == 15
         assert changes.place.generation
+
+
+def test_a_file_of_schema_2_is_read_whole(tmp_path):
+    """Its two processes were killed: ann held a grant for which bob waited."""
+    file = shutil.copy(DATA / "schema-2.db", tmp_path / "team.db")
+    before = lines_of(file)
+    with closing(SqliteStore(file, clock=lambda: WRITTEN_2_S)) as store:
+        assert list(store.check()) == []
+        assert store.identity == "31987e046074fbf1"
+        history = {name: store.history(name) for name in store.names(deleted=True)}
+        kept = {
+            (name, entry.version): store.read(name, entry.version)[1]
+            for name, entries in history.items()
+            for entry in entries
+        }
+        assert {key: len(content) for key, content in kept.items()} == {
+            **{("plan.md", number): size for number, size in enumerate(SIZES, start=1)},
+            ("code.bin", 1): 1024,
+            ("code.bin", 2): 800,
+            ("notes/ü.md", 1): 6,
+            ("notes/old.md", 1): 9,
+            ("notes/old.md", 2): 0,
+            ("again.md", 1): 3,
+            ("again.md", 2): 0,
+            ("again.md", 3): 3,
+            ("held.md", 1): 3,
+        }
+        assert {
+            (entry.base, entry.overwrite, entry.reason)
+            for entries in history.values()
+            for entry in entries
+        } == {(0, False, "")}, "not recorded then"
+        assert store.refusals() == store.tallies() == []
+        assert [member.agent for member in store.members()] == ["ann", "bob", "cat"]
+        held = store.row("held.md").row
+        assert (held.state.owner, [waiter.cache for waiter in held.state.queue]) == ("ann", ["bob"])
+        assert store.agree("other") == "'*' invalidates, grants for 3600.0"
+        lines = store.since(Place(0)).entries
+        assert [(line.seq, line.number, line.origin) for line in lines] == before
+        assert store.since(Place(3, lines[2].number)).entries == lines[3:]
+
+
+def lines_of(file):
+    """The lines of the log, before the migration."""
+    with closing(sqlite3.connect(file)) as db:
+        return db.execute("SELECT seq, number, origin FROM log ORDER BY seq").fetchall()
 
 
 @pytest.mark.parametrize("kept", sorted(DATA.glob("schema-*.db")), ids=lambda path: path.stem)
