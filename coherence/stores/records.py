@@ -96,8 +96,7 @@ def added(one: Tally, other: Tally) -> Tally:
 
 def dated(rows: Iterable[Tally], now: Time) -> list[Tally]:
     """`rows`, each with its day, in the order in which stores lock them."""
-    today = day_of(now)
-    found = [row if row.day else replace(row, day=today) for row in rows]
+    found = [row if row.day else replace(row, day=day_of(now)) for row in rows]
     return sorted(found, key=key_of) if len(found) > 1 else found
 
 

@@ -35,6 +35,7 @@ from coherence.stores.sqlite_faults import fault, faults
 from coherence.stores.sqlite_membership import SqliteMembership
 from coherence.stores.sqlite_records import REFUSALS, TALLIES, fold, refuse
 from coherence.stores.sqlite_rows import (
+    ALL_REVISIONS,
     BODY,
     CURRENT,
     HEAD,
@@ -221,7 +222,8 @@ class SqliteStore(HasMembers):
     def revisions(self, prefix: str = "") -> list[tuple[str, int, bool]]:
         if not is_storable(prefix):
             return []
-        return revisions(self._connections.query(REVISIONS, prefix, end_of(prefix)))
+        wanted = (REVISIONS, prefix, end_of(prefix)) if prefix else (ALL_REVISIONS,)
+        return revisions(self._connections.query(*wanted)[0][0])
 
     def rows(self, names: Collection[str]) -> dict[str, Stored]:
         rows = self._connections.query(ROWS, pack_names(names))
