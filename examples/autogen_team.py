@@ -111,9 +111,14 @@ def main(arguments: list[str] | None = None) -> tuple[Outcome, Outcome]:
     """Run both and print what they cost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="such as gpt-4o; without it the script is played")
-    name = parser.parse_args(arguments).model
+    parser.add_argument("--store", default="memory://", help="such as sqlite:///team.db")
+    given = parser.parse_args(arguments)
+    name = given.model
     before = asyncio.run(run(name, None))
-    with Workspace("memory://") as workspace:
+    with Workspace(given.store) as workspace:
+        judge = workspace.agent("judge")
+        if "plan.md" in judge.list():  # of an earlier run
+            judge.delete("plan.md", overwrite=True)
         after = asyncio.run(run(name, workspace))
     if name is None:
         assert after.plan == before.plan, "the same work was done"

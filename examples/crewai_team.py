@@ -104,12 +104,15 @@ def plain(name: str | None) -> tuple[Crew, str]:
     return team, files.get("plan.md", "")
 
 
-def coherent(name: str | None) -> tuple[Crew, str]:
+def coherent(name: str | None, url: str) -> tuple[Crew, str]:
     """The same team on a workspace."""
-    with Workspace("memory://") as workspace:
+    with Workspace(url) as workspace:
+        boss = workspace.agent("boss")
+        if "plan.md" in boss.list():  # of an earlier run
+            boss.delete("plan.md", overwrite=True)
 
         def remark() -> None:
-            workspace.agent("boss").update("plan.md", lambda text: text + REMARK)
+            boss.update("plan.md", lambda text: text + REMARK)
 
         tools = {role: artifact_tools(workspace, role) for role in scripts(remark)}
         team = crew(name, tools, scripts(remark))
@@ -130,9 +133,11 @@ def main(arguments: list[str] | None = None) -> tuple[int, int]:
     """Run both and print what they cost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="such as openai/gpt-4o; without it the script is played")
-    name = parser.parse_args(arguments).model
+    parser.add_argument("--store", default="memory://", help="such as sqlite:///team.db")
+    given = parser.parse_args(arguments)
+    name = given.model
     count = counter()
-    (before, text), (after, kept) = plain(name), coherent(name)
+    (before, text), (after, kept) = plain(name), coherent(name, given.store)
     if name is None:
         assert REMARK in kept
         assert kept == text, "the same work was done"

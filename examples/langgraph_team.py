@@ -1,6 +1,6 @@
 """Two agents of LangGraph change one plan at the same time: with a plain store, then coherently.
 
-    python examples/langgraph_team.py [--model openai:gpt-4o]
+    python examples/langgraph_team.py [--model openai:gpt-4o] [--store sqlite:///team.db]
 
 With a plain store the later write takes the earlier one's work with it, and each look at the plan
 puts the whole of it into the prompt again.  Without ``--model`` the agents play a script.
@@ -83,9 +83,9 @@ def coherent_script(old: str, new: str, met: Callable[[], Any]) -> list[Any]:
     return [look, edit, *[look] * LOOKS, "done"]
 
 
-def run(name: str | None, *, coherent: bool) -> Outcome:
+def run(name: str | None, url: str, *, coherent: bool) -> Outcome:
     """The team's run: two agents as parallel nodes of a graph."""
-    store: Any = CoherentStore(InMemoryStore()) if coherent else InMemoryStore()
+    store: Any = CoherentStore(url) if coherent else InMemoryStore()
     store.put(("proj",), "plan.md", {"text": PLAN})
     met = threading.Barrier(len(CHANGES))
     graph = StateGraph(MessagesState)
@@ -107,10 +107,13 @@ def run(name: str | None, *, coherent: bool) -> Outcome:
     return Outcome(store.get(("proj",), "plan.md").value["text"], sum(counts))
 
 
-def main(model: Annotated[str | None, typer.Option(help="Such as openai:gpt-4o.")] = None) -> None:
+def main(
+    model: Annotated[str | None, typer.Option(help="Such as openai:gpt-4o.")] = None,
+    store: Annotated[str, typer.Option(help="Such as sqlite:///team.db.")] = "memory://",
+) -> None:
     """Run the team both ways, and say whose work is left and what the prompts came to."""
     for coherent in (False, True):
-        outcome = run(model, coherent=coherent)
+        outcome = run(model, store, coherent=coherent)
         kept = [role for role, (_, new) in CHANGES.items() if new in outcome.plan]
         how = "coherent" if coherent else "plain"
         tokens = f"prompt tokens ({counter().label}): {outcome.prompt_tokens:,}"
