@@ -54,10 +54,6 @@ INDENTED = {
     "docs/adapters/autogen.md",
     "docs/adapters/crewai.md",
     "docs/adapters/langgraph.md",
-    "docs/examples.md",
-    "docs/proofs.md",
-    "docs/simulation.md",
-    "docs/workspace.md",
 }
 
 
