@@ -74,7 +74,7 @@ def page(request):
 
 def shown(name: str) -> Page:
     text = (ROOT / "docs" / "adapters" / f"{name}.md").read_text(encoding="utf-8")
-    first = blocks(text)[:4]
+    first = [block for block in blocks(text) if block.language != "sh"][:4]
     assert [block.language for block in first] == ["python", "text", "diff", "text"]
     return Page(*(block.text for block in first), text)
 
@@ -137,7 +137,7 @@ def test_without_what_the_diff_adds_a_change_is_lost(page, run):
 def test_a_page_begins_with_pip_and_a_short_program(name):
     shows = shown(name)
     start, _, _ = shows.text.partition("```python\n")
-    assert re.fullmatch(rf"# \w+\n\n    pip install 'artifact-coherence\[{name}\]'.*\n\n", start)
+    assert re.match(rf"# \w+\n\n```sh\npip install \. (?:{name}|{name}-agentchat)\b", start)
     assert lines_of_code(shows.program.splitlines()) <= PAGES[name][1]
 
 

@@ -49,12 +49,6 @@ PARSED = {"json": json.loads, "toml": tomllib.loads}
 LANGUAGES = {"", "python", "sh", "console", "text", "diff", "mermaid", "sql", "tla", *PARSED}
 MARK = re.compile(r"shown, \S.*|raises \w+|fresh|slow")
 FRAMEWORKS = {"autogen_agentchat", "autogen_core", "crewai", "deepagents", "langchain", "langgraph"}
-#: Pages whose blocks by indentation have not become fences: they have no language, so none runs.
-INDENTED = {
-    "docs/adapters/autogen.md",
-    "docs/adapters/crewai.md",
-    "docs/adapters/langgraph.md",
-}
 
 
 def named(page: Path) -> str:
@@ -184,7 +178,7 @@ def test_blocks_are_fenced(page):
     """A block by indentation has no language: it is neither coloured nor run."""
     text = re.sub(r"(?ms)^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"))
     loose = re.findall(r"(?m)^(?![-*] |\d+\. |  )[^\n]*\n\n    (\S.*)$", text)
-    assert bool(loose) == (named(page) in INDENTED), loose
+    assert loose == []
 
 
 # What tests see
