@@ -18,7 +18,7 @@ PY := $(VENV)/bin/python
 BENCHES := $(sort $(wildcard bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test test-slow prove check lint types imports format bench clean servers
+.PHONY: help simulate test test-slow prove check lint types imports format bench docs docs-pages docs-serve clean servers
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -54,8 +54,17 @@ format: $(VENV)/.dev ## mend what ruff can mend
 bench: $(VENV)/.dev ## speeds, as ratios within one run
 	@for file in $(BENCHES); do echo "== $$file"; $(PY) $$file $(ARGS) || exit 1; done
 
+docs: docs-pages ## the documentation site, into site/
+	@PATH=$(VENV)/bin:$$PATH zensical build --strict --clean
+
+docs-serve: docs-pages ## the site at localhost:8000; `make docs-pages` beside it takes edits over
+	@PATH=$(VENV)/bin:$$PATH zensical serve
+
+docs-pages: $(VENV)/.docs
+	@$(PY) docs/stage.py build/docs
+
 clean: ## remove caches and builds; the environment stays
-	@rm -rf dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage
+	@rm -rf dist build site .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage
 	@find . -path './.?*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps: an environment is set up again when what it holds has changed, and only then.
@@ -66,6 +75,9 @@ $(VENV)/.base: pyproject.toml | $(PY)
 $(VENV)/.dev: pyproject.toml Makefile | $(PY)
 	@$(call install,.[$(TEST_EXTRAS)])
 	@touch $(VENV)/.base
+
+$(VENV)/.docs: pyproject.toml | $(PY)
+	@$(call install,.[docs])
 
 # The server that tests start for themselves.  Without it they are skipped, or fail under CI.
 servers:

@@ -89,11 +89,20 @@ def markdown(tables: list[AnyTable]) -> str:
     """The page `docs/tables.md`."""
     parts = [INTRODUCTION]
     for table in tables:
-        parts.append(f"## {table.name.capitalize()}\n\n{LEGEND}\n")
+        parts.append(f"## {table.name.capitalize()}\n\n{_picture(table)}\n\n{LEGEND}\n")
         parts.append(_markdown_sheet(("event", *table.states), grid(table)))
         parts.append(f"### {table.name.capitalize()}, row by row\n")
         parts.append(_markdown_sheet(HEADINGS, details(table)))
     return "\n".join(parts)
+
+
+def _picture(table: AnyTable) -> str:
+    """The graph of states as docs/pictures/diagrams.py draws it."""
+    return (
+        f'<picture>\n  <source media="(prefers-color-scheme: dark)" '
+        f'srcset="pictures/{table.name}-dark.svg">\n'
+        f'  <img src="pictures/{table.name}-light.svg" alt="The graph of {table.name}">\n</picture>'
+    )
 
 
 def _markdown_sheet(headings: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:

@@ -116,6 +116,7 @@ def read(tmp_path, request):
         env = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         programs = [str(pages.stubs(tmp_path / "bin")), str(Path(sys.executable).parent)]
         env |= {
+            "CI": "1",  # Hypothesis then fails nothing for being slow
             "COLUMNS": "100",
             "CREWAI_STORAGE_DIR": str(tmp_path / "crewai"),
             "NO_COLOR": "1",

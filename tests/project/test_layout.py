@@ -12,7 +12,7 @@ TOOL = PYPROJECT["tool"]
 WHEEL = TOOL["hatch"]["build"]["targets"]["wheel"]
 
 # Folders at the root that are no part of the distribution.
-OUTSIDE = {"bench", "build", "dist", "docs", "examples", "simulations", "tests", "venv"}
+OUTSIDE = {"bench", "build", "dist", "docs", "examples", "simulations", "site", "tests", "venv"}
 
 # A protocol has one table, a port one list of calls, and a kit one list of promises, however long
 # (CONTRIBUTING.md).
@@ -116,4 +116,4 @@ def test_all_is_every_extra_of_the_product():
     extras = PYPROJECT["project"]["optional-dependencies"]
     (everything,) = extras["all"]
     named = set(re.search(r"\[(.*)\]", everything).group(1).split(","))
-    assert named == set(extras) - {"all", "dev", "frameworks"}
+    assert named == set(extras) - {"all", "dev", "docs", "frameworks"}
