@@ -45,19 +45,34 @@ class Delta(Value, frozen=True, gc=False, tag=True, array_like=True):
             raise WrongBase("the text is not the delta's base")
         return _splice(split(text), self.edits)
 
-    def render(self, text: str) -> str:
-        """The delta as the hunks of a unified diff without context; `text` is its base."""
+    def render(self, text: str, context: int = 0) -> str:
+        """The delta as the hunks of a unified diff; `text` is its base.
+
+        Each hunk has up to `context` unchanged lines on either side.
+        """
         lines = split(text)
         shown: list[str] = []
         shift = 0
-        for edit in self.edits:
-            old, new = edit.stop - edit.start, len(edit.lines)
-            first_new = edit.start + shift + 1
-            shown.append(f"@@ -{_range(edit.start + 1, old)} +{_range(first_new, new)} @@\n")
-            shown.extend(_marked("-", lines[edit.start : edit.stop]))
-            shown.extend(_marked("+", edit.lines))
-            shift += new - old
+        for hunk in _hunks(self.edits, context):
+            first = max(hunk[0].start - context, 0)
+            last = min(hunk[-1].stop + context, len(lines))
+            grown = sum(len(edit.lines) - (edit.stop - edit.start) for edit in hunk)
+            old, new = last - first, last - first + grown
+            shown.append(f"@@ -{_range(first + 1, old)} +{_range(first + shift + 1, new)} @@\n")
+            at = first
+            for edit in hunk:
+                shown.extend(_marked(" ", lines[at : edit.start]))
+                shown.extend(_marked("-", lines[edit.start : edit.stop]))
+                shown.extend(_marked("+", edit.lines))
+                at = edit.stop
+            shown.extend(_marked(" ", lines[at:last]))
+            shift += grown
         return "".join(shown)
+
+    def counts(self) -> tuple[int, int]:
+        """The number of lines that are added, and of those that are removed."""
+        added = sum(len(edit.lines) for edit in self.edits)
+        return added, sum(edit.stop - edit.start for edit in self.edits)
 
 
 def split(text: str) -> list[str]:
@@ -124,6 +139,18 @@ def _splice(lines: Sequence[str], changes: Sequence[Splice]) -> str:
         at = edit.stop
     made.extend(lines[at:])
     return "".join(made)
+
+
+def _hunks(changes: Sequence[Splice], context: int) -> Iterator[list[Splice]]:
+    """Runs of edits that are shown as one, since the context of one reaches that of the next."""
+    hunk: list[Splice] = []
+    for edit in changes:
+        if hunk and edit.start - hunk[-1].stop > 2 * context:
+            yield hunk
+            hunk = []
+        hunk.append(edit)
+    if hunk:
+        yield hunk
 
 
 def _digest(text: str) -> bytes:

@@ -46,6 +46,21 @@ def test_a_delta_reads_as_a_diff_does():
     assert diff("a\n", "").render("a\n") == "@@ -1 +0,0 @@\n-a\n"
 
 
+@pytest.mark.parametrize(
+    ("context", "hunks"),
+    [
+        (0, "@@ -2 +2,2 @@\n-b\n+B\n+x\n@@ -6 +7 @@\n-f\n+F\n"),
+        (1, "@@ -1,3 +1,4 @@\n a\n-b\n+B\n+x\n c\n@@ -5,3 +6,3 @@\n e\n-f\n+F\n g\n"),
+        (2, "@@ -1,7 +1,8 @@\n a\n-b\n+B\n+x\n c\n d\n e\n-f\n+F\n g\n"),
+    ],
+)
+def test_hunks_have_context(context, hunks):
+    old, new = "a\nb\nc\nd\ne\nf\ng\n", "a\nB\nx\nc\nd\ne\nF\ng\n"
+    delta = diff(old, new)
+    assert delta.render(old, context) == hunks
+    assert delta.counts() == (3, 2)
+
+
 @given(texts, texts)
 def test_a_merge_with_nothing_is_the_other_side(base, text):
     assert merge(base, text, base) == text
