@@ -21,6 +21,7 @@ from rich.table import Table as Sheet
 from coherence.cache import CACHE
 from coherence.directory import HOME
 from coherence.table import SAME, Row, Table
+from message_passing.commands import one_command
 
 AnyTable: TypeAlias = Table[Any]
 
@@ -179,12 +180,18 @@ def show(
         text(console, table, state)
 
 
+app = one_command(
+    show,
+    "coherence tables cache",
+    "coherence tables home --state M",
+    "coherence tables home --dot",
+)
+
+
 def main(
     arguments: Sequence[str] | None = None, prog: str = "python -m coherence.printing"
 ) -> None:
     """The protocol tables, as text, Markdown or a graph."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(show)
     app(arguments, prog_name=prog)
 
 

@@ -38,19 +38,25 @@ def participants(arrows: Iterable[Arrow]) -> list[str]:
     return list(dict.fromkeys(end for arrow in arrows for end in (arrow.src, arrow.dst)))
 
 
-def text(arrows: Sequence[Arrow], *, width: int = 100, order: Sequence[str] = ()) -> str:
-    """The chart in at most `width` columns, from left to right `order`, then the others."""
+def text(
+    arrows: Sequence[Arrow], *, width: int = 100, order: Sequence[str] = (), clock: str = "time"
+) -> str:
+    """The chart in at most `width` columns, from left to right `order`, then the others.
+
+    `clock` is the heading of the first column; under "step" it has whole numbers.
+    """
+    decimals = 0 if clock == "step" else _decimals([arrow.time for arrow in arrows])
     names = list(dict.fromkeys([*order, *participants(arrows)]))
     if not names:
         return ""
     lane = (width - _TIME) // len(names)
     if lane < _LANE_MIN:
-        return "\n".join(_line(arrow, width) for arrow in arrows)
+        return "\n".join(_line(arrow, width, decimals) for arrow in arrows)
     lane = min(lane, max([18, *(len(arrow.label) + 6 for arrow in arrows)]))
     column = {name: index * lane for index, name in enumerate(names)}
     heads = "".join(_cut(name, lane - 1).ljust(lane) for name in names)
-    rows = [f"{'time':>{_TIME - 2}}  {heads.rstrip()}"]
-    rows += [f"{_clock(arrow.time)}  {_row(arrow, column, lane)}" for arrow in arrows]
+    rows = [f"{clock:>{_TIME - 2}}  {heads.rstrip()}"]
+    rows += [f"{_clock(arrow.time, decimals)}  {_row(arrow, column, lane)}" for arrow in arrows]
     return "\n".join(rows)
 
 
@@ -89,16 +95,22 @@ def _row(arrow: Arrow, column: dict[str, int], lane: int) -> str:
     return "".join(cells).rstrip()
 
 
-def _line(arrow: Arrow, width: int) -> str:
+def _line(arrow: Arrow, width: int, decimals: int) -> str:
     if arrow.src == arrow.dst:
         what = f"{arrow.src} {'✗' if arrow.lost else '●'} {arrow.label}"
     else:
         what = f"{arrow.src} ──{arrow.label}──{'✗' if arrow.lost else '▶'} {arrow.dst}"
-    return f"{_clock(arrow.time)}  {_cut(what, width - _TIME)}"
+    return f"{_clock(arrow.time, decimals)}  {_cut(what, width - _TIME)}"
 
 
-def _clock(time: float) -> str:
-    return f"{time:>{_TIME - 2}.2f}"
+def _clock(time: float, decimals: int) -> str:
+    return f"{time:>{_TIME - 2}.{decimals}f}"
+
+
+def _decimals(times: Sequence[float]) -> int:
+    """Two decimals, or four where two would not tell short times apart."""
+    short = max(map(abs, times), default=0.0) < 100
+    return 4 if short and any(abs(round(time, 2) - time) > 1e-6 for time in times) else 2
 
 
 def _cut(label: str, width: int) -> str:

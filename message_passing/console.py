@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from message_passing.errors import CallerError, ToolkitError
+from message_passing.errors import CallerError, EnvironmentFault, ToolkitError
 
 #: The exit code of a command that was interrupted, as shells have it.
 INTERRUPTED = 130
@@ -107,22 +107,54 @@ def complain(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def show(*parts: Any, file_width: int) -> None:
-    """Write what rich can render: as wide as the terminal, or `file_width` columns in a file."""
+def columns(file_width: int) -> int:
+    """The width of the output: the terminal's, `COLUMNS`, or `file_width` in a file."""
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return max(shutil.get_terminal_size().columns, 20)
+    return file_width
+
+
+def show(*parts: Any, file_width: int, markup: bool = True) -> None:
+    """Write what rich can render, as wide as `columns` says; colours on a terminal alone."""
     # Imported here: commands that print no tables do not load it.
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else file_width
-    console = Console(width=width, force_terminal=terminal, highlight=False)
+    console = Console(width=columns(file_width), highlight=False, emoji=False, markup=markup)
     with console.capture() as captured:
-        console.print(*parts, sep="\n")
-    write(captured.get())
+        for part in parts:
+            # A pipe gets lines that are not broken.
+            console.print(part, soft_wrap=isinstance(part, str) and not console.is_terminal)
+    write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def shortened(text: str, width: int, keep: int = 0) -> str:
+    """`text` in at most `width` cells, cut in the middle; its last `keep` characters stay.
+
+    The last part of a path is kept whole if it takes at most four fifths of the room.
+    """
+    from rich.cells import cell_len, chop_cells, set_cell_size
+
+    if cell_len(text) <= width:
+        return text
+    if width <= 1:
+        return "…"[:width]
+    room = width - 1
+    last = cell_len(text[max(text.rfind("/"), 0) :])
+    back = min(max(last if last <= room * 4 // 5 else (room + 1) // 2, keep), room)
+    end = chop_cells(text[::-1], back)[0][::-1] if back else ""
+    front = set_cell_size(text, room - cell_len(end)).rstrip()
+    return f"{front}…{end}"
 
 
 def told(error: ToolkitError | OSError) -> tuple[str, int]:
-    """`error` as one line, and the exit code: 2 if the caller is at fault, else 1."""
-    return f"error: {error}", 2 if isinstance(error, CallerError) else 1
+    """`error` as one line, ``CODE: MESSAGE (REMEDY)``, and the exit code: 2 for the caller's fault.
+
+    The exit code is 3 for any other.
+    """
+    if isinstance(error, ToolkitError):
+        return f"{error.code}: {error}", 2 if isinstance(error, CallerError) else 3
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{EnvironmentFault.code}: {where}{error.strerror or error}", 3
 
 
 @contextmanager

@@ -5,14 +5,18 @@
 prints a message-sequence chart.  A line holds the time, the process, the action's name in the
 TLA+ module, the event, the commands, and a digest of the state after the step.  Equal runs give
 equal bytes, whatever `PYTHONHASHSEED` is.
+
+A file may begin with a `Header`.  Where the processes count time by clocks of their own, as in a
+recording of a workspace, each line also has its moment on one clock.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import msgspec
 
@@ -21,10 +25,23 @@ from message_passing.chart import Arrow
 from message_passing.errors import CallerError, EnvironmentFault
 from message_passing.process import Address, Event, Step, Time
 
+#: The form of the files that `Header` begins.
+SCHEMA: Final = 1
 
-class Line(msgspec.Struct, frozen=True):
+
+class Header(msgspec.Struct, frozen=True):
+    """The first line of a file that says what was recorded."""
+
+    trace: int
+    #: What `Line.at` counts from, in seconds of the clock that the writer chose.
+    start: Time
+    about: dict[str, Any] = {}
+
+
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """One step.  `event` and `commands` are as in `message_passing.process`, tagged by `type`."""
 
+    #: By the clock of the process.
     time: Time
     process: Address
     action: str
@@ -32,6 +49,16 @@ class Line(msgspec.Struct, frozen=True):
     commands: list[dict[str, Any]]
     #: Sixteen hexadecimal digits, as `message_passing.canonical.digest` makes them.
     state: str
+    #: Seconds since the header's `start`, on one clock for all processes.
+    at: Time | None = None
+
+    @property
+    def moment(self) -> Time:
+        """The time by which lines of several processes compare, if the file has one."""
+        return self.time if self.at is None else self.at
+
+
+_HEADED: Final = b'{"trace":'
 
 
 class BadTrace(CallerError):
@@ -55,31 +82,81 @@ class TraceWriter:
         self._write = file.write
         self._encode = msgspec.json.Encoder().encode
 
+    def begin(self, start: Time, about: dict[str, Any]) -> None:
+        """Write the header, before any step."""
+        self._write(self._encode(Header(SCHEMA, start, about)) + b"\n")
+
     def __call__(
-        self, now: Time, address: Address, event: Event[Any, Any], step: Step[Any]
+        self,
+        now: Time,
+        address: Address,
+        event: Event[Any, Any],
+        step: Step[Any],
+        at: Time | None = None,
     ) -> None:
         """Write the line of one step."""
         try:
-            line = Line(
-                now, address, step.action, plain(event), plain(step.commands), digest(step.state)
-            )
+            commands = plain(step.commands)
+            line = Line(now, address, step.action, plain(event), commands, digest(step.state), at)
             self._write(self._encode(line) + b"\n")
         except (TypeError, ValueError, OverflowError) as error:
             raise Unencodable(f"step {step.action} of {address!r}: {error}") from error
 
 
 def read(path: str | Path) -> Iterator[Line]:
-    """The steps in a file, one by one.  Raises `NoTrace`, or `BadTrace` naming the line."""
+    """The steps in a file, one by one.
+
+    Raises `NoTrace`, or `BadTrace` naming the line, also for a header of a newer release.
+    """
     decode = msgspec.json.Decoder(Line).decode
+    for number, row in _rows(path):
+        if number == 1 and row.startswith(_HEADED):
+            _header(path, row)
+            continue
+        try:
+            yield decode(row)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise BadTrace(f"{path}, line {number}: {error}") from error
+
+
+def header(path: str | Path) -> Header | None:
+    """The header of a file, if it has one.  Raises as `read` does."""
+    for _, row in _rows(path):
+        return _header(path, row) if row.startswith(_HEADED) else None
+    return None
+
+
+def _rows(path: str | Path) -> Iterator[tuple[int, bytes]]:
     try:
         with open(path, "rb") as file:
-            for number, row in enumerate(file, start=1):
-                try:
-                    yield decode(row)
-                except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                    raise BadTrace(f"{path}, line {number}: {error}") from error
+            yield from enumerate(file, start=1)
     except OSError as error:
         raise NoTrace(f"{path}: {error.strerror or error}") from error
+
+
+def _header(path: str | Path, row: bytes) -> Header:
+    try:
+        found = msgspec.json.decode(row, type=Header)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BadTrace(f"{path}, line 1: {error}") from error
+    if found.trace != SCHEMA:
+        raise BadTrace(
+            f"{path} has the form {found.trace}, and this release reads form {SCHEMA}",
+            remedy="read the file with the release that wrote it",
+        )
+    return found
+
+
+def on_one_clock(lines: Sequence[Line]) -> tuple[list[Line], bool]:
+    """`lines` in the order of their moments, and whether these are times of one clock.
+
+    Recordings without a header mix clocks: their lines are numbered instead.
+    """
+    if all(line.at is not None for line in lines):
+        return sorted(lines, key=lambda line: line.moment), True
+    if all(one.time <= other.time for one, other in pairwise(lines)):
+        return list(lines), True
+    return [msgspec.structs.replace(line, at=float(n)) for n, line in enumerate(lines, 1)], False
 
 
 def arrows(lines: Sequence[Line], *, fields: bool = False) -> list[Arrow]:
@@ -94,18 +171,18 @@ def arrows(lines: Sequence[Line], *, fields: bool = False) -> list[Arrow]:
         kind = str(line.event.get("type"))
         if kind == "Receive":
             src, label = str(line.event.get("src")), _label(line.event.get("message"), fields)
-            drawn.append(Arrow(line.time, src, line.process, label))
+            drawn.append(Arrow(line.moment, src, line.process, label))
             if sends := open_sends[_identity(src, line.process, line.event)]:
                 sends.pop()
         else:
             content = line.event.get("name", line.event.get("request"))
             label = kind if content is None else f"{kind} {_label(content, fields)}"
-            drawn.append(Arrow(line.time, line.process, line.process, label))
+            drawn.append(Arrow(line.moment, line.process, line.process, label))
         for command in line.commands:
             if command.get("type") == "Send":
                 dst, label = str(command.get("dst")), _label(command.get("message"), fields)
                 open_sends[_identity(line.process, dst, command)].append(len(drawn))
-                drawn.append(Arrow(line.time, line.process, dst, label, lost=True))
+                drawn.append(Arrow(line.moment, line.process, dst, label, lost=True))
     lost = {index for sends in open_sends.values() for index in sends}
     return [arrow for index, arrow in enumerate(drawn) if not arrow.lost or index in lost]
 
@@ -117,7 +194,7 @@ def summary(lines: Iterable[Line]) -> dict[str, Any]:
     sent: Counter[str] = Counter()
     processes: dict[Address, None] = {}
     for line in lines:
-        steps, end = steps + 1, line.time
+        steps, end = steps + 1, line.moment
         actions[line.action] += 1
         processes.setdefault(line.process)
         for command in line.commands:

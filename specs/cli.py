@@ -19,6 +19,7 @@ from message_passing.console import (
     erase_progress,
     import_modules,
     say,
+    told,
 )
 from specs import constants, listing, report, usage
 from specs.checker.check import ENGINES, check, require_workers
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m specs") 
         _import([*options.modules, *options.modules_after])
         code: int = options.run(options, rest)
     except CheckerError as error:
-        complain(f"{type(error).__name__}: {error}")
+        complain(f"{error.code}: {error}")
         if where := tail(error):
             complain(where)
         return 2
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m specs") 
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = usage.Parser(
         prog=prog,
         description="Check the protocols of this distribution as models, and models of yours.",
         epilog=usage.ENDS,
@@ -319,8 +320,9 @@ def _recorded(options: argparse.Namespace, rest: Sequence[str]) -> int:
         try:
             found = accepts(path)
         except ToolkitError as error:
-            complain(f"{type(error).__name__}: {error}")
-            return 2
+            line, code = told(error)
+            complain(line)
+            return code
         failed += not found.accepted
         word = "accepted" if found.accepted else "REFUSED"
         line = f"{word:10} {path.name:34} {judge:7} {found.steps:>8,} steps  {found.refused}"
@@ -388,5 +390,6 @@ def _refuse_beside_walks(options: argparse.Namespace) -> None:
 
 def _refuse(rest: Sequence[str]) -> None:
     if rest:
-        complain(f"unknown arguments: {' '.join(rest)}")
-        raise SystemExit(2)
+        raise UsageError(
+            f"unknown arguments: {' '.join(rest)}", remedy="`--help` lists those known"
+        )

@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from specs.checker.errors import UsageError
 from specs.sources import Source
+from specs.usage import Parser
 
 _SCALARS = (bool, int, float, str)
 
@@ -24,7 +25,7 @@ def parser_of(source: Source, taken: Collection[str]) -> argparse.ArgumentParser
     name, or a choice of literals.  A constant of another type keeps its default.  Raises
     `UsageError` for a constant of another type without default.
     """
-    parser = argparse.ArgumentParser(prog=source.name, add_help=False, allow_abbrev=False)
+    parser = Parser(prog=source.name, add_help=False, allow_abbrev=False)
     group = parser.add_argument_group(f"constants of {source.name}")
     for key, parameter in source.parameters.items():
         form = _form(parameter)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
-from message_passing.console import complain
+from message_passing.console import complain, told
 from message_passing.errors import ToolkitError
 from specs import report, tlc
 from specs.checker.check import check
@@ -119,8 +119,9 @@ def _each(outcomes: Iterator[Outcome]) -> int:
     try:
         return 1 if report.tell(outcomes) else 0
     except ToolkitError as error:
-        complain(f"{type(error).__name__}: {error}")
-        return 2
+        line, code = told(error)
+        complain(line)
+        return code
 
 
 def _outcomes(command: Command, options: argparse.Namespace) -> Iterator[Outcome]:

@@ -1,6 +1,21 @@
-"""Examples of each command, for its help."""
+"""What the commands say of themselves: examples for their help, and the form of errors."""
 
 from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from message_passing.console import complain
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports wrong usage as every other command does, ``CODE: MESSAGE (REMEDY)``."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the command with code 2."""
+        complain(f"usage: {message} (`--help` describes the call)")
+        raise SystemExit(2)
+
 
 ENDS = """\
 Exit codes: 0 HOLDS or as pinned, 1 VIOLATED or not as pinned, 2 a wrong call or a model that

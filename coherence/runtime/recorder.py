@@ -4,13 +4,18 @@
 
     with Recorder("runs") as recorder, Workspace("sqlite:///team.db", recorder=recorder) as ws:
         ...
-    # python -m specs recorded runs/*.ndjson
+    # coherence specs recorded runs/*.ndjson      is it a run of the protocol?
+    # coherence trace runs/plan.md.ndjson         who sent what to whom
 
-There is one file for each artifact, in the format of `message_passing.trace`: one line for each
-step of its home and of its caches, each by its agent's name.  Contents are named by their digest,
-never written.  Workspaces of this process that share a store share a recorder.  It serialises their
-transactions, so that the file has the store's order, and disables the shortcut that serves cached
-reads without a step.
+There is one file for each artifact, in the format of `message_passing.trace`: a header, then one
+line for each step of its home and of its caches, each by its agent's name.  The header names the
+artifact, the policy and the agents that had joined; later ones begin with a `Join`.  A line's
+`time` is of the clock by which its process steps, the store's for a home and the workspace's for a
+cache; `at` is of one clock for all.  Contents are named by their digest, never written.
+
+Workspaces of this process that share a store share a recorder.  It serialises their transactions,
+so that the file has the store's order, and disables the shortcut that serves cached reads without a
+step.
 
 A request that did not reach its home, and was taken back, is not in the file.  Nor are the steps of
 other processes: if they take part, or the outcome of a transaction was never known, the checker
@@ -26,6 +31,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import IO, Any, NamedTuple
 from urllib.parse import quote
@@ -42,6 +48,7 @@ from coherence.runtime.trace import Taken
 from coherence.states import CacheState, HomeState
 from coherence.view import Gone, View
 from message_passing.errors import CallerError
+from message_passing.ports import Clock
 from message_passing.process import Address, Event, Invoke, Send, SetTimer, Step, Time, Value
 from message_passing.trace import BadTrace, Line, TraceWriter
 
@@ -106,6 +113,7 @@ def processes(lines: Sequence[Line]) -> dict[Address, RecordedHome | RecordedCac
 
 class _Taken(NamedTuple):
     session: int
+    at: Time
     now: Time
     event: Event[Any, Any]
     step: Step[Any]
@@ -120,27 +128,32 @@ class _Run:
         self.waiting: dict[Address, list[_Taken]] = {}
         self.sessions: dict[Address, int] = {}
 
-    def write(self, address: Address, now: Time, event: Event[Any, Any], step: Step[Any]) -> None:
+    def write(
+        self, address: Address, at: Time, now: Time, event: Event[Any, Any], step: Step[Any]
+    ) -> None:
         assert self.file is not None
-        TraceWriter(self.file)(now, address, _named(event), _named(step))
+        TraceWriter(self.file)(now, address, _named(event), _named(step), at)
 
     def settle(self, address: Address) -> None:
         """Write the steps of `address`: they reach home now, or need not reach it."""
-        for session, now, event, step in self.waiting.pop(address, ()):
+        for session, at, now, event, step in self.waiting.pop(address, ()):
             if self.sessions.get(address) != session:
                 self.sessions[address] = session
                 joined = CacheState(serial=session << SERIAL_BITS)
-                self.write(address, now, Invoke(Join(session)), Step(joined, (), "Join"))
-            self.write(address, now, event, step)
+                self.write(address, at, now, Invoke(Join(session)), Step(joined, (), "Join"))
+            self.write(address, at, now, event, step)
 
 
 class Recorder:
     """Give it to a workspace as `recorder=`; each run is in `folder` when the recorder is closed.
 
-    Files of earlier recordings there are replaced.
+    Files of earlier recordings there are replaced.  `clock` counts the seconds of `Line.at`.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, clock: Clock = monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._agents: dict[Address, None] = {}
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         #: Held from before a transaction until its steps are written.
@@ -173,6 +186,7 @@ class Recorder:
         """Raises `Unrecordable` for the name that a file uses for homes."""
         if name == HOME:
             raise Unrecordable(f"an agent is named {name!r}", remedy="give it another name")
+        self._agents.setdefault(name)
 
     def cache_step(
         self,
@@ -189,7 +203,7 @@ class Recorder:
                 return
             run = self._run(artifact)
             waiting = run.waiting.setdefault(address, [])
-            waiting.append(_Taken(session, now, event, step))
+            waiting.append(_Taken(session, self._at(), now, event, step))
             silent = not any(type(command) is Send for command in step.commands)
             if len(waiting) == 1 and silent and run.file is not None:
                 run.settle(address)
@@ -214,6 +228,7 @@ class Recorder:
         """A transaction took effect: write the steps of its homes.  The caller holds `order`."""
         if self._closed:
             return
+        at = self._at()
         for artifact, policy, before, timers, now, steps in taken:
             run = self._run(artifact)
             if run.file is None:
@@ -221,11 +236,17 @@ class Recorder:
                 begin = Begin(_policy_text(policy), home, timers)
                 armed = tuple(SetTimer(name, at) for name, at in timers)
                 run.file = run.path.open("wb")
-                run.write(HOME, now, Invoke(begin), Step(before, armed, "Begin"))
+                about = {
+                    "artifact": artifact,
+                    "policy": type(policy).__name__,
+                    "agents": list(self._agents),
+                }
+                TraceWriter(run.file).begin(now - at, about)
+                run.write(HOME, at, now, Invoke(begin), Step(before, armed, "Begin"))
             for src, _ in inboxes[artifact]:
                 run.settle(src)
             for event, step in steps:
-                run.write(HOME, now, event, step)
+                run.write(HOME, at, now, event, step)
 
     def close(self) -> None:
         """End the recording; later steps of the workspace are not recorded."""
@@ -247,6 +268,10 @@ class Recorder:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _at(self) -> Time:
+        """The seconds since the recording began."""
+        return self._clock() - self._began
 
     def _run(self, artifact: str) -> _Run:
         run = self._runs.get(artifact)

@@ -142,7 +142,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert RUN.invoke(APP, [trace, "--mermaid"]).stdout.startswith("sequenceDiagram")
 
 
-@pytest.mark.parametrize(("content", "code"), [(None, 1), ("no trace\n", 2)])
+@pytest.mark.parametrize(("content", "code"), [(None, 3), ("no trace\n", 2)])
 def test_what_is_no_trace_is_said(tmp_path: Path, content: str | None, code: int) -> None:
     path = tmp_path / "t"
     if content is not None:
@@ -150,5 +150,5 @@ def test_what_is_no_trace_is_said(tmp_path: Path, content: str | None, code: int
     script = [sys.executable, "-m", "causal.explain", str(path)]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert done.returncode == code
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.startswith(("no-trace: ", "bad-trace: "))
     assert "Traceback" not in done.stderr

@@ -14,6 +14,7 @@ from message_passing.console import (
     progress,
     reported,
     say,
+    shortened,
     show,
 )
 from message_passing.errors import CallerError, Defect, EnvironmentFault
@@ -23,9 +24,9 @@ from message_passing.errors import CallerError, Defect, EnvironmentFault
     ("error", "code"),
     [
         (CallerError("no such file", remedy="name one"), 2),
-        (EnvironmentFault("the disk is full"), 1),
-        (Defect("a broken promise"), 1),
-        (OSError("no such device"), 1),
+        (EnvironmentFault("the disk is full"), 3),
+        (Defect("a broken promise"), 3),
+        (OSError("no such device"), 3),
         (KeyboardInterrupt(), INTERRUPTED),
     ],
 )
@@ -37,6 +38,7 @@ def test_an_error_ends_the_command_with_one_line(capsys, error, code):
     assert out == ""
     assert err.count("\n") == 1
     assert str(error) in err
+    assert err.startswith(f"{getattr(error, 'code', 'environment')}: ") or code == INTERRUPTED
 
 
 def test_a_defect_of_another_kind_keeps_its_traceback():
@@ -106,3 +108,28 @@ def test_parts_are_written_below_each_other(capsys):
     assert capsys.readouterr().out == "plan \u2192 done\n"
     show("a", "b", file_width=20)
     assert capsys.readouterr().out == "a\nb\n"
+
+
+@pytest.mark.parametrize(
+    ("width", "keep", "cut"),
+    [
+        (40, 0, "docs/section-07/engineering/detail.md@12"),
+        (30, 3, "docs/section-07/…/detail.md@12"),
+        (18, 3, "docs…/detail.md@12"),
+        (5, 3, "d…@12"),
+        (1, 3, "…"),
+        (0, 0, ""),
+    ],
+)
+def test_names_are_cut_in_the_middle(width, keep, cut):
+    assert shortened("docs/section-07/engineering/detail.md@12", width, keep) == cut
+
+
+def test_a_cut_name_counts_cells():
+    assert shortened("東京東京東京東京.md@3", 11, 2) == "東京….md@3"
+
+
+def test_a_table_in_a_file_is_as_wide_as_the_terminal_that_columns_names(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "30")
+    show("word " * 20, file_width=80)
+    assert capsys.readouterr().out.count("\n") == 1, "a pipe gets whole lines"

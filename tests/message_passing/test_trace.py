@@ -27,7 +27,7 @@ from message_passing import (
     digest,
 )
 from message_passing.chart import Arrow
-from message_passing.trace import BadTrace, NoTrace, TraceWriter, arrows, read, summary
+from message_passing.trace import BadTrace, NoTrace, TraceWriter, arrows, header, read, summary
 
 
 class GetS(Value, frozen=True, gc=False, tag=True):
@@ -184,6 +184,60 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_written(event: Any, st
     assert file.getvalue() == b""
 
 
+# Several clocks
+
+
+def of_two_clocks(path: Path, *, headed: bool) -> Path:
+    """A request and its answer, where home counts from the epoch and the cache from its start."""
+    with path.open("wb") as file:
+        writer = TraceWriter(file)
+        if headed:
+            writer.begin(1.8e9, {"artifact": "plan.md", "agents": ["ann", "bob"]})
+        ask, answer = Send("home", GetS("plan.md")), Send("ann", Data(b"", 1))
+        steps = (
+            (0.0012, 5.0, "ann", Invoke("read"), Step(None, (ask,), "Load")),
+            (0.0024, 1.8e9, "home", Receive("ann", ask.message), Step(None, (answer,), "GetS")),
+            (0.0031, 5.1, "ann", Receive("home", answer.message), Step(None, (), "Data")),
+        )
+        for at, now, process, event, step in steps:
+            writer(now, process, event, step, at if headed else None)
+    return path
+
+
+def test_a_header_is_read_and_is_no_step(tmp_path: Path, trace: Path) -> None:
+    path = of_two_clocks(tmp_path / "headed.ndjson", headed=True)
+    found = header(path)
+    assert found is not None
+    assert (found.trace, found.start) == (1, 1.8e9)
+    assert found.about == {"artifact": "plan.md", "agents": ["ann", "bob"]}
+    assert [line.moment for line in read(path)] == [0.0012, 0.0024, 0.0031]
+    assert header(trace) is None
+    assert {line.at for line in read(trace)} == {None}
+
+
+def test_a_header_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.ndjson"
+    path.write_bytes(b'{"trace":2,"start":0}\n')
+    for reader in (header, lambda path: next(read(path))):
+        with pytest.raises(BadTrace, match="form 2"):
+            reader(path)
+    path.write_bytes(b'{"trace":"x"}\n')
+    with pytest.raises(BadTrace, match="line 1"):
+        header(path)
+
+
+def test_the_chart_has_one_clock_or_none(tmp_path: Path) -> None:
+    rows = command(str(of_two_clocks(tmp_path / "new", headed=True))).stdout.splitlines()
+    assert rows[0].startswith("artifact plan.md; agents ann, bob; seconds since 20")
+    assert rows[1].split() == ["time", "ann", "home"]
+    assert [row.split()[0] for row in rows[2:]] == ["0.0012", "0.0024", "0.0031"]
+    done = command(str(of_two_clocks(tmp_path / "old", headed=False)))
+    assert "several clocks" in done.stderr
+    rows = done.stdout.splitlines()
+    assert rows[0].split() == ["step", "ann", "home"]
+    assert [row.split()[0] for row in rows[1:]] == ["1", "2", "3"]
+
+
 # The command line
 
 
@@ -233,8 +287,8 @@ def test_help_says_what_the_marks_mean() -> None:
 
 
 def test_a_reader_that_leaves_early_is_not_an_error(tmp_path: Path) -> None:
-    row = recorded(tmp_path / "run.ndjson").read_bytes()
-    (tmp_path / "long.ndjson").write_bytes(row * 5000)
+    row = recorded(tmp_path / "run.ndjson").read_bytes().splitlines(keepends=True)[0]
+    (tmp_path / "long.ndjson").write_bytes(row * 20_000)
     program = [sys.executable, "-m", "message_passing.show", str(tmp_path / "long.ndjson")]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"}
     with subprocess.Popen(

@@ -149,7 +149,7 @@ def test_json_and_one_property(capsys):
 @pytest.mark.parametrize("wrong", [["--policy", "lzay"], ["--property", "sawmr"], ["mesi"]])
 def test_a_wrong_call_says_what_there_is(wrong, capsys):
     assert main(["prove-any", *wrong]) == 2
-    assert "UsageError" in capsys.readouterr().err
+    assert "usage: " in capsys.readouterr().err
 
 
 def test_without_z3_the_command_names_the_package(monkeypatch, capsys):

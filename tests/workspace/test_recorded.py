@@ -24,7 +24,7 @@ from coherence import (
 from coherence.runtime.recorder import Recorder, Unrecordable
 from coherence.stores.faulty import Faulty
 from coherence.stores.memory import MemoryStore
-from message_passing.trace import BadTrace, Line, read
+from message_passing.trace import BadTrace, Line, header, on_one_clock, read
 from specs.cli import main
 from specs.runs import accept
 
@@ -126,6 +126,32 @@ def run(recorder):
             assert agent.read(PLAN).text == "by cat!"
     recorder.close()
     return list(read(recorder.path(PLAN)))
+
+
+def test_a_recording_has_a_header_and_one_clock(tmp_path):
+    ticks = iter(range(1000))
+    with (
+        Recorder(tmp_path / "runs", clock=lambda: float(next(ticks))) as recorder,
+        Workspace(recorder=recorder, clock=lambda: 50.0) as workspace,
+    ):
+        ann = workspace.agent("ann")
+        ann.write(PLAN, "one")
+        workspace.agent("bob").read(PLAN)
+    path = recorder.path(PLAN)
+    found = header(path)
+    assert found.about == {"artifact": PLAN, "policy": "Lazy", "agents": ["ann"]}
+    lines = list(read(path))
+    assert {line.time for line in lines} == {50.0}
+    assert found.start == 50.0 - lines[0].at
+    moments = [line.at for line in lines]
+    assert len(set(moments)) > 4
+    assert sorted(moments)[-1] < 1000
+    drawn, timed = on_one_clock(lines)
+    assert timed
+    arrived = [line for line in drawn if line.event["type"] == "Receive"]
+    assert [line.process for line in arrived[:2]] == ["home", "ann"], (
+        "a request precedes its answer"
+    )
 
 
 def accepted(lines, path):
@@ -297,7 +323,7 @@ def test_a_policy_of_ones_own_is_recorded_modelled_and_simulated(tmp_path):
     assert "accepted" in followed[1]
     assert run("-m", "specs", "recorded", "runs/plan.ndjson") == (
         2,
-        "BadTrace: line 1: no kind of policy is named 'PushShort' "
+        "bad-trace: line 1: no kind of policy is named 'PushShort' "
         "(import the module that defines it; a command does with --import MODULE)\n",
     )
     assert run("-m", "specs", "recorded", "--import", "own", "runs/plan.ndjson") == followed
