@@ -20,7 +20,7 @@ MISSING = "PostgreSQL's server is not installed (Debian: apt-get install postgre
 SETTINGS = """
 listen_addresses = ''
 unix_socket_directories = '{folder}'
-max_connections = 120
+max_connections = 250
 shared_buffers = 16MB
 # No machine crashes here, and the page cache outlives the server.
 fsync = off

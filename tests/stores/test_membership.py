@@ -1,18 +1,24 @@
 """Members whose processes end are members no longer; what nobody can tell is a matter of time."""
 
 import os
+import random
 import re
 import signal
+import sqlite3
 import sys
 import threading
+from contextlib import closing
 from time import monotonic
 
 import pytest
+from crowd import PLANS, Crowd
 from mortals import Mortal
 from msgspec.structs import replace
 from postgres_link import Link
+from typer.testing import CliRunner
 
 from coherence import Workspace
+from coherence.cli import app
 from coherence.stores import living, membership
 from coherence.stores.sqlite import SqliteStore
 from coherence.stores.sqlite_membership import LEASE_S
@@ -65,6 +71,21 @@ def until(done):
 def elsewhere(member, **other):
     """`member`, as if it lived where another process table counts."""
     return replace(member, life=replace(member.life, space="another table", **other))
+
+
+@pytest.fixture
+def change(url, request):
+    """Carries out a statement on the store's tables, whose prefix is ``{}``."""
+
+    def run(statement):
+        if url.startswith("sqlite"):
+            with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as db:
+                db.execute(statement.format(""))
+                db.commit()
+        else:
+            request.getfixturevalue("postgres").run(statement.format("coherence_"), url)
+
+    return run
 
 
 # On every store.
@@ -155,10 +176,6 @@ def test_rows_of_the_dead_are_marked_by_whoever_comes_by_and_go_in_time(
 
 
 def test_status_shows_none_of_those_that_were_killed(team, url):
-    from typer.testing import CliRunner
-
-    from coherence.cli import app
-
     team.agent("ann").write("plan.md", "text")
     cyd, dan, eve = (
         team.mortal(name, verb)
@@ -175,15 +192,40 @@ def test_status_shows_none_of_those_that_were_killed(team, url):
     assert not [name for name in ("cyd", "dan", "eve") if f'"{name}"' in shown]
 
 
+def shown(url):
+    """The agents that `coherence status` lists, and those that it shows at an artifact."""
+    done = CliRunner().invoke(app, ["status", "--store", url, "--json"])
+    assert done.exit_code == 0, done.output
+    return sorted(set(re.findall(r'"(ann|bob\d+)"', done.stdout)))
+
+
 @pytest.mark.slow
-def test_forty_that_are_killed_at_random_leave_no_member(team):
-    many = [team.mortal(f"bob{number}") for number in range(40)]
-    assert len(names(team)) == 41
-    for each in many:
-        each.process.kill()
-    for each in many:
-        each.kill()
-    until(lambda: names(team) == ["ann"])
+@pytest.mark.parametrize("tells", ["the kernel", "the lease"])
+def test_status_shows_none_of_forty_that_were_killed_at_work(tells, team, url, change, monkeypatch):
+    """At once where the kernel or the server tells, else when their leases have run out."""
+    for plan in PLANS:
+        team.agent("ann").write(plan, "begun\n")
+    store, chance = team._site.store, random.Random(16)
+    crowd = Crowd(url, 40)
+    try:
+        assert len(shown(url)) == 41
+        head = store.head().seq
+        until(lambda: store.head().seq > head + 100)
+        for pid in chance.sample(crowd.pids, 40):
+            crowd.kill(pid)
+        if url.startswith("postgres"):
+            until(lambda: names(team) == ["ann"])
+        assert shown(url) == ["ann"]
+        states = [team.row(plan).row.state for plan in PLANS]
+        assert any(state.owner for state in states), "what they held is recorded, and not shown"
+        if tells == "the lease":
+            monkeypatch.setattr(living, "HOST", "another machine")
+            change("UPDATE {}member SET ended = 0")
+            assert len(shown(url)) == 41
+            change("UPDATE {}member SET until = 1 WHERE agent <> 'ann'")
+            assert shown(url) == ["ann"]
+    finally:
+        crowd.close()
 
 
 # SQLite: what the lock alone says.
