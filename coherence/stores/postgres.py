@@ -36,6 +36,7 @@ from coherence.stores.port import Change, Changes, Entry, Moved, Place, Retentio
 from coherence.stores.postgres_connections import PostgresConnections
 from coherence.stores.postgres_membership import PostgresMembership
 from coherence.stores.postgres_records import FOLD, REFUSALS, TALLIES
+from coherence.stores.postgres_schema import require_schema
 from coherence.stores.postgres_transaction import PostgresTransaction, entry, restore
 from coherence.stores.postgres_wire import Call
 from coherence.stores.records import RefusedWrite, Tally, refused_of, tally_of
@@ -93,9 +94,10 @@ class PostgresStore(HasMembers):
     def since(self, place: Place) -> Changes:
         heard = self._connections.ear.heard
         rows = self._connections.stamped(sql.SINCE, min(place.seq, _SEQ_MAX), LINES + 1)
+        require_schema(rows[0][1])
         lines = [
             Change(seq, number, origin, artifact, version, author, at, unpack_posts(posts))
-            for _, seq, number, origin, artifact, version, author, at, posts in rows
+            for _, _, seq, number, origin, artifact, version, author, at, posts in rows
             if seq is not None
         ]
         changes = follow(place, rows[0][0], lines, self.head)

@@ -170,6 +170,17 @@ def prepare(conn: psycopg.Connection[Any], *, create: bool, readonly: bool) -> N
         conn.execute("UPDATE coherence_meta SET schema_version = %s", (SCHEMA,))
 
 
+def require_schema(found: int) -> None:
+    """Raise if an open database now has another schema."""
+    if found > SCHEMA:
+        raise _newer(found)
+    if found != SCHEMA:
+        raise StoreOlder(
+            f"the database was restored to schema {found}, this release writes {SCHEMA}",
+            remedy="open it again, which upgrades it",
+        )
+
+
 def settle(
     conn: psycopg.Connection[Any], lock_s: float, stopped_s: float, *, readonly: bool
 ) -> None:
@@ -212,5 +223,9 @@ def _version(conn: psycopg.Connection[Any]) -> int:
         raise StoreCorrupt("the workspace's tables have lost their stamp")
     version = int(row[0])
     if version > SCHEMA:
-        raise StoreNewer(f"the database has schema {version}, this release knows {SCHEMA}")
+        raise _newer(version)
     return version
+
+
+def _newer(found: int) -> StoreNewer:
+    return StoreNewer(f"the database has schema {found}, this release knows {SCHEMA}")

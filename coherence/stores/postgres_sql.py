@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, LiteralString
 
+from coherence.stores.postgres_schema import SCHEMA
 from coherence.stores.postgres_wire import Statement
 
 BEGIN = Statement("BEGIN", "BEGIN ISOLATION LEVEL READ COMMITTED")
@@ -15,14 +16,15 @@ ROLLBACK = Statement("ROLLBACK", "ROLLBACK")
 CLOCK: Final[LiteralString] = "extract(epoch FROM clock_timestamp())::float8"
 NOW = Statement("NOW", f"SELECT {CLOCK}")
 ROW = Statement("ROW", "SELECT revision, home FROM coherence_artifact WHERE name = $1")
-# The clock is read again after the lock is taken, since the wait may have been long.
+# The clock is read again after the lock is taken, since the wait may have been long.  A newer
+# release may have changed the tables since they were opened.
 LOCK = Statement(
     "LOCK",
     f"""
     WITH locked AS (
         SELECT revision, home FROM coherence_artifact WHERE name = $1 FOR UPDATE
     )
-    SELECT locked.*, {CLOCK} FROM (SELECT) AS always LEFT JOIN locked ON true
+    SELECT locked.*, {CLOCK}, schema_version FROM coherence_meta LEFT JOIN locked ON true
     """,
 )
 INSERT = Statement(
@@ -110,13 +112,14 @@ TIDY_AGED = Statement(
     WHERE h.artifact = aged.artifact AND h.version <= aged.version AND NOT h.pinned RETURNING 1
     """,
 )
+# Divides by zero if the tables have another schema now.
 APPEND = Statement(
     "APPEND",
     f"""
-    WITH next AS (UPDATE coherence_meta SET head = head + 1 RETURNING head)
+    WITH next AS (UPDATE coherence_meta SET head = head + 1 RETURNING head, schema_version)
     INSERT INTO coherence_log (seq, number, origin, artifact, version, author, at, posts)
-    SELECT head, $1::bigint, $2::bigint, $3, $4::bigint, $5, coalesce($6::float8, {CLOCK}),
-           $7::bytea
+    SELECT head / (schema_version = {SCHEMA})::int, $1::bigint, $2::bigint, $3, $4::bigint, $5,
+           coalesce($6::float8, {CLOCK}), $7::bytea
     FROM next RETURNING seq
     """,
 )
@@ -187,12 +190,13 @@ MARK = Statement("MARK", "SELECT head, generation FROM coherence_meta")
 SINCE = Statement(
     "SINCE",
     """
-    SELECT generation, lines.* FROM coherence_meta LEFT JOIN LATERAL (
+    SELECT generation, schema_version, lines.* FROM coherence_meta LEFT JOIN LATERAL (
         SELECT seq, number, origin, artifact, version, author, at, posts FROM coherence_log
         WHERE seq >= $1::bigint ORDER BY seq LIMIT $2::bigint
     ) AS lines ON true ORDER BY seq
     """,
 )
+VERSION = Statement("VERSION", "SELECT schema_version FROM coherence_meta")
 IDENTITY = Statement("IDENTITY", "SELECT identity FROM coherence_meta")
 HEAD = Statement(
     "HEAD",

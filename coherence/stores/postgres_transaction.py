@@ -30,6 +30,7 @@ from coherence.stores.postgres_connections import PostgresConnections
 from coherence.stores.postgres_errors import fault, lost
 from coherence.stores.postgres_recent import Recent
 from coherence.stores.postgres_records import ADD, FOLD, FORGET, REFUSE, RELAXED
+from coherence.stores.postgres_schema import require_schema
 from coherence.stores.postgres_sql import (
     ALONG,
     APPEND,
@@ -51,6 +52,7 @@ from coherence.stores.postgres_sql import (
     THEIRS,
     UPDATE,
     UPDATE_EXPECTED,
+    VERSION,
 )
 from coherence.stores.postgres_wire import Call, Rows, Wire
 from coherence.stores.records import RefusedWrite, Tally, refused_values, storable, tally_values
@@ -134,7 +136,8 @@ class PostgresTransaction:
             calls: list[Call] = [(LOCK, (artifact,))]
             if self._wire is None and not self._publishes:
                 calls.append((ALONG, (artifact, ALONG_BYTES_MAX)))
-            [(revision, home, now)], *along = self.trip(*calls)
+            locked, *along = self.trip(*calls)
+            revision, home, now = _current(locked)
             self._now = max(now, self._now or now)
             if along and along[0]:
                 self._along[artifact] = along[0]
@@ -157,7 +160,7 @@ class PostgresTransaction:
             return
         artifact, recent = self._expected
         self._expected = None
-        [[(revision, home, now)]] = self.trip((LOCK, (artifact,)))
+        revision, home, now = _current(self.trip((LOCK, (artifact,)))[0])
         if (revision, home) != (recent.stored.revision, recent.home):
             self._connections.recent.forget(artifact)
             raise Moved(f"{artifact!r} is not as it was expected")
@@ -292,8 +295,9 @@ class PostgresTransaction:
             if wire.closed or lost(error):
                 # COMMIT was sent, and it is unknown whether it arrived.
                 raise OutcomeUnknown(f"PostgreSQL: {error}") from error
-            if self._expected is not None and isinstance(error, psycopg.errors.DivisionByZero):
-                raise Moved(f"{self._expected[0]!r} is not as it was expected") from error
+            if isinstance(error, psycopg.errors.DivisionByZero):
+                require_schema(self._connections.stamped(VERSION)[0][0])
+                raise Moved(f"{list(self._loaded)} are not as they were expected") from error
             raise fault(error) from error
         done = found[len(start) :]
         self._remember(first, done)
@@ -344,6 +348,15 @@ class PostgresTransaction:
             wire.close()
         finally:
             self._connections.give(wire)
+
+
+def _current(locked: Rows) -> tuple[int | None, bytes, float]:
+    """Revision, stored row and clock of `LOCK`.  Raises `StoreNewer`, `StoreOlder`."""
+    if not locked:
+        raise StoreCorrupt("the workspace's tables have lost their stamp")
+    revision, home, now, schema = locked[0]
+    require_schema(schema)
+    return revision, home, now
 
 
 def entry(row: Sequence[Any]) -> Entry:

@@ -8,7 +8,7 @@ from postgres_link import Link
 from postgres_stores import ends, publish, waiting
 
 from coherence import Lazy, Workspace
-from coherence.errors import StoreOlder, StoreReadOnly
+from coherence.errors import StoreNewer, StoreOlder, StoreReadOnly
 from coherence.stores.opening import open_store
 from coherence.stores.port import Place
 from coherence.stores.postgres import PostgresStore
@@ -231,3 +231,33 @@ def test_a_database_of_schema_2_is_read_and_written(postgres, schema_2):
         assert str(agent.write("notes/old.md", "back", overwrite=True)) == "notes/old.md@3"
         assert workspace.check() == []
     assert postgres.run("SELECT schema_version FROM coherence_meta", schema_2) == [(SCHEMA,)]
+
+
+# A schema that changes while a database is open.
+
+
+@pytest.mark.parametrize(
+    ("schema", "refused"), [(SCHEMA + 1, StoreNewer), (SCHEMA - 1, StoreOlder)]
+)
+def test_a_process_notices_that_the_tables_have_another_schema_now(
+    postgres, postgres_url, schema, refused
+):
+    """As after an upgrade by a newer release, or a restore, beside an open workspace."""
+    with Workspace(postgres_url) as workspace, Workspace(postgres_url) as idle:
+        ann, bob = workspace.agent("ann"), idle.agent("bob")
+        for text in "123":  # the row is expected now, and not loaded
+            ann.write("plan.md", text)
+        postgres.run(f"UPDATE coherence_meta SET schema_version = {schema}", postgres_url)
+        with pytest.raises(refused):
+            ann.write("plan.md", "4")
+        with pytest.raises(refused):
+            ann.write("new.md", "1")
+        with pytest.raises(refused):
+            bob.read("plan.md")
+        store = idle._site.store
+        with pytest.raises(refused):
+            store.since(Place(0))
+        assert store.row("plan.md").row.state.version == 3
+        assert store.names() == ["plan.md"]
+        postgres.run(f"UPDATE coherence_meta SET schema_version = {SCHEMA}", postgres_url)
+        assert str(ann.write("plan.md", "4", overwrite=True)) == "plan.md@4"
