@@ -81,7 +81,7 @@ def exact(encoding: str = "o200k_base") -> Counter:
         tokenizer = tiktoken.get_encoding(encoding)
     except ImportError as error:
         raise TokenizerMissing(
-            "tiktoken is not installed", remedy="pip install 'artifact-coherence[tokens]'"
+            "tiktoken is not installed", remedy="pip install tiktoken"
         ) from error
     except Exception as error:
         raise TokenizerMissing(

@@ -4,11 +4,12 @@ It is AutoGen's own `ReplayChatCompletionClient`.  Each turn is an answer, one t
 arguments)``, a list of them to be made at once, or a function of the messages that gives one.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from autogen_core import FunctionCall
+from autogen_core import EVENT_LOGGER_NAME, FunctionCall
 from autogen_core.models import (
     CreateResult,
     FunctionExecutionResultMessage,
@@ -19,6 +20,9 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 from counting import counter
 
 Turn = str | tuple[str, dict[str, Any]] | list[tuple[str, dict[str, Any]]] | Callable[..., Any]
+
+# AutoGen's replay warns at each prompt that it counts no tokens of tool calls; `spent` does.
+logging.getLogger(EVENT_LOGGER_NAME).setLevel(logging.ERROR)
 
 INFO = ModelInfo(
     vision=False,

@@ -2,8 +2,10 @@
 
 ::
 
-    python examples/autogen_team.py                    # scripted: no key, no network
-    python examples/autogen_team.py --model gpt-4o     # for real, needs autogen-ext[openai]
+    pip install autogen-agentchat autogen-ext
+    python examples/autogen_team.py                            # scripted: no key, no network
+    python examples/autogen_team.py --model gpt-4o             # for real, needs autogen-ext[openai]
+    python examples/autogen_team.py --store sqlite:///team.db  # for ``coherence stats``
 
 Coder and reviewer look at the plan before each of their steps, as careful agents do.  Tools as a
 user would write them first give the whole text every time, and every copy stays in the prompt; the
@@ -15,6 +17,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 from typing import Any, NamedTuple
+
+import needs
+
+needs.packages("autogen-agentchat", "autogen-ext")
 
 from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.teams import DiGraphBuilder, GraphFlow

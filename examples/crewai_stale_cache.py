@@ -2,6 +2,7 @@
 
 ::
 
+    pip install crewai
     python examples/crewai_stale_cache.py
     python examples/crewai_stale_cache.py --model openai/gpt-4o
 
@@ -15,6 +16,10 @@ import os
 os.environ |= {"CREWAI_DISABLE_TELEMETRY": "true", "CREWAI_TRACING_ENABLED": "false"}
 
 from typing import Any
+
+import needs
+
+needs.packages("crewai")
 
 from crewai import Agent, Crew, Task
 from crewai.tools import tool

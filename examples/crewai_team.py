@@ -2,8 +2,10 @@
 
 ::
 
-    python examples/crewai_team.py                       # scripted: no key, no network
-    python examples/crewai_team.py --model openai/gpt-4o  # for real
+    pip install crewai
+    python examples/crewai_team.py                               # scripted: no key, no network
+    python examples/crewai_team.py --model openai/gpt-4o         # for real
+    python examples/crewai_team.py --store sqlite:///team.db     # for ``coherence stats``
 
 The coder looks at the plan before each of its steps, as careful agents do, while the reviewer's
 remark comes in between.  Plain tools give the whole text every time and keep the last write; the
@@ -17,6 +19,10 @@ import os
 os.environ |= {"CREWAI_DISABLE_TELEMETRY": "true", "CREWAI_TRACING_ENABLED": "false"}
 
 from typing import Any
+
+import needs
+
+needs.packages("crewai")
 
 from counting import counter
 from crewai import Agent, Crew, Task
@@ -105,7 +111,7 @@ def plain(name: str | None) -> tuple[Crew, str]:
 
 
 def coherent(name: str | None, url: str) -> tuple[Crew, str]:
-    """The same team on a workspace."""
+    """The same team on the workspace `url`."""
     with Workspace(url) as workspace:
         boss = workspace.agent("boss")
         if "plan.md" in boss.list():  # of an earlier run

@@ -1,6 +1,6 @@
 """Two subagents of deepagents edit one file at once: with a plain store, then coherently.
 
-    pip install deepagents
+    pip install deepagents langchain langgraph
     python examples/deepagents_team.py
 
 Both read the file before either writes it.  With a plain store one edit is lost in silence; with
@@ -12,6 +12,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from typing import Any
+
+import needs
+
+needs.packages("deepagents", "langchain", "langgraph")
 
 from deepagents import create_deep_agent
 from deepagents.backends import StoreBackend

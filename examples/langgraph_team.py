@@ -1,16 +1,23 @@
 """Two agents of LangGraph change one plan at the same time: with a plain store, then coherently.
 
+    pip install langgraph langchain
     python examples/langgraph_team.py [--model openai:gpt-4o] [--store sqlite:///team.db]
 
 With a plain store the later write takes the earlier one's work with it, and each look at the plan
-puts the whole of it into the prompt again.  Without ``--model`` the agents play a script.
+puts the whole of it into the prompt again.  Without ``--model`` the agents play a script.  With
+``--store`` the workspace outlives the run: ``coherence status`` and ``coherence stats`` show it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Annotated, Any, NamedTuple
+
+import needs
+
+needs.packages("langgraph", "langchain")
 
 import typer
 from counting import counter
@@ -83,9 +90,15 @@ def coherent_script(old: str, new: str, met: Callable[[], Any]) -> list[Any]:
     return [look, edit, *[look] * LOOKS, "done"]
 
 
-def run(name: str | None, url: str, *, coherent: bool) -> Outcome:
-    """The team's run: two agents as parallel nodes of a graph."""
-    store: Any = CoherentStore(url) if coherent else InMemoryStore()
+def run(name: str | None, url: str | None) -> Outcome:
+    """The team's run, two agents as parallel nodes of a graph: plain, or on the workspace `url`."""
+    with ExitStack() as stack:
+        store: Any = stack.enter_context(CoherentStore(url)) if url else InMemoryStore()
+        return team(name, store, coherent=url is not None)
+
+
+def team(name: str | None, store: BaseStore, *, coherent: bool) -> Outcome:
+    """Both agents change the plan in `store`."""
     store.put(("proj",), "plan.md", {"text": PLAN})
     met = threading.Barrier(len(CHANGES))
     graph = StateGraph(MessagesState)
@@ -109,15 +122,17 @@ def run(name: str | None, url: str, *, coherent: bool) -> Outcome:
 
 def main(
     model: Annotated[str | None, typer.Option(help="Such as openai:gpt-4o.")] = None,
-    store: Annotated[str, typer.Option(help="Such as sqlite:///team.db.")] = "memory://",
+    store: Annotated[str, typer.Option(help="Where the workspace is.")] = "memory://",
 ) -> None:
     """Run the team both ways, and say whose work is left and what the prompts came to."""
-    for coherent in (False, True):
-        outcome = run(model, store, coherent=coherent)
+    before = 0
+    for how, url in ("plain", None), ("coherent", store):
+        outcome = run(model, url)
         kept = [role for role, (_, new) in CHANGES.items() if new in outcome.plan]
-        how = "coherent" if coherent else "plain"
         tokens = f"prompt tokens ({counter().label}): {outcome.prompt_tokens:,}"
-        print(f"{how:9} work kept: {', '.join(kept):16} {tokens}")
+        saved = f", saved {100 * (1 - outcome.prompt_tokens / before):.0f} %" if before else ""
+        print(f"{how:9} work kept: {', '.join(kept):16} {tokens}{saved}")
+        before = outcome.prompt_tokens
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 ::
 
+    pip install langgraph crewai autogen-agentchat autogen-ext
     python examples/three_frameworks.py                    # scripted: no key, no network
     python examples/three_frameworks.py --model gpt-4o     # the two agents for real
 
@@ -21,6 +22,10 @@ from typing import Any
 
 # Otherwise CrewAI calls home at every kickoff.  It reads these when it is imported.
 os.environ |= {"CREWAI_DISABLE_TELEMETRY": "true", "CREWAI_TRACING_ENABLED": "false"}
+
+import needs
+
+needs.packages("langgraph", "crewai", "autogen-agentchat", "autogen-ext")
 
 import autogen_scripted
 import crewai_scripted

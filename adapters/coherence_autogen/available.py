@@ -4,4 +4,4 @@ from coherence.context.frameworks import FrameworkMissing, require
 
 __all__ = ["FrameworkMissing"]
 
-require("autogen-core", "'artifact-coherence[autogen]'", (0, 7), (0, 8))
+require("autogen-core", (0, 7), (0, 8), beside="autogen-agentchat")

@@ -5,4 +5,4 @@ from coherence.context.frameworks import FrameworkMissing, require
 __all__ = ["FrameworkMissing"]
 
 # The first release with typed tool failures and scoped hooks; the first unreleased one.
-require("crewai", "'artifact-coherence[crewai]'", (1, 15, 10), (2,))
+require("crewai", (1, 15, 10), (2,))

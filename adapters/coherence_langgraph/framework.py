@@ -4,7 +4,5 @@ from coherence.context.frameworks import FrameworkMissing, require
 
 __all__ = ["FrameworkMissing"]
 
-EXTRA = "'artifact-coherence[langgraph]'"
-
 # The first release for the current langgraph-prebuilt; the first unreleased one.
-require("langgraph", EXTRA, (1, 1, 5), (2,))
+require("langgraph", (1, 1, 5), (2,))

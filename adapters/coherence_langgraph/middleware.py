@@ -11,11 +11,10 @@ from coherence import Ref
 from coherence.context.answers import notice
 from coherence.context.evidence import Evidence
 from coherence.context.frameworks import expect, require
-from coherence_langgraph.framework import EXTRA
 from coherence_langgraph.store import CoherentStore
 
 # The first release for the oldest langgraph; the first unreleased one.
-require("langchain", f"{EXTRA} langchain", (1, 2, 11), (2,))
+require("langchain", (1, 2, 11), (2,))
 
 from langchain.agents.middleware import AgentMiddleware  # noqa: E402 - it may not be installed
 from langchain_core.messages import HumanMessage  # noqa: E402

@@ -14,7 +14,7 @@ from message_passing.errors import EnvironmentFault
 class NoMatplotlib(EnvironmentFault):
     """The drawing library is not installed."""
 
-    remedy = 'pip install "artifact-coherence[report]"'
+    remedy = "pip install matplotlib"
 
 
 def draw(path: Path, *, duration: float = 1_000.0) -> None:

@@ -40,7 +40,7 @@ class NoTransport(EnvironmentFault):
 class MissingExtra(EnvironmentFault):
     """A package that this transport needs is not installed."""
 
-    remedy = 'pip install "artifact-coherence[postgres]"'
+    remedy = "pip install 'psycopg[binary]'"
 
 
 class BadKey(PeerError):

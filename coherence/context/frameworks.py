@@ -19,20 +19,22 @@ class FrameworkMissing(EnvironmentFault, ImportError):
     remedy = "docs/adapters names the releases that were tested"
 
 
-def require(distribution: str, install: str, oldest: Release, below: Release) -> None:
+def require(distribution: str, oldest: Release, below: Release, *, beside: str = "") -> None:
     """Check that `distribution` is installed, in a release from `oldest` to before `below`.
 
-    Reads the installed metadata and imports nothing.  Raises `FrameworkMissing`, whose remedy is
-    `install`.
+    Reads the installed metadata and imports nothing.  Raises `FrameworkMissing`, whose remedy
+    installs such a release of `distribution`, and of the package `beside` it.
     """
-    remedy = f"pip install {install}"
+    span = f">={_shown(oldest)},<{_shown(below)}"
+    remedy = " ".join(f"'{each}{span}'" for each in (distribution, beside) if each)
+    remedy = f"pip install {remedy}"
     try:
         found = version(distribution)
     except PackageNotFoundError as error:
         raise FrameworkMissing(f"{distribution} is not installed", remedy=remedy) from error
     if not oldest <= tuple(int(n) for n in found.split(".") if n.isdecimal()) < below:
-        span = f"from {_shown(oldest)} to before {_shown(below)}"
-        raise FrameworkMissing(f"{distribution} {span} is needed, not {found}", remedy=remedy)
+        wanted = f"from {_shown(oldest)} to before {_shown(below)}"
+        raise FrameworkMissing(f"{distribution} {wanted} is needed, not {found}", remedy=remedy)
 
 
 def expect(given: object, kind: type[T], what: str) -> T:

@@ -24,7 +24,7 @@ try:
 except ImportError as error:
     raise StoreMissing(
         f"the driver for PostgreSQL is not installed: {error}",
-        remedy="pip install 'artifact-coherence[postgres]'",
+        remedy="pip install 'psycopg[binary]'",
     ) from error
 
 from coherence.stores import postgres_sql as sql

@@ -86,7 +86,7 @@ def patch(old: View | str, new: View | str) -> Patch:
         import jsonpatch
     except ImportError as error:
         raise EnvironmentFault(
-            "jsonpatch is not installed", remedy="pip install 'artifact-coherence[json]'"
+            "jsonpatch is not installed", remedy="pip install jsonpatch"
         ) from error
     before, after = decode(old), decode(new)
     made = jsonpatch.make_patch(before, after)

@@ -68,7 +68,7 @@ def why_no_kernel(symmetry: bool) -> str:
     if symmetry:
         return "it does not reduce by symmetry"
     if find_spec("numba") is None:
-        return "numba is not installed (pip install 'artifact-coherence[numba]')"
+        return "numba is not installed (pip install numba)"
     return ""
 
 

@@ -172,7 +172,7 @@ def required(text):
     """What a module asks of a framework as it is imported: package -> oldest, below."""
     calls = [node.value for node in ast.parse(text).body if isinstance(node, ast.Expr)]
     return {
-        call.args[0].value: tuple(ast.literal_eval(bound) for bound in call.args[2:])
+        call.args[0].value: tuple(ast.literal_eval(bound) for bound in call.args[1:])
         for call in calls
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "require"
     }

@@ -344,13 +344,13 @@ except ImportError as error:
 """
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    said = "autogen-core is not installed (pip install 'artifact-coherence[autogen]') []\n"
-    assert done.stdout == said
+    remedy = "pip install 'autogen-core>=0.7,<0.8' 'autogen-agentchat>=0.7,<0.8'"
+    assert done.stdout == f"autogen-core is not installed ({remedy}) []\n"
 
 
 def test_a_release_that_is_not_known_is_refused():
     with pytest.raises(FrameworkMissing, match=r"pytest from 0\.7 to before 0\.8 is needed, not"):
-        require("pytest", "autogen", (0, 7), (0, 8))
+        require("pytest", (0, 7), (0, 8))
 
 
 def test_importing_it_loads_no_other_framework():

@@ -230,15 +230,17 @@ def test_it_loads_no_other_framework():
     assert {"langgraph", "langchain_core", "autogen_core", "autogen_agentchat"}.isdisjoint(loaded)
 
 
-def test_a_missing_framework_names_the_extra():
-    with pytest.raises(FrameworkMissing, match="pip install the-extra"):
-        frameworks.require("crewai-that-is-not-there", "the-extra", (1,), (2,))
+def test_a_missing_framework_is_named_with_its_releases():
+    with pytest.raises(
+        FrameworkMissing, match=r"pip install 'not-there>=1\.2,<2' 'beside>=1\.2,<2'"
+    ):
+        frameworks.require("not-there", (1, 2), (2,), beside="beside")
 
 
 @pytest.mark.parametrize("version", ["1.15.9", "0.203.2", "2.0.0"])
 def test_an_unknown_release_is_refused(monkeypatch, version):
     monkeypatch.setattr(frameworks, "version", lambda _: version)
-    with pytest.raises(FrameworkMissing, match=rf"{version} .*artifact-coherence\[crewai\]"):
+    with pytest.raises(FrameworkMissing, match=rf"{version} .*pip install 'crewai>=1\.15\.10,<2'"):
         importlib.reload(framework)
 
 

@@ -1,5 +1,6 @@
 """What users of LangGraph have reported, plain and coherent; and the example, as a user runs it."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -31,8 +32,9 @@ def test_the_team_keeps_both_works_and_spends_less():
     kept = [line.partition("work kept: ")[2].partition(" prompt")[0] for line in (plain, coherent)]
     assert kept[0].strip() in ("coder", "reviewer")
     assert kept[1].strip() == "coder, reviewer"
-    tokens = [int(line.rpartition(" ")[2].replace(",", "")) for line in (plain, coherent)]
+    tokens = [int(n.replace(",", "")) for n in re.findall(r"token\): ([\d,]+)", ran.stdout)]
     assert tokens[1] < tokens[0] / 2
+    assert coherent.endswith(f"saved {100 * (1 - tokens[1] / tokens[0]):.0f} %")
 
 
 class Texts(TypedDict, total=False):

@@ -505,7 +505,7 @@ def test_a_framework_that_is_missing_or_untried_is_named(version, told):
     )
     assert refused.returncode == 1
     assert told in refused.stderr
-    assert "pip install 'artifact-coherence[langgraph]'" in refused.stderr
+    assert "pip install 'langgraph>=1.1.5,<2'" in refused.stderr
 
 
 def test_a_release_that_tells_no_tasks_apart_is_refused(graph, monkeypatch):
