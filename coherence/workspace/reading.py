@@ -119,6 +119,13 @@ class Reading:
             return asked.answer
         return (yield from self._waits.answer(session, asked))
 
+    def _look(self, name: str) -> Operation[Loaded]:
+        """What is current; the application does not see it, so no write derives from it."""
+        given = self.given(name)
+        loaded: Loaded = yield from self._ask(name, LOAD)
+        self.give_back(name, given)
+        return loaded
+
     def _fetch(self, name: str, version: Version) -> Operation[tuple[Entry, Content] | None]:
         """One version from the history, or None if it is not kept."""
         homes = self.session.homes
@@ -187,8 +194,7 @@ class Reading:
             raise UnknownVersion(f"there is no version {version!r}")
         found = yield from self._fetch(name, version)
         if found is None:
-            loaded: Loaded = yield from self._ask(name, LOAD)
-            current = loaded.version
+            current = (yield from self._look(name)).version
             if not current:
                 raise UnknownArtifact(f"there is no artifact {name!r}")
             raise UnknownVersion(f"{name}@{version} is not kept; current is {name}@{current}")
@@ -250,6 +256,9 @@ class Reading:
 
     def _alive(self, name: str, loaded: Loaded) -> tuple[View, Version]:
         self._caches.bases.pop(name, None)
+        return self._existing(name, loaded)
+
+    def _existing(self, name: str, loaded: Loaded) -> tuple[View, Version]:
         if isinstance(loaded.content, View):
             return loaded.content, loaded.version
         if loaded.content is not None:

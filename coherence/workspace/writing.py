@@ -106,7 +106,7 @@ class Writing(Reading):
             raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
         base, known = self._derived(name, expect)
         if not base or overwrite:
-            view, current = self._alive(name, (yield from self._ask(name, LOAD)))
+            view, current = self._existing(name, (yield from self._look(name)))
             if overwrite:
                 base, known = current, view.digest
         wait_s = check_wait(wait_s)
@@ -119,8 +119,8 @@ class Writing(Reading):
         yield from self._free(to)
         if name == to:
             raise BadArgument(f"{name!r} is its name already")
-        view, version = self._alive(name, (yield from self._ask(name, LOAD)))
-        there = (yield from self._ask(to, LOAD)).content
+        view, version = self._existing(name, (yield from self._look(name)))
+        there = (yield from self._look(to)).content
         if isinstance(there, View):
             raise Conflict(
                 f"{there.ref} is there already",
@@ -142,6 +142,8 @@ class Writing(Reading):
             hit = veto.artifact
             derived, known = (version, view.digest) if hit == name else (base, digest_of(there))
             yield from self._conflict(hit, view.content, derived, known, veto.nack.version)
+        for changed in (name, to):
+            self._caches.bases.pop(changed, None)
         self.metrics.writes += 2
         return new.ref
 

@@ -13,6 +13,7 @@ from coherence import (
     Lazy,
     Served,
     UnknownArtifact,
+    UnknownVersion,
     Visibility,
 )
 
@@ -41,6 +42,27 @@ def test_contract_1_an_agent_that_never_read_overwrites_nothing(rooms):
     with pytest.raises(Conflict):
         bob.write("plan.md", "by bob")
     assert bob.read("plan.md").text == "by ann"
+
+
+@pytest.mark.parametrize("call", ["read", "rename", "delete"])
+def test_contract_1_a_call_that_failed_gives_no_version_to_derive_from(rooms, call):
+    """It looks at the current version and does not show it."""
+    ann, bob = rooms.agents("ann", "bob")
+    ann.write("plan.md", "1")
+    ann.write("other.md", "text")
+    bob.read("plan.md")
+    ann.write("plan.md", "2")
+    failing = {
+        "read": lambda: bob.read("plan.md", version=9),
+        "rename": lambda: bob.rename("plan.md", "other.md"),
+        "delete": lambda: bob.delete("plan.md", expect=0),
+    }
+    with pytest.raises((UnknownVersion, Conflict)):
+        failing[call]()
+    with pytest.raises(Conflict) as refused:
+        bob.write("plan.md", "by bob")
+    assert refused.value.base_version == 1
+    assert ann.read("plan.md").text == "2"
 
 
 def test_contract_1_overwriting_is_possible_when_it_is_said(rooms):
