@@ -142,8 +142,20 @@ class SqliteFile:
         )
 
     def write_ahead(self, db: sqlite3.Connection) -> None:
-        """Switch a writing connection to the write-ahead log."""
-        (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+        """Switch a writing connection to the write-ahead log.
+
+        If two connections switch a new file at once, SQLite refuses one of them without a wait,
+        since each would wait for the other.
+        """
+        until = monotonic() + BUSY_S
+        while True:
+            try:
+                (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+                break
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > until:
+                    raise
+            Event().wait(_TURN_S)
         if mode != "wal":
             raise StoreFault(
                 f"{self.path} cannot have a write-ahead log", remedy="choose a disk of this machine"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -14,7 +15,7 @@ from coherence import Workspace
 from coherence.errors import StoreFault, StoreLinked, StoreMissing, StoreReplaced
 from coherence.stores import sqlite, sqlite_connections, sqlite_file, sqlite_transaction
 from coherence.stores.sqlite import SqliteStore
-from coherence.stores.sqlite_file import LOOK_S
+from coherence.stores.sqlite_file import LOOK_S, SqliteFile
 
 
 @pytest.fixture
@@ -309,3 +310,30 @@ def test_what_is_no_file(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
     with closing(SqliteStore(tmp_path / "team.db")) as store:
         assert list(store.check()) == []
+
+
+class Refused:
+    """A connection whose switch to the log another connection has made SQLite refuse."""
+
+    def __init__(self, db: sqlite3.Connection, times: int, code: int) -> None:
+        self._db, self.times, self._code = db, times, code
+
+    def execute(self, statement: str) -> sqlite3.Cursor:
+        if "journal_mode" in statement and self.times:
+            self.times -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = self._code
+            raise error
+        return self._db.execute(statement)
+
+
+def test_one_of_two_processes_that_switch_a_new_file_at_once_tries_again(tmp_path):
+    file = SqliteFile(tmp_path / "team.db", create=True, readonly=False)
+    db = file.connect()
+    refused = Refused(db, 2, sqlite3.SQLITE_BUSY)
+    file.write_ahead(refused)
+    assert refused.times == 0
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    with pytest.raises(sqlite3.OperationalError):
+        file.write_ahead(Refused(db, 1, sqlite3.SQLITE_IOERR))
+    file.close()
