@@ -1,6 +1,8 @@
 """The wheel is whole: built, installed elsewhere, it does the main job in a folder of its own."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -46,8 +48,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs Python in an environment that has the wheel, from a folder that has nothing."""
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that has the wheel."""
     environment = tmp_path_factory.mktemp("installed") / "env"
     empty = tmp_path_factory.mktemp("elsewhere")
     python = environment / "bin/python"
@@ -62,6 +64,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     # makes the checkout importable, are not read.
     (site,) = environment.glob("lib/python*/site-packages")
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    return python
+
+
+@pytest.fixture(scope="module")
+def installed(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs Python in an environment that has the wheel, from a folder that has nothing."""
+    empty = tmp_path_factory.mktemp("nothing")
 
     def python_elsewhere(*arguments: str) -> str:
         return run(python, *arguments, cwd=empty)
@@ -103,3 +112,44 @@ def test_it_lists_the_scenarios_that_travel_with_it(installed):
 
 def test_it_does_the_main_job(installed):
     assert "planning" in installed("-m", "coherence.simulate", "run", "planning", "--runs", "1")
+
+
+USER = (Path(__file__).parent / "user_program.py").read_text(encoding="utf-8")
+CHECKERS = {
+    "mypy": ("--strict", "--python-executable"),
+    "pyright": ("--pythonpath",),
+}
+
+
+def check_types(checker: str, python: Path, program: str, folder: Path) -> str:
+    """What a type checker says of a program, which it reads against the wheel."""
+    pytest.importorskip(checker)
+    if checker == "pyright" and shutil.which("node") is None:
+        pytest.skip("pyright needs node")
+    (folder / "user.py").write_text(program, encoding="utf-8")
+    command = [sys.executable, "-m", checker, *CHECKERS[checker], str(python), "user.py"]
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_a_program_of_a_user_is_typed(checker, python, tmp_path):
+    said = check_types(checker, python, USER, tmp_path)
+    assert re.search(r"no issues found|^0 errors, 0 warnings", said, re.MULTILINE), said
+    wrong = USER.replace("view.text", "view.txet")
+    assert "txet" in check_types(checker, python, wrong, tmp_path)
+
+
+def test_a_program_of_a_user_runs_without_a_warning(installed, tmp_path):
+    (tmp_path / "user.py").write_text(USER, encoding="utf-8")
+    assert installed("-W", "error", str(tmp_path / "user.py")) == "3 16 b'use plan B'\nHOLDS\n"
+
+
+def test_the_metadata_are_true(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith("/METADATA")]
+        metadata = archive.read(name).decode()
+    assert "Author: " in metadata
+    assert "Classifier: Operating System :: POSIX :: Linux" in metadata
