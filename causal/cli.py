@@ -8,16 +8,21 @@ import typer
 
 from causal import explain
 from causal.simulate import cli as simulate
+from message_passing.commands import SETTINGS, Commands, examples
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings=SETTINGS,
+    help="Causal delivery: compare protocols, explain a trace.",
+    epilog=examples("coherence causal simulate", "coherence causal explain run.ndjson"),
+)
+app.add_typer(simulate.app, name="simulate")
+app.command("explain", context_settings=SETTINGS, epilog=explain.EXAMPLES)(explain.main)
 
 
 def main(arguments: Sequence[str], prog: str) -> None:
-    """Causal delivery: `simulate` compares protocols, `explain` reads a trace."""
-    app = typer.Typer(
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        no_args_is_help=True,
-        help=main.__doc__,
-    )
-    app.add_typer(simulate.app, name="simulate")
-    app.command("explain")(explain.main)
+    """Run the commands; ends with `SystemExit`."""
     app(arguments, prog_name=prog)

@@ -1,6 +1,6 @@
 """Why each message was held or went eagerly, how long secrets were kept, and what it cost.
 
-    python -m causal.explain TRACE
+    coherence causal explain TRACE
 
 Reads a trace of any delivery protocol, as `message_passing.trace.TraceWriter` writes it, and prints
 a line for each message with its time drawn: waiting in its sender (·), in transit (─), waiting in
@@ -16,13 +16,30 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich import box
+from rich.cells import cell_len
 from rich.table import Table
 
 from causal.account import Account, Accounts, accounts
-from message_passing.console import reported, show, write
+from message_passing.commands import SETTINGS, Single, examples
+from message_passing.console import columns, reported, show, write
+from message_passing.errors import CallerError
 from message_passing.trace import read
 
-BAR = 40
+#: Columns of a timeline, and the least; the least of a reason; and those of a table in a file.
+BAR, BAR_MIN, WHY_MIN, FILE_WIDTH = 40, 16, 18, 150
+HEADINGS = ("message", "sent", "latency", "held", "secret", "why")
+
+EXAMPLES = examples(
+    "coherence causal explain run.ndjson",
+    "coherence causal explain run.ndjson --json",
+    "coherence causal explain run.ndjson --svg run.svg",
+)
+
+
+class NoMessages(CallerError):
+    """A trace in which no process sends by a delivery protocol."""
+
+    remedy = "give a trace of a causal endpoint; `coherence trace FILE` draws any trace"
 
 
 def bar(message: Account, start: float, end: float, width: int = BAR) -> str:
@@ -49,25 +66,38 @@ def bar(message: Account, start: float, end: float, width: int = BAR) -> str:
     return "".join(cells)
 
 
-def table(book: Accounts) -> Table:
-    """A line for each message."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("message", "sent", "latency", "held", "secret", "why", ""):
-        right = heading in ("sent", "latency", "held", "secret")
-        made.add_column(heading, justify="right" if right else "left", no_wrap=heading != "why")
+def table(book: Accounts, width: int = FILE_WIDTH) -> Table:
+    """A line for each message; where `width` is short, the timeline and the reason are narrower."""
     start = min((message.sent for message in book), default=0.0)
-    for m in book:
-        waited = m.held(book.end) + m.buffered(book.end)
-        made.add_row(
-            f"{m.name} → {m.dst}",
-            f"{m.sent:g}",
-            "never" if m.delivered is None else f"{m.delivered - m.sent:.3g}",
-            f"{waited:.3g}" if waited else "",
-            f"{m.kept(book.end):.3g}" if m.kept(book.end) else "",
-            m.why(),
-            bar(m, start, book.end),
+    rows = [(*_figures(message, book.end), message.why()) for message in book]
+    wide = [max(map(cell_len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    left = width - sum(wide[:-1]) - len(wide)
+    why = min(wide[-1], max(left - BAR, left // 2, WHY_MIN))
+    length = max(min(left - why, BAR), BAR_MIN)
+    made = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    for heading in HEADINGS:
+        right = heading not in ("message", "why")
+        made.add_column(
+            heading,
+            justify="right" if right else "left",
+            no_wrap=heading != "why",
+            width=why if heading == "why" else None,
         )
+    made.add_column("", no_wrap=True)
+    for message, row in zip(book, rows, strict=True):
+        made.add_row(*row, bar(message, start, book.end, length))
     return made
+
+
+def _figures(m: Account, end: float) -> tuple[str, ...]:
+    waited = m.held(end) + m.buffered(end)
+    return (
+        f"{m.name} → {m.dst}",
+        f"{m.sent:g}",
+        "never" if m.delivered is None else f"{m.delivered - m.sent:.3g}",
+        f"{waited:.3g}" if waited else "",
+        f"{m.kept(end):.3g}" if m.kept(end) else "",
+    )
 
 
 def summary(book: Accounts) -> dict[str, float]:
@@ -144,12 +174,11 @@ def main(
     drawing: Annotated[Path | None, typer.Option("--svg", help="Write a drawing there.")] = None,
     as_mermaid: Annotated[bool, typer.Option("--mermaid", help="A Mermaid diagram.")] = False,
 ) -> None:
-    """Explain a trace, message by message.
-
-    Exit codes: 0 fine, 1 the file cannot be read or written, 2 it is not a trace.
-    """
+    """Explain a trace of causal delivery, message by message."""
     with reported():
         book = accounts(read(trace))
+        if not book.messages:
+            raise NoMessages(f"{trace} has no message of a delivery protocol")
         if drawing is not None:
             drawing.write_text(svg(book), encoding="utf-8")
     if as_json:
@@ -159,8 +188,11 @@ def main(
         write(mermaid(book))
     else:
         figures = ", ".join(f"{key} {value:g}" for key, value in summary(book).items())
-        show(table(book), figures, file_width=150)
+        show(table(book, columns(FILE_WIDTH)), figures, file_width=FILE_WIDTH)
 
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command(cls=Single, context_settings=SETTINGS, epilog=EXAMPLES)(main)
 
 if __name__ == "__main__":
-    typer.run(main)
+    app(prog_name="python -m causal.explain")

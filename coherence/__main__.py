@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coherence.cli import app
+from coherence.cli import main
 
 if __name__ == "__main__":
-    app(prog_name="python -m coherence")
+    main("python -m coherence")

@@ -158,7 +158,7 @@ def show(
         str | None, typer.Option(help="Only the cells of this state, such as I or IS_D.")
     ] = None,
 ) -> None:
-    """Print the protocol's tables: the actions of a cache and a home in each state on each event.
+    """The protocol's tables: what a cache and a home do on each event.
 
     The same rows drive the runtime, the simulator and the checker.
     """

@@ -2,8 +2,8 @@
 
 | code | meaning |
 |---|---|
-| 0 | done; the answer is yes |
-| 1 | the answer is no: damage, a violation, a figure that differs |
+| 0 | done; what was asked holds |
+| 1 | damage, a violation, or a figure that differs |
 | 2 | the request was wrong, and nothing changed |
 | 3 | a store, a file or the network failed, or the answer is not known |
 | 130 | interrupted |
@@ -68,7 +68,8 @@ def _reported(run: Any, *args: Any, standalone_mode: bool = True, **options: Any
 def _complain(error: Any) -> None:
     context = error.ctx
     if type(error).__name__ == "NoArgsIsHelpError":
-        write(context.get_help().rstrip() + "\n")
+        # rich has written the help as the error was made; without rich it is the message.
+        write(error.message)
         return
     remedy = f" (`{context.command_path} --help` describes the call)" if context else ""
     text = " ".join(error.format_message().split()).rstrip(".")

@@ -114,14 +114,26 @@ def columns(file_width: int) -> int:
     return file_width
 
 
-def show(*parts: Any, file_width: int, markup: bool = True) -> None:
-    """Write what rich can render, as wide as `columns` says; colours on a terminal alone."""
+def show(*parts: Any, file_width: int, markup: bool = True, keys: int = 0) -> None:
+    """Write what rich can render, as wide as `columns` says; colours on a terminal alone.
+
+    With `keys` a table that is too wide becomes several, each with that many of its columns.
+    """
     # Imported here: commands that print no tables do not load it.
     from rich.console import Console
+    from rich.table import Table
 
-    console = Console(width=columns(file_width), highlight=False, emoji=False, markup=markup)
+    from message_passing.tables import folded
+
+    width = columns(file_width)
+    pieces: list[Any] = []
+    for part in parts:
+        pieces += folded(part, width, keys) if keys and isinstance(part, Table) else [part]
+    console = Console(width=width, highlight=False, emoji=False, markup=markup)
     with console.capture() as captured:
-        for part in parts:
+        for number, part in enumerate(pieces):
+            if number and isinstance(pieces[number - 1], Table):
+                console.print()
             # A pipe gets lines that are not broken.
             console.print(part, soft_wrap=isinstance(part, str) and not console.is_terminal)
     write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))

@@ -41,7 +41,7 @@ def show(
         int, typer.Option(min=0, help="Columns; 0 is the terminal's, and 100 in a pipe.")
     ] = 0,
 ) -> None:
-    """Print a trace as a message-sequence chart: who sent what to whom, and when it arrived.
+    """A trace as a message-sequence chart: who sent what to whom.
 
     ● is a local event (a request, a timeout, a restart), ✗ a message that was never received.
     Times are seconds since the recording began, or those of the simulation.

@@ -39,7 +39,10 @@ EVIDENCE = {
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m specs") -> int:
-    """The checker: the shipped models, and your own.  Returns the exit code."""
+    """The model checker: the shipped models, and models of yours.
+
+    Returns the exit code.
+    """
     try:
         options, rest = _parser(prog).parse_known_args(arguments)
         _import([*options.modules, *options.modules_after])

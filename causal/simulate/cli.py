@@ -1,7 +1,6 @@
-"""The command line of ``python -m causal.simulate``.
+"""The command line of ``coherence causal simulate``.
 
-Exit codes: 0 all is well; 1 a figure disagrees, or delivery was not causal; 2 the request was
-wrong; 130 interrupted.
+Exit code 1: a figure disagrees, or delivery was not causal.
 """
 
 from __future__ import annotations
@@ -20,18 +19,26 @@ from causal.simulate import reproduce as expectations
 from causal.simulate import tables as own
 from causal.simulate.record import PROTOCOLS, YARDSTICKS, Record, builder
 from message_passing import console
+from message_passing.commands import SETTINGS, Commands, examples
 from message_passing.console import imported, reported, write
 
 T = TypeVar("T")
+
+EXAMPLES = examples(
+    "coherence causal simulate",
+    "coherence causal simulate fan-in --rate 2 -p hybrid -p cykas",
+    "coherence causal simulate reproduce",
+)
 
 #: Columns of a table in a file.
 FILE_WIDTH = 160
 
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=SETTINGS,
+    epilog=EXAMPLES,
 )
 
 Protocols = Annotated[
@@ -57,15 +64,16 @@ Runs = Annotated[int, typer.Option(help="Runs, with consecutive seeds.", min=1)]
 Seed = Annotated[int, typer.Option(help="The first seed.")]
 
 MEANING = """\
-Times in round trips. Job: eight notices, then a job that works for one round trip; fan-out: eight
-such jobs at once. Traffic: eight processes, each sending once a round trip, delays exponential.
-Fan-in: secrets reach one agent at one a round trip. Bytes: ordering metadata on a message.
-Next: python -m causal.simulate fan-in --rate 2"""
+Times in round trips. Job: eight notices, then a job that works for one round
+trip; fan-out: eight such jobs at once. Traffic: eight processes, each sending
+once a round trip, delays exponential. Fan-in: secrets reach one agent at one a
+round trip. Bytes: ordering metadata on a message.
+Next: coherence causal simulate fan-in --rate 2"""
 
 
 @app.callback(invoke_without_command=True)
 def compare(context: typer.Context, json: Json = False, modules: Modules = None) -> None:
-    """Causal delivery protocols in virtual time: their costs and their waits.
+    """Causal delivery protocols in virtual time: costs and waits.
 
     Without a command: every protocol in four experiments, in one table.
     """
@@ -94,9 +102,9 @@ def overview(records: list[Record]) -> RenderableType:
     """One row for each protocol, the experiments side by side."""
     made = report.table("", [])
     made.columns.clear()
-    headings = ("job starts", "reported", "fan-out", "traffic", "p99", "fan-in wait", "starves")
-    for heading in ("protocol", *headings, "control", "bytes"):
-        made.add_column(heading, justify="left" if heading == "protocol" else "right")
+    headings = ("job\nstarts", "\nreported", "\nfan-out", "\ntraffic", "\np99", "fan-in\nwait")
+    for heading in ("\nprotocol", *headings, "\nstarves", "\ncontrol", "\nbytes"):
+        made.add_column(heading, justify="left" if heading == "\nprotocol" else "right")
     for protocol in dict.fromkeys(record.protocol for record in records):
         job, fan_out, traffic, fan_in, starved = (r for r in records if r.protocol == protocol)
         figures = (
@@ -252,7 +260,7 @@ def reproduce(json: Json = False) -> None:
                 found,
                 keep=lambda r: not report.is_of_a_job(r) or r.what.split(": ")[1] in exact,
             )
-            show(made, report.counts(found))
+            show(made, report.counts(found), keys=0)
         if not all(row.agrees for row in found):
             raise typer.Exit(1)
 
@@ -307,7 +315,10 @@ def deliver(
     if json:
         write(report.as_json(records))
     else:
-        show(report.table(title, records, varying=varying or []))
+        show(
+            report.table(title, records, varying=varying or []),
+            keys=1 + len(varying or []),
+        )
     judge(records)
 
 
@@ -318,6 +329,6 @@ def judge(records: Iterable[Record]) -> None:
         raise typer.Exit(1)
 
 
-def show(*parts: RenderableType) -> None:
-    """Print for people."""
-    console.show(*parts, file_width=FILE_WIDTH)
+def show(*parts: RenderableType, keys: int = 1) -> None:
+    """Print for people; a table that is too wide is folded after its first `keys` columns."""
+    console.show(*parts, file_width=FILE_WIDTH, keys=keys)

@@ -41,7 +41,13 @@ def table(title: str, records: Sequence[Record], *, varying: Sequence[str] = ())
         key = (*(record.parameters[name] for name in varying), record.protocol)
         groups.setdefault(key, []).append(record)
     shown = [f for f in FIGURES if any(getattr(record, f) is not None for record in records)]
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    made = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        padding=0,
+        show_edge=False,
+    )
     for name in (*varying, "protocol"):
         made.add_column(name, no_wrap=True)
     for field in shown:
@@ -53,12 +59,12 @@ def table(title: str, records: Sequence[Record], *, varying: Sequence[str] = ())
 
 def comparison(rows: Iterable[Row], *, keep: Callable[[Row], bool]) -> Table:
     """The rows that `keep` selects, and those that disagree."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for heading in ("source", "figure", "protocol"):
-        made.add_column(heading)
+        made.add_column(heading, no_wrap=heading != "figure")
     for heading in ("expected", "found", "within"):
-        made.add_column(heading, justify="right")
-    made.add_column("")
+        made.add_column(heading, justify="right", no_wrap=True)
+    made.add_column("", no_wrap=True)
     for row in rows:
         if keep(row) or not row.agrees:
             within = f"{row.tolerance:.0%}" if row.relative else f"{row.tolerance:.0e}"
@@ -77,8 +83,8 @@ def counts(rows: Sequence[Row]) -> str:
     jobs = sum(is_of_a_job(row) for row in rows)
     lines[-1] += f"; {jobs} of them are starts and ends of jobs, of which a few are shown"
     lines.append(
-        "our own tables have no other source: python -m causal.simulate tables\n"
-        "not here: state counts (python -m specs check causal), times (bench/)"
+        "our own tables have no other source: coherence causal simulate tables\n"
+        "not here: state counts (coherence specs check causal), times (bench/)"
     )
     return "\n".join(lines)
 

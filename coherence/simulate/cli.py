@@ -1,7 +1,7 @@
-"""The command line of ``python -m coherence.simulate``.
+"""The command line of ``coherence simulate``.
 
-Exit codes: 0 all is well; 1 a comparison failed, or the simulation itself; 2 the request was wrong;
-130 interrupted, as in shells, with the complete results so far on standard output.
+Exit codes: 1 a comparison failed; 130 interrupted, with the complete results so far on standard
+output.
 """
 
 from __future__ import annotations
@@ -20,13 +20,22 @@ from coherence.simulate.measures import Record
 from coherence.simulate.progress import Runs
 from coherence.simulate.result import RULES, STRATEGIES
 from coherence.simulate.scenario import Scenario
+from message_passing.commands import SETTINGS, Commands, examples
 from message_passing.console import INTERRUPTED, imported, reported, write
 
+EXAMPLES = examples(
+    "coherence simulate",
+    "coherence simulate run planning churn -s lazy -s eager --runs 3",
+    "coherence simulate run churn --set loss_probability=0.2 --check",
+    "coherence simulate reproduce",
+)
+
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=SETTINGS,
+    epilog=EXAMPLES,
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of tables.")]
@@ -57,7 +66,7 @@ MEANING = """\
 in every step) and against refetch (the full text at every access).
 [bold]Stale[/bold]: reads of an outdated copy; longest: in a row (paper), in steps since it was \
 replaced (engine). Lost updates: {lost}; refusing them costs the refetch.
-Next: python -m coherence.simulate run churn --set loss_probability=0.2"""
+Next: coherence simulate run churn --set loss_probability=0.2"""
 
 
 @app.callback(invoke_without_command=True)
@@ -69,12 +78,10 @@ def compare(
     check: Check = False,
     modules: Modules = None,
 ) -> None:
-    """Savings and costs of coherence on the Token Coherence paper's scenarios.
+    """What coherence saves, on the Token Coherence paper's scenarios.
 
     Without a command: the four canonical scenarios under five strategies, ten seeds each, our
     engine beside the paper's own rules on the same actions.
-
-    Exit codes: 0 fine, 1 a comparison failed, 2 wrong usage, 130 interrupted (partial results).
     """
     if context.invoked_subcommand is not None:
         if json or csv or quiet or check:

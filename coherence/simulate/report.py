@@ -21,9 +21,13 @@ from coherence.simulate import published
 from coherence.simulate.measures import Record
 from coherence.simulate.published import Figure
 from coherence.simulate.scenario import Scenario
+from message_passing.tables import folded
 
 SIDE_BY_SIDE_MIN = 113
 """Columns of the comparison with both sets of rules on one line."""
+
+KEYS = 2
+"""The first columns of a table tell its rows apart."""
 
 FILE_WIDTH = 10_000
 """Without a terminal a table has its full width; no cell is cut or folded."""
@@ -221,15 +225,22 @@ def parameters(scenario: Scenario) -> str:
 
 
 def rendered(*parts: RenderableType, terminal: bool, width: int) -> str:
-    """Return `parts` as text of `width` columns: styled for a terminal, else plain."""
+    """Return `parts` as text of `width` columns: styled for a terminal, else plain.
+
+    A table that is too wide for a terminal is folded into several.
+    """
     text = io.StringIO()
     if terminal:
         console = Console(file=text, force_terminal=True, width=width, highlight=False)
     else:
         console = Console(file=text, width=width, no_color=True, highlight=False)
+    pieces: list[RenderableType] = []
     for part in parts:
         if isinstance(part, Table):
             part.box = box.SIMPLE_HEAD if terminal else _PLAIN
+        pieces += folded(part, width, KEYS) if terminal and isinstance(part, Table) else [part]
+    for part in pieces:
+        if isinstance(part, Table):
             # The terminal may wrap a line; figures must not be broken within cells.
             needed = console.measure(part, options=console.options.update(width=FILE_WIDTH)).maximum
             console.width = max(width, needed)

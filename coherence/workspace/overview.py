@@ -137,7 +137,7 @@ class Observer:
         self._prefix = literal_prefix(pattern)
         self._archive = _archive(store)
         # PostgreSQL's mark moves with the log alone, in which a grant has no line; the memory
-        # store's with other openings alone, of which there are none.
+        # store's with other openings alone, which it does not have.
         self._marks = store.validates and store.shared
         self._mark: Any = None
         self._slow_at: Time | None = None

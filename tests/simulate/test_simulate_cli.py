@@ -111,7 +111,7 @@ def test_a_wrong_request_is_told_on_stderr_with_code_2(arguments, told):
 def test_a_file_that_is_not_toml_is_told_with_its_name(tmp_path):
     file = tmp_path / "notes.toml"
     file.write_text("Dear diary,\n", encoding="utf-8")
-    assert f"error: {file}: not a TOML file" in call("run", str(file), code=2).stderr
+    assert f"invalid-scenario: {file}: not a TOML file" in call("run", str(file), code=2).stderr
 
 
 def test_list_tells_every_scenario_with_its_parameters():
@@ -228,7 +228,7 @@ def test_ctrl_c_ends_a_long_run_of_all_cores_with_partial_results():
 def test_without_a_command_the_engine_stands_beside_the_paper():
     text = call().stdout
     assert "95.0±1.3" in text
-    assert "Next: python -m coherence.simulate run" in text
+    assert "Next: coherence simulate run" in text
     records = json.loads(call("--json").stdout)
     assert len(records) == 4 * 5 * 2
     assert [made["rules"] for made in records[:2]] == ["paper", "engine"]

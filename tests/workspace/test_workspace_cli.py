@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from coherence import Workspace
 from coherence.cli import app
+from coherence.stores.records import RefusedWrite
 
 
 @pytest.fixture
@@ -43,25 +44,126 @@ def run(url, *words, code=0, env=None):
 def test_status(team, url):
     with team.agent("bob").edit("plan.md") as draft:
         shown = json.loads(run(url, "status", "--json").stdout)
-        assert [agent[1] for agent in shown["agents"]] == ["ann", "bob"]
-        assert sorted(shown["artifacts"]) == ["notes/raw", "plan.md"]
-        assert shown["artifacts"]["plan.md"]["owner"] == ["bob"]
+        assert shown["v"] == 1
+        assert [agent["agent"] for agent in shown["agents"]] == ["ann", "bob"]
+        plan = {each["artifact"]: each for each in shown["artifacts"]}["plan.md"]
+        assert sorted(each["artifact"] for each in shown["artifacts"]) == ["notes/raw", "plan.md"]
+        assert (plan["version"], plan["author"], plan["holder"]) == (2, "ann", "bob")
+        assert plan["until"] > shown["now"]
         table = run(url, "status").stdout
         assert "plan.md@2" in table
         assert "bob" in table
+        assert "2 artifacts, 2 agents, 1 held" in table
+        assert "notes" not in run(url, "status", "plan*").stdout
+        assert "notes" not in run(url, "status", "--agent", "bob").stdout
+        draft.discard()
+
+
+def test_status_is_watched_on_a_terminal_or_in_lines(team, url):
+    with team.agent("bob").edit("plan.md") as draft:
+        shown = run(url, "status", "--watch", "--count", "2", env=TERMINAL).stdout
+        assert shown.count("contested") >= 2
+        assert "\x1b[36mbob" in shown, "a holder stands out"
+        lines = run(url, "status", "--watch", "--count", "2", "--json").stdout.splitlines()
+        (line,) = map(json.loads, lines)
+        assert line["artifacts"][0]["artifact"] == "notes/raw"
+        draft.discard()
+    assert "--json" in run(url, "status", "--watch", code=2).stderr
+
+
+def test_no_colours_where_they_are_not_wanted(team, url):
+    with team.agent("bob").edit("plan.md") as draft:
+        for env in (None, {**TERMINAL, "NO_COLOR": "1"}):
+            assert "\x1b[36m" not in run(url, "status", env=env).stdout
+        assert "\x1b[36m" in run(url, "status", env=TERMINAL).stdout
         draft.discard()
 
 
 def test_log(team, url):
-    lines = run(url, "log").stdout.splitlines()
+    head, *lines = run(url, "log").stdout.splitlines()
+    assert head.split() == ["written", "version", "by", "bytes"]
     assert len(lines) == 5
     assert "deleted" in lines[-1]
-    assert [line.split()[2] for line in run(url, "log", "plan.md").stdout.splitlines()] == [
-        "plan.md@1",
-        "plan.md@2",
+    of_plan = run(url, "log", "plan.md").stdout.splitlines()[1:]
+    assert [line.split()[2] for line in of_plan] == ["plan.md@1", "plan.md@2"]
+    shown = json.loads(run(url, "log", "--json").stdout)
+    assert shown["v"] == 1
+    assert [each["version"] for each in shown["versions"] if each["artifact"] == "plan.md"] == [
+        1,
+        2,
     ]
-    assert len(json.loads(run(url, "log", "--json").stdout)) == 5
     assert "unknown-artifact" in run(url, "log", "nothing.md", code=2).stderr
+
+
+def test_log_has_filters(team, url):
+    team.agent("bob").write("notes/b", "text")
+
+    def refs(*words):
+        return [line.split()[2] for line in run(url, "log", *words).stdout.splitlines()[1:]]
+
+    assert refs("notes/*") == ["notes/raw@1", "notes/b@1"]
+    assert refs("--agent", "bob") == ["notes/b@1"]
+    assert refs("-n", "1") == ["notes/b@1"]
+    assert len(refs("--since", "1h")) == 6
+    assert refs("--until", "1h") == []
+    assert refs("--since", "2020-01-01", "--until", "2020-01-02 12:00") == []
+    assert "names no moment" in run(url, "log", "--since", "soon", code=2).stderr
+
+
+def test_log_counts_lines(team, url):
+    shown = json.loads(run(url, "log", "plan.md", "--stat", "--json").stdout)["versions"]
+    assert [(each["added"], each["removed"]) for each in shown] == [(2, 0), (1, 1)]
+    lines = run(url, "log", "--stat").stdout.splitlines()
+    assert [line.split()[-1] for line in lines[1:3]] == ["-0", "-1"]
+    assert any("notes/raw" in line and "+" not in line for line in lines), "bytes have no lines"
+
+
+def test_log_tells_an_overwrite_and_a_reason(team, url):
+    team._site.store._connections.writer.execute(
+        "UPDATE history SET base = 0, overwrite = 1, reason = 'a new start' WHERE at = ?",
+        (team.history("plan.md")[1].at,),
+    )
+    line = run(url, "log", "plan.md").stdout.splitlines()[-1]
+    assert line.endswith("overwrote @1; a new start")
+    assert "\x1b[1;31m" in run(url, "log", "plan.md", env=TERMINAL).stdout
+    (_, entry) = json.loads(run(url, "log", "plan.md", "--json").stdout)["versions"]
+    assert (entry["base"], entry["overwrite"], entry["reason"]) == (0, True, "a new start")
+
+
+def test_refused_writes(team, url):
+    assert "Limits(refusals=N)" in run(url, "log", "--refused").stdout
+    attempt = "@@ -1 +1 @@\n-one\n+1\n" + "+more\n" * 20
+    refused = RefusedWrite("plan.md", "bob", 0.0, 1, 2, "conflict", "too late", 9, attempt)
+    team._site.store.refuse(refused, 5)
+    lines = run(url, "log", "--refused").stdout.splitlines()
+    assert lines[0].endswith("plan.md  bob  conflict: from @1, current @2")
+    assert lines[1:5] == ["    too late", "    @@ -1 +1 @@", "    -one", "    +1"]
+    assert lines[-1] == "    ... 11 more lines"
+    (shown,) = json.loads(run(url, "log", "--refused", "--json").stdout)["refused"]
+    assert (shown["agent"], shown["base"], shown["attempt"]) == ("bob", 1, attempt)
+    assert "Limits" in run(url, "log", "notes/*", "--refused").stdout
+    status = json.loads(run(url, "status", "--json").stdout)["artifacts"]
+    assert [each["refused"] for each in status] == [0, 1]
+
+
+def test_blame(team, url):
+    head, *lines = run(url, "blame", "plan.md").stdout.splitlines()
+    assert head.split() == ["version", "by", "written", "line", "text"]
+    assert [(line.split()[0], line.split()[-1]) for line in lines] == [("@1", "one"), ("@2", "2")]
+    shown = json.loads(run(url, "blame", "plan.md@1", "--json").stdout)
+    assert (shown["artifact"], shown["version"]) == ("plan.md", 1)
+    assert [each["text"] for each in shown["lines"]] == ["one\n", "two\n"]
+    assert {each["author"] for each in shown["lines"]} == {"ann"}
+    assert "is not text" in run(url, "blame", "notes/raw", code=2).stderr
+
+
+def test_blame_says_where_retention_ends(team, url):
+    run(url, "gc", "--versions", "1")
+    lines = run(url, "blame", "plan.md").stdout.splitlines()
+    assert lines[1].split() == ["<=@2", "1", "one"]
+    assert lines[-1] == "before @2: not kept from @1 on"
+    shown = json.loads(run(url, "blame", "plan.md", "--json").stdout)["lines"]
+    assert {(each["known"], each["author"]) for each in shown} == {(False, None)}
 
 
 def test_show(team, url):
@@ -73,9 +175,20 @@ def test_show(team, url):
 
 
 def test_diff(team, url):
-    assert run(url, "diff", "plan.md@1").stdout == "@@ -2 +2 @@\n-two\n+2\n"
-    assert run(url, "diff", "plan.md@2", "plan.md@1").stdout == "@@ -2 +2 @@\n-2\n+two\n"
-    assert run(url, "diff", "plan.md", "plan.md@1").stdout == "@@ -2 +2 @@\n-2\n+two\n"
+    heads, hunk = run(url, "diff", "plan.md@1").stdout.split("@@", 1)
+    assert [line.split("\t")[0] for line in heads.splitlines()] == [
+        "--- plan.md@1",
+        "+++ plan.md@2",
+    ]
+    assert "ann" in heads
+    assert f"@@{hunk}" == "@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
+    back = "@@ -2 +2 @@\n-2\n+two\n"
+    for words in (("plan.md@2", "plan.md@1"), ("plan.md", "plan.md@1")):
+        assert run(url, "diff", *words, "-U", "0").stdout.endswith(back)
+    assert run(url, "diff", "plan.md@1", "plan.md@1").stdout == ""
+    assert run(url, "diff", "plan.md@1", "--stat").stdout == "plan.md@1 to plan.md@2: +1 -1\n"
+    shown = json.loads(run(url, "diff", "plan.md@2", "plan.md@1", "-U", "0", "--json").stdout)
+    assert (shown["old"], shown["added"], shown["diff"]) == ("plan.md@2", 1, back)
     run(url, "diff", "plan.md@1", "notes/raw", code=2)
 
 
@@ -87,7 +200,10 @@ def test_watch(team, url):
 def test_watch_in_json(team, url):
     lines = run(url, "watch", "--json", "--since", "0", "--count", "5").stdout.splitlines()
     shown = [json.loads(line) for line in lines]
-    assert [each["ref"] for each in shown][:2] == ["plan.md@1", "plan.md@2"]
+    assert [(each["v"], each["artifact"], each["version"]) for each in shown][:2] == [
+        (1, "plan.md", 1),
+        (1, "plan.md", 2),
+    ]
     assert {each["author"] for each in shown} == {"ann"}
     assert [each["seq"] for each in shown] == sorted(each["seq"] for each in shown)
 
@@ -99,9 +215,9 @@ def test_watch_on_a_terminal_keeps_one_table_up_to_date(team, url):
     shown = run(url, "watch", "plan*", "--since", "0", "--count", "2", env=TERMINAL).stdout
     rows = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).splitlines()
     row = [line for line in rows if "plan.md" in line][-1]
-    assert [word.strip() for word in row.split("\u2502")][1:5] == ["plan.md", "2", "2", "ann"]
+    assert row.split()[:3] == ["plan.md@2", "2", "ann"]
     assert "1 changes" not in shown, "what comes at once is drawn at once"
-    assert "2 changes to 1 artifacts" in shown
+    assert "2 changes to 1 artifacts of plan*" in shown
     plain = run(url, "watch", "plan*", "--since", "0", "--count", "2", "--plain", env=TERMINAL)
     assert "\x1b" not in plain.stdout
 
@@ -126,7 +242,7 @@ def test_watch_waits_for_what_comes_and_ends_when_interrupted(team, url):
         while not team._site.store._connections.query("SELECT port FROM bell"):
             assert watching.poll() is None
         team.agent("ann").write("plan.md", "new")
-        assert json.loads(watching.stdout.readline())["ref"] == "plan.md@3"
+        assert json.loads(watching.stdout.readline())["version"] == 3
         watching.send_signal(signal.SIGINT)
         assert watching.wait(60) == 0
 
@@ -251,7 +367,9 @@ def test_gc(team, url):
     assert [entry.version for entry in team.history("plan.md")] == [2]
 
 
-@pytest.mark.parametrize("command", [["status"], ["log"], ["show", "plan.md"], ["check"]])
+@pytest.mark.parametrize(
+    "command", [["status"], ["log"], ["show", "plan.md"], ["blame", "plan.md"], ["check"]]
+)
 def test_looking_neither_waits_for_a_writer_nor_holds_one_up(team, url, command, snapshot):
     before = snapshot(team)
     with team._site.store.transaction(publishes=False) as tx:
