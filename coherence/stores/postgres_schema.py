@@ -6,8 +6,9 @@ workspaces as it has schemas: ``postgresql://host/team?options=-csearch_path%3Dp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeAlias
 
 import psycopg
 
@@ -115,8 +116,12 @@ CREATE TABLE coherence_tally (
 );
 """
 
+#: A step from one schema to the next: statements, or a function of the connection within the
+#: transaction, for the structs in `home` and `posts`, as in `coherence.stores.schema`.
+Migration: TypeAlias = LiteralString | Callable[[psycopg.Connection[Any]], None]
+
 #: MIGRATIONS[n] takes a database from schema n to n + 1; the first creates the tables.
-MIGRATIONS: tuple[LiteralString, ...] = (CREATE, HISTORIES, RECORDS)
+MIGRATIONS: tuple[Migration, ...] = (CREATE, HISTORIES, RECORDS)
 SCHEMA = len(MIGRATIONS)
 
 _SETTINGS: LiteralString = """
@@ -165,8 +170,11 @@ def prepare(conn: psycopg.Connection[Any], *, create: bool, readonly: bool) -> N
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         # Another process may have done it during the wait.
-        for step in range(_version(conn), SCHEMA):
-            conn.execute(MIGRATIONS[step])
+        for step in MIGRATIONS[_version(conn) :]:
+            if isinstance(step, str):
+                conn.execute(step)
+            else:
+                step(conn)
         conn.execute("UPDATE coherence_meta SET schema_version = %s", (SCHEMA,))
 
 

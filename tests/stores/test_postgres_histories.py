@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 from postgres_link import Link
@@ -9,10 +10,11 @@ from postgres_stores import ends, publish, waiting
 
 from coherence import Lazy, Workspace
 from coherence.errors import StoreNewer, StoreOlder, StoreReadOnly
+from coherence.stores import postgres_schema
 from coherence.stores.opening import open_store
 from coherence.stores.port import Place
 from coherence.stores.postgres import PostgresStore
-from coherence.stores.postgres_schema import SCHEMA
+from coherence.stores.postgres_schema import MIGRATIONS, SCHEMA
 
 DATA = Path(__file__).parent / "data"
 
@@ -231,6 +233,34 @@ def test_a_database_of_schema_2_is_read_and_written(postgres, schema_2):
         assert str(agent.write("notes/old.md", "back", overwrite=True)) == "notes/old.md@3"
         assert workspace.check() == []
     assert postgres.run("SELECT schema_version FROM coherence_meta", schema_2) == [(SCHEMA,)]
+
+
+def test_a_struct_is_changed_by_a_function(postgres, schema_2, monkeypatch):
+    """As on SQLite: each row is decoded and written again, all or nothing."""
+
+    def rename_author(conn):
+        for name, data in conn.execute("SELECT name, home FROM coherence_artifact").fetchall():
+            row = msgspec.msgpack.decode(data)
+            row[1]["owner"] = row[1].get("owner", "").upper()
+            change = "UPDATE coherence_artifact SET home = %s WHERE name = %s"
+            conn.execute(change, (msgspec.msgpack.encode(row), name))
+
+    def fail(conn):
+        rename_author(conn)
+        raise ZeroDivisionError
+
+    version = "SELECT schema_version FROM coherence_meta"
+    for last in (fail, rename_author):
+        monkeypatch.setattr(postgres_schema, "MIGRATIONS", (*MIGRATIONS, last))
+        monkeypatch.setattr(postgres_schema, "SCHEMA", SCHEMA + 1)
+        if last is fail:
+            with pytest.raises(ZeroDivisionError):
+                PostgresStore(schema_2)
+            assert postgres.run(version, schema_2) == [(2,)], "all steps are one transaction"
+    store = PostgresStore(schema_2)
+    assert store.row("held.md").row.state.owner == "ANN"
+    store.close()
+    assert postgres.run(version, schema_2) == [(SCHEMA + 1,)]
 
 
 # A schema that changes while a database is open.
