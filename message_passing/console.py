@@ -107,9 +107,17 @@ def complain(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+def terminal_width() -> int | None:
+    """The width of the output; None in a file, where nothing is cut or folded."""
+    return columns(0) or None
+
+
 def columns(file_width: int) -> int:
-    """The width of the output: the terminal's, `COLUMNS`, or `file_width` in a file."""
-    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+    """The width of the output: the terminal's, or `file_width` in a file.
+
+    `FORCE_COLOR` makes a file a terminal, as it does for rich, and `COLUMNS` gives its width.
+    """
+    if sys.stdout.isatty() or os.environ.get("FORCE_COLOR"):
         return max(shutil.get_terminal_size().columns, 20)
     return file_width
 

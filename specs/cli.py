@@ -19,6 +19,7 @@ from message_passing.console import (
     erase_progress,
     import_modules,
     say,
+    terminal_width,
     told,
 )
 from specs import constants, listing, report, usage
@@ -200,7 +201,7 @@ def _list(options: argparse.Namespace, rest: Sequence[str]) -> int:
     _refuse(rest)
     taken = vars(_parser("").parse_args(["check", "any"]))
     for line in listing.lines(options.name, taken):
-        say(line)
+        say(report.folded(line, terminal_width(), listing.INDENT))
     return 0
 
 
@@ -227,7 +228,7 @@ def _check(options: argparse.Namespace, rest: Sequence[str]) -> int:
     if options.json:
         say(report.as_json(result, differences).decode())
     else:
-        say("\n".join(report.lines(result)))
+        say("\n".join(report.lines(result, terminal_width())))
         if options.por and case is not None and case.distinct and not result.stopped:
             say(f"  without the reduction {case.distinct:,} states")
         for difference in differences:
@@ -284,8 +285,10 @@ def _explore(options: argparse.Namespace, rest: Sequence[str]) -> int:
     source, chosen = _chosen(options, rest)
     model = source.build(chosen)
     if options.html is not None:
-        options.html.write_text(page(model, options.states), encoding="utf-8")
-        say(f"written to {options.html}")
+        text, whole = page(model, options.states)
+        options.html.write_text(text, encoding="utf-8")
+        cut = "" if whole else f", with the first {options.states:,} states: --states N for more"
+        say(f"written to {options.html}{cut}")
     else:
         explore(model, input, say)
     return 0

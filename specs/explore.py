@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from message_passing.console import terminal_width
 from specs.checker.chart import text_chart
 from specs.checker.composite import Composite
 from specs.checker.enabled import bound
@@ -103,13 +104,16 @@ def explore(
         if answer == "b":
             walk.back()
         elif answer == "c":
-            say(text_chart(walk.path))
+            say(text_chart(walk.path, terminal_width()))
         elif not (answer.isdecimal() and walk.take(int(answer))):
             say(HELP)
 
 
-def page(model: Model[Any, Any] | Composite[Any], states_max: int = 2_000) -> str:
-    """One HTML page that walks the first `states_max` states, in breadth-first order."""
+def page(model: Model[Any, Any] | Composite[Any], states_max: int = 2_000) -> tuple[str, bool]:
+    """One HTML page that walks the first `states_max` states, in breadth-first order.
+
+    The second part tells whether the page has all states.
+    """
     walk = Walk(model)
     plain = walk.model
     numbers: dict[Any, int] = {}
@@ -135,7 +139,9 @@ def page(model: Model[Any, Any] | Composite[Any], states_max: int = 2_000) -> st
         data.append([walk.described(state), edges, violated])
     # A closing tag inside a string would end the script.
     encoded = msgspec.json.encode(data).decode().replace("</", "<\\/")
-    return PAGE.replace("$NAME", escape(plain.name)).replace("$DATA", encoded)
+    whole = all(edge[1] >= 0 for _, edges, _ in data for edge in edges)
+    made = PAGE.replace("$NAME", escape(plain.name))
+    return made.replace("$WHOLE", "" if whole else "the first ").replace("$DATA", encoded), whole
 
 
 PAGE = """<!doctype html>
@@ -169,7 +175,7 @@ function make(tag, text, onclick) {
 function show() {
   const here = path[path.length - 1][0], [lines, edges, bad] = states[here];
   $("where").textContent =
-    `state ${here} of ${states.length}, ${path.length - 1} steps from the start`;
+    `state ${here} of $WHOLE${states.length}, ${path.length - 1} steps from the start`;
   $("state").textContent = lines.join("\\n");
   $("bad").textContent = bad.map(name => "violated: " + name).join(", ");
   $("enabled").replaceChildren(...edges.map(edge => {

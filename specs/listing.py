@@ -9,6 +9,9 @@ from specs.catalogue import Case
 from specs.constants import as_options, options_of
 from specs.sources import sources
 
+#: Of the further lines of a case that is too long for a terminal: below its constants.
+INDENT = 32
+
 
 def lines(name: str | None, taken: Collection[str]) -> Iterator[str]:
     """The shipped models, one of them, or the models of a file or module.

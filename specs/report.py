@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,8 +18,30 @@ from specs.sources import AnyModel
 T = TypeVar("T")
 
 
-def lines(result: Result) -> Iterator[str]:
-    """The result for a reader, counterexamples charted."""
+def lines(result: Result, width: int | None = None) -> Iterator[str]:
+    """The result for a reader, counterexamples charted; at most `width` columns wide."""
+    yield from (folded(line, width) for line in _told(result))
+    path = result.counterexample
+    if path is not None:
+        yield ""
+        yield from text_chart(path, width).splitlines()
+
+
+def folded(line: str, width: int | None, indent: int = 6) -> str:
+    """`line` in lines of at most `width` columns, of which all but the first are indented."""
+    if width is None or len(line) <= width:
+        return line
+    first = line[: len(line) - len(line.lstrip())]
+    return fill(
+        line.strip(),
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+    )
+
+
+def _told(result: Result) -> Iterator[str]:
     rate = result.generated / result.seconds if result.seconds > 0 else 0.0
     yield f"{result.model}: {result.verdict.value}" + (
         f" (stopped: {result.stopped})" if result.stopped else ""
@@ -38,10 +61,6 @@ def lines(result: Result) -> Iterator[str]:
         yield f"  deadlock      after {len(result.deadlock)} steps"
     if result.never_taken and not result.stopped:
         yield "  never taken:  " + ", ".join(sorted(result.never_taken))
-    path = result.counterexample
-    if path is not None:
-        yield ""
-        yield from text_chart(path).splitlines()
 
 
 def _finding(finding: Finding) -> str:

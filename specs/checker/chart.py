@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
+from textwrap import fill
 from typing import NamedTuple
 
 from specs.checker.model import Action
@@ -22,35 +23,85 @@ def processes_of(path: Path) -> list[str]:
     return list(names)
 
 
-def text_chart(path: Path) -> str:
+def text_chart(path: Path, width: int | None = None) -> str:
     """One line a step: the process, the arriving message and its sender, the sent messages.
 
     A path whose actions name no process is a list of its actions and states.  Where a state has
     named fields (a dataclass, a named tuple, a tuple of pairs), each step tells those that it
-    changes.
+    changes.  A chart that is wider than `width` names messages by their types alone; if that is too
+    wide, too, it becomes a list of steps.
     """
     names = processes_of(path)
     if names in ([], [""]):
-        return "\n".join(_plain_lines(path))
+        return "\n".join(_wrapped(line, width) for line in _plain_lines(path))
+    for label in (str, _type_name):
+        lines = list(_lanes(path, names, label))
+        if width is None or all(len(line) <= width for line, _ in lines):
+            break
+    else:
+        return "\n".join(_wrapped(line, width) for line in _list(path))
+    shown = [
+        f"{line}{told}"
+        if width is None or len(line) + len(told) <= width
+        else f"{line}\n{_wrapped(told.strip(), width, indent=6)}".lstrip(" \n")
+        for line, told in lines
+    ]
+    if label is _type_name:
+        shown.append("Fields of messages: on a wider terminal, in a pipe, or by --itf FILE.")
+    return "\n".join(shown)
+
+
+def _lanes(
+    path: Path, names: Sequence[str], label: Callable[[object], str]
+) -> Iterator[tuple[str, str]]:
+    """The lines of a chart, each with the changed fields that belong after it."""
     told = [f"  [{line}]" if line else "" for line in _told(path)]
     widths = [max(len(name), 3) for name in names]
     for action in path.actions:
         if action.kind in ARRIVALS and action.peer != action.process:
-            _make_room(widths, names.index(action.peer), names.index(action.process), action)
+            need = len(label(action.subject)) + 4
+            _make_room(widths, names.index(action.peer), names.index(action.process), need)
     starts = [sum(widths[:i]) + i * 2 for i in range(len(names))]
     header = "  ".join(name.ljust(width) for name, width in zip(names, widths, strict=True))
-    lines = [f"step  {header}  action"]
+    yield f"step  {header}  action", ""
     if told[0]:
-        lines.append(f"      {' ' * len(header)}{told[0]}")
+        yield f"      {' ' * len(header)}", told[0]
     for number, action in enumerate(path.actions, 1):
-        cells = _cells(action, names, starts, len(header))
-        sends = "".join(f"  → {dst}: {message}" for dst, message in action.sent)
-        lines.append(f"{number:4}  {cells}  {_did(action)}{sends}{told[number]}".rstrip())
+        cells = _cells(action, names, starts, len(header), label)
+        sends = "".join(f"  → {dst}: {label(message)}" for dst, message in action.sent)
+        yield f"{number:4}  {cells}  {_did(action, label)}{sends}".rstrip(), told[number]
         if path.loop == number:
-            lines.append("      " + "─" * len(header) + "  from here on it repeats for ever")
-    if path.loop is not None and path.loop == len(path):
-        lines[-1] = "      " + "─" * len(header) + "  here nothing happens any more"
-    return "\n".join(lines)
+            ends = number == len(path)
+            rest = "here nothing happens any more" if ends else "from here on it repeats for ever"
+            yield f"      {'─' * len(header)}  {rest}", ""
+
+
+def _list(path: Path) -> Iterator[str]:
+    """The steps as sentences, for a terminal that is too narrow for lanes."""
+    for number, (action, told) in enumerate(
+        zip(path.actions, list(_told(path))[1:], strict=True), 1
+    ):
+        came = f" {action.subject} from {action.peer}" if action.kind in ARRIVALS else ""
+        sends = "".join(f"; to {dst}: {message}" for dst, message in action.sent)
+        changed = f"  [{told}]" if told else ""
+        yield f"{number:4}  {action.process}: {_did(action, str)}{came}{sends}{changed}"
+        if path.loop == number:
+            rest = "it repeats for ever" if number < len(path) else "nothing happens any more"
+            yield f"      ── from here on {rest}"
+
+
+def _wrapped(line: str, width: int | None, indent: int = 0) -> str:
+    """`line` in lines of `width` columns, of which all but the first are indented."""
+    if width is None or len(line) + indent <= width:
+        return " " * indent + line
+    first = " " * indent + line[: len(line) - len(line.lstrip())]
+    rest = " " * max(indent, 6)
+    return fill(line.strip(), width, initial_indent=first, subsequent_indent=rest)
+
+
+def _type_name(subject: object) -> str:
+    """The text of a message up to its fields."""
+    return str(subject).partition("(")[0]
 
 
 def _plain_lines(path: Path) -> Iterator[str]:
@@ -94,20 +145,25 @@ def _is_named(part: object) -> bool:
     return isinstance(part, tuple) and len(part) == 2 and isinstance(part[0], str)
 
 
-def _make_room(widths: list[int], one: int, other: int, action: Action) -> None:
+def _make_room(widths: list[int], one: int, other: int, need: int) -> None:
     low, high = sorted((one, other))
-    need = len(str(action.subject)) + 4
     have = sum(widths[low:high]) + 2 * (high - low)
     widths[high - 1] += max(0, need - have)
 
 
-def _did(action: Action) -> str:
-    about = "" if action.subject is None or action.kind in ARRIVALS else f" {action.subject}"
+def _did(action: Action, label: Callable[[object], str] = str) -> str:
+    about = "" if action.subject is None or action.kind in ARRIVALS else f" {label(action.subject)}"
     kind = "" if action.kind in ("", "deliver") else f" ({action.kind}{about})"
     return action.name + kind
 
 
-def _cells(action: Action, names: Sequence[str], starts: Sequence[int], width: int) -> str:
+def _cells(
+    action: Action,
+    names: Sequence[str],
+    starts: Sequence[int],
+    width: int,
+    label: Callable[[object], str],
+) -> str:
     row = [" "] * width
     for start in starts:
         row[start] = "│"
@@ -116,9 +172,9 @@ def _cells(action: Action, names: Sequence[str], starts: Sequence[int], width: i
         there = starts[names.index(action.peer)]
         low, high = sorted((here, there))
         row[low + 1 : high] = "─" * (high - low - 1)
-        label = str(action.subject)[: high - low - 3]
-        at = low + 1 + (high - low - 1 - len(label)) // 2
-        row[at : at + len(label)] = label
+        text = label(action.subject)[: high - low - 3]
+        at = low + 1 + (high - low - 1 - len(text)) // 2
+        row[at : at + len(text)] = text
         if action.kind == "drop":
             row[high - 1 if here > there else low + 1] = "╳"
         else:

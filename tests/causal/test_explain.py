@@ -133,7 +133,7 @@ def test_drawings(tmp_path: Path) -> None:
 
 def test_the_command_line(tmp_path: Path) -> None:
     trace = str(traced(tmp_path / "t", Hybrid, TRIANGLE))
-    shown = RUN.invoke(APP, [trace, "--svg", str(tmp_path / "t.svg")], env={"COLUMNS": "150"})
+    shown = RUN.invoke(APP, [trace, "--svg", str(tmp_path / "t.svg")])
     assert shown.exit_code == 0
     assert "held: c kept the secret a2" in shown.stdout
     assert (tmp_path / "t.svg").read_text().startswith("<svg")

@@ -2,9 +2,12 @@
 
 import io
 import os
+import re
 import sys
 
 import pytest
+from rich.cells import cell_len
+from rich.table import Table
 
 from message_passing.console import (
     INTERRUPTED,
@@ -129,7 +132,23 @@ def test_a_cut_name_counts_cells():
     assert shortened("東京東京東京東京.md@3", 11, 2) == "東京….md@3"
 
 
-def test_a_table_in_a_file_is_as_wide_as_the_terminal_that_columns_names(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "30")
-    show("word " * 20, file_width=80)
-    assert capsys.readouterr().out.count("\n") == 1, "a pipe gets whole lines"
+def wide(columns):
+    table = Table(*columns)
+    for number in range(3):
+        table.add_row(*(f"{name} {number}" for name in columns))
+    return table
+
+
+def test_a_table_that_is_too_wide_for_a_terminal_is_folded_and_whole_in_a_file(monkeypatch, capsys):
+    columns = [f"column{number}" for number in range(8)]
+    monkeypatch.setenv("COLUMNS", "40")
+    show(wide(columns), "word " * 20, file_width=200, keys=1)
+    table, words = capsys.readouterr().out.rsplit("\n\n", 1)
+    assert all(name in table.splitlines()[1] for name in columns)
+    assert words.count("\n") == 1, "a pipe gets whole lines"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    show(wide(columns), file_width=200, keys=1)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(cell_len, lines)) <= 40
+    assert sum("column0 2" in line for line in lines) == 4, "each part tells its rows apart"
+    assert all(sum(name in line for line in lines) == 4 for name in columns[1:])

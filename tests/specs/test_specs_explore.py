@@ -33,7 +33,8 @@ def test_the_end_of_input_ends_it(monkeypatch, capsys):
 
 
 def test_a_page_holds_the_whole_graph():
-    html = page(twophase(2))
+    html, whole = page(twophase(2))
+    assert whole
     states = json.loads(re.search(r"const states = (.*);\n", html)[1])
     assert len(states) == check(twophase(2)).distinct
     assert all(0 <= edge[1] < len(states) for state in states for edge in state[1])
@@ -43,6 +44,8 @@ def test_a_page_holds_the_whole_graph():
 def test_a_page_says_where_it_ends(tmp_path, capsys):
     file = tmp_path / "page.html"
     assert main(["explore", "twophase", "--rms", "3", "--html", str(file), "--states", "20"]) == 0
+    assert "the first 20 states: --states N" in capsys.readouterr().out
+    assert "of the first ${states.length}" in file.read_text()
     states = json.loads(re.search(r"const states = (.*);\n", file.read_text())[1])
     assert len(states) == 20
     assert any(edge[1] == -1 for state in states for edge in state[1])
