@@ -5,20 +5,27 @@ Part of the tree that `coherence.errors` draws.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from coherence.contents import Content
 from coherence.delta import diff, edits, merge, overlap, split
+from coherence.errors import BadArgument
 from coherence.messages import Version
 from coherence.refs import Ref
 from message_passing.errors import CallerError
 
 SHOWN_LINES_MAX = 40
+#: The default and the least limit of `Conflict.for_prompt`, in characters.
+PROMPT_CHARS = 12_000
+PROMPT_CHARS_MIN = 1_000
 
 
 class Conflict(CallerError):
     """The write was derived from a version that is no longer current.  Nothing was changed.
 
-    `yours` is the content of the refused write, `base` the content that you had read, None if it is
-    not kept; `theirs` is current now.  All three are whole contents.
+    `yours` is the content of the refused write, None for a deletion.  `base` is the content that
+    you had read, None if it is not kept.  `theirs` is the current content, None if the artifact is
+    deleted or does not exist.  All three are whole contents.
     """
 
     remedy = "read again and redo the change, or look at merge(); overwrite=True discards theirs"
@@ -40,7 +47,7 @@ class Conflict(CallerError):
         self.base = base
         self.base_version = base_version
         self.theirs = theirs
-        #: The version that is current now.
+        #: The version that is current now; its number is 0 if the artifact was never written.
         self.current = current
         #: Its author.
         self.author = author
@@ -59,18 +66,16 @@ class Conflict(CallerError):
     @property
     def summary(self) -> str:
         """The base of your write, the changes since, your changes, and whether they overlap."""
-        base = f"{self.current.name}@{self.base_version}"
-        lines = [
-            f"You wrote from {base if self.base_version else 'nothing'}; current is "
-            f"{self.current}, by {self.author or 'an unknown author'}."
-        ]
+        base = f"{self.current.name}@{self.base_version}" if self.base_version else ""
+        did = "You deleted" if self.yours is None else "You wrote from"
+        lines = [f"{did} {base or 'nothing'}; {self._standing()}."]
         texts = self._texts()
         if texts is None:
             return lines[0]
         before, yours, theirs = texts
-        lines.append(f"What changed since {base}:")
+        lines.append(f"What changed since {base}:" if base else f"What {self.current} holds:")
         lines.append(_cut(diff(before, theirs).render(before)))
-        lines.append("What you changed:")
+        lines.append("What you changed:" if base else "What you wrote:")
         lines.append(_cut(diff(before, yours).render(before)))
         lines.append(
             "The two overlap: only you can say what is meant."
@@ -82,10 +87,102 @@ class Conflict(CallerError):
     def merge(self) -> str | None:
         """A text with both changes, or None if they overlap or one is not text.
 
-        It is never written automatically: check it, then write it with ``expect=error.current``.
+        Only a call with ``merge=True`` writes it by itself: check it, then write it with
+        ``expect=error.current``.
         """
         texts = self._texts()
         return merge(*texts) if texts is not None else None
+
+    def for_prompt(self, limit: int = PROMPT_CHARS) -> str:
+        """The text for a model that is to resolve the conflict: the situation, and what to answer.
+
+        It has the current version and its author, the changes of both sides, and the merge if there
+        is one.  It has at most `limit` characters: long parts are cut, and the text says so.
+        Raises `BadArgument` if `limit` is below 1,000.
+        """
+        if type(limit) is not int or limit < PROMPT_CHARS_MIN:
+            raise BadArgument(
+                f"limit is {limit!r}", remedy=f"give {PROMPT_CHARS_MIN} characters or more"
+            )
+        name = self.current.name
+        did = "draft" if isinstance(self, Fenced) else "write"
+        if self.yours is None:
+            did = "deletion"
+        base = f"version {self.base_version}" if self.base_version else "no version"
+        opening = (
+            f"Your {did} of {name} was refused, and nothing was changed. "
+            f"It derives from {base}; {self._standing(short=True)}."
+        )
+        texts = self._texts()
+        if texts is None:
+            parts = self._whole_parts()
+            closing = self._answer_without_texts()
+        else:
+            merged = merge(*texts)
+            parts = self._text_parts(*texts, merged)
+            closing = (
+                "Answer with the whole text that the artifact is to have, and nothing else. "
+                + (
+                    "<merged> has both changes: answer with it, or mend it where they contradict."
+                    if merged is not None
+                    else "Both sides touch the same lines: redo your change in the current version "
+                    "without losing the other one."
+                )
+            )
+        room = limit - len(opening) - len(closing) - len(_CUT) - 2
+        room -= sum(2 * len(tag) + len("<>\n\n</>\n") for tag, _ in parts)
+        bodies = _fitted([body for _, body in parts], room)
+        shown = [opening]
+        for (tag, whole), body in zip(parts, bodies, strict=True):
+            shown.append(f"<{tag}>\n{body}\n</{tag.partition(' ')[0]}>")
+            if body != whole and not closing.startswith(_CUT):
+                closing = _CUT + closing
+        return "\n".join([*shown, closing])
+
+    def _text_parts(
+        self, base: str, yours: str, theirs: str, merged: str | None
+    ) -> list[tuple[str, str]]:
+        """The parts of a prompt, each with its tag: enough to write every line of an answer."""
+        number = self.current.version
+        if not self.base_version:
+            return [(f'current version="{number}"', theirs), ("yours", yours)]
+        since = f'from="{self.base_version}"'
+        changes = [
+            (f'their_changes {since} to="{number}"', diff(base, theirs).render(base).rstrip("\n")),
+            (f"your_changes {since}", diff(base, yours).render(base).rstrip("\n")),
+        ]
+        if merged is not None:
+            return [*changes, ("merged", merged)]
+        return [(f'current version="{number}"', theirs), *changes]
+
+    def _whole_parts(self) -> list[tuple[str, str]]:
+        """The parts of a prompt where no differences can be shown."""
+        parts = []
+        if self.theirs is not None:
+            parts.append((f'current version="{self.current.version}"', _shown(self.theirs)))
+        if self.yours is not None:
+            parts.append(("yours", _shown(self.yours)))
+        return parts
+
+    def _answer_without_texts(self) -> str:
+        if self.yours is None:
+            return "Answer whether the artifact is still to be deleted."
+        if isinstance(self.yours, bytes) or isinstance(self.theirs, bytes):
+            return "They cannot be compared here. Answer which of the two is to be kept, and why."
+        if self.theirs is None:
+            return "If your text is still needed, answer with the whole of it, and nothing else."
+        return (
+            "The version from which yours derives is not kept. Answer with the whole text that the "
+            "artifact is to have, and nothing else."
+        )
+
+    def _standing(self, *, short: bool = False) -> str:
+        """What is current now, and by which author."""
+        current, by = self.current, self.author or "an unknown author"
+        if not current.version:
+            return "the artifact does not exist"
+        which = f"version {current.version}" if short else str(current)
+        return f"current is {which}, {'a deletion ' * (self.theirs is None)}by {by}"
 
     def _texts(self) -> tuple[str, str, str] | None:
         base = "" if self.base_version == 0 else self.base
@@ -108,3 +205,32 @@ def _cut(text: str) -> str:
     if len(lines) <= SHOWN_LINES_MAX:
         return text.rstrip("\n")
     return "\n".join([*lines[:SHOWN_LINES_MAX], f"... {len(lines) - SHOWN_LINES_MAX} lines more"])
+
+
+_CUT = "Some of this is cut: read the artifact before you answer. "
+
+
+def _shown(content: Content) -> str:
+    if isinstance(content, str):
+        return content
+    return f"[{len(content)} bytes that are not text]"
+
+
+def _fitted(bodies: Sequence[str], room: int) -> list[str]:
+    """The texts within `room` characters: short ones whole, long ones cut to equal shares."""
+    made = list(bodies)
+    shortest_first = sorted(range(len(made)), key=lambda place: len(made[place]))
+    for done, place in enumerate(shortest_first):
+        made[place] = _within(made[place], room // (len(made) - done))
+        room -= len(made[place])
+    return made
+
+
+def _within(text: str, chars: int) -> str:
+    """The beginning of `text` in at most `chars` characters, with a note of the rest."""
+    if len(text) <= chars:
+        return text
+    note = f"[... {len(text)} characters in all]"
+    kept = text[: max(0, chars - len(note) - 1)]
+    kept = kept[: kept.rfind("\n") + 1] or kept + "\n"
+    return (kept + note)[: max(0, chars)]

@@ -71,7 +71,8 @@ def refusal(error: ToolkitError, workspace: Workspace) -> str:
     """The reason for a refusal, as a text that a model can act on."""
     if isinstance(error, Conflict):
         what, _, last = error.summary.rpartition("\n")  # the last line is for programs
-        return f'{what or last}\nNothing was written. Write both with base="{error.current}".'
+        how = f'both with base="{error.current}"' if error.current.version else "it without a base"
+        return f"{what or last}\nNothing was written. Write {how}."
     if isinstance(error, UnknownArtifact):
         names = workspace.names()
         more = f", and {len(names) - NAMES_SHOWN_MAX} more" if len(names) > NAMES_SHOWN_MAX else ""
