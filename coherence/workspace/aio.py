@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, nullcontext, suppress
 from inspect import isawaitable
 from types import TracebackType, coroutine
 from typing import Any, TypeVar
@@ -18,11 +18,13 @@ from coherence.contents import Content
 from coherence.messages import Result
 from coherence.refs import Ref
 from coherence.runtime.caches import Asked
+from coherence.runtime.follower import Follower
+from coherence.runtime.homes import Homes
 from coherence.runtime.session import Session
 from coherence.stores.port import Entry
 from coherence.view import View
 from coherence.workspace.agent import BaseAgent, BaseEdit
-from coherence.workspace.changes import Feed, Published
+from coherence.workspace.changes import Feed, Published, more_of
 from coherence.workspace.draft import Draft
 from coherence.workspace.reading import Operation
 from coherence.workspace.threads import TaskThreads
@@ -178,24 +180,18 @@ class AsyncAgent(BaseAgent):
         self, pattern: str = "*", *, since: int | None = None, timeout_s: float | None = None
     ) -> AsyncIterator[Published]:
         """See `Agent.watch`: ``async for change in agent.watch(): ...``."""
-        self._session.require()
-        feed = await self._threads.run(Feed, self._homes, pattern, since)
-        grown = asyncio.Event()
-        ready: deque[Published] = deque()
-        try:
-            self._follower.watch(grown, _threadsafe(grown))
-            while True:
-                self._session.require()
-                grown.clear()
-                ready.extend(await self._threads.run(feed.more))
-                while ready:
-                    yield ready.popleft()
-                try:
-                    await asyncio.wait_for(grown.wait(), timeout_s)
-                except TimeoutError:
-                    return
-        finally:
-            self._follower.unwatch(grown)
+        changes = following(
+            self._threads,
+            self._homes,
+            self._follower,
+            self._session.require,
+            pattern,
+            since,
+            timeout_s,
+        )
+        async with aclosing(changes):
+            async for change in changes:
+                yield change
 
     async def leave(self) -> None:
         """See `Agent.leave`."""
@@ -251,6 +247,35 @@ class AsyncEdit(BaseEdit):
         except BaseException:
             self._drop()
             raise
+
+
+async def following(
+    threads: TaskThreads,
+    homes: Homes,
+    follower: Follower,
+    require: Callable[[], None],
+    pattern: str,
+    since: int | None,
+    timeout_s: float | None,
+) -> AsyncGenerator[Published]:
+    """See `Agent.watch`."""
+    require()
+    feed = await threads.run(Feed, homes, pattern, since)
+    grown = asyncio.Event()
+    ready: deque[Published] = deque()
+    try:
+        follower.watch(grown, _threadsafe(grown))
+        while True:
+            grown.clear()
+            ready.extend(await threads.run(more_of, feed, require))
+            while ready:
+                yield ready.popleft()
+            try:
+                await asyncio.wait_for(grown.wait(), timeout_s)
+            except TimeoutError:
+                return
+    finally:
+        follower.unwatch(grown)
 
 
 def _threadsafe(event: asyncio.Event) -> Callable[[], None]:

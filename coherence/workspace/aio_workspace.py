@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -12,7 +12,8 @@ from coherence.messages import Version
 from coherence.refs import Ref
 from coherence.runtime.session import Session
 from coherence.stores.port import Entry, Member, Store, Stored
-from coherence.workspace.aio import AsyncAgent
+from coherence.workspace.aio import AsyncAgent, following
+from coherence.workspace.changes import Published
 from coherence.workspace.threads import TaskThreads
 from coherence.workspace.workspace import Workspace, site_of
 
@@ -48,6 +49,15 @@ class AsyncWorkspace:
     async def history(self, name: str, since: Version = 0) -> Sequence[Entry]:
         """See `Workspace.history`."""
         return await self._threads.run(self.sync.history, name, since)
+
+    def watch(
+        self, pattern: str = "*", *, since: int | None = None, timeout_s: float | None = None
+    ) -> AsyncIterator[Published]:
+        """See `Workspace.watch`: ``async for change in workspace.watch(): ...``."""
+        site = self._site
+        return following(
+            self._threads, site.homes, site.follower, site.require, pattern, since, timeout_s
+        )
 
     async def row(self, name: str) -> Stored | None:
         """See `Workspace.row`."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from coherence.errors import StoreFault
 from coherence.refs import Ref
 from coherence.runtime.follower import Follower
 from coherence.runtime.homes import Homes
@@ -54,6 +55,19 @@ class Feed:
                 return found
 
 
+def more_of(feed: Feed, require: Callable[[], None]) -> list[Published]:
+    """The changes since the last call.
+
+    Raises as `require` does, also if the workspace is closed while the log is read.
+    """
+    require()
+    try:
+        return feed.more()
+    except StoreFault:
+        require()
+        raise
+
+
 class Watch(Iterator[Published]):
     """Changes as they come, for a thread; ``close`` or ``with`` ends it, from any thread.
 
@@ -81,9 +95,8 @@ class Watch(Iterator[Published]):
         while not self._ready:
             if self._closed:
                 raise StopIteration
-            self._require()
             self._grown.forget()
-            self._ready.extend(self._feed.more())
+            self._ready.extend(more_of(self._feed, self._require))
             if not self._ready and not self._grown.wait(self._timeout_s):
                 self.close()
         return self._ready.popleft()

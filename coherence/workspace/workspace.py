@@ -18,6 +18,7 @@ from coherence.stores.archive import archive_of
 from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Member, Retention, Store, Stored
 from coherence.workspace.agent import Agent, history_of
+from coherence.workspace.changes import Watch
 from message_passing.background import Background, Threads
 from message_passing.ports import Clock
 
@@ -91,6 +92,14 @@ class Workspace:
         """The kept versions from `since` on, oldest first.  Raises `UnknownArtifact`."""
         self._site.require()
         return history_of(self._site.homes, name, since)
+
+    def watch(
+        self, pattern: str = "*", *, since: int | None = None, timeout_s: float | None = None
+    ) -> Watch:
+        """The changes to artifacts that match `pattern`; see `Agent.watch`.  No agent joins."""
+        site = self._site
+        site.require()
+        return Watch(site.homes, site.follower, site.require, pattern, since, timeout_s)
 
     def row(self, name: str) -> Stored | None:
         """The directory's row of `name`, with copies, grant and waiting agents."""

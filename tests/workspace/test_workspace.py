@@ -14,6 +14,7 @@ from coherence import (
     Served,
     UnknownVersion,
     Workspace,
+    WorkspaceClosed,
 )
 from coherence.workspace.changes import Feed
 from message_passing.errors import ToolkitError
@@ -98,6 +99,49 @@ def test_a_watch_goes_on_from_a_place_and_ends_when_nothing_comes(rooms):
         "a.md@2",
         "a.md@3",
     ]
+
+
+def test_a_workspace_watches_without_an_agent(rooms):
+    (ann,) = rooms.agents("ann")
+    workspace = rooms.open()
+    seen = []
+    watch = workspace.watch("notes/*")
+
+    def look():
+        for change in watch:
+            seen.append((str(change.ref), change.author))
+            if len(seen) == 3:
+                watch.close()
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for text in "123":
+        ann.write("notes/a.md", text)
+        ann.write("other.md", text)
+    watcher.join(60)
+    assert seen == [(f"notes/a.md@{number}", "ann") for number in (1, 2, 3)]
+    first = next(workspace.watch(since=0, timeout_s=0.01))
+    assert str(first.ref) == "notes/a.md@1"
+    assert [member.agent for member in workspace.members()] == ["ann"]
+
+
+def test_a_watch_ends_with_its_workspace(rooms):
+    workspace = rooms.open()
+    watch = workspace.watch()
+    ended = []
+
+    def look():
+        with pytest.raises(WorkspaceClosed):
+            next(watch)
+        ended.append(True)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    workspace.close()
+    watcher.join(60)
+    assert ended
+    with pytest.raises(WorkspaceClosed):
+        workspace.watch()
 
 
 def test_a_thousand_agents_come_and_go():

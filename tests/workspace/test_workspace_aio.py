@@ -169,20 +169,23 @@ def test_one_agent_in_two_tasks(rooms):
 def test_watching(rooms):
     async def story(open_one):
         ann, bob = await agents(rooms, open_one, "ann", "bob")
-        seen = []
+        everything = open_one()
 
-        async def watch():
-            async for change in bob.watch("notes/*", since=0):
+        async def watch(changes):
+            seen = []
+            async for change in changes:
                 seen.append((str(change.ref), change.author))
                 if len(seen) == 3:
-                    return
+                    return seen
 
-        watching = asyncio.create_task(watch())
+        watching = asyncio.create_task(watch(bob.watch("notes/*", since=0)))
+        without = asyncio.create_task(watch(everything.watch("notes/*", since=0)))
         for text in "123":
             await ann.write("notes/a.md", text)
             await ann.write("plan.md", text, overwrite=True)
-        await watching
-        assert seen == [(f"notes/a.md@{version}", "ann") for version in (1, 2, 3)]
+        every = [(f"notes/a.md@{version}", "ann") for version in (1, 2, 3)]
+        assert await watching == every
+        assert await without == every
 
     play(rooms, story)
 
