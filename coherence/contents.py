@@ -49,18 +49,22 @@ TOMBSTONE = Handle(Kind.TOMBSTONE, 0, digest(Kind.TOMBSTONE, b""))
 
 
 class Limits(Value, frozen=True, gc=False):
-    """The size limits of a workspace.  Raises `BadArgument` if a limit is not positive."""
+    """The limits of a workspace.  Raises `BadArgument` if one is out of its range."""
 
     content_bytes: int = 16 << 20
     artifacts: int = 100_000
     #: The total size of the copies of one workspace.  An evicted copy is read again from home.
     copies_bytes: int = 64 << 20
+    #: How many refused writes of the store are kept, the newest; with 0 none is recorded.
+    refusals: int = 0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise BadArgument(f"{name} is {value!r}", remedy="give a positive whole number")
+            value, least = getattr(self, name), 0 if name == "refusals" else 1
+            if type(value) is not int or value < least:
+                raise BadArgument(
+                    f"{name} is {value!r}", remedy=f"give a whole number, {least} or more"
+                )
 
 
 def check_content(content: object, limits: Limits, *, hashed: bool = True) -> Handle:

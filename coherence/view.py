@@ -10,6 +10,7 @@ import msgspec
 
 from coherence.contents import Content, Handle, Kind
 from coherence.errors import InvalidContent
+from coherence.notes import Note
 from coherence.refs import Ref
 from coherence.tokens import Counter, Estimate
 
@@ -43,6 +44,8 @@ class View(msgspec.Struct, frozen=True, weakref=True, eq=False):
     have: Ref | None = None
     #: The difference from it, as text, if `served` is `DELTA`.
     changes: str = ""
+    #: For the history, if this process wrote the version.  It means nothing to a reader.
+    note: Note | None = None
 
     @property
     def text(self) -> str:
@@ -95,6 +98,8 @@ class Gone(msgspec.Struct, frozen=True, weakref=True, eq=False):
     ref: Ref
     handle: Handle
     content: Content = b""
+    #: See `View.note`.
+    note: Note | None = None
 
     #: The digest of every deletion.
     digest = property(attrgetter("handle.digest"))

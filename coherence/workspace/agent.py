@@ -19,6 +19,7 @@ from weakref import ref
 from coherence.contents import Content
 from coherence.errors import AgentBusy, UnknownArtifact
 from coherence.messages import Result, Version
+from coherence.notes import check_reason
 from coherence.refs import Ref, check_name
 from coherence.runtime.caches import READABLE, Asked, Owner
 from coherence.runtime.homes import Homes
@@ -29,6 +30,7 @@ from coherence.view import View
 from coherence.workspace.changes import Watch
 from coherence.workspace.draft import Draft
 from coherence.workspace.reading import Call, Operation, Waits
+from coherence.workspace.resolving import Merge, Resolve, check_resolving
 from coherence.workspace.writing import HOLD_S, WAIT_S, Writing
 from message_passing.errors import Defect, ToolkitError
 from message_passing.interrupts import insist
@@ -235,8 +237,19 @@ class _OfTask:
 class BaseEdit:
     """A context manager that owns a draft: if it is dropped before its exit, the draft is over."""
 
-    def __init__(self, agent: BaseAgent, name: str, wait_s: float | None, hold_s: float) -> None:
+    def __init__(
+        self,
+        agent: BaseAgent,
+        name: str,
+        wait_s: float | None,
+        hold_s: float,
+        merge: object,
+        resolve: object,
+        reason: str,
+    ) -> None:
         self._of, self._name, self._wait_s, self._hold_s = agent, name, wait_s, hold_s
+        self._solving = check_resolving(merge, resolve, overwrite=False)
+        self._reason = check_reason(reason)
         self._grant: Grant | None = None
         self._draft: Draft | None = None
 
@@ -260,7 +273,9 @@ class BaseEdit:
         """Publish the draft; `error` is what its block raised."""
         assert self._draft is not None
         assert self._grant is not None
-        return self._of._operations.finish(self._draft, self._grant, error)
+        return self._of._operations.finish(
+            self._draft, self._grant, error, self._solving, self._reason, self._wait_s
+        )
 
     def _drop(self) -> None:
         """The beginning or the end was cut off: settle the state that it left."""
@@ -315,17 +330,30 @@ class Agent(BaseAgent):
         *,
         expect: Ref | str | int | None = None,
         overwrite: bool = False,
+        merge: bool | Merge = False,
+        resolve: Resolve | None = None,
+        reason: str = "",
         wait_s: float | None = WAIT_S,
     ) -> Ref:
         """Publish `content`, derived from the version that this agent last read or wrote.
 
         `expect` names another base version, 0 for none; with `overwrite` the current content may be
         lost.  A write that changes nothing publishes nothing and returns the current ref.  If
-        another agent holds the grant, the write waits for its turn, at most `wait_s`.  Raises
-        `Conflict` if the base version is not current, `GrantTimeout`, `InvalidContent`,
-        `ContentTooLarge`, `QuotaExceeded`.
+        another agent holds the grant, the write waits for its turn, each time at most `wait_s`.
+
+        If the base is not current, the write is a conflict.  With `merge` a text that changed other
+        lines than the current version is merged and published; a function of the conflict merges
+        other contents, and returns None where it cannot.  Then ``resolve(conflict)`` gives the
+        content that is derived from the current version, at most five times; the agent may make
+        other calls meanwhile.  Neither can be combined with `overwrite`.  The history keeps
+        `reason`, one line of at most 200 characters.
+
+        Raises `Conflict` if neither solves it, `GrantTimeout`, `InvalidContent`,
+        `ContentTooLarge`, `QuotaExceeded`, `BadArgument`, and the errors of `resolve` and `merge`.
         """
-        return self._run(self._operations.write(name, content, expect, overwrite, wait_s))
+        return self._run(
+            self._operations.write(name, content, expect, overwrite, merge, resolve, reason, wait_s)
+        )
 
     def update(
         self,
@@ -333,25 +361,44 @@ class Agent(BaseAgent):
         function: Callable[[str], Content],
         *,
         initial: Content = "",
+        must_exist: bool = False,
+        resolve: Resolve | None = None,
+        reason: str = "",
         wait_s: float | None = WAIT_S,
     ) -> View:
         """Replace the content by ``function(content)``, and retry if another agent was faster.
 
         `function` may be called several times.  From the second call on the agent holds a grant, so
-        the number of calls is bounded under any contention.  A new artifact starts from `initial`.
-        Raises as `write` does, and the errors of `function`.
-        """
-        return self._run(self._operations.update(name, function, initial, wait_s))
+        the number of calls is bounded under any contention.  A new artifact starts from `initial`;
+        with `must_exist` it raises `UnknownArtifact` and creates nothing.
 
-    def edit(self, name: str, *, wait_s: float | None = WAIT_S, hold_s: float = HOLD_S) -> Edit:
+        With `resolve`, for a `function` that takes long, `function` is called once and without a
+        grant, and conflicts are solved as in `write`.  Raises as `write` does, and the errors of
+        `function`.
+        """
+        return self._run(
+            self._operations.update(name, function, initial, must_exist, resolve, reason, wait_s)
+        )
+
+    def edit(
+        self,
+        name: str,
+        *,
+        merge: bool | Merge = False,
+        resolve: Resolve | None = None,
+        reason: str = "",
+        wait_s: float | None = WAIT_S,
+        hold_s: float = HOLD_S,
+    ) -> Edit:
         """An exclusive draft: ``with agent.edit("plan.md") as draft: draft.text += "..."``.
 
         Waits for its turn, at most `wait_s`.  Then no other agent can publish while the block runs,
         for at most `hold_s` and while this process lives.  The draft is published at the end of the
-        block, unless it is unchanged or the block raised.  Raises `GrantTimeout` at the start and
-        `Fenced` at the end.
+        block, unless it is unchanged or the block raised.  If its grant has ended by then, `merge`
+        and `resolve` solve that as in `write`.  Raises `GrantTimeout` at the start and `Fenced` at
+        the end.
         """
-        return Edit(self, name, wait_s, hold_s)
+        return Edit(self, name, wait_s, hold_s, merge, resolve, reason)
 
     def delete(
         self,
@@ -359,17 +406,29 @@ class Agent(BaseAgent):
         *,
         expect: Ref | str | int | None = None,
         overwrite: bool = False,
+        reason: str = "",
         wait_s: float | None = WAIT_S,
     ) -> Ref:
         """Delete an artifact; its history stays.  Raises as `write` does, and `UnknownArtifact`."""
-        return self._run(self._operations.delete(name, expect, overwrite, wait_s))
+        return self._run(self._operations.delete(name, expect, overwrite, reason, wait_s))
 
-    def rename(self, name: str, to: str) -> Ref:
+    def restore(self, ref: Ref | str, *, reason: str = "", wait_s: float | None = WAIT_S) -> Ref:
+        """Publish the content of the earlier version `ref` again, such as ``plan.md@3``.
+
+        The new version derives from the one that is current when the call begins, deleted or not,
+        so nothing that is published meanwhile is lost.  Its reason in the history is "restored from
+        @3", and `reason` after it.  If the current content is the same, its ref is the answer.
+        Raises `Conflict` if another agent publishes during the call, `UnknownVersion`,
+        `UnknownArtifact` for a deletion, and as `write` does.
+        """
+        return self._run(self._operations.restore(ref, reason, wait_s))
+
+    def rename(self, name: str, to: str, *, reason: str = "") -> Ref:
         """Give an artifact another name, both steps or neither; its history stays under the old.
 
         Raises `Conflict` if `to` exists or either has just changed, and `UnknownArtifact`.
         """
-        return self._run(self._operations.rename(name, to))
+        return self._run(self._operations.rename(name, to, reason))
 
     def list(self, prefix: str = "") -> Sequence[str]:
         """The names of the artifacts that exist, sorted."""
@@ -414,8 +473,8 @@ class Agent(BaseAgent):
 class Edit(BaseEdit):
     """The context manager that `Agent.edit` gives."""
 
-    def __init__(self, agent: Agent, name: str, wait_s: float | None, hold_s: float) -> None:
-        super().__init__(agent, name, wait_s, hold_s)
+    def __init__(self, agent: Agent, *arguments: Any) -> None:
+        super().__init__(agent, *arguments)
         self._agent = agent
 
     def __enter__(self) -> Draft:

@@ -27,6 +27,7 @@ from coherence.workspace.agent import BaseAgent, BaseEdit
 from coherence.workspace.changes import Feed, Published, more_of
 from coherence.workspace.draft import Draft
 from coherence.workspace.reading import Operation
+from coherence.workspace.resolving import AsyncResolve, Merge
 from coherence.workspace.threads import TaskThreads
 from coherence.workspace.writing import HOLD_S, WAIT_S
 from message_passing.errors import ToolkitError
@@ -126,10 +127,15 @@ class AsyncAgent(BaseAgent):
         *,
         expect: Ref | str | int | None = None,
         overwrite: bool = False,
+        merge: bool | Merge = False,
+        resolve: AsyncResolve | None = None,
+        reason: str = "",
         wait_s: float | None = WAIT_S,
     ) -> Ref:
-        """See `Agent.write`."""
-        return await self._run(self._operations.write(name, content, expect, overwrite, wait_s))
+        """See `Agent.write`; `resolve` may be a coroutine function."""
+        return await self._run(
+            self._operations.write(name, content, expect, overwrite, merge, resolve, reason, wait_s)
+        )
 
     async def update(
         self,
@@ -137,19 +143,31 @@ class AsyncAgent(BaseAgent):
         function: Callable[[str], Content | Awaitable[Content]],
         *,
         initial: Content = "",
+        must_exist: bool = False,
+        resolve: AsyncResolve | None = None,
+        reason: str = "",
         wait_s: float | None = WAIT_S,
     ) -> View:
-        """See `Agent.update`; `function` may be a coroutine function."""
-        return await self._run(self._operations.update(name, function, initial, wait_s))
+        """See `Agent.update`; `function` and `resolve` may be coroutine functions."""
+        return await self._run(
+            self._operations.update(name, function, initial, must_exist, resolve, reason, wait_s)
+        )
 
     def edit(
-        self, name: str, *, wait_s: float | None = WAIT_S, hold_s: float = HOLD_S
+        self,
+        name: str,
+        *,
+        merge: bool | Merge = False,
+        resolve: AsyncResolve | None = None,
+        reason: str = "",
+        wait_s: float | None = WAIT_S,
+        hold_s: float = HOLD_S,
     ) -> AsyncEdit:
         """See `Agent.edit`: ``async with agent.edit("plan.md") as draft: ...``.
 
         The draft ends with the task that began it.
         """
-        return AsyncEdit(self, name, wait_s, hold_s)
+        return AsyncEdit(self, name, wait_s, hold_s, merge, resolve, reason)
 
     async def delete(
         self,
@@ -157,14 +175,21 @@ class AsyncAgent(BaseAgent):
         *,
         expect: Ref | str | int | None = None,
         overwrite: bool = False,
+        reason: str = "",
         wait_s: float | None = WAIT_S,
     ) -> Ref:
         """See `Agent.delete`."""
-        return await self._run(self._operations.delete(name, expect, overwrite, wait_s))
+        return await self._run(self._operations.delete(name, expect, overwrite, reason, wait_s))
 
-    async def rename(self, name: str, to: str) -> Ref:
+    async def restore(
+        self, ref: Ref | str, *, reason: str = "", wait_s: float | None = WAIT_S
+    ) -> Ref:
+        """See `Agent.restore`."""
+        return await self._run(self._operations.restore(ref, reason, wait_s))
+
+    async def rename(self, name: str, to: str, *, reason: str = "") -> Ref:
         """See `Agent.rename`."""
-        return await self._run(self._operations.rename(name, to))
+        return await self._run(self._operations.rename(name, to, reason))
 
     async def list(self, prefix: str = "") -> Sequence[str]:
         """See `Agent.list`."""
@@ -220,8 +245,8 @@ class AsyncAgent(BaseAgent):
 class AsyncEdit(BaseEdit):
     """The context manager that `AsyncAgent.edit` gives."""
 
-    def __init__(self, agent: AsyncAgent, name: str, wait_s: float | None, hold_s: float) -> None:
-        super().__init__(agent, name, wait_s, hold_s)
+    def __init__(self, agent: AsyncAgent, *arguments: Any) -> None:
+        super().__init__(agent, *arguments)
         self._agent = agent
 
     async def __aenter__(self) -> Draft:

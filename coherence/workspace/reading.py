@@ -192,19 +192,24 @@ class Reading:
         check_name(name)
         if type(version) is not int or not 1 <= version <= VERSION_MAX:
             raise UnknownVersion(f"there is no version {version!r}")
+        entry, content = yield from self._kept(name, version)
+        ref = Ref(name, version, self._identity, entry.handle.digest)
+        self._caches.bases[name] = (version, entry.handle.digest)
+        self._gave(name, version, entry.handle.digest)
+        return View(ref, content, entry.handle, Served.FULL)
+
+    def _kept(self, name: str, version: Version) -> Operation[tuple[Entry, Content]]:
+        """A kept version.  Raises `UnknownVersion`, or `UnknownArtifact` for a deletion."""
         found = yield from self._fetch(name, version)
         if found is None:
             current = (yield from self._look(name)).version
             if not current:
                 raise UnknownArtifact(f"there is no artifact {name!r}")
             raise UnknownVersion(f"{name}@{version} is not kept; current is {name}@{current}")
-        entry, content = found
-        ref = Ref(name, version, self._identity, entry.handle.digest)
+        entry = found[0]
         if entry.handle.kind is Kind.TOMBSTONE:
-            raise UnknownArtifact(f"{ref} is a deletion, by {entry.author}")
-        self._caches.bases[name] = (version, entry.handle.digest)
-        self._gave(name, version, entry.handle.digest)
-        return View(ref, content, entry.handle, Served.FULL)
+            raise UnknownArtifact(f"{name}@{version} is a deletion, by {entry.author}")
+        return found
 
     # The versions given to the application, which an interrupted call must not change.
 

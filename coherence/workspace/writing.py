@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from coherence.conflict import Conflict, Fenced
-from coherence.contents import TOMBSTONE, Content, Handle, Kind, check_content
-from coherence.errors import BadArgument, GrantTimeout, StoreFault
+from coherence.contents import TOMBSTONE, Content, Handle, Kind
+from coherence.errors import BadArgument, GrantTimeout, StoreFault, UnknownVersion
 from coherence.messages import (
     Abandon,
     Acquire,
@@ -30,13 +29,14 @@ from coherence.messages import (
     Version,
     digest_of,
 )
+from coherence.notes import Note, check_reason
 from coherence.refs import VERSION_MAX, Ref, check_name
 from coherence.runtime.homes import Vetoed, veto_refusal
 from coherence.runtime.keeper import Grant
-from coherence.runtime.session import Session
-from coherence.view import Cached, Gone, View
+from coherence.view import Cached, Gone, Served, View
 from coherence.workspace.draft import Draft
-from coherence.workspace.reading import LOAD, Operation, Reading, Waits
+from coherence.workspace.reading import LOAD, Operation
+from coherence.workspace.resolving import RESOLVES, Resolving, Solving, Wanted, check_resolving
 from message_passing.errors import ToolkitError
 
 #: How long a call waits for its turn by default, in seconds.
@@ -48,27 +48,8 @@ ATTEMPTS = 3
 HOLD_S = 900.0
 
 
-class _Wanted(msgspec.Struct, frozen=True, gc=False):
-    """A version that an agent wants to publish."""
-
-    name: str
-    content: Content
-    handle: Handle
-    #: The version that it derives from, and the digest of that version; None if only its number is
-    #: known.
-    base: Version
-    known: Digest
-    #: Whether the current content may be lost.
-    overwrite: bool
-    wait_s: float | None
-
-
-class Writing(Reading):
+class Writing(Resolving):
     """The writes of one agent."""
-
-    def __init__(self, session: Session, waits: Waits) -> None:
-        super().__init__(session, waits)
-        self._limits = session.shared.limits
 
     # Writes.
 
@@ -78,6 +59,9 @@ class Writing(Reading):
         content: Content,
         expect: Ref | str | int | None,
         overwrite: bool,
+        merge: object,
+        resolve: object,
+        reason: str,
         wait_s: float | None,
     ) -> Operation[Ref]:
         """Publish `content` as the version after its base.
@@ -90,137 +74,202 @@ class Writing(Reading):
         if name in caches.drafting:
             yield from self._free(name)
         handle = self.handle(content)
-        if overwrite and expect is not None:
-            raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
-        base, known = self._derived(name, expect)
+        base, known = self._derived(name, expect, overwrite)
         wait_s = check_wait(wait_s)
-        wanted = _Wanted(name, content, handle, base, known, overwrite, wait_s)
-        return (yield from self._publish(wanted))
+        reason = check_reason(reason)
+        wanted = Wanted(name, content, handle, base, known, base, wait_s, overwrite, reason)
+        if merge is not False or resolve is not None:
+            merge, resolve = check_resolving(merge, resolve, overwrite=overwrite)
+            wanted = replace(wanted, merge=merge, resolve=resolve)
+        done = yield from self._attempt(wanted)
+        if isinstance(done, Conflict):
+            done = yield from self._solve(wanted, done)
+        return done.ref
 
     def delete(
-        self, name: str, expect: Ref | str | int | None, overwrite: bool, wait_s: float | None
+        self,
+        name: str,
+        expect: Ref | str | int | None,
+        overwrite: bool,
+        reason: str,
+        wait_s: float | None,
     ) -> Operation[Ref]:
         """Publish a version that deletes the artifact."""
         yield from self._free(name)
-        if overwrite and expect is not None:
-            raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
-        base, known = self._derived(name, expect)
+        base, known = self._derived(name, expect, overwrite)
+        seen, wait_s, reason = base, check_wait(wait_s), check_reason(reason)
         if not base or overwrite:
             view, current = self._existing(name, (yield from self._look(name)))
             if overwrite:
                 base, known = current, view.digest
-        wait_s = check_wait(wait_s)
-        wanted = _Wanted(name, b"", TOMBSTONE, base, known, overwrite, wait_s)
-        return (yield from self._publish(wanted))
+        wanted = Wanted(name, b"", TOMBSTONE, base, known, seen, wait_s, overwrite, reason)
+        return (yield from self._publish(wanted)).ref
 
-    def rename(self, name: str, to: str) -> Operation[Ref]:
+    def restore(self, of: Ref | str, reason: str, wait_s: float | None) -> Operation[Ref]:
+        """Publish the content of an earlier version as the version after the current one."""
+        ref = of if isinstance(of, Ref) else Ref.parse(of)
+        name = ref.name
+        self._known(name, ref)
+        yield from self._free(name)
+        wait_s, reason = check_wait(wait_s), check_reason(reason)
+        reason = check_reason(f"restored from @{ref.version}" + (f": {reason}" * bool(reason)))
+        entry, content = yield from self._kept(name, ref.version)
+        if self._hashed and ref.digest and ref.digest != entry.handle.digest:
+            raise UnknownVersion(f"{ref} belongs to another history")
+        handle = self.handle(content)
+        loaded = yield from self._look(name)
+        base, known = loaded.version, digest_of(loaded.content)
+        wanted = Wanted(name, content, handle, base, known, base, wait_s, reason=reason)
+        return (yield from self._publish(wanted)).ref
+
+    def rename(self, name: str, to: str, reason: str) -> Operation[Ref]:
         """Publish the current content under a new name and delete the old one, in one step."""
+        reason = check_reason(reason)
         yield from self._free(name)
         yield from self._free(to)
         if name == to:
             raise BadArgument(f"{name!r} is its name already")
         view, version = self._existing(name, (yield from self._look(name)))
         there = (yield from self._look(to)).content
-        if isinstance(there, View):
-            raise Conflict(
-                f"{there.ref} is there already",
-                yours=view.content,
-                base=None,
-                base_version=0,
-                theirs=there.content,
-                current=there.ref,
-            )
         base = there.ref.version if there is not None else 0
-        new = View(Ref(to, base + 1, self._identity, view.digest), view.content, view.handle)
-        gone = Gone(Ref(name, version + 1, self._identity), TOMBSTONE)
+        handle, known = view.handle, digest_of(there)
+        new = Wanted(to, view.content, handle, base, known, base, None, reason=reason)
+        old = Wanted(name, b"", TOMBSTONE, version, view.digest, version, None, reason=reason)
+        if isinstance(there, View):
+            lost = replace(new, base=0, known=None)
+            return (yield from self.refuse(lost, (yield from self.refused(Conflict, lost, base))))
+        made, gone = self._made(new, base), self._made(old, version)
         commits = (
             (name, Commit(gone, version, digest=view.digest)),
-            (to, Commit(new, base, digest=digest_of(there))),
+            (to, Commit(made, base, digest=known)),
         )
         veto = yield from self._ask_all(commits)
         if veto is not None:
-            hit = veto.artifact
-            derived, known = (version, view.digest) if hit == name else (base, digest_of(there))
-            yield from self._conflict(hit, view.content, derived, known, veto.nack.version)
+            moved = replace(old, content=view.content, handle=handle)
+            lost = moved if veto.artifact == name else new
+            current = veto.nack.version
+            return (
+                yield from self.refuse(lost, (yield from self.refused(Conflict, lost, current)))
+            )
         for changed in (name, to):
             self._caches.bases.pop(changed, None)
         self.metrics.writes += 2
-        return new.ref
+        return made.ref
 
     def update(
-        self, name: str, function: Callable[[Any], Any], initial: Content, wait_s: float | None
+        self,
+        name: str,
+        function: Callable[[Any], Any],
+        initial: Content,
+        must_exist: bool,
+        resolve: object,
+        reason: str,
+        wait_s: float | None,
     ) -> Operation[View]:
         """Apply `function` to the current content until a commit of its result stands.
 
-        The second attempt is made under a grant, in order of asking.
+        The second attempt is made under a grant, in order of asking, unless there is `resolve`.
         """
         yield from self._free(name)
-        wait_s = check_wait(wait_s)
+        wait_s, reason = check_wait(wait_s), check_reason(reason)
+        _, solve = check_resolving(False, resolve, overwrite=False)
+        if must_exist and initial != "":
+            raise BadArgument("must_exist=True starts from no content", remedy="leave out initial")
         self.handle(initial)
         loaded: Loaded = yield from self._ask(name, LOAD)
-        made: View = yield from self._apply(name, function, initial, loaded)
-        known = digest_of(loaded.content)
-        commit = Commit(made, loaded.version, digest=known)
-        result = yield from self._ask(name, commit)
-        if self._count(name, made, loaded.version, result):
-            return self._as_committed(made, result)
+        if must_exist:
+            self._existing(name, loaded)
+        content = loaded.content.content if isinstance(loaded.content, View) else initial
+        base, known = loaded.version, digest_of(loaded.content)
+        content = yield from self._lend(function, content)
+        handle = self.handle(content)
+        wanted = Wanted(name, content, handle, base, known, base, wait_s, reason=reason)
+        if solve is not None:
+            wanted = replace(wanted, resolve=solve, must_exist=must_exist)
+            return self._as_view((yield from self._publish(wanted)))
+        made = self._made(wanted, base)
+        result = yield from self._ask(name, Commit(made, base, digest=known))
+        if self._count(name, made, base, result):
+            return self._as_view(self._committed(made, result))
         for _ in range(ATTEMPTS):
             grant = yield from self.acquire(name, wait_s)
             try:
-                made = yield from self._apply(name, function, initial, grant)
+                if must_exist:
+                    self._existing(name, Loaded(grant.base, grant.held))
+                content = grant.held.content if isinstance(grant.held, View) else initial
+                content = yield from self._lend(function, content)
+                wanted = self._under(grant, content, self.handle(content), reason)
             except BaseException as error:
                 if not self.call.is_cut_off_by(error):  # otherwise the call's end gives it back
                     yield from self.abandon(grant)
                 raise
-            result = yield from self._commit(made, grant)
-            if isinstance(result, Committed):
-                return self._as_committed(made, result)
-        return (yield from self._fenced(name, made.content, grant, result.version))
+            done = yield from self.publish(grant, wanted)
+            if not isinstance(done, Conflict):
+                return self._as_view(done)
+            fenced = done
+        return (yield from self.refuse(wanted, fenced))
 
-    def _apply(
-        self, name: str, function: Callable[[Any], Any], initial: Content, of: Loaded | Grant
-    ) -> Operation[View]:
-        held = of.content if isinstance(of, Loaded) else of.held
-        version = of.version if isinstance(of, Loaded) else of.base
-        current = held.content if isinstance(held, View) else initial
-        call = self.call
-        call.lent = True
-        try:
-            content = yield from self._waits.value(function(current))
-        except BaseException as error:
-            call.theirs = error
-            raise
-        finally:
-            call.lent = False
-        handle = self.handle(content)
-        return View(Ref(name, version + 1, self._identity, handle.digest), content, handle)
+    def _publish(self, wanted: Wanted) -> Operation[Cached]:
+        """The version that is published in the end.  Raises the `Conflict` that nothing solves."""
+        done = yield from self._attempt(wanted)
+        if isinstance(done, Conflict):
+            return (yield from self._solve(wanted, done))
+        return done
 
-    def _publish(self, wanted: _Wanted) -> Operation[Ref]:
-        name = wanted.name
+    def _solve(self, wanted: Wanted, lost: Conflict) -> Operation[Cached]:
+        """Publish what `merge` and `resolve` make of the refused `wanted`, in that order."""
+        for _ in range(RESOLVES):
+            merged = (yield from self.merged(wanted, lost)) if isinstance(lost, Fenced) else None
+            wanted = merged or (yield from self.resolved(wanted, lost))
+            done = yield from self._attempt(wanted)
+            if not isinstance(done, Conflict):
+                return done
+            lost = done
+        return (yield from self.refuse(wanted, lost))
+
+    def _attempt(self, wanted: Wanted) -> Operation[Cached | Conflict]:
+        """The published version, or the conflict that `merge` does not solve.
+
+        After some optimistic commits it merges under a grant, where no other agent can commit.
+        """
+        name, trying = wanted.name, wanted
         for _ in range(ATTEMPTS):
-            base = wanted.base
-            made = self._made(name, wanted.content, wanted.handle, base)
-            result = yield from self._ask(name, Commit(made, base, digest=wanted.known))
+            base = trying.base
+            made = self._made(trying, base)
+            result = yield from self._ask(name, Commit(made, base, digest=trying.known))
             if self._count(name, made, base, result):
-                return self._ref(made, result)
+                return self._committed(made, result)
             if result.reason is Refusal.BUSY:
                 break
             if wanted.overwrite or (not base and (yield from self._is_gone(name, result.version))):
-                wanted = replace(wanted, base=result.version, known=None)
+                trying = replace(trying, base=result.version, known=None)
             else:
-                yield from self._conflict(name, wanted.content, base, wanted.known, result.version)
-        return (yield from self._publish_in_turn(wanted))
+                conflict = yield from self.refused(Conflict, wanted, result.version)
+                merged = yield from self.merged(wanted, conflict)
+                if merged is None:
+                    return conflict
+                trying = merged
+        return (yield from self._attempt_in_turn(wanted, trying))
 
-    def _publish_in_turn(self, wanted: _Wanted) -> Operation[Ref]:
-        """Another agent holds the grant: wait for it, then compare with the current version."""
-        name, base, known = wanted.name, wanted.base, wanted.known
+    def _attempt_in_turn(self, wanted: Wanted, trying: Wanted) -> Operation[Cached | Conflict]:
+        """Wait for the grant, then compare with the current version."""
+        name, base, known = wanted.name, trying.base, trying.known
         grant = yield from self.acquire(name, wanted.wait_s, keep_base=True)
         fresh = not base and not isinstance(grant.held, View)
         moved = grant.base != base or (known is not None and known != digest_of(grant.held))
         if moved and not wanted.overwrite and not fresh:
-            yield from self.abandon(grant)
-            yield from self._conflict(name, wanted.content, base, known, grant.base)
-        return (yield from self.publish(grant, wanted.content, wanted.handle))
+            try:
+                conflict = yield from self.refused(Conflict, wanted, grant.base)
+                merged = yield from self.merged(wanted, conflict)
+            except BaseException as error:
+                if not self.call.is_cut_off_by(error):
+                    yield from self.abandon(grant)
+                raise
+            if merged is None:
+                yield from self.abandon(grant)
+                return conflict
+            trying = merged
+        return (yield from self.publish(grant, trying, wanted))
 
     def _is_gone(self, name: str, version: Version) -> Operation[bool]:
         """Whether that version is a deletion, so that the artifact can be created again."""
@@ -269,13 +318,23 @@ class Writing(Reading):
         self.session.hold(grant, hold_s)
         return grant
 
-    def publish(self, grant: Grant, content: Content, handle: Handle) -> Operation[Ref]:
-        """Publish under a grant, which ends with it.  Raises `Fenced` if it had already ended."""
-        made = self._made(grant.artifact, content, handle, grant.base)
+    def publish(
+        self, grant: Grant, trying: Wanted, wanted: Wanted | None = None
+    ) -> Operation[Cached | Fenced]:
+        """The version published under a grant, which ends with it, or `Fenced` if it had ended.
+
+        `trying` is what has become of `wanted`, the version that the caller knows.
+        """
+        made = self._made(trying, grant.base)
         result = yield from self._commit(made, grant)
         if isinstance(result, Committed):
-            return self._ref(made, result)
-        return (yield from self._fenced(grant.artifact, content, grant, result.version))
+            return self._committed(made, result)
+        return (yield from self.refused(Fenced, wanted or trying, result.version))
+
+    def _under(self, grant: Grant, content: Content, handle: Handle, reason: str) -> Wanted:
+        """`content` as the version after the one that the holder of `grant` has seen."""
+        base, known = grant.base, digest_of(grant.held)
+        return Wanted(grant.artifact, content, handle, base, known, base, WAIT_S, reason=reason)
 
     def _commit(self, made: Cached, grant: Grant) -> Operation[Committed | Refused]:
         self._caches.drafting.pop(grant.artifact, None)
@@ -302,7 +361,15 @@ class Writing(Reading):
             with suppress(StoreFault):
                 yield from self._ask(name, Abandon(epoch))
 
-    def finish(self, draft: Draft, grant: Grant, error: BaseException | None) -> Operation[None]:
+    def finish(
+        self,
+        draft: Draft,
+        grant: Grant,
+        error: BaseException | None,
+        solving: Solving,
+        reason: str,
+        wait_s: float | None,
+    ) -> Operation[None]:
         """Publish a draft, or give its grant back if there is nothing to publish.
 
         `error` is what the draft's block raised.
@@ -315,31 +382,40 @@ class Writing(Reading):
             yield from self.abandon(grant)
             return
         try:
-            handle = self.handle(draft.content)
+            wanted = self._under(grant, draft.content, self.handle(draft.content), reason)
         except ToolkitError:
             yield from self.abandon(grant)
             raise
-        draft.ref = yield from self.publish(grant, draft.content, handle)
+        merge, resolve = solving
+        wanted = replace(wanted, wait_s=wait_s, merge=merge, resolve=resolve)
+        done = yield from self.publish(grant, wanted)
+        if isinstance(done, Conflict):
+            done = yield from self._solve(wanted, done)
+        draft.ref = done.ref
 
     # Checks and errors.
 
-    def handle(self, content: object) -> Handle:
-        """The handle of valid content.  Raises `InvalidContent` or `ContentTooLarge`."""
-        return check_content(content, self._limits, hashed=self._hashed)
-
-    def _made(self, name: str, content: Content, handle: Handle, base: Version) -> Cached:
-        ref = Ref(name, base + 1, self._identity, handle.digest)
-        return Gone(ref, handle) if handle.kind is Kind.TOMBSTONE else View(ref, content, handle)
+    def _made(self, wanted: Wanted, base: Version) -> Cached:
+        handle = wanted.handle
+        ref = Ref(wanted.name, base + 1, self._identity, handle.digest)
+        note = None
+        if wanted.seen != base or wanted.overwrite or wanted.reason:
+            note = Note(wanted.seen, wanted.overwrite, wanted.reason)
+        if handle.kind is Kind.TOMBSTONE:
+            return Gone(ref, handle, note=note)
+        return View(ref, wanted.content, handle, Served.HIT, None, "", note)
 
     @staticmethod
-    def _ref(made: Cached, result: Committed) -> Ref:
-        """The ref of `made` after its commit: that of its base if it changed nothing."""
-        return replace(made.ref, version=result.version)
-
-    def _as_committed(self, made: View, result: Committed) -> View:
-        if made.version == result.version:
+    def _committed(made: Cached, result: Committed) -> Cached:
+        """`made` after its commit: its base if it changed nothing."""
+        if made.ref.version == result.version:
             return made
-        return View(self._ref(made, result), made.content, made.handle)
+        return replace(made, ref=replace(made.ref, version=result.version))
+
+    @staticmethod
+    def _as_view(made: Cached) -> View:
+        assert isinstance(made, View)
+        return made
 
     def _free(self, name: str) -> Operation[None]:
         """Raises `BadArgument` if this agent drafts `name`; ends a draft that was dropped."""
@@ -366,10 +442,14 @@ class Writing(Reading):
             self.metrics.writes += 1
         return True
 
-    def _derived(self, name: str, expect: Ref | str | int | None) -> tuple[Version, Digest]:
+    def _derived(
+        self, name: str, expect: Ref | str | int | None, overwrite: bool
+    ) -> tuple[Version, Digest]:
         """The base of a write with its digest, or None if only its number is known."""
         if expect is None:
             return self._caches.derived(name)
+        if overwrite:
+            raise BadArgument("overwrite=True expects nothing", remedy="give one of the two")
         if type(expect) is int:
             if not 0 <= expect < VERSION_MAX:
                 raise BadArgument(
@@ -381,49 +461,6 @@ class Writing(Reading):
             assert ref is not None
             return ref.version, (self._claimed(ref) if self._hashed else None)
         raise BadArgument(f"expect is {expect!r}", remedy="a ref, or 0 for a new artifact")
-
-    def _conflict(
-        self, name: str, content: Content, base: Version, known: Digest, current: Version
-    ) -> Operation[NoReturn]:
-        raise (yield from self._refusal(Conflict, name, content, base, known, current))
-
-    def _fenced(
-        self, name: str, content: Content, grant: Grant, current: Version
-    ) -> Operation[NoReturn]:
-        known = digest_of(grant.held)
-        raise (yield from self._refusal(Fenced, name, content, grant.base, known, current))
-
-    def _refusal(
-        self,
-        kind: type[Conflict],
-        name: str,
-        content: Content,
-        base: Version,
-        known: Digest,
-        current: Version,
-    ) -> Operation[Conflict]:
-        self.metrics.conflicts += 1
-        before = (yield from self._fetch(name, base)) if base else None
-        after = (yield from self._fetch(name, current)) if current else None
-        entry, theirs = after if after is not None else (None, None)
-        if entry is not None:
-            self._gave(name, current, entry.handle.digest)
-        derived = f"{name}@{base}" if base else "nothing"
-        if before is not None and known is not None and known != before[0].handle.digest:
-            before = None  # that number now names another content than the base of the write
-            derived += " of another history"
-        what = "the draft's grant ended" if kind is Fenced else f"the write derives from {derived}"
-        author = entry.author if entry is not None else ""
-        return kind(
-            f"{what}, current is {name}@{current}" + (f" by {author}" if author else ""),
-            yours=content,
-            base=before[1] if before is not None else None,
-            base_version=base,
-            theirs=theirs,
-            current=Ref(name, current, self._identity, entry.handle.digest if entry else b""),
-            author=author,
-            at=entry.at if entry is not None else 0.0,
-        )
 
 
 def check_wait(wait_s: float | None) -> float | None:

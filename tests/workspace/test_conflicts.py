@@ -117,3 +117,34 @@ def test_a_prompt_keeps_to_its_limit(yours, theirs, base, long, limit, more):
 def test_a_limit_is_a_number_of_characters(limit):
     with pytest.raises(BadArgument):
         conflict("mine", "hers").for_prompt(limit)
+
+
+def test_a_summary_names_no_version_0(rooms):
+    ann, bob = rooms.agents("ann", "bob")
+    ann.write("plan.md", "by ann\n")
+    with pytest.raises(Conflict) as new:
+        bob.write("plan.md", "by bob\n")
+    assert new.value.summary == (
+        "You wrote from nothing; current is plan.md@1, by ann.\n"
+        "What plan.md@1 holds:\n@@ -0,0 +1 @@\n+by ann\n"
+        "What you wrote:\n@@ -0,0 +1 @@\n+by bob\n"
+        "The two overlap: only you can say what is meant."
+    )
+    with pytest.raises(Conflict) as missing:
+        bob.write("other.md", "text", expect=5)
+    assert missing.value.summary == "You wrote from other.md@5; the artifact does not exist."
+    ann.delete("plan.md")
+    with pytest.raises(Conflict) as deleted:
+        bob.write("plan.md", "text", expect=1)
+    assert deleted.value.theirs is None
+    assert (
+        deleted.value.summary
+        == "You wrote from plan.md@1; current is plan.md@2, a deletion by ann."
+    )
+    ann.write("plan.md", "again")
+    with pytest.raises(Conflict) as deletion:
+        bob.delete("plan.md", expect=1)
+    assert deletion.value.yours is None
+    assert deletion.value.summary.startswith("You deleted plan.md@1; current is plan.md@3")
+    for error in (new, missing, deleted, deletion):
+        assert "@0" not in f"{error.value} {error.value.summary} {error.value.for_prompt()}"

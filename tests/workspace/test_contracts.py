@@ -44,7 +44,7 @@ def test_contract_1_an_agent_that_never_read_overwrites_nothing(rooms):
     assert bob.read("plan.md").text == "by ann"
 
 
-@pytest.mark.parametrize("call", ["read", "rename", "delete"])
+@pytest.mark.parametrize("call", ["read", "rename", "delete", "restore"])
 def test_contract_1_a_call_that_failed_gives_no_version_to_derive_from(rooms, call):
     """It looks at the current version and does not show it."""
     ann, bob = rooms.agents("ann", "bob")
@@ -56,6 +56,7 @@ def test_contract_1_a_call_that_failed_gives_no_version_to_derive_from(rooms, ca
         "read": lambda: bob.read("plan.md", version=9),
         "rename": lambda: bob.rename("plan.md", "other.md"),
         "delete": lambda: bob.delete("plan.md", expect=0),
+        "restore": lambda: bob.restore("plan.md@9"),
     }
     with pytest.raises((UnknownVersion, Conflict)):
         failing[call]()

@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 from interrupting import Cut, Moments
 
-from coherence import AsyncWorkspace, Conflict, Lazy, Workspace
+from coherence import AsyncWorkspace, Conflict, GrantTimeout, Lazy, Limits, Workspace
 from message_passing.errors import ToolkitError
 
 # Cut off before it is kept or awaited, a socket or a coroutine is collected; an exception in what
@@ -37,7 +37,11 @@ pytestmark = pytest.mark.filterwarnings(
 #: A grant that is left behind outlives every wait here: what is left is found out, not waited for.
 POLICY = Lazy(grant_lease=600.0)
 #: Of a call that leaves names behind, each of which makes all later calls longer, fewer moments.
-LEAST_EVERY = {"rename": 5}
+LEAST_EVERY = {"rename": 5, "merge_in_turn": 5}
+#: Refused writes are recorded, so that this is cut off too.
+LIMITS = Limits(refusals=3)
+#: A text, and two changes of it that do not overlap.
+TEXT, HIS, HERS = "1\n\n\n4\n", "1!\n\n\n4\n", "1\n\n\n4!\n"
 WAIT_S = 20.0
 
 
@@ -46,7 +50,7 @@ class Team:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.here = Workspace(url, policy=POLICY)
+        self.here = Workspace(url, policy=POLICY, limits=LIMITS)
         apart = not url.startswith("memory")
         self.there = Workspace(url, policy=POLICY) if apart else self.here
         self.ann, self.bob = self.here.agent("ann"), self.there.agent("bob")
@@ -88,8 +92,34 @@ class Team:
         with suppress(Conflict):
             self.ann.write("doc", "stale", expect=1)
 
+    def merge_in_turn(self) -> None:
+        """Bob is faster until ann merges under a grant."""
+
+        def late(conflict: Conflict) -> str | None:
+            with suppress(GrantTimeout):
+                self.bob.update("doc", lambda text: text + ".", wait_s=0)
+            return conflict.merge()
+
+        ref = self.ann.write("doc", TEXT, overwrite=True)
+        self.bob.write("doc", HIS, overwrite=True)
+        self.ann.write("doc", HERS, expect=ref, merge=late)
+
+    def resolve(self) -> None:
+        self.ann.write("doc", "hers", expect=1, resolve=lambda _: self.ann.read("doc").text + ".")
+
+    def restore(self) -> None:
+        self.ann.restore("old@1")
+        self.ann.restore("old@2", reason="it was better")
+
     def update(self) -> None:
-        self.ann.update("doc", lambda text: text + ".")
+        self.ann.update("doc", lambda text: text + ".", must_exist=True, reason="a full stop")
+
+    def update_once(self) -> None:
+        def slow(text: str) -> str:
+            self.bob.update("doc", lambda theirs: theirs + "bob")
+            return text + "."
+
+        self.ann.update("doc", slow, resolve=lambda conflict: conflict.theirs)
 
     def update_again(self) -> None:
         def slow(text: str) -> str:
@@ -156,6 +186,11 @@ class Team:
 
     def watch(self) -> None:
         with self.ann.watch(timeout_s=0) as changes:
+            self.ann.write("doc", "seen", overwrite=True)
+            next(changes)
+
+    def watch_all(self) -> None:
+        with self.here.watch(timeout_s=0) as changes:
             self.ann.write("doc", "seen", overwrite=True)
             next(changes)
 
@@ -394,6 +429,17 @@ class AsyncTeam:
 
         await self.ann.update("doc", slow)
 
+    async def resolve(self) -> None:
+        async def later(conflict: Conflict) -> str:
+            await asyncio.sleep(0)
+            return (await self.ann.read("doc")).text + "."
+
+        await self.ann.write("doc", "hers", expect=1, merge=True, resolve=later)
+
+    async def restore(self) -> None:
+        await self.ann.restore("old@1")
+        await self.ann.restore("old@2")
+
     async def edit(self) -> None:
         async with self.ann.edit("doc", wait_s=WAIT_S) as draft:
             draft.text += "."
@@ -419,6 +465,10 @@ class AsyncTeam:
         async for _ in self.ann.watch(timeout_s=0):
             raise AssertionError("nothing was published")
 
+    async def watch_all(self) -> None:
+        async for _ in self.rooms.watch(timeout_s=0):
+            raise AssertionError("nothing was published")
+
 
 ASYNC_CALLS = [
     "read_miss",
@@ -426,12 +476,15 @@ ASYNC_CALLS = [
     "write",
     "delete",
     "update",
+    "resolve",
+    "restore",
     "edit",
     "rename",
     "leave",
     "look",
     "wait",
     "watch",
+    "watch_all",
 ]
 
 

@@ -88,7 +88,8 @@ def test_a_grant_ends_with_it(team):
     ann, bob = team
     operations = ann._operations
     grant = ann._run(operations.acquire(PLAN, 1.0))
-    assert ann._run(operations.publish(grant, TEXT, operations.handle(TEXT))).version == 1
+    wanted = operations._under(grant, TEXT, operations.handle(TEXT), "")
+    assert ann._run(operations.publish(grant, wanted)).ref.version == 1
     with bob.edit(PLAN, wait_s=0) as draft:
         draft.discard()
 
