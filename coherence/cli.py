@@ -169,6 +169,12 @@ _add(
     "coherence diff plan.md@1 plan.md@2 --stat",
 )
 _add(HISTORY, "blame", cli_history.blame, "coherence blame plan.md", "coherence blame plan.md@2")
+_add(
+    HISTORY,
+    "restore",
+    cli_history.restore,
+    "coherence restore plan.md@1 --reason 'the second version lost a step'",
+)
 _add(UPKEEP, "check", cli_upkeep.check, "coherence check")
 _add(
     UPKEEP,

@@ -1,4 +1,4 @@
-"""The commands that show versions: log, show, diff, blame."""
+"""The commands that show versions and go back to one: log, show, diff, blame, restore."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from coherence.blame import Origin, Step
 from coherence.blame import blame as origins
-from coherence.cli_options import TEAM, Json, Url, looking, read
+from coherence.cli_options import TEAM, Json, Url, looking, read, told
 from coherence.cli_text import (
     FILE_WIDTH,
     NAME_MIN,
@@ -34,10 +34,12 @@ from coherence.delta import diff as difference
 from coherence.errors import BadRef, UnknownArtifact, UnknownVersion
 from coherence.refs import check_name
 from coherence.stores.archive import archive_of
+from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Store
 from coherence.stores.records import RefusedWrite
 from coherence.workspace.overview import literal_prefix
-from message_passing.console import columns, say, write
+from coherence.workspace.workspace import Workspace
+from message_passing.console import columns, reported, say, write
 
 #: Lines of a refused attempt that the log shows.
 ATTEMPT_LINES: Final = 12
@@ -347,3 +349,19 @@ def _blamed(number: int, line: Origin, entries: dict[int, Entry]) -> list[Cell]:
         return [Text(f"<=@{line.last}", style=QUIET), "", "", str(number), text]
     entry = entries[line.last]
     return [f"@{line.last}", entry.author, when(entry.at), str(number), text]
+
+
+def restore(
+    ref: Annotated[str, typer.Argument(help="The version to go back to, such as plan.md@3.")],
+    url: Url = TEAM,
+    agent: Annotated[str, typer.Option(help="The author of the new version.")] = "restore",
+    reason: Annotated[str, typer.Option(help="Kept in the history.")] = "",
+) -> None:
+    """Publish an old version again, derived from the current one."""
+    with (
+        reported(told),
+        Workspace(open_store(url, create=False)) as workspace,
+        workspace.agent(agent) as author,
+    ):
+        made = author.restore(ref, reason=reason)
+    say(f"{made} has the content of {ref}.")

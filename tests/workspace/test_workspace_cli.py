@@ -192,6 +192,21 @@ def test_diff(team, url):
     run(url, "diff", "plan.md@1", "notes/raw", code=2)
 
 
+def test_restore(team, url):
+    said = run(url, "restore", "plan.md@1", "--agent", "editor", "--reason", "two was right")
+    assert said.stdout == "plan.md@3 has the content of plan.md@1.\n"
+    assert run(url, "show", "plan.md").stdout == "one\ntwo\n"
+    line = run(url, "log", "plan.md").stdout.splitlines()[-1]
+    assert "plan.md@3" in line
+    assert line.endswith("two was right")
+    assert " editor " in line
+    run(url, "restore", "gone.md@1")
+    assert run(url, "show", "gone.md").stdout == "text"
+    for ref in ("plan.md@9", "plan.md", "none.md@1"):
+        run(url, "restore", ref, code=2)
+    assert "store-missing" in run(f"{url}.none", "restore", "plan.md@1", code=3).stderr
+
+
 def test_watch(team, url):
     shown = run(url, "watch", "plan*", "--since", "0", "--count", "2").stdout
     assert [line.split()[2] for line in shown.splitlines()] == ["plan.md@1", "plan.md@2"]
