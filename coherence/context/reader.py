@@ -145,33 +145,41 @@ class Reader:
             part = self.sights.part()
             base = None if on_conflict == "overwrite" else self.base(name, unread)
             is_unread = unread == 0 and part.base(name) is None
-            while True:
-                try:
-                    if content is None:
-                        ref = self._agent.delete(
-                            name, expect=base, overwrite=base is None, wait_s=wait_s
-                        )
-                        part.wrote(name, 0)
-                    else:
-                        ref = self._agent.write(
-                            name, content, expect=base, overwrite=base is None, wait_s=wait_s
-                        )
-                        part.wrote(name, ref.version)
-                    break
-                except Conflict as conflict:
+            merges = on_conflict == "merge" and base is not None and not is_unread
+            published = content
+
+            def merge(conflict: Conflict) -> Content | None:
+                nonlocal published
+                taken = both(conflict)
+                if taken is not None:
                     self._note("conflict", conflict.current)
-                    if is_unread:
-                        raise Unread(name, conflict.current) from conflict
-                    taken = (
-                        both(conflict) if content is not None and on_conflict == "merge" else None
+                    published = taken
+                return taken
+
+            try:
+                if content is None:
+                    ref = self._agent.delete(
+                        name, expect=base, overwrite=base is None, wait_s=wait_s
                     )
-                    if taken is None:
-                        part.refused.add(name)
-                        raise
-                    content = taken
-                    base = conflict.current.version
+                    part.wrote(name, 0)
+                else:
+                    ref = self._agent.write(
+                        name,
+                        content,
+                        expect=base,
+                        overwrite=base is None,
+                        merge=merge if merges else False,
+                        wait_s=wait_s,
+                    )
+                    part.wrote(name, ref.version)
+            except Conflict as conflict:
+                self._note("conflict", conflict.current)
+                if is_unread:
+                    raise Unread(name, conflict.current) from conflict
+                part.refused.add(name)
+                raise
             self._note("publish", ref)
-            return ref, content
+            return ref, published
 
     def _note(self, event: str, ref: Ref) -> None:
         if self.tell is not None:
