@@ -14,6 +14,7 @@ SHOWN = {
         "2. (done) write the parser\n3. review it\n4. (done) write",
     ],
     "false_unchanged.py": ["['[spec.md is unchanged]']", "+Rule 7 holds on weekdays.", "all of it"],
+    "model_merges.py": ["derives from version 1", "2. (done) write a fast printer", "had seen 2"],
     "own_policy.py": ["2 agents: 0 messages", "5 agents: 4 messages"],
     "stale_write.py": ["conflict: the write derives from api.py@1", "# reviewed"],
 }
