@@ -6,8 +6,8 @@
     from coherence_crewai import artifact_tools, coherence_hooks
 
     ws = Workspace("sqlite:///team.db")
-    coder = Agent(role="coder", ..., tools=artifact_tools(ws, "coder"))
-    crew = Crew(agents=[coder, reviewer], tasks=[...])
+    coder = Agent(role="coder", goal=goal, backstory="", tools=artifact_tools(ws, "coder"))
+    crew = Crew(agents=[coder, reviewer], tasks=tasks)
     with coherence_hooks(crew, ws):
         crew.kickoff()
 
