@@ -15,6 +15,8 @@ unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 PY := $(VENV)/bin/python
+# The site is built in an environment of its own: zensical and CrewAI accept no common tomli.
+DOCS := $(VENV)-docs
 BENCHES := $(sort $(wildcard bench/bench_*.py))
 
 .DEFAULT_GOAL := help
@@ -29,7 +31,7 @@ simulate: $(VENV)/.base ## the main job: what coherence saves on the canonical s
 test: $(VENV)/.dev servers ## the fast tests
 	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
-test-slow: $(VENV)/.dev servers ## the tests marked slow: minutes of proof
+test-slow: $(VENV)/.dev $(DOCS)/.docs servers ## the tests marked slow: minutes of proof
 	@$(PY) -m pytest -m slow -n auto --maxprocesses 2 $(ARGS) || { code=$$?; test $$code -eq 5; }
 
 prove: $(VENV)/.dev servers ## every model, all of TLC, every comparison: one table at the end
@@ -55,13 +57,13 @@ bench: $(VENV)/.dev ## speeds, as ratios within one run
 	@for file in $(BENCHES); do echo "== $$file"; $(PY) $$file $(ARGS) || exit 1; done
 
 docs: docs-pages ## the documentation site, into site/
-	@PATH=$(VENV)/bin:$$PATH zensical build --strict --clean
+	@PATH=$(DOCS)/bin:$$PATH zensical build --strict --clean
 
 docs-serve: docs-pages ## the site at localhost:8000; `make docs-pages` beside it takes edits over
-	@PATH=$(VENV)/bin:$$PATH zensical serve
+	@PATH=$(DOCS)/bin:$$PATH zensical serve
 
-docs-pages: $(VENV)/.docs
-	@$(PY) docs/stage.py build/docs
+docs-pages: $(DOCS)/.docs
+	@$(DOCS)/bin/python docs/stage.py build/docs
 
 clean: ## remove caches and builds; the environment stays
 	@rm -rf dist build site .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage
@@ -78,6 +80,9 @@ $(VENV)/.dev: pyproject.toml Makefile | $(PY)
 
 $(VENV)/.docs: pyproject.toml | $(PY)
 	@$(call install,.[docs])
+
+$(DOCS)/.docs: pyproject.toml
+	@$(MAKE) --no-print-directory VENV=$(DOCS) $@
 
 # The server that tests start for themselves.  Without it they are skipped, or fail under CI.
 servers:

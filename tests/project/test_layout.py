@@ -116,4 +116,4 @@ def test_all_is_every_extra_of_the_product():
     extras = PYPROJECT["project"]["optional-dependencies"]
     (everything,) = extras["all"]
     named = set(re.search(r"\[(.*)\]", everything).group(1).split(","))
-    assert named == set(extras) - {"all", "dev", "docs", "frameworks"}
+    assert named == set(extras) - {"all", "browser", "dev", "docs", "frameworks"}

@@ -1,6 +1,7 @@
 """The documentation site: its pages and its navigation, and in a browser what a reader sees.
 
-`test_the_site_in_a_browser` needs Chromium (apt install chromium) and is skipped without it.
+`test_the_site_in_a_browser` needs Chromium (apt install chromium; pip install playwright) and is
+skipped without it.
 """
 
 from __future__ import annotations
@@ -106,18 +107,21 @@ class Links(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """The site, built from the checkout in a folder of its own."""
-    pytest.importorskip("zensical")
-    pytest.importorskip("mkdocstrings_handlers.python")
+    programs = [ROOT / ".venv-docs" / "bin", Path(sys.executable).parent]
+    search = os.pathsep.join([*map(str, programs), os.environ["PATH"]])
+    zensical = shutil.which("zensical", path=search)
+    if zensical is None:
+        pytest.skip("zensical is not installed: make docs")
     folder = tmp_path_factory.mktemp("site")
     for name in ("adapters", "causal", "coherence", "docs", "message_passing", "specs"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "zensical.toml", folder)
     STAGE["stage"](folder / "build" / "docs")
     done = subprocess.run(
-        [sys.executable, "-m", "zensical", "build", "--strict"],
+        [zensical, "build", "--strict"],
         cwd=folder,
-        env=os.environ
-        | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])},
+        # Beside it is ruff, which mkdocstrings calls to break signatures.
+        env=os.environ | {"PATH": search},
         capture_output=True,
         text=True,
         check=False,
