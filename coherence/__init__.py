@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from coherence import beside as _beside  # noqa: F401 - looks before all others import
 from coherence.conflict import Conflict, Fenced
 from coherence.contents import Limits
 from coherence.errors import (

@@ -62,6 +62,32 @@ def test_an_application_with_a_module_named_messaging_can_use_us(application):
     assert done.stdout == "the application, messaging\n"
 
 
+@pytest.mark.parametrize("hidden", ["message_passing", "causal"])
+@pytest.mark.parametrize("kind", ["package", "folder", "module"])
+def test_a_name_of_an_application_that_hides_ours_is_named(hidden, kind, tmp_path):
+    if kind == "module":
+        (tmp_path / f"{hidden}.py").touch()
+    else:
+        (tmp_path / hidden).mkdir()
+    if kind == "package":
+        (tmp_path / hidden / "__init__.py").touch()
+    program = (
+        "import coherence"
+        if hidden != "causal"
+        else ("from coherence.beside import unhidden\nunhidden('causal', 'bss91')")
+    )
+    (tmp_path / "app.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "app.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    if kind == "folder":  # without an __init__.py it hides nothing
+        assert done.returncode == 0, done.stderr
+        return
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"ImportError: {tmp_path / hidden}")
+    assert f"hides the package {hidden} of artifact-coherence (rename it, or start" in last
+
+
 def test_a_command_of_ours_is_not_replaced():
     from coherence.cli import app
 
