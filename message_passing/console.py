@@ -140,7 +140,7 @@ def show(*parts: Any, file_width: int, markup: bool = True, keys: int = 0) -> No
     console = Console(width=width, highlight=False, emoji=False, markup=markup)
     with console.capture() as captured:
         for number, part in enumerate(pieces):
-            if number and isinstance(pieces[number - 1], Table):
+            if keys and number and isinstance(pieces[number - 1], Table):
                 console.print()
             # A pipe gets lines that are not broken.
             console.print(part, soft_wrap=isinstance(part, str) and not console.is_terminal)
