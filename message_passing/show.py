@@ -20,9 +20,7 @@ from message_passing.trace import Header, arrows, header, on_one_clock, read, su
 
 
 def show(
-    file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="A trace: one line of JSON a step.")
-    ],
+    file: Annotated[Path, typer.Argument(help="A trace: one line of JSON a step.")],
     as_mermaid: Annotated[
         bool, typer.Option("--mermaid", help="Print the source of a Mermaid diagram.")
     ] = False,

@@ -270,10 +270,15 @@ def test_it_prints_mermaid_counts_and_parts(trace: Path) -> None:
     assert len(command(str(trace), "--process", "home").stdout.splitlines()) == 4
 
 
-@pytest.mark.parametrize("arguments", [(), ("--nonsense",), ("/nowhere/at/all",), (__file__,)])
-def test_a_wrong_call_exits_with_two_and_no_traceback(arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [((), 2), (("--nonsense",), 2), (("/nowhere/at/all",), 3), ((__file__,), 2)],
+)
+def test_a_wrong_call_has_its_exit_code_and_no_traceback(
+    arguments: tuple[str, ...], code: int
+) -> None:
     done = command(*arguments)
-    assert done.returncode == 2
+    assert done.returncode == code
     assert done.stdout == ""
     assert done.stderr
     assert "Traceback" not in done.stderr

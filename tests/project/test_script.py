@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,82 @@ def test_a_command_of_ours_is_not_replaced():
 
     ours = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert not ours & set(COMMANDS)
+
+
+def called(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(SCRIPT), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **env},
+    )
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert called("--version").stdout == f"coherence {version('artifact-coherence')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["simulat"], 2, "usage: No such command 'simulat'. Did you mean 'simulate'? ("),
+        (["log", "--nonsense"], 2, "usage: No such option: --nonsense (`coherence log --help`"),
+        (["simulate", "run", "none"], 2, "unknown-scenario: none: "),
+        (["tables", "--state", "X"], 2, "usage: Invalid value: no table has a state 'X'"),
+        (["trace", "/nowhere/at/all"], 3, "no-trace: /nowhere/at/all: "),
+        (["causal", "simulate", "jobs", "-p", "none"], 2, "unknown-protocol: "),
+        (["specs", "check", "none"], 2, "usage: no model 'none'"),
+        (["specs", "check", "--nonsense"], 2, "usage: the following arguments are required: NAME"),
+        (["status", "-s", "sqlite:///none.db"], 3, "store-missing: "),
+    ],
+)
+def test_an_error_is_one_line_with_its_code(arguments, code, said):
+    done = called(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+
+
+def completed(words: str) -> list[str]:
+    """What a shell offers after these words."""
+    return called(
+        _COHERENCE_COMPLETE="complete_bash",
+        COMP_WORDS=f"coherence {words}",
+        COMP_CWORD=str(words.count(" ") + 1),
+    ).stdout.split()
+
+
+def test_a_shell_completes_commands_and_options():
+    assert completed("st") == ["status"]
+    assert {"log", "simulate", "specs"} <= set(completed(""))
+    assert "--refused" in completed("log --r")
+    assert completed("simulate re") == ["reproduce"], "entry points changed: install it again"
+
+
+@pytest.mark.parametrize(
+    "command", [["tables"], ["specs", "list"], ["simulate", "list"], ["--help"], ["trace", "-h"]]
+)
+def test_a_reader_that_ends_early_is_not_an_error(command):
+    with subprocess.Popen(
+        [str(SCRIPT), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) in (0, 1)
+
+
+def test_a_command_that_cannot_be_loaded_is_named(monkeypatch, capsys):
+    from coherence import cli
+
+    broken = EntryPoint("broken", "no_such_module:app", "coherence.commands")
+    monkeypatch.setattr(cli, "others", lambda: {"broken": broken})
+    monkeypatch.setattr(sys, "argv", ["coherence", "broken"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 3
+    assert "the command 'broken' cannot be loaded" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["coherence", "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "cannot be loaded" in " ".join(capsys.readouterr().out.split())
