@@ -22,6 +22,8 @@ from coherence.cache import CACHE
 from coherence.directory import HOME
 from coherence.table import SAME, Row, Table
 from message_passing.commands import one_command
+from message_passing.console import write
+from message_passing.tables import folded
 
 AnyTable: TypeAlias = Table[Any]
 
@@ -32,6 +34,9 @@ LEGEND = (
     "`wait` for a stall, where nothing changes and the driver offers the event again; blank where "
     "the event cannot happen."
 )
+NAMES = ("next", "action")
+#: Of a column on a narrow terminal.
+LEAST = {"state": 6, "event": 14, "does, in order": 13, "tokens": 6, "source": 10}
 HEADINGS = ("state", "event", "does, in order", "next", "tokens", "action", "source")
 
 INTRODUCTION = """\
@@ -129,15 +134,21 @@ def dot(table: AnyTable) -> str:
 def text(console: Console, table: AnyTable, state: str | None = None) -> None:
     """Print the grid and the rows, or the rows of one state and its impossible events."""
     if state is None:
-        sheet = Sheet(
-            "event", *table.states, title=f"{table.name}: next state", box=box.SIMPLE, padding=0
-        )
+        sheet = Sheet(title=f"{table.name}: next state", box=box.SIMPLE, padding=0)
+        for heading in ("event", *table.states):
+            sheet.add_column(heading, no_wrap=True)
         for cells in grid(table):
             sheet.add_row(*cells)
-        console.print(sheet)
+        for part in folded(sheet, console.width):
+            console.print(part)
         console.print(LEGEND.replace("`", ""), end="\n\n")
     where = f"{table.name}: rows" if state is None else f"{table.name}: {state}"
-    sheet = Sheet(*HEADINGS, title=where, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    sheet = Sheet(title=where, box=box.SIMPLE_HEAD, padding=0)
+    for heading in HEADINGS:
+        # The name of an action stays whole: the texts beside it take the further lines.
+        sheet.add_column(
+            heading, no_wrap=heading in NAMES, min_width=LEAST.get(heading), overflow="fold"
+        )
     for cells in details(table, state):
         sheet.add_row(*cells)
     console.print(sheet)
@@ -166,7 +177,7 @@ def show(
     if as_markdown or as_dot:
         if (as_markdown and as_dot) or state is not None:
             raise typer.BadParameter("give one of --markdown, --dot and --state")
-        typer.echo(markdown(tables) if as_markdown else "\n".join(map(dot, tables)), nl=as_dot)
+        write(markdown(tables) if as_markdown else "\n".join(map(dot, tables)) + "\n")
         return
     if state is not None:
         tables = [table for table in tables if state in table.states]

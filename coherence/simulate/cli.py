@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 from rich.console import RenderableType
+from rich.padding import Padding
 
 from coherence.simulate import catalogue, engine, jobs, published, report, rough
 from coherence.simulate.errors import UnknownChoice, nearest
@@ -187,9 +188,9 @@ def list_(json: Json = False, quiet: Quiet = False) -> None:
             if quiet:
                 write(f"{name}\n")
                 continue
-            text = f"{catalogue.description(name)}\n{report.parameters(scenario)}"
-            indented = text.replace("\n", "\n  ")
-            _print([f"[bold]{name}[/bold]: {indented}"])
+            text = f"[bold]{name}[/bold]: {catalogue.description(name)}"
+            parameters = report.parameters(scenario).splitlines()
+            _print([text, *(Padding(line, (0, 0, 0, 2)) for line in parameters)])
 
 
 def _strategies(given: Sequence[str] | None) -> tuple[str, ...]:
