@@ -182,7 +182,7 @@ def main(
         if drawing is not None:
             drawing.write_text(svg(book), encoding="utf-8")
     if as_json:
-        body: dict[str, Any] = {"summary": summary(book), "messages": list(book)}
+        body: dict[str, Any] = {"v": 1, "summary": summary(book), "messages": list(book)}
         write(msgspec.json.format(msgspec.json.encode(body)).decode() + "\n")
     elif as_mermaid:
         write(mermaid(book))

@@ -158,4 +158,8 @@ def __getattr__(name: str) -> object:
         from coherence.workspace.aio_workspace import AsyncWorkspace
 
         return _published(__name__, AsyncWorkspace)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("artifact-coherence")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -36,7 +36,7 @@ LEGEND = (
 )
 NAMES = ("next", "action")
 #: Of a column on a narrow terminal.
-LEAST = {"state": 6, "event": 14, "does, in order": 13, "tokens": 6, "source": 10}
+LEAST = {"state": 6, "event": 12, "does, in order": 12, "tokens": 6, "source": 10}
 HEADINGS = ("state", "event", "does, in order", "next", "tokens", "action", "source")
 
 INTRODUCTION = """\
@@ -143,7 +143,7 @@ def text(console: Console, table: AnyTable, state: str | None = None) -> None:
             console.print(part)
         console.print(LEGEND.replace("`", ""), end="\n\n")
     where = f"{table.name}: rows" if state is None else f"{table.name}: {state}"
-    sheet = Sheet(title=where, box=box.SIMPLE_HEAD, padding=0)
+    sheet = Sheet(title=where, box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for heading in HEADINGS:
         # The name of an action stays whole: the texts beside it take the further lines.
         sheet.add_column(

@@ -18,7 +18,9 @@ Read in this order; each module imports only those above it::
     faults      plans of crashes, pauses and partitions for it
     postgres_address  the address of a PostgreSQL database, and errors without its secrets
     public      the path by which tracebacks name a public class
+    tables      tables that are wider than a terminal
     console     shared by command lines: writing to a pipe, exit codes of errors, imports
+    commands    command lines made with typer: one form of help, errors and exit codes
     workers     processes of a command that end with it
     chart       message-sequence charts as text
     trace       a line of JSON a step, and back

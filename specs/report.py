@@ -100,7 +100,7 @@ def on_progress(label: str = "") -> OnProgress | None:
 
 def as_json(result: Result, differences: list[str]) -> bytes:
     """The result for a program."""
-    document: dict[str, Any] = {
+    document: dict[str, Any] = {"v": 1} | {
         name: getattr(result, name)
         for name in (
             *("model", "engine", "distinct", "generated", "depth", "stopped", "seconds"),

@@ -125,7 +125,7 @@ def overview(records: list[Record]) -> RenderableType:
     return made
 
 
-@app.command()
+@app.command(epilog=examples("coherence causal simulate jobs --shape fan-out --job 10 -p hybrid"))
 def jobs(
     protocol: Protocols = None,
     modules: Modules = None,
@@ -150,7 +150,9 @@ def jobs(
         deliver(f"{shape}, k={k}", records, json, ["job_rtt"])
 
 
-@app.command()
+@app.command(
+    epilog=examples("coherence causal simulate traffic --rate 2 --latency exponential --reorder")
+)
 def traffic(
     protocol: Protocols = None,
     modules: Modules = None,
@@ -188,7 +190,9 @@ def traffic(
         deliver(f"random traffic, n={n}, {latency} delay", records, json, ["rate"])
 
 
-@app.command(name="fan-in")
+@app.command(
+    name="fan-in", epilog=examples("coherence causal simulate fan-in --rate 2 -p hybrid -p cykas")
+)
 def fan_in(
     protocol: Protocols = None,
     modules: Modules = None,
@@ -213,7 +217,7 @@ def fan_in(
         deliver("a popular agent", records, json, ["rate"])
 
 
-@app.command()
+@app.command(epilog=examples("coherence causal simulate starvation --rounds 100"))
 def starvation(
     protocol: Protocols = None,
     modules: Modules = None,
@@ -226,7 +230,7 @@ def starvation(
         deliver(f"{rounds} rounds of secrets", records, json)
 
 
-@app.command()
+@app.command(epilog=examples("coherence causal simulate acks --turn 60 -p hybrid"))
 def acks(
     protocol: Protocols = None,
     modules: Modules = None,
@@ -247,7 +251,7 @@ def acks(
         deliver(f"{k} notices, then a job; turns of {turn:g} RTT", records, json, ["policy"])
 
 
-@app.command()
+@app.command(epilog=examples("coherence causal simulate reproduce --json"))
 def reproduce(json: Json = False) -> None:
     """Figures of papers and closed forms beside the simulated ones; exit code 1 if they differ."""
     with reported():
@@ -265,7 +269,7 @@ def reproduce(json: Json = False) -> None:
             raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("coherence causal simulate tables fan-in"))
 def tables(
     name: Annotated[
         list[str] | None, typer.Argument(help=f"One of {', '.join(own.TABLES)}; all by default.")
@@ -277,7 +281,7 @@ def tables(
             write(f"{each}\n\n{own.markdown(own.TABLES[each]())}\n")
 
 
-@app.command()
+@app.command(epilog=examples("coherence causal simulate figure waits.svg"))
 def figure(
     file: Annotated[Path, typer.Argument(help="Where to; .svg, .png or .pdf.")],
 ) -> None:

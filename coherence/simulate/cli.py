@@ -6,8 +6,6 @@ output.
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -22,7 +20,7 @@ from coherence.simulate.progress import Runs
 from coherence.simulate.result import RULES, STRATEGIES
 from coherence.simulate.scenario import Scenario
 from message_passing.commands import SETTINGS, Commands, examples
-from message_passing.console import INTERRUPTED, imported, reported, write
+from message_passing.console import INTERRUPTED, columns, imported, reported, terminal_width, write
 
 EXAMPLES = examples(
     "coherence simulate",
@@ -98,7 +96,13 @@ def compare(
         _show(outcome, tables, json=json, csv=csv)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "coherence simulate run planning churn -s lazy -s eager --runs 3",
+        "coherence simulate run churn --set loss_probability=0.2 --check",
+        "coherence simulate run my_team.toml --csv",
+    )
+)
 def run(
     scenarios: Annotated[
         list[str], typer.Argument(metavar="NAME|FILE...", help="Shipped names, or TOML files.")
@@ -148,7 +152,7 @@ def run(
         _show(outcome, [report.details(outcome.records)], json=json, csv=csv)
 
 
-@app.command()
+@app.command(epilog=examples("coherence simulate reproduce --quiet"))
 def reproduce(json: Json = False, csv: Csv = False, quiet: Quiet = False) -> None:
     """Compare the paper's rules with the published figures, each cell; exit 1 if one differs."""
     _require_one_format(json, csv)
@@ -171,7 +175,7 @@ def reproduce(json: Json = False, csv: Csv = False, quiet: Quiet = False) -> Non
             raise typer.Exit(1)
 
 
-@app.command("list")
+@app.command("list", epilog=examples("coherence simulate list --json"))
 def list_(json: Json = False, quiet: Quiet = False) -> None:
     """List the shipped scenarios, with their parameters and descriptions."""
     with reported():
@@ -262,12 +266,12 @@ def _require_one_format(json: bool, csv: bool) -> None:
 
 
 def _print(parts: Sequence[RenderableType]) -> None:
-    write(report.rendered(*parts, terminal=sys.stdout.isatty(), width=_width()))
+    write(report.rendered(*parts, terminal=terminal_width() is not None, width=_width()))
 
 
 def _width() -> int:
     """The width of the output: the terminal's, or unlimited in a file."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else report.FILE_WIDTH
+    return columns(report.FILE_WIDTH)
 
 
 def main(arguments: Sequence[str], prog: str) -> None:

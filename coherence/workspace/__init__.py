@@ -7,5 +7,6 @@ Read in this order::
     agent, aio        which run operations: by blocking, by awaiting;  threads: for blocking calls
     workspace         the front door;  aio_workspace: for tasks
     json              values in place of texts
+    overview          what a person watches, read from the store alone
     telemetry         counters for OpenTelemetry
 """
