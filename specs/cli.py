@@ -68,11 +68,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         epilog=usage.ENDS,
         allow_abbrev=False,
     )
-    _add_import(parser, "modules")
+    parser.add_import("modules")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    def add(name: str, text: str, run: Any, description: str = "") -> argparse.ArgumentParser:
-        command = commands.add_parser(
+    def add(name: str, text: str, run: Any, description: str = "") -> usage.Parser:
+        command: usage.Parser = commands.add_parser(
             name,
             help=text,
             description=description or text,
@@ -83,7 +83,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
             add_help=False,
         )
         command.add_argument("-h", "--help", action=_Help, help="show this help and end")
-        _add_import(command, "modules_after")
+        command.add_import("modules_after")
         command.set_defaults(run=run)
         return command
 
@@ -145,17 +145,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         command.add_argument("--slow", action="store_true", help="with `all`: slow ones too")
     prove_any.add_to(add)
     return parser
-
-
-def _add_import(parser: argparse.ArgumentParser, dest: str) -> None:
-    parser.add_argument(
-        "--import",
-        dest=dest,
-        metavar="MODULE",
-        action="append",
-        default=[],
-        help="import it first, from the working directory too: its policies and machines get names",
-    )
 
 
 class _Help(argparse.Action):

@@ -123,6 +123,7 @@ def page(model: Model[Any, Any] | Composite[Any], states_max: int = 2_000) -> tu
             numbers[state] = len(order)
             order.append(state)
     data = []
+    whole = True
     for state in order:
         edges: list[list[Any]] = []
         for action, target in plain.successors(state):
@@ -131,6 +132,7 @@ def page(model: Model[Any, Any] | Composite[Any], states_max: int = 2_000) -> tu
                 order.append(target)
             about = [action.process, action.kind, action.peer, str(action.subject)]
             edges.append([str(action), numbers.get(target, -1), *about])
+            whole = whole and target in numbers
         violated = [
             prop.name
             for prop in plain.properties
@@ -139,7 +141,6 @@ def page(model: Model[Any, Any] | Composite[Any], states_max: int = 2_000) -> tu
         data.append([walk.described(state), edges, violated])
     # A closing tag inside a string would end the script.
     encoded = msgspec.json.encode(data).decode().replace("</", "<\\/")
-    whole = all(edge[1] >= 0 for _, edges, _ in data for edge in edges)
     made = PAGE.replace("$NAME", escape(plain.name))
     return made.replace("$WHOLE", "" if whole else "the first ").replace("$DATA", encoded), whole
 

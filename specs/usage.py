@@ -11,6 +11,18 @@ from message_passing.console import complain
 class Parser(argparse.ArgumentParser):
     """Reports wrong usage as every other command does, ``CODE: MESSAGE (REMEDY)``."""
 
+    def add_import(self, dest: str) -> None:
+        """Add the option that imports modules of the user first."""
+        self.add_argument(
+            "--import",
+            dest=dest,
+            metavar="MODULE",
+            action="append",
+            default=[],
+            help="import it first, from the working directory too: its policies, machines and "
+            "models get names",
+        )
+
     def error(self, message: str) -> NoReturn:
         """End the command with code 2."""
         complain(f"usage: {message} (`--help` describes the call)")
