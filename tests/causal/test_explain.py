@@ -142,6 +142,15 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert RUN.invoke(APP, [trace, "--mermaid"]).stdout.startswith("sequenceDiagram")
 
 
+def test_a_recording_of_a_workspace_has_no_message_to_explain(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_text('{"trace":1,"start":0.0,"about":{"artifact":"plan.md"}}\n')
+    done = RUN.invoke(APP, [str(path)])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("no-messages: ")
+    assert "coherence trace" in done.stderr
+
+
 @pytest.mark.parametrize(("content", "code"), [(None, 3), ("no trace\n", 2)])
 def test_what_is_no_trace_is_said(tmp_path: Path, content: str | None, code: int) -> None:
     path = tmp_path / "t"

@@ -383,7 +383,17 @@ def test_gc(team, url):
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["log"], ["show", "plan.md"], ["blame", "plan.md"], ["check"]]
+    "command",
+    [
+        ["status"],
+        ["status", "--watch", "--count", "3", "--json"],
+        ["log", "--stat"],
+        ["log", "--refused"],
+        ["show", "plan.md"],
+        ["diff", "plan.md@1"],
+        ["blame", "plan.md"],
+        ["check"],
+    ],
 )
 def test_looking_neither_waits_for_a_writer_nor_holds_one_up(team, url, command, snapshot):
     before = snapshot(team)
