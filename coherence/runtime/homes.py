@@ -20,12 +20,12 @@ from threading import get_ident
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from coherence.contents import Content, Handle
 from coherence.directory import ACKS, GRANT, PUSH, Home
 from coherence.errors import AgentBusy, OutcomeUnknown, QuotaExceeded, StoreCorrupt, StoreFault
 from coherence.messages import CARRIERS, CURRENT, GetM, Leave, Nack, PutM, ToCache, ToHome, Version
-from coherence.notes import Note
 from coherence.policy import Policy
 from coherence.runtime.caches import AgentCaches, Caches, find
 from coherence.runtime.farewells import session_of
@@ -271,19 +271,10 @@ class Homes:
         if written is not None and step.state.version > state.version:
             visit.published, visit.made = step.state.version, written
             visit.author = event.src  # type: ignore[union-attr]
-            note = written.note
-            if note is None:
-                note = Note(event.message.base)  # type: ignore[union-attr]
-            entry = Entry(
-                visit.published,
-                written.handle,
-                visit.author,
-                visit.now,
-                False,
-                note.seen,
-                note.overwrite,
-                note.reason,
-            )
+            base = event.message.base  # type: ignore[union-attr]
+            entry = Entry(visit.published, written.handle, visit.author, visit.now, base=base)
+            if (note := written.note) is not None:
+                entry = replace(entry, base=note.seen, overwrite=note.overwrite, reason=note.reason)
             visit.versions.append((entry, written, state.content))
         visit.state, visit.action = step.state, step.action
         agents, here = self._caches.agents, visit.here

@@ -33,7 +33,7 @@ from coherence.notes import Note, check_reason
 from coherence.refs import VERSION_MAX, Ref, check_name
 from coherence.runtime.homes import Vetoed, veto_refusal
 from coherence.runtime.keeper import Grant
-from coherence.view import Cached, Gone, Served, View
+from coherence.view import Cached, Gone, View
 from coherence.workspace.draft import Draft
 from coherence.workspace.reading import LOAD, Operation
 from coherence.workspace.resolving import RESOLVES, Resolving, Solving, Wanted, check_resolving
@@ -76,7 +76,8 @@ class Writing(Resolving):
         handle = self.handle(content)
         base, known = self._derived(name, expect, overwrite)
         wait_s = check_wait(wait_s)
-        reason = check_reason(reason)
+        if reason != "":
+            check_reason(reason)
         wanted = Wanted(name, content, handle, base, known, base, wait_s, overwrite, reason)
         if merge is not False or resolve is not None:
             merge, resolve = check_resolving(merge, resolve, overwrite=overwrite)
@@ -403,7 +404,9 @@ class Writing(Resolving):
             note = Note(wanted.seen, wanted.overwrite, wanted.reason)
         if handle.kind is Kind.TOMBSTONE:
             return Gone(ref, handle, note=note)
-        return View(ref, wanted.content, handle, Served.HIT, None, "", note)
+        if note is None:
+            return View(ref, wanted.content, handle)
+        return View(ref, wanted.content, handle, note=note)
 
     @staticmethod
     def _committed(made: Cached, result: Committed) -> Cached:
