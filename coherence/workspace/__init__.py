@@ -2,7 +2,7 @@
 
 Read in this order::
 
-    reading, writing  each operation once, as a generator
+    reading, writing  each operation once, as a generator;  resolving: what solves a conflict
     draft, changes    what `edit` and `watch` give
     agent, aio        which run operations: by blocking, by awaiting;  threads: for blocking calls
     workspace         the front door;  aio_workspace: for tasks

@@ -140,9 +140,13 @@ class Reading:
         def words() -> str:
             return diff(before, after).render(before)
 
-        if len(before) + len(after) < COMPARED_AT_ONCE:
-            return words()
-        return (yield from self._waits.compute(words))
+        return (yield from self._compute(words, before, after))
+
+    def _compute(self, work: Callable[[], T], *texts: Content | None) -> Operation[T]:
+        """The result of `work`, which compares these contents, in a thread if that takes long."""
+        if sum(len(text or "") for text in texts) < COMPARED_AT_ONCE:
+            return work()
+        return (yield from self._waits.compute(work))
 
     # Reads.
 

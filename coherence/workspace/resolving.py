@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import msgspec
@@ -17,7 +18,7 @@ from coherence.messages import Digest, Version
 from coherence.refs import Ref
 from coherence.runtime.session import Session
 from coherence.stores.records import RefusedWrite
-from coherence.workspace.reading import COMPARED_AT_ONCE, Operation, Reading, Waits
+from coherence.workspace.reading import Operation, Reading, Waits
 from message_passing.errors import ToolkitError
 
 log = logging.getLogger("coherence.workspace")
@@ -111,12 +112,11 @@ class Resolving(Reading):
         """`wanted` with the change of the other side, or None if `merge` has no such content."""
         if wanted.merge is None:
             return None
-        if wanted.merge is not Conflict.merge:
-            content = yield from self._lend(wanted.merge, conflict)
-        elif len(conflict.yours or "") + len(conflict.theirs or "") < COMPARED_AT_ONCE:
-            content = conflict.merge()
+        content: Content | None
+        if wanted.merge is Conflict.merge:
+            content = yield from self._compute(conflict.merge, conflict.yours, conflict.theirs)
         else:
-            content = yield from self._waits.compute(conflict.merge)
+            content = yield from self._lend(wanted.merge, conflict)
         return None if content is None else self._upon(conflict, wanted, content)
 
     def resolved(self, wanted: Wanted, conflict: Conflict) -> Operation[Wanted]:
@@ -152,6 +152,9 @@ class Resolving(Reading):
         """
         keep = self._limits.refusals
         if keep:
+            attempt = yield from self._compute(
+                partial(_attempt, conflict), conflict.base, conflict.yours
+            )
             line = RefusedWrite(
                 wanted.name,
                 self.session.name,
@@ -161,7 +164,7 @@ class Resolving(Reading):
                 "fenced" if isinstance(conflict, Fenced) else "conflict",
                 wanted.reason,
                 wanted.handle.size_bytes,
-                _attempt(conflict),
+                attempt,
             )
             homes = self.session.homes
             try:
