@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from coherence import BadArgument, Conflict, Fenced, Ref
 from coherence.conflict import PROMPT_CHARS_MIN
+from coherence.workspace import json
 
 LINES = [f"{number}. step {number}\n" for number in range(1, 9)]
 BASE = "".join(LINES)
@@ -148,3 +149,18 @@ def test_a_summary_names_no_version_0(rooms):
     assert deletion.value.summary.startswith("You deleted plan.md@1; current is plan.md@3")
     for error in (new, missing, deleted, deletion):
         assert "@0" not in f"{error.value} {error.value.summary} {error.value.for_prompt()}"
+
+
+def test_values_are_merged_and_shown_line_by_line(rooms):
+    ann, bob = rooms.agents("ann", "bob")
+    base = {"goal": "x", "owner": "ann", "steps": ["parse", "print", "test"], "title": "Plan"}
+    ann.write("plan.json", json.encode(base))
+    bob.read("plan.json")
+    ann.update("plan.json", json.applied(lambda plan: {**plan, "goal": "y"}))
+    bob.write("plan.json", json.encode({**base, "title": "Our plan"}), merge=True)
+    assert json.decode(ann.read("plan.json")) == {**base, "goal": "y", "title": "Our plan"}
+    with pytest.raises(Conflict) as refused:
+        bob.write("plan.json", json.encode({**base, "goal": "z"}), expect=1, merge=True)
+    prompt = refused.value.for_prompt()
+    assert '-  "goal": "x",\n+  "goal": "z",' in prompt
+    assert '"title": "Our plan"' in prompt
