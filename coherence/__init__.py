@@ -69,6 +69,7 @@ from coherence.view import Served, View
 from coherence.workspace.agent import Agent, Edit
 from coherence.workspace.changes import Published, Watch
 from coherence.workspace.draft import Draft
+from coherence.workspace.stats import Figures, Stats
 from coherence.workspace.workspace import Workspace
 from message_passing.errors import CallerError, EnvironmentFault, PeerError, ToolkitError
 from message_passing.public import publish as _publish
@@ -101,6 +102,7 @@ __all__ = [
     "Entry",
     "EnvironmentFault",
     "Fenced",
+    "Figures",
     "ForeignRef",
     "GrantTimeout",
     "InvalidContent",
@@ -120,6 +122,7 @@ __all__ = [
     "Ref",
     "Retention",
     "Served",
+    "Stats",
     "Store",
     "StoreBusy",
     "StoreCorrupt",

@@ -34,6 +34,7 @@ from coherence.messages import (
     Version,
 )
 from coherence.refs import Ref
+from coherence.runtime.account import Account
 from coherence.runtime.holdings import Holdings
 from coherence.runtime.outcome import HOME, Carried, Outcome
 from coherence.runtime.trace import Trace
@@ -242,7 +243,12 @@ class Caches:
             return  # a recorded cache may forget nothing outside its trace
         with self.lock:
             agents = tuple(self.agents.values())
-            for artifact in self.holdings.surplus():
+
+            def was_read(artifact: str) -> bool:
+                # Not `any`, which stops early: the hits of every agent are taken.
+                return sum(caches.took_hits(artifact) for caches in agents) > 0
+
+            for artifact in self.holdings.surplus(was_read):
                 if [caches for caches in agents if not caches.evict(artifact)]:
                     self.holdings.keep(artifact)
                 else:
@@ -272,9 +278,11 @@ class AgentCaches:
         "_adopting",
         "_clock",
         "_first",
+        "_hits",
         "_holdings",
         "_processes",
         "_trace",
+        "account",
         "address",
         "asked",
         "asked_to_finish",
@@ -290,6 +298,9 @@ class AgentCaches:
     def __init__(self, address: Address, session: int, of: Caches) -> None:
         self.address = address
         self.session = session
+        #: What this agent has read and written.
+        self.account = Account(address)
+        self._hits = self.account.hits
         self._holdings, self._processes = of.holdings, of.processes
         self._clock, self._trace = of.clock, of.trace
         self._first = CacheState(serial=session << SERIAL_BITS)
@@ -312,10 +323,12 @@ class AgentCaches:
         #: the drafting call is under way.
         self.drafting: dict[str, Owner | None] = {}
 
-    @property
-    def used(self) -> set[str]:
-        """The set in which to note that a copy of an artifact was used."""
-        return self._holdings.used
+    def took_hits(self, artifact: str) -> bool:
+        """Whether this agent has read its copy since the last time that its hits were taken."""
+        if artifact not in self._hits:
+            return False
+        self.account.take_hits(artifact, self.state(artifact).content)
+        return True
 
     def state(self, artifact: str) -> CacheState:
         """The state of the cache of `artifact`."""
@@ -528,12 +541,16 @@ class AgentCaches:
         if old is None:
             self._holdings.add(artifact, state.content)
         elif old.content is not state.content:
+            if artifact in self._hits:
+                self.account.take_hits(artifact, old.content)
             self._holdings.change(artifact, old.content, state.content)
 
     def _drop(self, artifact: str) -> None:
         """The one place where a state is dropped, with its timers."""
         old = self.states.pop(artifact, None)
         if old is not None:
+            if artifact in self._hits:
+                self.account.take_hits(artifact, old.content)
             self._holdings.remove(artifact, old.content)
         if self.timers:
             self.timers.pop(artifact, None)

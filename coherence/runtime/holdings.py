@@ -7,7 +7,7 @@ holds the workspace's lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 #: The overhead of a content, and of one agent's state of an artifact, in bytes.  A text is counted
@@ -24,7 +24,7 @@ class Holdings:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.bytes = 0
-        #: Artifacts with a hit since they were last considered.
+        #: Artifacts whose copies were made since they were last considered.
         self.used: set[str] = set()
         #: Id of a content -> how many states hold it.  Each content is alive, so ids are unique.
         self._holders: dict[int, int] = {}
@@ -61,8 +61,11 @@ class Holdings:
         if content is not None:
             self.change(artifact, content, None)
 
-    def surplus(self) -> Iterator[str]:
-        """Artifacts to evict, one after the other, while the limit is exceeded."""
+    def surplus(self, was_read: Callable[[str], bool]) -> Iterator[str]:
+        """Artifacts to evict, one after the other, while the limit is exceeded.
+
+        `was_read` says whether an agent has read its copy since the last time it was asked.
+        """
         enough = self.limit_bytes * ROOM
         for artifact in (*self._order, *self._order):
             if self.bytes <= enough:
@@ -70,7 +73,7 @@ class Holdings:
             if artifact not in self._order:
                 continue
             del self._order[artifact]
-            if artifact in self.used:
+            if was_read(artifact) | (artifact in self.used):
                 self.used.discard(artifact)
                 self._order[artifact] = None
             else:

@@ -27,6 +27,7 @@ from coherence.directory import ACKS, GRANT, PUSH, Home
 from coherence.errors import AgentBusy, OutcomeUnknown, QuotaExceeded, StoreCorrupt, StoreFault
 from coherence.messages import CARRIERS, CURRENT, GetM, Leave, Nack, PutM, ToCache, ToHome, Version
 from coherence.policy import Policy
+from coherence.runtime.accounts import Accounts
 from coherence.runtime.caches import AgentCaches, Caches, find
 from coherence.runtime.farewells import session_of
 from coherence.runtime.outcome import Carried, Outcome
@@ -34,6 +35,7 @@ from coherence.runtime.trace import Taken, Trace
 from coherence.states import HomeState
 from coherence.stores.audit import is_home
 from coherence.stores.port import Entry, HomeRow, Moved, Post, Store, Transaction
+from coherence.stores.records import Tally
 from coherence.view import Cached
 from message_passing.errors import ToolkitError
 from message_passing.interrupts import free, insist
@@ -92,6 +94,8 @@ class Homes:
         self._processes = caches.processes
         self._artifacts_max = artifacts_max
         self._trace = caches.trace
+        self.accounts = Accounts(caches)
+        self.locks += self.accounts.locks
         #: The steps of the transaction that is being traced.
         self._taken: list[Taken] = []
 
@@ -118,6 +122,8 @@ class Homes:
         if caches.holdings.bytes > caches.holdings.limit_bytes:
             caches.make_room()
         self.at_store.pop(me, None)
+        if caches.clock() >= self.accounts.due_at:
+            self.accounts.begin()
         return outcomes
 
     def send(
@@ -178,12 +184,16 @@ class Homes:
             trace.took_effect(batch, self._taken)
             return outcomes
 
-    def _attempt(self, batch: Batch, veto: Veto | None) -> list[Outcome]:
+    def _attempt(
+        self, batch: Batch, veto: Veto | None, counts: Sequence[Tally] = ()
+    ) -> list[Outcome]:
         publishes = False
         for inbox in batch.values():
             for _, message in inbox:
                 if type(message) is PutM:
                     publishes = True
+        if publishes and self.accounts.rows and self.accounts.carries and not counts:
+            return self._attempt_with_counts(batch, veto)
         with self.store.transaction(publishes=publishes) as tx:
             if len(batch) > 1:
                 # A store that locks rows needs one order for all processes, with the log last.
@@ -194,7 +204,24 @@ class Homes:
                 outcomes.append(self.run(tx, artifact, inbox))
             if veto is not None:
                 veto(outcomes)
+            if counts:
+                tx.tally(counts)
         return outcomes
+
+    def _attempt_with_counts(self, batch: Batch, veto: Veto | None) -> list[Outcome]:
+        """As `_attempt`, in a transaction that also carries counts of this process."""
+        counts = self.accounts.take()
+        try:
+            return self._attempt(batch, veto, counts)
+        except (Moved, Vetoed):
+            self.accounts.put_back(counts)
+            raise
+        except OutcomeUnknown:
+            raise
+        except ToolkitError:
+            self.accounts.put_back(counts)
+            self.accounts.carries = False  # in case the counts are the reason
+            raise
 
     # One home in a transaction.
 

@@ -37,6 +37,7 @@ from coherence.runtime.homes import Batch, Homes, Veto, Vetoed
 from coherence.runtime.keeper import Grant, Keeper
 from coherence.runtime.lookout import Lookouts
 from coherence.runtime.served import ServedDigests
+from coherence.runtime.tracing import Tracing
 from message_passing.errors import ToolkitError
 from message_passing.interrupts import Knock, free, insist
 from message_passing.process import Address, Time
@@ -77,7 +78,9 @@ class Session:
         self.shared = shared
         self.homes, self.follower, self.keeper = shared.homes, shared.follower, shared.keeper
         self.caches = AgentCaches(name, number, shared.caches)
-        self.metrics = Metrics()
+        self.account = self.caches.account
+        self.homes.accounts.open(self.caches)
+        self.tracing = Tracing()
         self.fault: ToolkitError | None = None
         #: Whether nothing of this agent is left in its workspace.
         self.parted = False
@@ -309,6 +312,10 @@ class Session:
             waiting = tuple(caches.asked.values())
             caches.asked.clear()
         try:
+            self.homes.accounts.send_all()
+        except StoreFault as error:
+            log.warning("counts of what %r has read were not sent: %s", self.name, error)
+        try:
             self._say_farewell()
             self.homes.look(self.homes.store.leave, self.name, caches.session)
         except StoreFault as error:
@@ -373,25 +380,6 @@ class Session:
             elif isinstance(answer, Granted):
                 self.ask(grant.artifact, Abandon(answer.epoch))
             return False
-
-
-class Metrics:
-    """Plain counters of one agent's operations."""
-
-    __slots__ = ("conflicts", "deltas", "fulls", "hits", "same", "unchanged", "writes")
-
-    def __init__(self) -> None:
-        #: Reads answered from the cache, whole.
-        self.hits = 0
-        #: Reads answered by home, whole.
-        self.fulls = 0
-        #: Reads answered by "unchanged" and by a difference.
-        self.unchanged = 0
-        self.deltas = 0
-        #: Versions published, writes that changed nothing, and writes refused with `Conflict`.
-        self.writes = 0
-        self.same = 0
-        self.conflicts = 0
 
 
 def _first(*moments: Time | None) -> Time | None:

@@ -25,8 +25,9 @@ from coherence.runtime.keeper import Keeper
 from coherence.runtime.lookout import Lookouts
 from coherence.runtime.processes import Processes
 from coherence.runtime.served import ServedDigests
-from coherence.runtime.session import Metrics, Session, Shared
+from coherence.runtime.session import Session, Shared
 from coherence.runtime.trace import Trace
+from coherence.runtime.tracing import Traced
 from coherence.stores.port import Store
 from message_passing.background import Background
 from message_passing.errors import ToolkitError
@@ -97,6 +98,8 @@ class Site:
             background=background,
         )
         self.homes, self.follower, self.keeper = homes, follower, Keeper(background, clock)
+        homes.accounts.later = self.keeper.do
+        homes.accounts.send = lambda rows: homes.look(homes.store.tally, rows)
         self._shared = Shared(
             identity=store.identity,
             limits=limits,
@@ -113,8 +116,10 @@ class Site:
         )
         #: The agents of this process, by name.
         self.sessions: dict[str, Session] = {}
-        #: The counters of agents that have left.
-        self._departed = dict.fromkeys((*Metrics.__slots__, "messages"), 0)
+        #: What the calls of agents are made through, if they are traced.
+        self._traced: Traced | None = None
+        #: How many messages the agents that have left sent to homes.
+        self._sent = 0
         self._joining = threading.RLock()
         homes.locks.append(self._joining)
         self.fault: ToolkitError | None = None
@@ -172,6 +177,8 @@ class Site:
             with self._shared.caches.lock:
                 self._shared.caches.agents[name] = session.caches
             self.follower.check_joined(name)
+            if self._traced is not None:
+                session.tracing.begin(self._traced)
             self.sessions[name] = session
             if not self._agreed:
                 agree(self.store, {**self._policies, "*": self._policy})
@@ -182,14 +189,26 @@ class Site:
         with self._joining:
             if self.sessions.get(session.name) is session:
                 del self.sessions[session.name]
-                _add(self._departed, session)
+                self._sent += session.caches.sent
+                self.homes.accounts.close(session.caches)
 
     def metrics(self) -> dict[str, int]:
         """The counters of all agents, past and present."""
-        totals = dict(self._departed)
-        for session in list(self.sessions.values()):
-            _add(totals, session)
-        return totals
+        totals = self.guarded(self.homes.accounts.metrics)
+        sent = sum(session.caches.sent for session in list(self.sessions.values()))
+        return {**totals, "messages": self._sent + sent}
+
+    def send_counts(self) -> None:
+        """Send what was counted in this process.  Raises `StoreFault`."""
+        self.require()
+        self.guarded(self.homes.accounts.send_all)
+
+    def trace_calls(self, traced: Traced) -> None:
+        """From now on, agents of this process make their calls through `traced`."""
+        with self._joining:
+            self._traced = traced
+            for session in self.sessions.values():
+                session.tracing.begin(traced)
 
     # Policies.
 
@@ -279,6 +298,7 @@ class Site:
             session.caches.states.clear()
             session.asking = threading.RLock()
         self._joining = threading.RLock()
+        self.homes.accounts.disown()
         forks.keep(self.store, self.homes, self.follower, self.keeper, self._shared)
         # A caller must not wait for a lock that a thread of the parent holds.
         self.store = self.homes.store = cast("Store", forks.StoreOfParent(self.store, fault))
@@ -298,9 +318,3 @@ def check_policies(policies: Iterable[Policy | None], trace: Trace | None) -> No
             raise BadArgument(f"{given!r} is not a policy", remedy="such as coherence.Lazy()")
         if trace is not None:
             trace.check_policy(given)
-
-
-def _add(totals: dict[str, int], session: Session) -> None:
-    for name in Metrics.__slots__:
-        totals[name] += getattr(session.metrics, name)
-    totals["messages"] += session.caches.sent

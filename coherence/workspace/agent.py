@@ -21,10 +21,12 @@ from coherence.errors import AgentBusy, UnknownArtifact
 from coherence.messages import Result, Version
 from coherence.notes import check_reason
 from coherence.refs import Ref, check_name
+from coherence.runtime.account import Account
 from coherence.runtime.caches import READABLE, Asked, Owner
 from coherence.runtime.homes import Homes
 from coherence.runtime.keeper import Grant
 from coherence.runtime.session import Session
+from coherence.runtime.tracing import Traced
 from coherence.stores.port import Entry
 from coherence.view import View
 from coherence.workspace.changes import Watch
@@ -46,6 +48,11 @@ def history_of(homes: Homes, name: str, since: Version = 0) -> list[Entry]:
     return entries
 
 
+def account_of(agent: BaseAgent) -> Account:
+    """The counts of an agent, for packages that put more than the answers of reads into prompts."""
+    return agent._session.account
+
+
 def _is_over(call: Call) -> bool:
     """Whether the thread or task of `call` has left it: its end was cut off too."""
     if not isinstance(call.caller, int):
@@ -65,11 +72,19 @@ class BaseAgent:
         self._session = session
         self._operations = Writing(session, waits)
         self._homes, self._follower = session.homes, session.follower
+        self._at_store = session.homes.at_store
         caches = session.caches
-        self._states, self._bases, self._used = caches.states, caches.bases, caches.used
+        self._states, self._bases, self._hits = caches.states, caches.bases, caches.account.hits
         self._quick, self._shared = session.shared.quick, session.shared.shared
+        #: Whether `forget` has been called.
+        self._forgets = False
         #: Empty, or the call under way: added and removed by one instruction each.
         self._busy: dict[str, Call] = {}
+        session.tracing.inform(self._trace_calls)
+
+    def _trace_calls(self, traced: Traced) -> None:
+        """From now on, every call is made through `traced`, also that of a cached read."""
+        self._operations, self._quick = traced(self, self._operations), False
 
     @property
     def name(self) -> str:
@@ -82,6 +97,7 @@ class BaseAgent:
         The next read is full, with any `have`.  Does not block.
         """
         self._session.require()
+        self._forgets = True
         self._operations.forget(name)
 
     def cached(self, name: str) -> View | None:
@@ -93,8 +109,7 @@ class BaseAgent:
         """
         if not self._quick:
             return None
-        homes = self._homes
-        if self._shared and homes.store.mark() != self._follower.seen:
+        if self._shared and self._homes.store.mark() != self._follower.seen:
             return None
         try:
             state = self._states.get(name)
@@ -103,16 +118,16 @@ class BaseAgent:
         if (
             state is not None
             and state.at in READABLE
-            and type(state.content) is View
-            and not (homes.at_store and homes.moves(name))
+            and type(view := state.content) is View
+            and not (self._at_store and self._homes.moves(name))
             and name not in self._bases
         ):
-            operations = self._operations
-            operations.metrics.hits += 1
-            self._used.add(name)
-            if operations.forgets:
-                operations.remember(name)
-            view: View = state.content
+            try:
+                self._hits[name] += 1  # as `Account.hit`
+            except KeyError:
+                self._hits[name] = 1
+            if self._forgets:
+                self._operations.remember(name)
             return view
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import date
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -14,6 +15,7 @@ from coherence.runtime.session import Session
 from coherence.stores.port import Entry, Member, Store, Stored
 from coherence.workspace.aio import AsyncAgent, following
 from coherence.workspace.changes import Published
+from coherence.workspace.stats import Stats
 from coherence.workspace.threads import TaskThreads
 from coherence.workspace.workspace import Workspace, site_of
 
@@ -70,6 +72,10 @@ class AsyncWorkspace:
     def metrics(self) -> dict[str, int]:
         """See `Workspace.metrics`; does not block."""
         return self.sync.metrics()
+
+    async def stats(self, since: date | str = "") -> Stats:
+        """See `Workspace.stats`."""
+        return await self._threads.in_thread(self.sync.stats, since)
 
     async def pin(self, ref: Ref | str, pinned: bool = True) -> bool:
         """See `Workspace.pin`."""

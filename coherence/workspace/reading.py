@@ -91,7 +91,7 @@ class Reading:
         self.session = session
         #: The call under way.
         self.call = Call(None)
-        self.metrics = session.metrics
+        self.account = session.account
         self._caches = session.caches
         self._waits = waits
         self._identity, self._served = session.shared.identity, session.shared.served
@@ -101,6 +101,10 @@ class Reading:
         #: Whether `forget` has been called for an artifact.
         self.forgets = False
         self._remembered: set[str] = set()
+
+    def wait_through(self, waits: Callable[[Waits], Waits]) -> None:
+        """From now on, wait as `waits` makes of the way until now."""
+        self._waits = waits(self._waits)
 
     # Steps of operations.
 
@@ -167,26 +171,21 @@ class Reading:
                 return view
             if self.forgets:
                 self.remember(name)
-            self.metrics.fulls += 1
-            return View(view.ref, view.content, view.handle, Served.FULL)
+            return self.account.read(View(view.ref, view.content, view.handle, Served.FULL))
         if known.version > version and not claimed:
             raise UnknownVersion(f"{known} has not been made yet, current is {view.ref}")
         if known.version == version and claimed == view.digest:
-            self.metrics.unchanged += 1
-            return replace(view, served=Served.UNCHANGED, have=view.ref)
+            return self.account.read(replace(view, served=Served.UNCHANGED, have=view.ref))
         changes = None
         if known.version < version and claimed is not None:
             changes = yield from self._changes(known, claimed, view)
         if changes is None:
-            self.metrics.fulls += 1
-            return replace(view, served=Served.FULL)
-        self.metrics.deltas += 1
-        return replace(view, served=Served.DELTA, have=known, changes=changes)
+            return self.account.read(replace(view, served=Served.FULL))
+        return self.account.read(replace(view, served=Served.DELTA, have=known, changes=changes))
 
     def hit(self, name: str) -> None:
         """Note that the whole cached copy was given."""
-        self.metrics.hits += 1
-        self._caches.used.add(name)
+        self.account.hit(name)
         self._caches.bases.pop(name, None)
         if self.forgets:
             self.remember(name)
@@ -200,7 +199,7 @@ class Reading:
         ref = Ref(name, version, self._identity, entry.handle.digest)
         self._caches.bases[name] = (version, entry.handle.digest)
         self._gave(name, version, entry.handle.digest)
-        return View(ref, content, entry.handle, Served.FULL)
+        return self.account.read(View(ref, content, entry.handle, Served.FULL))
 
     def _kept(self, name: str, version: Version) -> Operation[tuple[Entry, Content]]:
         """A kept version.  Raises `UnknownVersion`, or `UnknownArtifact` for a deletion."""

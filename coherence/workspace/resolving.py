@@ -77,7 +77,7 @@ class Resolving(Reading):
 
     def refused(self, kind: type[C], wanted: Wanted, current: Version) -> Operation[C]:
         """The conflict of a write that home has refused because `current` is not its base."""
-        self.metrics.conflicts += 1
+        self.account.wrote(wanted.name, "conflicts")
         name, base, known = wanted.name, wanted.base, wanted.known
         before = (yield from self._fetch(name, base)) if base else None
         after = (yield from self._fetch(name, current)) if current else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import date
 from time import monotonic
 from weakref import WeakValueDictionary
 
@@ -19,6 +20,7 @@ from coherence.stores.opening import open_store
 from coherence.stores.port import Entry, Member, Retention, Store, Stored
 from coherence.workspace.agent import Agent, history_of
 from coherence.workspace.changes import Watch
+from coherence.workspace.stats import Stats, check_day
 from message_passing.background import Background, Threads
 from message_passing.ports import Clock
 
@@ -116,6 +118,17 @@ class Workspace:
         (`writes`), writes refused (`conflicts`), and `messages` to homes.
         """
         return self._site.metrics()
+
+    def stats(self, since: date | str = "") -> Stats:
+        """The reads and writes of agents of all processes since a day, and the tokens saved.
+
+        First sends the counts of this process.  Those that other processes have not sent yet are
+        missing, and so are those that a killed process had not sent.  Raises `BadArgument`,
+        `StoreFault`.
+        """
+        first = check_day(since)
+        self._site.send_counts()
+        return Stats(tuple(self._site.look(archive_of(self._site.store).tallies, first)))
 
     def pin(self, ref: Ref | str, pinned: bool = True) -> bool:
         """Exempt that version from the retention rule; False if it is not kept."""

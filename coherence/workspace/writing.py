@@ -154,7 +154,7 @@ class Writing(Resolving):
             )
         for changed in (name, to):
             self._caches.bases.pop(changed, None)
-        self.metrics.writes += 2
+            self.account.wrote(changed)
         return made.ref
 
     def update(
@@ -439,10 +439,7 @@ class Writing(Resolving):
         self._caches.bases.pop(name, None)
         if self._hashed:
             self._served.note(name, result.version, made.handle.digest)
-        if result.version == base:
-            self.metrics.same += 1
-        else:
-            self.metrics.writes += 1
+        self.account.wrote(name, "same" if result.version == base else "writes")
         return True
 
     def _derived(

@@ -24,6 +24,7 @@ import pytest
 from interrupting import Cut, Moments
 
 from coherence import AsyncWorkspace, Conflict, GrantTimeout, Lazy, Limits, Workspace
+from coherence.workspace.workspace import site_of
 from message_passing.errors import ToolkitError
 
 # Cut off before it is kept or awaited, a socket or a coroutine is collected; an exception in what
@@ -179,7 +180,12 @@ class Team:
 
     def look(self) -> None:
         self.ann.list("n"), self.ann.history("doc"), self.ann.forget()
-        self.here.row("doc"), self.here.members(), self.here.metrics()
+        self.here.row("doc"), self.here.members(), self.here.metrics(), self.here.stats()
+
+    def carry_counts(self) -> None:
+        self.ann.read("doc")
+        site_of(self.here).homes.accounts.collect()
+        self.ann.write("doc", f"counted {next(self.numbers)}", overwrite=True)
 
     def keep_up(self) -> None:
         self.here.pin("old@1", False), self.here.gc(), self.here.check()
@@ -205,6 +211,7 @@ CALLS = [
 def go_on(team: Team) -> None:
     """What everybody must be able to do, in whatever order, within a wait that no lease ends."""
     store = team.here._site.store
+    assert not any(lock._is_owned() for lock in team.here._site.homes.accounts.locks)
     connections = getattr(store, "_connections", store)
     for lock in ("_lock", "lock", "reading", "glancing"):
         assert not hasattr(connections, lock) or not getattr(connections, lock)._is_owned()

@@ -43,8 +43,8 @@ def test_the_current_ref_is_the_answer_and_copies_live_on(team):
     for agent in team:
         view = agent.read(PLAN)
         assert (view.ref.version, view.text, view.served) == (1, TEXT, Served.HIT)
-        metrics = agent._operations.metrics
-        assert (metrics.same, metrics.writes, metrics.conflicts) == (3, agent is ann, 0)
+        metrics = agent._session.account.metrics()
+        assert (metrics["same"], metrics["writes"], metrics["conflicts"]) == (3, agent is ann, 0)
 
 
 def test_what_others_derived_from_it_is_not_refused(team):
