@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from autogen_core import memory
+from autogen_core import EVENT_LOGGER_NAME, memory
 from autogen_core.model_context import ChatCompletionContext, UnboundedChatCompletionContext
 from autogen_core.models import LLMMessage, UserMessage
 
 from coherence import Ref, Served, View, Workspace
-from coherence.context.answers import notice, shown
+from coherence.context.answers import notice, told
 from coherence.context.desk import AsyncDesk
+from coherence.context.events import to_log
 from coherence.context.evidence import survey
 from coherence.context.frameworks import expect
 from coherence_autogen.prompt import rewritten, said
+
+tell = to_log(EVENT_LOGGER_NAME)
 
 
 class CoherentModelContext(ChatCompletionContext):
@@ -48,7 +51,7 @@ class CoherentModelContext(ChatCompletionContext):
     async def get_messages(self) -> list[LLMMessage]:
         messages = await self.inner.get_messages()
         held, notes = survey(said(messages), self.desk.identity, drop=self._drop)
-        news = await self.desk.run(notice, held.values())
+        news = await self.desk.run(lambda _: notice(self.desk, held.values()))
         last = [UserMessage(content=news, source="artifacts")] if news else []
         return [*rewritten(messages, notes), *last]
 
@@ -81,8 +84,8 @@ class ArtifactMemory(memory.Memory):
             names = await agent.list(self._prefix)
             views = [await agent.read(name, held.get(name)) for name in names]
         news = [view for view in views if view.served is not Served.UNCHANGED]
-        for view in news:
-            await model_context.add_message(UserMessage(content=shown(view), source="artifacts"))
+        for text in [told(agent, view, tell) for view in news]:
+            await model_context.add_message(UserMessage(content=text, source="artifacts"))
         return memory.UpdateContextResult(memories=_result(*news))
 
     async def query(self, query: Any, *_: Any, **__: Any) -> memory.MemoryQueryResult:

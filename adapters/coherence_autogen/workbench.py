@@ -14,7 +14,7 @@ from autogen_core.tools import FunctionTool, StaticWorkbench, ToolResult
 from coherence import BadArgument
 from coherence.context.frameworks import expect
 from coherence.context.proven import ProvenCalls
-from coherence_autogen.context import CoherentModelContext
+from coherence_autogen.context import CoherentModelContext, tell
 
 
 class ArtifactWorkbench(StaticWorkbench):
@@ -27,7 +27,7 @@ class ArtifactWorkbench(StaticWorkbench):
     def __init__(self, context: CoherentModelContext) -> None:
         expect(context, CoherentModelContext, "the CoherentModelContext of the agent")
         self._desk = context.desk
-        calls = ProvenCalls(context.desk, context.held)
+        calls = ProvenCalls(context.desk, context.held, tell)
         super().__init__([FunctionTool(call, description=str(call.__doc__)) for call in calls])
 
     async def call_tool(self, name: str, *given: Any, **named: Any) -> ToolResult:

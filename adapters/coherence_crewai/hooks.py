@@ -74,7 +74,8 @@ def _hooked(desks: set[Desk], workspace: Workspace) -> Iterator[None]:
         messages[:] = [m for m in messages if not str(m.get("content")).startswith(NOTICE)]
         with suppress(ToolkitError):  # the next tool call reports the error
             shown = mentioned(map(_text, messages)).values()
-            if ours(context) and (news := notice(workspace, shown)):
+            tools = ours(context)
+            if tools and (news := notice(tools[0].desk, shown)):
                 messages.append({"role": "user", "content": news})
 
     def verify(context: ToolCallHookContext) -> None:

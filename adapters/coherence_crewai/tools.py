@@ -23,6 +23,7 @@ from coherence import Workspace
 from coherence.context.answers import refusal
 from coherence.context.calls import Calls, Told
 from coherence.context.desk import Desk
+from coherence_crewai.events import tell
 from message_passing.errors import ToolkitError
 
 _spent = count(1)
@@ -35,7 +36,7 @@ def artifact_tools(workspace: Workspace, agent: str) -> list[BaseTool]:
     `InvalidName`, and `WorkspaceClosed`.
     """
     desk, numbers = Desk(workspace, agent), count(1)
-    calls = Calls(lambda: desk)
+    calls = Calls(lambda: desk, tell=lambda: tell)
     return [
         ArtifactTool(
             name=call.__name__,
@@ -68,7 +69,8 @@ class ArtifactTool(BaseTool):
         try:
             return self.call(**dict(self.args_schema(**given))).sealed + number
         except ToolkitError as error:
-            why, again = refusal(error, self.desk.workspace), error.fault == "environment"
+            why = refusal(error, self.desk, given.get("name"))
+            again = error.fault == "environment"
             return ToolFailure(message=why + number, code=error.code, retryable=again)
 
 

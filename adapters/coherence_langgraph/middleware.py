@@ -31,7 +31,7 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
     def __init__(self, store: CoherentStore) -> None:
         super().__init__()
         expect(store, CoherentStore, "the CoherentStore of the agent's tools")
-        self._workspace, self._aside = store.workspace, store.items.aside
+        self._store, self._workspace, self._aside = store, store.workspace, store.items.aside
 
     def wrap_model_call(self, request: Any, handler: Any) -> Any:
         closed, held = self._closed(request)
@@ -43,7 +43,7 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _closed(self, request: Any) -> tuple[Any, set[str]]:
         held = in_context(request.messages, self._workspace.identity).values()
-        added = [HumanMessage(news)] if (news := notice(self._workspace, held)) else []
+        added = [HumanMessage(news)] if (news := notice(self._store.desk(up=1), held)) else []
         return request.override(messages=[*request.messages, *added]), set(map(str, held))
 
 

@@ -25,8 +25,8 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
     `BadArgument`, `InvalidName`, `WorkspaceClosed`.
     """
     expect(store, CoherentStore, "CoherentStore(store), or CoherentStore(workspace)")
-    named = None if agent is None else store.items.desk(agent)
-    calls = Calls(lambda: named.during(run()) if named else store.desk(up=1), store.published)
+    own = None if agent is None else store.items.desk(agent)
+    calls = Calls(lambda: own.during(run()) if own else store.desk(1), store.published, False, run)
 
     def tool(call: Callable[..., Told]) -> BaseTool:
         @wraps(call)
@@ -34,7 +34,7 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
             try:
                 told = call(*given, **named)
             except ToolkitError as error:
-                why = refusal(error, store.workspace)
+                why = refusal(error, calls.desk(), named.get("name"))
                 raise ToolException(f"Refused ({error.code}): {why}") from error
             return told.plain, told.claim
 

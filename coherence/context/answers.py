@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable
 
 from coherence.conflict import Conflict
 from coherence.contents import Kind
+from coherence.context.desk import AsyncDesk, Desk
+from coherence.context.events import Tell, was_read
 from coherence.context.evidence import passage
 from coherence.errors import BadArgument, UnknownArtifact
 from coherence.refs import Ref
 from coherence.view import Served, View
+from coherence.workspace.agent import BaseAgent, account_of
 from coherence.workspace.workspace import Workspace
 from message_passing.errors import ToolkitError
 
@@ -30,14 +33,31 @@ def shown(view: View) -> str:
     return passage(view.ref, text, view.have)
 
 
-def notice(workspace: Workspace, shown: Iterable[Ref]) -> str:
+def beside(view: View, text: str) -> str:
+    """What `text`, which shows `view` to a model, adds to the answer of the read."""
+    said = view.for_prompt()
+    return text.replace(said if said in text else view.changes, "", 1)
+
+
+def told(agent: BaseAgent, view: View, tell: Tell) -> str:
+    """As `shown`, for a text that becomes part of a prompt: it is counted, and `tell` is told."""
+    text = shown(view)
+    account_of(agent).told(view.ref.name, beside(view, text))
+    tell(was_read(view, agent.name))
+    return text
+
+
+def notice(desk: Desk | AsyncDesk, shown: Iterable[Ref]) -> str:
     """A last message for a model that was shown these versions; empty if none has changed.
 
-    It does not name the current version, so a model cannot claim to have it.  Raises
-    `WorkspaceClosed`, `StoreFault`.
+    It does not name the current version, so a model cannot claim to have it.  Its tokens count as
+    those of the agent at `desk`.  Raises `WorkspaceClosed`, `StoreFault`.
     """
-    news = list(filter(None, (_news(workspace, ref) for ref in shown)))
-    return "\n".join([NOTICE, *news]) if news else ""
+    news = {ref.name: said for ref in shown if (said := _news(desk.workspace, ref))}
+    if (account := desk.account) is not None:
+        for name, said in news.items():
+            account.told(name, said)
+    return "\n".join([NOTICE, *news.values()]) if news else ""
 
 
 def _news(workspace: Workspace, ref: Ref) -> str:
@@ -67,8 +87,18 @@ def replacing(name: str, old: str, new: str) -> Callable[[str], str]:
     return replaced
 
 
-def refusal(error: ToolkitError, workspace: Workspace) -> str:
-    """The reason for a refusal, as a text that a model can act on."""
+def refusal(error: ToolkitError, desk: Desk, name: object) -> str:
+    """The reason for a refusal, as a text that a model can act on.
+
+    Its tokens count as those of the agent at `desk`, for a text about the artifact `name`.
+    """
+    why = _refusal(error, desk.workspace)
+    if (account := desk.account) is not None:
+        account.told(str(name), why)
+    return why
+
+
+def _refusal(error: ToolkitError, workspace: Workspace) -> str:
     if isinstance(error, Conflict):
         what, _, last = error.summary.rpartition("\n")  # the last line is for programs
         how = f'both with base="{error.current}"' if error.current.version else "it without a base"

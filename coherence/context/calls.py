@@ -11,11 +11,14 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from coherence.context.answers import replacing, shown
+from coherence.conflict import Conflict
+from coherence.context.answers import beside, replacing, shown
 from coherence.context.desk import Desk
+from coherence.context.events import Event, Tell, was_published, was_read, was_refused
 from coherence.context.evidence import seal, written
 from coherence.refs import Ref
 from coherence.view import Served, View
+from coherence.workspace.agent import Agent, account_of
 
 Name = Annotated[str, Field(description="The artifact's name, such as plan.md")]
 Have = Annotated[str | None, Field(description="Ref of the text that you have, such as plan.md@3")]
@@ -45,15 +48,20 @@ def claim(ref: Ref, have: Ref | None, text: str) -> dict[str, str]:
 class Calls:
     """The calls of a model.  `desk` is called at each call, and returns the agent's desk.
 
-    `published` is called with each published text.  Every call raises as `Agent` does.
+    `published` is called with each published text.  The adapter shows the sealed text of answers,
+    or else the plain one.  `tell` returns where the events of a call go.  Every call raises as
+    `Agent` does.
     """
 
     def __init__(
         self,
         desk: Callable[[], Desk],
         published: Callable[[Ref, str], object] = lambda ref, text: None,
+        sealed: bool = True,
+        tell: Callable[[], Tell | None] = lambda: None,
     ) -> None:
-        self._desk, self._published = desk, published
+        self.desk = desk
+        self._published, self._sealed, self._tell = published, sealed, tell
 
     def __iter__(self) -> Iterator[Callable[..., Told]]:
         yield from (self.read_artifact, self.write_artifact, self.edit_artifact)
@@ -61,34 +69,61 @@ class Calls:
 
     def read_artifact(self, name: Name, have: Have = None) -> Told:
         """Read a shared artifact: its current text, or what has changed since the text you have."""
-        with self._desk().agent() as agent:
-            return _told(agent.read(name, have or None))
+        with self.desk().agent() as agent:
+            return self._shown(agent, agent.read(name, have or None))
 
     def write_artifact(self, name: Name, text: Text, base: Base = None) -> Told:
         """Write a shared artifact.  It is refused where others have changed it since your base."""
-        with self._desk().agent() as agent:
-            ref = agent.write(name, text, expect=base or 0)
+        with self.desk().agent() as agent:
+            try:
+                ref = agent.write(name, text, expect=base or 0)
+            except Conflict as conflict:
+                self._event(was_refused, conflict, agent.name)
+                raise
             self._published(ref, text)
-        return Told(written(ref, text), f"[{ref} is written]", claim(ref, None, text))
+            self._event(was_published, ref, text, agent.name)
+            told = Told(written(ref, text), f"[{ref} is written]", claim(ref, None, text))
+            account_of(agent).told(name, self._text(told))
+        return told
 
     def edit_artifact(self, name: Name, old: Old, new: New, have: Have = None) -> Told:
         """Replace one passage of a shared artifact, whatever others change elsewhere in it."""
-        with self._desk().agent() as agent:
-            agent.read(name, have or None)  # refuses a call that could not be answered afterwards
+        with self.desk().agent() as agent:
+            # Refuses a call that could not be answered afterwards; no model sees the answer.
+            account_of(agent).unseen(agent.read(name, have or None))
             made = agent.update(name, replacing(name, old, new))
             self._published(made.ref, made.text)
-            told = _told(agent.read(name, have or None))
-        if have:
-            return told
-        # A context with the version before, and the call, can reconstruct this one.
-        base = Ref(name, made.version - 1, made.ref.workspace)
-        return Told(told.sealed, f"[{made.ref} is written]", claim(made.ref, base, new))
+            self._event(was_published, made.ref, made.text, agent.name)
+            view = agent.read(name, have or None)
+            if have:
+                return self._shown(agent, view)
+            # A context with the version before, and the call, can reconstruct this one.
+            base = Ref(name, made.version - 1, made.ref.workspace)
+            claims = claim(made.ref, base, new)
+            if self._sealed:
+                return self._shown(agent, view)._replace(claim=claims)
+            account_of(agent).unseen(view)
+            account_of(agent).told(name, said := f"[{made.ref} is written]")
+        return Told(_told(view).sealed, said, claims)
 
     def list_artifacts(self, prefix: Prefix = "") -> Told:
         """List the shared artifacts whose names begin with `prefix`."""
-        with self._desk().agent() as agent:
+        with self.desk().agent() as agent:
             names = "\n".join(agent.list(prefix)) or "There is no artifact."
         return Told(names, names, {})
+
+    def _shown(self, agent: Agent, view: View) -> Told:
+        told = _told(view)
+        account_of(agent).told(view.ref.name, beside(view, self._text(told)))
+        self._event(was_read, view, agent.name)
+        return told
+
+    def _text(self, told: Told) -> str:
+        return told.sealed if self._sealed else told.plain
+
+    def _event(self, event: Callable[..., Event], *what: object) -> None:
+        if (tell := self._tell()) is not None:
+            tell(event(*what))
 
 
 def _told(view: View) -> Told:

@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from coherence.context.frameworks import expect
 from coherence.context.seats import Seat, seat_of, when_gone
+from coherence.runtime.account import Account
 from coherence.workspace.agent import Agent
 from coherence.workspace.aio import AsyncAgent
 from coherence.workspace.aio_workspace import AsyncWorkspace
@@ -45,6 +46,12 @@ class _Desk:
             self._runs.add(run)
             self._seat.hold_for(run)
         return self
+
+    @property
+    def account(self) -> Account | None:
+        """The counts of the agent, if it is there."""
+        session = site_of(self.workspace).sessions.get(self.name)
+        return session.account if session is not None else None
 
     def rest(self) -> None:
         """There is no more work for now, except for a run or a block that continues."""

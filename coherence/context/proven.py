@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Annotated
 
 from coherence.conflict import Conflict
-from coherence.context.answers import replacing, shown
+from coherence.context.answers import replacing, shown, told
 from coherence.context.desk import AsyncDesk
+from coherence.context.events import Tell, was_published, was_refused
 from coherence.context.evidence import written
 from coherence.errors import UnknownArtifact
 from coherence.refs import Ref
 from coherence.view import View
+from coherence.workspace.agent import account_of
 from coherence.workspace.aio import AsyncAgent
 from message_passing.errors import CallerError
 
@@ -31,11 +33,17 @@ Prefix = Annotated[str, "How names begin"]
 class ProvenCalls:
     """The calls of a model.  `held` returns the versions in its context: artifact -> version.
 
-    Every call raises as `Agent` does, with texts that a model can act on.
+    `tell` is called with the events.  Every call raises as `Agent` does, with texts that a model
+    can act on.
     """
 
-    def __init__(self, desk: AsyncDesk, held: Callable[[], Awaitable[Mapping[str, Ref]]]) -> None:
-        self._desk, self._held = desk, held
+    def __init__(
+        self,
+        desk: AsyncDesk,
+        held: Callable[[], Awaitable[Mapping[str, Ref]]],
+        tell: Tell = lambda event: None,
+    ) -> None:
+        self._desk, self._held, self._tell = desk, held, tell
 
     def __iter__(self) -> Iterator[Callable[..., Awaitable[str]]]:
         yield from (self.read_artifact, self.write_artifact, self.edit_artifact)
@@ -44,7 +52,8 @@ class ProvenCalls:
     async def read_artifact(self, name: Name, whole: Whole = False) -> str:
         """Read a shared artifact: its text, or what has changed since the text you have."""
         async with self._desk.agent() as agent:
-            return shown(await _read(agent, name, None if whole else await self._having(name)))
+            having = None if whole else await self._having(name)
+            return told(agent, await _read(agent, name, having), self._tell)
 
     async def write_artifact(self, name: Name, text: Text, new: Anew = False) -> str:
         """Write a shared artifact. Refused if others have changed it since the text you have."""
@@ -52,19 +61,31 @@ class ProvenCalls:
             having = await self._having(name)
             base = having if having is not None and not new else 0
             try:
-                return written(await agent.write(name, text, expect=base), text)
+                ref = await agent.write(name, text, expect=base)
             except Conflict as conflict:
+                self._tell(was_refused(conflict, agent.name))
                 late, unread = f"{conflict.author} was faster", "you had not read what is there"
                 why = f"Nothing was written: {late if having else unread}. Write both as one."
-                raise CallerError(f"{why}\n{shown(await _read(agent, name, having))}") from conflict
+                account_of(agent).told(name, why)
+                now = told(agent, await _read(agent, name, having), self._tell)
+                raise CallerError(f"{why}\n{now}") from conflict
+            self._tell(was_published(ref, text, agent.name))
+            account_of(agent).told(name, said := written(ref, text))
+            return said
 
     async def edit_artifact(self, name: Name, old: Old, new: New) -> str:
         """Replace one passage of a shared artifact, whatever others change elsewhere in it."""
         async with self._desk.agent() as agent:
             having = await self._having(name)
-            shown(await _read(agent, name, having))  # refuses an unanswerable call
+            unseen = await _read(agent, name, having)
+            shown(unseen)  # refuses an unanswerable call; no model sees the answer
+            account_of(agent).unseen(unseen)
             made = await agent.update(name, replacing(name, old, new))
-            return shown(await _read(agent, name, having)) if having else f"{made.ref} is written"
+            self._tell(was_published(made.ref, made.content, agent.name))
+            if having:
+                return told(agent, await _read(agent, name, having), self._tell)
+            account_of(agent).told(name, said := f"{made.ref} is written")
+            return said
 
     async def list_artifacts(self, prefix: Prefix = "") -> str:
         """List the names of the shared artifacts."""

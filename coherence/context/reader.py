@@ -16,13 +16,14 @@ from typing import Any, Literal, TypeAlias, get_args
 from coherence.conflict import Conflict
 from coherence.contents import Content
 from coherence.context.desk import Desk
+from coherence.context.events import Event, Tell, was_published, was_read, was_refused
 from coherence.context.sight import Sights
 from coherence.context.values import decoded, encoded
 from coherence.delta import merge
 from coherence.errors import BadArgument, UnknownArtifact
 from coherence.messages import Version
 from coherence.refs import Ref
-from coherence.view import Served, View
+from coherence.view import View
 from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import WAIT_S
 from message_passing.errors import CallerError
@@ -35,9 +36,6 @@ OnConflict: TypeAlias = Literal["raise", "merge", "overwrite"]
 #: The fate of a put over an item that its caller has not read: it replaces the item, as a plain
 #: store's put does; or it is refused with `Unread`.
 OnUnread: TypeAlias = Literal["replace", "raise"]
-
-Tell: TypeAlias = Callable[[dict[str, str]], object]
-"""Where events go: ``{"coherence": "hit" | "fill" | "publish" | "conflict", "ref", "agent"}``."""
 
 
 def check_on_conflict(given: object) -> None:
@@ -110,7 +108,7 @@ class Reader:
     def _took(self, name: str, view: View) -> View:
         self.sights.part().shown(name, view.ref.version)
         if self.tell is not None:  # a hit is worth the guard
-            self._note("hit" if view.served is Served.HIT else "fill", view.ref)
+            self.tell(was_read(view, self._agent.name))
         return view
 
     def get_version(self, ref: Ref) -> View:
@@ -152,7 +150,7 @@ class Reader:
                 nonlocal published
                 taken = both(conflict)
                 if taken is not None:
-                    self._note("conflict", conflict.current)
+                    self._note(was_refused, conflict)
                     published = taken
                 return taken
 
@@ -173,17 +171,17 @@ class Reader:
                     )
                     part.wrote(name, ref.version)
             except Conflict as conflict:
-                self._note("conflict", conflict.current)
+                self._note(was_refused, conflict)
                 if is_unread:
                     raise Unread(name, conflict.current) from conflict
                 part.refused.add(name)
                 raise
-            self._note("publish", ref)
+            self._note(was_published, ref, published)
             return ref, published
 
-    def _note(self, event: str, ref: Ref) -> None:
+    def _note(self, event: Callable[..., Event], *what: object) -> None:
         if self.tell is not None:
-            self.tell({"coherence": event, "ref": str(ref), "agent": self._agent.name})
+            self.tell(event(*what, self._agent.name))
 
 
 def both(conflict: Conflict) -> Content | None:

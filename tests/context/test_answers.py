@@ -4,6 +4,7 @@ import pytest
 
 from coherence import BadArgument, Conflict, Ref, UnknownArtifact, Workspace
 from coherence.context.answers import NOTICE, notice, refusal, replacing
+from coherence.context.desk import Desk
 
 
 @pytest.fixture
@@ -13,16 +14,18 @@ def workspace():
 
 
 def test_news_names_who_and_what_and_no_version_that_could_be_claimed(workspace):
-    planner = workspace.agent("planner")
+    planner, desk = workspace.agent("planner"), Desk(workspace, "planner")
     shown = [planner.write(name, "one") for name in ("a.md", "b.md", "c.md")]
-    assert notice(workspace, shown) == ""
+    assert notice(desk, shown) == ""
     planner.write("a.md", "two")
     planner.delete("b.md")
-    assert notice(workspace, [*shown, Ref("never.md", 1)]).splitlines() == [
+    assert notice(desk, [*shown, Ref("never.md", 1)]).splitlines() == [
         NOTICE,
         "a.md was changed by planner; you were last shown a.md@1.",
         "b.md was deleted by planner; you were last shown b.md@1.",
     ]
+    told = {line.name: line.served_tokens for line in workspace.stats().by("artifact")}
+    assert told == {"a.md": 14, "b.md": 14, "c.md": 0}, "notices are tokens in a prompt"
 
 
 def test_a_conflict_says_what_to_write_from(workspace):
@@ -32,7 +35,7 @@ def test_a_conflict_says_what_to_write_from(workspace):
     with pytest.raises(Conflict) as refused:
         workspace.agent("coder").write("plan.md", "1\ntwo\nthree\n", expect=1)
     assert "merge()" in refused.value.summary
-    told = refusal(refused.value, workspace)
+    told = refusal(refused.value, Desk(workspace, "coder"), "plan.md")
     assert "current is plan.md@2, by planner" in told
     assert 'Nothing was written. Write both with base="plan.md@2".' in told
     assert "merge()" not in told, "a model has no such call"
@@ -44,7 +47,7 @@ def test_an_unknown_name_is_answered_with_those_that_there_are(workspace):
         coder.write(f"{number:02}.md", "text")
     with pytest.raises(UnknownArtifact) as refused:
         coder.read("plans.md")
-    told = refusal(refused.value, workspace)
+    told = refusal(refused.value, Desk(workspace, "coder"), "plan.md")
     assert "'00.md'" in told
     assert "and 10 more" in told
     assert "'59.md'" not in told

@@ -1,0 +1,27 @@
+"""Events of artifacts on CrewAI's event bus."""
+
+from __future__ import annotations
+
+from crewai.events import crewai_event_bus
+from crewai.events.base_events import BaseEvent
+
+from coherence.context.events import Event
+
+
+class ArtifactEvent(BaseEvent):
+    """One event; its fields are described in `coherence.context.events`."""
+
+    type: str = "coherence"
+    #: hit, fill, publish or conflict.
+    coherence: str
+    ref: str
+    agent: str
+    tokens: int
+    saved: int
+    #: Of reads only.
+    served: str = ""
+
+
+def tell(said: Event) -> None:
+    """Emit an event, to listeners of `ArtifactEvent`."""
+    crewai_event_bus.emit("coherence", ArtifactEvent(**said))

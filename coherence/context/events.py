@@ -1,0 +1,79 @@
+"""What the events of an adapter say: one form for the streams and buses of all frameworks.
+
+``coherence``
+    ``hit`` and ``fill``: a read, from the agent's own copy or with the help of its home;
+    ``publish``: a version; ``conflict``: a write that was refused.
+``ref``, ``agent``
+    The version that was read or published, or that is current; and the agent, under the name that
+    its versions have as author.
+``tokens``
+    Of what a model or a program is given; of the content that was written, or was refused.
+``saved``
+    How many tokens more the whole text would have been; only reads save.
+``served``
+    Only of reads: ``hit``, ``full``, ``unchanged`` or ``delta``.
+
+Tokens are those of `View.counter`: estimated, unless the application has set another counter.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+
+from coherence.conflict import Conflict
+from coherence.contents import Content
+from coherence.refs import Ref
+from coherence.view import Served, View, content_tokens, prompt_tokens
+
+Event: TypeAlias = dict[str, Any]
+
+Tell: TypeAlias = Callable[[Event], object]
+"""Where events go."""
+
+
+def to_log(name: str) -> Tell:
+    """Events go to the logger of that name, at level INFO."""
+    log = logging.getLogger(name)
+
+    def tell(event: Event) -> None:
+        if log.isEnabledFor(logging.INFO):
+            log.info(Logged(event))
+
+    return tell
+
+
+class Logged:
+    """An event for a log; its text is JSON."""
+
+    def __init__(self, said: Event) -> None:
+        self.said = {"type": "Artifact", **said}
+
+    def __str__(self) -> str:
+        return msgspec.json.encode(self.said).decode()
+
+
+def was_read(view: View, agent: str) -> Event:
+    """`agent` was given `view`."""
+    tokens, whole = prompt_tokens(view)
+    what = "hit" if view.served is Served.HIT else "fill"
+    saved = whole - tokens
+    return {**_event(what, view.ref, agent, tokens), "saved": saved, "served": str(view.served)}
+
+
+def was_published(ref: Ref, content: Content | None, agent: str) -> Event:
+    """`agent` has published `content`; None for a deletion."""
+    return {**_event("publish", ref, agent, content_tokens(content or "")), "saved": 0}
+
+
+def was_refused(conflict: Conflict, agent: str) -> Event:
+    """A write of `agent` was refused."""
+    tokens = content_tokens(conflict.yours or "")
+    return {**_event("conflict", conflict.current, agent, tokens), "saved": 0}
+
+
+def _event(what: str, ref: Ref, agent: str, tokens: int) -> Event:
+    return {"coherence": what, "ref": str(ref), "agent": agent, "tokens": tokens}
