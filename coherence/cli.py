@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from coherence import cli_history, cli_upkeep
+from coherence import cli_history, cli_stats, cli_upkeep
 from coherence.cli_status import status
 from coherence.cli_watch import watch
 from message_passing.commands import SETTINGS, Commands, examples
@@ -152,6 +152,7 @@ _add(
     "coherence status --watch",
 )
 _add(SEE, "watch", watch, "coherence watch 'notes/*'", "coherence watch --since 0 --json")
+_add(SEE, "stats", cli_stats.stats, "coherence stats", "coherence stats --by day --since 7d")
 _add(SEE, "show", cli_history.show, "coherence show plan.md", "coherence show plan.md@1")
 _add(
     HISTORY,
