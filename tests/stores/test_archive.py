@@ -35,10 +35,12 @@ def commands(tmp_path, monkeypatch):
     file = tmp_path / "team.db"
     with Workspace(f"sqlite:///{file}") as workspace:
         workspace.agent("ann").write("plan.md", "one")
-    monkeypatch.setattr(
-        "coherence.cli.open_store",
-        lambda url, retention=None, **options: Plain(SqliteStore(file, retention, **options)),
-    )
+
+    def opened(url, retention=None, **options):
+        return Plain(SqliteStore(file, retention, **options))
+
+    for module in ("cli_options", "cli_upkeep"):
+        monkeypatch.setattr(f"coherence.{module}.open_store", opened)
 
     def run(*words):
         return CliRunner().invoke(app, [*words, "--store", "plain://"])
