@@ -17,7 +17,8 @@ from autogen_core.models import (
     RequestUsage,
 )
 from autogen_ext.models.replay import ReplayChatCompletionClient
-from counting import counter
+
+from coherence.tokens import installed
 
 Turn = str | tuple[str, dict[str, Any]] | list[tuple[str, dict[str, Any]]] | Callable[..., Any]
 
@@ -90,7 +91,7 @@ def spent(client: Any) -> int:
     """Tokens of all prompts so far, calls and results included; real models say it themselves."""
     if not isinstance(client, Scripted):
         return int(client.total_usage().prompt_tokens)
-    count = counter().count
+    count = installed().count
     return sum(count(text) for prompt in client.prompts for m in prompt for text in texts(m))
 
 

@@ -25,9 +25,9 @@ needs.packages("autogen-agentchat", "autogen-ext")
 from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.teams import DiGraphBuilder, GraphFlow
 from autogen_scripted import model, spent
-from counting import counter
 
 from coherence import Workspace
+from coherence.tokens import installed
 from coherence_autogen import ArtifactWorkbench, CoherentModelContext
 
 STEPS = 6
@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> tuple[Outcome, Outcome]:
         assert after.plan == before.plan, "the same work was done"
     saved = 100 * (1 - after.prompt_tokens / before.prompt_tokens)
     print(
-        f"prompt tokens ({counter().label}): plain {before.prompt_tokens}, "
+        f"prompt tokens ({installed().label}): plain {before.prompt_tokens}, "
         f"coherent {after.prompt_tokens}, saved {saved:.0f} %"
     )
     return before, after

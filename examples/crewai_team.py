@@ -24,13 +24,12 @@ import needs
 
 needs.packages("crewai")
 
-from counting import counter
 from crewai import Agent, Crew, Task
 from crewai.tools import tool
 from crewai_scripted import Scripted, model
 
 from coherence import Workspace
-from coherence.tokens import Counter
+from coherence.tokens import Counter, installed
 from coherence_crewai import artifact_tools, coherence_hooks
 
 STEPS = 6
@@ -142,7 +141,7 @@ def main(arguments: list[str] | None = None) -> tuple[int, int]:
     parser.add_argument("--store", default="memory://", help="such as sqlite:///team.db")
     given = parser.parse_args(arguments)
     name = given.model
-    count = counter()
+    count = installed()
     (before, text), (after, kept) = plain(name), coherent(name, given.store)
     if name is None:
         assert REMARK in kept

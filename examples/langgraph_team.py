@@ -20,7 +20,6 @@ import needs
 needs.packages("langgraph", "langchain")
 
 import typer
-from counting import counter
 from langchain.agents import create_agent
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
@@ -28,6 +27,7 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph_scripted import model as a_model
 
+from coherence.tokens import installed
 from coherence_langgraph import CoherentStore, artifact_tools
 from coherence_langgraph.middleware import CoherenceMiddleware
 
@@ -116,7 +116,7 @@ def team(name: str | None, store: BaseStore, *, coherent: bool) -> Outcome:
         graph.add_node(role, lambda state, agent=agent, task=task: (agent.invoke(task), {})[1])
         graph.add_edge(START, role)
     graph.compile().invoke({"messages": []})
-    counts = (m.prompt_tokens(counter()) for m in models if hasattr(m, "prompt_tokens"))
+    counts = (m.prompt_tokens(installed()) for m in models if hasattr(m, "prompt_tokens"))
     return Outcome(store.get(("proj",), "plan.md").value["text"], sum(counts))
 
 
@@ -129,7 +129,7 @@ def main(
     for how, url in ("plain", None), ("coherent", store):
         outcome = run(model, url)
         kept = [role for role, (_, new) in CHANGES.items() if new in outcome.plan]
-        tokens = f"prompt tokens ({counter().label}): {outcome.prompt_tokens:,}"
+        tokens = f"prompt tokens ({installed().label}): {outcome.prompt_tokens:,}"
         saved = f", saved {100 * (1 - outcome.prompt_tokens / before):.0f} %" if before else ""
         print(f"{how:9} work kept: {', '.join(kept):16} {tokens}{saved}")
         before = outcome.prompt_tokens

@@ -81,10 +81,10 @@ def observe(
         ) from error
     meter = meter or metrics.get_meter("coherence")
     labels = {"coherence.workspace": workspace.identity}
-    accounts = site_of(workspace).homes.accounts
+    site = site_of(workspace)
 
     def figures() -> dict[str, int]:
-        return {**workspace.metrics(), **accounts.tokens()}
+        return {**workspace.metrics(), **site.guarded(site.homes.accounts.tokens)}
 
     def reader(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         return lambda options: [metrics.Observation(figures()[name], labels)]
@@ -94,7 +94,7 @@ def observe(
         unit = _UNITS.get(name, "1")
         meter.create_observable_counter(f"coherence.{name}", callbacks=callbacks, unit=unit)
     if tracer is not None:
-        site_of(workspace).trace_calls(partial(_Traced, tracer))
+        site.trace_calls(partial(_Traced, tracer))
 
 
 class _Traced:

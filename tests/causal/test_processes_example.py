@@ -28,7 +28,7 @@ def played(*options: str) -> dict[str, str]:
 
 def rows(chart: str) -> list[str]:
     """The chart's rows without their times."""
-    return re.findall(r"^ +\d+\.\d\d  (.*)$", chart, re.MULTILINE)
+    return re.findall(r"^ +\d+\.\d+  (.*)$", chart, re.MULTILINE)
 
 
 def judge(text: str) -> None:

@@ -2,9 +2,10 @@
 
 import pytest
 
-from coherence import BadArgument, Conflict, Ref, UnknownArtifact, Workspace
+from coherence import BadArgument, Conflict, Ref, UnknownArtifact, View, Workspace
 from coherence.context.answers import NOTICE, notice, refusal, replacing
 from coherence.context.desk import Desk
+from coherence.tokens import Estimate
 
 
 @pytest.fixture
@@ -13,7 +14,8 @@ def workspace():
         yield opened
 
 
-def test_news_names_who_and_what_and_no_version_that_could_be_claimed(workspace):
+def test_news_names_who_and_what_and_no_version_that_could_be_claimed(workspace, monkeypatch):
+    monkeypatch.setattr(View, "counter", Estimate())
     planner, desk = workspace.agent("planner"), Desk(workspace, "planner")
     shown = [planner.write(name, "one") for name in ("a.md", "b.md", "c.md")]
     assert notice(desk, shown) == ""

@@ -141,7 +141,7 @@ def completed(words: str) -> list[str]:
 
 
 def test_a_shell_completes_commands_and_options():
-    assert completed("st") == ["status"]
+    assert completed("stat") == ["status", "stats"]
     assert {"log", "simulate", "specs"} <= set(completed(""))
     assert "--refused" in completed("log --r")
     assert completed("simulate re") == ["reproduce"], "entry points changed: install it again"

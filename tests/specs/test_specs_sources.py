@@ -113,11 +113,16 @@ def test_constants_of_every_kind(file, capsys):
     name = file(LOCK)
     assert main(["check", name, "--at", "end", "--model-seed", "7", "--seed", "1"]) == 0
     assert "lock-2-end-7" in capsys.readouterr().out
-    for wrong in (["--kind", "KIND"], ["--at", "noon"], ["--threads", "two"], ["--notes", "a"]):
+    for option, value in (("--kind", "KIND"), ("--at", "noon"), ("--threads", "two")):
         with pytest.raises(SystemExit) as ended:
-            main(["check", name, *wrong])
+            main(["check", name, option, value])
         assert ended.value.code == 2
-        assert "[--at start|end]" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert said.startswith(f"usage: argument {option}: ")
+        assert said.count("\n") == 1
+    with pytest.raises(SystemExit):
+        main(["check", name, "--notes", "a"])
+    assert capsys.readouterr().err.startswith("usage: ")
 
 
 def test_help_and_list_show_the_constants(file, capsys):
@@ -190,7 +195,7 @@ def test_an_error_shows_the_lines_of_the_file_alone(file, capsys):
     name = file(LOCK.replace('yield "Enter"', 'yield {}["Enter"]'))
     assert main(["check", name]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("ModelError: actions of 'lock-2-start-None' raised KeyError")
+    assert said.startswith("model: actions of 'lock-2-start-None' raised KeyError")
     line = LOCK[: LOCK.index('yield "Enter"')].count("\n") + 1
     assert f'my_model.py", line {line}, in actions' in said
     assert said.endswith("KeyError: 'Enter'\n")

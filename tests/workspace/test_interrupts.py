@@ -184,7 +184,8 @@ class Team:
 
     def carry_counts(self) -> None:
         self.ann.read("doc")
-        site_of(self.here).homes.accounts.collect()
+        site = site_of(self.here)
+        site.guarded(site.homes.accounts.collect)
         self.ann.write("doc", f"counted {next(self.numbers)}", overwrite=True)
 
     def keep_up(self) -> None:

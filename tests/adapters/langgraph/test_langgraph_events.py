@@ -4,10 +4,13 @@ import pytest
 
 pytest.importorskip("langgraph")
 
+from coherence import View
+from coherence.tokens import Estimate
 from coherence_langgraph import CoherentStore, artifact_tools
 
 
-def test_the_stream_has_the_sizes_of_store_and_tools(graph):
+def test_the_stream_has_the_sizes_of_store_and_tools(graph, monkeypatch):
+    monkeypatch.setattr(View, "counter", Estimate())
     store = CoherentStore("memory://")
     read, *_ = artifact_tools(store)
     text = "one more line\n" * 30

@@ -32,7 +32,10 @@ def test_the_team_keeps_both_works_and_spends_less():
     kept = [line.partition("work kept: ")[2].partition(" prompt")[0] for line in (plain, coherent)]
     assert kept[0].strip() in ("coder", "reviewer")
     assert kept[1].strip() == "coder, reviewer"
-    tokens = [int(n.replace(",", "")) for n in re.findall(r"token\): ([\d,]+)", ran.stdout)]
+    tokens = [
+        int(n.replace(",", ""))
+        for n in re.findall(r"prompt tokens \([^)]*\): ([\d,]+)", ran.stdout)
+    ]
     assert tokens[1] < tokens[0] / 2
     assert coherent.endswith(f"saved {100 * (1 - tokens[1] / tokens[0]):.0f} %")
 
