@@ -105,11 +105,11 @@ def _put_back(file: Path, url: str, yes: bool) -> None:
     with unpacked(file) as found:
         made = f", made {when(found.made)}" if found.made else ""
         say(f"{file}: {found.artifacts} artifacts in {found.versions} versions{made}.")
-        say(f"Everything else in {url} is lost, and running agents start again.")
+        say("Everything else in the store is lost, and running agents start again.")
         if not yes and not (console().is_terminal and typer.confirm("Put it back?")):
             raise BadArgument("nothing was restored", remedy="confirm with --yes")
         put_back(found, url)
-    say(f"{url} is what it was.")
+    say("The store is what it was.")
 
 
 @contextmanager

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Final
 
 import typer
@@ -28,6 +29,11 @@ SETTINGS: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"]}
 class Commands(TyperGroup):
     """A group of commands that reports wrong usage as `CODE: MESSAGE (REMEDY)`."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for command in self.commands.values():
+            command.help = flowing(command.help)
+
     def main(self, *args: Any, **options: Any) -> Any:
         return _reported(super().main, *args, **options)
 
@@ -35,8 +41,23 @@ class Commands(TyperGroup):
 class Single(TyperCommand):
     """A command that is an application of its own, and reports wrong usage as `Commands` does."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.help = flowing(self.help)
+
     def main(self, *args: Any, **options: Any) -> Any:
         return _reported(super().main, *args, **options)
+
+
+def flowing(help: str | None) -> str | None:
+    """`help` with each paragraph on one line, which fills any width; lists stay as they are."""
+    if help is None:
+        return None
+    paragraphs = inspect.cleandoc(help).split("\n\n")
+    return "\n\n".join(
+        text if any(line[:1] in " -|" for line in text.splitlines()) else " ".join(text.split())
+        for text in paragraphs
+    )
 
 
 def examples(*lines: str) -> str:

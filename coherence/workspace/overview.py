@@ -7,7 +7,7 @@
     observer.look()
     observer.seen.artifacts
 
-The change log does not tell of grants, queues and refusals, so a `Observer` compares the revisions
+The change log does not tell of grants, queues and refusals, so an `Observer` compares the revisions
 of the rows, and reads those that moved.  It never writes and never waits, and so needs no more than
 a store that is open to read.  What happens and ends between two looks is not seen.
 
@@ -42,7 +42,7 @@ from message_passing.process import Address, Time, Value
 SLOW_S: Final = 2.0
 
 
-class Queued(Value, frozen=True, gc=False):
+class Queued(Value, frozen=True, gc=False, tag=False):
     """An agent in the queue for a grant."""
 
     agent: Address
@@ -50,7 +50,7 @@ class Queued(Value, frozen=True, gc=False):
     seen: Time
 
 
-class Standing(Value, frozen=True, gc=False):
+class Standing(Value, frozen=True, gc=False, tag=False):
     """One artifact, as its home knows it.  Times are of the store's clock."""
 
     artifact: str
@@ -81,7 +81,7 @@ class Standing(Value, frozen=True, gc=False):
         return agent in (self.author, self.holder, *waiting, *self.copies)
 
 
-class Seated(Value, frozen=True, gc=False):
+class Seated(Value, frozen=True, gc=False, tag=False):
     """An agent that has joined and not left."""
 
     agent: Address
@@ -89,7 +89,7 @@ class Seated(Value, frozen=True, gc=False):
     since: Time
 
 
-class Overview(Value, frozen=True, gc=False):
+class Overview(Value, frozen=True, gc=False, tag=False):
     """A workspace at one moment."""
 
     #: The store's clock.
