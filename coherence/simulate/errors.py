@@ -5,7 +5,9 @@
     CallerError
     ├── UnknownScenario    neither a shipped name nor a readable file
     ├── InvalidScenario    a file, or a ``--set``, that does not describe a scenario
-    └── UnknownChoice      a strategy or rule set that does not exist
+    ├── UnknownChoice      a strategy or rule set that does not exist
+    ├── UnknownPrices      neither a shipped price model nor a readable file
+    └── InvalidPrices      a file that does not describe price models
 """
 
 from __future__ import annotations
@@ -26,6 +28,14 @@ class InvalidScenario(CallerError):
 
 class UnknownChoice(CallerError):
     """A word that must be one of a closed list is not in it."""
+
+
+class UnknownPrices(CallerError):
+    """No price model of this name is shipped, and no such file can be read."""
+
+
+class InvalidPrices(CallerError):
+    """The text does not describe price models; the message names file, key and allowed values."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
