@@ -13,7 +13,8 @@ here knows a framework.
 * `sight`: the versions that a caller has seen, for each concurrent part of a task
 * `reader`, `items`: the versions that a task has read, as the bases of its puts; a store of items
 * `steps`: the steps of a store's call, for callers that block or await
+* `telling`: what the next prompt says about an artifact that has changed
 
-`evidence`, `values`, `references` and `frameworks` are pure, and `sight` asks no store; the other
-modules drive a workspace.
+`evidence`, `values`, `references`, `frameworks` and `telling` are pure, and `sight` asks no store;
+the other modules drive a workspace.
 """
