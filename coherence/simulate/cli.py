@@ -15,6 +15,7 @@ from rich.padding import Padding
 
 from coherence.simulate import catalogue, engine, jobs, published, report, rough
 from coherence.simulate.errors import UnknownChoice, nearest
+from coherence.simulate.experiments import command
 from coherence.simulate.measures import Record
 from coherence.simulate.progress import Runs
 from coherence.simulate.result import RULES, STRATEGIES
@@ -272,6 +273,9 @@ def _print(parts: Sequence[RenderableType]) -> None:
 def _width() -> int:
     """The width of the output: the terminal's, or unlimited in a file."""
     return columns(report.FILE_WIDTH)
+
+
+app.command(epilog=command.EXAMPLES)(command.compare)
 
 
 def main(arguments: Sequence[str], prog: str) -> None:

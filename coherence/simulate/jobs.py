@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import lru_cache
 from itertools import product
+from typing import TypeVar
 
 import msgspec
 
@@ -23,6 +24,9 @@ from coherence.simulate.scenario import Scenario
 from coherence.simulate.stream import Action, Totals, draw, totals
 from message_passing.console import import_modules
 from message_passing.workers import workers
+
+J = TypeVar("J")
+R = TypeVar("R")
 
 PARALLEL_ACTIONS_MIN = 400_000
 """Below this many actions, starting workers takes longer than they save."""
@@ -154,12 +158,22 @@ def _performed(jobs: Sequence[Job]) -> Iterator[tuple[RunMeasures, ...]]:
         job.scenario.agents * job.scenario.steps * job.scenario.action_probability * len(job.rules)
         for job in jobs
     )
+    modules = _modules_of({job.strategy for job in jobs})
+    return spread(perform, jobs, is_long=actions >= PARALLEL_ACTIONS_MIN, modules=modules)
+
+
+def spread(
+    perform: Callable[[J], R], jobs: Sequence[J], *, is_long: bool, modules: Sequence[str] = ()
+) -> Iterator[R]:
+    """Yield the results of the jobs in their order; long work is spread over the cores.
+
+    Workers import `modules` first.
+    """
     count = min(len(jobs), os.cpu_count() or 1)
-    if count == 1 or actions < PARALLEL_ACTIONS_MIN:
+    if count == 1 or not is_long:
         yield from map(perform, jobs)
         return
-    modules = _modules_of({job.strategy for job in jobs})
-    pending: deque[Future[tuple[RunMeasures, ...]]] = deque()
+    pending: deque[Future[R]] = deque()
     with workers(count, import_modules, modules) as pool:
         for job in jobs:
             pending.append(pool.submit(perform, job))
