@@ -59,7 +59,6 @@ def clone(tmp_path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_a_newcomer_sees_what_the_run_saved(name, clone):
-    pytest.importorskip("coherence.cli_stats", reason="it has no `stats`")
     path = paths()[name]
     if os.environ.get("NEWCOMER") != "whole":
         if importlib.util.find_spec(FRAMEWORKS[name]) is None:
