@@ -279,7 +279,10 @@ class Store(Protocol):
         ...
 
     def mark(self) -> Any:
-        """A token; while it stays equal, no other opening has committed to the store."""
+        """A token; while it stays equal, no other opening has appended to the log.
+
+        Where `validates` holds it also moves with every other commit of another opening.
+        """
         ...
 
     def since(self, place: Place) -> Changes:

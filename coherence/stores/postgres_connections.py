@@ -78,7 +78,7 @@ class PostgresConnections:
             first.close()
             raise StoreMissing(
                 f"PostgreSQL: {told(error, self._address)}",
-                remedy="check the address, and that the server runs",
+                remedy="check the address, and that the server runs and takes connections",
             ) from None
         try:
             assert first.conn is not None
