@@ -1,5 +1,6 @@
 """Members whose processes end are members no longer; what nobody can tell is a matter of time."""
 
+import json
 import os
 import random
 import re
@@ -193,10 +194,14 @@ def test_status_shows_none_of_those_that_were_killed(team, url):
 
 
 def shown(url):
-    """The agents that `coherence status` lists, and those that it shows at an artifact."""
+    """The agents that `coherence status` lists, and those that hold, wait for or have a copy."""
     done = CliRunner().invoke(app, ["status", "--store", url, "--json"])
     assert done.exit_code == 0, done.output
-    return sorted(set(re.findall(r'"(ann|bob\d+)"', done.stdout)))
+    said = json.loads(done.stdout)
+    found = {each["agent"] for each in said["agents"]}
+    for each in said["artifacts"]:
+        found |= {each["holder"], *each["copies"], *(queued["agent"] for queued in each["waiting"])}
+    return sorted(found - {""})
 
 
 @pytest.mark.slow
