@@ -60,7 +60,8 @@ class Accounts:
 
     def __init__(self, caches: Caches) -> None:
         self._caches, self._clock = caches, caches.clock
-        self._open: list[AgentCaches] = []
+        #: By name: an interrupted join or leave may keep one, until that name joins again.
+        self._open: dict[Address, AgentCaches] = {}
         self._counts = TokenCounts(caches.clock)
         #: Agent and artifact -> the counts that were collected and not sent, as in `COUNTS`.
         self.rows: dict[tuple[Address, str], list[int]] = {}
@@ -82,28 +83,28 @@ class Accounts:
 
     def open(self, caches: AgentCaches) -> None:
         """An agent has joined."""
-        self._open.append(caches)
+        self._open[caches.address] = caches
         caches.account.collect = self.begin
 
     def close(self, caches: AgentCaches) -> None:
         """An agent has left: its counts are collected for the last time.  Idempotent."""
         self.collect()
         with self._lock:
-            if caches in self._open:
-                self._open.remove(caches)
+            if self._open.get(caches.address) is caches:
+                del self._open[caches.address]
                 for name, number in caches.account.metrics().items():
                     self._departed[name] += number
 
     def disown(self) -> None:
         """This is a child process: the parent sends these counts, and may hold the locks."""
         self._lock, self._collecting = threading.RLock(), threading.RLock()
-        self._open, self.rows = [], {}
+        self._open, self.rows = {}, {}
 
     def metrics(self) -> dict[str, int]:
         """The counters of all agents, past and present."""
         with self._lock, self._caches.lock:
             found = dict(self._departed)
-            for caches in self._open:
+            for caches in tuple(self._open.values()):
                 for name, number in caches.account.metrics().items():
                     found[name] += number
             return found
@@ -130,7 +131,7 @@ class Accounts:
         """Take the counts of all agents into rows."""
         with self._collecting:
             self._counts.begin()
-            for caches in tuple(self._open):
+            for caches in tuple(self._open.values()):
                 account = caches.account
                 with self._caches.lock:
                     for artifact in tuple(account.hits):

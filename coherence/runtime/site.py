@@ -188,9 +188,9 @@ class Site:
     def _ended(self, session: Session) -> None:
         with self._joining:
             if self.sessions.get(session.name) is session:
+                self.homes.accounts.close(session.caches)
                 del self.sessions[session.name]
                 self._sent += session.caches.sent
-                self.homes.accounts.close(session.caches)
 
     def metrics(self) -> dict[str, int]:
         """The counters of all agents, past and present."""

@@ -212,7 +212,9 @@ CALLS = [
 def go_on(team: Team) -> None:
     """What everybody must be able to do, in whatever order, within a wait that no lease ends."""
     store = team.here._site.store
-    assert not any(lock._is_owned() for lock in team.here._site.homes.accounts.locks)
+    accounts = team.here._site.homes.accounts
+    assert not any(lock._is_owned() for lock in accounts.locks)
+    assert len(accounts._open) < 10, "an agent that has left is still counted"
     connections = getattr(store, "_connections", store)
     for lock in ("_lock", "lock", "reading", "glancing"):
         assert not hasattr(connections, lock) or not getattr(connections, lock)._is_owned()
