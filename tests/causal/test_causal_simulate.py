@@ -214,7 +214,7 @@ def test_figures(tmp_path: Path) -> None:
     draw(tmp_path / "f.svg", duration=60)
     assert (tmp_path / "f.svg").read_text().count("<svg") == 1
     done = RUN.invoke(app, ["figure", str(tmp_path / "nowhere" / "f.png")])
-    assert (done.exit_code, "Traceback" in done.output) == (1, False)
+    assert (done.exit_code, "Traceback" in done.output) == (3, False)
 
 
 def test_the_figures_of_papers_reproduce() -> None:

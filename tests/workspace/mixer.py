@@ -1,6 +1,8 @@
 """Mixed work on one store for some seconds: ``python mixer.py URL NAME SECONDS SEED``.
 
-Prints, at a third of the time and at its end, the bytes of memory that this process holds.
+Prints, at a third of the time and at its end, the bytes of memory that this process holds.  What a
+process remembers of versions up to a bound has a small bound here: it is reached in the first
+third, so that a memory without a bound is all that can grow afterwards.
 """
 
 from __future__ import annotations
@@ -12,12 +14,18 @@ import time
 import tracemalloc
 
 from coherence import Conflict, GrantTimeout, Lazy, Retention, UnknownArtifact, Workspace
+from coherence.runtime import served, token_counts
 
+for module, bound in (served, "VERSIONS_MAX"), (token_counts, "KNOWN_MAX"):
+    setattr(module, bound, 400)
 NAMES = [f"notes/{number}.md" for number in range(20)]
 
 
 def main(url: str, name: str, seconds: float, seed: int) -> None:
     chance = random.Random(seed)
+    tokenizer = token_counts._installed()
+    if tokenizer is not None:
+        tokenizer.count("the vocabulary is loaded before anything is measured")
     start = time.monotonic()
     tracemalloc.start()
     third = False

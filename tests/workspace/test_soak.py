@@ -15,7 +15,7 @@ MIXER = Path(__file__).with_name("mixer.py")
 SECONDS = float(os.environ.get("SOAK_S", "60"))
 #: 20 artifacts of 8 versions of at most 4 KB, and a log of some ten thousand short lines.
 BYTES_MAX = {"file": 20 << 20, "write-ahead log": 48 << 20, "tables": 20 << 20}
-GROWTH_BYTES_MAX = 512 << 10
+GROWTH_BYTES_MAX = 256 << 10
 TABLES = """
     SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
