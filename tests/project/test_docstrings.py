@@ -107,8 +107,9 @@ def test_an_example_in_a_docstring_runs(module, program, tmp_path, monkeypatch):
         exec(compile(BEFORE.get(module, ""), "<before>", "exec"), given)
         exec(compile(program, "<docstring>", "exec"), given)
     finally:
-        for left in [each for each in given.values() if isinstance(each, Workspace)]:
-            left.close()
+        for opened in given.values():
+            if callable(close := getattr(opened, "close", None)) and not isinstance(opened, type):
+                close()
 
 
 def test_there_are_examples():
