@@ -84,9 +84,9 @@ class Server:
             return cursor.fetchall() if cursor.description else []
 
     def cut(self) -> int:
-        """Cut every connection, and say how many there were."""
+        """Cut every connection, wait until each is gone, and say how many there were."""
         cut = self.run(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
             " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
         return len(cut)
