@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from coherence.context.telling import Saying, Telling, limit_tokens
+from coherence.context.telling import Rates, Saying, Telling
 from coherence.simulate.experiments.conversation import Conversation
 from coherence.simulate.experiments.workload import Access
 from coherence.tokens import SIGNAL_TOKENS
@@ -237,46 +237,55 @@ class _SlotPrefix(Speaker):
 class _Adaptive(_Informed):
     def __init__(self, conversation: Conversation) -> None:
         super().__init__(conversation)
-        self.telling: Telling[int, int] = Telling()
+        prices = conversation.prices
+        self.telling: Telling[int, int] = Telling(
+            Rates(
+                cached=prices.cached,
+                write=prices.write,
+                output=prices.output,
+                ask_tokens=conversation.prompting.ask_tokens,
+                signal_tokens=SIGNAL_TOKENS,
+            )
+        )
+        #: The answers of the call under way.
+        self.answers: dict[int, int] = {}
 
     def cut(self) -> None:
         super().cut()
         self.telling.forget()
 
     def before(self, accesses: Sequence[Access]) -> None:
-        changed = self.outdated()
-        if not changed:
-            return
-        talk, telling, prices = self.talk, self.telling, self.talk.prices
-        limit = limit_tokens(
-            cached=prices.cached,
-            write=prices.write,
-            output=prices.output,
-            prompt_tokens=talk.bill.history_tokens,
-            ask_tokens=talk.prompting.ask_tokens,
-            signal_tokens=SIGNAL_TOKENS,
-            prompts=talk.prompts,
-        )
-        for artifact in changed:
+        talk, telling = self.talk, self.telling
+        telling.begin(talk.bill.history_tokens)
+        for artifact in self.outdated():
             held, version = talk.held[artifact], talk.current[artifact]
             base = telling.base(artifact, held)
             step = since = talk.message(artifact, held, version)
             if base != held:
                 since = talk.message(artifact, base, version)
-            saying = telling.decide(artifact, step, since, limit)
-            if saying is Saying.CHANGE:
+            if telling.decide(artifact, held, step, since) is Saying.CHANGE:
                 talk.keep(artifact, held, step)
                 self.fresh.add(artifact)
             else:
                 talk.say(SIGNAL_TOKENS)
 
+    def access(self, accesses: Sequence[Access]) -> None:
+        trips = self.talk.trips
+        super().access(accesses)
+        if self.talk.trips > trips:
+            self.telling.begin(self.talk.bill.history_tokens)
+
     def answer(self, artifact: int) -> None:
-        self.talk.keep(artifact, self.talk.held.get(artifact))
+        talk = self.talk
+        held = talk.held.get(artifact)
+        self.answers[artifact] = talk.message(artifact, held, talk.current[artifact])
+        talk.keep(artifact, held, self.answers[artifact])
 
     def after(self, accesses: Sequence[Access]) -> None:
         super().after(accesses)
         for artifact, _ in accesses:
-            self.telling.accessed(artifact)
+            self.telling.accessed(artifact, self.answers.get(artifact, 0))
+        self.answers.clear()
 
 
 @dataclass(frozen=True)
