@@ -46,7 +46,7 @@ from coherence.errors import BadArgument
 N = TypeVar("N", bound=Hashable)
 V = TypeVar("V")
 
-SLACK = 1.05
+SLACK = 1.035
 """What may be spent in one context, in multiples of what asking would have cost..."""
 ALLOWANCE = 2.0
 """...and beyond that, in limits."""

@@ -15,7 +15,7 @@ from rich.padding import Padding
 
 from coherence.simulate import catalogue, engine, jobs, published, report, rough
 from coherence.simulate.errors import UnknownChoice, nearest
-from coherence.simulate.experiments import command
+from coherence.simulate.experiments import command, targets_command
 from coherence.simulate.measures import Record
 from coherence.simulate.progress import Runs
 from coherence.simulate.result import RULES, STRATEGIES
@@ -276,6 +276,7 @@ def _width() -> int:
 
 
 app.command(epilog=command.EXAMPLES)(command.compare)
+app.command(epilog=targets_command.EXAMPLES)(targets_command.targets)
 
 
 def main(arguments: Sequence[str], prog: str) -> None:

@@ -52,6 +52,7 @@ class Bill:
         "_prompting",
         "_step",
         "above_minimum",
+        "cached_tokens",
         "cost",
         "in_one_tier",
         "prompt_tokens",
@@ -65,6 +66,8 @@ class Bill:
         self._step: int | None = None
         self.cost = 0.0
         self.prompt_tokens = 0
+        #: How much of all prompts was found in the cache.
+        self.cached_tokens = 0
         self.above_minimum = self.in_one_tier = True
 
     @property
@@ -109,6 +112,7 @@ class Bill:
             self.above_minimum = False
             cost = prices.input * length
         elif prices.match == "steps":
+            self.cached_tokens += self._cached
             cost = prices.cached * self._cached + prices.write * (self._fresh + tail_tokens)
             self._advance(self._found(history))
         else:
@@ -128,6 +132,7 @@ class Bill:
         if self._blocks > prices.look_back_blocks and not (marks and prices.breakpoints > 1):
             self._fresh += self._cached
             self._cached = 0
+        self.cached_tokens += self._cached
         found = prices.cached * self._cached
         if marks or not tail_tokens:
             cost = found + prices.write * self._fresh + prices.input * tail_tokens

@@ -48,6 +48,8 @@ class Plan(msgspec.Struct, frozen=True):
     prompting: Prompting = Prompting()
     #: The chance that an agent loses its context before a call.
     cuts: float = 0.0
+    #: Whether the engine counts the stale reads.
+    counts_stale: bool = True
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -116,7 +118,7 @@ def _parts(plan: Plan, scenario: Scenario) -> Iterator[_Part]:
     alone = _actions(scenario) >= ALONE_ACTIONS_MIN
     groups = [(name,) for name in names] if alone else [names]
     stale = sorted({like for name in names if (like := STRATEGIES[name].stale_like)})
-    if _actions(scenario) * scenario.agents > STALE_STEPS_MAX:
+    if not plan.counts_stale or _actions(scenario) * scenario.agents > STALE_STEPS_MAX:
         stale = []
     for seed in range(scenario.first_seed, scenario.first_seed + scenario.runs):
         for prices in plan.prices:

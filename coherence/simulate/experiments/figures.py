@@ -52,6 +52,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     first_seed: int
     transferred_tokens_mean: float
     prompt_tokens_mean: float
+    cached_tokens_mean: float
     bill_mean: float
     above_mean: float
     trips_mean: float
@@ -110,6 +111,7 @@ def compared(
         first_seed=scenario.first_seed,
         transferred_tokens_mean=fmean(transferred),
         prompt_tokens_mean=fmean(cost.prompt_tokens for cost in costs),
+        cached_tokens_mean=fmean(cost.cached_tokens for cost in costs),
         bill_mean=fmean(bills),
         above_mean=fmean(above),
         trips_mean=fmean(cost.trips for cost in costs),

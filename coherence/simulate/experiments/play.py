@@ -24,6 +24,8 @@ class Costs(msgspec.Struct, frozen=True):
 
     transferred_tokens: int
     prompt_tokens: int
+    #: Those of them that were found in the cache.
+    cached_tokens: int
     #: The whole bill, in input tokens.
     bill: float
     #: Calls that were made only to ask.
@@ -101,6 +103,7 @@ def _total(bills: list[Bill], talks: list[Conversation] | tuple[()]) -> Costs:
     return Costs(
         transferred_tokens=sum(talk.transferred for talk in talks),
         prompt_tokens=sum(bill.prompt_tokens for bill in bills),
+        cached_tokens=sum(bill.cached_tokens for bill in bills),
         bill=sum(bill.cost for bill in bills),
         trips=sum(talk.trips for talk in talks),
         is_linear=all(bill.above_minimum and bill.in_one_tier for bill in bills),
