@@ -33,9 +33,13 @@ class UnknownChoice(CallerError):
 class UnknownPrices(CallerError):
     """No price model of this name is shipped, and no such file can be read."""
 
+    remedy = "`--prices list` prints the shipped models; a file is TOML, one table for each model"
+
 
 class InvalidPrices(CallerError):
     """The text does not describe price models; the message names file, key and allowed values."""
+
+    remedy = "mend the file; the prices in docs/experiments.md are an example"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -185,6 +185,7 @@ def test_cuts_and_pauses_cost_more():
     [
         (["planing"], "did you mean 'planning'"),
         (["--prices", "claude-opus5"], "did you mean 'claude-opus-5'"),
+        (["--prices", "."], "'.': cannot be read: Is a directory (`--prices list`"),
         (["-s", "adaptiv"], "did you mean 'adaptive'"),
         (["--against", "cget"], "strategy 'cget': unknown"),
         (["--cuts", "nan"], "--cuts"),

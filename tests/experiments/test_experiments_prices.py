@@ -53,7 +53,14 @@ FAULTS = {
     "an unknown key": ("output = 5", "output = 5\noutputs = 5", "did you mean 'output'?"),
     "a negative price": ("cached = 0.1", "cached = -0.1", "mine.cached: should be greater"),
     "not a number": ("cached = 0.1", 'cached = "0.1"', "mine.cached: should be a valid number"),
-    "not finite": ("cached = 0.1", "cached = inf", "mine.cached: should be"),
+    "not finite": ("cached = 0.1", "cached = inf", "mine.cached: should be a finite number"),
+    "no number at all": ("cached = 0.1", "cached = nan", "mine.cached: should be a finite number"),
+    "a yes for a number": ("cached = 0.1", "cached = true", "mine.cached: should be a valid"),
+    "half a token": ("date", "minimum_tokens = 0.5\ndate", "mine.minimum_tokens: should be"),
+    "a text for a date": ("2026-11-01", '"2026-11-01"', "mine.date: should be a valid date"),
+    "nothing paid": ("cached = 0.1\nwrite = 1.25", "cached = 0\nwrite = 0", "cannot both be 0"),
+    "a table in a table": ("[mine]", "[mine.sub]", "mine.sub: unknown key"),
+    "a list of tables": ("[mine]", "[[mine]]", "mine: outside a table"),
     "no lifetime": ("date", "lifetime_s = 0\ndate", "mine.lifetime_s: should be greater than 0"),
     "an unknown match": ('"breakpoints"', '"prefix"', "mine.match: should be 'steps' or"),
     "marks without a number": ("breakpoints = 4", "", "needs breakpoints and look_back_blocks"),
@@ -73,6 +80,7 @@ def test_a_fault_is_named_with_file_and_key(old, new, said):
         parse(GOOD.replace(old, new, 1), "mine.toml")
     assert str(caught.value).startswith("mine.toml: ")
     assert said in str(caught.value)
+    assert caught.value.remedy
 
 
 def test_every_fault_is_named_at_once():
@@ -85,10 +93,32 @@ def test_every_fault_is_named_at_once():
 
 
 def test_what_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(UnknownPrices, match="did you mean 'claude-opus-5'"):
-        prices.find("claude-opus5")
-    with pytest.raises(UnknownPrices, match="cannot be read"):
-        prices.find(str(tmp_path))
-    (tmp_path / "bytes.toml").write_bytes(b"\xff")
-    with pytest.raises(InvalidPrices, match="not a TOML file"):
-        prices.find(str(tmp_path / "bytes.toml"))
+    big = tmp_path / "big.toml"
+    big.write_bytes(b"#" * (prices.FILE_BYTES_MAX + 1))
+    for name, said in {
+        "claude-opus5": "did you mean 'claude-opus-5'",
+        "": "cannot be read",
+        str(tmp_path): "cannot be read: Is a directory",
+        str(tmp_path / "none.toml"): "no such price model or file",
+        "a\0b": "cannot be read",
+        "x" * 5_000: "cannot be read",
+        str(big): "larger than",
+    }.items():
+        with pytest.raises(UnknownPrices, match=said) as caught:
+            prices.find(name)
+        assert "--prices list" in caught.value.remedy
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"\x00\x01", b"\x89PNG\r\n\x1a\n", b"[mine"])
+def test_a_binary_file_is_refused(content, tmp_path):
+    path = tmp_path / "bytes.toml"
+    path.write_bytes(content)
+    with pytest.raises(InvalidPrices, match=r"bytes.toml: not a TOML file"):
+        prices.find(str(path))
+
+
+def test_the_mark_that_some_editors_write_first_is_read_over(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    (model,) = prices.find(str(path))
+    assert model.name == "mine"

@@ -72,6 +72,10 @@ class PriceModel(BaseModel):
             raise PydanticCustomError(
                 "marks", "breakpoints and look_back_blocks belong to match = 'breakpoints'"
             )
+        if not self.cached + self.write:
+            raise PydanticCustomError(
+                "free", "a token that is kept costs nothing: cached and write cannot both be 0"
+            )
         if (self.above_tokens is None) != (self.above_factor == 1.0):
             raise PydanticCustomError(
                 "tier", "above_tokens and above_factor belong together, with a factor other than 1"
@@ -107,19 +111,19 @@ def find(name_or_file: str) -> list[PriceModel]:
         with path.open("rb") as stream:
             content = stream.read(FILE_BYTES_MAX + 1)
         if len(content) > FILE_BYTES_MAX:
-            raise UnknownPrices(f"{name_or_file}: larger than {FILE_BYTES_MAX:,} bytes")
-        return list(parse(content.decode("utf-8"), name_or_file).values())
+            raise UnknownPrices(f"{name_or_file!r}: larger than {FILE_BYTES_MAX:,} bytes")
+        return list(parse(content.decode("utf-8-sig"), name_or_file).values())
     except UnicodeDecodeError as error:
         raise InvalidPrices(f"{name_or_file}: not a TOML file: {error}") from None
     except FileNotFoundError:
         hint = nearest(name_or_file, known)
         raise UnknownPrices(
-            f"{name_or_file}: no such price model or file{hint or ','} shipped are"
+            f"{name_or_file!r}: no such price model or file{hint or ','} shipped are"
             f" {', '.join(known)}"
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UnknownPrices(f"{name_or_file}: cannot be read: {reason}") from None
+        raise UnknownPrices(f"{name_or_file!r}: cannot be read: {reason}") from None
 
 
 def parse(text: str, source: str) -> dict[str, PriceModel]:
