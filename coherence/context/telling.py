@@ -13,8 +13,8 @@ differences for blocks, and a ski rental: it costs at most twice the *offline ch
 "tell every change" and "signal once, then be asked".
 
 **The budget of all artifacts.**  A limit for each artifact is too much where a hundred of them
-change and few are used.  So what was spent in a context stays below `SLACK` times what asking at
-every outdated access would have cost, plus `ALLOWANCE` limits: a change that does not fit is
+change and few are used.  So the sum that was spent in a context stays below `SLACK` times the
+cost of asking at every outdated access, plus `ALLOWANCE` limits: a change that does not fit is
 signalled at once.  An artifact whose own telling has saved something may spend that beyond its
 limit.
 
@@ -47,9 +47,9 @@ N = TypeVar("N", bound=Hashable)
 V = TypeVar("V")
 
 SLACK = 1.035
-"""What may be spent in one context, in multiples of what asking would have cost..."""
+"""The budget of one context, in multiples of the cost of asking at every outdated access..."""
 ALLOWANCE = 2.0
-"""...and beyond that, in limits."""
+"""...plus this many limits."""
 
 
 class Saying(Enum):
@@ -64,7 +64,7 @@ class Saying(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """What a token costs, in multiples of the price of an input token, and what words take.
+    """Prices of a token, in multiples of that of an input token, and the tokens of some words.
 
     The defaults are the list prices that most providers share.  Only ratios matter: if all prices
     double, no decision changes.  Raises `BadArgument`.

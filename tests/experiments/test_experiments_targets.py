@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from coherence.simulate import cli
 from coherence.simulate.experiments import targets, targets_command
-from coherence.simulate.experiments.points import Asked, measure
+from coherence.simulate.experiments.points import measure
 from coherence.simulate.experiments.targets import FIVE, Effort, Finding, Findings
 
 pytest.importorskip("scipy", reason="intervals need scipy")
@@ -58,8 +58,8 @@ def test_an_unkept_notice_loses_hits_at_breakpoints_and_a_kept_signal_does_not(s
 
 
 def test_a_point_is_the_same_whenever_it_is_measured():
-    point = measure(Asked(1_007, 1))
-    assert point == measure(Asked(1_007, 1))
+    point = measure(1_007, runs=1)
+    assert point == measure(1_007, runs=1)
     assert point.of_better == pytest.approx(point.of_offline / point.better_of_offline)
 
 

@@ -42,27 +42,20 @@ class Point(msgspec.Struct, frozen=True):
     better_of_offline: float
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """A point to be measured over some runs."""
-
-    seed: int
-    runs: int
-
-
-def measure(asked: Asked) -> Point:
+def measure(seed: int, runs: int) -> Point:
     """Play the runs of one point."""
-    rng = Random(f"{asked.seed}/prices")
+    rng = Random(f"{seed}/prices")
     model, prompting = price_models.shipped()[rng.choice(PRICES)], rng.choice(PROMPTINGS)
     sums: defaultdict[str, float] = defaultdict(float)
-    for run in range(asked.runs):
-        made = workload(Random(asked.seed), Random(f"{asked.seed}/{run}"))
+    for run in range(runs):
+        made = workload(Random(seed), Random(f"{seed}/{run}"))
         nothing = bare(made, model, prompting).bill
         sums["offline"] += references(made, model, prompting).offline
         for name in (*PURE, "adaptive"):
             sums[name] += play(made, STRATEGIES[name], model, prompting).bill - nothing
     better = min(sums[name] for name in PURE)
     adaptive, offline = sums["adaptive"], sums["offline"]
-    return Point(asked.seed, adaptive / better, adaptive / offline, better / offline)
+    return Point(seed, adaptive / better, adaptive / offline, better / offline)
 
 
 def workload(shape: Random, rng: Random) -> Workload:

@@ -60,7 +60,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holds(self) -> bool:
-        """Whether the target is reached; true where there is none."""
+        """Whether the target is reached; true without a target."""
         if self.target is None:
             return True
         if self.relation == "at most":
@@ -190,10 +190,10 @@ def _scenarios(prices: str, rows: Sequence[Comparison]) -> Iterator[Finding]:
 
 def _measured(effort: Effort, advance: Callable[[int, int], None]) -> Iterator[Point]:
     seeds = range(points.FIRST_SEED, points.FIRST_SEED + effort.points)
-    asked = [points.Asked(seed, effort.runs_of_point) for seed in seeds]
-    played = effort.points * effort.runs_of_point
-    for done, point in enumerate(spread(points.measure, asked, is_long=played > 200), start=1):
-        advance(done, len(asked))
+    measure = partial(points.measure, runs=effort.runs_of_point)
+    is_long = effort.points * effort.runs_of_point > 200
+    for done, point in enumerate(spread(measure, seeds, is_long=is_long), start=1):
+        advance(done, len(seeds))
         yield point
 
 
