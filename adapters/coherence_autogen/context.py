@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autogen_core import EVENT_LOGGER_NAME, memory
 from autogen_core.model_context import ChatCompletionContext, UnboundedChatCompletionContext
-from autogen_core.models import LLMMessage, UserMessage
+from autogen_core.models import AssistantMessage, LLMMessage, UserMessage
 
 from coherence import Ref, Served, View, Workspace
-from coherence.context.answers import notice, told
+from coherence.context.answers import told
+from coherence.context.before_call import called, inform_task, informer
 from coherence.context.desk import AsyncDesk
 from coherence.context.events import to_log
 from coherence.context.evidence import survey
 from coherence.context.frameworks import expect
+from coherence.context.informing import DEFAULT, LIST_RATES, OnChange, Prompt
+from coherence.context.notices import heard
+from coherence.context.telling import Rates
 from coherence_autogen.prompt import rewritten, said
 
 tell = to_log(EVENT_LOGGER_NAME)
@@ -24,10 +28,11 @@ class CoherentModelContext(ChatCompletionContext):
     """The model context of the workspace's agent `agent`.
 
     `inner` keeps the messages, and may trim them.  A trimmed text no longer counts as held: it is
-    read in full again.  Before each model call a last message lists the artifacts that have changed
-    since; it is not kept.  With `drop_superseded` one line replaces older copies of a text: each
-    new copy then invalidates the tail of a prompt cache once.  Raises `BadArgument`, `InvalidName`,
-    `WorkspaceClosed`.
+    read in full again.  Before each model call a last message is about the artifacts that have
+    changed since; `on_change` chooses what it says and whether it stays, and `rates` are those of
+    ``adaptive``: see `coherence.context.informing`.  With `drop_superseded` one line replaces older
+    copies of a text: each new copy then invalidates the tail of a prompt cache once.  Raises
+    `BadArgument`, `InvalidName`, `WorkspaceClosed`.
     """
 
     def __init__(
@@ -37,23 +42,46 @@ class CoherentModelContext(ChatCompletionContext):
         inner: ChatCompletionContext | None = None,
         *,
         drop_superseded: bool = True,
+        on_change: OnChange = DEFAULT,
+        rates: Rates = LIST_RATES,
     ) -> None:
         super().__init__()
+        self._informer = informer(on_change, rates)
         self.desk, self._drop = AsyncDesk(workspace, agent), drop_superseded
         kind: Any = ChatCompletionContext
         kept = UnboundedChatCompletionContext() if inner is None else inner
         self.inner: ChatCompletionContext = expect(kept, kind, "a model context of AutoGen, inside")
+        #: What the last prompt showed beside the context.
+        self._seen: Mapping[str, Ref] = {}
 
     async def held(self) -> dict[str, Ref]:
         """Artifact -> the newest version that the context holds whole."""
         return survey(said(await self.inner.get_messages()), self.desk.identity)[0]
 
+    async def base(self) -> dict[str, Ref]:
+        """As `held`, with what the last prompt showed: what a model's text derives from."""
+        return {**await self.held(), **self._seen}
+
     async def get_messages(self) -> list[LLMMessage]:
         messages = await self.inner.get_messages()
-        held, notes = survey(said(messages), self.desk.identity, drop=self._drop)
-        news = await self.desk.run(lambda _: notice(self.desk, held.values()))
-        last = [UserMessage(content=news, source="artifacts")] if news else []
+        prompt = self._prompt(messages)
+        news = await inform_task(self.desk, self._informer, prompt, tell)
+        last = [UserMessage(content=news.text, source="artifacts")] if news.text else []
+        # An answer must follow its call: what is asked for in between is not a prompt.
+        if last and news.stays and not _is_called(messages):
+            await self.inner.add_message(last.pop())
+            messages = await self.inner.get_messages()
+            prompt = self._prompt(messages)
+        self._seen = {} if news.stays else news.seen
+        called(self.desk, prompt, self._informer, tell)
+        notes = survey(said(messages), self.desk.identity, drop=self._drop)[1]
         return [*rewritten(messages, notes), *last]
+
+    def _prompt(self, messages: Sequence[LLMMessage]) -> Prompt:
+        parts = list(said(messages))
+        held = survey(parts, self.desk.identity)[0]
+        about = [each for part in parts if not part.given for each in heard(part.text)]
+        return Prompt("", held, held, about, [part.text for part in parts])
 
     async def add_message(self, message: LLMMessage) -> None:
         await self.inner.add_message(message)
@@ -108,6 +136,12 @@ class ArtifactMemory(memory.Memory):
     async def close(self) -> None:
         """The agent may leave; the owner closes the workspace."""
         self._desk.rest()
+
+
+def _is_called(messages: Sequence[LLMMessage]) -> bool:
+    """Whether the last message calls tools, and is not answered."""
+    last = messages[-1] if messages else None
+    return isinstance(last, AssistantMessage) and not isinstance(last.content, str)
 
 
 def _result(*views: View) -> memory.MemoryQueryResult:

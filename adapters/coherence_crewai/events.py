@@ -12,14 +12,16 @@ class ArtifactEvent(BaseEvent):
     """One event; its fields are described in `coherence.context.events`."""
 
     type: str = "coherence"
-    #: hit, fill, publish or conflict.
+    #: hit, fill, publish, conflict, told, shown, signal or call.
     coherence: str
     ref: str
     agent: str
     tokens: int
     saved: int
-    #: Of reads only.
+    #: Of reads, and of what is told or shown.
     served: str = ""
+    #: Of calls.
+    held: tuple[str, ...] = ()
 
 
 def tell(said: Event) -> None:

@@ -18,21 +18,32 @@ from crewai.hooks import InterceptionPoint, LLMCallHookContext, ToolCallHookCont
 from crewai.hooks.dispatch import get_scoped_hooks, scoped_hooks
 
 from coherence import BadArgument, Workspace
-from coherence.context.answers import NOTICE, notice
+from coherence.context.before_call import called, inform, informer
 from coherence.context.desk import Desk
 from coherence.context.evidence import Said, given, mentioned, survey
 from coherence.context.frameworks import expect
+from coherence.context.informing import DEFAULT, LIST_RATES, Informer, OnChange, Prompt
+from coherence.context.notices import heard, is_notice
+from coherence.context.telling import Rates
+from coherence_crewai.events import tell
 from coherence_crewai.tools import ArtifactTool
 from message_passing.errors import ToolkitError
 
 
-def coherence_hooks(crew: Crew, workspace: Workspace) -> AbstractContextManager[None]:
+def coherence_hooks(
+    crew: Crew,
+    workspace: Workspace,
+    *,
+    on_change: OnChange = DEFAULT,
+    rates: Rates = LIST_RATES,
+) -> AbstractContextManager[None]:
     """While the block runs, inform the crew's agents of changes and check their claims.
 
-    Before each model call, an agent that was shown an older version gets a last message, which is
-    removed before the next call.  Before each read, the model's claim is replaced by the version
-    that its messages prove.  Runs that begin outside the block, and agents without artifact tools
-    of this workspace, are not affected.
+    Before each model call, an agent that was shown an older version gets a last message;
+    `on_change` chooses what it says and whether it stays, and `rates` are those of ``adaptive``:
+    see `coherence.context.informing`.  Before each read, the model's claim is replaced by the
+    version that its messages prove.  Runs that begin outside the block, and agents without artifact
+    tools of this workspace, are not affected.
 
     Raises `BadArgument` for other arguments, and if no agent of the crew has such tools.  Warns
     with `RuntimeWarning` if the block is never begun: a call without ``with`` does nothing.
@@ -42,7 +53,7 @@ def coherence_hooks(crew: Crew, workspace: Workspace) -> AbstractContextManager[
     desks = {t.desk for t in _tools(*crew.agents, *crew.tasks) if t.desk.workspace is workspace}
     if not desks:
         raise BadArgument("no agent of the crew has artifact_tools() of this workspace")
-    return _Block(_hooked(desks, workspace))
+    return _Block(_hooked(desks, workspace, informer(on_change, rates)))
 
 
 class _Block(AbstractContextManager[None]):
@@ -65,25 +76,36 @@ class _Block(AbstractContextManager[None]):
 
 
 @contextmanager
-def _hooked(desks: set[Desk], workspace: Workspace) -> Iterator[None]:
+def _hooked(desks: set[Desk], workspace: Workspace, informer: Informer) -> Iterator[None]:
     def ours(context: LLMCallHookContext | ToolCallHookContext) -> list[ArtifactTool]:
         return [t for t in _tools(context.agent, context.task) if t.desk in desks]
 
+    def stay(messages: list[Any]) -> list[Any]:
+        """The messages that will be in the next prompt too."""
+        if informer.stays:
+            return messages
+        return [m for m in messages if not is_notice(str(m.get("content")))]
+
     def notify(context: LLMCallHookContext) -> None:
-        messages = context.messages
-        messages[:] = [m for m in messages if not str(m.get("content")).startswith(NOTICE)]
+        messages, tools = context.messages, ours(context)
+        messages[:] = stay(messages)
+        if not tools:
+            return
         with suppress(ToolkitError):  # the next tool call reports the error
-            shown = mentioned(map(_text, messages)).values()
-            tools = ours(context)
-            if tools and (news := notice(tools[0].desk, shown)):
-                messages.append({"role": "user", "content": news})
+            prompt = _prompt(tools[0].desk.name, messages, workspace)
+            news = inform(tools[0].desk, informer, prompt, tell)
+            if news.text:
+                messages.append({"role": "user", "content": news.text})
+            if news.stays:
+                prompt = _prompt(tools[0].desk.name, messages, workspace)
+            called(tools[0].desk, prompt, informer, tell)
 
     def verify(context: ToolCallHookContext) -> None:
         called = [tool for tool in ours(context) if tool.name == context.tool_name]
         if any("have" in tool.args_schema.model_fields for tool in called):
             context.tool_input.pop("have", None)  # even after a failure below, no claim is trusted
             messages = getattr(getattr(context.agent, "agent_executor", None), "messages", [])
-            held, _ = survey(_said(messages), workspace.identity)
+            held, _ = survey(conversation(stay(messages)), workspace.identity)
             if ref := held.get(str(context.tool_input.get("name"))):
                 context.tool_input["have"] = str(ref)
 
@@ -101,7 +123,20 @@ def _tools(*owners: Any) -> list[ArtifactTool]:
     return [tool for tool in tools if isinstance(tool, ArtifactTool)]
 
 
-def _said(messages: list[Any]) -> Iterator[Said[int]]:
+def _prompt(agent: str, messages: list[Any], workspace: Workspace) -> Prompt:
+    texts = list(map(_text, messages))
+    return Prompt(
+        key=(agent, *map(str, messages[:2])),
+        shown=mentioned(texts),
+        held=survey(conversation(messages), workspace.identity)[0],
+        heard=[each for text in texts for each in heard(text)],
+        texts=[
+            f"{message.get('content')}{message.get('tool_calls') or ''}" for message in messages
+        ],
+    )
+
+
+def conversation(messages: list[Any]) -> Iterator[Said[int]]:
     """The texts of the conversation, for both forms of tool call."""
     for place, message in enumerate(messages):
         text = _text(message)

@@ -1,36 +1,23 @@
-"""The texts for a model: on a read, a change by another agent, a refused call.
+"""The texts for a model: on a read, a refused call.
 
 Every text here is a prompt: it states the situation and the next action, in few words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from coherence.conflict import Conflict
-from coherence.contents import Kind
-from coherence.context.desk import AsyncDesk, Desk
+from coherence.context.desk import Desk
 from coherence.context.events import Tell, was_read
-from coherence.context.evidence import passage
+from coherence.context.evidence import shown
 from coherence.errors import BadArgument, UnknownArtifact
-from coherence.refs import Ref
-from coherence.view import Served, View
+from coherence.view import View
 from coherence.workspace.agent import BaseAgent, account_of
 from coherence.workspace.workspace import Workspace
 from message_passing.errors import ToolkitError
 
-#: The first line of a message about changes.
-NOTICE = "[shared artifacts]"
 NAMES_SHOWN_MAX = 50
-
-
-def shown(view: View) -> str:
-    """A version for a model, under a seal: the whole text, or the difference that it lacks.
-
-    Raises `InvalidContent` if the artifact holds bytes.
-    """
-    text = view.changes if view.served is Served.DELTA else view.for_prompt()
-    return passage(view.ref, text, view.have)
 
 
 def beside(view: View, text: str) -> str:
@@ -45,28 +32,6 @@ def told(agent: BaseAgent, view: View, tell: Tell) -> str:
     account_of(agent).told(view.ref.name, beside(view, text))
     tell(was_read(view, agent.name))
     return text
-
-
-def notice(desk: Desk | AsyncDesk, shown: Iterable[Ref]) -> str:
-    """A last message for a model that was shown these versions; empty if none has changed.
-
-    It does not name the current version, so a model cannot claim to have it.  Its tokens count as
-    those of the agent at `desk`.  Raises `WorkspaceClosed`, `StoreFault`.
-    """
-    news = {ref.name: said for ref in shown if (said := _news(desk.workspace, ref))}
-    if (account := desk.account) is not None:
-        for name, said in news.items():
-            account.told(name, said)
-    return "\n".join([NOTICE, *news.values()]) if news else ""
-
-
-def _news(workspace: Workspace, ref: Ref) -> str:
-    there = workspace.row(ref.name)
-    if there is None or there.row.state.version <= ref.version:
-        return ""
-    last = workspace.history(ref.name, there.row.state.version)[-1]
-    what = "deleted" if last.handle.kind is Kind.TOMBSTONE else "changed"
-    return f"{ref.name} was {what} by {last.author}; you were last shown {ref}."
 
 
 def replacing(name: str, old: str, new: str) -> Callable[[str], str]:

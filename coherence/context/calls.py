@@ -12,10 +12,10 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from coherence.conflict import Conflict
-from coherence.context.answers import beside, replacing, shown
+from coherence.context.answers import beside, replacing
 from coherence.context.desk import Desk
 from coherence.context.events import Event, Tell, was_published, was_read, was_refused
-from coherence.context.evidence import seal, written
+from coherence.context.evidence import header, seal, shown, written
 from coherence.refs import Ref
 from coherence.view import Served, View
 from coherence.workspace.agent import Agent, account_of
@@ -128,6 +128,6 @@ class Calls:
 
 def _told(view: View) -> Told:
     text = view.for_prompt()
-    plain = text if view.have else f"[{view.ref}]\n{text}"
+    plain = text if view.have else f"{header(view.ref)}{text}"
     sealed = text if view.served is Served.UNCHANGED else shown(view)
     return Told(sealed, plain, claim(view.ref, view.have, plain))

@@ -2,7 +2,10 @@
 
 ``coherence``
     ``hit`` and ``fill``: a read, from the agent's own copy or with the help of its home;
-    ``publish``: a version; ``conflict``: a write that was refused.
+    ``publish``: a version; ``conflict``: a write that was refused.  Before a call of the model:
+    ``told`` and ``shown``, a version that its prompt gains unasked, and that stays there or is
+    shown in this prompt alone; ``signal``: the prompt gains a line that the version is outdated;
+    and last, ``call``.
 ``ref``, ``agent``
     The version that was read or published, or that is current; and the agent, under the name that
     its versions have as author.
@@ -11,7 +14,11 @@
 ``saved``
     How many tokens more the whole text would have been; only reads save.
 ``served``
-    Only of reads: ``hit``, ``full``, ``unchanged`` or ``delta``.
+    Only of reads, and of what is told or shown: ``hit``, ``full``, ``unchanged`` or ``delta``.
+``held``
+    Only of calls: the versions that the prompt holds whole.  One that the call before held, and
+    that no newer one replaces, was lost with a part of the conversation.  A call has no ``ref``,
+    and ``tokens`` are those of the prompt.
 
 Tokens are those of `View.counter`: estimated, unless the application has set another counter.
 """
@@ -19,7 +26,7 @@ Tokens are those of `View.counter`: estimated, unless the application has set an
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import msgspec
@@ -62,6 +69,24 @@ def was_read(view: View, agent: str) -> Event:
     what = "hit" if view.served is Served.HIT else "fill"
     saved = whole - tokens
     return {**_event(what, view.ref, agent, tokens), "saved": saved, "served": str(view.served)}
+
+
+def was_told(view: View, agent: str, *, stays: bool) -> Event:
+    """The prompt of `agent` gains `view` unasked."""
+    return {**was_read(view, agent), "coherence": "told" if stays else "shown"}
+
+
+def was_signalled(ref: Ref, agent: str, line: str) -> Event:
+    """The prompt of `agent` gains `line`, which says that `ref` is outdated."""
+    return {**_event("signal", ref, agent, View.counter.count(line)), "saved": 0}
+
+
+def was_called(held: Iterable[Ref], agent: str, tokens: int) -> Event:
+    """The model of `agent` is called with a prompt that holds these versions."""
+    refs = sorted(map(str, held))
+    return {"coherence": "call", "ref": "", "agent": agent, "tokens": tokens, "saved": 0} | {
+        "held": refs
+    }
 
 
 def was_published(ref: Ref, content: Content | None, agent: str) -> Event:

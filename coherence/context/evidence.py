@@ -12,7 +12,7 @@ has it.  A tag quoted inside a text is not parsed, since `chars` gives the text'
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Generic, NamedTuple, TypeVar
 
@@ -21,6 +21,7 @@ import msgspec
 from coherence.contents import Kind, digest
 from coherence.errors import BadRef
 from coherence.refs import Ref
+from coherence.view import Served, View
 
 P = TypeVar("P", bound=Hashable)
 
@@ -45,6 +46,20 @@ def passage(ref: Ref, text: str, since: Ref | None = None) -> str:
     """A passage that shows a version: `text` is the whole text, or its difference from `since`."""
     said = f'ref="{ref}"' + f' since="{since}"' * (since is not None)
     return f'<artifact {said} chars="{len(text)}" seal="{seal(ref, since, text)}">\n{text}{_END}'
+
+
+def header(ref: Ref) -> str:
+    """The line before a whole text whose seal stands beside it."""
+    return f"[{ref}]\n"
+
+
+def shown(view: View) -> str:
+    """A version for a model, under a seal: the whole text, or the difference that it lacks.
+
+    Raises `InvalidContent` if the artifact holds bytes.
+    """
+    text = view.changes if view.served is Served.DELTA else view.for_prompt()
+    return passage(view.ref, text, view.have)
 
 
 def written(ref: Ref, text: str) -> str:
@@ -86,7 +101,19 @@ class Evidence(Generic[P]):
         """
         if isinstance(claim, dict) and claim.keys() >= {"ref", "have", "seal"}:
             said = [(place, str(text)) for text in texts]
-            self.weigh(Ref.parse(claim["ref"]), claim["have"], claim["seal"], said)
+            ref = Ref.parse(claim["ref"])
+            found = self.weigh(ref, claim["have"], claim["seal"], said)
+            if found is not None and not claim["have"]:
+                self._digests[str(ref)] = _digest(found[1].removeprefix(header(ref)))
+
+    def weigh_passages(self, place: P, text: str) -> None:
+        """Check the passages in the text of one place."""
+        end = 0
+        for tag in tags(text):
+            # Tags quoted inside the text of a passage that holds are skipped.
+            if tag.body is not None and tag.start >= end:
+                found = self.weigh(tag.ref, tag.since, tag.seal, [(place, tag.body)])
+                end = tag.start + len(tag.passage) if found else end
 
     def weigh(
         self, ref: Ref, since: str, sealed: str, texts: Iterable[tuple[P, str]]
@@ -118,6 +145,33 @@ class Evidence(Generic[P]):
         return {place for ref in self.held.values() for place in self._chains[str(ref)]}
 
 
+class Tag(NamedTuple):
+    """The tag of a passage, and what follows it in its text."""
+
+    ref: Ref
+    #: The version that the passage builds on; empty if it is whole.
+    since: str
+    seal: str
+    #: The text of the passage; None if the model wrote the text itself.
+    body: str | None
+    #: The whole passage, as far as it is there.
+    passage: str
+    #: Where the passage begins.
+    start: int
+
+
+def tags(text: str) -> Iterator[Tag]:
+    """Every tag in `text`, also one that is quoted inside the text of another."""
+    for found in _TAG.finditer(text):
+        if (ref := _ref(found["ref"])) is not None:
+            at, chars = found.end(), found["chars"]
+            body = text[at : at + int(chars or 0)]
+            end = at + len(body)
+            passage = found.group() + body + _END * text.startswith(_END, end)
+            said = None if chars is None else body
+            yield Tag(ref, found["since"] or "", found["seal"], said, passage, found.start())
+
+
 class Said(NamedTuple, Generic[P]):
     """A text of a conversation and its place; `given` if a model gave it to a tool."""
 
@@ -146,21 +200,18 @@ def survey(
         if is_given:
             own.append(((place, ""), text))
             continue
-        at = 0
-        while tag := _TAG.search(text, at):
-            at = tag.end()
-            if (ref := _ref(tag["ref"])) is None:
+        end = 0
+        for tag in tags(text):
+            if tag.start < end:  # quoted inside the text of a passage that holds
                 continue
-            body = text[at : at + int(tag["chars"] or 0)]
-            end = at + len(body)
-            here = (place, tag.group() + body + _END * text.startswith(_END, end))
-            texts = [(here, body)] if tag["chars"] is not None else reversed(own)
-            found = evidence.weigh(ref, tag["since"] or "", tag["seal"], texts)
+            here = (place, tag.passage)
+            texts = [(here, tag.body)] if tag.body is not None else reversed(own)
+            found = evidence.weigh(tag.ref, tag.since, tag.seal, texts)
             if found is None:
-                torn[here] = ref
+                torn[here] = tag.ref
                 continue
-            at = end  # tags quoted inside the text are skipped
-            whole[found[0]] = ref
+            end = tag.start + len(tag.passage)
+            whole[found[0]] = tag.ref
     held, needed = evidence.held, evidence.needed
     notes = {p: f"[{ref} is superseded]" for p, ref in whole.items() if drop and p not in needed}
     for where, ref in torn.items():

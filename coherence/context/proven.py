@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Annotated
 
 from coherence.conflict import Conflict
-from coherence.context.answers import replacing, shown, told
+from coherence.context.answers import replacing, told
 from coherence.context.desk import AsyncDesk
 from coherence.context.events import Tell, was_published, was_refused
-from coherence.context.evidence import written
+from coherence.context.evidence import shown, written
 from coherence.errors import UnknownArtifact
 from coherence.refs import Ref
 from coherence.view import View
@@ -33,17 +33,19 @@ Prefix = Annotated[str, "How names begin"]
 class ProvenCalls:
     """The calls of a model.  `held` returns the versions in its context: artifact -> version.
 
-    `tell` is called with the events.  Every call raises as `Agent` does, with texts that a model
-    can act on.
+    `base` returns those that its prompt showed: a text may derive from one that does not stay in
+    the context, and an answer may not.  `tell` is called with the events.  Every call raises as
+    `Agent` does, with texts that a model can act on.
     """
 
     def __init__(
         self,
         desk: AsyncDesk,
         held: Callable[[], Awaitable[Mapping[str, Ref]]],
+        base: Callable[[], Awaitable[Mapping[str, Ref]]],
         tell: Tell = lambda event: None,
     ) -> None:
-        self._desk, self._held, self._tell = desk, held, tell
+        self._desk, self._held, self._base, self._tell = desk, held, base, tell
 
     def __iter__(self) -> Iterator[Callable[..., Awaitable[str]]]:
         yield from (self.read_artifact, self.write_artifact, self.edit_artifact)
@@ -59,13 +61,14 @@ class ProvenCalls:
         """Write a shared artifact. Refused if others have changed it since the text you have."""
         async with self._desk.agent() as agent:
             having = await self._having(name)
-            base = having if having is not None and not new else 0
+            seen = (await self._base()).get(name)
+            base = seen if seen is not None and not new else 0
             try:
                 ref = await agent.write(name, text, expect=base)
             except Conflict as conflict:
                 self._tell(was_refused(conflict, agent.name))
                 late, unread = f"{conflict.author} was faster", "you had not read what is there"
-                why = f"Nothing was written: {late if having else unread}. Write both as one."
+                why = f"Nothing was written: {late if seen else unread}. Write both as one."
                 account_of(agent).told(name, why)
                 now = told(agent, await _read(agent, name, having), self._tell)
                 raise CallerError(f"{why}\n{now}") from conflict

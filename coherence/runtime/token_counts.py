@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
+from hashlib import blake2b
 from typing import Final
 
 from coherence.tokens import Counter, Estimate, installed
@@ -74,6 +75,10 @@ class TokenCounts:
     def text(self, text: str) -> tuple[int, bool]:
         """The tokens of a text that is counted only once."""
         return self._count(None, text, len(text))
+
+    def repeated(self, text: str) -> tuple[int, bool]:
+        """The tokens of a text that will be counted again, as that of a message in a prompt."""
+        return self._count((blake2b(text.encode("utf-8", "replace")).digest(),), text, len(text))
 
     def _count(
         self, key: tuple[object, ...] | None, text: str, size_bytes: int

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from coherence.context.answers import NOTICE
+from coherence.context.notices import NOTICE
 
 pytest.importorskip("autogen_agentchat")
 pytest.importorskip("autogen_ext")

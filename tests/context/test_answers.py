@@ -2,32 +2,15 @@
 
 import pytest
 
-from coherence import BadArgument, Conflict, Ref, UnknownArtifact, View, Workspace
-from coherence.context.answers import NOTICE, notice, refusal, replacing
+from coherence import BadArgument, Conflict, UnknownArtifact, Workspace
+from coherence.context.answers import refusal, replacing
 from coherence.context.desk import Desk
-from coherence.tokens import Estimate
 
 
 @pytest.fixture
 def workspace():
     with Workspace("memory://") as opened:
         yield opened
-
-
-def test_news_names_who_and_what_and_no_version_that_could_be_claimed(workspace, monkeypatch):
-    monkeypatch.setattr(View, "counter", Estimate())
-    planner, desk = workspace.agent("planner"), Desk(workspace, "planner")
-    shown = [planner.write(name, "one") for name in ("a.md", "b.md", "c.md")]
-    assert notice(desk, shown) == ""
-    planner.write("a.md", "two")
-    planner.delete("b.md")
-    assert notice(desk, [*shown, Ref("never.md", 1)]).splitlines() == [
-        NOTICE,
-        "a.md was changed by planner; you were last shown a.md@1.",
-        "b.md was deleted by planner; you were last shown b.md@1.",
-    ]
-    told = {line.name: line.served_tokens for line in workspace.stats().by("artifact")}
-    assert told == {"a.md": 14, "b.md": 14, "c.md": 0}, "notices are tokens in a prompt"
 
 
 def test_a_conflict_says_what_to_write_from(workspace):

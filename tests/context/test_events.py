@@ -70,7 +70,7 @@ def test_proven_calls_tell_and_count_too(workspace):
         async def held():
             return {}
 
-        calls = ProvenCalls(AsyncDesk(workspace, "bob"), held, said.append)
+        calls = ProvenCalls(AsyncDesk(workspace, "bob"), held, held, said.append)
         given = [await calls.read_artifact("plan.md"), await calls.write_artifact("new.md", "new")]
         given.append(await calls.edit_artifact("plan.md", TEXT, "short"))
         try:

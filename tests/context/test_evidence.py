@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from coherence import Ref, Workspace
 from coherence.context import evidence
-from coherence.context.answers import shown
 from coherence.context.calls import claim
-from coherence.context.evidence import Evidence, Said, mentioned, survey, written
+from coherence.context.evidence import Evidence, Said, mentioned, shown, survey, written
 
 NAMES = ("plan.md", "notes/a b.md")
 # Texts that quote tags, close them, and end in every way.

@@ -75,11 +75,44 @@ def play():
 class ScenarioPlayer(Player):
     """An agent that plays turns of `scenarios`: its model never says which version it has."""
 
-    def __init__(self, workspace, name, turns, trims):
-        from autogen_core.model_context import BufferedChatCompletionContext
+    def __init__(self, driver, name, turns, trims):
+        from autogen_core.model_context import (
+            BufferedChatCompletionContext,
+            UnboundedChatCompletionContext,
+        )
+        from autogen_scripted import texts
 
-        inner = BufferedChatCompletionContext(4) if trims else None
-        super().__init__(workspace, name, [self.played(turn) for turn in turns], inner=inner)
+        from coherence_autogen import CoherentModelContext
+
+        class Dropping(UnboundedChatCompletionContext):
+            async def get_messages(self):
+                messages = await super().get_messages()
+                lost = driver.lost(["\n".join(texts(m)) for m in messages])
+                return [m for place, m in enumerate(messages) if place not in lost]
+
+        inner = BufferedChatCompletionContext(4) if trims else Dropping()
+        context = CoherentModelContext(driver.workspace, name, inner, **driver.informing)
+        self.workspace = driver.workspace
+        played = [self.played(turn) for turn in turns]
+        super().__init__(driver.workspace, name, played, context=context)
+
+    @property
+    def parts(self):
+        from autogen_scripted import texts
+
+        return [["\n".join(texts(m)) for m in p] for p in self.client.prompts]
+
+    def in_prompt(self):
+        from coherence.context.evidence import survey
+        from coherence_autogen.prompt import said
+
+        return survey(said(self.messages), self.context.desk.identity)[0]
+
+    @property
+    def now(self):
+        from autogen_scripted import texts
+
+        return ["\n".join(texts(m)) for m in self.messages]
 
     @property
     def answers(self):
@@ -89,6 +122,7 @@ class ScenarioPlayer(Player):
         """`turn` in the words of this framework, when it is its turn."""
 
         def play(messages):
+            self.messages = messages
             match turn(self) if callable(turn) else turn:
                 case Read(name):
                     return "read_artifact", {"name": name}
@@ -108,13 +142,13 @@ class Driver:
     partner = "langgraph"
 
     def __init__(self, workspace):
-        self.workspace = workspace
+        self.workspace, self.informing, self.lost = workspace, {}, lambda texts: ()
 
     def on(self, workspace):
         return Driver(workspace)
 
     def agent(self, name, *turns, trims=False):
-        return ScenarioPlayer(self.workspace, name, turns, trims)
+        return ScenarioPlayer(self, name, turns, trims)
 
     def run(self, *players):
         from autogen_agentchat.conditions import MaxMessageTermination

@@ -16,8 +16,8 @@ from autogen_core.memory import ListMemory, MemoryContent, MemoryMimeType
 from autogen_core.model_context import BufferedChatCompletionContext, UnboundedChatCompletionContext
 
 from coherence import BadArgument, Conflict, InvalidName, UnknownArtifact, Workspace
-from coherence.context.answers import NOTICE
 from coherence.context.frameworks import require
+from coherence.context.notices import NOTICE
 from coherence.errors import WorkspaceClosed
 from coherence_autogen import (
     ArtifactMemory,
@@ -147,7 +147,8 @@ def test_a_notice_closes_the_prompt_and_is_not_kept(player, workspace, play):
         planner.write("plan.md", PLAN + "- more\n")
         return READ
 
-    coder = player(workspace, "coder", [READ, "first", changed, "second"])
+    context = CoherentModelContext(workspace, "coder", on_change="notice")
+    coder = player(workspace, "coder", [READ, "first", changed, "second"], context=context)
     play(coder.run())
     planner.write("plan.md", "# New")
     # The third call was made before, the fourth after the change had been read.

@@ -14,8 +14,7 @@ from autogen_core.models import (
 
 from coherence import Workspace
 from coherence.context import evidence
-from coherence.context.answers import shown
-from coherence.context.evidence import written
+from coherence.context.evidence import shown, written
 from coherence_autogen.prompt import rewritten, said
 
 

@@ -35,7 +35,7 @@ class Team:
         tools = artifact_tools(self.workspace, name) if tools is None else tools
         return Agent(role=name, goal="g", backstory="b", llm=llm, tools=tools, **settings)
 
-    def run(self, *agents, hooks=True, tasks=None, **settings):
+    def run(self, *agents, hooks=True, tasks=None, informing=None, **settings):
         """One task for each agent in turn; the crew's output."""
         from crewai import Crew, Task
 
@@ -47,7 +47,7 @@ class Team:
         self.crew = Crew(agents=list(agents), tasks=tasks, **settings)
         if not hooks:
             return self.crew.kickoff()
-        with coherence_hooks(self.crew, self.workspace):
+        with coherence_hooks(self.crew, self.workspace, **informing or {}):
             return self.crew.kickoff()
 
 
@@ -79,11 +79,16 @@ def results():
     return of
 
 
+def _said(message):
+    return f"{message.get('content')}{message.get('tool_calls') or ''}"
+
+
 class Player:
     """A crew's agent that plays turns of `scenarios`."""
 
     def __init__(self, driver, name, turns, trims):
-        self.answers = driver.answers[name] = []
+        self.answers, self.workspace = [], driver.workspace
+        driver.answers[name] = self.answers
         played = [self.played(turn) for turn in turns]
         window_tokens = 1_200 if trims else 1_000_000
         self.agent = driver.team.agent(
@@ -94,9 +99,32 @@ class Player:
     def prompts(self):
         return ["\n".join(str(m.get("content")) for m in p) for p in self.agent.llm.prompts]
 
+    @property
+    def parts(self):
+        return [[_said(message) for message in prompt] for prompt in self.agent.llm.prompts]
+
+    @property
+    def now(self):
+        return self.parts[-1]
+
+    def in_prompt(self):
+        from coherence.context.evidence import survey
+        from coherence_crewai.hooks import conversation
+
+        return survey(conversation(self.agent.llm.prompts[-1]), self.workspace.identity)[0]
+
     def played(self, turn):
         """`turn` in the words of this framework, when it is its turn."""
-        return lambda messages: claiming(turn(self) if callable(turn) else turn, self.answers)
+
+        def play(messages):
+            said = turn(self) if callable(turn) else turn
+            return claiming(said, [*self.answers, *self.prompts[-1:]])
+
+        return play
+
+
+def nothing(texts):
+    return ()
 
 
 class Driver:
@@ -106,6 +134,7 @@ class Driver:
 
     def __init__(self, workspace, native, answers):
         self.workspace, self.native, self.answers = workspace, native, answers
+        self.informing, self.lost = {}, nothing
         self.team = Team(workspace)
 
     def on(self, workspace):
@@ -115,7 +144,17 @@ class Driver:
         return Player(self, name, turns, trims)
 
     def run(self, *players):
-        self.team.run(*(player.agent for player in players))
+        from crewai.hooks import InterceptionPoint
+        from crewai.hooks.dispatch import scoped_hooks
+
+        def drop(context):
+            lost = self.lost(list(map(_said, context.messages)))
+            for place in sorted(lost, reverse=True):  # for good: CrewAI has one list of them
+                del context.messages[place]
+                self.lost = nothing
+
+        with scoped_hooks({InterceptionPoint.PRE_MODEL_CALL: [drop]}):
+            self.team.run(*(player.agent for player in players), informing=self.informing)
 
     def run_at_once(self, *players):
         from crewai import Task

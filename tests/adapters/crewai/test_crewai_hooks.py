@@ -11,7 +11,7 @@ from crewai.hooks import InterceptionPoint, get_hooks
 from crewai.hooks.dispatch import scoped_hooks
 
 from coherence import BadArgument, Workspace
-from coherence.context.answers import NOTICE
+from coherence.context.notices import NOTICE
 from coherence_crewai import artifact_tools, coherence_hooks
 
 READ = ("read_artifact", {"name": "plan.md"})
@@ -44,7 +44,7 @@ def test_news_comes_last_once_and_does_not_stay(team, planner, native):
     other = ("write_artifact", {"name": "other.md", "text": "x"})
     turns = [READ, changes(planner, other), changes(planner, READ, "# 3"), "done"]
     coder = team.agent("coder", turns, native=native)
-    team.run(coder)
+    team.run(coder, informing={"on_change": "notice"})
     told = [notices(prompt) for prompt in coder.llm.prompts]
     line = "plan.md was changed by planner; you were last shown plan.md@1."
     assert told[0] == told[1] == []

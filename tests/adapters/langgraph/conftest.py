@@ -55,12 +55,12 @@ def agent():
     from coherence_langgraph import artifact_tools
     from coherence_langgraph.middleware import CoherenceMiddleware
 
-    def make(store, name, turns, *, before=(), **settings):
+    def make(store, name, turns, *, before=(), informing=None, **settings):
         model = scripted.model(None, turns)
         made = create_agent(
             model,
             tools=artifact_tools(store),
-            middleware=[*before, CoherenceMiddleware(store)],
+            middleware=[*before, CoherenceMiddleware(store, **informing or {})],
             name=name,
             store=store,
             **settings,
@@ -94,7 +94,8 @@ class Player:
         from coherence_langgraph import artifact_tools
         from coherence_langgraph.middleware import CoherenceMiddleware
 
-        self.name, self.answers = name, answers = name, []
+        self.name, self.answers, self.workspace = name, [], driver.workspace
+        answers = self.answers
 
         class Notes(AgentMiddleware):
             """Keeps what tools answer; shows a model that trims the last two messages only."""
@@ -106,11 +107,13 @@ class Player:
 
             def wrap_model_call(self, request, handler):
                 shown = request.messages[-2:] if trims else request.messages
+                lost = driver.lost([message.text for message in shown])
+                shown = [message for place, message in enumerate(shown) if place not in lost]
                 return handler(request.override(messages=shown))
 
         self.model = scripted.model(None, [self.played(turn) for turn in turns])
         store = driver.store
-        middleware = [Notes(), CoherenceMiddleware(store)]
+        middleware = [Notes(), CoherenceMiddleware(store, **driver.informing)]
         tools = artifact_tools(store)
         self.agent = create_agent(self.model, tools=tools, middleware=middleware, name=name)
 
@@ -122,9 +125,30 @@ class Player:
     def prompts(self):
         return ["\n".join(message.text for message in prompt) for prompt in self.model.prompts]
 
+    @property
+    def parts(self):
+        return [
+            [f"{m.text}{getattr(m, 'tool_calls', None) or ''}" for m in prompt]
+            for prompt in self.model.prompts
+        ]
+
+    @property
+    def now(self):
+        return self.parts[-1]
+
+    def in_prompt(self):
+        from coherence_langgraph.middleware import in_context
+
+        return in_context(self.model.prompts[-1], self.workspace.identity)
+
     def played(self, turn):
         """`turn` in the words of this framework, when it is its turn."""
-        return lambda messages: claiming(turn(self) if callable(turn) else turn, self.answers)
+
+        def play(messages):
+            said = turn(self) if callable(turn) else turn
+            return claiming(said, [*self.answers, *self.prompts[-1:]])
+
+        return play
 
 
 class Driver:
@@ -136,6 +160,7 @@ class Driver:
         from coherence_langgraph import CoherentStore
 
         self.workspace, self.store = workspace, CoherentStore(workspace)
+        self.informing, self.lost = {}, lambda texts: ()
 
     def on(self, workspace):
         return Driver(workspace)

@@ -16,8 +16,8 @@ from langgraph.prebuilt import ToolNode
 from langgraph.store.memory import InMemoryStore
 
 from coherence import BadRef, Conflict, InvalidName, Ref, WorkspaceClosed
-from coherence.context.answers import NOTICE
 from coherence.context.calls import claim
+from coherence.context.notices import NOTICE
 from coherence_langgraph import ArtifactRefs, CoherentStore, RefsClash, artifact_tools, newest_refs
 from coherence_langgraph.middleware import CoherenceMiddleware, in_context
 
@@ -213,7 +213,8 @@ def test_a_notice_closes_the_prompt_and_is_not_kept(store, agent):
         planner.delete(NS, "plan.md")
         return ("list_artifacts", {})
 
-    made, model = agent(store, "coder", [READ, changed, deleted, "done"])
+    informing = {"on_change": "notice"}
+    made, model = agent(store, "coder", [READ, changed, deleted, "done"], informing=informing)
     state = made.invoke({"messages": [("user", "go")]})
     told = [prompt[-1].text for prompt in model.prompts]
     changed, deleted = (

@@ -1,0 +1,19 @@
+"""What prompts say of changes, by AutoGen agents and its replay model."""
+
+import pytest
+
+pytest.importorskip("autogen_agentchat")
+pytest.importorskip("autogen_ext")
+
+from telling import TELLINGS, Stale, lost_with_the_conversation, remembering
+
+
+@pytest.mark.parametrize("telling", TELLINGS.values(), ids=TELLINGS)
+def test_telling(telling, driver):
+    telling(driver)
+
+
+def test_a_memory_beside_the_conversation_is_caught(driver, monkeypatch):
+    remembering(monkeypatch)
+    with pytest.raises(Stale):
+        lost_with_the_conversation(driver)
