@@ -25,8 +25,7 @@ os.environ |= {
     "CREWAI_DISABLE_VERSION_CHECK": "true",
     "OTEL_SDK_DISABLED": "true",
 }
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "adapters"), str(ROOT / "examples")]
+sys.path.extend(str(Path(__file__).parents[1] / part) for part in ("", "adapters", "examples"))
 
 import msgspec
 
@@ -94,7 +93,9 @@ class Stage:
 
     def await_turn(self, agent: int) -> int | None:
         """Wait for the agent's next turn; its number, or None if there is none."""
-        mine = next((n for n in range(self._next, len(self.turns)) if self.turns[n][0] == agent), None)
+        mine = next(
+            (n for n in range(self._next, len(self.turns)) if self.turns[n][0] == agent), None
+        )
         if mine is None:
             return None
         with self._moved:
@@ -191,7 +192,9 @@ class Mind:
         return output
 
 
-_OUTDATED = re.compile(r"^(\S+) was (?:changed|deleted) by .*; you were last shown \S+@(\d+)\.$", re.M)
+_OUTDATED = re.compile(
+    r"^(\S+) was (?:changed|deleted) by .*; you were last shown \S+@(\d+)\.$", re.M
+)
 
 
 def newest(messages: Sequence[str], name: str) -> int:

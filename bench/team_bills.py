@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from os.path import commonprefix
 from statistics import fmean
 from typing import NamedTuple
 
@@ -103,7 +102,9 @@ def common_tokens(before: Sequence[str], now: Sequence[str]) -> int:
     same = 0
     for old, new in zip(before, now, strict=False):
         if old != new:
-            return same + tokens(commonprefix([old, new]))
+            shorter = min(len(old), len(new))
+            equal = next((n for n in range(shorter) if old[n] != new[n]), shorter)
+            return same + tokens(new[:equal])
         same += tokens(new)
     return same
 

@@ -13,15 +13,22 @@ from coherence import Ref, Served, View, Workspace
 from coherence.context.answers import told
 from coherence.context.before_call import called, inform_task, informer
 from coherence.context.desk import AsyncDesk
-from coherence.context.events import to_log
+from coherence.context.events import Event, to_log
 from coherence.context.evidence import survey
 from coherence.context.frameworks import expect
 from coherence.context.informing import DEFAULT, LIST_RATES, OnChange, Prompt
 from coherence.context.notices import heard
+from coherence.context.recording import record
 from coherence.context.telling import Rates
 from coherence_autogen.prompt import rewritten, said
 
-tell = to_log(EVENT_LOGGER_NAME)
+_log = to_log(EVENT_LOGGER_NAME)
+
+
+def tell(event: Event) -> None:
+    """Tell AutoGen's log of events, and the recordings of this process."""
+    record(event)
+    _log(event)
 
 
 class CoherentModelContext(ChatCompletionContext):

@@ -6,6 +6,7 @@ from crewai.events import crewai_event_bus
 from crewai.events.base_events import BaseEvent
 
 from coherence.context.events import Event
+from coherence.context.recording import record
 
 
 class ArtifactEvent(BaseEvent):
@@ -25,5 +26,6 @@ class ArtifactEvent(BaseEvent):
 
 
 def tell(said: Event) -> None:
-    """Emit an event, to listeners of `ArtifactEvent`."""
+    """Emit an event, to listeners of `ArtifactEvent` and to the recordings of this process."""
+    record(said)
     crewai_event_bus.emit("coherence", ArtifactEvent(**said))

@@ -14,6 +14,7 @@ from coherence.context.evidence import Evidence
 from coherence.context.frameworks import expect, require
 from coherence.context.informing import DEFAULT, LIST_RATES, OnChange, Prompt
 from coherence.context.notices import Heard, heard, is_notice
+from coherence.context.recording import also
 from coherence.context.telling import Rates, Saying
 from coherence_langgraph.store import CoherentStore, run
 
@@ -67,7 +68,7 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
         return _honest(await handler(closed.request), closed)
 
     def _closed(self, request: Any) -> _Closed:
-        desk, tell = self._store.desk(up=1), run() or (lambda event: None)
+        desk, tell = self._store.desk(up=1), also(run()) or (lambda event: None)
         prompt = self._prompt(desk.name, request, request.messages)
         news = inform(desk, self._informer, prompt, tell)
         last = [HumanMessage(news.text)] if news.text else []

@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from coherence.context.answers import refusal
 from coherence.context.calls import Calls, Told
 from coherence.context.frameworks import expect
+from coherence.context.recording import also
 from coherence_langgraph.store import CoherentStore, run
 from message_passing.errors import ToolkitError
 
@@ -26,7 +27,12 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
     """
     expect(store, CoherentStore, "CoherentStore(store), or CoherentStore(workspace)")
     own = None if agent is None else store.items.desk(agent)
-    calls = Calls(lambda: own.during(run()) if own else store.desk(1), store.published, False, run)
+    calls = Calls(
+        lambda: own.during(run()) if own else store.desk(1),
+        store.published,
+        False,
+        lambda: also(run()),
+    )
 
     def tool(call: Callable[..., Told]) -> BaseTool:
         @wraps(call)

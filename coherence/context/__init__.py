@@ -6,15 +6,18 @@ here knows a framework.
 * `evidence`: which versions a conversation proves, by seals on the texts that were shown
 * `values`, `references`: how a store's item is an artifact, how a state's key is a version
 * `frameworks`: the error for a framework that is missing or of an unknown release
-* `answers`: the texts for a model, on a read, a change by another agent, a refusal
+* `answers`: the texts for a model, on a read, a refusal
 * `desk`: serialises one agent's calls, for a framework that calls tools concurrently
 * `seats`: when an agent that an adapter created leaves
 * `calls`, `proven`: the calls of a model; the model names its version, or its context proves it
 * `sight`: the versions that a caller has seen, for each concurrent part of a task
 * `reader`, `items`: the versions that a task has read, as the bases of its puts; a store of items
 * `steps`: the steps of a store's call, for callers that block or await
-* `telling`: what the next prompt says about an artifact that has changed
+* `telling`: the rule between telling a change and signalling it
+* `notices`, `informing`: what a prompt gains unasked, as text and as a decision
+* `before_call`: reads what the decision needs, before each call of a model
+* `events`, `recording`: what happened, for the framework's log and for a file
 
-`evidence`, `values`, `references`, `frameworks` and `telling` are pure, and `sight` asks no store;
-the other modules drive a workspace.
+`evidence`, `values`, `references`, `frameworks`, `telling`, `notices` and `informing` are pure, and
+`sight` asks no store; the other modules drive a workspace.
 """

@@ -8,11 +8,11 @@ from telling import TELLINGS, Stale, lost_with_the_conversation, remembering
 
 
 @pytest.mark.parametrize("telling", TELLINGS.values(), ids=TELLINGS)
-def test_telling(telling, driver):
-    telling(driver)
+def test_telling(telling, driver, tmp_path):
+    telling(driver, tmp_path)
 
 
-def test_a_memory_beside_the_conversation_is_caught(driver, monkeypatch):
+def test_a_memory_beside_the_conversation_is_caught(driver, tmp_path, monkeypatch):
     remembering(monkeypatch)
     with pytest.raises(Stale):
-        lost_with_the_conversation(driver)
+        lost_with_the_conversation(driver, tmp_path)

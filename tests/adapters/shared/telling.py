@@ -4,9 +4,12 @@ A `judge` looks at every prompt of a run, independently of the code that made it
 artifact in it is current, or a line says that it is not.
 """
 
+import json
+
 from scenarios import NAME, PLAN, READ, Edit, Read, Write, newest
 
 from coherence.context.notices import NOTICE, heard
+from coherence.context.recording import recorded
 from coherence.context.telling import Saying
 
 TELLINGS = {}
@@ -82,7 +85,7 @@ def planned(driver, on_change):
 
 
 @telling
-def differences_stay(driver):
+def differences_stay(driver, tmp_path):
     """A difference is told, stays, and counts as held."""
     planned(driver, "adaptive")
     edit = Edit("step 9:", "step 9, checked:")
@@ -98,7 +101,7 @@ def differences_stay(driver):
 
 
 @telling
-def then_a_signal_then_silence(driver):
+def then_a_signal_then_silence(driver, tmp_path):
     """Too much told in vain, then one signal, then silence, until the agent asks."""
     planned(driver, "adaptive")
     vain = [changing(driver, ELSEWHERE) for _ in range(12)]
@@ -114,7 +117,7 @@ def then_a_signal_then_silence(driver):
 
 
 @telling
-def lost_with_the_conversation(driver):
+def lost_with_the_conversation(driver, tmp_path):
     """What was told and is trimmed away counts no longer: the agent gets the text that it lacks."""
     planned(driver, "adaptive")
     lose = losing(driver, ELSEWHERE)
@@ -136,7 +139,7 @@ def losing(driver, then):
 
 
 @telling
-def lost_with_its_base(driver):
+def lost_with_its_base(driver, tmp_path):
     """A told difference whose base is trimmed away proves nothing."""
     planned(driver, "adaptive")
 
@@ -150,7 +153,7 @@ def lost_with_its_base(driver):
 
 
 @telling
-def a_signal_stays(driver):
+def a_signal_stays(driver, tmp_path):
     """One signal stays, and what follows it keeps its place."""
     planned(driver, "signal")
     vain = [changing(driver, ELSEWHERE) for _ in range(3)]
@@ -161,7 +164,7 @@ def a_signal_stays(driver):
 
 
 @telling
-def a_notice_does_not_stay(driver):
+def a_notice_does_not_stay(driver, tmp_path):
     """A notice stands last in every prompt until the agent asks, and a prefix ends before it."""
     planned(driver, "notice")
     vain = [changing(driver, ELSEWHERE) for _ in range(2)]
@@ -174,7 +177,25 @@ def a_notice_does_not_stay(driver):
 
 
 @telling
-def a_slot_is_held_in_its_call_only(driver):
+def a_run_is_recorded(driver, tmp_path):
+    """A recording has every call, what its prompt gained and held, and what was asked for."""
+    planned(driver, "adaptive")
+    edit = Edit("step 9:", "step 9, checked:")
+    path = tmp_path / "run.jsonl"
+    with recorded(path):
+        play(driver, READ, changing(driver, ELSEWHERE), edit, "done")
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [event["coherence"] for event in events if event["coherence"] != "fill"] == [
+        *("call", "call", "told", "call", "publish", "call")
+    ]
+    held = [event["held"] for event in events if event["coherence"] == "call"]
+    assert held == [[], [f"{NAME}@1"], [f"{NAME}@2"], [f"{NAME}@3"]]
+    (told,) = [event for event in events if event["coherence"] == "told"]
+    assert (told["ref"], told["served"]) == (f"{NAME}@2", "delta")
+
+
+@telling
+def a_slot_is_held_in_its_call_only(driver, tmp_path):
     """A slot shows the current text last, in each prompt, and proves nothing afterwards."""
     planned(driver, "slot")
     write = Write(PLAN.replace("step 7: as agreed", "step 7: mine"))
@@ -193,7 +214,7 @@ def a_slot_is_held_in_its_call_only(driver):
 
 
 @telling
-def a_read_may_not_build_on_a_slot(driver):
+def a_read_may_not_build_on_a_slot(driver, tmp_path):
     """A read is answered from what stays in the conversation."""
     planned(driver, "slot")
     turns = [READ, changing(driver, ELSEWHERE), READ, ELSEWHERE, "done"]
