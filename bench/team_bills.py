@@ -7,6 +7,7 @@ same accesses, over the same texts, by the strategy of the same name.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from statistics import fmean
@@ -20,7 +21,7 @@ from coherence.simulate.experiments.billing import Prompting
 from coherence.simulate.experiments.play import Costs, play
 from coherence.simulate.experiments.prices import PriceModel
 from coherence.simulate.experiments.strategies import STRATEGIES
-from coherence.simulate.experiments.workload import Turn, Workload
+from coherence.simulate.experiments.workload import Access, Turn, Workload
 from coherence.tokens import installed
 
 #: The strategy of `coherence simulate compare` for each way, with a mark before what does not stay,
@@ -164,7 +165,19 @@ def predicted(
         if not call.is_trip
     ]
     workload = Workload(len(run.calls), len(run.versions), _Texts(run.versions), turns)
-    return play(workload, STRATEGIES[PREDICTED[way][not marks]], prices, prompting)
+    strategy = STRATEGIES[PREDICTED[way][not marks]]
+    if way == "adaptive" and not all_seen:
+        strategy = replace(strategy, speaker=_Seeing)
+    return play(workload, strategy, prices, prompting)
+
+
+class _Seeing(STRATEGIES["adaptive"].speaker):  # type: ignore[misc]
+    """The rule with the accesses that an adapter sees: those that ask, and writes."""
+
+    def after(self, accesses: Sequence[Access]) -> None:
+        seen = [access for access in accesses if access[1] or access[0] in self.answers]
+        super().after(seen)
+        self.fresh.update(artifact for artifact, _ in accesses)
 
 
 def _plain_output(work: Sequence[Call], edits: int) -> float:

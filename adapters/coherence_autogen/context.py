@@ -20,7 +20,7 @@ from coherence.context.informing import DEFAULT, LIST_RATES, OnChange, Prompt
 from coherence.context.notices import heard
 from coherence.context.recording import record
 from coherence.context.telling import Rates
-from coherence_autogen.prompt import rewritten, said
+from coherence_autogen.prompt import answered, rewritten, said
 
 _log = to_log(EVENT_LOGGER_NAME)
 
@@ -87,7 +87,7 @@ class CoherentModelContext(ChatCompletionContext):
     def _prompt(self, messages: Sequence[LLMMessage]) -> Prompt:
         parts = list(said(messages))
         held = survey(parts, self.desk.identity)[0]
-        about = [each for part in parts if not part.given for each in heard(part.text)]
+        about = [each for text, tool in answered(messages) for each in heard(text, tool)]
         return Prompt("", held, held, about, [part.text for part in parts])
 
     async def add_message(self, message: LLMMessage) -> None:

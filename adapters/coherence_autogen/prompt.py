@@ -25,6 +25,15 @@ def said(messages: Sequence[LLMMessage]) -> Iterator[Said[Place]]:
                 yield Said((i, j), str(getattr(part, "content", "")))
 
 
+def answered(messages: Sequence[LLMMessage]) -> Iterator[tuple[str, str]]:
+    """The texts that no model gave to a tool, each with the tool whose answer it is."""
+    for message in messages:
+        parts: Any = [message] if isinstance(message.content, str) else message.content
+        for part in parts:
+            if not isinstance(part, FunctionCall):
+                yield str(getattr(part, "content", "")), getattr(part, "name", "")
+
+
 def rewritten(
     messages: Sequence[LLMMessage], notes: Mapping[Passage[Place], str]
 ) -> list[LLMMessage]:

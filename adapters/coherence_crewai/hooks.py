@@ -129,7 +129,7 @@ def _prompt(agent: str, messages: list[Any], workspace: Workspace) -> Prompt:
         key=(agent, *map(str, messages[:2])),
         shown=mentioned(texts),
         held=survey(conversation(messages), workspace.identity)[0],
-        heard=[each for text in texts for each in heard(text)],
+        heard=[each for message in messages for each in heard(_text(message), _tool(message))],
         texts=[
             f"{message.get('content')}{message.get('tool_calls') or ''}" for message in messages
         ],
@@ -144,6 +144,12 @@ def conversation(messages: list[Any]) -> Iterator[Said[int]]:
         inputs += re.findall(r"Action Input:(.*?)(?=\nObservation:|\Z)", text, re.DOTALL)
         yield from (Said(place, given(arguments), given=True) for arguments in inputs)
         yield Said(place, text)
+
+
+def _tool(message: Any) -> str:
+    """The tool whose answer a message is, in both forms of tool call."""
+    named = re.findall(r"^Action: *(\w+)", _text(message), re.MULTILINE)
+    return str(message.get("name") or (named[-1] if named else ""))
 
 
 def _text(message: Any) -> str:

@@ -13,7 +13,7 @@ from coherence.context.before_call import called, inform, informer
 from coherence.context.evidence import Evidence
 from coherence.context.frameworks import expect, require
 from coherence.context.informing import DEFAULT, LIST_RATES, OnChange, Prompt
-from coherence.context.notices import Heard, heard, is_notice
+from coherence.context.notices import WRITES, Heard, heard, is_notice
 from coherence.context.recording import also
 from coherence.context.telling import Rates, Saying
 from coherence_langgraph.store import CoherentStore, run
@@ -122,8 +122,8 @@ def _heard(messages: Sequence[Any]) -> Iterator[Heard]:
         if _is_ours(message):
             yield from heard(message.text)
         elif isinstance(claim, dict) and claim.keys() >= {"ref", "have", "seal"}:
-            is_text = claim["have"] != claim["ref"] and not message.text.endswith(" is written]")
-            text = message.text if is_text else ""
+            is_new = claim["have"] != claim["ref"] and message.name not in WRITES
+            text = message.text if is_new else ""
             yield Heard(Ref.parse(claim["ref"]), Saying.NOTHING, text)
 
 

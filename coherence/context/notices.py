@@ -28,7 +28,7 @@ class Heard(NamedTuple):
     ref: Ref
     #: What was said unasked; `NOTHING` where the agent had asked, or has written.
     said: Saying
-    #: The passage; empty where the agent has the text itself, or was told that it has it.
+    #: The passage; empty where the agent has made the text, or was told that it has it.
     text: str = ""
 
 
@@ -52,11 +52,19 @@ def is_notice(text: str) -> bool:
     return text.startswith(NOTICE)
 
 
-def heard(text: str) -> Iterator[Heard]:
-    """What one message of a conversation says about artifacts, in its order."""
+#: The tools whose answers the agent did not ask for: it has written.
+WRITES = ("write_artifact", "edit_artifact")
+
+
+def heard(text: str, tool: str = "") -> Iterator[Heard]:
+    """What one message of a conversation says about artifacts, in its order.
+
+    `tool` is the name of the tool whose answer the message is, if it is one.
+    """
     if not is_notice(text):
         for tag in tags(text):
-            said = tag.passage if tag.body and tag.since != str(tag.ref) else ""
+            is_new = tag.body and tag.since != str(tag.ref) and tool not in WRITES
+            said = tag.passage if is_new else ""
             yield Heard(tag.ref, Saying.NOTHING, said)
         for found in _UNCHANGED.findall(text):
             yield from _of_line(found, Saying.NOTHING)
