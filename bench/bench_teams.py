@@ -1,12 +1,14 @@
 """The three framework teams, counted as they run: the bill in each way, and what the model says.
 
     python bench/bench_teams.py [--framework langgraph]... [--scenario development]...
-                                [--prices claude-opus-5]... [--seeds 1] [--json]
+                                [--prices claude-opus-5]... [--seeds 1] [--json] [--examples]
 
 A scenario's recorded actions are played by real agents with scripted models (`framework_teams`);
 every prompt is priced by the prefix that the provider would find (`team_bills`).  *marked*: the
 harness sets a mark before what does not stay; *unmarked*: at the prompt's end alone, as a harness
-does that knows nothing of notices.  Token counts, so the figures are the same on every machine.
+does that knows nothing of notices.  ``--examples`` prices the teams of ``examples/`` instead, as
+they are, and with models that heed what they are told.  Figures are tokens, not seconds; where
+agents act at once, their order may change them by a few percent.
 """
 
 from __future__ import annotations
@@ -63,12 +65,38 @@ def rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                             }
 
 
+def examples(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One row for each team of ``examples/``, kind of model, and way."""
+    from example_teams import EXAMPLES
+
+    for name, play in EXAMPLES.items():
+        for heeds in (False, True):
+            for way in PREDICTED:
+                run = play(heeds, way)
+                for prices in (p for each in options.prices for p in find(each)):
+                    marked, unmarked = (
+                        billed(run, way, prices, marks=marks) for marks in (True, False)
+                    )
+                    yield {
+                        "team": name,
+                        "heeds": heeds,
+                        "way": way,
+                        "prices": prices.name,
+                        "calls": sum(map(len, run.calls.values())),
+                        "prompt": marked.prompt_tokens,
+                        "cached": marked.cached_tokens,
+                        "bill": round(marked.bill),
+                        "unmarked_bill": round(unmarked.bill),
+                    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--framework", action="append", choices=list(FRAMEWORKS))
     parser.add_argument("--scenario", action="append")
     parser.add_argument("--prices", action="append")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--examples", action="store_true", help="price the teams of examples/")
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     options = parser.parse_args()
     options.framework = options.framework or list(FRAMEWORKS)
@@ -76,13 +104,22 @@ def main() -> None:
     options.prices = options.prices or ["claude-opus-5"]
     token_counts.BURST_S = 1e9  # type: ignore[misc]  # every text is counted exactly
     found = []
-    for row in rows(options):
+    for row in examples(options) if options.examples else rows(options):
         found.append(row)
-        if row["stale"] or row["false_unchanged"]:
+        if row.get("stale") or row.get("false_unchanged"):
             raise SystemExit(f"an agent was told something false: {row}")
     if options.json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
-        return
+    elif options.examples:
+        table = Table(*found[0], title=installed().label)
+        for row in found:
+            table.add_row(*map(str, row.values()))
+        Console(width=130).print(table)
+    else:
+        _print(found)
+
+
+def _print(found: list[dict[str, Any]]) -> None:
     names = "framework", "scenario", "way", "trips", "transferred k", "prompts k", "cached"
     table = Table(*names, "bill k", "unmarked k", "model k", "error", title=installed().label)
     for row, unmarked in zip(found[::2], found[1::2], strict=True):

@@ -28,9 +28,9 @@ os.environ |= {
 sys.path.extend(str(Path(__file__).parents[1] / part) for part in ("", "adapters", "examples"))
 
 import msgspec
+from heeding import believed, newest
 
 from coherence import Workspace
-from coherence.context.notices import NOTICE
 from coherence.simulate.experiments.edits import drawn
 from coherence.simulate.experiments.workload import Access, grouped
 from coherence.simulate.scenario import Scenario
@@ -190,30 +190,6 @@ class Mind:
         turn = self._turn if self._turn is not None else -1
         self.calls.append(Call(tuple(messages), text, tuple(accesses), is_trip, turn))
         return output
-
-
-_OUTDATED = re.compile(
-    r"^(\S+) was (?:changed|deleted) by .*; you were last shown \S+@(\d+)\.$", re.M
-)
-
-
-def newest(messages: Sequence[str], name: str) -> int:
-    """The newest version of which a prompt has a text; 0 for none."""
-    refs = re.compile(rf'(?:<artifact ref="|\[|\[)({re.escape(name)})@(\d+)(?="|\]|:| is written)')
-    return max((int(n) for text in messages for _, n in refs.findall(text)), default=0)
-
-
-def believed(messages: Sequence[str], name: str) -> int:
-    """The version that the prompt shows as current; 0 if it shows none, or says it is outdated."""
-    version = newest(messages, name)
-    said = [
-        int(n)
-        for text in messages
-        if text.startswith(NOTICE)
-        for found, n in _OUTDATED.findall(text)
-        if found == name
-    ]
-    return 0 if max(said, default=0) >= version else version
 
 
 def _json(value: Any) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import needs
@@ -24,7 +25,8 @@ needs.packages("autogen-agentchat", "autogen-ext")
 
 from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.teams import DiGraphBuilder, GraphFlow
-from autogen_scripted import model, spent
+from autogen_scripted import model, spent, texts
+from heeding import heeding
 
 from coherence import Workspace
 from coherence.tokens import installed
@@ -92,15 +94,26 @@ def plain_tools(files: dict[str, str]) -> list[Any]:
     return [read_artifact, write_artifact, edit_artifact]
 
 
-async def run(name: str | None, workspace: Workspace | None) -> Outcome:
-    """The team's run: on a workspace, or as it would be without one."""
+async def run(
+    name: str | None,
+    workspace: Workspace | None,
+    *,
+    heeds: bool = False,
+    informing: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """The team's run: on a workspace, or as it would be without one.
+
+    Models that heed what they are told read only what they have not been shown; `informing` are
+    arguments of the contexts.
+    """
     files: dict[str, str] = {}
     graph, agents, clients = DiGraphBuilder(), {}, []
     for role, turns in scripts().items():
-        clients.append(model(name, turns))
+        script = heeding(turns, "plan.md", said) if heeds else turns
+        clients.append(model(name, script))
         settings: dict[str, Any] = {"tools": plain_tools(files)}
         if workspace is not None:
-            context = CoherentModelContext(workspace, role)
+            context = CoherentModelContext(workspace, role, **informing or {})
             settings = {"model_context": context, "workbench": ArtifactWorkbench(context)}
         agents[role] = AssistantAgent(
             role, clients[-1], system_message=JOBS[role], max_tool_iterations=50, **settings
@@ -111,6 +124,11 @@ async def run(name: str | None, workspace: Workspace | None) -> Outcome:
     await GraphFlow(participants=graph.get_participants(), graph=graph.build()).run(task="Begin.")
     plan = workspace.agent("judge").read("plan.md").text if workspace else files["plan.md"]
     return Outcome(plan, sum(spent(client) for client in clients))
+
+
+def said(messages: Sequence[Any]) -> list[str]:
+    """What the messages of a prompt say."""
+    return ["\n".join(texts(message)) for message in messages]
 
 
 def main(arguments: list[str] | None = None) -> tuple[Outcome, Outcome]:

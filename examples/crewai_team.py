@@ -18,6 +18,7 @@ import os
 # Otherwise CrewAI calls home at every kickoff.  It reads these when it is imported.
 os.environ |= {"CREWAI_DISABLE_TELEMETRY": "true", "CREWAI_TRACING_ENABLED": "false"}
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import needs
@@ -27,6 +28,7 @@ needs.packages("crewai")
 from crewai import Agent, Crew, Task
 from crewai.tools import tool
 from crewai_scripted import Scripted, model
+from heeding import heeding
 
 from coherence import Workspace
 from coherence.tokens import Counter, installed
@@ -82,7 +84,7 @@ def scripts(remark: Any) -> dict[str, list[Any]]:
     }
 
 
-def crew(name: str | None, tools: dict[str, list[Any]], turns: dict[str, list[Any]]) -> Crew:
+def crew(name: str | None, tools: dict[str, list[Any]], turns: Mapping[str, Sequence[Any]]) -> Crew:
     """Three agents, one task each."""
     jobs = {
         "planner": "Write plan.md: six steps for a small web service.",
@@ -109,8 +111,14 @@ def plain(name: str | None) -> tuple[Crew, str]:
     return team, files.get("plan.md", "")
 
 
-def coherent(name: str | None, url: str) -> tuple[Crew, str]:
-    """The same team on the workspace `url`."""
+def coherent(
+    name: str | None, url: str, *, heeds: bool = False, informing: Mapping[str, Any] | None = None
+) -> tuple[Crew, str]:
+    """The same team on the workspace `url`.
+
+    Models that heed what they are told read only what they have not been shown; `informing` are
+    arguments of the hooks.
+    """
     with Workspace(url) as workspace:
         boss = workspace.agent("boss")
         if "plan.md" in boss.list():  # of an earlier run
@@ -120,10 +128,18 @@ def coherent(name: str | None, url: str) -> tuple[Crew, str]:
             boss.update("plan.md", lambda text: text + REMARK)
 
         tools = {role: artifact_tools(workspace, role) for role in scripts(remark)}
-        team = crew(name, tools, scripts(remark))
-        with coherence_hooks(team, workspace):
+        turns = scripts(remark)
+        if heeds:
+            turns = {role: heeding(each, "plan.md", texts) for role, each in turns.items()}
+        team = crew(name, tools, turns)
+        with coherence_hooks(team, workspace, **informing or {}):
             team.kickoff()
         return team, workspace.agent("judge").read("plan.md").text
+
+
+def texts(messages: Sequence[Any]) -> list[str]:
+    """What the messages of a prompt say."""
+    return [str(message.get("content") or "") for message in messages]
 
 
 def spent(team: Crew, counter: Counter) -> int:

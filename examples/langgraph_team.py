@@ -11,7 +11,7 @@ puts the whole of it into the prompt again.  Without ``--model`` the agents play
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Annotated, Any, NamedTuple
 
@@ -20,6 +20,7 @@ import needs
 needs.packages("langgraph", "langchain")
 
 import typer
+from heeding import heeding
 from langchain.agents import create_agent
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
@@ -97,19 +98,32 @@ def run(name: str | None, url: str | None) -> Outcome:
         return team(name, store, coherent=url is not None)
 
 
-def team(name: str | None, store: BaseStore, *, coherent: bool) -> Outcome:
-    """Both agents change the plan in `store`."""
+def team(
+    name: str | None,
+    store: BaseStore,
+    *,
+    coherent: bool,
+    heeds: bool = False,
+    informing: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Both agents change the plan in `store`.
+
+    Models that heed what they are told read only what they have not been shown; `informing` are
+    arguments of the middleware.
+    """
     store.put(("proj",), "plan.md", {"text": PLAN})
     met = threading.Barrier(len(CHANGES))
     graph = StateGraph(MessagesState)
     models = []
     for role, (old, new) in CHANGES.items():
         script = (coherent_script if coherent else plain_script)(old, new, met.wait)
+        if heeds:
+            script = heeding(script, "proj/plan.md", lambda prompt: [m.text for m in prompt])
         models.append(a_model(name, script))
         agent = create_agent(
             models[-1],
             tools=artifact_tools(store) if coherent else plain_tools(store),
-            middleware=[CoherenceMiddleware(store)] if coherent else [],
+            middleware=[CoherenceMiddleware(store, **informing or {})] if coherent else [],
             name=role,
         )
         task = {"messages": [("user", TASK.format(old, new, LOOKS))]}
