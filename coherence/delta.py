@@ -121,6 +121,19 @@ def merge(base: str, ours: str, theirs: str) -> str | None:
     return _splice(lines, every)
 
 
+def keeps(base: str, told: str, text: str) -> bool:
+    """Whether `text`, by a writer who had `base` and was told of `told`, keeps what was told.
+
+    Where both changed the same or adjacent lines, every line that was told must be in the text, and
+    none that was told to be gone.
+    """
+    merged = merge(base, told, text)
+    if merged is not None:
+        return merged == text
+    before, after, now = (set(split(each)) for each in (base, told, text))
+    return after - before <= now and not (before - after) & now
+
+
 def overlap(ours: Sequence[Splice], theirs: Sequence[Splice]) -> bool:
     """Whether two sets of edits of one base touch: equal edits do not, adjacent ones do."""
     return any(

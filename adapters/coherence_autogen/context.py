@@ -17,10 +17,11 @@ from coherence.context.events import Event, to_log
 from coherence.context.evidence import survey
 from coherence.context.frameworks import expect
 from coherence.context.informing import DEFAULT, LIST_RATES, OnChange, Prompt
-from coherence.context.notices import heard
+from coherence.context.prompts import of_passages
+from coherence.context.proven import Bases
 from coherence.context.recording import record
-from coherence.context.telling import Rates
-from coherence_autogen.prompt import answered, rewritten, said
+from coherence.context.telling import Rates, Saying
+from coherence_autogen.prompt import rewritten, said
 
 _log = to_log(EVENT_LOGGER_NAME)
 
@@ -65,9 +66,12 @@ class CoherentModelContext(ChatCompletionContext):
         """Artifact -> the newest version that the context holds whole."""
         return survey(said(await self.inner.get_messages()), self.desk.identity)[0]
 
-    async def base(self) -> dict[str, Ref]:
-        """As `held`, with what the last prompt showed: what a model's text derives from."""
-        return {**await self.held(), **self._seen}
+    async def bases(self) -> dict[str, Bases]:
+        """Artifact -> what a model's text may derive from."""
+        prompt = self._prompt(await self.inner.get_messages())
+        asked = {each.ref.name: each.ref for each in prompt.heard if each.said is Saying.NOTHING}
+        seen = {name: (ref, None) for name, ref in self._seen.items()}
+        return {name: (ref, asked.get(name)) for name, ref in prompt.held.items()} | seen
 
     async def get_messages(self) -> list[LLMMessage]:
         messages = await self.inner.get_messages()
@@ -85,10 +89,7 @@ class CoherentModelContext(ChatCompletionContext):
         return [*rewritten(messages, notes), *last]
 
     def _prompt(self, messages: Sequence[LLMMessage]) -> Prompt:
-        parts = list(said(messages))
-        held = survey(parts, self.desk.identity)[0]
-        about = [each for text, tool in answered(messages) for each in heard(text, tool)]
-        return Prompt("", held, held, about, [part.text for part in parts])
+        return of_passages("", list(said(messages)), self.desk.identity)
 
     async def add_message(self, message: LLMMessage) -> None:
         await self.inner.add_message(message)

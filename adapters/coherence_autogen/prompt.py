@@ -22,16 +22,8 @@ def said(messages: Sequence[LLMMessage]) -> Iterator[Said[Place]]:
             if isinstance(part, FunctionCall):
                 yield Said((i, j), given(part.arguments), given=True)
             else:
-                yield Said((i, j), str(getattr(part, "content", "")))
-
-
-def answered(messages: Sequence[LLMMessage]) -> Iterator[tuple[str, str]]:
-    """The texts that no model gave to a tool, each with the tool whose answer it is."""
-    for message in messages:
-        parts: Any = [message] if isinstance(message.content, str) else message.content
-        for part in parts:
-            if not isinstance(part, FunctionCall):
-                yield str(getattr(part, "content", "")), getattr(part, "name", "")
+                text, tool = getattr(part, "content", ""), getattr(part, "name", "")
+                yield Said((i, j), str(text), tool=tool)
 
 
 def rewritten(

@@ -27,7 +27,7 @@ class ArtifactWorkbench(StaticWorkbench):
     def __init__(self, context: CoherentModelContext) -> None:
         expect(context, CoherentModelContext, "the CoherentModelContext of the agent")
         self._desk = context.desk
-        calls = ProvenCalls(context.desk, context.held, context.base, tell)
+        calls = ProvenCalls(context.desk, context.held, context.bases, tell)
         super().__init__([FunctionTool(call, description=str(call.__doc__)) for call in calls])
 
     async def call_tool(self, name: str, *given: Any, **named: Any) -> ToolResult:

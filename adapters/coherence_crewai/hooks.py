@@ -20,10 +20,11 @@ from crewai.hooks.dispatch import get_scoped_hooks, scoped_hooks
 from coherence import BadArgument, Workspace
 from coherence.context.before_call import called, inform, informer
 from coherence.context.desk import Desk
-from coherence.context.evidence import Said, given, mentioned, survey
+from coherence.context.evidence import Said, given, survey
 from coherence.context.frameworks import expect
 from coherence.context.informing import DEFAULT, LIST_RATES, Informer, OnChange, Prompt
-from coherence.context.notices import heard, is_notice
+from coherence.context.notices import is_notice
+from coherence.context.prompts import of_passages
 from coherence.context.telling import Rates
 from coherence_crewai.events import tell
 from coherence_crewai.tools import ArtifactTool
@@ -124,16 +125,8 @@ def _tools(*owners: Any) -> list[ArtifactTool]:
 
 
 def _prompt(agent: str, messages: list[Any], workspace: Workspace) -> Prompt:
-    texts = list(map(_text, messages))
-    return Prompt(
-        key=(agent, *map(str, messages[:2])),
-        shown=mentioned(texts),
-        held=survey(conversation(messages), workspace.identity)[0],
-        heard=[each for message in messages for each in heard(_text(message), _tool(message))],
-        texts=[
-            f"{message.get('content')}{message.get('tool_calls') or ''}" for message in messages
-        ],
-    )
+    key = agent, *map(str, messages[:2])
+    return of_passages(key, list(conversation(messages)), workspace.identity, mentions=True)
 
 
 def conversation(messages: list[Any]) -> Iterator[Said[int]]:
@@ -143,7 +136,7 @@ def conversation(messages: list[Any]) -> Iterator[Said[int]]:
         inputs = [c["function"]["arguments"] for c in message.get("tool_calls") or ()]
         inputs += re.findall(r"Action Input:(.*?)(?=\nObservation:|\Z)", text, re.DOTALL)
         yield from (Said(place, given(arguments), given=True) for arguments in inputs)
-        yield Said(place, text)
+        yield Said(place, text, tool=_tool(message))
 
 
 def _tool(message: Any) -> str:

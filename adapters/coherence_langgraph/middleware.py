@@ -6,16 +6,15 @@ It uses only the prompt and the workspace, and keeps no state.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from coherence import Ref
 from coherence.context.before_call import called, inform, informer
-from coherence.context.evidence import Evidence
 from coherence.context.frameworks import expect, require
 from coherence.context.informing import DEFAULT, LIST_RATES, OnChange, Prompt
-from coherence.context.notices import WRITES, Heard, heard, is_notice
+from coherence.context.prompts import Claimed, of_claims
 from coherence.context.recording import also
-from coherence.context.telling import Rates, Saying
+from coherence.context.telling import Rates
 from coherence_langgraph.store import CoherentStore, run
 
 # The first release for the oldest langgraph; the first unreleased one.
@@ -23,16 +22,6 @@ require("langchain", (1, 2, 11), (2,))
 
 from langchain.agents.middleware import AgentMiddleware  # noqa: E402 - it may not be installed
 from langchain_core.messages import HumanMessage  # noqa: E402
-
-
-class _Closed(NamedTuple):
-    """A request with its last message."""
-
-    request: Any
-    #: The message, if it stays in the conversation.
-    kept: list[HumanMessage]
-    #: The versions that a model may claim to have.
-    held: set[str]
 
 
 class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -60,72 +49,48 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
         self._informer = informer(on_change, rates)
 
     def wrap_model_call(self, request: Any, handler: Any) -> Any:
-        closed = self._closed(request)
-        return _honest(handler(closed.request), closed)
+        closed, stays, held = self._closed(request)
+        return _honest(handler(closed), stays, held)
 
     async def awrap_model_call(self, request: Any, handler: Any) -> Any:
-        closed = await self._aside.run(self._closed, request)
-        return _honest(await handler(closed.request), closed)
+        closed, stays, held = await self._aside.run(self._closed, request)
+        return _honest(await handler(closed), stays, held)
 
-    def _closed(self, request: Any) -> _Closed:
+    def _closed(self, request: Any) -> tuple[Any, list[HumanMessage], set[str]]:
+        """The request with its last message; that message if it stays; what a model may claim."""
         desk, tell = self._store.desk(up=1), also(run()) or (lambda event: None)
         prompt = self._prompt(desk.name, request, request.messages)
         news = inform(desk, self._informer, prompt, tell)
         last = [HumanMessage(news.text)] if news.text else []
-        messages = [*request.messages, *last]
-        if news.stays:
+        messages, stays = [*request.messages, *last], last if news.stays else []
+        if stays:
             prompt = self._prompt(desk.name, request, messages)
         called(desk, prompt, self._informer, tell)
-        held = set(map(str, prompt.held.values()))
-        kept = last if news.stays else []
-        return _Closed(request.override(messages=messages), kept, held)
+        return request.override(messages=messages), stays, set(map(str, prompt.held.values()))
 
     def _prompt(self, desk: str, request: Any, messages: Sequence[Any]) -> Prompt:
-        held = in_context(messages, self._workspace.identity)
-        texts = [_said(message) for message in messages]
-        first = [request.system_message.text] if request.system_message is not None else []
+        first = "" if request.system_message is None else request.system_message.text
         # A conversation's messages have ids of their own.
-        key = (desk, messages[0].id if messages else None)
-        return Prompt(key, held, held, list(_heard(messages)), [*first, *texts])
+        key = desk, messages[0].id if messages else None
+        return of_claims(key, _claimed(messages), self._workspace.identity, first=first)
 
 
-def _honest(response: Any, closed: _Closed) -> Any:
+def _honest(response: Any, stays: list[HumanMessage], held: set[str]) -> Any:
     """`response` without claims of versions that were not in the prompt, after what stays."""
     for call in (call for m in response.result for call in getattr(m, "tool_calls", ())):
-        if call["args"].get("have") not in closed.held:
+        if call["args"].get("have") not in held:
             call["args"].pop("have", None)
-    if closed.kept:
-        return replace(response, result=[*closed.kept, *response.result])
-    return response
+    return replace(response, result=[*stays, *response.result]) if stays else response
 
 
 def in_context(messages: Sequence[Any], workspace: str = "") -> dict[str, Ref]:
     """Artifact -> the version whose text can be reconstructed from `messages`."""
-    evidence = Evidence[int](workspace)
+    return dict(of_claims(None, _claimed(messages), workspace).held)
+
+
+def _claimed(messages: Sequence[Any]) -> Iterator[Claimed]:
     given = {call["id"]: call["args"] for m in messages for call in getattr(m, "tool_calls", ())}
-    for place, message in enumerate(messages):
-        texts = (message.text, *given.get(getattr(message, "tool_call_id", None), {}).values())
-        evidence.weigh_claim(getattr(message, "artifact", None), place, texts)
-        if _is_ours(message):
-            evidence.weigh_passages(place, message.text)
-    return evidence.held
-
-
-def _is_ours(message: Any) -> bool:
-    return message.type == "human" and is_notice(message.text)
-
-
-def _heard(messages: Sequence[Any]) -> Iterator[Heard]:
-    """What the messages say about artifacts; a tool's answer has its version beside the text."""
-    for message in messages:
-        claim = getattr(message, "artifact", None)
-        if _is_ours(message):
-            yield from heard(message.text)
-        elif isinstance(claim, dict) and claim.keys() >= {"ref", "have", "seal"}:
-            is_new = claim["have"] != claim["ref"] and message.name not in WRITES
-            text = message.text if is_new else ""
-            yield Heard(Ref.parse(claim["ref"]), Saying.NOTHING, text)
-
-
-def _said(message: Any) -> str:
-    return f"{message.text}{getattr(message, 'tool_calls', None) or ''}"
+    for m in messages:
+        arguments = given.get(getattr(m, "tool_call_id", None), {}).values()
+        claim = getattr(m, "artifact", None)
+        yield Claimed(m.text, claim, tuple(map(str, arguments)), m.name or "")

@@ -15,9 +15,10 @@ here knows a framework.
 * `steps`: the steps of a store's call, for callers that block or await
 * `telling`: the rule between telling a change and signalling it
 * `notices`, `informing`: what a prompt gains unasked, as text and as a decision
+* `prompts`: a framework's conversation, as the decision needs it
 * `before_call`: reads what the decision needs, before each call of a model
 * `events`, `recording`: what happened, for the framework's log and for a file
 
-`evidence`, `values`, `references`, `frameworks`, `telling`, `notices` and `informing` are pure, and
-`sight` asks no store; the other modules drive a workspace.
+`evidence`, `values`, `references`, `frameworks`, `telling`, `notices`, `informing` and
+`prompts` are pure, and `sight` asks no store; the other modules drive a workspace.
 """

@@ -178,6 +178,8 @@ class Said(NamedTuple, Generic[P]):
     place: P
     text: str
     given: bool = False
+    #: The tool whose answer the text is, if it is one.
+    tool: str = ""
 
 
 Passage = tuple[P, str]
@@ -196,7 +198,7 @@ def survey(
     whole: dict[Passage[P], Ref] = {}
     torn: dict[Passage[P], Ref] = {}
     own: list[tuple[Passage[P], str]] = []
-    for place, text, is_given in conversation:
+    for place, text, is_given, _ in conversation:
         if is_given:
             own.append(((place, ""), text))
             continue

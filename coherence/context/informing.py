@@ -39,7 +39,7 @@ from coherence.view import View
 OnChange: TypeAlias = Literal["signal", "notice", "adaptive", "slot"]
 
 #: What an adapter does unless its builder chooses.
-DEFAULT: Final[OnChange] = "signal"
+DEFAULT: Final[OnChange] = "adaptive"
 
 #: List prices that most providers share.
 LIST_RATES: Final = Rates()

@@ -59,9 +59,12 @@ WRITES = ("write_artifact", "edit_artifact")
 def heard(text: str, tool: str = "") -> Iterator[Heard]:
     """What one message of a conversation says about artifacts, in its order.
 
-    `tool` is the name of the tool whose answer the message is, if it is one.
+    `tool` is the name of the tool whose answer the message is, if it is one.  What a colleague
+    quotes is no access of the agent.
     """
     if not is_notice(text):
+        if not tool:
+            return
         for tag in tags(text):
             is_new = tag.body and tag.since != str(tag.ref) and tool not in WRITES
             said = tag.passage if is_new else ""

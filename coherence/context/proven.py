@@ -7,14 +7,15 @@ base: its messages prove them, see `evidence`.  Signatures and docstrings are th
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from coherence.conflict import Conflict
 from coherence.context.answers import replacing, told
 from coherence.context.desk import AsyncDesk
 from coherence.context.events import Tell, was_published, was_refused
 from coherence.context.evidence import shown, written
-from coherence.errors import UnknownArtifact
+from coherence.delta import keeps
+from coherence.errors import UnknownArtifact, UnknownVersion
 from coherence.refs import Ref
 from coherence.view import View
 from coherence.workspace.agent import account_of
@@ -30,11 +31,17 @@ New = Annotated[str, "What replaces it"]
 Prefix = Annotated[str, "How names begin"]
 
 
+Bases: TypeAlias = tuple[Ref, Ref | None]
+"""The version that a prompt shows, and the one that the agent last asked for or wrote."""
+
+
 class ProvenCalls:
     """The calls of a model.  `held` returns the versions in its context: artifact -> version.
 
-    `base` returns those that its prompt showed: a text may derive from one that does not stay in
-    the context, and an answer may not.  `tell` is called with the events.  Every call raises as
+    `bases` returns what a text may derive from: the version that the prompt showed, which need not
+    stay in the context, and the one that the agent last asked for or wrote.  A text that was told
+    of a version unasked derives from it only if it keeps what was told: else a model that does not
+    heed its prompt would undo the change.  `tell` is called with the events.  Every call raises as
     `Agent` does, with texts that a model can act on.
     """
 
@@ -42,10 +49,10 @@ class ProvenCalls:
         self,
         desk: AsyncDesk,
         held: Callable[[], Awaitable[Mapping[str, Ref]]],
-        base: Callable[[], Awaitable[Mapping[str, Ref]]],
+        bases: Callable[[], Awaitable[Mapping[str, Bases]]],
         tell: Tell = lambda event: None,
     ) -> None:
-        self._desk, self._held, self._base, self._tell = desk, held, base, tell
+        self._desk, self._held, self._bases, self._tell = desk, held, bases, tell
 
     def __iter__(self) -> Iterator[Callable[..., Awaitable[str]]]:
         yield from (self.read_artifact, self.write_artifact, self.edit_artifact)
@@ -61,7 +68,9 @@ class ProvenCalls:
         """Write a shared artifact. Refused if others have changed it since the text you have."""
         async with self._desk.agent() as agent:
             having = await self._having(name)
-            seen = (await self._base()).get(name)
+            seen, asked = (await self._bases()).get(name, (None, None))
+            if seen and asked and not new and not await _keeps(agent, asked, seen, text):
+                having = seen = asked
             base = seen if seen is not None and not new else 0
             try:
                 ref = await agent.write(name, text, expect=base)
@@ -97,6 +106,19 @@ class ProvenCalls:
 
     async def _having(self, name: str) -> Ref | None:
         return (await self._held()).get(name)
+
+
+async def _keeps(agent: AsyncAgent, asked: Ref, seen: Ref, text: str) -> bool:
+    """Whether `text` keeps what was told between the two versions."""
+    if asked.version >= seen.version:
+        return True
+    try:
+        views = [await agent.read(ref.name, version=ref.version) for ref in (asked, seen)]
+    except (UnknownArtifact, UnknownVersion):
+        return False
+    for view in views:
+        account_of(agent).unseen(view)
+    return keeps(views[0].text, views[1].text, text)
 
 
 async def _read(agent: AsyncAgent, name: str, having: Ref | None) -> View:

@@ -42,7 +42,7 @@ class Talk:
 
     def prompt(self):
         held = {NAME: ref(self.held)}
-        about = [each for text in self.texts for each in heard(text)]
+        about = [each for text in self.texts for each in heard(text, "read_artifact")]
         return Prompt(self.key, held, held, about, self.texts)
 
     def changes(self):

@@ -40,10 +40,13 @@ def test_a_deletion_and_a_change_are_both_signals():
 
 def test_an_answer_is_an_access():
     whole = passage(ONE, "text")
-    assert list(heard(f"look: {whole}")) == [Heard(ONE, Saying.NOTHING, whole)]
+    assert list(heard(f"look: {whole}", "read_artifact")) == [Heard(ONE, Saying.NOTHING, whole)]
+    assert list(heard(f"look: {whole}")) == [], "a colleague's"
     assert list(heard(whole, "edit_artifact")) == [Heard(ONE, Saying.NOTHING)]
-    assert list(heard(written(TWO, "text"))) == [Heard(TWO, Saying.NOTHING)]
-    assert list(heard("[plan.md is unchanged since plan.md@2]")) == [Heard(TWO, Saying.NOTHING)]
+    assert list(heard(written(TWO, "text"), "write_artifact")) == [Heard(TWO, Saying.NOTHING)]
+    assert list(heard("[plan.md is unchanged since plan.md@2]", "read_artifact")) == [
+        Heard(TWO, Saying.NOTHING)
+    ]
     assert not is_notice(whole)
 
 
@@ -58,4 +61,4 @@ def test_an_answer_is_an_access():
     ],
 )
 def test_what_names_no_version_says_nothing(text):
-    assert list(heard(text)) == []
+    assert list(heard(text)) == list(heard(text, "read_artifact")) == []

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-CODE_LINES_MAX = 215
+CODE_LINES_MAX = 240
 #: Of an adapter that is a store of items, for callers that block and for callers that await.
 STORE_LINES_MAX = 400
 

@@ -240,7 +240,8 @@ def edit_and_waiter(driver, tmp_path):
     assert "step 1, reviewed:" in text
     assert "step 2, tested:" in text
     assert authors(driver.workspace) == ["boss", "boss", "coder"]
-    assert "step 1, reviewed:" in "".join(coder.answers[1:]), "what came before its turn is told"
+    said = "".join([*coder.answers[1:], coder.prompts[-1]])
+    assert "step 1, reviewed:" in said, "what came before its turn is told"
 
 
 CRASHES = """

@@ -101,6 +101,21 @@ def differences_stay(driver, tmp_path):
 
 
 @telling
+def an_unheeded_difference(driver, tmp_path):
+    """A text that ignores the difference that it was told is refused; nothing is lost."""
+    planned(driver, "adaptive")
+    mine = PLAN.replace("step 9: as agreed", "step 9: mine")
+    both = mine.replace("step 7: as agreed", "step 7: as agreed (1)")
+    # Where a model names the base of its text, it names what it has read.
+    named = ("write_artifact", {"name": NAME, "text": mine, "base": f"{NAME}@1"})
+    stale = Write(mine) if driver.partner == "langgraph" else named
+    coder = play(driver, READ, changing(driver, ELSEWHERE), stale, Write(both), "done")
+    assert "Nothing was written" in coder.answers[2]
+    assert "(1)" in coder.answers[2], "what it ignored"
+    assert driver.workspace.agent("judge").read(NAME).text == both
+
+
+@telling
 def then_a_signal_then_silence(driver, tmp_path):
     """Too much told in vain, then one signal, then silence, until the agent asks."""
     planned(driver, "adaptive")
