@@ -22,13 +22,14 @@ def shipped() -> tuple[str, ...]:
     return CANONICAL + tuple(sorted(names.difference(CANONICAL)))
 
 
-def find(name_or_file: str, changes: Iterable[str] = ()) -> Scenario:
+def find(name_or_file: str, changes: Iterable[str] = (), option: str = "--set") -> Scenario:
     """Return a shipped scenario by name, or the one in a file, after `changes` (``key=value``).
 
-    Raises `UnknownScenario` and `InvalidScenario`.
+    `option` names in messages what made the changes.  Raises `UnknownScenario` and
+    `InvalidScenario`.
     """
     text, source = _text(name_or_file)
-    return parse(text, source, changes)
+    return parse(text, source, changes, option)
 
 
 def description(name: str) -> str:

@@ -132,7 +132,8 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a key of the scenarios; artifacts=10 makes ten of the first one's size.",
+            help="Change a key of the scenarios; artifacts=10 makes ten of the first one's size, "
+            "size_tokens=500 gives every one that size.",
         ),
     ] = None,
     json: Json = False,

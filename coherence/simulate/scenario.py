@@ -25,6 +25,9 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=TOKENS_MAX)]
 Steps = Annotated[int, Field(ge=0, le=TOKENS_MAX)]
 
+SIZES_KEY = "size_tokens"
+"""Changes the size of every artifact."""
+
 _TEXT_KEYS = frozenset({"name", "context", "artifact_choice"})
 
 
@@ -99,10 +102,11 @@ class Scenario(BaseModel):
         return self.agents * self.steps * sum(self.sizes_tokens)
 
 
-def parse(text: str, source: str, changes: Iterable[str] = ()) -> Scenario:
+def parse(text: str, source: str, changes: Iterable[str] = (), option: str = "--set") -> Scenario:
     """Return the scenario that the TOML `text` describes, after the `changes` (``key=value``).
 
-    `source` names the text in messages.  Raises `InvalidScenario`.
+    Beside the keys of a scenario, a change ``size_tokens=N`` gives that size to every artifact.
+    `source` names the text in messages, `option` what made the changes.  Raises `InvalidScenario`.
     """
     try:
         table = tomllib.loads(text)
@@ -110,18 +114,23 @@ def parse(text: str, source: str, changes: Iterable[str] = ()) -> Scenario:
         raise InvalidScenario(f"{source}: not a TOML file: {error}") from None
     origins: dict[str, str] = {}
     for change in changes:
-        key, value = _change(change)
-        table[key] = _copies(table, value, change) if _is_count(key, value) else value
-        origins[key] = f"--set {change}"
+        origin = f"{option} {change}"
+        key, value = _change(change, origin)
+        if key == SIZES_KEY:
+            key, value = "artifacts", _resized(table, value, origin)
+        elif _is_count(key, value):
+            value = _copies(table, value, origin)
+        table[key] = value
+        origins[key] = origin
     return _validated(table, source, origins)
 
 
-def _change(change: str) -> tuple[str, Any]:
+def _change(change: str, origin: str) -> tuple[str, Any]:
     key, equals, text = (part.strip() for part in change.partition("="))
     if not equals or not key or not text:
-        raise InvalidScenario(f"--set {change}: not of the form key=value")
-    if key not in Scenario.model_fields:
-        raise InvalidScenario(f"--set {change}: {_unknown(key, Scenario)}")
+        raise InvalidScenario(f"{origin}: not of the form key=value")
+    if key not in Scenario.model_fields and key != SIZES_KEY:
+        raise InvalidScenario(f"{origin}: {_unknown(key, Scenario)}")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
@@ -134,14 +143,23 @@ def _is_count(key: str, value: object) -> bool:
     return key == "artifacts" and type(value) is int
 
 
-def _copies(table: Mapping[str, Any], count: int, change: str) -> list[dict[str, Any]]:
+def _copies(table: Mapping[str, Any], count: int, origin: str) -> list[dict[str, Any]]:
     if not 1 <= count <= ARTIFACTS_MAX:
-        raise InvalidScenario(f"--set {change}: allowed are 1 to {ARTIFACTS_MAX:,} artifacts")
+        raise InvalidScenario(f"{origin}: allowed are 1 to {ARTIFACTS_MAX:,} artifacts")
     try:
         first = dict(table["artifacts"][0])
     except (KeyError, IndexError, TypeError, ValueError):
-        raise InvalidScenario(f"--set {change}: there is no first artifact to copy") from None
+        raise InvalidScenario(f"{origin}: there is no first artifact to copy") from None
     return [{**first, "name": f"artifact-{number}"} for number in range(1, count + 1)]
+
+
+def _resized(table: Mapping[str, Any], size: object, origin: str) -> list[dict[str, Any]]:
+    if type(size) is not int or not 1 <= size <= TOKENS_MAX:
+        raise InvalidScenario(f"{origin}: allowed are sizes of 1 to {TOKENS_MAX:,} tokens")
+    try:
+        return [{**artifact, "size_tokens": size} for artifact in table["artifacts"]]
+    except (KeyError, TypeError):
+        raise InvalidScenario(f"{origin}: there are no artifacts to resize") from None
 
 
 def _validated(table: dict[str, Any], source: str, origins: Mapping[str, str]) -> Scenario:

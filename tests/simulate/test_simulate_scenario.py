@@ -138,6 +138,16 @@ def test_set_artifacts_copies_the_first():
     assert set(scenario.sizes_tokens) == {3200}
 
 
+def test_set_size_tokens_resizes_every_artifact():
+    scenario = catalogue.find("planning", ["size_tokens=70"])
+    assert scenario.sizes_tokens == (70, 70, 70)
+    assert [a.name for a in scenario.artifacts] == [
+        a.name for a in catalogue.find("planning").artifacts
+    ]
+    for changes in (["artifacts=5", "size_tokens=7"], ["size_tokens=7", "artifacts=5"]):
+        assert catalogue.find("planning", changes).sizes_tokens == (7,) * 5
+
+
 def test_the_last_of_several_changes_to_a_key_counts():
     assert parse(VALID, "mine.toml", ["agents=5", "agents=6"]).agents == 6
 
@@ -155,12 +165,21 @@ def test_the_last_of_several_changes_to_a_key_counts():
         ("artifacts=0", "--set artifacts=0: allowed are 1 to 1,000,000 artifacts"),
         ("artifacts=9999999999", "allowed are 1 to"),
         ("artifacts=true", "artifacts: should be an array of tables, not True"),
+        ("size_tokens=0", "--set size_tokens=0: allowed are sizes of 1 to"),
+        ("size_tokens=many", "--set size_tokens=many: allowed are sizes of 1 to"),
         ("context=never", "--set context=never: context: should be 'always_read'"),
     ],
 )
 def test_a_bad_change_is_told_as_it_was_given(change, told):
     with pytest.raises(InvalidScenario, match=told):
         parse(VALID, "mine.toml", [change])
+
+
+def test_a_change_is_named_by_what_made_it():
+    with pytest.raises(InvalidScenario, match=r"^x.toml: agents=0: agents: should"):
+        parse(VALID, "mine.toml", ["agents=0"], option="x.toml:")
+    with pytest.raises(InvalidScenario, match=r"^--set size_tokens=7: there are no"):
+        parse(VALID.split("[[")[0], "mine.toml", ["size_tokens=7"])
 
 
 # The catalogue
