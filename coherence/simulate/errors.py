@@ -7,7 +7,8 @@
     ├── InvalidScenario    a file, or a ``--set``, that does not describe a scenario
     ├── UnknownChoice      a strategy or rule set that does not exist
     ├── UnknownPrices      neither a shipped price model nor a readable file
-    └── InvalidPrices      a file that does not describe price models
+    ├── InvalidPrices      a file that does not describe price models
+    └── InvalidSweep       a file, or an ``--over``, that does not describe a sweep
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ class InvalidPrices(CallerError):
     """The text does not describe price models; the message names file, key and allowed values."""
 
     remedy = "mend the file; the prices in docs/experiments.md are an example"
+
+
+class InvalidSweep(CallerError):
+    """The request does not describe a grid; the message names file, key and allowed values."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
