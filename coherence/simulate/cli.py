@@ -20,6 +20,7 @@ from coherence.simulate.measures import Record
 from coherence.simulate.progress import Runs
 from coherence.simulate.result import RULES, STRATEGIES
 from coherence.simulate.scenario import Scenario
+from coherence.simulate.sweeps import command as sweeping
 from message_passing.commands import SETTINGS, Commands, examples
 from message_passing.console import INTERRUPTED, columns, imported, reported, terminal_width, write
 
@@ -278,6 +279,7 @@ def _width() -> int:
 
 app.command(epilog=command.EXAMPLES)(command.compare)
 app.command(epilog=targets_command.EXAMPLES)(targets_command.targets)
+app.command(epilog=sweeping.EXAMPLES)(sweeping.sweep)
 
 
 def main(arguments: Sequence[str], prog: str) -> None:

@@ -224,10 +224,11 @@ def parameters(scenario: Scenario) -> str:
     )
 
 
-def rendered(*parts: RenderableType, terminal: bool, width: int) -> str:
+def rendered(*parts: RenderableType, terminal: bool, width: int, keys: int = KEYS) -> str:
     """Return `parts` as text of `width` columns: styled for a terminal, else plain.
 
-    A table that is too wide for a terminal is folded into several.
+    A table that is too wide for a terminal is folded into several, each with the first `keys`
+    columns.
     """
     text = io.StringIO()
     if terminal:
@@ -238,7 +239,7 @@ def rendered(*parts: RenderableType, terminal: bool, width: int) -> str:
     for part in parts:
         if isinstance(part, Table):
             part.box = box.SIMPLE_HEAD if terminal else _PLAIN
-        pieces += folded(part, width, KEYS) if terminal and isinstance(part, Table) else [part]
+        pieces += folded(part, width, keys) if terminal and isinstance(part, Table) else [part]
     for part in pieces:
         if isinstance(part, Table):
             # The terminal may wrap a line; figures must not be broken within cells.

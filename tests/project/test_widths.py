@@ -38,6 +38,7 @@ def too_wide(text, columns):
         (tables, "cache --state IS_D"),
         (simulate, "list"),
         (simulate, "run planning -s lazy -s eager --runs 1 --quiet"),
+        (simulate, "sweep --over agents=2,3 --over strategy=lazy,adaptive --seeds 1 -q"),
         (causal, "simulate jobs --job 1 -p hybrid -p cykas-refined"),
         (causal, "simulate traffic --rate 0.5 --runs 2 --duration 10 -p hybrid -p announcing"),
         (causal, "simulate acks -p hybrid --runs 1"),
