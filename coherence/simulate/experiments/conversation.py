@@ -94,6 +94,10 @@ class Conversation:
         if self.held.get(artifact) != version and self._seen.get(artifact) != version:
             raise StaleUse(f"artifact {artifact}: version {version} is not in the context")
 
+    def create(self, artifacts: Sequence[int]) -> None:
+        """Begin to write artifacts that do not exist, of which there is nothing to know."""
+        self.held.update(dict.fromkeys(artifacts, 0))
+
     def send(self, output_tokens: int) -> None:
         """Make the call itself; what was shown once is gone after it."""
         self.bill.send(output_tokens, self._tail + self._remark)

@@ -40,7 +40,10 @@ DIFFERENCES_MAX = 12_000_000
 
 
 class Contents(Protocol):
-    """The sizes of every version of every artifact, in tokens.  Versions count from 1."""
+    """The sizes of every version of every artifact, in tokens.
+
+    Versions count from 1; an artifact that is created during a run has the empty version 0 before.
+    """
 
     def text(self, artifact: int, version: int) -> int:
         """The whole text of a version."""

@@ -71,12 +71,13 @@ def references(workload: Workload, prices: PriceModel, prompting: Prompting) -> 
     contents, header = workload.contents, prompting.header_tokens
     turns_of: list[list[tuple[int, Turn]]] = [[] for _ in range(workload.agents)]
     versions: list[list[int]] = [[] for _ in workload.turns]
-    writes: list[list[int]] = [[] for _ in range(workload.artifacts)]
+    # writes[artifact][v] is where version v + 1 was made; -1 if it was there at first.
+    writes: list[list[int]] = [[-1] * first for first in workload.first_versions()]
     for position, turn in enumerate(workload.turns):
         if turn.agent != OUTSIDE:
             turns_of[turn.agent].append((position, turn))
         for artifact, is_write in turn.accesses:
-            versions[position].append(1 + len(writes[artifact]))
+            versions[position].append(len(writes[artifact]))
             if is_write:
                 writes[artifact].append(position)
     transferred, floor, append_only, offline = 0, 0.0, 0.0, 0.0
@@ -205,15 +206,17 @@ def _chosen(
 ) -> float:
     """The offline choice for one artifact in one context."""
     first = uses[0]
-    cost = context.asking[first.call] + message(0, first.version) * context.kept[first.call]
+    cost = 0.0
+    if first.version:  # else this access creates the artifact
+        cost = context.asking[first.call] + message(0, first.version) * context.kept[first.call]
     for last, use in pairwise(uses):
         base = last.version + last.is_write
         if base != use.version:
             cost += _episode(base, last.call, use, message, context, writes)
     last = uses[-1]
     base = last.version + last.is_write
-    if len(writes) >= base:  # a later write made the version after `base`
-        told = bisect_left(context.positions, writes[base - 1] + 1, last.call + 1)
+    if len(writes) > base:  # a later write made the version after `base`
+        told = bisect_left(context.positions, writes[base] + 1, last.call + 1)
         if told < len(context.positions):
             cost += SIGNAL_TOKENS * context.kept[told]
     return cost
@@ -229,7 +232,7 @@ def _episode(
 ) -> float:
     """The cheaper choice between two accesses, at the calls `last` and ``use.call``."""
     positions, kept = context.positions, context.kept
-    call = bisect_left(positions, writes[base - 1] + 1, last + 1)
+    call = bisect_left(positions, writes[base] + 1, last + 1)
     asking = (
         SIGNAL_TOKENS * kept[call]
         + context.asking[use.call]
@@ -237,7 +240,7 @@ def _episode(
     )
     telling, told = 0.0, base
     while call <= use.call and telling < asking:
-        version = 1 + bisect_left(writes, positions[call], told - 1)
+        version = bisect_left(writes, positions[call], told)
         if version != told:
             telling += message(told, version) * kept[call]
             told = version

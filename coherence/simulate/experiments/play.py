@@ -42,8 +42,8 @@ def play(workload: Workload, strategy: Strategy, prices: PriceModel, prompting: 
     if not strategy.marks:
         prompting = replace(prompting, marks=False)
     contents = workload.contents
-    edit, output_tokens = contents.edit, prompting.output_tokens
-    current = [1] * workload.artifacts
+    created, edit, output_tokens = workload.created, contents.edit, prompting.output_tokens
+    current = workload.first_versions()
     talks = [Conversation(contents, current, prices, prompting) for _ in range(workload.agents)]
     speakers = [strategy.speaker(talk) for talk in talks]
     for step, agent, accesses, is_cut in workload.turns:
@@ -55,8 +55,13 @@ def play(workload: Workload, strategy: Strategy, prices: PriceModel, prompting: 
             talk.cut()
             speaker.cut()
         talk.begin(step)
-        speaker.before(accesses)
-        speaker.access(accesses)
+        known = accesses
+        if created:
+            known = tuple(access for access in accesses if current[access[0]])
+        speaker.before(known)
+        speaker.access(known)
+        if len(known) < len(accesses):
+            talk.create([artifact for artifact, _ in accesses if not current[artifact]])
         output = output_tokens
         for artifact, is_write in accesses:
             talk.use(artifact)
@@ -74,7 +79,7 @@ def play(workload: Workload, strategy: Strategy, prices: PriceModel, prompting: 
 def bare(workload: Workload, prices: PriceModel, prompting: Prompting) -> Costs:
     """The same run without texts of artifacts and without trips: what no strategy can save."""
     edit = workload.contents.edit
-    current = [1] * workload.artifacts
+    current = workload.first_versions()
     bills = [Bill(prices, prompting) for _ in range(workload.agents)]
     for step, agent, accesses, is_cut in workload.turns:
         if agent == OUTSIDE:

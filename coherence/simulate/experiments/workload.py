@@ -34,12 +34,18 @@ class Turn(NamedTuple):
 
 
 class Workload(NamedTuple):
-    """Calls in the order in which they happen.  All versions begin at 1."""
+    """Calls in the order in which they happen."""
 
     agents: int
     artifacts: int
     contents: Contents
     turns: Sequence[Turn]
+    #: The artifacts that do not exist at first.  A call that creates one needs no text of it.
+    created: frozenset[int] = frozenset()
+
+    def first_versions(self) -> list[int]:
+        """The version that each artifact has at first: 1, or 0 if it does not exist."""
+        return [int(artifact not in self.created) for artifact in range(self.artifacts)]
 
 
 def of_scenario(scenario: Scenario, seed: int, cuts: float = 0.0) -> Workload:
