@@ -18,6 +18,7 @@ from coherence.simulate.errors import UnknownChoice, nearest
 from coherence.simulate.experiments import command, targets_command
 from coherence.simulate.measures import Record
 from coherence.simulate.progress import Runs
+from coherence.simulate.replay import command as replaying
 from coherence.simulate.result import RULES, STRATEGIES
 from coherence.simulate.scenario import Scenario
 from coherence.simulate.sweeps import command as sweeping
@@ -280,6 +281,7 @@ def _width() -> int:
 app.command(epilog=command.EXAMPLES)(command.compare)
 app.command(epilog=targets_command.EXAMPLES)(targets_command.targets)
 app.command(epilog=sweeping.EXAMPLES)(sweeping.sweep)
+app.command(epilog=replaying.EXAMPLES)(replaying.replay)
 
 
 def main(arguments: Sequence[str], prog: str) -> None:

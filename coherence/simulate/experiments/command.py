@@ -94,10 +94,10 @@ def compare(
             scenarios=tuple(
                 catalogue.find(name, changes) for name in scenarios or catalogue.CANONICAL
             ),
-            prices=_models(prices or [price_models.DEFAULT]),
-            strategies=tuple(map(_known, dict.fromkeys(strategy or ())))
+            prices=chosen_models(prices or [price_models.DEFAULT]),
+            strategies=tuple(map(chosen_strategy, dict.fromkeys(strategy or ())))
             or comparison.DEFAULT_STRATEGIES,
-            against=_known(against),
+            against=chosen_strategy(against),
             prompting=Prompting(step_s=step_s),
             cuts=cuts,
         )
@@ -112,8 +112,11 @@ def compare(
         raise typer.Exit(INTERRUPTED)
 
 
-def _models(names: Sequence[str]) -> tuple[PriceModel, ...]:
-    """The price models of all names and files; results name them, so no two may share a name."""
+def chosen_models(names: Sequence[str]) -> tuple[PriceModel, ...]:
+    """The price models of all names and files; results name them, so no two may share a name.
+
+    Raises `UnknownPrices` and `InvalidPrices`.
+    """
     found: dict[str, PriceModel] = {}
     for name in names:
         for model in price_models.find(name):
@@ -124,7 +127,8 @@ def _models(names: Sequence[str]) -> tuple[PriceModel, ...]:
     return tuple(found.values())
 
 
-def _known(name: str) -> str:
+def chosen_strategy(name: str) -> str:
+    """The name of a strategy.  Raises `UnknownChoice`."""
     if name not in STRATEGIES:
         allowed = ", ".join(STRATEGIES)
         hint = nearest(name, STRATEGIES)
