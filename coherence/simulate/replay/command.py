@@ -43,7 +43,7 @@ MEANING: Final = """\
 [bold]Floor[/bold]: all accesses known, texts and differences kept or shown once, no trips; \
 [bold]append-only[/bold]: kept only; [bold]offline choice[/bold]: the better of telling every \
 change and being asked. They are approximate: real differences need be neither monotone nor \
-subadditive. Who reads what is not in a history; it is a model (docs/replay.md)."""
+subadditive. Reads are not in a history; they are a model (docs/replay.md)."""
 
 
 class _Source(NamedTuple):

@@ -3,15 +3,15 @@
 ::
 
     CallerError
-    ├── NoRepository       a folder that is no git repository
+    ├── NoRepository       a folder that is not a git repository
     ├── UnknownRevision    a name that no commit has
     ├── UnknownPath        a path that no commit of the history touches
     ├── EmptyHistory       no commit changes a text, in the repository or in the time asked for
     ├── ShallowHistory     a clone without its older commits
     ├── PartialClone       a clone without its older texts
     ├── OneAuthor          ``--by author`` on a history of one author
-    ├── InvalidHistory     a file that is no saved history, or is damaged
-    └── InvalidTrace       files that are no recorded run
+    ├── InvalidHistory     a file that is not a saved history, or is damaged
+    └── InvalidTrace       files that are not a recorded run
     EnvironmentFault
     ├── GitMissing         git is not installed
     ├── GitFailed          git refused, for a reason of its own
@@ -24,7 +24,7 @@ from message_passing.errors import CallerError, EnvironmentFault
 
 
 class NoRepository(CallerError):
-    """The folder is no git repository."""
+    """The folder is not a git repository."""
 
     remedy = "name the folder of a clone, with or without a working tree"
 
@@ -60,11 +60,11 @@ class OneAuthor(CallerError):
 
 
 class InvalidHistory(CallerError):
-    """The file is no saved history, is damaged, or is of another version of the format."""
+    """The file is not a saved history, is damaged, or is of another version of the format."""
 
 
 class InvalidTrace(CallerError):
-    """The files are no recorded run, or contradict each other."""
+    """The files are not a recorded run, or contradict each other."""
 
 
 class GitMissing(EnvironmentFault):

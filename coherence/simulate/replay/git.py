@@ -34,7 +34,7 @@ _REQUESTS_AT_ONCE: Final = 200
 _EXCLUSIONS: Final = (":!", ":^", ":(exclude)")
 
 
-class Commit(NamedTuple):
+class MainCommit(NamedTuple):
     """One commit of the mainline."""
 
     name: str
@@ -45,7 +45,7 @@ class Commit(NamedTuple):
     author: bytes
 
 
-class Entry(NamedTuple):
+class RawChange(NamedTuple):
     """One change of one path in a commit, as ``git diff-tree --raw`` says it."""
 
     status: str
@@ -95,12 +95,12 @@ class Repository:
             raise EmptyHistory(f"{self.folder}: no commits")
         raise UnknownRevision(f"{self.folder}: no commit is named {revision!r}")
 
-    def mainline(self, commit: str) -> list[Commit]:
+    def mainline(self, commit: str) -> list[MainCommit]:
         """The commits from the first one to `commit`."""
         form = "--format=%H%x01%P%x01%ct%x01%aE"
         options = ["-z", "--use-mailmap", "--no-show-signature", "--no-color", form]
         said = self._run("log", "--first-parent", "--reverse", *options, commit)
-        found: list[Commit] = []
+        found: list[MainCommit] = []
         merges: dict[str, list[int]] = {}
         for line in filter(None, said.split(b"\0")):
             name, parents, time_s, author = line.split(b"\x01")
@@ -108,7 +108,7 @@ class Repository:
             if len(before) > 1:
                 merges.setdefault(before[1], []).append(len(found))
             first = before[0] if before else None
-            found.append(Commit(name.decode(), first, int(time_s), author))
+            found.append(MainCommit(name.decode(), first, int(time_s), author))
         if merges:
             asked = "\n".join(merges).encode()
             form = "--format=%H%x01%aE"
@@ -133,8 +133,8 @@ class Repository:
                 raise UnknownPath(f"{self.folder}: no commit touches {path!r}")
 
     def changes(
-        self, commits: Sequence[Commit], paths: Sequence[str]
-    ) -> Iterator[tuple[str, list[Entry]]]:
+        self, commits: Sequence[MainCommit], paths: Sequence[str]
+    ) -> Iterator[tuple[str, list[RawChange]]]:
         """Yield each commit that changes `paths`, or any path if none is given, and its entries."""
         lines = [" ".join(filter(None, (commit.name, commit.parent))) for commit in commits]
         options = ["-r", "-z", "--raw", "--no-abbrev", "--root", "-M", f"-l{RENAMES_MAX}"]
@@ -142,7 +142,7 @@ class Repository:
         said = self._run("diff-tree", "--stdin", *options, "--", *paths, given=asked)
         return _parsed(said)
 
-    def tree(self, commit: str, paths: Sequence[str]) -> list[Entry]:
+    def tree(self, commit: str, paths: Sequence[str]) -> list[RawChange]:
         """The files that a commit has, as entries that add each of them."""
         empty = self._run("hash-object", "-t", "tree", "--stdin", given=b"").decode().strip()
         options = ["-r", "-z", "--raw", "--no-abbrev", "--no-renames"]
@@ -218,7 +218,7 @@ def _environment() -> dict[str, str]:
     return {**kept, **dict(quiet), "LC_ALL": "C"}
 
 
-def _parsed(said: bytes) -> Iterator[tuple[str, list[Entry]]]:
+def _parsed(said: bytes) -> Iterator[tuple[str, list[RawChange]]]:
     """The commits and entries of ``git diff-tree --stdin --raw -z``."""
     parts = iter(said.split(b"\0"))
     name, entries = "", []
@@ -227,7 +227,7 @@ def _parsed(said: bytes) -> Iterator[tuple[str, list[Entry]]]:
             old_mode, new_mode, old, new, status = part[1:].decode().split(" ")
             path = next(parts)
             renamed = next(parts) if status[0] in "RC" else path
-            entries.append(Entry(status[0], old_mode, new_mode, old, new, path, renamed))
+            entries.append(RawChange(status[0], old_mode, new_mode, old, new, path, renamed))
         elif part:
             if entries:
                 yield name, entries

@@ -115,7 +115,7 @@ class Tracked(msgspec.Struct):
     named: list[tuple[int, ...]]
 
 
-class Change(NamedTuple):
+class FileChange(NamedTuple):
     """One file in one commit."""
 
     file: int
@@ -131,7 +131,7 @@ class Revision(NamedTuple):
     time_s: int
     #: Authors are numbered as they appear.
     author: int
-    changes: tuple[Change, ...]
+    changes: tuple[FileChange, ...]
 
 
 class LeftOut(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """From a repository to a history: versions of text files, their sizes, lines and names.
 
 Binary files, links, submodules and large files are left out and counted: a file that becomes one of
-them ends there.  A rename keeps the file; a change of its mode alone is none.
+them ends there.  A rename keeps the file, and a change of its mode alone is not a version.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Final
 
 from coherence.simulate.replay.counting import LineCounter
 from coherence.simulate.replay.errors import EmptyHistory
-from coherence.simulate.replay.git import Commit, Entry, Repository
+from coherence.simulate.replay.git import MainCommit, RawChange, Repository
 from coherence.simulate.replay.history import (
     CODES_MAX,
     About,
-    Change,
+    FileChange,
     History,
     LeftOut,
     Revision,
@@ -91,7 +91,9 @@ def read(
     return History(about, made.files, made.paths, revisions)
 
 
-def _between(mainline: Sequence[Commit], since_s: int | None, until_s: int | None) -> list[Commit]:
+def _between(
+    mainline: Sequence[MainCommit], since_s: int | None, until_s: int | None
+) -> list[MainCommit]:
     """The commits from the first one at or after `since_s` up to the last one before `until_s`."""
     first, end = 0, len(mainline)
     if since_s is not None:
@@ -107,8 +109,8 @@ class _Texts:
     def __init__(
         self,
         repository: Repository,
-        there: Sequence[Entry],
-        changed: Sequence[tuple[str, Sequence[Entry]]],
+        there: Sequence[RawChange],
+        changed: Sequence[tuple[str, Sequence[RawChange]]],
         advance: Callable[[int, int], None],
     ) -> None:
         self.left_out = {"binary": 0, "large": 0, "links": 0, "submodules": 0}
@@ -126,8 +128,8 @@ class _Texts:
         self._advance = advance
         self._contents = zip(wanted, repository.blobs(wanted), strict=True)
 
-    def read(self, entry: Entry) -> str | None:
-        """The text that an entry leaves, or None if there is none or it is left out."""
+    def read(self, entry: RawChange) -> str | None:
+        """The text that an entry leaves, or None if it has no text or is left out."""
         if entry.status == "D":
             return None
         if entry.new_mode not in _FILES:
@@ -150,7 +152,7 @@ class _Texts:
             return content.decode("latin-1")
 
 
-def _is_read(entry: Entry) -> bool:
+def _is_read(entry: RawChange) -> bool:
     return entry.status != "D" and entry.new_mode in _FILES and entry.new_blob != entry.old_blob
 
 
@@ -204,7 +206,7 @@ class _Reading:
         self._names: list[tuple[Name, ...]] = []
         self._places = Places()
 
-    def begin(self, there: Iterable[Entry]) -> None:
+    def begin(self, there: Iterable[RawChange]) -> None:
         """The files that are there at first."""
         for entry in there:
             text = self._texts.read(entry)
@@ -215,7 +217,7 @@ class _Reading:
         for file in self.paths:  # now that all of them have a place
             self.files[file].named = [self._resolved(file)]
 
-    def changes(self, entries: Sequence[Entry]) -> Iterator[Change]:
+    def changes(self, entries: Sequence[RawChange]) -> Iterator[FileChange]:
         """Yield what a commit changes."""
         # A path that one file leaves may be taken by another file of the same commit.
         moved = {e.path: self._at.pop(e.old_path, None) for e in entries if e.status == "R"}
@@ -232,7 +234,7 @@ class _Reading:
                 self._at[entry.path] = file
             if entry.new_blob == entry.old_blob and entry.new_mode in _FILES:
                 if entry.status == "R" and file is not None:
-                    yield Change(file, None, entry.path)
+                    yield FileChange(file, None, entry.path)
                 continue
             text = self._texts.read(entry)
             if text is None:
@@ -242,7 +244,7 @@ class _Reading:
                 file = self._new(entry.path, 0)
                 self._places.add(file, entry.path)
             version = self._add(file, text)
-            yield Change(file, version, entry.path)
+            yield FileChange(file, version, entry.path)
 
     def _new(self, path: bytes, first: int) -> int:
         file = len(self.files)
@@ -278,7 +280,7 @@ class _Reading:
     def _resolved(self, file: int) -> tuple[int, ...]:
         return self._places.resolve(file, self._names[file])
 
-    def _end(self, file: int | None) -> Iterator[Change]:
+    def _end(self, file: int | None) -> Iterator[FileChange]:
         if file is None:
             return
         tracked = self.files[file]
@@ -286,4 +288,4 @@ class _Reading:
         tracked.sizes.append(0)
         tracked.codes.append("")
         tracked.named.append(())
-        yield Change(file, tracked.first + len(tracked.sizes) - 1, None)
+        yield FileChange(file, tracked.first + len(tracked.sizes) - 1, None)

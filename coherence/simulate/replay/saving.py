@@ -22,7 +22,7 @@ from coherence.simulate.replay.history import (
     CODES_MAX,
     MEASURES,
     About,
-    Change,
+    FileChange,
     History,
     Revision,
     Tracked,
@@ -126,7 +126,7 @@ def decoded(content: bytes) -> History:
         head = msgspec.json.decode(first if found else b"", type=_Head)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidHistory(
-            "no saved history", remedy="a clone is replayed with --git, a recording with --trace"
+            "not a saved history", remedy="a clone is replayed with --git, a recording with --trace"
         ) from None
     packed = content[len(first) + 1 :]
     if head.format != FORMAT or head.version != VERSION:
@@ -218,7 +218,7 @@ def _read(about: About, body: _Body) -> History:
             Revision(
                 last,
                 author,
-                tuple(Change(file, v if v >= 0 else None, path) for file, v, path in changes),
+                tuple(FileChange(file, v if v >= 0 else None, path) for file, v, path in changes),
             )
         )
     for tracked, count in zip(files, made, strict=True):

@@ -25,7 +25,7 @@ import msgspec
 
 from coherence.simulate.experiments.workload import OUTSIDE, Access, Turn, Workload
 from coherence.simulate.replay.errors import EmptyHistory, OneAuthor
-from coherence.simulate.replay.history import MEASURES, Change, History, RealContents
+from coherence.simulate.replay.history import MEASURES, FileChange, History, RealContents
 
 By: TypeAlias = Literal["author", "burst", "window"]
 Readers: TypeAlias = Literal["imports", "directory", "recent"]
@@ -137,7 +137,7 @@ class _Turns:
         for file, path in history.paths.items():
             self._put(file, path)
 
-    def add(self, step: int, agent: int, change: Change) -> None:
+    def add(self, step: int, agent: int, change: FileChange) -> None:
         """One change of a commit."""
         file, version, path = change
         if version is not None:
