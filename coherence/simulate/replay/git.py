@@ -73,10 +73,12 @@ class Repository:
             is_folder = False
         if not is_folder:
             raise NoRepository(f"{self.folder}: there is no such folder")
-        self._start = ["git", "--no-pager", "--no-replace-objects", f"--git-dir={folder}"]
+        # As of a bare repository: nothing is read from a working tree, such as a `.mailmap` there.
+        options = ["--no-pager", "--no-replace-objects", "-c", "core.bare=true"]
+        self._start = ["git", *options, f"--git-dir={folder}"]
         code, said, complaint = self._try("rev-parse", "--is-shallow-repository")
         if code:
-            if "not a git repository" in complaint:
+            if "not a git repository" in complaint or "gitfile" in complaint:
                 raise NoRepository(f"{self.folder}: not a git repository")
             raise GitFailed(f"{self.folder}: {complaint}")
         if said.strip() == b"true":
@@ -98,8 +100,9 @@ class Repository:
     def mainline(self, commit: str) -> list[MainCommit]:
         """The commits from the first one to `commit`."""
         form = "--format=%H%x01%P%x01%ct%x01%aE"
+        log = ["-c", f"mailmap.file={os.devnull}", "-c", f"mailmap.blob={commit}:.mailmap", "log"]
         options = ["-z", "--use-mailmap", "--no-show-signature", "--no-color", form]
-        said = self._run("log", "--first-parent", "--reverse", *options, commit)
+        said = self._run(*log, "--first-parent", "--reverse", *options, commit)
         found: list[MainCommit] = []
         merges: dict[str, list[int]] = {}
         for line in filter(None, said.split(b"\0")):
@@ -113,7 +116,7 @@ class Repository:
             asked = "\n".join(merges).encode()
             form = "--format=%H%x01%aE"
             options[-1] = form
-            said = self._run("log", "--no-walk=unsorted", "--stdin", *options, given=asked)
+            said = self._run(*log, "--no-walk=unsorted", "--stdin", *options, given=asked)
             for line in filter(None, said.split(b"\0")):
                 name, author = line.split(b"\x01")
                 for i in merges[name.decode()]:
@@ -136,9 +139,10 @@ class Repository:
         self, commits: Sequence[MainCommit], paths: Sequence[str]
     ) -> Iterator[tuple[str, list[RawChange]]]:
         """Yield each commit that changes `paths`, or any path if none is given, and its entries."""
-        lines = [" ".join(filter(None, (commit.name, commit.parent))) for commit in commits]
+        # Git drops a last line that does not end.
+        lines = [" ".join(filter(None, (commit.name, commit.parent))) + "\n" for commit in commits]
         options = ["-r", "-z", "--raw", "--no-abbrev", "--root", "-M", f"-l{RENAMES_MAX}"]
-        asked = "\n".join(lines).encode()
+        asked = "".join(lines).encode()
         said = self._run("diff-tree", "--stdin", *options, "--", *paths, given=asked)
         return _parsed(said)
 
@@ -188,7 +192,7 @@ class Repository:
     def _run(self, *arguments: str, given: bytes | None = None) -> bytes:
         code, said, complaint = self._try(*arguments, given=given)
         if code:
-            raise GitFailed(f"{self.folder}: git {arguments[0]}: {complaint}")
+            raise GitFailed(f"{self.folder}: {complaint}")
         return said
 
     def _try(self, *arguments: str, given: bytes | None = None) -> tuple[int, bytes, str]:

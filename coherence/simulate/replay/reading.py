@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from coherence.delta import split
 from coherence.simulate.replay.counting import LineCounter
 from coherence.simulate.replay.errors import EmptyHistory
 from coherence.simulate.replay.git import MainCommit, RawChange, Repository
@@ -180,10 +181,7 @@ class _Lines(dict[str, str]):
 
     def coded(self, text: str) -> str:
         """The codes of a text's lines."""
-        parts = text.split("\n")
-        last = parts.pop()
-        lines = [part + "\n" for part in parts]
-        return "".join(map(self.__getitem__, [*lines, last] if last else lines))
+        return "".join(map(self.__getitem__, split(text)))
 
     def named(self, codes: str) -> tuple[Name, ...]:
         """What the lines name, in their order."""
@@ -192,6 +190,11 @@ class _Lines(dict[str, str]):
         there = set(codes)
         found = [names for line, names in self.naming.items() if line in there]
         return tuple(dict.fromkeys(name for names in found for name in names))
+
+
+def coded(file: Tracked, counter: LineCounter) -> Callable[[str], str]:
+    """What makes codes of the texts of `file`, whose lines it weighs as they appear."""
+    return _Lines(file, "", counter).coded
 
 
 class _Reading:

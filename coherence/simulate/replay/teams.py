@@ -145,7 +145,7 @@ class _Turns:
             if path is None or agent == OUTSIDE:
                 self.made.append(Turn(step, OUTSIDE, (access,), False))
             else:
-                reads = self._drawn(file, version)
+                reads = self._drawn(file, version, _folder(path))
                 is_cut = self._cuts.random() < self._team.cuts and agent in self._begun
                 self._begun.add(agent)
                 self.made.append(Turn(step, agent, (*((f, False) for f in reads), access), is_cut))
@@ -157,7 +157,7 @@ class _Turns:
                 self._recent[file] = None
 
     def _put(self, file: int, path: bytes) -> None:
-        folder = path.rpartition(b"/")[0]
+        folder = _folder(path)
         self._folder_of[file] = folder
         self._folders.setdefault(folder, {})[file] = None
 
@@ -166,14 +166,14 @@ class _Turns:
         if folder is not None:
             del self._folders[folder][file]
 
-    def _drawn(self, file: int, version: int) -> list[int]:
+    def _drawn(self, file: int, version: int, folder: bytes) -> list[int]:
         """The files that a call reads before it writes a version."""
         drawn: list[int] = []
         for _ in range(self._team.reads):
             kinds = [
                 (kind, files)
                 for kind in self._team.readers
-                if (files := self._candidates(kind, file, version, drawn))
+                if (files := self._candidates(kind, file, version, folder, drawn))
             ]
             if not kinds:
                 break
@@ -183,7 +183,7 @@ class _Turns:
         return drawn
 
     def _candidates(
-        self, kind: Readers, file: int, version: int, drawn: Sequence[int]
+        self, kind: Readers, file: int, version: int, folder: bytes, drawn: Sequence[int]
     ) -> list[int]:
         """The files that may be read: they exist, and are read once."""
         without = {file, *drawn}
@@ -191,6 +191,9 @@ class _Turns:
             tracked = self._files[file]
             named = tracked.named[version - tracked.first]
             return [other for other in named if other in self._folder_of and other not in without]
-        folder = self._folders.get(self._folder_of.get(file, b""), {})
-        pool = folder if kind == "directory" else self._recent
+        pool = self._folders.get(folder, {}) if kind == "directory" else self._recent
         return list(islice((o for o in reversed(pool) if o not in without), NEAREST))
+
+
+def _folder(path: bytes) -> bytes:
+    return path.rpartition(b"/")[0]
