@@ -132,7 +132,7 @@ def _contexts(
                 length += contents.edit(artifact, version + 1) if is_write else 0
         kept = _kept([turn.step for _, turn in turns[begin:end]], prices, prompting)
         asking = [
-            prices.cached * length / len(turn.accesses)
+            prices.cached * length / max(1, len(turn.accesses))
             + (prices.output + price) * prompting.ask_tokens
             for length, price, (_, turn) in zip(lengths, kept, turns[begin:end], strict=True)
         ]

@@ -24,11 +24,12 @@ from coherence.simulate.experiments.prices import PriceModel
 from coherence.simulate.experiments.strategies import STRATEGIES
 from coherence.simulate.experiments.workload import OUTSIDE, Workload
 from coherence.simulate.progress import Runs
-from coherence.simulate.replay import pricing, saving
+from coherence.simulate.replay import pricing, saving, traces
 from coherence.simulate.replay.counting import TOKENS, counter
 from coherence.simulate.replay.git import Repository
 from coherence.simulate.replay.history import MEASURES, About, History, RealContents
 from coherence.simulate.replay.reading import read
+from coherence.simulate.replay.recorded import Run
 from coherence.simulate.replay.teams import BY, READERS, Team, workload
 from message_passing.commands import examples
 from message_passing.console import columns, reported, terminal_width, write
@@ -36,6 +37,7 @@ from message_passing.console import columns, reported, terminal_width, write
 EXAMPLES: Final = examples(
     "coherence simulate replay --git . --by window --agents 4",
     "coherence simulate replay --git ../flask --since 2020-01-01 --save flask.history",
+    "coherence simulate replay --trace run.jsonl",
     "coherence simulate replay flask.history --prices gpt-5-6-sol -s shipped -s adaptive",
 )
 
@@ -46,12 +48,21 @@ change and being asked. They are approximate: real differences need be neither m
 subadditive. Reads are not in a history; they are a model (docs/replay.md)."""
 
 
+MEANING_TRACE: Final = """\
+Floor, append-only and offline choice: as of `coherence simulate compare`. The recorded way's own \
+bill is that of its prompts. Differences that the run did not send are drawn from the edit model; \
+what an agent used without asking is not in a recording."""
+
+
 class _Source(NamedTuple):
     """A workload for each seed, and what a reader must know of them."""
 
     name: str
     workloads: list[Workload]
     about: str
+    meaning: str
+    #: What was recorded, if the source is a recording.
+    runs: Sequence[Run] = ()
 
 
 def replay(
@@ -62,6 +73,20 @@ def replay(
     git: Annotated[
         Path | None, typer.Option("--git", metavar="REPO", help="A clone, bare or not.")
     ] = None,
+    trace: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--trace",
+            metavar="FILE|FOLDER",
+            help="Events of an adapter, or the recordings of a workspace; repeatable.",
+        ),
+    ] = None,
+    size_tokens: Annotated[
+        int,
+        typer.Option(
+            "--size-tokens", min=1, max=2**31, help="Of each text of a workspace's recording."
+        ),
+    ] = 1_000,
     at: Annotated[
         str, typer.Option("--at", metavar="REV", help="The newest commit of the history.")
     ] = "HEAD",
@@ -145,10 +170,12 @@ def replay(
 
     Exit codes: 0 fine, 2 wrong request, 3 git failed or the file cannot be written.
     """
-    if (file is None) == (git is None):
-        raise typer.BadParameter("give one of FILE and --git")
-    if file is not None and (since or until or paths or name or tokens or at != "HEAD"):
+    if sum(source is not None for source in (file, git, trace)) != 1:
+        raise typer.BadParameter("give one of FILE, --git and --trace")
+    if git is None and (since or until or paths or name or tokens or at != "HEAD"):
         raise typer.BadParameter("--at, --since, --until, --paths, --name, --tokens go with --git")
+    if trace and save:
+        raise typer.BadParameter("--save keeps a history, not a recording")
     for option, value in (("--step-s", step_s), ("--pause", pause), ("--cuts", cuts)):
         if not isfinite(value):
             raise typer.BadParameter(f"{option} takes a finite number")
@@ -165,31 +192,54 @@ def replay(
         models = chosen_models(prices or [price_models.DEFAULT])
         strategies = tuple(map(chosen_strategy, dict.fromkeys(strategy or ())))
         against = chosen_strategy(against)
+        prompting = Prompting(step_s=step_s)
         with Runs(quiet=quiet) as progress:
-            if git is not None:
-                history = _history(git, at, since, until, paths or [], name, tokens)
+            if trace:
+                source = _of_trace(trace, size_tokens, seeds)
+                prompting = source.runs[0].prompting(prompting)
             else:
-                assert file is not None
-                history = saving.load(file)
-            if save is not None:
-                saving.save(history, save)
-            contents = RealContents(history.files, MEASURES[history.about.measure])
-            made = [workload(history, team, seed, contents) for seed in range(1, seeds + 1)]
+                if git is not None:
+                    history = _history(git, at, since, until, paths or [], name, tokens)
+                else:
+                    assert file is not None
+                    history = saving.load(file)
+                if save is not None:
+                    saving.save(history, save)
+                source = _of_history(history, team, seeds)
             rows = pricing.priced(
-                history.about.name,
-                made,
+                source.name,
+                source.workloads,
                 1,
                 models,
                 strategies or pricing.DEFAULT_STRATEGIES,
                 against,
-                Prompting(step_s=step_s),
+                prompting,
                 progress.advance,
+                source.runs,
             )
         if json:
             write(report.as_json(rows))
         else:
-            source = _Source(history.about.name, made, _said(history.about))
             _print(_shown(source, models, rows, quiet))
+
+
+def _of_history(history: History, team: Team, seeds: int) -> _Source:
+    contents = RealContents(history.files, MEASURES[history.about.measure])
+    made = [workload(history, team, seed, contents) for seed in range(1, seeds + 1)]
+    return _Source(history.about.name, made, _said(history.about), MEANING)
+
+
+def _of_trace(paths: Sequence[Path], size_tokens: int, seeds: int) -> _Source:
+    runs = [traces.load(paths, size_tokens=size_tokens, seed=s) for s in range(1, seeds + 1)]
+    run = runs[0]
+    about = f"[bold]{escape(run.name)}[/bold], as recorded: {run.transferred:,} tokens transferred"
+    if run.prompts:
+        trips = sum(prompt.is_trip for prompt in run.prompts)
+        tokens = sum(prompt.tokens for prompt in run.prompts)
+        about += f", {len(run.prompts):,} prompts of {tokens:,} tokens, {trips:,} of them trips"
+    else:
+        about += f"; prompts are not in it, and each text is taken to have {size_tokens:,} tokens"
+    return _Source(run.name, [run.workload for run in runs], f"{about}.", MEANING_TRACE, runs)
 
 
 def _history(
@@ -294,7 +344,7 @@ def _shown(
     first = source.workloads[0]
     calls = sum(turn.agent != OUTSIDE for turn in first.turns)
     team = f"[bold]Team[/bold]: {first.agents:,} agents, {calls:,} calls."
-    return [*parts, source.about, team, MEANING]
+    return [*parts, source.about, team, source.meaning]
 
 
 def _print(parts: Sequence[RenderableType]) -> None:

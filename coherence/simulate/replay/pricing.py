@@ -13,9 +13,11 @@ from coherence.simulate.experiments import play
 from coherence.simulate.experiments.billing import Prompting
 from coherence.simulate.experiments.figures import Comparison, Sample, compared, quantile
 from coherence.simulate.experiments.floors import references
+from coherence.simulate.experiments.play import Costs
 from coherence.simulate.experiments.prices import PriceModel
-from coherence.simulate.experiments.strategies import STRATEGIES
+from coherence.simulate.experiments.strategies import STRATEGIES, Speaker, Strategy
 from coherence.simulate.experiments.workload import OUTSIDE, Workload
+from coherence.simulate.replay.recorded import Run
 from coherence.simulate.scenario import Artifact, Scenario
 from coherence.simulate.stream import Action
 
@@ -23,6 +25,9 @@ from coherence.simulate.stream import Action
 DEFAULT_STRATEGIES: Final = tuple(
     name for name in STRATEGIES if name not in ("broadcast", "inject", "shipped_unmarked")
 )
+
+RECORDED: Final = Strategy("recorded", "as it was recorded", Speaker)
+"""The way of a recorded run itself, which is not played but counted."""
 
 STALE_CALLS_MAX: Final = 5_000_000
 """Beyond this many accesses x agents the engine does not count the stale reads of a run."""
@@ -37,9 +42,11 @@ def priced(
     against: str,
     prompting: Prompting,
     advance: Callable[[int, int], None] = lambda done, asked: None,
+    recorded: Sequence[Run] = (),
 ) -> list[Comparison]:
     """Compare the strategies on workloads of consecutive seeds.
 
+    `recorded` are the runs that the workloads are of, if their own cost is to stand beside.
     `advance` gets the number of runs done and asked for.  Raises `NoScipy` if there are several
     workloads, and the `Defect`s of `Conversation`.
     """
@@ -53,8 +60,10 @@ def priced(
     stale = [_stale(scenario, workload, names) for workload in workloads]
     for prices in models:
         samples = []
-        for workload, counted in zip(workloads, stale, strict=True):
-            costs = {}
+        owns: list[Costs | None] = [run.costs(prices, prompting) for run in recorded]
+        shown = [RECORDED] if owns and all(owns) else []
+        for i, (workload, counted) in enumerate(zip(workloads, stale, strict=True)):
+            costs = {RECORDED.name: own} if owns and (own := owns[i]) else {}
             for strategy in names:
                 costs[strategy] = play.play(workload, STRATEGIES[strategy], prices, prompting)
                 done += 1
@@ -62,8 +71,8 @@ def priced(
             bare = play.bare(workload, prices, prompting)
             samples.append(Sample(costs, bare, references(workload, prices, prompting), counted))
         rows += [
-            compared(scenario, prices, STRATEGIES[strategy], against, samples)
-            for strategy in strategies
+            compared(scenario, prices, strategy, against, samples)
+            for strategy in (*shown, *(STRATEGIES[name] for name in strategies))
         ]
     return rows
 
