@@ -19,6 +19,7 @@ from coherence.simulate.experiments import command, targets_command
 from coherence.simulate.measures import Record
 from coherence.simulate.progress import Runs
 from coherence.simulate.replay import command as replaying
+from coherence.simulate.replay import fit as fitting
 from coherence.simulate.result import RULES, STRATEGIES
 from coherence.simulate.scenario import Scenario
 from coherence.simulate.sweeps import command as sweeping
@@ -282,6 +283,7 @@ app.command(epilog=command.EXAMPLES)(command.compare)
 app.command(epilog=targets_command.EXAMPLES)(targets_command.targets)
 app.command(epilog=sweeping.EXAMPLES)(sweeping.sweep)
 app.command(epilog=replaying.EXAMPLES)(replaying.replay)
+app.command(epilog=fitting.EXAMPLES)(fitting.fit)
 
 
 def main(arguments: Sequence[str], prog: str) -> None:

@@ -127,7 +127,7 @@ def test_damage_is_found(found):
 
 
 def test_a_forged_body_is_refused(found, monkeypatch):
-    """A body whose digest is right still has to make sense; nothing but `InvalidHistory` is raised."""
+    """A body whose digest is right still has to make sense; nothing else is raised."""
     unpacked = bz2.decompress(encoded(found).partition(b"\n")[2])
     rng = Random(2)
     refused = 0

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Final, NamedTuple
 
 import typer
 from rich.console import RenderableType
 from rich.markup import escape
 
 from coherence.simulate import report
-from coherence.simulate.errors import UnknownChoice, nearest
+from coherence.simulate.errors import UnknownChoice
 from coherence.simulate.experiments import prices as price_models
 from coherence.simulate.experiments import tables
 from coherence.simulate.experiments.billing import Prompting
@@ -31,6 +31,7 @@ from coherence.simulate.replay.history import MEASURES, About, History, RealCont
 from coherence.simulate.replay.reading import read
 from coherence.simulate.replay.recorded import Run
 from coherence.simulate.replay.teams import BY, READERS, Team, workload
+from coherence.simulate.replay.words import chosen
 from message_passing.commands import examples
 from message_passing.console import columns, reported, terminal_width, write
 
@@ -181,10 +182,10 @@ def replay(
             raise typer.BadParameter(f"{option} takes a finite number")
     with reported():
         team = Team(
-            by=_word("--by", by, BY),
+            by=chosen("--by", by, BY),
             agents=agents,
             reads=reads,
-            readers=tuple(_word("--readers", word, READERS) for word in readers or READERS),
+            readers=tuple(chosen("--readers", word, READERS) for word in readers or READERS),
             bulk=bulk,
             pause_s=round(60 * pause),
             cuts=cuts,
@@ -251,10 +252,10 @@ def _history(
     name: str | None,
     tokens: str | None,
 ) -> History:
-    chosen = None if tokens is None else _word("--tokens", tokens, TOKENS)
+    counted = None if tokens is None else chosen("--tokens", tokens, TOKENS)
     repository = Repository(folder)
     commit = repository.commit(at)
-    counts = counter(chosen)
+    counts = counter(counted)
     named = name or folder.resolve().name.removesuffix(".git") or "history"
     return read(
         repository,
@@ -297,17 +298,6 @@ def _seconds(option: str, date: str | None) -> int | None:
             f"{option} {date!r}: not a date", remedy="write it as 2020-01-31, or 2020-01-31T12:00"
         ) from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
-W = TypeVar("W", bound=str)
-
-
-def _word(option: str, word: str, known: Sequence[W]) -> W:
-    for allowed in known:
-        if word == allowed:
-            return allowed
-    hint = nearest(word, known)
-    raise UnknownChoice(f"{option} {word!r}: unknown{hint}; allowed are {', '.join(known)}")
 
 
 def _said(about: About) -> str:

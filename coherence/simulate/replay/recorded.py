@@ -135,8 +135,8 @@ class Recording:
     ) -> None:
         """An agent is shown that version, perhaps as a difference from what it had."""
         reader, number = self._agent(agent), self._number(artifact, version, size_tokens, False)
-        self._settle(number)
         if version > self._versions[number][-1]:
+            self._settle(number)
             self._add(number, version, size_tokens)
             self._turns.append(Turn(len(self._turns), OUTSIDE, ((number, True),), False))
         at = self._at(number, version)
@@ -149,9 +149,9 @@ class Recording:
     def publish(self, agent: str, artifact: str, version: int, size_tokens: int) -> None:
         """An agent publishes that version."""
         writer, number = self._agent(agent), self._number(artifact, version, size_tokens, True)
-        self._settle(number)
         if version <= self._versions[number][-1]:
             return
+        self._settle(number)
         self._add(number, version, size_tokens)
         writer.has[number] = len(self._versions[number]) - 1
         if writer.call is None:
@@ -226,12 +226,16 @@ class Recording:
         return versions.index(version) if version in versions else None
 
     def _settle(self, number: int) -> None:
-        """Make the turn of an answer that published the artifact: others may build on that."""
+        """Make the turns that are of the version before: they published or use it."""
         for agent in self._agents.values():
-            if agent.call is not None and number in agent.call.writes:
-                self._turn(agent, agent.call.writes)
-                agent.call.writes = []
-                agent.call.has_turn = True
+            call = agent.call
+            if call is None:
+                continue
+            uses = number in agent.reads and not call.has_turn and not call.asked
+            if uses or number in call.writes:
+                self._turn(agent, call.writes)
+                call.writes = []
+                call.has_turn = True
 
     def _end(self, agent: _Agent) -> None:
         """End the call of an agent."""
