@@ -65,14 +65,7 @@ def test_a_call_that_only_asks_is_a_trip_and_its_answer_is_used_in_the_next(tmp_
     run = run_of(tmp_path, *EVENTS)
     read, write = (0, False), (0, True)
     assert turns(run) == [(0, (write,)), (1, (read,)), (0, (write,)), (1, (write,))]
-    assert [prompt.is_trip for prompt in run.prompts] == [
-        False,
-        True,
-        False,
-        True,
-        False,
-        False,
-    ] or (sum(prompt.is_trip for prompt in run.prompts) == 2)
+    assert sum(prompt.is_trip for prompt in run.prompts) == 2
     assert run.workload.created == {0}
     assert run.transferred == 800 + 12 + 40
 

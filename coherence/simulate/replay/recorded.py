@@ -135,8 +135,9 @@ class Recording:
     ) -> None:
         """An agent is shown that version, perhaps as a difference from what it had."""
         reader, number = self._agent(agent), self._number(artifact, version, size_tokens, False)
-        if version > self._versions[number][-1]:
-            self._settle(number)
+        is_new = version > self._versions[number][-1]
+        self._settle(number, is_new=is_new)
+        if is_new:
             self._add(number, version, size_tokens)
             self._turns.append(Turn(len(self._turns), OUTSIDE, ((number, True),), False))
         at = self._at(number, version)
@@ -149,9 +150,10 @@ class Recording:
     def publish(self, agent: str, artifact: str, version: int, size_tokens: int) -> None:
         """An agent publishes that version."""
         writer, number = self._agent(agent), self._number(artifact, version, size_tokens, True)
-        if version <= self._versions[number][-1]:
+        is_new = version > self._versions[number][-1]
+        self._settle(number, is_new=is_new)
+        if not is_new:
             return
-        self._settle(number)
         self._add(number, version, size_tokens)
         writer.has[number] = len(self._versions[number]) - 1
         if writer.call is None:
@@ -225,13 +227,13 @@ class Recording:
         versions = self._versions[number]
         return versions.index(version) if version in versions else None
 
-    def _settle(self, number: int) -> None:
-        """Make the turns that are of the version before: they published or use it."""
+    def _settle(self, number: int, *, is_new: bool) -> None:
+        """Make the turns that published an artifact, and before a new version those that use it."""
         for agent in self._agents.values():
             call = agent.call
             if call is None:
                 continue
-            uses = number in agent.reads and not call.has_turn and not call.asked
+            uses = is_new and number in agent.reads and not call.has_turn and not call.asked
             if uses or number in call.writes:
                 self._turn(agent, call.writes)
                 call.writes = []
