@@ -151,7 +151,7 @@ class Recording:
         """An agent publishes that version."""
         writer, number = self._agent(agent), self._number(artifact, version, size_tokens, True)
         is_new = version > self._versions[number][-1]
-        self._settle(number, is_new=is_new)
+        self._settle(number, is_new=is_new, by=writer)
         if not is_new:
             return
         self._add(number, version, size_tokens)
@@ -227,13 +227,14 @@ class Recording:
         versions = self._versions[number]
         return versions.index(version) if version in versions else None
 
-    def _settle(self, number: int, *, is_new: bool) -> None:
+    def _settle(self, number: int, *, is_new: bool, by: _Agent | None = None) -> None:
         """Make the turns that published an artifact, and before a new version those that use it."""
         for agent in self._agents.values():
             call = agent.call
             if call is None:
                 continue
-            uses = is_new and number in agent.reads and not call.has_turn and not call.asked
+            uses = is_new and agent is not by and number in agent.reads
+            uses = uses and not call.has_turn and not call.asked
             if uses or number in call.writes:
                 self._turn(agent, call.writes)
                 call.writes = []
