@@ -7,8 +7,8 @@ PYTHON ?=
 ARGS ?=
 # What the tests use beyond the base.  The frameworks weigh a gigabyte and serve the adapters only:
 # TEST_EXTRAS=dev,json,numba,postgres,proofs,report,tlc,tokens leaves them out, and with them the
-# adapters' tests.
-TEST_EXTRAS ?= dev,frameworks,json,numba,postgres,proofs,report,tlc,tokens
+# adapters' tests; `browser` is for slow tests.
+TEST_EXTRAS ?= browser,dev,frameworks,json,numba,postgres,proofs,report,tlc,tokens
 
 # An environment that happens to be active, or its variables, must not leak into ours.
 unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
@@ -20,7 +20,7 @@ DOCS := $(VENV)-docs
 BENCHES := $(sort $(wildcard bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test test-slow prove check lint types imports format bench docs docs-pages docs-serve clean servers
+.PHONY: help simulate test test-slow prove check lint types imports format bench docs docs-pages docs-serve clean servers browser
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -31,7 +31,7 @@ simulate: $(VENV)/.base ## the main job: what coherence saves on the canonical s
 test: $(VENV)/.dev servers ## the fast tests
 	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
-test-slow: $(VENV)/.dev $(DOCS)/.docs servers ## the tests marked slow: minutes of proof
+test-slow: $(VENV)/.dev $(DOCS)/.docs servers browser ## the tests marked slow: minutes of proof
 	@$(PY) -m pytest -m slow -n auto --maxprocesses 2 $(ARGS) || { code=$$?; test $$code -eq 5; }
 
 prove: $(VENV)/.dev servers ## every model, all of TLC, every comparison: one table at the end
@@ -89,6 +89,10 @@ servers:
 	@PATH=$$PATH:$$(echo /usr/lib/postgresql/*/bin | tr ' ' :); \
 	$(call system,postgres,postgresql,the PostgreSQL store) ; \
 	$(call system,java,default-jre-headless,TLC)
+
+# What slow tests look at pages with.
+browser:
+	@$(call system,chromium,chromium,pages in a browser)
 
 # Installs Debian's package $(2) where the program $(1) is missing and that may be done, or says so.
 define system

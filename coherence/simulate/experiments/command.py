@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,9 @@ from coherence.simulate.experiments.billing import Prompting
 from coherence.simulate.experiments.compare import Compared, Plan
 from coherence.simulate.experiments.prices import PriceModel
 from coherence.simulate.experiments.strategies import STRATEGIES
+from coherence.simulate.pages import saving
+from coherence.simulate.pages.compared import page_of
+from coherence.simulate.pages.said import command_line
 from coherence.simulate.progress import Runs
 from message_passing.commands import examples
 from message_passing.console import INTERRUPTED, columns, reported, terminal_width, write
@@ -25,6 +29,7 @@ from message_passing.console import INTERRUPTED, columns, reported, terminal_wid
 EXAMPLES = examples(
     "coherence simulate compare planning --prices gpt-5-6-sol --seeds 3",
     "coherence simulate compare churn --against slot_tail --cuts 0.05 --json",
+    "coherence simulate compare planning --seeds 3 --html planning.html",
     "coherence simulate compare --prices list",
 )
 
@@ -36,6 +41,7 @@ change and being asked. Multiples are of the cost above the same run without art
 
 
 def compare(
+    context: typer.Context,
     scenarios: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME|FILE]...", help="The canonical four if not given."),
@@ -73,6 +79,12 @@ def compare(
             "--step-s", min=0, help="Seconds that a step lasts: prefixes expire. 0: never."
         ),
     ] = 0.0,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Also write a page: pictures, tables, a timeline."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, no explanations.")
@@ -101,8 +113,12 @@ def compare(
             prompting=Prompting(step_s=step_s),
             cuts=cuts,
         )
+        if html is not None:
+            saving.require()
         with Runs(quiet=quiet) as progress:
             outcome = comparison.run(plan, progress.advance)
+        if html is not None and outcome.comparisons:
+            saving.save(page_of(plan, outcome, command_line(context)), html)
         if json:
             write(report.as_json(outcome.comparisons))
         else:
