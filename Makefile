@@ -20,13 +20,16 @@ DOCS := $(VENV)-docs
 BENCHES := $(sort $(wildcard bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test test-slow prove check lint types imports format bench docs docs-pages docs-serve clean servers browser
+.PHONY: help simulate studies test test-slow prove check lint types imports format bench docs docs-pages docs-serve clean servers browser
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 simulate: $(VENV)/.base ## the main job: what coherence saves on the canonical scenarios
 	@$(PY) -m coherence.simulate $(ARGS)
+
+studies: $(VENV)/.dev ## the studies again, into simulations/results: the same bytes
+	@$(PY) -m coherence.simulate study simulations/studies --into simulations/results $(ARGS)
 
 test: $(VENV)/.dev servers ## the fast tests
 	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)

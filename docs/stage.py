@@ -28,6 +28,9 @@ AT_ROOT = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "tests/README.md": "tests.md",
+} | {
+    f"simulations/results/{text.name}": f"studies/{text.name}"
+    for text in sorted((ROOT / "simulations" / "results").glob("*.md"))
 }
 #: Pages whose classes form a tree: each shows its base, and not what it inherits.
 TREES = ("Errors", "Policies")

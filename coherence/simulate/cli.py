@@ -22,6 +22,7 @@ from coherence.simulate.replay import command as replaying
 from coherence.simulate.replay import fit as fitting
 from coherence.simulate.result import RULES, STRATEGIES
 from coherence.simulate.scenario import Scenario
+from coherence.simulate.studies import command as studies
 from coherence.simulate.sweeps import command as sweeping
 from message_passing.commands import SETTINGS, Commands, examples
 from message_passing.console import INTERRUPTED, columns, imported, reported, terminal_width, write
@@ -284,6 +285,7 @@ app.command(epilog=targets_command.EXAMPLES)(targets_command.targets)
 app.command(epilog=sweeping.EXAMPLES)(sweeping.sweep)
 app.command(epilog=replaying.EXAMPLES)(replaying.replay)
 app.command(epilog=fitting.EXAMPLES)(fitting.fit)
+app.command(epilog=studies.EXAMPLES)(studies.study)
 
 
 def main(arguments: Sequence[str], prog: str) -> None:

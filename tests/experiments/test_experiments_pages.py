@@ -59,6 +59,11 @@ def charted(page) -> Page:
     return msgspec.structs.replace(page, charts=(Chart("Agents", "agents", (saved, stale)),))
 
 
+@pytest.fixture(scope="module")
+def text(charted) -> str:
+    return rendered(charted)
+
+
 # What a page contains
 
 
@@ -81,8 +86,7 @@ class Elements(HTMLParser):
         return [attrs for name, attrs in self.found if name == tag]
 
 
-def test_a_page_has_the_question_the_answer_the_command_and_every_figure(page):
-    text = rendered(page)
+def test_a_page_has_the_question_the_answer_the_command_and_every_figure(page, text):
     words = " ".join("".join(Elements(text).texts).split())
     assert page.question in words
     assert said.answer(page.comparisons) in words
@@ -99,9 +103,9 @@ def test_a_page_has_the_question_the_answer_the_command_and_every_figure(page):
     assert words.count("lost its context") > 1
 
 
-def test_machines_can_read_it(charted):
+def test_machines_can_read_it(text):
     """Heads of tables, titles of pictures, unique names, links that lead somewhere."""
-    found = Elements(rendered(charted))
+    found = Elements(text)
     assert found.named("html") == [{"lang": "en"}]
     assert all(head.get("scope") in ("col", "row") for head in found.named("th"))
     tables = len(found.named("table"))
@@ -114,14 +118,13 @@ def test_machines_can_read_it(charted):
         assert picture["role"] == "img"
         assert set(picture["aria-labelledby"].split()) <= set(names)
     pointed = [attrs["href"] for _, attrs in found.found if "href" in attrs]
-    pointed += re.findall(r"url\((#[^)]+)\)", rendered(charted))
+    pointed += re.findall(r"url\((#[^)]+)\)", text)
     assert {name.removeprefix("#") for name in pointed} <= set(names)
     for name in (attrs["aria-labelledby"] for attrs in found.named("section")):
         assert name in names
 
 
-def test_it_loads_nothing_and_runs_nothing(charted):
-    text = rendered(charted)
+def test_it_loads_nothing_and_runs_nothing(text):
     assert not re.search(r"<(script|link|iframe|img|object)\b|@import|src=|https?:", text)
 
 
@@ -298,8 +301,7 @@ def test_texts_and_marks_stand_out(theme):
             assert contrast(colour, colours["page"]) >= 3, name
 
 
-def test_every_colour_of_a_picture_is_one_of_the_page(charted):
-    text = rendered(charted)
+def test_every_colour_of_a_picture_is_one_of_the_page(text):
     pictures = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
     assert set(re.findall(r"var\(--([\w-]+)\)", text)) <= set(themes()["light"])
     assert set(re.findall(r"#[0-9a-f]{6}\b", pictures)) == set()

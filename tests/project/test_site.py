@@ -26,7 +26,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 STAGE = runpy.run_path(str(ROOT / "docs" / "stage.py"))
 CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
-#: Pages of each kind: text, tables with diagrams, a reference, a framework's, code.
+#: Pages of each kind: text, tables with diagrams, a reference, a framework's, code, wide tables.
 SEEN = (
     "index.html",
     "tables.html",
@@ -34,6 +34,7 @@ SEEN = (
     "adapters/langgraph.html",
     "api/workspace.html",
     "api/policies.html",
+    "studies/3-the-references.html",
 )
 
 
