@@ -28,8 +28,9 @@ help: ## print this list
 simulate: $(VENV)/.base ## the main job: what coherence saves on the canonical scenarios
 	@$(PY) -m coherence.simulate $(ARGS)
 
-studies: $(VENV)/.dev ## the studies again, into simulations/results: the same bytes
+studies: $(VENV)/.dev ## the studies again, into simulations/results and README: the same bytes
 	@$(PY) -m coherence.simulate study simulations/studies --into simulations/results $(ARGS)
+	@$(PY) docs/headlines.py
 
 test: $(VENV)/.dev servers ## the fast tests
 	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)

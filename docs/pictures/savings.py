@@ -1,9 +1,9 @@
-"""Draws what coherence saves on the paper's four scenarios, for light pages and for dark ones.
+"""Draws what is saved of tokens and of money, for light pages and for dark ones.
 
     python docs/pictures/savings.py
 
-The figures are those of ``python -m coherence.simulate``: the strategy `lazy` under the engine's
-rules, beside the two baselines.  The same figures give the same bytes, which a test compares with
+The figures are those of study 3 in ``simulations/results``, which `make studies` makes again and
+which ends by calling this script.  The same figures give the same bytes, which a test compares with
 the files that are kept.
 """
 
@@ -15,16 +15,27 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
-from coherence.simulate import catalogue, jobs
-from coherence.simulate.measures import Record
+from coherence.simulate import catalogue
+from coherence.simulate.studies.rows import Figures, of_csv
+from coherence.simulate.studies.writing import one
 
 HERE = Path(__file__).parent
+ROWS = HERE.parents[1] / "simulations" / "results" / "3-the-references" / "rows.csv"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
-WIDTH, LEFT, SCALE = 760, 150, 440
-#: The height of a bar, the distance of two bars, and the room above each scenario.
-BAR, STEP, GAP = 14, 17, 14
-TOP = 62
+SCENARIOS = ("planning", "development", "churn", "write-heavy")
+#: What is drawn of each scenario, and how a reader would call it.
+BARS = {
+    "slot_tail": "a slot at the tail",
+    "lazy": "whole texts (the paper's)",
+    "shipped": "notices and differences",
+    "adaptive": "the adaptive rule",
+}
+#: The two halves: a saving, and its heading.
+HALVES = {"saved_transferred": "Transferred tokens", "saved_bill": "The whole bill"}
+
+WIDTH, LEFT, HALF, SCALE = 860, 122, 362, 190
+BAR, STEP, GAP, TOP = 12, 16, 14, 84
 
 
 class Theme(msgspec.Struct, frozen=True):
@@ -33,99 +44,106 @@ class Theme(msgspec.Struct, frozen=True):
     name: str
     text: str
     faint: str
-    broadcast: str
-    refetch: str
-    coherent: str
+    bars: tuple[str, ...]
 
 
 THEMES = (
-    Theme("light", "#1f2328", "#59636e", "#c8ced5", "#8c959f", "#0969da"),
-    Theme("dark", "#e6edf3", "#9198a1", "#3d444d", "#656c76", "#4493f8"),
+    Theme("light", "#1f2328", "#59636e", ("#c8ced5", "#8c959f", "#54aeff", "#0969da")),
+    Theme("dark", "#e6edf3", "#9198a1", ("#3d444d", "#656c76", "#1f6feb", "#79c0ff")),
 )
 
 
-def records() -> Sequence[Record]:
-    """What ``python -m coherence.simulate`` prints under `lazy` and engine."""
-    scenarios = [catalogue.find(name) for name in catalogue.CANONICAL]
-    return jobs.simulate(scenarios, ("lazy",), ("engine",)).records
-
-
-def picture(found: Sequence[Record], theme: Theme) -> str:
-    """The picture as SVG: three bars for each record, as long as their tokens."""
-    height = TOP + len(found) * (3 * STEP + GAP) + 8
-    longest = max(record.broadcast_tokens_mean for record in found)
+def picture(rows: Sequence[Figures], theme: Theme) -> str:
+    """The picture as SVG: two halves, and in each four bars for each scenario."""
+    height = TOP + len(SCENARIOS) * (len(BARS) * STEP + GAP) + 4
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'width="{WIDTH}" height="{height}" font-family="{FONT}" font-size="12" role="img">',
-        f"<title>{escape(_spoken(found))}</title>",
-        _text(0, 18, "Tokens that a team of four puts into prompts", theme.text, 'font-size="15"'),
+        f"<title>{escape(_spoken(rows))}</title>",
+        _text(0, 18, "As a share of a conditional GET's; shorter is better", theme.text, 15),
         *_legend(theme),
     ]
-    for number, record in enumerate(found):
-        y = TOP + number * (3 * STEP + GAP)
-        share = catalogue.find(record.scenario).write_probability
-        parts.append(_text(0, y + 11, record.scenario, theme.text, 'font-weight="600"'))
-        parts.append(_text(0, y + 11 + STEP, f"{share:.0%} of actions write", theme.faint))
-        for row, (tokens, fill, said) in enumerate(_bars(record, theme)):
-            at, long = y + row * STEP, SCALE * tokens / longest
-            parts.append(_bar(LEFT, at, long, BAR, fill))
-            inked = theme.text if row == 2 else theme.faint
-            parts.append(_text(LEFT + long + 6, at + 11, said, inked))
+    for half, (field, heading) in enumerate(HALVES.items()):
+        left = LEFT + HALF * half
+        parts.append(_text(left, TOP - 10, heading, theme.text, weight=600))
+        for number, scenario in enumerate(SCENARIOS):
+            top = TOP + number * (len(BARS) * STEP + GAP)
+            if half == 0:
+                share = catalogue.find(scenario).write_probability
+                parts.append(_text(0, top + 10, scenario, theme.text, weight=600))
+                parts.append(_text(0, top + 10 + STEP, f"{share:.0%} writes", theme.faint))
+            line = left + SCALE
+            parts.append(
+                f'<path d="M{line} {top - 3}v{len(BARS) * STEP + 2}" stroke="{theme.bars[1]}" '
+                'stroke-dasharray="2 3"/>'
+            )
+            for row, name in enumerate(BARS):
+                mine = one(rows, scenario=scenario, strategy=name)
+                parts += _bar(left, top + row * STEP, mine, field, theme, theme.bars[row])
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _bars(record: Record, theme: Theme) -> Iterator[tuple[float, str, str]]:
-    assert record.savings_mean is not None
-    assert record.savings_vs_refetch_mean is not None
-    yield record.broadcast_tokens_mean, theme.broadcast, _thousands(record.broadcast_tokens_mean)
-    yield record.refetch_tokens_mean, theme.refetch, _thousands(record.refetch_tokens_mean)
-    saved = (
-        f"{record.savings_vs_refetch_mean:.0%} less than refetch, "
-        f"{record.savings_mean:.0%} less than broadcast"
-    )
-    yield record.sync_tokens_mean, theme.coherent, f"{_thousands(record.sync_tokens_mean)}, {saved}"
+def _bar(
+    left: float, top: float, row: Figures, field: str, theme: Theme, fill: str
+) -> Iterator[str]:
+    share, interval = _share(row, field)
+    longest = 1.12  # beyond it a bar ends in an arrow
+    long = SCALE * min(share, longest)
+    yield f'<rect x="{left}" y="{top}" width="{long:.1f}" height="{BAR}" fill="{fill}"/>'
+    if share > longest:
+        end = left + long
+        yield f'<path d="M{end:.1f} {top}l8 {BAR / 2}l-8 {BAR / 2}z" fill="{fill}"/>'
+    else:
+        low, high = (SCALE * max(0, share + side * interval) for side in (-1, 1))
+        middle = top + BAR / 2
+        yield (
+            f'<path d="M{left + low:.1f} {middle}H{left + high:.1f}" stroke="{theme.text}" '
+            'stroke-width="1.5"/>'
+        )
+    said = f"{100 * share:,.0f} % ± {100 * interval:.0f}"
+    end = long + 12 if share > longest else max(long, SCALE * (share + interval)) + 6
+    yield _text(left + end, top + 10, said, theme.text)
 
 
-def _thousands(tokens: float) -> str:
-    return f"{tokens / 1000:,.0f} k"
+def _share(row: Figures, field: str) -> tuple[float, float]:
+    """The cost as a share of the baseline's, with its interval."""
+    saved, interval = row[field], row[f"{field}_interval"]
+    assert isinstance(saved, (int, float))
+    assert isinstance(interval, (int, float))
+    return 1 - saved, float(interval)
 
 
 def _legend(theme: Theme) -> Iterator[str]:
     x = 0
-    for fill, said in (
-        (theme.broadcast, "broadcast: every artifact to every agent in every step"),
-        (theme.refetch, "refetch: the full text at every access"),
-        (theme.coherent, "coherent"),
-    ):
-        yield _bar(x, 32, 12, 12, fill)
-        yield _text(x + 18, 42, said, theme.faint)
-        x += 34 + round(6.1 * len(said))
+    for fill, said in zip(theme.bars, BARS.values(), strict=True):
+        yield f'<rect x="{x}" y="34" width="12" height="12" fill="{fill}"/>'
+        yield _text(x + 18, 44, said, theme.faint)
+        x += 40 + round(6.4 * len(said))
 
 
-def _bar(x: float, y: float, width: float, height: float, fill: str) -> str:
-    size = f'width="{width:.1f}" height="{height}"'
-    return f'<rect x="{x}" y="{y}" {size} rx="2" fill="{fill}"/>'
+def _text(
+    x: float, y: float, said: str, fill: str, size: int | None = None, weight: int | None = None
+) -> str:
+    more = (f' font-size="{size}"' if size else "") + (f' font-weight="{weight}"' if weight else "")
+    return f'<text x="{x:.1f}" y="{y}" fill="{fill}"{more}>{escape(said)}</text>'
 
 
-def _text(x: float, y: float, said: str, fill: str, more: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y}" fill="{fill}" {more}>{escape(said)}</text>'.replace(
-        " >", ">"
-    )
-
-
-def _spoken(found: Sequence[Record]) -> str:
-    told = (
-        f"{record.scenario} {_thousands(record.broadcast_tokens_mean)}, "
-        f"{_thousands(record.refetch_tokens_mean)}, {_thousands(record.sync_tokens_mean)}"
-        for record in found
-    )
-    return f"Tokens by broadcast, by refetching, and coherent: {'; '.join(told)}."
+def _spoken(rows: Sequence[Figures]) -> str:
+    told = []
+    for scenario in SCENARIOS:
+        for field, heading in HALVES.items():
+            shares = (
+                f"{said} {100 * _share(one(rows, scenario=scenario, strategy=name), field)[0]:.0f}"
+                for name, said in BARS.items()
+            )
+            told.append(f"{scenario}, {heading.lower()}: {', '.join(shares)}")
+    return f"Percent of what a conditional GET costs. {'; '.join(told)}."
 
 
 def pictures() -> dict[Path, str]:
     """The text of each file."""
-    found = records()
-    return {HERE / f"savings-{theme.name}.svg": picture(found, theme) for theme in THEMES}
+    rows = of_csv(ROWS.read_text(encoding="utf-8"))
+    return {HERE / f"savings-{theme.name}.svg": picture(rows, theme) for theme in THEMES}
 
 
 if __name__ == "__main__":

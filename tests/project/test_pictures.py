@@ -1,9 +1,11 @@
-"""The pictures and the tables of README and docs show what the simulation gives today."""
+"""The pictures and the tables of README and docs show what simulation and studies give today."""
 
 import re
 import runpy
 from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 from coherence.simulate import catalogue, jobs
 
@@ -23,12 +25,23 @@ def percent(share: float) -> str:
     return f"{share * 100:.0f} %"
 
 
-def test_the_pictures_of_savings_are_current():
-    drawn = runpy.run_path(str(PICTURES / "savings.py"))["pictures"]()
-    for path, text in drawn.items():
+def test_readme_and_pictures_say_what_the_studies_found():
+    pytest.importorskip("jinja2", reason="headlines are written by jinja2")
+    pages = runpy.run_path(str(ROOT / "docs" / "headlines.py"))["pages"]()
+    for path, text in pages.items():
+        assert path.read_text(encoding="utf-8") == text, "run: python docs/headlines.py"
+    drawn = {path.name: text for path, text in pages.items() if path.suffix == ".svg"}
+    for text in drawn.values():
         ElementTree.fromstring(text)
-        assert path.read_text(encoding="utf-8") == text, "run: python docs/pictures/savings.py"
-    assert {path.name for path in drawn} == {path.name for path in PICTURES.glob("savings-*.svg")}
+    assert set(drawn) == {path.name for path in PICTURES.glob("savings-*.svg")}
+
+
+def test_no_other_page_of_the_front_types_a_figure_of_a_study():
+    """Beside the part that is written: figures with intervals."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    typed = re.sub(r"<!-- headlines: .*?<!-- to here -->", "", readme, flags=re.DOTALL)
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert "±" not in typed + index
 
 
 def test_the_table_of_policies_is_current():
