@@ -304,7 +304,7 @@ def test_a_sample_of_the_kept_figures_is_what_the_code_gives(name, table, scenar
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_every_study_gives_the_kept_bytes():
     """All commands once more; with the kept files these are two runs."""
     assert call(str(STUDIES), "--into", str(RESULTS), "--check").stdout == ""
