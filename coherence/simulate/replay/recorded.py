@@ -81,6 +81,7 @@ class Run(NamedTuple):
         return Costs(
             transferred_tokens=self.transferred,
             prompt_tokens=sum(bill.prompt_tokens for bill in bills),
+            cached_tokens=sum(bill.cached_tokens for bill in bills),
             bill=sum(bill.cost for bill in bills),
             trips=sum(prompt.is_trip for prompt in self.prompts),
             is_linear=all(bill.above_minimum and bill.in_one_tier for bill in bills),
