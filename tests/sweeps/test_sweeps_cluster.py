@@ -161,7 +161,7 @@ def dask(tmp_path) -> Iterator[Cluster]:
 
 @needs_dask
 @pytest.mark.slow
-def test_a_cluster_that_loses_a_worker_measures_the_same(make_sweep, dask, tmp_path):
+def test_a_cluster_that_loses_a_worker_measures_the_same(make_sweep, dask, tmp_path, caplog):
     dask.add(2)
     lost = []
 
@@ -176,6 +176,9 @@ def test_a_cluster_that_loses_a_worker_measures_the_same(make_sweep, dask, tmp_p
     assert not outcome.is_partial
     assert 0 < lost[0] < outcome.asked
     assert outcome == running.run(sweep)
+    # What is mended, or becomes a typed error, is not logged as well.
+    quiet = {"distributed.client", "tornado.application"}
+    assert not quiet & {record.name for record in caplog.records}
 
 
 @needs_dask

@@ -60,7 +60,7 @@ def connected(address: str) -> Iterator[Pool]:
         client = Client(address, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
         raise ClusterLost(f"{address}: {error}") from error
-    with client, _quiet():
+    with _quiet(), client:  # closing a client logs what was under way
         _require_program(client, address)
         yield _Cluster(client, address)
 

@@ -153,7 +153,7 @@ class Results:
         )
 
 
-_ON = "what was measured before is in it; then repeat the command, which goes on from there"
+_ON = "what was saved before is in the file; then repeat the command, which goes on from there"
 _REMEDIES = {
     "SQLITE_FULL": f"make room; {_ON}",
     "SQLITE_IOERR": f"make room, or mend the disk; {_ON}",
