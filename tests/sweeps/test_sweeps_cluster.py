@@ -21,6 +21,9 @@ from coherence.simulate.sweeps.running import StrangeFigures
 
 pytest.importorskip("scipy", reason="intervals need scipy")
 
+# A client that found no cluster leaves connections to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 HAS_DASK = importlib.util.find_spec("distributed") is not None
 needs_dask = pytest.mark.skipif(not HAS_DASK, reason="needs distributed")
 
