@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import count, islice
 from random import Random
 
 import pytest
@@ -75,9 +76,9 @@ class Reader:
         self.every[name], self.untold[name], self.pushed[name] = set(), set(), 0.0
 
     def allowance(self) -> float:
-        """What the rule may cost beyond twice the offline choice."""
+        """What the rule may cost beyond twice the offline choice: of episodes under way alone."""
         each = self.trip + 2 * SIGNAL + self.lines + self.header
-        return len(self.every) * each
+        return each * sum(pushed > 0 for pushed in self.pushed.values())
 
 
 # One episode, of a reader that has no credit: the plain rule
@@ -130,7 +131,7 @@ def adversarial() -> Iterable[float]:
     for trip in (1.0, 10.0, 100.0):
         for header in (0.0, 0.5):
             for lines in (1, 4, 12):
-                yield climbed(trip, header, lines, rng, 250)
+                yield climbed(trip, header, lines, rng, 120)
     # One line is rewritten for ever, and read as soon as the rule is silent.
     for trip in (10, 100, 1_000):
         yield ratio([frozenset([0])] * (trip + 3), float(trip), 0.0)
@@ -141,8 +142,10 @@ def test_adversaries_reach_the_bound_and_do_not_pass_it():
     assert 1.99 <= worst <= 2.0 + 1e-9
 
 
-@given(EDITS.filter(lambda edits: sum(map(len, edits)) == len(frozenset().union(*edits))))
-def test_where_changes_are_disjoint_telling_is_never_in_vain(edits):
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=20))
+def test_where_changes_are_disjoint_telling_is_never_in_vain(sizes):
+    line = count()
+    edits = [frozenset(islice(line, size)) for size in sizes]
     assert ratio(edits, 0.5, 0.0) == 1.0
 
 
@@ -193,8 +196,8 @@ def against(rng: Random, steps: int) -> Reader:
 
 def test_an_adversary_that_sees_what_is_said_does_not_pass_the_bound_either():
     ratios = []
-    for seed in range(300):
-        reader = against(Random(seed), 400)
+    for seed in range(120):
+        reader = against(Random(seed), 250)
         ratios.append(reader.spent / reader.offline)
     assert max(ratios) > 1.8
 
@@ -213,23 +216,64 @@ def test_where_nearly_all_telling_is_in_vain_it_costs_little_more_than_asking():
     limit = reader.trip + SIGNAL
     signals = SIGNAL * len(names)
     assert reader.spent <= SLACK * reader.asking + ALLOWANCE * limit + signals
+    assert reader.spent >= 1.02 * reader.asking  # the budget is used: a better time may come
     assert reader.asking <= 1.15 * reader.offline
 
 
-def test_an_artifact_whose_telling_has_paid_may_be_told_beyond_the_limit():
-    """After ten accesses that telling has served, it outlives a waste of several limits."""
-    edit = frozenset([0])
-
-    def told_in_vain(served: int) -> int:
-        reader = Reader(trip=10.0, header=0.0, lines=5)
-        reader.access("d")
-        for _ in range(served):
+def told_in_vain(reader: Reader, served: Sequence[Edit], rounds: int) -> int:
+    """How many changes of one line are told, after some rounds in which telling has served."""
+    reader.access("d")
+    for _ in range(rounds):
+        for edit in served:
             reader.change("d", edit)
-            reader.access("d")
-        return sum(reader.change("d", edit) is Saying.CHANGE for _ in range(1_000))
+        reader.access("d")
+    told = sum(reader.change("d", frozenset([0])) is Saying.CHANGE for _ in range(1_000))
+    assert reader.spent <= 2 * reader.offline + reader.allowance()
+    return told
 
-    assert told_in_vain(0) == 12
-    assert 30 <= told_in_vain(10) < 200
+
+def test_an_artifact_may_waste_what_its_telling_has_saved():
+    """The limit is 11; of n that are told all but one are waste; each round saves one trip."""
+    disjoint = [frozenset([0]), frozenset([1])]
+    assert told_in_vain(Reader(10.0, 0.0, 1_000), disjoint, 0) == 1 + 11
+    assert told_in_vain(Reader(10.0, 0.0, 1_000), disjoint, 3) == 1 + 11 + 3 * 11
+
+
+def test_savings_are_spent_as_far_as_the_credit_goes():
+    """It is the first text with its trip, and twice the changes minus the changes."""
+    assert told_in_vain(Reader(10.0, 0.0, 5), [frozenset([0])], 10) == 1 + 11 + (5 + 11) + 10
+
+
+def test_a_change_over_the_budget_is_signalled_at_once_only_on_credit():
+    reader = Reader(trip=10.0, header=0.0, lines=100)
+    reader.access("d")
+    assert reader.telling.decide("d", 0, 40, 40) is Saying.SIGNAL
+    for _ in range(2):
+        reader.telling.forget()
+        reader.telling.begin(0)
+        assert reader.telling.decide("d", 0, 40, 40) is Saying.CHANGE
+
+
+def test_the_credit_of_one_signal_is_not_spent_on_another():
+    """Five artifacts use the budget up, three by a signal; fifteen are asked for at every signal.
+
+    Credit is 20 first accesses of 12.  Each signal holds 11 back, and its access costs 10 of them.
+    """
+    reader = Reader(trip=10.0, header=0.0, lines=1)
+    names = [str(number) for number in range(20)]
+    for name in names:
+        reader.access(name)
+    for name in names[:5]:
+        for _ in range(13):
+            reader.change(name, frozenset([0]))
+    signalled = []
+    for _ in range(2):
+        said = [reader.change(name, frozenset([0])) for name in names[5:]]
+        signalled.append(said.count(Saying.SIGNAL))
+        for name in names[5:]:
+            reader.access(name)
+        assert reader.spent <= 2 * reader.offline + reader.allowance()
+    assert signalled == [15, (240 - 15 * 10 - 3 * 11) // 11]
 
 
 # The calls
