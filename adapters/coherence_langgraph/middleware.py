@@ -4,7 +4,7 @@ it no longer has the text before it.
 It uses only the prompt and the workspace, and keeps no state.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,8 +32,8 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
     before it: so a call that fails, and is repeated, says the same.
 
     Put it last in the list, where it sees the prompt as the model will.  If a model claims a
-    version whose text is not in its prompt (trimmed, summarised or invented), the claim is removed
-    from its call, and the read is answered in full.  Raises `BadArgument`.
+    version whose text is not in its prompt (trimmed, summarised or invented), the claim is replaced
+    by the version that is; without one the read is answered in full.  Raises `BadArgument`.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
         closed, stays, held = await self._aside.run(self._closed, request)
         return _honest(await handler(closed), stays, held)
 
-    def _closed(self, request: Any) -> tuple[Any, list[HumanMessage], set[str]]:
+    def _closed(self, request: Any) -> tuple[Any, list[HumanMessage], Mapping[str, Ref]]:
         """The request with its last message; that message if it stays; what a model may claim."""
         desk, tell = self._store.desk(up=1), also(run()) or (lambda event: None)
         prompt = self._prompt(desk.name, request, request.messages)
@@ -66,7 +66,7 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
         if stays:
             prompt = self._prompt(desk.name, request, messages)
         called(desk, prompt, self._informer, tell)
-        return request.override(messages=messages), stays, set(map(str, prompt.held.values()))
+        return request.override(messages=messages), stays, prompt.held
 
     def _prompt(self, desk: str, request: Any, messages: Sequence[Any]) -> Prompt:
         first = "" if request.system_message is None else request.system_message.text
@@ -75,11 +75,11 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
         return of_claims(key, _claimed(messages), self._workspace.identity, first=first)
 
 
-def _honest(response: Any, stays: list[HumanMessage], held: set[str]) -> Any:
+def _honest(response: Any, stays: list[HumanMessage], held: Mapping[str, Ref]) -> Any:
     """`response` without claims of versions that were not in the prompt, after what stays."""
     for call in (call for m in response.result for call in getattr(m, "tool_calls", ())):
-        if call["args"].get("have") not in held:
-            call["args"].pop("have", None)
+        if call["args"].pop("have", None) and (ref := held.get(str(call["args"].get("name")))):
+            call["args"]["have"] = str(ref)
     return replace(response, result=[*stays, *response.result]) if stays else response
 
 

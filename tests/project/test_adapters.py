@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-CODE_LINES_MAX = 240
+CODE_LINES_MAX = 245
 #: Of an adapter that is a store of items, for callers that block and for callers that await.
-STORE_LINES_MAX = 400
+STORE_LINES_MAX = 430
 
 # What each adapter is for; pydantic is how CrewAI describes a tool.
 FRAMEWORKS = {
