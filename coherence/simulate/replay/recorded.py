@@ -19,7 +19,7 @@ from coherence.simulate.experiments.prices import PriceModel
 from coherence.simulate.experiments.workload import OUTSIDE, Access, Turn, Workload
 
 
-class Prompt(NamedTuple):
+class RecordedPrompt(NamedTuple):
     """A prompt of the recorded run."""
 
     agent: int
@@ -41,12 +41,12 @@ class Run(NamedTuple):
     #: Tokens about artifacts that reached an agent.
     transferred: int
     #: Empty for a recording of a workspace, which sees no prompts.
-    prompts: list[Prompt]
+    prompts: list[RecordedPrompt]
 
     def prompting(self, otherwise: Prompting) -> Prompting:
         """How the recorded prompts begin and grow; `otherwise`, as far as that is not known."""
         first: dict[int, int] = {}
-        last: dict[int, Prompt] = {}
+        last: dict[int, RecordedPrompt] = {}
         grown = 0
         for prompt in self.prompts:
             before = last.get(prompt.agent)
@@ -88,7 +88,7 @@ class Run(NamedTuple):
         )
 
 
-class Recording:
+class RunBuilder:
     """Follows a run, event by event, and makes a `Run` of it."""
 
     def __init__(self, name: str, seed: int) -> None:
@@ -102,7 +102,7 @@ class Recording:
         self._differences: dict[tuple[int, int, int], int] = {}
         self._made: _RunContents | None = None
         self._turns: list[Turn] = []
-        self._prompts: list[tuple[Prompt, list[tuple[int, int]]]] = []
+        self._prompts: list[tuple[RecordedPrompt, list[tuple[int, int]]]] = []
 
     def call(self, agent: str, tokens: int, *, is_cut: bool = False) -> None:
         """The model of an agent is called."""
@@ -249,7 +249,7 @@ class Recording:
         is_trip = bool(call.asked) and not call.writes and not call.has_turn
         if not is_trip and (call.writes or not call.has_turn):
             self._turn(agent, call.writes)
-        prompt = Prompt(agent.number, call.tokens, call.is_cut, is_trip, call.given, 0)
+        prompt = RecordedPrompt(agent.number, call.tokens, call.is_cut, is_trip, call.given, 0)
         self._prompts.append((prompt, call.written))
         agent.call = None
         agent.reads.update(call.asked)

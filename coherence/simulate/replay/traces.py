@@ -17,7 +17,7 @@ import msgspec
 
 from coherence.runtime.outcome import HOME
 from coherence.simulate.replay.errors import InvalidTrace
-from coherence.simulate.replay.recorded import Recording, Run
+from coherence.simulate.replay.recorded import Run, RunBuilder
 from coherence.tokens import POINTER_TOKENS, SIGNAL_TOKENS, STUB_TOKENS
 from message_passing import trace
 from message_passing.errors import ToolkitError
@@ -54,7 +54,7 @@ def load(paths: Sequence[Path], *, size_tokens: int, seed: int = 1) -> Run:
     name = paths[0].stem or "run"
     contents = [_content(file) for file in files]
     recordings = [content.startswith(b'{"trace":') for content in contents]
-    recording = Recording(name, seed)
+    recording = RunBuilder(name, seed)
     if all(recordings):
         transferred = _workspace(files, recording, size_tokens)
     elif len(files) > 1:
@@ -108,7 +108,7 @@ def _ref(text: str) -> tuple[str, int]:
     return name, int(version)
 
 
-def _adapter(events: Iterator[tuple[AdapterEvent, str, int]], recording: Recording) -> int:
+def _adapter(events: Iterator[tuple[AdapterEvent, str, int]], recording: RunBuilder) -> int:
     """Follow the events; return the tokens that were transferred."""
     held: dict[str, dict[str, int]] = {}
     transferred = 0
@@ -146,7 +146,7 @@ def _held(text: str) -> tuple[str, int]:
         return "", 0
 
 
-def _workspace(files: Sequence[Path], recording: Recording, size_tokens: int) -> int:
+def _workspace(files: Sequence[Path], recording: RunBuilder, size_tokens: int) -> int:
     """Follow the recordings of all artifacts; return the tokens that were transferred."""
     lines: list[tuple[float, int, str, trace.Line]] = []
     for file in files:
@@ -177,7 +177,7 @@ def _workspace(files: Sequence[Path], recording: Recording, size_tokens: int) ->
     return sum(_charge(recording, artifact, message) for artifact, message in sent)
 
 
-def _charge(recording: Recording, artifact: str, message: dict[str, Any]) -> int:
+def _charge(recording: RunBuilder, artifact: str, message: dict[str, Any]) -> int:
     """What a message from home to a cache is charged, as `coherence.tokens` says."""
     match message.get("type"):
         case "Inv":
