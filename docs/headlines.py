@@ -25,15 +25,17 @@ TEXT = """
 {% set planning = all | one(scenario="planning") %}
 {% macro vs(table, scenario, field) %}{{ table | one(scenario=scenario, strategy="adaptive") | pct(field) }}{% endmacro %}
 
-Before each call an agent is told what has changed, as differences, by [a rule](docs/experiments.md#the-adaptive-rule)
-that weighs words told in vain against a round trip. The rule saves:
+An agent gets what has changed as a difference: when it asks, or unasked in its next prompt, if [a
+rule](docs/experiments.md#the-adaptive-rule) finds that cheaper than a round trip. The rule saves:
 
 - **Tokens.** Against a conditional GET, which you could write in an afternoon, {{ planning | pct("saved_transferred") }}
   of what is transferred in the paper's planning scenario. The paper's
   {{ "%.0f" | format(100 * (figures | where(scenario="planning", strategy="lazy", field="savings_mean") | first).ours) }} % are
   against a broadcast of every text to every agent in every step; its protocol with whole texts saves
   {{ rows | one(scenario="planning", strategy="lazy") | pct("saved_transferred") }} here.
-- **Money.** {{ planning | pct("saved_bill") }} of the whole bill, at the prices of {{ planning.prices }} with prompt caching;
+- **Money.** {{ planning | pct("saved_bill") }} of the whole bill, at the prices of {{ planning.prices }} with prompt caching,
+  where differences that an agent must ask for save
+  {{ get | one(scenario="planning", strategy="lazy_delta") | pct("saved_bill") }};
   {{ all | least("saved_bill") | pct("saved_bill") }} to {{ all | most("saved_bill") | pct("saved_bill") }} in
   {{ all | length }} scenarios. What is added to the bill is {{ planning | times("above_of_floor") }} times the least that any
   schedule could add in planning, and {{ all | most("above_of_floor") | times("above_of_floor") }} times at most.

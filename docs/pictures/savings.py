@@ -2,7 +2,7 @@
 
     python docs/pictures/savings.py
 
-The figures are those of study 3 in ``simulations/results``, which `make studies` makes again and
+The figures are those of study 2 in ``simulations/results``, which `make studies` makes again and
 which ends by calling this script.  The same figures give the same bytes, which a test compares with
 the files that are kept.
 """
@@ -20,7 +20,7 @@ from coherence.simulate.studies.rows import Figures, of_csv
 from coherence.simulate.studies.writing import one
 
 HERE = Path(__file__).parent
-ROWS = HERE.parents[1] / "simulations" / "results" / "3-the-references" / "rows.csv"
+ROWS = HERE.parents[1] / "simulations" / "results" / "2-strong-baselines" / "get.csv"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 SCENARIOS = ("planning", "development", "churn", "write-heavy")
@@ -28,7 +28,7 @@ SCENARIOS = ("planning", "development", "churn", "write-heavy")
 BARS = {
     "slot_tail": "a slot at the tail",
     "lazy": "whole texts (the paper's)",
-    "shipped": "notices and differences",
+    "lazy_delta": "differences when asked for",
     "adaptive": "the adaptive rule",
 }
 #: The two halves: a saving, and its heading.

@@ -281,6 +281,26 @@ def test_equal_commands_have_equal_results(kept):
             assert seen.setdefault(arguments, kept[each.name][name]) == kept[each.name][name]
 
 
+def test_what_the_findings_say_in_words_holds(kept):
+    """Sentences without a figure; all others are written from the rows."""
+    prices = kept["4-prices"]["rows"]
+    by_reads = ("claude-opus-5", "claude-opus-5-5", "claude-fable-5-1")  # 0.10, 0.05, 0.025
+    for strategy, field in (("adaptive", "above_of_floor"), ("slot_tail", "saved_bill")):
+        for scenario in writing.column(prices, "scenario"):
+            values = [
+                writing.one(prices, prices=model, strategy=strategy, scenario=scenario)[field]
+                for model in by_reads
+            ]
+            # The first reads of planning and its like are alike at every price.
+            assert values[0] >= values[1] - 0.005 >= values[2] - 0.01, (strategy, scenario)
+    for name in ("small", "uncached"):
+        for row in kept["8-when-not"][name]:
+            assert row["saved_bill"] + row["saved_bill_interval"] < 0
+    assert all(row["agrees"] for row in kept["1-the-paper"]["figures"])
+    for row in kept["8-when-not"]["short"]:
+        assert 0 < row["saved_bill"] < 0.3
+
+
 #: One scenario of a command that has many: its rows do not depend on the other scenarios.
 SAMPLES = (
     ("2-strong-baselines", "get", ("churn",)),
