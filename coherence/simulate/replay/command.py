@@ -23,6 +23,9 @@ from coherence.simulate.experiments.figures import Comparison
 from coherence.simulate.experiments.prices import PriceModel
 from coherence.simulate.experiments.strategies import STRATEGIES
 from coherence.simulate.experiments.workload import OUTSIDE, Workload
+from coherence.simulate.pages import saving as pages
+from coherence.simulate.pages.replayed import page_of
+from coherence.simulate.pages.said import command_line, plain
 from coherence.simulate.progress import Runs
 from coherence.simulate.replay import pricing, saving, traces
 from coherence.simulate.replay.counting import TOKENS, counter
@@ -62,11 +65,14 @@ class _Source(NamedTuple):
     workloads: list[Workload]
     about: str
     meaning: str
+    #: The names of the artifacts, as far as they are known.
+    files: Sequence[str] = ()
     #: What was recorded, if the source is a recording.
     runs: Sequence[Run] = ()
 
 
 def replay(
+    context: typer.Context,
     file: Annotated[
         Path | None,
         typer.Argument(metavar="[FILE]", help="A history that --save has written."),
@@ -159,6 +165,12 @@ def replay(
         float,
         typer.Option("--step-s", min=0, help="Seconds that a commit lasts: prefixes expire."),
     ] = 0.0,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Also write a page: pictures, tables, a timeline."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, no explanations.")
@@ -194,6 +206,8 @@ def replay(
         strategies = tuple(map(chosen_strategy, dict.fromkeys(strategy or ())))
         against = chosen_strategy(against)
         prompting = Prompting(step_s=step_s)
+        if html is not None:
+            pages.require()
         with Runs(quiet=quiet) as progress:
             if trace:
                 source = _of_trace(trace, size_tokens, seeds)
@@ -218,6 +232,15 @@ def replay(
                 progress.advance,
                 source.runs,
             )
+        if html is not None:
+            remarks = [plain(source.about), plain(source.meaning)]
+            first, command = source.workloads[0], command_line(context)
+            pages.save(
+                page_of(
+                    source.name, first, source.files, rows, models, prompting, remarks, command
+                ),
+                html,
+            )
         if json:
             write(report.as_json(rows))
         else:
@@ -227,7 +250,18 @@ def replay(
 def _of_history(history: History, team: Team, seeds: int) -> _Source:
     contents = RealContents(history.files, MEASURES[history.about.measure])
     made = [workload(history, team, seed, contents) for seed in range(1, seeds + 1)]
-    return _Source(history.about.name, made, _said(history.about), MEANING)
+    return _Source(history.about.name, made, _said(history.about), MEANING, _paths(history))
+
+
+def _paths(history: History) -> list[str]:
+    """The path of each file, the first that it has."""
+    found = {
+        change.file: change.path.decode(errors="replace")
+        for revision in reversed(history.revisions)
+        for change in revision.changes
+        if change.path is not None
+    }
+    return [found.get(number, f"file {number}") for number in range(len(history.files))]
 
 
 def _of_trace(paths: Sequence[Path], size_tokens: int, seeds: int) -> _Source:
@@ -240,7 +274,7 @@ def _of_trace(paths: Sequence[Path], size_tokens: int, seeds: int) -> _Source:
         about += f", {len(run.prompts):,} prompts of {tokens:,} tokens, {trips:,} of them trips"
     else:
         about += f"; prompts are not in it, and each text is taken to have {size_tokens:,} tokens"
-    return _Source(run.name, [run.workload for run in runs], f"{about}.", MEANING_TRACE, runs)
+    return _Source(run.name, [run.workload for run in runs], f"{about}.", MEANING_TRACE, (), runs)
 
 
 def _history(

@@ -11,6 +11,9 @@ from rich.console import RenderableType
 
 from coherence.simulate import report
 from coherence.simulate.errors import InvalidSweep
+from coherence.simulate.pages import saving
+from coherence.simulate.pages.said import command_line
+from coherence.simulate.pages.swept import page_of
 from coherence.simulate.progress import Runs
 from coherence.simulate.sweeps import requests, running, tables
 from coherence.simulate.sweeps.requests import AGAINST, SEEDS, Request
@@ -30,11 +33,13 @@ from message_passing.console import (
 EXAMPLES = examples(
     "coherence simulate sweep --over agents=2,4,8 --over strategy=lazy,adaptive --seeds 3",
     "coherence simulate sweep --over loss_probability=0,0.2 --against loss_probability=0 --csv",
+    "coherence simulate sweep --over agents=2,4,8 --seeds 3 --html agents.html",
     "coherence simulate sweep --over prices=none,claude-opus-5 --set steps=20 --out results.db",
 )
 
 
 def sweep(
+    context: typer.Context,
     file: Annotated[
         Path | None,
         typer.Argument(
@@ -85,6 +90,10 @@ def sweep(
             "--jobs", min=1, help="Processes that measure; one for each core if not given."
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Also write a page: pictures and tables."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list of lines.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a row for each line.")] = False,
     quiet: Annotated[
@@ -112,8 +121,14 @@ def sweep(
         fixed |= _pairs("--set", map(requests.setting, set_ or ()))
         request = Request(fixed, _pairs("--over", map(requests.axis, over or ())))
         asked = requests.read(file, request)
+        if html is not None:
+            saving.require()
         with Runs(quiet=quiet, verb="measured", unit="figures") as progress:
             outcome = running.run(asked, out=out, on=on, processes=jobs, advance=progress.advance)
+        if html is not None and outcome.lines:
+            command = command_line(context)
+            page = page_of(asked, outcome.lines, command, is_partial=outcome.is_partial)
+            saving.save(page, html)
         if json:
             write(report.as_json(outcome.lines))
         elif csv:
