@@ -92,7 +92,7 @@ class Stage:
         self.stale = self.false_unchanged = 0
 
     def await_turn(self, agent: int) -> int | None:
-        """Wait for the agent's next turn; its number, or None if there is none."""
+        """Wait for the agent's next turn; its number, or None after the last one."""
         mine = next(
             (n for n in range(self._next, len(self.turns)) if self.turns[n][0] == agent), None
         )
@@ -129,7 +129,7 @@ def _line(number: int, version: int) -> str:
 
 
 class Mind:
-    """What the model of one agent puts out, from what its prompt shows."""
+    """The answers of one agent's model, made from its prompt."""
 
     def __init__(self, stage: Stage, agent: int, names_versions: bool) -> None:
         self.stage, self.agent, self._names_versions = stage, agent, names_versions

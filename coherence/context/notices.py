@@ -33,7 +33,7 @@ class Heard(NamedTuple):
 
 
 def message(parts: Iterable[str]) -> str:
-    """A message of these lines and passages; empty if there are none."""
+    """A message of these lines and passages; empty without any."""
     said = list(parts)
     return "\n".join([NOTICE, *said]) if said else ""
 
@@ -60,7 +60,7 @@ def heard(text: str, tool: str = "") -> Iterator[Heard]:
     """What one message of a conversation says about artifacts, in its order.
 
     `tool` is the name of the tool whose answer the message is, if it is one.  What a colleague
-    quotes is no access of the agent.
+    quotes does not count as an access of the agent.
     """
     if not is_notice(text):
         if not tool:

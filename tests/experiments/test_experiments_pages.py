@@ -28,7 +28,7 @@ from coherence.simulate.experiments.strategies import STRATEGIES
 from coherence.simulate.experiments.workload import of_scenario
 from coherence.simulate.pages import said, saving
 from coherence.simulate.pages.compared import page_of
-from coherence.simulate.pages.page import Chart, Curve, Page, Panel, Point
+from coherence.simulate.pages.page import Chart, Curve, Mark, Page, Panel
 from coherence.simulate.pages.saving import NoReport, PageNotSaved, rendered, save
 from coherence.simulate.pages.timeline import Happening, HappeningKind, recorded
 
@@ -53,7 +53,7 @@ def page() -> Page:
 
 @pytest.fixture(scope="module")
 def charted(page) -> Page:
-    points = tuple(Point(float(x), 0.1 * x, 0.02) for x in (2, 4, 8))
+    points = tuple(Mark(float(x), 0.1 * x, 0.02) for x in (2, 4, 8))
     saved = Panel("saved", (Curve("lazy", points), Curve("adaptive", points)), is_percent=True)
     stale = Panel("stale reads", (Curve("lazy", points[:2]), Curve("adaptive", points)))
     return msgspec.structs.replace(page, charts=(Chart("Agents", "agents", (saved, stale)),))

@@ -171,7 +171,7 @@ def test_an_error_that_nobody_expects_passes_and_what_was_done_is_kept(
 def test_figures_of_another_program_are_refused(make_sweep, tmp_path, monkeypatch):
     def perform(task):
         (first, *rest) = measuring.perform(task)
-        return [measuring.Finding(b"another", first.parameters, first.found), *rest]
+        return [measuring.KeyedRow(b"another", first.parameters, first.found), *rest]
 
     monkeypatch.setattr(pools, "perform", perform)
     outcome = running.run(make_sweep(), out=tmp_path / "r.db")

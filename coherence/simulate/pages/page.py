@@ -8,7 +8,7 @@ from coherence.simulate.experiments.figures import Comparison
 from coherence.simulate.pages.timeline import Timeline
 
 
-class Point(msgspec.Struct, frozen=True):
+class Mark(msgspec.Struct, frozen=True):
     """A value of a curve, with half the width of its 95 % interval."""
 
     x: float
@@ -20,7 +20,7 @@ class Curve(msgspec.Struct, frozen=True):
     """One strategy, or one measure, over a parameter."""
 
     name: str
-    points: tuple[Point, ...]
+    points: tuple[Mark, ...]
 
 
 class Panel(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from coherence.simulate.experiments.figures import Ratio
-from coherence.simulate.pages.page import Chart, Curve, Page, Panel, Point
+from coherence.simulate.pages.page import Chart, Curve, Mark, Page, Panel
 from coherence.simulate.pages.said import SUBJECTS, shown
 from coherence.simulate.sweeps.lines import Line
 from coherence.simulate.sweeps.requests import Sweep
@@ -77,12 +77,12 @@ def _charts(sweep: Sweep, lines: Sequence[Line], x: str, others: Sequence[str]) 
 def _curves(
     figures: Sequence[tuple[Line, Ratio]], x: str, values: Sequence[Value]
 ) -> tuple[Curve, ...]:
-    points: dict[str, list[Point]] = {}
+    points: dict[str, list[Mark]] = {}
     for line, figure in figures:
         value = line.strategy if x == STRATEGY else line.point[x]
         place = value if _is_numeric(values) else values.index(value)
         name = "all" if x == STRATEGY else line.strategy
-        points.setdefault(name, []).append(Point(float(place), figure.value, figure.interval))
+        points.setdefault(name, []).append(Mark(float(place), figure.value, figure.interval))
     return tuple(Curve(name, tuple(each)) for name, each in points.items())
 
 

@@ -19,7 +19,7 @@ from coherence.simulate.experiments.strategies import STRATEGIES
 from coherence.simulate.sweeps.measuring import Found, Ideal, Staleness
 from coherence.simulate.sweeps.planning import Keys, Needed
 from coherence.simulate.sweeps.requests import Sweep
-from coherence.simulate.sweeps.settings import STRATEGY, Point, Value
+from coherence.simulate.sweeps.settings import STRATEGY, GridPoint, Value
 
 Verdict: TypeAlias = Literal["cheaper", "dearer", "undecided", "equal", "baseline"]
 
@@ -146,7 +146,7 @@ def _run(keys: Keys, strategy: str, found: Mapping[bytes, Found]) -> _Run | None
 
 def _line(
     sweep: Sweep,
-    point: Point,
+    point: GridPoint,
     name: str,
     pairs: Sequence[tuple[_Run, _Run]],
     *,

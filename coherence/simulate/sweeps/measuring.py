@@ -202,7 +202,7 @@ def _shown(team: Scenario) -> dict[str, Any]:
 # Tasks
 
 
-class Finding(msgspec.Struct, frozen=True):
+class KeyedRow(msgspec.Struct, frozen=True):
     """The figures of one measurement."""
 
     key: bytes
@@ -238,7 +238,7 @@ def tasks(measurements: Iterable[Measurement]) -> list[Task]:
 _one_at_a_time = threading.Lock()
 
 
-def perform(task: Task) -> list[Finding]:
+def perform(task: Task) -> list[KeyedRow]:
     """Make the runs of a task, in this process.
 
     Threads of one process take turns: a workload remembers differences, and they gain nothing.
@@ -247,7 +247,7 @@ def perform(task: Task) -> list[Finding]:
         made = []
         for measurement in task:
             parameters = measurement.parameters() | {"seed": measurement.seed}
-            made.append(Finding(key_of(measurement), parameters, measurement.perform()))
+            made.append(KeyedRow(key_of(measurement), parameters, measurement.perform()))
         return made
 
 

@@ -17,7 +17,7 @@ from concurrent.futures import (
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from coherence.simulate.sweeps.measuring import Finding, Task, expected_actions, perform
+from coherence.simulate.sweeps.measuring import KeyedRow, Task, expected_actions, perform
 from message_passing.errors import EnvironmentFault
 from message_passing.workers import workers
 
@@ -74,12 +74,12 @@ def local(tasks: Sequence[Task], processes: int | None) -> Iterator[Pool]:
         yield Pool(executor, count)
 
 
-def measured(tasks: Iterable[Task], pool: Pool) -> Iterator[list[Finding]]:
+def measured(tasks: Iterable[Task], pool: Pool) -> Iterator[list[KeyedRow]]:
     """Yield the findings of each task as it ends; `tasks` are taken as late as possible.
 
     If a task fails, or at an interrupt, the findings that are there come first, then the error.
     """
-    pending: set[Future[list[Finding]]] = set()
+    pending: set[Future[list[KeyedRow]]] = set()
     try:
         for task in tasks:
             if task:
@@ -98,7 +98,7 @@ def measured(tasks: Iterable[Task], pool: Pool) -> Iterator[list[Finding]]:
         raise typed from error
 
 
-def _ended(pending: set[Future[list[Finding]]], pool: Pool) -> Iterator[list[Finding]]:
+def _ended(pending: set[Future[list[KeyedRow]]], pool: Pool) -> Iterator[list[KeyedRow]]:
     done, _ = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
     if not done:
         pool.check()

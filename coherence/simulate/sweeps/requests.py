@@ -27,8 +27,8 @@ from coherence.simulate.sweeps.settings import (
     FIRST_SEED,
     PRICES,
     STRATEGY,
+    GridPoint,
     Lookup,
-    Point,
     Value,
 )
 
@@ -50,7 +50,7 @@ class Sweep(msgspec.Struct, frozen=True):
 
     #: The values of each axis, in their order; the strategies are an axis like any other.
     over: dict[str, tuple[Value, ...]]
-    points: tuple[Point, ...]
+    points: tuple[GridPoint, ...]
     strategies: tuple[str, ...]
     seeds: int
     #: The key and the value of the baseline of all differences.

@@ -16,7 +16,7 @@ from types import TracebackType
 import msgspec
 
 from coherence.simulate.experiments.play import Costs
-from coherence.simulate.sweeps.measuring import Finding, Found, Ideal, Staleness
+from coherence.simulate.sweeps.measuring import Found, Ideal, KeyedRow, Staleness
 from message_passing.errors import CallerError, EnvironmentFault
 
 FORM = 1
@@ -85,7 +85,7 @@ class Results:
                     known[key] = msgspec.json.decode(figures, type=_TYPES[kind])
         return known
 
-    def add(self, rows: Iterable[Finding]) -> None:
+    def add(self, rows: Iterable[KeyedRow]) -> None:
         """Keep measurements, all or none of them."""
         values = [
             (

@@ -12,8 +12,8 @@ from coherence.simulate.experiments.figures import quantile
 from coherence.simulate.sweeps import cluster, lines, planning, pools
 from coherence.simulate.sweeps.lines import Line
 from coherence.simulate.sweeps.measuring import (
-    Finding,
     Found,
+    KeyedRow,
     Measurement,
     Task,
     key_of,
@@ -104,7 +104,7 @@ class _Work:
         self.found: dict[bytes, Found] = {}
         self.has_begun = False
         self._asked, self._results, self._advance = asked, results, advance
-        self._unsaved: list[Finding] = []
+        self._unsaved: list[KeyedRow] = []
         self._saved_at = monotonic()
 
     def missing(self) -> list[Measurement]:
@@ -131,7 +131,7 @@ class _Work:
             self._advance(len(self.found), len(self._asked))
         return tuple(measurement for key, measurement in keys.items() if key not in known)
 
-    def _take(self, findings: Sequence[Finding]) -> None:
+    def _take(self, findings: Sequence[KeyedRow]) -> None:
         for finding in findings:
             if finding.key not in self._asked:
                 raise StrangeFigures(

@@ -37,7 +37,7 @@ KEYS = (SCENARIO, STRATEGY, PRICES, *TEAM_KEYS, CUTS, *PROMPT_KEYS)
 DEFAULTS: Mapping[str, Value] = {SCENARIO: "planning", PRICES: price_models.DEFAULT}
 
 
-class Point(msgspec.Struct, frozen=True):
+class GridPoint(msgspec.Struct, frozen=True):
     """One point of the grid: all that is the same for every strategy."""
 
     #: The scenario, the price model, and what varies except the strategy, in the grid's order.
@@ -93,7 +93,7 @@ class Lookup:
                 found[model.name] = None
         return list(found)
 
-    def point(self, settings: Mapping[str, Value], varied: Sequence[str]) -> Point:
+    def point(self, settings: Mapping[str, Value], varied: Sequence[str]) -> GridPoint:
         """Return the point that `settings` describe; price models are those looked up before.
 
         Raises `InvalidSweep`, `UnknownScenario` and `InvalidScenario`.
@@ -101,7 +101,7 @@ class Lookup:
         keys = (*TEAM_KEYS, FIRST_SEED)
         changes = [f"{key}={_text(settings[key])}" for key in keys if key in settings]
         prompting = {key: self._number(key, settings) for key in PROMPT_KEYS if key in settings}
-        return Point(
+        return GridPoint(
             settings={
                 key: settings[key]
                 for key in dict.fromkeys((SCENARIO, PRICES, *varied))
