@@ -144,7 +144,9 @@ def test_a_shell_completes_commands_and_options():
     assert completed("stat") == ["status", "stats"]
     assert {"log", "simulate", "specs"} <= set(completed(""))
     assert "--refused" in completed("log --r")
-    assert completed("simulate re") == ["reproduce"], "entry points changed: install it again"
+    assert completed("simulate re") == ["reproduce", "replay"], (
+        "entry points changed: install it again"
+    )
 
 
 @pytest.mark.parametrize(

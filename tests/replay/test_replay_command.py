@@ -133,6 +133,19 @@ def test_adaptive_on_histories_of_two_thousand_commits(name, by):
     check(json.loads(call("replay", *arguments, "-s", "adaptive", "--json", "-q").stdout))
 
 
+def test_a_page_names_the_artifacts(tmp_path):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    path, page = tmp_path / "run.jsonl", tmp_path / "page.html"
+    events = [
+        {"coherence": "publish", "ref": "plan.md@1", "agent": "ann", "tokens": 800},
+        {"coherence": "fill", "ref": "plan.md@1", "agent": "bob", "tokens": 800},
+    ]
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    call("replay", "--trace", path, "-s", "adaptive", "-q", "--html", page)
+    assert "plan.md" in page.read_text()
+
+
 # Bad input
 
 

@@ -274,7 +274,8 @@ def _of_trace(paths: Sequence[Path], size_tokens: int, seeds: int) -> _Source:
         about += f", {len(run.prompts):,} prompts of {tokens:,} tokens, {trips:,} of them trips"
     else:
         about += f"; prompts are not in it, and each text is taken to have {size_tokens:,} tokens"
-    return _Source(run.name, [run.workload for run in runs], f"{about}.", MEANING_TRACE, (), runs)
+    made = [each.workload for each in runs]
+    return _Source(run.name, made, f"{about}.", MEANING_TRACE, run.artifacts, runs)
 
 
 def _history(

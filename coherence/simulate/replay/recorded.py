@@ -42,6 +42,8 @@ class Run(NamedTuple):
     transferred: int
     #: Empty for a recording of a workspace, which sees no prompts.
     prompts: list[RecordedPrompt]
+    #: The names of the artifacts.
+    artifacts: list[str]
 
     def prompting(self, otherwise: Prompting) -> Prompting:
         """How the recorded prompts begin and grow; `otherwise`, as far as that is not known."""
@@ -184,7 +186,7 @@ class RunBuilder:
             )
             for prompt, written in self._prompts
         ]
-        return Run(self._name, workload, transferred, prompts)
+        return Run(self._name, workload, transferred, prompts, list(self._numbers))
 
     def size(self, artifact: str, base: int, version: int) -> int:
         """The tokens of a version, as a difference from `base` if that is not 0."""
