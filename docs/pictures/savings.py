@@ -48,8 +48,8 @@ class Theme(msgspec.Struct, frozen=True):
 
 
 THEMES = (
-    Theme("light", "#1f2328", "#59636e", ("#c8ced5", "#8c959f", "#54aeff", "#0969da")),
-    Theme("dark", "#e6edf3", "#9198a1", ("#3d444d", "#656c76", "#1f6feb", "#79c0ff")),
+    Theme("light", "#1f2328", "#59636e", ("#8c959f", "#59636e", "#218bff", "#0550ae")),
+    Theme("dark", "#e6edf3", "#9198a1", ("#656c76", "#9198a1", "#388bfd", "#a5d6ff")),
 )
 
 
