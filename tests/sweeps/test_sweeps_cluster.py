@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import subprocess
@@ -23,6 +24,14 @@ pytest.importorskip("scipy", reason="intervals need scipy")
 
 # A client that found no cluster leaves connections to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """They are collected here, and not in a test that knows nothing of them."""
+    yield
+    gc.collect()
+
 
 HAS_DASK = importlib.util.find_spec("distributed") is not None
 needs_dask = pytest.mark.skipif(not HAS_DASK, reason="needs distributed")
