@@ -37,7 +37,10 @@ class Background(Protocol):
     """Has the work of workers done."""
 
     def need(self, worker: Worker) -> None:
-        """Have the work of `worker` done while it is needed.  May be called again."""
+        """Have the work of `worker` done while it is needed.  May be called again.
+
+        No work is done beside a process that is ending.
+        """
         ...
 
     def is_running(self, worker: Worker) -> bool:
@@ -66,7 +69,13 @@ class Threads:
                 thread = threading.Thread(
                     target=self._run, args=(worker,), name=worker.name, daemon=True
                 )
-                start(thread)
+                try:
+                    start(thread)
+                except RuntimeError as error:
+                    # Python 3.12 and later has no name for it: the process ends.
+                    if "interpreter shutdown" in str(error):
+                        return
+                    raise
                 self._threads[worker] = thread
 
     def is_running(self, worker: Worker) -> bool:

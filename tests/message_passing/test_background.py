@@ -117,3 +117,26 @@ def test_a_defect_of_the_work_ends_the_thread_and_not_the_worker() -> None:
     worker.put(2)
     assert failed.wait(PATIENCE_S)
     worker.by[-1].join(PATIENCE_S)
+
+
+def test_a_process_that_ends_starts_no_thread_and_raises_nothing(monkeypatch):
+    """Python 3.12 and later refuses a thread as soon as the interpreter shuts down."""
+
+    def refused(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    worker = Counting(Threads())
+    monkeypatch.setattr(background, "start", refused)
+    worker.put(1)
+    assert not worker.threads.is_running(worker)
+
+
+def test_a_thread_that_cannot_start_is_told(monkeypatch):
+    def refused(thread):
+        raise RuntimeError("can't start new thread")
+
+    worker = Counting(Threads())
+    monkeypatch.setattr(background, "start", refused)
+    with pytest.raises(RuntimeError, match="can't start"):
+        worker.put(1)
+    assert not worker.threads.is_running(worker)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -116,7 +117,7 @@ def test_a_fault_prints_what_is_done_and_says_how_to_go_on(monkeypatch):
 
 
 def test_the_help_names_the_keys_and_shows_examples():
-    text = " ".join(call("--help").stdout.split())
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", call("--help").stdout).split())
     assert "latency_steps" in text
     assert "coherence simulate sweep --over agents=2,4,8" in text
 

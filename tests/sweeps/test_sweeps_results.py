@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing, contextmanager
 
 import msgspec
 import pytest
@@ -19,8 +20,14 @@ pytest.importorskip("scipy", reason="intervals need scipy")
 COMMAND = [sys.executable, "-m", "coherence.simulate", "sweep"]
 
 
+@contextmanager
+def opened(file):
+    with closing(sqlite3.connect(file)) as db, db:
+        yield db
+
+
 def rows(file):
-    with sqlite3.connect(file) as db:
+    with opened(file) as db:
         return db.execute("SELECT key, kind, parameters, figures FROM measurements").fetchall()
 
 
@@ -147,7 +154,7 @@ def test_what_another_sweep_has_done_meanwhile_is_not_done_again(make_sweep, tmp
 def test_results_of_another_form_are_refused_and_left_alone(make_sweep, tmp_path):
     file = tmp_path / "r.db"
     running.run(make_sweep(fixed={"seeds": 1}), out=file)
-    with sqlite3.connect(file) as db:
+    with opened(file) as db:
         db.execute(f"PRAGMA user_version = {results.FORM + 1}")
     before = file.read_bytes()
     with pytest.raises(
@@ -163,7 +170,7 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(make_sweep, tmp_path, 
     if isinstance(content, bytes):
         file.write_bytes(content)
     else:
-        with sqlite3.connect(file) as db:
+        with opened(file) as db:
             db.execute("CREATE TABLE notes (text)")
     before = file.read_bytes()
     with pytest.raises(ForeignResults, match="another file"):
@@ -195,7 +202,7 @@ def test_a_file_that_cannot_be_written_still_shows_what_it_has(make_sweep, tmp_p
 def test_damaged_figures_are_typed(make_sweep, tmp_path):
     file = tmp_path / "r.db"
     running.run(make_sweep(), out=file)
-    with sqlite3.connect(file) as db:
+    with opened(file) as db:
         db.execute("UPDATE measurements SET figures = '{}'")
     with pytest.raises(ResultsFault, match="damaged"):
         running.run(make_sweep(), out=file)
@@ -205,11 +212,10 @@ def test_a_file_that_another_program_holds_is_typed(make_sweep, tmp_path, monkey
     file = tmp_path / "r.db"
     Results(file).__exit__(None, None, None)
     monkeypatch.setattr(results, "_BUSY_S", 0.0)
-    with sqlite3.connect(file, isolation_level=None) as holder:
+    with closing(sqlite3.connect(file, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         outcome = running.run(make_sweep(), out=file)
         holder.execute("ROLLBACK")
-    holder.close()
     assert isinstance(outcome.fault, ResultsFault)
     assert "another program holds the file" in str(outcome.fault)
 
