@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +16,7 @@ from coherence.simulate.experiments import prices as price_models
 from coherence.simulate.experiments import tables
 from coherence.simulate.experiments.billing import Prompting
 from coherence.simulate.experiments.compare import Compared, Plan
+from coherence.simulate.experiments.options import Against, AsJson, Html, Quiet, Strategies
 from coherence.simulate.experiments.prices import PriceModel
 from coherence.simulate.experiments.strategies import STRATEGIES
 from coherence.simulate.pages import saving
@@ -55,13 +55,8 @@ def compare(
             f" {price_models.DEFAULT} if not given; `--prices list` lists them.",
         ),
     ] = None,
-    strategy: Annotated[
-        list[str] | None,
-        typer.Option("--strategy", "-s", help=f"One of {', '.join(STRATEGIES)}; repeatable."),
-    ] = None,
-    against: Annotated[
-        str, typer.Option("--against", metavar="STRATEGY", help="The savings' baseline.")
-    ] = "conditional_get",
+    strategy: Strategies = None,
+    against: Against = "conditional_get",
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="Runs, each with the next seed.")
     ] = None,
@@ -79,16 +74,9 @@ def compare(
             "--step-s", min=0, help="Seconds that a step lasts: prefixes expire. 0: never."
         ),
     ] = 0.0,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            "--html", metavar="FILE", help="Also write a page: pictures, tables, a timeline."
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, no explanations.")
-    ] = False,
+    html: Html = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare ways to keep agents informed: tokens, prompts, and money with prompt caching.
 

@@ -121,8 +121,8 @@ def compared(
         above_of_append_only=ratio(above, [r.append_only for r in references]),
         above_of_offline=ratio(above, [r.offline for r in references]),
         against=against,
-        saved_transferred=_saved(transferred, [cost.transferred_tokens for cost in others]),
-        saved_bill=_saved(bills, [cost.bill for cost in others]),
+        saved_transferred=saved(transferred, [cost.transferred_tokens for cost in others]),
+        saved_bill=saved(bills, [cost.bill for cost in others]),
         is_linear=all(cost.is_linear for cost in costs)
         and all(sample.bare.is_linear for sample in samples),
     )
@@ -150,7 +150,8 @@ def _divided(top: float, bottom: float) -> float:
     return float("inf") if top else 1.0
 
 
-def _saved(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
+def saved(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
+    """The share of the paired `theirs` that was saved, with its interval."""
     found = ratio(ours, theirs)
     return Ratio(1 - found.value, found.interval)
 

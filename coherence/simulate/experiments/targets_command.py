@@ -13,6 +13,7 @@ from rich.table import Table
 
 from coherence.simulate import report
 from coherence.simulate.experiments import targets as findings
+from coherence.simulate.experiments.options import AsJson, Quiet
 from coherence.simulate.experiments.targets import FIVE, Effort, Finding, Findings
 from coherence.simulate.progress import Runs
 from message_passing.commands import examples
@@ -40,10 +41,8 @@ def targets(
         bool,
         typer.Option("--quick", help="Two seeds, twenty points, the models with targets only."),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, no explanations.")
-    ] = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Play all that the experiments claim of the adaptive rule, beside its targets.
 

@@ -20,8 +20,8 @@ from coherence.simulate.experiments import tables
 from coherence.simulate.experiments.billing import Prompting
 from coherence.simulate.experiments.command import chosen_models, chosen_strategy
 from coherence.simulate.experiments.figures import Comparison
+from coherence.simulate.experiments.options import Against, AsJson, Html, Quiet, Strategies
 from coherence.simulate.experiments.prices import PriceModel
-from coherence.simulate.experiments.strategies import STRATEGIES
 from coherence.simulate.experiments.workload import OUTSIDE, Workload
 from coherence.simulate.pages import saving as pages
 from coherence.simulate.pages.replayed import page_of
@@ -154,27 +154,15 @@ def replay(
             " given.",
         ),
     ] = None,
-    strategy: Annotated[
-        list[str] | None,
-        typer.Option("--strategy", "-s", help=f"One of {', '.join(STRATEGIES)}; repeatable."),
-    ] = None,
-    against: Annotated[
-        str, typer.Option("--against", metavar="STRATEGY", help="The savings' baseline.")
-    ] = "conditional_get",
+    strategy: Strategies = None,
+    against: Against = "conditional_get",
     step_s: Annotated[
         float,
         typer.Option("--step-s", min=0, help="Seconds that a commit lasts: prefixes expire."),
     ] = 0.0,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            "--html", metavar="FILE", help="Also write a page: pictures, tables, a timeline."
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, no explanations.")
-    ] = False,
+    html: Html = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Replay real work: what each way to keep agents informed would have cost.
 

@@ -17,6 +17,7 @@ from coherence.simulate.experiments import prices as price_models
 from coherence.simulate.experiments.billing import Prompting
 from coherence.simulate.experiments.command import chosen_models, chosen_strategy
 from coherence.simulate.experiments.figures import Comparison
+from coherence.simulate.experiments.options import AsJson, Quiet
 from coherence.simulate.experiments.prices import PriceModel
 from coherence.simulate.experiments.workload import Workload
 from coherence.simulate.progress import Runs
@@ -94,10 +95,8 @@ def fit(
     strategy: Annotated[
         list[str] | None, typer.Option("--strategy", "-s", help="A strategy; repeatable.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, no explanations.")
-    ] = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fit a generator of edits to histories, and judge it on others.
 

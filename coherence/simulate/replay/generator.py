@@ -24,7 +24,7 @@ import msgspec
 
 from coherence.simulate.experiments.edits import EditedContents, Span
 from coherence.simulate.replay.errors import EmptyHistory
-from coherence.simulate.replay.history import MEASURES, History, RealContents
+from coherence.simulate.replay.history import MEASURES, History, HistoryContents, RealContents
 
 SAMPLES_MAX: Final = 3_000
 """Edits of one history that count, the newest; so every history says as much."""
@@ -91,7 +91,7 @@ class Edited(NamedTuple):
     tokens: int
 
 
-class DrawnContents:
+class DrawnContents(HistoryContents):
     """The texts of a history, with drawn edits in place of the real ones."""
 
     def __init__(self, history: History, generator: Generator, seed: int) -> None:
@@ -101,15 +101,6 @@ class DrawnContents:
             for number, file in enumerate(history.files)
         ]
         self._edits = EditedContents([max(1, *file.sizes) for file in history.files], spans)
-
-    def text(self, artifact: int, version: int) -> int:
-        file = self._files[artifact]
-        return file.sizes[version - file.first]
-
-    def edit(self, artifact: int, version: int) -> int:
-        if version == 1:
-            return self.text(artifact, 1)
-        return self.difference(artifact, version - 1, version)
 
     def difference(self, artifact: int, base: int, version: int) -> int:
         if base == version:

@@ -6,6 +6,7 @@ difference of any two versions is that of the shipped `coherence.delta`, and cos
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
@@ -171,7 +172,31 @@ class History(NamedTuple):
     revisions: list[Revision]
 
 
-class RealContents:
+class HistoryContents(ABC):
+    """The sizes of a history's texts, with differences of some kind.
+
+    It is a `coherence.simulate.experiments.edits.Contents`.
+    """
+
+    _files: Sequence[Tracked]
+
+    def text(self, artifact: int, version: int) -> int:
+        """See `Contents.text`."""
+        file = self._files[artifact]
+        return file.sizes[version - file.first]
+
+    def edit(self, artifact: int, version: int) -> int:
+        """See `Contents.edit`."""
+        if version == 1:
+            return self.text(artifact, 1)
+        return self.difference(artifact, version - 1, version)
+
+    @abstractmethod
+    def difference(self, artifact: int, base: int, version: int) -> int:
+        """See `Contents.difference`."""
+
+
+class RealContents(HistoryContents):
     """The sizes of a history; `coherence.simulate.experiments.edits.Contents`.
 
     Differences are computed as they are asked for.  Unlike those of the edit model they need be
@@ -182,15 +207,6 @@ class RealContents:
         self._files = files
         self._measure = measure
         self._known: dict[tuple[int, int, int], int] = {}
-
-    def text(self, artifact: int, version: int) -> int:
-        file = self._files[artifact]
-        return file.sizes[version - file.first]
-
-    def edit(self, artifact: int, version: int) -> int:
-        if version == 1:
-            return self.text(artifact, 1)
-        return self.difference(artifact, version - 1, version)
 
     def difference(self, artifact: int, base: int, version: int) -> int:
         """The tokens of the difference, or those of the text if that is smaller."""

@@ -31,6 +31,7 @@ from coherence.simulate.replay.history import (
     number,
 )
 from coherence.simulate.replay.matching import replaced
+from message_passing.errors import CallerError
 
 FORMAT: Final = "coherence-history"
 VERSION: Final = 1
@@ -101,18 +102,24 @@ def encoded(history: History) -> bytes:
     return msgspec.json.encode(head) + b"\n" + packed
 
 
-def load(path: Path) -> History:
-    """Read a file.  Raises `InvalidHistory`."""
+def whole(path: Path, bytes_max: int, refusal: type[CallerError]) -> bytes:
+    """The content of a file.  Raises `refusal` if it cannot be read, or is larger than that."""
     try:
         with path.open("rb") as stream:
-            content = stream.read(FILE_BYTES_MAX + 1)
+            content = stream.read(bytes_max + 1)
     except FileNotFoundError:
-        raise InvalidHistory(f"{path}: no such file") from None
+        raise refusal(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InvalidHistory(f"{path}: cannot be read: {reason}") from None
-    if len(content) > FILE_BYTES_MAX:
-        raise InvalidHistory(f"{path}: larger than {FILE_BYTES_MAX:,} bytes")
+        raise refusal(f"{path}: cannot be read: {reason}") from None
+    if len(content) > bytes_max:
+        raise refusal(f"{path}: larger than {bytes_max:,} bytes")
+    return content
+
+
+def load(path: Path) -> History:
+    """Read a file.  Raises `InvalidHistory`."""
+    content = whole(path, FILE_BYTES_MAX, InvalidHistory)
     try:
         return decoded(content)
     except InvalidHistory as error:

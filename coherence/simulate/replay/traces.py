@@ -18,6 +18,7 @@ import msgspec
 from coherence.runtime.outcome import HOME
 from coherence.simulate.replay.errors import InvalidTrace
 from coherence.simulate.replay.recorded import Run, RunBuilder
+from coherence.simulate.replay.saving import whole
 from coherence.tokens import POINTER_TOKENS, SIGNAL_TOKENS, STUB_TOKENS
 from message_passing import trace
 from message_passing.errors import ToolkitError
@@ -52,7 +53,7 @@ def load(paths: Sequence[Path], *, size_tokens: int, seed: int = 1) -> Run:
     if not files:
         raise InvalidTrace(f"{', '.join(map(str, paths))}: no file there ends in .ndjson")
     name = paths[0].stem or "run"
-    contents = [_content(file) for file in files]
+    contents = [whole(file, FILE_BYTES_MAX, InvalidTrace) for file in files]
     recordings = [content.startswith(b'{"trace":') for content in contents]
     recording = RunBuilder(name, seed)
     if all(recordings):
@@ -68,20 +69,6 @@ def load(paths: Sequence[Path], *, size_tokens: int, seed: int = 1) -> Run:
     if run is None:
         raise InvalidTrace(f"{name}: no agent reads or publishes in it")
     return run
-
-
-def _content(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(FILE_BYTES_MAX + 1)
-    except FileNotFoundError:
-        raise InvalidTrace(f"{file}: no such file") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InvalidTrace(f"{file}: cannot be read: {reason}") from None
-    if len(content) > FILE_BYTES_MAX:
-        raise InvalidTrace(f"{file}: larger than {FILE_BYTES_MAX:,} bytes")
-    return content
 
 
 def _events(file: Path, content: bytes) -> Iterator[tuple[AdapterEvent, str, int]]:

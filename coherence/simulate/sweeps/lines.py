@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from coherence.simulate.experiments.figures import Ratio, ratio
+from coherence.simulate.experiments.figures import Ratio, ratio, saved
 from coherence.simulate.experiments.play import Costs
 from coherence.simulate.experiments.strategies import STRATEGIES
 from coherence.simulate.sweeps.measuring import Found, Ideal, Staleness
@@ -189,8 +189,8 @@ def _line(
         above_of_append_only=ratio(above, [each.append_only for each in references]),
         above_of_offline=ratio(above, [each.offline for each in references]),
         against=str(value) if key == STRATEGY else f"{key}={value}",
-        saved_transferred=_saved(transferred, others_transferred),
-        saved_bill=_saved(bills, others_bills),
+        saved_transferred=saved(transferred, others_transferred),
+        saved_bill=saved(bills, others_bills),
         transferred_difference=_paired(transferred, others_transferred),
         bill_difference=difference,
         stale_difference=_paired(stale_reads, [each.stale_reads for each in others_stale])
@@ -211,11 +211,6 @@ def spread(values: Sequence[float]) -> Spread:
 
 def _paired(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
     return spread([a - b for a, b in zip(ours, theirs, strict=True)])
-
-
-def _saved(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-    found = ratio(ours, theirs)
-    return Ratio(1 - found.value, found.interval)
 
 
 def _verdict(difference: Spread) -> Verdict:
