@@ -14,7 +14,17 @@ from coherence.errors import StoreFault
 from coherence.stores.port import Store
 
 #: Calls of a transaction, each with a moment before it and one after.
-STEPS = ("load", "save", "publish", "append", "content", "count", "tally")
+STEPS = (
+    "load",
+    "load_all",
+    "absent",
+    "save",
+    "publish",
+    "append",
+    "content",
+    "count",
+    "tally",
+)
 
 
 class Crash(BaseException):

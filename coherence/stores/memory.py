@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Sequence
-from itertools import count, islice, takewhile
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import count, islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,12 @@ from coherence.messages import Version
 from coherence.stores.chance import draw
 from coherence.stores.memory_tables import Effect, Published, Tables
 from coherence.stores.port import (
+    NOTHING,
     Change,
     Changes,
+    Cut,
     Entry,
+    Held,
     HomeRow,
     Member,
     Moved,
@@ -84,6 +87,13 @@ class _Transaction:
 
     def load(self, artifact: str) -> Stored | None:
         return self._rows.get(artifact) or self._tables.rows.get(artifact)
+
+    def load_all(self, artifacts: Collection[str]) -> None:
+        pass  # the store's lock is held
+
+    def absent(self, artifact: str) -> None:
+        if self.load(artifact) is not None:
+            raise Moved(f"{artifact!r} has a row")
 
     def save(self, artifact: str, row: HomeRow, expected: int) -> None:
         stored = self.load(artifact)
@@ -174,6 +184,12 @@ class MemoryStore:
             self._tables.apply(self._due)
             self._due = None
 
+    def _require(self) -> None:
+        """Apply what is due.  Raises `StoreFault` if the store is closed."""
+        if self._closed:
+            raise StoreFault("the store is closed")
+        self._apply()
+
     def mark(self) -> Any:
         return None
 
@@ -190,7 +206,7 @@ class MemoryStore:
     def head(self) -> Place:
         with self._lock:
             self._apply()
-            return Place(self._tables.log[-1].seq if self._tables.log else 0)
+            return self._tables.end
 
     def wait(self, seq: int, timeout_s: float) -> None:
         log = self._tables.log
@@ -263,12 +279,8 @@ class MemoryStore:
     ) -> Sequence[tuple[str, Entry, Content]]:
         with self._lock:
             self._apply()
-            names = self._tables.names
-            first = max(bisect_left(names, prefix), bisect_right(names, after))
-            named = takewhile(lambda name: name.startswith(prefix), islice(names, first, None))
-            rows = ((name, self._tables.rows[name].row) for name in named)
-            there = ((name, row.state.version) for name, row in rows if row.exists)
-            return [(n, *self._tables.history[n][version]) for n, version in islice(there, at_most)]
+            there = self._tables.there(prefix, after)
+            return [(name, *kept) for name, kept in islice(there, at_most)]
 
     def row(self, artifact: str) -> Stored | None:
         if self._due is not None:
@@ -283,11 +295,7 @@ class MemoryStore:
     def revisions(self, prefix: str = "") -> list[tuple[str, int, bool]]:
         with self._lock:
             self._apply()
-            rows, names = self._tables.rows, self._tables.names
-            named = takewhile(
-                lambda name: name.startswith(prefix),
-                islice(names, bisect_left(names, prefix), None),
-            )
+            rows, named = self._tables.rows, self._tables.named(prefix)
             return [(name, (kept := rows[name]).revision, kept.row.exists) for name in named]
 
     def rows(self, names: Collection[str]) -> dict[str, Stored]:
@@ -300,6 +308,19 @@ class MemoryStore:
             self._apply()
             kept = self._tables.history
             return {name: kept[name][max(kept[name])][0] for name in names if name in kept}
+
+    def cut(
+        self, names: Collection[str], have: Mapping[str, Held] = NOTHING
+    ) -> tuple[dict[str, Cut], Place]:
+        with self._lock:
+            self._require()
+            seen = {name: self._tables.cut(name, have.get(name)) for name in names}
+            return seen, self._tables.end
+
+    def listing(self, prefix: str = "") -> tuple[dict[str, Entry], Place]:
+        with self._lock:
+            self._require()
+            return {name: kept[0] for name, kept in self._tables.there(prefix)}, self._tables.end
 
     def history(self, artifact: str, since: Version = 0) -> list[Entry]:
         with self._lock:
@@ -363,9 +384,7 @@ class MemoryStore:
         from coherence.stores.memory_image import image
 
         with self._lock:
-            if self._closed:
-                raise StoreFault("the store is closed")
-            self._apply()
+            self._require()
             seen = image(self._tables, self._clock())
         fill(db, seen)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
 from typing import NamedTuple, TypeAlias
 
 from msgspec.structs import replace
@@ -12,7 +13,16 @@ from msgspec.structs import replace
 from coherence.contents import Content
 from coherence.messages import Version
 from coherence.stores.places import LOG_LINES
-from coherence.stores.port import Change, Entry, Member, Retention, Stored
+from coherence.stores.port import (
+    Change,
+    Cut,
+    Entry,
+    Held,
+    Member,
+    Place,
+    Retention,
+    Stored,
+)
 from coherence.stores.records import Key, RefusedWrite, Tally, added, first_day_kept, key_of
 from message_passing.process import Address, Time
 
@@ -68,6 +78,33 @@ class Tables:
             else:
                 self.members.pop(agent, None)
         self.tallies.update(effect.tallies)
+
+    @property
+    def end(self) -> Place:
+        """The end of the log.  The memory of a process has one history, so numbers are 0."""
+        return Place(self.log[-1].seq if self.log else 0)
+
+    def named(self, prefix: str, after: str = "") -> Iterator[str]:
+        """The names of rows that begin with `prefix` and come after `after`, sorted."""
+        first = max(bisect_left(self.names, prefix), bisect_right(self.names, after))
+        return takewhile(lambda name: name.startswith(prefix), islice(self.names, first, None))
+
+    def there(self, prefix: str, after: str = "") -> Iterator[tuple[str, tuple[Entry, Content]]]:
+        """The current versions of those of them that exist."""
+        for name in self.named(prefix, after):
+            row = self.rows[name].row
+            if row.exists:
+                yield name, self.history[name][row.state.version]
+
+    def cut(self, name: str, held: Held | None) -> Cut:
+        """As in `Store.cut`."""
+        stored = self.rows.get(name)
+        version = stored.row.state.version if stored is not None else 0
+        if not version:
+            return Cut(stored)
+        entry, content = self.history[name][version]
+        seen = Cut(stored, entry, content)
+        return seen if seen.exists and not seen.is_held(held) else seen._replace(content=None)
 
     def sums(self, rows: Iterable[Tally]) -> dict[Key, Tally]:
         """The tallies of the keys of `rows`, with these added."""

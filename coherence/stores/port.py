@@ -11,10 +11,14 @@ Promises of a store
 atomic
     All changes of one transaction become visible together, or none does.
 isolated
-    Rows that a transaction loaded are still current when it takes effect: `save` names the revision
-    that was loaded, and a row that has moved since makes the transaction raise `Moved` and change
-    nothing.  A store that locks never raises it; every caller must be ready to run a transaction
+    Everything that a transaction has found is still true when it takes effect: the rows that it
+    loaded, also those that it only loaded, and by `absent` that there was none.  `save` names the
+    revision that was loaded.  A transaction for which this fails raises `Moved` and changes
+    nothing.  A store that locks rarely raises it; every caller must be ready to run a transaction
     again.
+one moment
+    The rows, versions, contents and place of a `cut`, or of a `listing`, are those of one moment
+    between its call and its return.
 durable
     A transaction that published a version has survived a crash of the machine once `__exit__`
     returned; any other has survived a crash of the process.  (The memory store survives neither.)
@@ -44,13 +48,14 @@ backups and upkeep need beside is in `coherence.stores.archive`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from coherence.contents import TOMBSTONE, Content, Handle
 from coherence.errors import StoreFault
-from coherence.messages import ToCache, Version
+from coherence.messages import Digest, ToCache, Version
 from coherence.states import HomeState
 from coherence.stores.records import RefusedWrite, Tally
 from message_passing.process import Address, Time, Value
@@ -106,6 +111,38 @@ class Entry(Value, frozen=True, gc=False, tag=True, array_like=True):
     #: The writer's words, at most 200 characters.  A store may replace characters that it cannot
     #: hold, such as NUL.
     reason: str = ""
+
+
+Held: TypeAlias = tuple[Version, Digest]
+"""A version that a process holds: its number and the digest of its content."""
+
+#: Nothing is held.
+NOTHING: Final[Mapping[str, Held]] = MappingProxyType({})
+
+
+class Cut(NamedTuple):
+    """One artifact in a cut."""
+
+    #: None if the row does not exist.
+    stored: Stored | None = None
+    #: The current version; None if the artifact was never written.
+    entry: Entry | None = None
+    #: None if the artifact does not exist, and if its content is held.
+    content: Content | None = None
+
+    @property
+    def version(self) -> Version:
+        """The number of the current version, 0 if the artifact was never written."""
+        return self.stored.row.state.version if self.stored is not None else 0
+
+    @property
+    def exists(self) -> bool:
+        """Whether the artifact was written and is not deleted."""
+        return self.stored is not None and self.stored.row.exists
+
+    def is_held(self, held: Held | None) -> bool:
+        """Whether that is the current version, by number and digest."""
+        return self.entry is not None and held == (self.entry.version, self.entry.handle.digest)
 
 
 class Post(Value, frozen=True, gc=False, tag=True, array_like=True):
@@ -217,6 +254,22 @@ class Transaction(Protocol):
 
     def load(self, artifact: str) -> Stored | None:
         """The present row of `artifact`, or None if it does not exist."""
+        ...
+
+    def load_all(self, artifacts: Collection[str]) -> None:
+        """Load these rows, in one round trip and in the same order as every other transaction.
+
+        `load` finds them then.  To be called first: a transaction that locks rows one by one, or
+        after `absent` or `count`, may wait for another one that waits for it.
+        """
+        ...
+
+    def absent(self, artifact: str) -> None:
+        """Ensure that `artifact` has no row, and has none until the transaction takes effect.
+
+        Raises `Moved`, here or when the transaction ends, if it has one, which this transaction
+        must not have made.  To be called after the rows are loaded.
+        """
         ...
 
     def save(self, artifact: str, row: HomeRow, expected: int) -> None:
@@ -404,6 +457,26 @@ class Store(Protocol):
         """The newest version of each of these artifacts, in one round trip.
 
         Artifacts that were never written are left out.  Raises `StoreCorrupt`.
+        """
+        ...
+
+    def cut(
+        self, names: Collection[str], have: Mapping[str, Held] = NOTHING
+    ) -> tuple[dict[str, Cut], Place]:
+        """These artifacts as of one moment, in one round trip, and the place in the log then.
+
+        In the order of `names`, also those without a row.  Contents of versions in `have` are left
+        out.  `since` the place has every change that is not in the cut.  Locks nothing.  A store
+        that went back gives a place of another generation.  Raises `StoreCorrupt`, and
+        `StoreReplaced` if the store has another identity now.
+        """
+        ...
+
+    def listing(self, prefix: str = "") -> tuple[dict[str, Entry], Place]:
+        """The current versions of all artifacts that exist and whose name begins with `prefix`.
+
+        Sorted by name, as of one moment, with the place in the log then; as `cut`, but without
+        contents: `read` has them as long as they are kept.
         """
         ...
 
