@@ -18,6 +18,7 @@ Read in this order; each module imports only those above it::
     postgres_ear              hears of other processes, and tells them
     postgres_connections      the connections, and what transactions share
     postgres_records          the statements on records
+    postgres_rows             the decoding of rows
     postgres_transaction      one transaction
     postgres_membership, postgres  the members; the store
     backup                    any store as one SQLite file, and back

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from coherence.contents import Content, Handle, Kind, restore
 from coherence.errors import StoreCorrupt
 from coherence.messages import CARRIERS
-from coherence.stores.port import HomeRow, Post
+from coherence.stores.port import Cut, Entry, Held, HomeRow, Post, Stored
 
 _encode = msgspec.msgpack.Encoder().encode
 #: A row as bytes.
@@ -63,6 +63,28 @@ def is_storable(text: str) -> bool:
 def pack_names(names: Iterable[str]) -> str:
     """Those of `names` that a store can hold, as an array in JSON, for one statement."""
     return msgspec.json.encode([name for name in names if is_storable(name)]).decode()
+
+
+def pack_asked(names: Iterable[str], have: Mapping[str, Held]) -> str:
+    """As `pack_names`, each name with the version and the digest in hexadecimal that `have` has."""
+    asked = []
+    for name in names:
+        version, proof = have.get(name, (0, b""))
+        asked.append((name, version, proof.hex() if type(proof) is bytes else ""))
+    return msgspec.json.encode([each for each in asked if is_storable(each[0])]).decode()
+
+
+def cut_of(name: str, stored: Stored, kept: tuple[Entry, Content | None] | None) -> Cut:
+    """The cut of a row and its current version, without the content if that is held.
+
+    Raises `StoreCorrupt` unless the version is that of the row.
+    """
+    state = stored.row.state
+    if not state.version:
+        return Cut(stored)
+    if kept is None or (kept[0].version, kept[0].handle) != (state.version, state.content):
+        raise StoreCorrupt(f"{name}@{state.version} is current, and not in the history")
+    return Cut(stored, kept[0], kept[1] if stored.row.exists else None)
 
 
 def to_bytes(content: Content) -> bytes:

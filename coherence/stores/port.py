@@ -11,14 +11,13 @@ Promises of a store
 atomic
     All changes of one transaction become visible together, or none does.
 isolated
-    Everything that a transaction has found is still true when it takes effect: the rows that it
-    loaded, also those that it only loaded, and by `absent` that there was none.  `save` names the
-    revision that was loaded.  A transaction for which this fails raises `Moved` and changes
-    nothing.  A store that locks rarely raises it; every caller must be ready to run a transaction
-    again.
+    When a transaction takes effect, all rows that it loaded are still current, also those that it
+    does not save, and the rows for which it called `absent` are still missing.  `save` names the
+    revision that was loaded.  If this fails, the transaction raises `Moved` and changes nothing.  A
+    store that locks raises it rarely; every caller must be ready to run a transaction again.
 one moment
-    The rows, versions, contents and place of a `cut`, or of a `listing`, are those of one moment
-    between its call and its return.
+    The rows, versions, contents and place that a `cut` or a `listing` returns are those of one
+    moment between its call and its return.
 durable
     A transaction that published a version has survived a crash of the machine once `__exit__`
     returned; any other has survived a crash of the process.  (The memory store survives neither.)

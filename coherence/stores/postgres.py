@@ -11,7 +11,7 @@ kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,16 +29,28 @@ except ImportError as error:
 
 from coherence.stores import postgres_sql as sql
 from coherence.stores.audit import audit
-from coherence.stores.codec import is_storable, pack_names, unpack_posts, unpack_row
+from coherence.stores.codec import is_storable, pack_asked, pack_names, unpack_posts, unpack_row
 from coherence.stores.membership import HasMembers
 from coherence.stores.places import LINES, another_store, follow
-from coherence.stores.port import Change, Changes, Entry, Moved, Place, Retention, Stored
+from coherence.stores.port import (
+    NOTHING,
+    Change,
+    Changes,
+    Cut,
+    Entry,
+    Held,
+    Moved,
+    Place,
+    Retention,
+    Stored,
+)
 from coherence.stores.postgres_connections import PostgresConnections
 from coherence.stores.postgres_membership import PostgresMembership
 from coherence.stores.postgres_records import FOLD, REFUSALS, TALLIES
+from coherence.stores.postgres_rows import cut, entry, restore
 from coherence.stores.postgres_schema import require_schema
-from coherence.stores.postgres_transaction import PostgresTransaction, entry, restore
-from coherence.stores.postgres_wire import Call
+from coherence.stores.postgres_transaction import PostgresTransaction
+from coherence.stores.postgres_wire import Call, Rows, Statement
 from coherence.stores.records import RefusedWrite, Tally, refused_of, tally_of
 from message_passing.process import Time
 
@@ -103,12 +115,16 @@ class PostgresStore(HasMembers):
         changes = follow(place, rows[0][0], lines, self.head)
         if changes.foreign:
             self._connections.last = Place(0)  # another line may soon have its number
-            if self._connections.stamped(sql.IDENTITY)[0][0] != self.identity:
-                raise another_store("the database")
+            self._prove(self._connections.stamped(sql.IDENTITY)[0][0])
         if len(lines) > LINES:
             return changes
         self._connections.ear.learn(heard, changes.place.seq)
         return changes._replace(more=False)
+
+    def _prove(self, identity: str) -> None:
+        """Raise if the database holds another store now."""
+        if identity != self.identity:
+            raise another_store("the database")
 
     def head(self) -> Place:
         heard = self._connections.ear.heard
@@ -174,6 +190,28 @@ class PostgresStore(HasMembers):
     def latest(self, names: Collection[str]) -> dict[str, Entry]:
         rows = self._connections.ask(sql.LATEST, pack_names(names))
         return {name: entry(row) for name, *row in rows}
+
+    def cut(
+        self, names: Collection[str], have: Mapping[str, Held] = NOTHING
+    ) -> tuple[dict[str, Cut], Place]:
+        rows, place = self._as_of(sql.CUT, pack_asked(names, have))
+        seen = dict.fromkeys(names, Cut())
+        seen.update((row[0], cut(row)) for row in rows if row[1] is not None)
+        return seen, place
+
+    def listing(self, prefix: str = "") -> tuple[dict[str, Entry], Place]:
+        if not is_storable(prefix):
+            return {}, self.cut(())[1]
+        rows, place = self._as_of(sql.LISTING, prefix)
+        return {name: entry(row) for name, *row in rows}, place
+
+    def _as_of(self, statement: Statement, value: str) -> tuple[Rows, Place]:
+        """The rows of `CUT` or `LISTING` from the name on, and the place in the log."""
+        rows = self._connections.stamped(statement, value)
+        *place, identity, schema = rows[0][:5]
+        require_schema(schema)
+        self._prove(identity)
+        return [row[5:] for row in rows if row[5] is not None], Place(*place)
 
     # Records.
 

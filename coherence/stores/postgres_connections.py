@@ -24,7 +24,7 @@ from coherence.stores.postgres_errors import fault, lost
 from coherence.stores.postgres_life import PostgresLife
 from coherence.stores.postgres_recent import RecentRows
 from coherence.stores.postgres_schema import note_timeline, prepare, settle
-from coherence.stores.postgres_sql import CUT
+from coherence.stores.postgres_sql import FORGET_LINES
 from coherence.stores.postgres_wire import Call, Rows, Statement, Value, Wire
 from message_passing.interrupts import Knock, free
 from message_passing.postgres_address import CONNECT_S, REMEDY, UNREADABLE, parse, told
@@ -242,7 +242,7 @@ class PostgresConnections:
         for line in lines:
             if line.seq % PRUNE_EVERY == 0:
                 with suppress(StoreFault):  # the next call will do it
-                    self.ask(CUT, line.seq - LOG_LINES)
+                    self.ask(FORGET_LINES, line.seq - LOG_LINES)
         self.ear.tell(len(lines))
 
     def release(self) -> None:

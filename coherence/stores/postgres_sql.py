@@ -15,6 +15,8 @@ COMMIT = Statement("COMMIT", "COMMIT")
 ROLLBACK = Statement("ROLLBACK", "ROLLBACK")
 CLOCK: Final[LiteralString] = "extract(epoch FROM clock_timestamp())::float8"
 NOW = Statement("NOW", f"SELECT {CLOCK}")
+#: The names that are given as an array in JSON.
+_NAMED: Final[LiteralString] = "ANY (ARRAY(SELECT json_array_elements_text($1::text::json)))"
 ROW = Statement("ROW", "SELECT revision, home FROM coherence_artifact WHERE name = $1")
 # The clock is read again after the lock is taken, since the wait may have been long.  A newer
 # release may have changed the tables since they were opened.
@@ -27,12 +29,26 @@ LOCK = Statement(
     SELECT locked.*, {CLOCK}, schema_version FROM coherence_meta LEFT JOIN locked ON true
     """,
 )
+# As LOCK, for any number of rows, which are sorted before they are locked.
+LOCK_ALL = Statement(
+    "LOCK_ALL",
+    f"""
+    WITH locked AS (
+        SELECT revision, home, name FROM coherence_artifact WHERE name = {_NAMED}
+        ORDER BY name FOR UPDATE
+    )
+    SELECT revision, home, {CLOCK}, schema_version, name
+    FROM coherence_meta LEFT JOIN locked ON true
+    """,
+)
+# The lock on coherence_meta comes first.  A transaction that holds it would wait for a row that is
+# being made by one that waits for it.
 INSERT = Statement(
     "INSERT",
     """
-    WITH counted AS (UPDATE coherence_meta SET artifacts = artifacts + 1)
+    WITH counted AS (UPDATE coherence_meta SET artifacts = artifacts + 1 RETURNING 1)
     INSERT INTO coherence_artifact (revision, version, alive, home, name)
-    VALUES ($1::bigint, $2::bigint, $3::boolean, $4::bytea, $5)
+    SELECT $1::bigint, $2::bigint, $3::boolean, $4::bytea, $5 FROM counted
     """,
 )
 UPDATE = Statement(
@@ -123,8 +139,10 @@ APPEND = Statement(
     FROM next RETURNING seq
     """,
 )
-# Locked, so that two transactions that each make an artifact do not both take the last place.
+# Locked, so that two transactions that each make an artifact do not both take the last place, and
+# that no other transaction makes one that this transaction found to be missing.
 COUNT = Statement("COUNT", "SELECT artifacts FROM coherence_meta FOR UPDATE")
+FOUNDED = Statement("FOUNDED", f"SELECT name FROM coherence_artifact WHERE name = {_NAMED}")
 SESSIONS = Statement(
     "SESSIONS",
     f"""
@@ -198,16 +216,47 @@ SINCE = Statement(
 )
 VERSION = Statement("VERSION", "SELECT schema_version FROM coherence_meta")
 IDENTITY = Statement("IDENTITY", "SELECT identity FROM coherence_meta")
-HEAD = Statement(
-    "HEAD",
-    """
-    SELECT coalesce(seq, 0), coalesce(number, 0), generation
-    FROM coherence_meta LEFT JOIN LATERAL (
+_PLACE: Final[LiteralString] = "coalesce(seq, 0), coalesce(number, 0), generation"
+_END: Final[LiteralString] = """
+    coherence_meta LEFT JOIN LATERAL (
         SELECT seq, number FROM coherence_log WHERE seq = head LIMIT 1
     ) AS line ON true
+"""
+HEAD = Statement("HEAD", f"SELECT {_PLACE} FROM {_END}")
+FORGET_LINES = Statement("FORGET_LINES", "DELETE FROM coherence_log WHERE seq <= $1::bigint")
+#: Artifacts by name, which are given in an array in JSON, each with a version and the digest that
+#: are held.  `version` is NULL without a current version, and `body` also if that is held.
+# LATERAL: one look into each index, whatever the planner knows of the tables.
+CUT = Statement(
+    "CUT",
+    f"""
+    SELECT {_PLACE}, identity, schema_version, asked, revision, home, {_ENTRY}, whole,
+           CASE WHEN version = held AND encode(digest, 'hex') = proof THEN NULL ELSE body END
+    FROM {_END} LEFT JOIN LATERAL (
+        SELECT value ->> 0 AS asked, (value ->> 1)::bigint AS held, value ->> 2 AS proof
+        FROM json_array_elements($1::text::json)
+    ) AS wanted ON true LEFT JOIN LATERAL (
+        SELECT revision, version AS current, home FROM coherence_artifact
+        WHERE name = asked LIMIT 1
+    ) AS there ON true LEFT JOIN LATERAL (
+        SELECT {_ENTRY}, whole, body FROM coherence_history
+        WHERE artifact = asked AND version = current LIMIT 1
+    ) AS newest ON true
     """,
 )
-CUT = Statement("CUT", "DELETE FROM coherence_log WHERE seq <= $1::bigint")
+LISTING = Statement(
+    "LISTING",
+    f"""
+    SELECT {_PLACE}, identity, schema_version, name, {_ENTRY}
+    FROM {_END} LEFT JOIN LATERAL (
+        SELECT name, version AS current FROM coherence_artifact
+        WHERE name >= $1 AND starts_with(name, $1) AND alive
+    ) AS there ON true LEFT JOIN LATERAL (
+        SELECT {_ENTRY} FROM coherence_history
+        WHERE artifact = name AND version = current LIMIT 1
+    ) AS newest ON true ORDER BY name
+    """,
+)
 #: The current version is always whole.
 CURRENT = Statement(
     "CURRENT",
@@ -219,8 +268,6 @@ CURRENT = Statement(
     JOIN coherence_history USING (version) WHERE artifact = name ORDER BY name
     """,
 )
-#: The names that are given as an array in JSON.
-_NAMED: Final[LiteralString] = "ANY (ARRAY(SELECT json_array_elements_text($1::text::json)))"
 ROWS = Statement(
     "ROWS", f"SELECT name, revision, home FROM coherence_artifact WHERE name = {_NAMED}"
 )

@@ -8,19 +8,19 @@ probably as this process saved it: `coherence.stores.postgres_recent`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Final
 
 import psycopg
 
-from coherence.contents import Content, Handle, Kind
-from coherence.errors import OutcomeUnknown, StoreCorrupt
+from coherence.contents import Content
+from coherence.errors import OutcomeUnknown
 from coherence.messages import Version
 from coherence.stores.chance import draw, next_session
 from coherence.stores.codec import (
+    pack_names,
     pack_posts,
     pack_row,
-    restored,
     stored_form,
     to_bytes,
     unpack_row,
@@ -30,6 +30,7 @@ from coherence.stores.postgres_connections import PostgresConnections
 from coherence.stores.postgres_errors import fault, lost
 from coherence.stores.postgres_recent import Recent
 from coherence.stores.postgres_records import ADD, FOLD, FORGET, REFUSE, RELAXED
+from coherence.stores.postgres_rows import current, restore
 from coherence.stores.postgres_schema import require_schema
 from coherence.stores.postgres_sql import (
     ALONG,
@@ -38,9 +39,11 @@ from coherence.stores.postgres_sql import (
     BODY,
     COMMIT,
     COUNT,
+    FOUNDED,
     INSERT,
     JOIN,
     LOCK,
+    LOCK_ALL,
     NOW,
     PIN,
     PRUNE,
@@ -71,7 +74,9 @@ class PostgresTransaction:
     """
 
     __slots__ = (
+        "_absent",
         "_along",
+        "_artifacts",
         "_connections",
         "_expected",
         "_loaded",
@@ -93,6 +98,10 @@ class PostgresTransaction:
         self._wire: Wire | None = None
         self._now: float | None = None
         self._rows: dict[str, Stored | None] = {}
+        #: The artifacts that no other transaction can make until the end of this one.
+        self._absent: set[str] = set()
+        #: The number of artifacts, if no other transaction can make one until then.
+        self._artifacts: int | None = None
         #: The loaded rows of the artifacts to be saved.
         self._loaded: dict[str, Stored | None] = {}
         #: The one row that was not loaded, and its expected content.
@@ -137,7 +146,7 @@ class PostgresTransaction:
             if self._wire is None and not self._publishes:
                 calls.append((ALONG, (artifact, ALONG_BYTES_MAX)))
             locked, *along = self.trip(*calls)
-            revision, home, now = _current(locked)
+            revision, home, now = current(locked)
             self._now = max(now, self._now or now)
             if along and along[0]:
                 self._along[artifact] = along[0]
@@ -160,11 +169,50 @@ class PostgresTransaction:
             return
         artifact, recent = self._expected
         self._expected = None
-        revision, home, now = _current(self.trip((LOCK, (artifact,)))[0])
+        revision, home, now = current(self.trip((LOCK, (artifact,)))[0])
         if (revision, home) != (recent.stored.revision, recent.home):
             self._connections.recent.forget(artifact)
             raise Moved(f"{artifact!r} is not as it was expected")
         self._now = now
+
+    def load_all(self, artifacts: Collection[str]) -> None:
+        missing = [name for name in artifacts if name not in self._rows]
+        if len(missing) < 2:
+            for name in missing:
+                self.load(name)
+            return
+        self._secure()
+        [locked] = self.trip((LOCK_ALL, (pack_names(missing),)))
+        self._now = max(self._now or 0.0, *(current([row[:-1]])[2] for row in locked))
+        self._rows.update(dict.fromkeys(missing))
+        for revision, home, _, _, name in locked:
+            if name is not None:
+                self._rows[name] = Stored(unpack_row(home), revision)
+
+    def absent(self, artifact: str) -> None:
+        if self._rows.setdefault(artifact, None) is not None:
+            raise Moved(f"{artifact!r} has a row")
+        if artifact not in self._absent:
+            self._keep_absent([artifact])
+
+    def _keep_absent(self, missing: list[str]) -> None:
+        """Take the lock that makers of rows take; then look for the rows of `missing` again.
+
+        And for all that were loaded and are missing: one trip serves any number.  Raises `Moved`
+        for a row that has appeared: to lock it now, after that lock, could end in a deadlock.
+        """
+        self._secure()
+        if len(self._rows) > 1:
+            missing = [name for name, stored in self._rows.items() if stored is None]
+        calls: list[Call] = [(COUNT, ())] if self._artifacts is None else []
+        if missing:
+            calls.append((FOUNDED, (pack_names(missing),)))
+        found = self.trip(*calls)
+        if self._artifacts is None:
+            self._artifacts = found[0][0][0]
+        if missing and found[-1]:
+            raise Moved(f"{found[-1][0][0]!r} has just been made")
+        self._absent.update(missing)
 
     def save(self, artifact: str, row: HomeRow, expected: int) -> None:
         stored = self.load(artifact)
@@ -261,9 +309,10 @@ class PostgresTransaction:
         self._writes.append((RELAXED, ()))
 
     def count(self) -> int:
-        self._secure()
-        [[(artifacts,)]] = self.trip((COUNT, ()))
-        return int(artifacts) + sum(1 for statement, _ in self._writes if statement is INSERT)
+        if self._artifacts is None:
+            self._keep_absent([])
+        assert self._artifacts is not None
+        return self._artifacts + sum(1 for statement, _ in self._writes if statement is INSERT)
 
     def trip(self, *calls: Call) -> list[Rows]:
         """The rows of each of `calls`; the first trip begins the transaction there."""
@@ -348,31 +397,3 @@ class PostgresTransaction:
             wire.close()
         finally:
             self._connections.give(wire)
-
-
-def _current(locked: Rows) -> tuple[int | None, bytes, float]:
-    """Revision, stored row and clock of `LOCK`.  Raises `StoreNewer`, `StoreOlder`."""
-    if not locked:
-        raise StoreCorrupt("the workspace's tables have lost their stamp")
-    revision, home, now, schema = locked[0]
-    require_schema(schema)
-    return revision, home, now
-
-
-def entry(row: Sequence[Any]) -> Entry:
-    """The entry in a row of `HISTORY` or `BODY`.  Raises `StoreCorrupt`."""
-    version, kind, size_bytes, digest, author, at, pinned, base, overwrite, reason = row[:10]
-    try:
-        handle = Handle(Kind(kind), size_bytes, digest)
-    except ValueError as error:
-        raise StoreCorrupt(f"a line of the history is damaged: {error}") from error
-    return Entry(version, handle, author, at, pinned, base, overwrite, reason)
-
-
-def restore(rows: Sequence[Any], artifact: str, version: Version) -> tuple[Entry, Content] | None:
-    """The version in rows of `BODY`, or None if it is not kept.  Raises `StoreCorrupt`."""
-    if not rows or rows[0][0] != version:
-        return None
-    found = entry(rows[0])
-    chain = ((number, whole, body) for number, *_, whole, body in rows)
-    return found, restored(found.handle, chain, f"{artifact}@{version}")

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -22,10 +23,10 @@ from coherence.messages import Version
 from coherence.stores.archive import Progress
 from coherence.stores.audit import audit
 from coherence.stores.bell import Bell
-from coherence.stores.codec import is_storable, pack_names, to_bytes
+from coherence.stores.codec import cut_of, is_storable, pack_asked, pack_names, to_bytes
 from coherence.stores.membership import HasMembers
 from coherence.stores.places import LINES, another_store, follow
-from coherence.stores.port import Changes, Entry, Place, Retention, Stored
+from coherence.stores.port import NOTHING, Changes, Cut, Entry, Held, Place, Retention, Stored
 from coherence.stores.records import RefusedWrite, Tally, refused_of, tally_of
 from coherence.stores.schema import require_schema
 from coherence.stores.sqlite_check import contradictions
@@ -38,9 +39,11 @@ from coherence.stores.sqlite_rows import (
     ALL_REVISIONS,
     BODY,
     CURRENT,
+    CUT,
     HEAD,
     HISTORY,
     LATEST,
+    LISTING,
     LOW,
     NAMES,
     REVISIONS,
@@ -55,6 +58,7 @@ from coherence.stores.sqlite_rows import (
     head_of,
     revisions,
     shaped,
+    stamp_of,
 )
 from coherence.stores.sqlite_transaction import (
     LOAD,
@@ -67,6 +71,8 @@ from coherence.stores.sqlite_transaction import (
 from coherence.stores.sqlite_transaction import change as write
 from message_passing.process import Time
 
+#: How many columns of `CUT` are those of `LOAD`; the last of them is also the first of `BODY`.
+_STORED = 5
 SEQ_MAX = (1 << 63) - 1
 _VERSION = "PRAGMA data_version"
 #: Seconds since the epoch: one clock for all processes of the host, present and later.
@@ -150,11 +156,16 @@ class SqliteStore(HasMembers):
         (generation,) = shaped(rows[0][:1], (int,), "the store's generation")
         lines = [change(row) for row in rows if row[1] is not None]
         changes = follow(place, generation, lines, self.head)
-        if changes.foreign and db.meta("identity") != self.identity:
-            replaced = another_store(str(self.path))
-            db.file.give_up(replaced)
-            raise replaced
+        if changes.foreign:
+            self._prove(db.meta("identity"))
         return changes
+
+    def _prove(self, identity: str) -> None:
+        """Raise if the file has become another store."""
+        if identity != self.identity:
+            replaced = another_store(str(self.path))
+            self._connections.file.give_up(replaced)
+            raise replaced
 
     def head(self) -> Place:
         return head_of(self._connections.query(HEAD)[0])
@@ -232,6 +243,32 @@ class SqliteStore(HasMembers):
     def latest(self, names: Collection[str]) -> dict[str, Entry]:
         rows = self._connections.query(LATEST, pack_names(names))
         return {name: entry(row, name) for name, *row in rows}
+
+    def cut(
+        self, names: Collection[str], have: Mapping[str, Held] = NOTHING
+    ) -> tuple[dict[str, Cut], Place]:
+        rows, place = self._as_of(CUT, pack_asked(names, have))
+        seen = dict.fromkeys(names, Cut())
+        for name, *row in rows:
+            if row[0] is not None:
+                seen[name] = _cut(name, row)
+        return seen, place
+
+    def listing(self, prefix: str = "") -> tuple[dict[str, Entry], Place]:
+        if not is_storable(prefix):
+            return {}, self.cut(())[1]
+        rows, place = self._as_of(LISTING, prefix, end_of(prefix))
+        return {row[0]: entry(row, row[0]) for row in rows}, place
+
+    def _as_of(self, sql: str, *values: object) -> tuple[list[Any], Place]:
+        """The rows of `CUT` or `LISTING` without their stamps, and the place in the log."""
+        self._connections.file.look()
+        rows = self._connections.query(sql, *values)
+        place, identity, schema, _ = stamp_of(rows[0])
+        require_schema(schema)
+        self._prove(identity)
+        named = (stamp_of(row)[3] for row in rows)
+        return [row for row in named if row[0] is not None], place
 
     # Records.
 
@@ -322,3 +359,14 @@ class SqliteStore(HasMembers):
         if self._bell is not None:
             self._bell.wake()
             self._bell.close()
+
+
+def _cut(name: str, row: Sequence[Any]) -> Cut:
+    """A row of `CUT` without its name."""
+    found, (whole, body) = stored(row[:_STORED], name)[1], row[-2:]
+    if whole is None:
+        return cut_of(name, found, None)
+    if body is not None:
+        version = found.row.state.version
+        return cut_of(name, found, content([row[_STORED - 1 :]], name, version))
+    return cut_of(name, found, (entry(row[_STORED - 1 : -2], name), None))

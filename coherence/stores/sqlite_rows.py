@@ -54,6 +54,31 @@ HEAD: Final = f"""
     SELECT ifnull(seq, 0), ifnull(number, 0), {_GENERATION}
     FROM (SELECT 1) LEFT JOIN log ON seq = (SELECT max(seq) FROM log)
 """
+#: The end of the log, and what tells whether the file is still the one that was opened.
+_STAMP: Final = f"""
+    ifnull((SELECT max(seq) FROM log), 0),
+    ifnull((SELECT number FROM log ORDER BY seq DESC LIMIT 1), 0), {_GENERATION},
+    (SELECT value FROM meta WHERE key = 'identity'), (SELECT user_version FROM pragma_user_version)
+"""
+#: Artifacts by name, which are given in an array in JSON, each with a version and the digest that
+#: are held.  `whole` is NULL without a current version, and `body` also if that is held.
+CUT: Final = f"""
+    SELECT {_STAMP}, asked, proved.id, proved.revision, proved.version, proved.home, proved.name,
+           {_VERSION_COLUMNS}, whole, iif(proved.version = held AND hex(digest) = proof, NULL, body)
+    FROM (SELECT 1) LEFT JOIN (
+        SELECT json_extract(value, '$[0]') AS asked, json_extract(value, '$[1]') AS held,
+               upper(json_extract(value, '$[2]')) AS proof FROM json_each(?)
+    ) LEFT JOIN artifact AS found ON found.name = asked
+    LEFT JOIN artifact AS proved ON proved.id = found.id
+    LEFT JOIN history ON slot = proved.id << {VERSION_BITS} | proved.version
+"""
+LISTING: Final = f"""
+    SELECT {_STAMP}, there.name, {_VERSION_COLUMNS}
+    FROM (SELECT 1) LEFT JOIN (
+        SELECT id, name, version FROM artifact WHERE name >= ? AND name < ? AND alive
+    ) AS there LEFT JOIN history ON slot = there.id << {VERSION_BITS} | there.version
+    ORDER BY there.name
+"""
 MEMBERS: Final = f"SELECT {MEMBER_COLUMNS} FROM member"
 #: A blob is greater than any text, so a blob serves as an open end.
 NAMES: Final = """
@@ -90,6 +115,7 @@ REVISIONS: Final = f"{ALL_REVISIONS} WHERE name >= ? AND name < ?"
 _ENTRY: Final = (str, int, str, int, bytes, str, float, int, int, int, str)
 _COLUMNS: Final = len(_ENTRY)
 _BODY: Final = (int, bytes)
+_STAMPED: Final = (int, int, int, str, int)
 _LINE: Final = (int, int, int, int, str, int, str, float, bytes)
 _decode_revisions: Final = msgspec.json.Decoder(list[tuple[str, int, bool]]).decode
 _LAST: Final = "\U0010ffff"
@@ -145,6 +171,13 @@ def revisions(text: str) -> list[tuple[str, int, bool]]:
         return sorted(_decode_revisions(text))
     except msgspec.MsgspecError as error:
         raise StoreCorrupt(f"the list of artifacts is damaged: {error}") from error
+
+
+def stamp_of(row: Sequence[Any]) -> tuple[Place, str, int, Sequence[Any]]:
+    """The place, the file's identity, its schema, and the rest of a row of `CUT` or `LISTING`."""
+    width = len(_STAMPED)
+    *place, identity, schema = shaped(row[:width], _STAMPED, "the file's stamp")
+    return Place(*place), identity, schema, row[width:]
 
 
 def change(row: Sequence[Any]) -> Change:

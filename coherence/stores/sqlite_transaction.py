@@ -8,7 +8,7 @@ cache is left that needs its directory entry.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -134,6 +134,13 @@ class SqliteTransaction:
             return None
         self._ids[artifact], row = stored(found, artifact)
         return row
+
+    def load_all(self, artifacts: Collection[str]) -> None:
+        pass  # the file's lock is held
+
+    def absent(self, artifact: str) -> None:
+        if self.load(artifact) is not None:
+            raise Moved(f"{artifact!r} has a row")
 
     def save(self, artifact: str, row: HomeRow, expected: int) -> None:
         state = row.state
