@@ -24,6 +24,6 @@ Read in this order; each module imports only those above it::
     backup                    any store as one SQLite file, and back
     opening                   the store that a URL names
 
-`conformance` tests a store of any kind: `promises` those of a store, `archive_promises` those of an
-archive.  `faulty` makes a store fail.
+`conformance` tests a store of any kind: `promises` and `joint_promises` those of a store,
+`archive_promises` those of an archive.  `faulty` makes a store fail.
 """

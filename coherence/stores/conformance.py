@@ -27,10 +27,14 @@ from dataclasses import dataclass, field
 from coherence.errors import NoArchive
 from coherence.stores.archive import archive_of
 from coherence.stores.archive_promises import ARCHIVE
+from coherence.stores.joint_promises import JOINT
 from coherence.stores.port import Store
-from coherence.stores.promises import BASE, EXTENDED, Broken, Opener, Room
+from coherence.stores.promises import EXTENDED, SINGLE, Broken, Opener, Room
 
 __all__ = ["ARCHIVE", "BASE", "EXTENDED", "Broken", "Opener", "Report", "verify"]
+
+#: The promises of every store, by name.
+BASE = SINGLE | JOINT
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
@@ -50,7 +50,8 @@ def expect(true: bool, seen: str) -> None:
         raise Broken(seen)
 
 
-def _home(version: Version, content: Content | None, *sharers: str) -> HomeRow:
+def home_of(version: Version, content: Content | None, *sharers: str) -> HomeRow:
+    """The row of an artifact with that current version, or of one that was never written."""
     handle = check_content(content, Limits()) if content is not None else None
     listed = tuple(Sharer(name, 1 << 33) for name in sorted(sharers))
     at = HomeAt.S if listed else HomeAt.I
@@ -61,7 +62,7 @@ def write(tx: Transaction, name: str, content: Content, author: str = "ann") -> 
     """Publish the next version as a workspace does."""
     stored = tx.load(name)
     version = stored.row.state.version + 1 if stored is not None else 1
-    tx.save(name, _home(version, content, author), stored.revision if stored is not None else 0)
+    tx.save(name, home_of(version, content, author), stored.revision if stored is not None else 0)
     tx.publish(name, Entry(version, check_content(content, Limits()), author, tx.now), content)
     tx.append(name, version, author, [Post("bob", Inv(version - 1, False))])
     return version
@@ -82,7 +83,7 @@ def check_values(room: Room) -> None:
     stored = store.row("a/b.md")
     if stored is None:
         raise Broken("a saved row is missing")
-    expect(stored.row == _home(len(contents), contents[-1], "ann"), f"the row is {stored.row}")
+    expect(stored.row == home_of(len(contents), contents[-1], "ann"), f"the row is {stored.row}")
     expect(stored.revision == len(contents), f"the revision is {stored.revision}")
     for version, content in enumerate(contents, start=1):
         found = store.read("a/b.md", version)
@@ -113,7 +114,7 @@ def check_names(room: Room) -> None:
     expect(store.names("b%") == ["b%/x"], f"b% finds {store.names('b%')}")
     expect(store.names("a") == ["a", "a b"], f"a finds {store.names('a')}")
     with store.transaction(publishes=False) as tx:
-        tx.save("never written", _home(0, None), 0)
+        tx.save("never written", home_of(0, None), 0)
     expect(len(store.names(deleted=True)) == 6, "an artifact that was never written has a name")
 
 
@@ -128,7 +129,7 @@ def check_current(room: Room) -> None:
         assert stored is not None
         tx.save("a/2", HomeRow(HomeState(HomeAt.I, 3, TOMBSTONE)), stored.revision)
         tx.publish("a/2", Entry(3, TOMBSTONE, "ann", tx.now), b"")
-        tx.save("a/0", _home(0, None), 0)
+        tx.save("a/0", home_of(0, None), 0)
     first = store.current("a/", at_most=2)
     found = [(name, entry.version, content) for name, entry, content in first]
     wanted = [("a/1", 2, "a/1 now"), ("a/3", 2, "a/3 now")]
@@ -150,7 +151,7 @@ def check_provenance(room: Room) -> None:
     ]
     for entry in entries:
         with store.transaction(publishes=True) as tx:
-            tx.save("a", _home(entry.version, "text"), entry.version - 1)
+            tx.save("a", home_of(entry.version, "text"), entry.version - 1)
             tx.publish("a", entry, "text")
     wanted = [_provenance(entry) for entry in entries]
     found = [_provenance(entry) for entry in store.history("a")]
@@ -174,7 +175,7 @@ def check_looks(room: Room) -> None:
     with store.transaction(publishes=True) as tx:
         tx.save("a/2", HomeRow(HomeState(HomeAt.I, 3, TOMBSTONE)), 2)
         tx.publish("a/2", Entry(3, TOMBSTONE, "ann", tx.now), b"")
-        tx.save("a/0", _home(0, None), 0)
+        tx.save("a/0", home_of(0, None), 0)
     head = store.head()
     wanted = [("a/0", 1, False), ("a/1", 2, True), ("a/2", 3, False)]
     found = store.revisions("a/")
@@ -264,7 +265,7 @@ def check_isolated(room: Room) -> None:
     for wrong in (0, 2, 7):
         try:
             with store.transaction(publishes=False) as tx:
-                tx.save("a", _home(9, "nine"), wrong)
+                tx.save("a", home_of(9, "nine"), wrong)
         except Moved:
             continue
         raise Broken(f"a row at revision 1 was replaced, although {wrong} was expected")
@@ -272,7 +273,7 @@ def check_isolated(room: Room) -> None:
     expect(stored is not None and stored.row.state.version == 1, "a refused save took effect")
     try:
         with store.transaction(publishes=False) as tx:
-            tx.save("none", _home(1, "one"), 3)
+            tx.save("none", home_of(1, "one"), 3)
     except Moved:
         return
     raise Broken("a missing row was replaced")
@@ -282,30 +283,24 @@ def check_concurrent(room: Room) -> None:
     """Increments by several threads are all kept, or were refused with `Moved` and repeated."""
     store = room.open()
     threads, rounds = 4, 12
-    failures: list[BaseException] = []
 
     def work() -> None:
-        try:
-            for _ in range(rounds):
-                while True:
-                    try:
-                        with store.transaction(publishes=True) as tx:
-                            stored = tx.load("n")
-                            before = 0
-                            if stored is not None:
-                                content = tx.content("n", stored.row.state.version)
-                                expect(isinstance(content, str), "a current content is missing")
-                                before = int(str(content))
-                            write(tx, "n", str(before + 1))
-                        break
-                    except Moved:
-                        continue
-        except BaseException as error:
-            failures.append(error)
+        for _ in range(rounds):
+            while True:
+                try:
+                    with store.transaction(publishes=True) as tx:
+                        stored = tx.load("n")
+                        before = 0
+                        if stored is not None:
+                            content = tx.content("n", stored.row.state.version)
+                            expect(isinstance(content, str), "a current content is missing")
+                            before = int(str(content))
+                        write(tx, "n", str(before + 1))
+                    break
+                except Moved:
+                    continue
 
-    _together([work] * threads)
-    if failures:
-        raise failures[0]
+    together([work] * threads)
     found = store.read("n", threads * rounds)
     expect(found is not None and found[1] == str(threads * rounds), f"the sum is {found!r:.80}")
 
@@ -414,11 +409,13 @@ def check_released(room: Room) -> None:
     def once_more() -> None:
         publish(store, "a", "more")
 
-    for steps in range(5):
+    for steps in range(7):
         tx = store.transaction(publishes=True).__enter__()  # and it is never left
         work: list[Callable[[], object]] = [
+            partial(tx.load_all, ["b", "a"]),
             partial(tx.load, "a"),
             partial(tx.content, "a", 1),
+            partial(tx.absent, "c"),
             partial(write, tx, "a", "never"),
             partial(write, tx, "b", "never"),
         ]
@@ -454,7 +451,7 @@ def check_durable(room: Room) -> None:
     found = store.read("a", 1)
     expect(found is not None and found[1] == "one", "a content is lost")
     stored = store.row("a")
-    expect(stored is not None and stored.row == _home(1, "one", "ann"), "a row is lost")
+    expect(stored is not None and stored.row == home_of(1, "one", "ann"), "a row is lost")
     expect(store.identity == identity, "the store has another identity")
     expect(store.head() == head, "the log has lost lines")
     expect(store.join("ann") > session, "a session number was given twice")
@@ -522,13 +519,24 @@ def check_heard(room: Room) -> None:
     _ends(wait, append, "a wait for another process")
 
 
-def _together(works: list[Callable[[], None]]) -> None:
-    threads = [threading.Thread(target=work, daemon=True) for work in works]
+def together(works: Sequence[Callable[[], None]]) -> None:
+    """Carry these out in a thread each, and raise the first error of one."""
+    failures: list[BaseException] = []
+
+    def carry_out(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=carry_out, args=(work,), daemon=True) for work in works]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(6 * PATIENCE_S)
         expect(not thread.is_alive(), "a transaction never ended")
+    if failures:
+        raise failures[0]
 
 
 def _ends(wait: Callable[[], None], meanwhile: Callable[[], None], what: str) -> None:
@@ -543,8 +551,8 @@ def _ends(wait: Callable[[], None], meanwhile: Callable[[], None], what: str) ->
     expect(not waiter.is_alive(), f"{what} did not end")
 
 
-#: The promises of every store, by name.
-BASE: dict[str, Callable[[Room], None]] = {
+#: The promises of every store that are not about several artifacts at once, by name.
+SINGLE: dict[str, Callable[[Room], None]] = {
     "values": check_values,
     "names": check_names,
     "current": check_current,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import count
-from threading import Event
+from threading import Event, Lock
+from types import MappingProxyType
 
 import pytest
 from msgspec.structs import replace
 
 from coherence.errors import StoreFault
-from coherence.stores import promises
+from coherence.stores import joint_promises, promises
 from coherence.stores.archive import Image
 from coherence.stores.backup import fill
 from coherence.stores.conformance import ARCHIVE, BASE, EXTENDED, verify
 from coherence.stores.memory import MemoryStore
-from coherence.stores.port import Entry, HomeRow, Place
+from coherence.stores.port import Entry, HomeRow, Moved, Place
 from coherence.stores.promises import publish
 from coherence.stores.sqlite import SqliteStore
 from coherence.stores.sqlite_transaction import change
@@ -79,14 +81,17 @@ class Bent:
         return getattr(self.tx, name)
 
 
+def of(kind, transaction, **attributes):
+    """The methods of `kind` with transactions of another kind."""
+    made = type("BentTransaction", (transaction,), attributes)
+    return {
+        "transaction": lambda self, *, publishes: made(kind.transaction(self, publishes=publishes))
+    }
+
+
 def bent(kind, **methods):
     """`kind`, whose transactions do something else."""
-    transaction = type("BentTransaction", (Bent,), methods)
-    return {
-        "transaction": lambda self, *, publishes: transaction(
-            kind.transaction(self, publishes=publishes)
-        )
-    }
+    return of(kind, Bent, **methods)
 
 
 def lose_timers(self, artifact, row, expected):
@@ -118,8 +123,91 @@ def forget_reason(self, artifact, entry, content, previous=None):
     self.tx.publish(artifact, replace(entry, reason=""), content, previous)
 
 
+class Unlocked(Bent):
+    """A transaction that looks without a lock, and takes the lock to write."""
+
+    proves = False
+
+    def __enter__(self):
+        self.store, self.seen, self.changes = self.inner._store, {}, []
+        self.now = self.store.now()
+        return self
+
+    def load(self, artifact):
+        if artifact not in self.seen:
+            self.seen[artifact] = self.store.row(artifact)
+        return self.seen[artifact]
+
+    def load_all(self, artifacts):
+        for artifact in artifacts:
+            self.load(artifact)
+
+    def absent(self, artifact):
+        if self.load(artifact) is not None:
+            raise Moved("it is there")
+
+    def count(self):
+        return 1_000
+
+    def __getattr__(self, name):
+        return lambda *arguments: self.changes.append((name, arguments))
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            with self.inner as tx:
+                for artifact, stored in self.seen.items():
+                    if self.proves and stored is not None and tx.load(artifact) != stored:
+                        raise Moved(artifact)
+                for name, arguments in self.changes:
+                    getattr(tx, name)(*arguments)
+
+
+LOCKS = defaultdict(lambda: defaultdict(Lock))
+
+
+class LocksAsGiven(Bent):
+    """A transaction that locks its rows one by one, in the order in which they are given."""
+
+    def __enter__(self):
+        self.tx, self.held = None, []
+        return self
+
+    def load_all(self, artifacts):
+        for artifact in dict.fromkeys(artifacts):
+            LOCKS[self.inner._store][artifact].acquire()
+            self.held.append(artifact)
+            Event().wait(0.001)
+
+    def __getattr__(self, name):
+        if self.tx is None:
+            self.tx = self.inner.__enter__()
+        return getattr(self.tx, name)
+
+    def __exit__(self, *error):
+        try:
+            return None if self.tx is None else self.inner.__exit__(*error)
+        finally:
+            for artifact in self.held:
+                LOCKS[self.inner._store][artifact].release()
+
+
+def cut_one_by_one(self, names, have=MappingProxyType({})):
+    place, seen = self.head(), {}
+    for name in names:
+        seen |= MemoryStore.cut(self, [name], have)[0]
+        Event().wait(0.001)
+    return seen, place
+
+
 TICKS = count()
 BROKEN = {
+    "cut": lambda kind: {"cut": cut_one_by_one},
+    "loaded only": lambda kind: of(kind, Unlocked),
+    "absent": lambda kind: of(kind, Unlocked, proves=True),
+    "many in one order": lambda kind: {
+        **of(kind, LocksAsGiven),
+        "release": lambda self: (LOCKS.pop(self, None), kind.release(self)),
+    },
     "values": lambda kind: bent(kind, save=lose_timers),
     "names": lambda kind: {"names": lambda self, prefix="", *, deleted=False: kind.names(self)},
     "current": lambda kind: {
@@ -189,6 +277,8 @@ def backwards(kind):
 @pytest.mark.parametrize("promise", [*BASE, *EXTENDED, *ARCHIVE])
 def test_a_store_that_breaks_a_promise_fails_at_that_promise(promise, tmp_path, monkeypatch):
     monkeypatch.setattr(promises, "PATIENCE_S", 0.3)
+    if promise not in ("loaded only", "absent"):
+        monkeypatch.setattr(joint_promises, "OPEN_S", 0.001)
     kind = SqliteStore if promise in EXTENDED else MemoryStore
     methods = BROKEN[promise](kind)
     methods.pop("clock", None)
