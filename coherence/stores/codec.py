@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from coherence.contents import Content, Handle, Kind, restore
 from coherence.errors import StoreCorrupt
 from coherence.messages import CARRIERS
+from coherence.refs import VERSION_MAX
 from coherence.stores.port import Cut, Entry, Held, HomeRow, Post, Stored
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -70,7 +71,8 @@ def pack_asked(names: Iterable[str], have: Mapping[str, Held]) -> str:
     asked = []
     for name in names:
         version, proof = have.get(name, (0, b""))
-        asked.append((name, version, proof.hex() if type(proof) is bytes else ""))
+        known = 0 < version <= VERSION_MAX and type(proof) is bytes
+        asked.append((name, version, proof.hex()) if known else (name, 0, ""))
     return msgspec.json.encode([each for each in asked if is_storable(each[0])]).decode()
 
 
