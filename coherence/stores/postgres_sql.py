@@ -217,8 +217,9 @@ SINCE = Statement(
 VERSION = Statement("VERSION", "SELECT schema_version FROM coherence_meta")
 IDENTITY = Statement("IDENTITY", "SELECT identity FROM coherence_meta")
 _PLACE: Final[LiteralString] = "coalesce(seq, 0), coalesce(number, 0), generation"
+# LIMIT: without statistics the planner expects many rows, and compiles the statement for them.
 _END: Final[LiteralString] = """
-    coherence_meta LEFT JOIN LATERAL (
+    (SELECT * FROM coherence_meta LIMIT 1) AS meta LEFT JOIN LATERAL (
         SELECT seq, number FROM coherence_log WHERE seq = head LIMIT 1
     ) AS line ON true
 """

@@ -251,6 +251,20 @@ def test_what_takes_one_round_trip_on_postgres(link):
         assert trips(link, lambda: store.listing("n/")) == [["LISTING"]]
 
 
+@pytest.mark.parametrize("statement", ["CUT", "LISTING", "LOCK_ALL", "FOUNDED"])
+def test_no_statement_is_compiled_for_its_price(postgres, postgres_url, opened, statement):
+    """Which takes half a second: the server does so if it expects many rows."""
+    from coherence.stores import postgres_sql
+
+    publish(opened(), "a", "one")
+    text = getattr(postgres_sql, statement).sql.decode().replace("$1", '\'[["a", 0, ""]]\'')
+    if statement in ("LOCK_ALL", "FOUNDED"):
+        text = text.replace('[["a", 0, ""]]', '["a"]')
+    [[[plan]]] = postgres.run(f"EXPLAIN (FORMAT JSON) {text}", postgres_url)
+    [[least]] = postgres.run("SHOW jit_above_cost", postgres_url)
+    assert plan["Plan"]["Total Cost"] < int(least) / 10
+
+
 @pytest.mark.parametrize("number", [1, 8, 50])
 def test_a_transaction_on_any_number_of_artifacts_is_three_round_trips(link, number):
     """As many are written, are new, are only read, are read and missing."""
