@@ -49,6 +49,7 @@ from coherence.stores.sqlite_rows import (
     REVISIONS,
     ROWS,
     SINCE,
+    STAMP,
     VERSION_BITS,
     change,
     content,
@@ -264,11 +265,10 @@ class SqliteStore(HasMembers):
         """The rows of `CUT` or `LISTING` without their stamps, and the place in the log."""
         self._connections.file.look()
         rows = self._connections.query(sql, *values)
-        place, identity, schema, _ = stamp_of(rows[0])
+        place, identity, schema = stamp_of(rows[0])
         require_schema(schema)
         self._prove(identity)
-        named = (stamp_of(row)[3] for row in rows)
-        return [row for row in named if row[0] is not None], place
+        return [row[STAMP:] for row in rows if row[STAMP] is not None], place
 
     # Records.
 

@@ -116,6 +116,8 @@ _ENTRY: Final = (str, int, str, int, bytes, str, float, int, int, int, str)
 _COLUMNS: Final = len(_ENTRY)
 _BODY: Final = (int, bytes)
 _STAMPED: Final = (int, int, int, str, int)
+#: How many columns of `CUT` and `LISTING` come before those of an artifact.
+STAMP: Final = len(_STAMPED)
 _LINE: Final = (int, int, int, int, str, int, str, float, bytes)
 _decode_revisions: Final = msgspec.json.Decoder(list[tuple[str, int, bool]]).decode
 _LAST: Final = "\U0010ffff"
@@ -173,11 +175,10 @@ def revisions(text: str) -> list[tuple[str, int, bool]]:
         raise StoreCorrupt(f"the list of artifacts is damaged: {error}") from error
 
 
-def stamp_of(row: Sequence[Any]) -> tuple[Place, str, int, Sequence[Any]]:
-    """The place, the file's identity, its schema, and the rest of a row of `CUT` or `LISTING`."""
-    width = len(_STAMPED)
-    *place, identity, schema = shaped(row[:width], _STAMPED, "the file's stamp")
-    return Place(*place), identity, schema, row[width:]
+def stamp_of(row: Sequence[Any]) -> tuple[Place, str, int]:
+    """The place, the file's identity and its schema in a row of `CUT` or `LISTING`."""
+    *place, identity, schema = shaped(row[:STAMP], _STAMPED, "the file's stamp")
+    return Place(*place), identity, schema
 
 
 def change(row: Sequence[Any]) -> Change:

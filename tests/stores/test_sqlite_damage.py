@@ -127,12 +127,14 @@ def _looked(file: Path, truth):
                 lambda name=name: store.rows([name]),
                 lambda name=name: store.latest([name]),
                 lambda name=name, version=version: _proved(store, truth, name, version),
+                lambda name=name: _proved_cut(store, truth, name),
             ):
                 try:
                     look()
                 except StoreFault:
                     yield "look"
-        for look in (store.revisions, store.refusals, store.tallies, store.now):
+        looks = (store.revisions, store.listing, store.refusals, store.tallies, store.now)
+        for look in looks:
             try:
                 look()
             except StoreFault:
@@ -146,6 +148,12 @@ def _proved(store, truth, name, version):
     found = store.read(name, version)
     if found is not None and truth[name, version] not in (found[1], None):
         raise Wrong(f"{name}@{version} reads {found[1]!r:.80}")
+
+
+def _proved_cut(store, truth, name):
+    seen = store.cut([name])[0][name]
+    if seen.content is not None and seen.content != truth.get((name, seen.version)):
+        raise Wrong(f"{name}@{seen.version} is {seen.content!r:.80} in a cut")
 
 
 def _used(workspace: Workspace, truth):
