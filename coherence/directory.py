@@ -35,6 +35,7 @@ from coherence.entries import (
     without,
 )
 from coherence.messages import (
+    Check,
     Content,
     Current,
     Data,
@@ -325,6 +326,10 @@ def _nack_busy(x: X) -> None:
     _nack(x, Refusal.BUSY)
 
 
+def _nack_check(x: X) -> None:
+    x.out.append(Send(x.src, Nack(x.msg.serial, Refusal.STALE, x.version)))
+
+
 def _acked(x: X) -> None:
     if known(x.unacked, x.src) >= 0:
         x.unacked = without(x.unacked, x.src)
@@ -396,6 +401,7 @@ verdict_again = Op("same PutAck or Nack", _verdict_again)
 nack_stale = Op("Nack(stale)", _nack_stale)
 nack_fenced = Op("Nack(fenced)", _nack_fenced)
 nack_busy = Op("Nack(busy)", _nack_busy)
+nack_check = Op("Nack(stale), not remembered", _nack_check)
 acked = Op("note ack", _acked)
 forget_copy = Op("drop sharer", _forget_copy)
 forget = Op("drop sharer, place in queue, pending answer", _forget)
@@ -461,6 +467,9 @@ HOME: Table[HomeScratch] = Table(
         Row("S_A", "PutM/pending", (), "=", "Late", NET),
         # Others sent its Leave by mistake.  An answer now would precede the acknowledgements.
         Row("S_A", "PutM/unseen", (add, await_acks), "=", "PutMAwaits", STRICT),
+        # A grant of another agent has changed nothing yet; a commit that is not visible yet has.
+        Row(EVERY, "Check", (), "=", "Check", CAS),
+        Row(EVERY, "Check/stale", (nack_check,), "=", "CheckStale", CAS),
         # A commit becomes visible.
         Row("S_A", "LastAck", (put_ack_s,), "S", "Visible", STRICT),
         Row("S_A", "LastAck/sole", (put_ack_e,), "E", "VisibleSole", STRICT),
@@ -537,6 +546,12 @@ def _is_same(content: Content, current: Digest) -> bool:
     return bool(found and found == current) or type(found) is Current
 
 
+def _check(x: X) -> str:
+    msg: Check = x.msg
+    current = msg.digest is None or msg.digest == digest_of(x.content)
+    return "Check" if msg.base == x.version and current else "Check/stale"
+
+
 def _put_e(x: X) -> str:
     msg: PutE = x.msg
     if x.at is AT_M and x.owner == x.src:
@@ -572,6 +587,7 @@ _GUARDED: dict[Any, Callable[[X], str]] = {
     GetS: _get_s,
     GetM: _get_m,
     PutM: _put_m,
+    Check: _check,
     PutE: _put_e,
     PutS: _put_s,
     Leave: _leave,

@@ -234,6 +234,19 @@ class PutM(Value, frozen=True, gc=False, tag=True):
     digest: Digest = None
 
 
+class Check(Value, frozen=True, gc=False, tag=True):
+    """Asks home to refuse unless `base` is the current version.  It changes nothing.
+
+    What a transaction has only read is checked so, in the store transaction of its commits.  A
+    driver sends it, and takes a refusal: no cache is involved, so `serial` is 0 in production.
+    `digest` is that of the content read, None where only its number is known.
+    """
+
+    serial: Serial
+    base: Version
+    digest: Digest = None
+
+
 class PutE(Value, frozen=True, gc=False, tag=True):
     """Returns something clean and exclusive.
 
@@ -319,14 +332,17 @@ class PutAck(Value, frozen=True, gc=False, tag=True):
 
 
 class Nack(Value, frozen=True, gc=False, tag=True):
-    """The commit of `serial` was refused and changed nothing; `version` is the current one."""
+    """The commit or check of `serial` was refused and changed nothing.
+
+    `version` is the current one.
+    """
 
     serial: Serial
     reason: Refusal
     version: Version
 
 
-ToHome: TypeAlias = GetS | GetM | PutM | PutE | PutS | Leave | InvAck
+ToHome: TypeAlias = GetS | GetM | PutM | Check | PutE | PutS | Leave | InvAck
 Carrier: TypeAlias = Data | Update
 """The messages that carry content."""
 CARRIERS = (Data, Update)

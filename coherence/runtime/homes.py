@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import get_ident
 from typing import Any, TypeAlias, TypeVar
 
@@ -25,7 +25,18 @@ from msgspec.structs import replace
 from coherence.contents import Content, Handle
 from coherence.directory import ACKS, GRANT, PUSH, Home
 from coherence.errors import AgentBusy, OutcomeUnknown, QuotaExceeded, StoreCorrupt, StoreFault
-from coherence.messages import CARRIERS, CURRENT, GetM, Leave, Nack, PutM, ToCache, ToHome, Version
+from coherence.joint import Joint, Part, joint
+from coherence.messages import (
+    CARRIERS,
+    CURRENT,
+    Check,
+    GetM,
+    Leave,
+    PutM,
+    ToCache,
+    ToHome,
+    Version,
+)
 from coherence.policy import Policy
 from coherence.runtime.accounts import Accounts
 from coherence.runtime.caches import AgentCaches, Caches, find
@@ -47,6 +58,8 @@ log = logging.getLogger("coherence.workspace")
 Inbox: TypeAlias = Sequence[tuple[Address, ToHome]]
 Batch: TypeAlias = Mapping[str, Inbox]
 """Messages for homes, artifact by artifact; an empty inbox only lets a due timer fire."""
+Reads: TypeAlias = Mapping[str, Check]
+"""What a transaction has read and does not write, artifact by artifact."""
 
 SPANS = {GRANT: "grant_lease", ACKS: "validity", PUSH: "push_every"}
 """Timer of a home -> the field of a policy that says how far ahead it is armed."""
@@ -60,24 +73,12 @@ NOTHING: Batch = {}
 T = TypeVar("T")
 
 
-class Vetoed(Exception):
-    """A transaction was rolled back on purpose, since a home refused a part of it."""
+class Refusals(Exception):
+    """A transaction was rolled back on purpose, since its homes refused it."""
 
-    def __init__(self, artifact: str, nack: Nack) -> None:
-        super().__init__()
-        self.artifact = artifact
-        self.nack = nack
-
-
-def veto_refusal(outcomes: Sequence[Outcome]) -> None:
-    """Raises `Vetoed` if a home refused: all or nothing."""
-    for outcome in outcomes:
-        for post in outcome.posts:
-            if isinstance(post.message, Nack):
-                raise Vetoed(outcome.artifact, post.message)
-
-
-Veto: TypeAlias = Callable[[Sequence[Outcome]], None]
+    def __init__(self, judgement: Joint) -> None:
+        super().__init__(judgement)
+        self.judgement = judgement
 
 
 class Homes:
@@ -102,11 +103,13 @@ class Homes:
     # To homes and back.
 
     def carry(
-        self, batch: Batch, veto: Veto | None = None, *, resends: int = RESENDS
+        self, batch: Batch, reads: Reads | None = None, *, resends: int = RESENDS
     ) -> list[Outcome]:
         """Take `batch` to its homes, all or nothing, and hand over the messages that follow.
 
-        Raises `AgentBusy` if this thread is in the middle of a call, and as `send` does.
+        With `reads` the batch is one agent's commits: they stand if no home refuses and everything
+        that it has read is current.  Raises `AgentBusy` if this thread is in the middle of a call,
+        and as `send` does.
         """
         me = get_ident()
         caches = self._caches
@@ -114,9 +117,9 @@ class Homes:
             self._check_left()
         self.at_store[me] = batch
         try:
-            outcomes = self.send(batch, veto, resends=resends)
+            outcomes = self.send(batch, reads, resends=resends)
             self.hand_over(outcomes)
-        except (ToolkitError, Vetoed):
+        except (ToolkitError, Refusals):
             self.at_store.pop(me, None)
             raise
         if caches.holdings.bytes > caches.holdings.limit_bytes:
@@ -127,14 +130,14 @@ class Homes:
         return outcomes
 
     def send(
-        self, batch: Batch, veto: Veto | None = None, *, resends: int = RESENDS
+        self, batch: Batch, reads: Reads | None = None, *, resends: int = RESENDS
     ) -> list[Outcome]:
         """Take `batch` to its homes, all or nothing.  Pass the outcomes to `hand_over`.
 
         A transaction whose rows moved is run again.  One whose outcome is unknown is run again too,
         at most `resends` times: if it took effect, the messages of homes to caches of this process
-        are lost, so every copy lapses.  Raises `StoreFault`, and the error of `veto` before
-        anything takes effect.
+        are lost, so every copy lapses.  Raises `StoreFault`, and `Refusals` before anything takes
+        effect.
         """
         unknown: OutcomeUnknown | None = None
         for _ in range(resends):
@@ -142,8 +145,8 @@ class Homes:
                 for _ in range(MOVES):
                     try:
                         if self._trace is None:
-                            return self._attempt(batch, veto)
-                        return self._traced(self._trace, batch, veto)
+                            return self._attempt(batch, reads)
+                        return self._traced(self._trace, batch, reads)
                     except Moved:
                         continue
                 raise StoreFault(
@@ -177,15 +180,15 @@ class Homes:
                 log.warning("replies to homes were lost: %s", error)
                 return
 
-    def _traced(self, trace: Trace, batch: Batch, veto: Veto | None) -> list[Outcome]:
+    def _traced(self, trace: Trace, batch: Batch, reads: Reads | None) -> list[Outcome]:
         with trace.order:
             self._taken = []
-            outcomes = self._attempt(batch, veto)
-            trace.took_effect(batch, self._taken)
+            outcomes = self._attempt(batch, reads)
+            trace.took_effect({**dict.fromkeys(reads or (), ()), **batch}, self._taken)
             return outcomes
 
     def _attempt(
-        self, batch: Batch, veto: Veto | None, counts: Sequence[Tally] = ()
+        self, batch: Batch, reads: Reads | None, counts: Sequence[Tally] = ()
     ) -> list[Outcome]:
         publishes = False
         for inbox in batch.values():
@@ -193,27 +196,56 @@ class Homes:
                 if type(message) is PutM:
                     publishes = True
         if publishes and self.accounts.rows and self.accounts.carries and not counts:
-            return self._attempt_with_counts(batch, veto)
+            return self._attempt_with_counts(batch, reads)
         with self.store.transaction(publishes=publishes) as tx:
-            if len(batch) > 1:
-                # A store that locks rows needs one order for all processes, with the log last.
-                for artifact in sorted(batch):
-                    tx.load(artifact)
-            outcomes = []
-            for artifact, inbox in batch.items():
-                outcomes.append(self.run(tx, artifact, inbox))
-            if veto is not None:
-                veto(outcomes)
+            if reads is not None:
+                outcomes = self._jointly(tx, batch, reads)
+            else:
+                if len(batch) > 1:
+                    tx.load_all(batch)
+                outcomes = []
+                for artifact, inbox in batch.items():
+                    outcomes.append(self.run(tx, artifact, inbox))
             if counts:
                 tx.tally(counts)
         return outcomes
 
-    def _attempt_with_counts(self, batch: Batch, veto: Veto | None) -> list[Outcome]:
+    def _jointly(self, tx: Transaction, batch: Batch, reads: Reads) -> list[Outcome]:
+        """Step the homes of one agent's commits, then of what it has read.  Raises `Refusals`."""
+        tx.load_all({**batch, **reads})
+        writer: Address = ""
+        written, outcomes = [], []
+        for artifact, inbox in batch.items():
+            visit = self._visit(tx, artifact, inbox)
+            writer, message = inbox[-1]
+            assert type(message) is PutM
+            assert visit.step is not None
+            written.append(Part(artifact, message, visit.before, visit.step))
+            outcomes.append(visit.outcome())
+        judgement = joint(writer, written, self._checked(tx, writer, reads, outcomes))
+        if not judgement.stands:
+            raise Refusals(judgement)
+        return outcomes
+
+    def _checked(
+        self, tx: Transaction, writer: Address, reads: Reads, outcomes: list[Outcome]
+    ) -> Iterator[Part]:
+        """The parts of what was read.  A check is not saved, logged or recorded."""
+        for artifact, check in reads.items():
+            visit = self._visit(tx, artifact, ())
+            if visit.absent:
+                tx.absent(artifact)
+            else:
+                outcomes.append(visit.outcome())
+            step = visit.home.step(visit.state, Receive(writer, check), visit.now)
+            yield Part(artifact, check, visit.state, step)
+
+    def _attempt_with_counts(self, batch: Batch, reads: Reads | None) -> list[Outcome]:
         """As `_attempt`, in a transaction that also carries counts of this process."""
         counts = self.accounts.take()
         try:
-            return self._attempt(batch, veto, counts)
-        except (Moved, Vetoed):
+            return self._attempt(batch, reads, counts)
+        except (Moved, Refusals):
             self.accounts.put_back(counts)
             raise
         except OutcomeUnknown:
@@ -231,6 +263,10 @@ class Homes:
         A read alone makes no home: the reader of a missing artifact is not entered in a directory.
         Raises `QuotaExceeded` if a new home would exceed the limit, and `StoreCorrupt`.
         """
+        return self._visit(tx, artifact, inbox).outcome()
+
+    def _visit(self, tx: Transaction, artifact: str, inbox: Inbox) -> _Visit:
+        """See `run`."""
         stored = tx.load(artifact)
         now = tx.now
         home = self._processes[artifact][1]
@@ -263,19 +299,9 @@ class Homes:
             tx.save(artifact, HomeRow(visit.state, after), revision)
         if visit.published or visit.away or visit.buried:
             self._log(tx, visit)
-        if self._trace is not None and not visit.absent:
+        if self._trace is not None and visit.steps and not visit.absent:
             self._taken.append(Taken(artifact, home.policy, visit.before, timers, now, visit.steps))
-        due_s = min(visit.armed.values()) - now if visit.armed else None
-        return Outcome(
-            artifact,
-            visit.here,
-            visit.contents,
-            visit.action,
-            visit.published,
-            visit.made,
-            due_s,
-            visit.absent,
-        )
+        return visit
 
     def _found(self, tx: Transaction, visit: _Visit) -> None:
         """Step the first event of a new home, which arms its push if its policy has one."""
@@ -303,7 +329,7 @@ class Homes:
             if (note := written.note) is not None:
                 entry = replace(entry, base=note.seen, overwrite=note.overwrite, reason=note.reason)
             visit.versions.append((entry, written, state.content))
-        visit.state, visit.action = step.state, step.action
+        visit.state, visit.step = step.state, step
         agents, here = self._caches.agents, visit.here
         sends = interpret(step.commands, visit.armed).sends
         asking = event.src if type(event) is Receive else ""
@@ -416,8 +442,8 @@ class _Visit(msgspec.Struct):
     armed: dict[str, Time] = {}
     #: There is no such home.
     absent: bool = False
-    #: The TLA+ action of the last step.
-    action: str = ""
+    #: The last step.
+    step: Step[HomeState] | None = None
     #: Messages to caches of this process, those that carry content, and their contents.
     here: list[Send[ToCache]] = []
     carriers: list[Any] = []
@@ -433,6 +459,19 @@ class _Visit(msgspec.Struct):
     buried: list[Address] = []
     #: The steps, if they are traced.
     steps: list[tuple[Event[Any, Any], Step[HomeState]]] = []
+
+    def outcome(self) -> Outcome:
+        """What is handed over once the transaction has taken effect."""
+        return Outcome(
+            self.artifact,
+            self.here,
+            self.contents,
+            self.step.action if self.step is not None else "",
+            self.published,
+            self.made,
+            min(self.armed.values()) - self.now if self.armed else None,
+            self.absent,
+        )
 
 
 def _elsewhere(state: HomeState, agents: Mapping[Address, AgentCaches]) -> set[Address]:

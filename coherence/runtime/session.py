@@ -33,7 +33,7 @@ from coherence.messages import (
 from coherence.policy import Visibility
 from coherence.runtime.caches import ASKING, AgentCaches, Asked, Caches
 from coherence.runtime.follower import Follower
-from coherence.runtime.homes import Batch, Homes, Veto, Vetoed
+from coherence.runtime.homes import Batch, Homes, Reads, Refusals
 from coherence.runtime.keeper import Grant, Keeper
 from coherence.runtime.lookout import Lookouts
 from coherence.runtime.served import ServedDigests
@@ -106,12 +106,14 @@ class Session:
         return self.ask_all(((artifact, request),))[0]
 
     def ask_all(
-        self, requests: Sequence[tuple[str, Request]], veto: Veto | None = None
+        self, requests: Sequence[tuple[str, Request]], reads: Reads | None = None
     ) -> list[Asked]:
         """Make requests in one transaction, all or none; see `wait` for answers that have not come.
 
-        Raises `AgentBusy`, `StoreFault` with nothing changed, `OutcomeUnknown`, and the error of
-        `veto`.  After any other exception the caller must `forsake` the requests.
+        With `reads` the requests are commits that stand together if everything read is current:
+        then no answer is a refusal, except one of a commit that had been made before.  Raises
+        `AgentBusy`, `StoreFault` and `Refusals` with nothing changed, and `OutcomeUnknown`.  After
+        any other exception the caller must `forsake` the requests.
         """
         with self.asking:
             if self.fault is not None or self.caches.superseded:
@@ -136,18 +138,21 @@ class Session:
             if not batch:
                 return every
             try:
-                outcomes = homes.carry(batch, veto)
-            except Vetoed as refused:
+                outcomes = homes.carry(batch, reads)
+            except Refusals as refusals:
                 self._take_back(every)
+                if refusals.judgement.overtaken:
+                    self._supersede()
                 with self._lock:
-                    if refused.artifact in caches.states:
-                        caches.doubt(refused.artifact)  # the copy may be why it was refused
+                    for artifact in refusals.judgement.refused:
+                        if artifact in caches.states:
+                            caches.doubt(artifact)  # the copy may be why it was refused
                 raise
             except ToolkitError as error:
                 self._failed(error, every)
                 raise
             for outcome in outcomes:
-                if outcome.action == "Late":
+                if outcome.action == "Late" and reads is None:
                     last = batch[outcome.artifact][-1][1]
                     if self._is_superseded(outcome.artifact, last):
                         self._supersede()

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from coherence.conflict import Conflict, Fenced
 from coherence.contents import TOMBSTONE, Content, Handle, Kind
 from coherence.errors import BadArgument, GrantTimeout, StoreFault, UnknownVersion
+from coherence.joint import Joint
 from coherence.messages import (
     Abandon,
     Acquire,
@@ -25,13 +26,12 @@ from coherence.messages import (
     Loaded,
     Refusal,
     Refused,
-    Request,
     Version,
     digest_of,
 )
 from coherence.notes import Note, check_reason
 from coherence.refs import VERSION_MAX, Ref, check_name
-from coherence.runtime.homes import Vetoed, veto_refusal
+from coherence.runtime.homes import Reads, Refusals
 from coherence.runtime.keeper import Grant
 from coherence.view import Cached, Gone, View
 from coherence.workspace.draft import Draft
@@ -144,11 +144,11 @@ class Writing(Resolving):
             (name, Commit(gone, version, digest=view.digest)),
             (to, Commit(made, base, digest=known)),
         )
-        veto = yield from self._ask_all(commits)
-        if veto is not None:
+        judgement = yield from self._ask_all(commits, {})
+        if judgement is not None:
             moved = replace(old, content=view.content, handle=handle)
-            lost = moved if veto.artifact == name else new
-            current = veto.nack.version
+            lost = moved if name in judgement.refused else new
+            current = judgement.refused[lost.name].version
             return (
                 yield from self.refuse(lost, (yield from self.refused(Conflict, lost, current)))
             )
@@ -277,14 +277,16 @@ class Writing(Resolving):
         found = yield from self._fetch(name, version)
         return found is not None and found[0].handle.kind is Kind.TOMBSTONE
 
-    def _ask_all(self, requests: Sequence[tuple[str, Request]]) -> Operation[Vetoed | None]:
-        """Make several commits in one transaction, or none; return what home refused, or None."""
-        for name, _ in requests:
+    def _ask_all(
+        self, commits: Sequence[tuple[str, Commit]], reads: Reads
+    ) -> Operation[Joint | None]:
+        """Make commits in one transaction if all of `reads` are current; the refusal, or None."""
+        for name, _ in commits:
             self.call.touched.setdefault(name, self.given(name))
         try:
-            every = yield from self._waits.call(self.session.ask_all, requests, veto_refusal)
-        except Vetoed as veto:
-            return veto
+            every = yield from self._waits.call(self.session.ask_all, commits, reads)
+        except Refusals as refusals:
+            return refusals.judgement
         for asked in every:
             if asked.answer is None:
                 yield from self._waits.answer(self.session, asked)

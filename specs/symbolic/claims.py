@@ -13,6 +13,7 @@ from typing import Any
 from z3 import And, BoolVal, If, Implies, Or
 
 from coherence.messages import (
+    Check,
     Data,
     FwdGetM,
     FwdGetS,
@@ -27,6 +28,7 @@ from coherence.messages import (
     PutE,
     PutM,
     PutS,
+    Refusal,
     Update,
 )
 from specs.symbolic import views as v
@@ -45,6 +47,8 @@ class Claims(Invariants):
         if type(message) is InvAck:
             return self._is_past(a, c, h, term(message.version))
         serial = term(message.serial)
+        if type(message) is Check:  # of a driver, about any version
+            return serial == 0
         sent = And(serial > 0, serial <= c.serial)
         match message:
             case GetS() | GetM():
@@ -115,7 +119,10 @@ class Claims(Invariants):
                 judged = at(h.judged, a) >= serial
                 claim = BoolVal(True) if self.forgets else And(refused, judged)
                 commit = asked(h, a, serial, Kind.PUTM)
-                return And(serial > 0, serial <= c.serial, commit, claim)
+                of_commit = And(serial > 0, serial <= c.serial, commit, claim)
+                if message.reason is not Refusal.STALE:
+                    return of_commit
+                return Or(of_commit, serial == 0)  # of a check, for a driver
             case Inv():
                 told = at(h.told, a) >= term(message.stale) if self.lists else True
                 return And(term(message.stale) >= 0, term(message.stale) < h.version, told)

@@ -63,7 +63,7 @@ def events() -> Iterator[str]:
     A crash needs no event: home keeps its whole state, and takes no step until the restart.
     """
     yield from ("GetS", "GetM", "PutM", "PutM/number", "PutE", "PutS", "Leave", "InvAck")
-    yield from ("grant", "acks", "Restart")
+    yield from ("Check", "Check/number", "grant", "acks", "Restart")
 
 
 def state_of(

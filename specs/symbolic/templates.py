@@ -12,6 +12,7 @@ from typing import Any
 import z3
 
 from coherence.messages import (
+    Check,
     Data,
     FwdGetM,
     FwdGetS,
@@ -54,6 +55,8 @@ def messages_to_home(path: Execution | None) -> dict[str, Any]:
         "GetM": GetM(n("serial"), n("have"), n("digest")),
         "PutM": PutM(n("serial"), n("base"), n("epoch"), n("content"), n("digest")),
         "PutM/number": PutM(n("serial"), n("base"), n("epoch"), n("content"), None),
+        "Check": Check(n("serial"), n("base"), n("digest")),
+        "Check/number": Check(n("serial"), n("base"), None),
         "PutE": PutE(n("serial"), n("epoch")),
         "PutS": PutS(n("serial")),
         "Leave": Leave(n("serial")),
@@ -92,7 +95,7 @@ def form_of(message: Message) -> str:
     """The name of a message's form, in the two functions above."""
     kind = type(message).__name__
     match message:
-        case PutM(digest=None):
+        case PutM(digest=None) | Check(digest=None):
             return f"{kind}/number"
         case Data(grant=grant, content=content):
             return f"{kind}/{grant}" + "/unchanged" * (content is None)

@@ -19,6 +19,7 @@ from coherence.directory import HOME, Home
 from coherence.messages import (
     Abandon,
     Acquire,
+    Check,
     Commit,
     Data,
     FwdGetM,
@@ -183,6 +184,8 @@ def _home(at: HomeAt, on: str) -> Example:
         "PutM/pending": ("ann", PutM(4, 1, 0, "two")),
         "PutM/unseen": ("ann", PutM(4, 1, 0, "two")),
         "PutM/late": ("ann", PutM(3, 1, 0, "old")),
+        "Check": ("dan", Check(0, 2, "two")),
+        "Check/stale": ("dan", Check(0, 1, "one")),
         "PutE": ("ann" if at is HomeAt.M else "bob", PutE(7, 0)),
         "PutE/owner": ("bob", PutE(5, 3)),
         "PutE/queued": ("cyd", PutE(6, 0)),

@@ -17,6 +17,7 @@ from coherence.cache import Cache
 from coherence.directory import Home
 from coherence.messages import (
     CURRENT,
+    Check,
     Content,
     FwdGetM,
     GetM,
@@ -144,6 +145,13 @@ EDGES: dict[str, Edge] = {
         policy=Lazy(memory=1),
         verdicts=(Verdict("dan", 7, 3, None),),
     ),
+    # Checks.
+    "a number alone is checked by itself": home(SHARED, "dan", Check(0, 2), "Check"),
+    "a version of another history is not current": home(
+        *(SHARED, "dan", Check(0, 2, "other"), "Check/stale"),
+        commands=(Send("dan", Nack(0, Refusal.STALE, 2)),),
+    ),
+    "nothing is what was never written": home(NEVER, "dan", Check(0, 0), "Check", commands=()),
     # Who is awaited.
     "an acknowledgement of an earlier version is late": home(
         *(REFUSED, "bob", InvAck(1), "InvAck/late"), policy=STRICT, unacked=(BOB,)

@@ -5,6 +5,7 @@ Nothing happens by itself: messages wait until they are delivered, time stands u
 
     team ann bob: lazy grant_lease=10 version=1
     ann asks Commit content=two base=1     or any other request of coherence.messages
+    ann sends Check serial=0 base=1        a message to home that its driver sends, not its cache
     deliver ann home                       the oldest message on its way; `2` after it: the second
     drop home bob · repeat home bob        lose it, or make a copy that comes after all others
     run                                    deliver everything, oldest first, until nothing is left
@@ -108,6 +109,11 @@ class Team:
             case [name, "asks", kind, *words]:
                 request = getattr(messages, kind)(**settings(words))
                 seen = self.step(name, Invoke(request))
+            case [name, "sends", kind, *words]:
+                self.sent += 1
+                message = getattr(messages, kind)(**settings(words))
+                self.network.append(Envelope(name, HOME, self.sent, message))
+                seen = [told(Send(HOME, message))]
             case ["deliver", src, dst, *nth]:
                 seen = self.arrive(self.find(src, dst, *nth))
             case ["drop", src, dst, *nth]:
