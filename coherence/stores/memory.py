@@ -168,11 +168,13 @@ class MemoryStore:
                 return
         sums = tables.sums(dated(tallies, self._wall())) if tallies else {}
         seq = tables.log[-1].seq if tables.log else 0
-        # The memory of a process has one history, so lines need no random numbers.
-        lines = []
+        # The memory of a process has one history, so no random number is needed.
+        lines, number = [], seq + 1
         for artifact, version, author, posts in log:
             seq += 1
-            lines.append(Change(seq, 0, self.origin, artifact, version, author, now, tuple(posts)))
+            lines.append(
+                Change(seq, number, self.origin, artifact, version, author, now, tuple(posts))
+            )
         self._due = Effect(rows, versions, lines, members or {}, sums, now)
         self._apply()
         if log:

@@ -170,7 +170,7 @@ class Change(Value, frozen=True, gc=False, tag=True, array_like=True):
 
     #: Counts from 1 without gaps.
     seq: int
-    #: Drawn at random by the transaction that wrote the line.
+    #: Drawn at random by the transaction that wrote the line; the same in all of its lines.
     number: int
     #: The workspace whose transaction it was, by `Store.origin`.
     origin: int

@@ -252,7 +252,8 @@ class PostgresTransaction:
     def append(
         self, artifact: str, version: Version, author: Address, posts: Sequence[Post]
     ) -> None:
-        number, at = draw(), float(self.now) if self._expected is None else None
+        number = self._numbers[0] if self._numbers else draw()
+        at = float(self.now) if self._expected is None else None
         packed = pack_posts(tuple(posts)) if posts else b""
         line = (number, self._connections.origin, artifact, version, author, at, packed)
         self._numbers.append(number)

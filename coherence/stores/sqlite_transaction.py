@@ -199,7 +199,7 @@ class SqliteTransaction:
     def append(
         self, artifact: str, version: Version, author: Address, posts: Sequence[Post]
     ) -> None:
-        number = draw()
+        number = self._line.number or draw()
         line = self.cursor.execute(
             "INSERT INTO log (number, origin, artifact, version, author, at, posts)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
