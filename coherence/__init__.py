@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from coherence import beside as _beside  # noqa: F401 - looks before all others import
-from coherence.conflict import Conflict, Fenced
+from coherence.conflict import Conflict, Conflicts, Fenced, StaleRead
 from coherence.contents import Limits
 from coherence.errors import (
     AgentBusy,
@@ -69,7 +69,9 @@ from coherence.view import Served, View
 from coherence.workspace.agent import Agent, Edit
 from coherence.workspace.changes import Published, Watch
 from coherence.workspace.draft import Draft
+from coherence.workspace.snapshot import Snapshot
 from coherence.workspace.stats import Figures, Stats
+from coherence.workspace.transaction import AgentTransaction, AsyncAgentTransaction
 from coherence.workspace.workspace import Workspace
 from message_passing.errors import CallerError, EnvironmentFault, PeerError, ToolkitError
 from message_passing.public import publish as _publish
@@ -85,8 +87,10 @@ __all__ = [
     "AgentBusy",
     "AgentLeft",
     "AgentSuperseded",
+    "AgentTransaction",
     "Announce",
     "AsyncAgent",
+    "AsyncAgentTransaction",
     "AsyncEdit",
     "AsyncWorkspace",
     "BadArgument",
@@ -95,6 +99,7 @@ __all__ = [
     "Broadcast",
     "CallerError",
     "Conflict",
+    "Conflicts",
     "ContentTooLarge",
     "Draft",
     "Eager",
@@ -122,6 +127,8 @@ __all__ = [
     "Ref",
     "Retention",
     "Served",
+    "Snapshot",
+    "StaleRead",
     "Stats",
     "Store",
     "StoreBusy",

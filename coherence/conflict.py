@@ -5,7 +5,7 @@ Part of the tree that `coherence.errors` draws.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from coherence.contents import Content
 from coherence.delta import diff, edits, merge, overlap, split
@@ -100,10 +100,7 @@ class Conflict(CallerError):
         is one.  It has at most `limit` characters: long parts are cut, and the text says so.
         Raises `BadArgument` if `limit` is below 1,000.
         """
-        if type(limit) is not int or limit < PROMPT_CHARS_MIN:
-            raise BadArgument(
-                f"limit is {limit!r}", remedy=f"give {PROMPT_CHARS_MIN} characters or more"
-            )
+        _check_limit(limit)
         name = self.current.name
         did = "draft" if isinstance(self, Fenced) else "write"
         if self.yours is None:
@@ -114,12 +111,11 @@ class Conflict(CallerError):
             f"It derives from {base}; {self._standing(short=True)}."
         )
         texts = self._texts()
+        parts = self._parts()
         if texts is None:
-            parts = self._whole_parts()
             closing = self._answer_without_texts()
         else:
             merged = merge(*texts)
-            parts = self._text_parts(*texts, merged)
             closing = (
                 "Answer with the whole text that the artifact is to have, and nothing else. "
                 + (
@@ -129,15 +125,19 @@ class Conflict(CallerError):
                     "without losing the other one."
                 )
             )
-        room = limit - len(opening) - len(closing) - len(_CUT) - 2
-        room -= sum(2 * len(tag) + len("<>\n\n</>\n") for tag, _ in parts)
-        bodies = _fitted([body for _, body in parts], room)
-        shown = [opening]
-        for (tag, whole), body in zip(parts, bodies, strict=True):
-            shown.append(f"<{tag}>\n{body}\n</{tag.partition(' ')[0]}>")
-            if body != whole and not closing.startswith(_CUT):
-                closing = _CUT + closing
-        return "\n".join([*shown, closing])
+        return _prompt(opening, parts, closing, limit)
+
+    def _opening(self) -> str:
+        """As a line about one of several conflicts."""
+        base = f"version {self.base_version}" if self.base_version else "no version"
+        did = "deletion" if self.yours is None else "write"
+        name = self.current.name
+        return f"{name}, your {did} of which derives from {base}: {self._standing(short=True)}"
+
+    def _parts(self) -> list[tuple[str, str]]:
+        """The parts of a prompt, each with its tag."""
+        texts = self._texts()
+        return self._whole_parts() if texts is None else self._text_parts(*texts, merge(*texts))
 
     def _text_parts(
         self, base: str, yours: str, theirs: str, merged: str | None
@@ -200,6 +200,134 @@ class Fenced(Conflict):
     remedy = "your text is in error.yours: read again and redo the change, or look at merge()"
 
 
+class StaleRead(Conflict):
+    """A version that was read, and not written, is no longer current.  Part of `Conflicts`.
+
+    `yours` is None, and `base` is what was read.
+    """
+
+    remedy = "read it again, and redo what follows from it"
+
+    @property
+    def overlaps(self) -> bool | None:
+        """None: nothing was written."""
+        return None
+
+    @property
+    def summary(self) -> str:
+        """The version that you read, the current one, and the changes in between."""
+        name, base = self.current.name, self.base_version
+        read = f"You read {name}@{base}" if base else f"You found no {name}"
+        lines = [f"{read}, {self._standing()}."]
+        if isinstance(self.base, str) and isinstance(self.theirs, str):
+            lines += ["What changed since:", _cut(diff(self.base, self.theirs).render(self.base))]
+        return "\n".join(lines)
+
+    def merge(self) -> str | None:
+        """None: there are not two changes."""
+        return None
+
+    def for_prompt(self, limit: int = PROMPT_CHARS) -> str:
+        """See `Conflict.for_prompt`."""
+        _check_limit(limit)
+        return _prompt(f"{self._opening()}.", self._parts(), _REDO, limit)
+
+    def _opening(self) -> str:
+        base = f"as version {self.base_version}" if self.base_version else "as missing"
+        return f"{self.current.name}, which you read {base}: {self._standing(short=True)}"
+
+    def _parts(self) -> list[tuple[str, str]]:
+        number, base = self.current.version, self.base
+        if isinstance(base, str) and isinstance(self.theirs, str):
+            since = f'from="{self.base_version}" to="{number}"'
+            return [(f"their_changes {since}", diff(base, self.theirs).render(base).rstrip("\n"))]
+        return self._whole_parts()
+
+
+class Conflicts(Conflict):
+    """A transaction was refused, since versions that it rests on are no longer current.
+
+    Nothing was changed.  `conflicts` has one for each artifact that has moved, by name: a
+    `StaleRead` for one that was only read.  The attributes of a single conflict are those of the
+    first.
+    """
+
+    remedy = "redo the transaction on what is current: transact() does so"
+
+    def __init__(self, conflicts: Mapping[str, Conflict]) -> None:
+        first = next(iter(conflicts.values()))
+        what = "; ".join(str(conflict.args[0]) for conflict in conflicts.values())
+        super().__init__(
+            f"the transaction is refused: {what}",
+            yours=first.yours,
+            base=first.base,
+            base_version=first.base_version,
+            theirs=first.theirs,
+            current=first.current,
+            author=first.author,
+            at=first.at,
+        )
+        self.conflicts = conflicts
+
+    @property
+    def refs(self) -> dict[str, Ref]:
+        """The current version of each, for `have=` and `expect=`; the number may be 0."""
+        return {name: conflict.current for name, conflict in self.conflicts.items()}
+
+    @property
+    def overlaps(self) -> bool | None:
+        """As that of the only conflict; None if there are several."""
+        only = self._only()
+        return only.overlaps if only is not None else None
+
+    @property
+    def summary(self) -> str:
+        """The summaries of all."""
+        return "\n".join(conflict.summary for conflict in self.conflicts.values())
+
+    def merge(self) -> str | None:
+        """As that of the only conflict; None if there are several."""
+        only = self._only()
+        return only.merge() if only is not None else None
+
+    def for_prompt(self, limit: int = PROMPT_CHARS) -> str:
+        """The text for a model that is to redo the work: what has moved, and how.
+
+        See `Conflict.for_prompt`.
+        """
+        _check_limit(limit)
+        opening, parts = "Your transaction was refused, and nothing was changed.", []
+        for name, conflict in self.conflicts.items():
+            opening += f"\n{conflict._opening()}."
+            for tag, body in conflict._parts():
+                kind, _, more = tag.partition(" ")
+                parts.append((f'{kind} of="{name}" {more}'.rstrip(), body))
+        return _prompt(_within(opening, limit // 2), parts, _REDO, limit)
+
+    def _only(self) -> Conflict | None:
+        return next(iter(self.conflicts.values())) if len(self.conflicts) == 1 else None
+
+
+def _check_limit(limit: int) -> None:
+    if type(limit) is not int or limit < PROMPT_CHARS_MIN:
+        raise BadArgument(
+            f"limit is {limit!r}", remedy=f"give {PROMPT_CHARS_MIN} characters or more"
+        )
+
+
+def _prompt(opening: str, parts: Sequence[tuple[str, str]], closing: str, limit: int) -> str:
+    """The text of at most `limit` characters; `parts` are tags with their bodies."""
+    room = limit - len(opening) - len(closing) - len(_CUT) - 2
+    room -= sum(2 * len(tag) + len("<>\n\n</>\n") for tag, _ in parts)
+    bodies = _fitted([body for _, body in parts], room)
+    shown = [opening]
+    for (tag, whole), body in zip(parts, bodies, strict=True):
+        shown.append(f"<{tag}>\n{body}\n</{tag.partition(' ')[0]}>")
+        if body != whole and not closing.startswith(_CUT):
+            closing = _CUT + closing
+    return "\n".join([*shown, closing])
+
+
 def _cut(text: str) -> str:
     lines = text.splitlines()
     if len(lines) <= SHOWN_LINES_MAX:
@@ -207,6 +335,7 @@ def _cut(text: str) -> str:
     return "\n".join([*lines[:SHOWN_LINES_MAX], f"... {len(lines) - SHOWN_LINES_MAX} lines more"])
 
 
+_REDO = "Redo your work on what is current now."
 _CUT = "Some of this is cut: read the artifact before you answer. "
 
 

@@ -53,6 +53,8 @@ class Limits(Value, frozen=True, gc=False):
 
     content_bytes: int = 16 << 20
     artifacts: int = 100_000
+    #: The sum of what one transaction writes.
+    transaction_bytes: int = 64 << 20
     #: The total size of the copies of one workspace.  An evicted copy is read again from home.
     copies_bytes: int = 64 << 20
     #: How many refused writes of the store are kept, the newest; with 0 none is recorded.

@@ -12,7 +12,9 @@
     ├── WorkspaceClosed, AgentLeft, AgentBusy, AgentSuperseded, UsedAfterFork
     ├── GrantTimeout           the wait for an exclusive draft reached its deadline
     └── Conflict               the write was derived from a version that is no longer current
-        └── Fenced             the draft's grant had ended before it was published
+        ├── Fenced             the draft's grant had ended before it was published
+        ├── Conflicts          a transaction rests on versions that are no longer current
+        └── StaleRead          one of those, that was only read
     EnvironmentFault
     └── StoreFault             the store refused or failed: nothing was changed
         ├── OutcomeUnknown     the store went away while it answered: the write may have been made
@@ -21,7 +23,7 @@
         ├── StoreReplaced, StoreLinked   the file at the path is not the one that is open
         └── StoreBusy          another process held the store for longer than the limit
 
-`Conflict` and `Fenced` are defined in `coherence.conflict`, since they carry more data.
+`Conflict` and those below it are defined in `coherence.conflict`, since they carry more data.
 """
 
 from __future__ import annotations

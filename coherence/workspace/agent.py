@@ -9,7 +9,7 @@ asking the store; the keeper passes on the messages that homes need.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from threading import get_ident
 from types import TracebackType
@@ -27,13 +27,16 @@ from coherence.runtime.homes import Homes
 from coherence.runtime.keeper import Grant
 from coherence.runtime.session import Session
 from coherence.runtime.tracing import Traced
-from coherence.stores.port import Entry
+from coherence.stores.port import Entry, Place
 from coherence.view import View
 from coherence.workspace.changes import Watch
 from coherence.workspace.draft import Draft
 from coherence.workspace.reading import Call, Operation, Waits
 from coherence.workspace.resolving import Merge, Resolve, check_resolving
-from coherence.workspace.writing import HOLD_S, WAIT_S, Writing
+from coherence.workspace.snapshot import Snapshot
+from coherence.workspace.transacting import Transacting
+from coherence.workspace.transaction import AgentTransaction, Attempt
+from coherence.workspace.writing import HOLD_S, WAIT_S
 from message_passing.errors import Defect, ToolkitError
 from message_passing.interrupts import insist
 
@@ -70,7 +73,7 @@ class BaseAgent:
 
     def __init__(self, session: Session, waits: Waits) -> None:
         self._session = session
-        self._operations = Writing(session, waits)
+        self._operations = Transacting(session, waits)
         self._homes, self._follower = session.homes, session.follower
         self._at_store = session.homes.at_store
         caches = session.caches
@@ -85,6 +88,10 @@ class BaseAgent:
     def _trace_calls(self, traced: Traced) -> None:
         """From now on, every call is made through `traced`, also that of a cached read."""
         self._operations, self._quick = traced(self, self._operations), False
+
+    def _through(self) -> Transacting:
+        """What every call is made through."""
+        return self._operations
 
     @property
     def name(self) -> str:
@@ -211,6 +218,8 @@ class BaseAgent:
     def _settle(self, call: Call) -> None:
         session = self._session
         session.settle()
+        if call.block is not None:
+            call.block.is_open = False
         for artifact, given in call.touched.items():
             self._operations.give_back(artifact, given)
             owner = session.caches.drafting.get(artifact)
@@ -261,7 +270,9 @@ class BaseEdit:
         merge: object,
         resolve: object,
         reason: str,
+        reads: Iterable[Ref | str],
     ) -> None:
+        self._reads = agent._operations.read_by(name, reads)
         self._of, self._name, self._wait_s, self._hold_s = agent, name, wait_s, hold_s
         self._solving = check_resolving(merge, resolve, overwrite=False)
         self._reason = check_reason(reason)
@@ -289,7 +300,13 @@ class BaseEdit:
         assert self._draft is not None
         assert self._grant is not None
         return self._of._operations.finish(
-            self._draft, self._grant, error, self._solving, self._reason, self._wait_s
+            self._draft,
+            self._grant,
+            error,
+            self._solving,
+            self._reason,
+            self._wait_s,
+            self._reads,
         )
 
     def _drop(self) -> None:
@@ -395,10 +412,83 @@ class Agent(BaseAgent):
             self._operations.update(name, function, initial, must_exist, resolve, reason, wait_s)
         )
 
+    def snapshot(
+        self,
+        names: Collection[str] | None = None,
+        *,
+        prefix: str | None = None,
+        have: Iterable[Ref | str] | Mapping[str, Ref] = (),
+    ) -> Snapshot:
+        """Several artifacts as they were at one moment: ``snap = agent.snapshot(["plan", "api"])``.
+
+        Reads `names`, or all that exist and begin with `prefix`; their contents are those of that
+        moment.  `have` are versions that are still in the model's context, as in `read`.  The
+        agent's next writes derive from what it was given.  Raises `UnknownVersion` if a version
+        under `prefix` was replaced meanwhile and is not kept, `BadArgument`, `BadRef`,
+        `ForeignRef`.
+        """
+        return self._run(self._operations.snapshot(names, prefix, have))
+
+    def check(self, *refs: Ref | str) -> tuple[Ref, ...]:
+        """Those of `refs` that are not current, as of one moment; empty if all are.
+
+        A ref with number 0, as in `Snapshot.refs`, is current while the artifact was never written.
+        Raises `BadRef`, `ForeignRef`.
+        """
+        return self._run(self._operations.check(refs))
+
+    def transaction(
+        self,
+        reads: Collection[str] = (),
+        *,
+        reason: str = "",
+        wait_s: float | None = WAIT_S,
+    ) -> AgentTransaction:
+        """Reads and writes that take effect at one moment: ``with agent.transaction() as tx: ...``.
+
+        What the block has written through `tx` is published at its end, all of it or nothing, and
+        only if everything that it has read is still current.  Nothing is held while it runs.  If it
+        raises, or writes nothing, nothing happens.  `reads` are read at its beginning, in one call
+        to the store.  The end waits at most `wait_s` for grants of other agents.
+
+        Raises `Conflicts`, at a read or at the end, `GrantTimeout`, `OutcomeUnknown`, and as
+        `write` does.
+        """
+        return self._transaction(reads, reason, wait_s)[1]
+
+    def transact(
+        self,
+        function: Callable[[AgentTransaction], T],
+        *,
+        reason: str = "",
+        wait_s: float | None = WAIT_S,
+    ) -> T:
+        """The result of ``function(tx)``, called again where its transaction is refused.
+
+        `function` is called at most four times.  From the second call on the agent holds the grants
+        of all names that it has read or written so far, so no other agent can change those: their
+        writers wait as long as the call takes.  Raises as `transaction` does, and the errors of
+        `function`.
+        """
+
+        def begin() -> tuple[Attempt, AgentTransaction]:
+            return self._transaction((), reason, wait_s)
+
+        operations = self._operations
+        result: T = self._run(operations.transact(function, begin, self._through, wait_s))
+        return result
+
+    def _transaction(
+        self, reads: Collection[str], reason: str, wait_s: float | None
+    ) -> tuple[Attempt, AgentTransaction]:
+        attempt = Attempt(reason, wait_s)
+        return attempt, AgentTransaction(self._through, self._run, attempt, reads)
+
     def edit(
         self,
         name: str,
         *,
+        reads: Iterable[Ref | str] = (),
         merge: bool | Merge = False,
         resolve: Resolve | None = None,
         reason: str = "",
@@ -410,10 +500,11 @@ class Agent(BaseAgent):
         Waits for its turn, at most `wait_s`.  Then no other agent can publish while the block runs,
         for at most `hold_s` and while this process lives.  The draft is published at the end of the
         block, unless it is unchanged or the block raised.  If its grant has ended by then, `merge`
-        and `resolve` solve that as in `write`.  Raises `GrantTimeout` at the start and `Fenced` at
-        the end.
+        and `resolve` solve that as in `write`.  With `reads`, versions of other artifacts, it is
+        published only if they are current then.  Raises `GrantTimeout` at the start; `Fenced` and
+        `Conflicts` at the end.
         """
-        return Edit(self, name, wait_s, hold_s, merge, resolve, reason)
+        return Edit(self, name, wait_s, hold_s, merge, resolve, reason, reads)
 
     def delete(
         self,
@@ -456,7 +547,11 @@ class Agent(BaseAgent):
         return self._history(name)
 
     def watch(
-        self, pattern: str = "*", *, since: int | None = None, timeout_s: float | None = None
+        self,
+        pattern: str = "*",
+        *,
+        since: Place | int | None = None,
+        timeout_s: float | None = None,
     ) -> Watch:
         """The changes to artifacts that match `pattern`, from now or from `since` on, as they come.
 

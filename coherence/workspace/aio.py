@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, nullcontext, suppress
 from inspect import isawaitable
 from types import TracebackType, coroutine
@@ -21,14 +30,16 @@ from coherence.runtime.caches import Asked
 from coherence.runtime.follower import Follower
 from coherence.runtime.homes import Homes
 from coherence.runtime.session import Session
-from coherence.stores.port import Entry
+from coherence.stores.port import Entry, Place
 from coherence.view import View
 from coherence.workspace.agent import BaseAgent, BaseEdit
 from coherence.workspace.changes import Feed, Published, more_of
 from coherence.workspace.draft import Draft
 from coherence.workspace.reading import Operation
 from coherence.workspace.resolving import AsyncResolve, Merge
+from coherence.workspace.snapshot import Snapshot
 from coherence.workspace.threads import TaskThreads
+from coherence.workspace.transaction import AsyncAgentTransaction, Attempt
 from coherence.workspace.writing import HOLD_S, WAIT_S
 from message_passing.errors import ToolkitError
 from message_passing.interrupts import insist
@@ -153,10 +164,59 @@ class AsyncAgent(BaseAgent):
             self._operations.update(name, function, initial, must_exist, resolve, reason, wait_s)
         )
 
+    async def snapshot(
+        self,
+        names: Collection[str] | None = None,
+        *,
+        prefix: str | None = None,
+        have: Iterable[Ref | str] | Mapping[str, Ref] = (),
+    ) -> Snapshot:
+        """See `Agent.snapshot`."""
+        return await self._run(self._operations.snapshot(names, prefix, have))
+
+    async def check(self, *refs: Ref | str) -> tuple[Ref, ...]:
+        """See `Agent.check`."""
+        return await self._run(self._operations.check(refs))
+
+    def transaction(
+        self,
+        reads: Collection[str] = (),
+        *,
+        reason: str = "",
+        wait_s: float | None = WAIT_S,
+    ) -> AsyncAgentTransaction:
+        """See `Agent.transaction`: ``async with agent.transaction() as tx: ...``.
+
+        Its reads are awaited; what it writes is not.  It ends with the task that began it.
+        """
+        return self._transaction(reads, reason, wait_s)[1]
+
+    async def transact(
+        self,
+        function: Callable[[AsyncAgentTransaction], Awaitable[T]],
+        *,
+        reason: str = "",
+        wait_s: float | None = WAIT_S,
+    ) -> T:
+        """See `Agent.transact`; `function` is a coroutine function."""
+
+        def begin() -> tuple[Attempt, AsyncAgentTransaction]:
+            return self._transaction((), reason, wait_s)
+
+        operations = self._operations
+        return await self._run(operations.transact(function, begin, self._through, wait_s))
+
+    def _transaction(
+        self, reads: Collection[str], reason: str, wait_s: float | None
+    ) -> tuple[Attempt, AsyncAgentTransaction]:
+        attempt, task = Attempt(reason, wait_s), asyncio.current_task
+        return attempt, AsyncAgentTransaction(self._through, self._run, attempt, task, reads)
+
     def edit(
         self,
         name: str,
         *,
+        reads: Iterable[Ref | str] = (),
         merge: bool | Merge = False,
         resolve: AsyncResolve | None = None,
         reason: str = "",
@@ -167,7 +227,7 @@ class AsyncAgent(BaseAgent):
 
         The draft ends with the task that began it.
         """
-        return AsyncEdit(self, name, wait_s, hold_s, merge, resolve, reason)
+        return AsyncEdit(self, name, wait_s, hold_s, merge, resolve, reason, reads)
 
     async def delete(
         self,
@@ -202,7 +262,11 @@ class AsyncAgent(BaseAgent):
         return await self._threads.run(self._history, name)
 
     async def watch(
-        self, pattern: str = "*", *, since: int | None = None, timeout_s: float | None = None
+        self,
+        pattern: str = "*",
+        *,
+        since: Place | int | None = None,
+        timeout_s: float | None = None,
     ) -> AsyncIterator[Published]:
         """See `Agent.watch`: ``async for change in agent.watch(): ...``."""
         changes = following(
@@ -280,7 +344,7 @@ async def following(
     follower: Follower,
     require: Callable[[], None],
     pattern: str,
-    since: int | None,
+    since: Place | int | None,
     timeout_s: float | None,
 ) -> AsyncGenerator[Published]:
     """See `Agent.watch`."""

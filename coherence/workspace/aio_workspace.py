@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from coherence.messages import Version
 from coherence.refs import Ref
 from coherence.runtime.session import Session
-from coherence.stores.port import Entry, Member, Store, Stored
+from coherence.stores.port import Entry, Member, Place, Store, Stored
 from coherence.workspace.aio import AsyncAgent, following
 from coherence.workspace.changes import Published
 from coherence.workspace.stats import Stats
@@ -53,7 +53,11 @@ class AsyncWorkspace:
         return await self._threads.run(self.sync.history, name, since)
 
     def watch(
-        self, pattern: str = "*", *, since: int | None = None, timeout_s: float | None = None
+        self,
+        pattern: str = "*",
+        *,
+        since: Place | int | None = None,
+        timeout_s: float | None = None,
     ) -> AsyncIterator[Published]:
         """See `Workspace.watch`: ``async for change in workspace.watch(): ...``."""
         site = self._site

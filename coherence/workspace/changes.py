@@ -27,15 +27,20 @@ class Published(NamedTuple):
     seq: int
     #: The log no longer holds every earlier change: read the artifacts themselves.
     missed: bool = False
+    #: Equal for all that one transaction has published, which comes one after the other; different
+    #: for any other.
+    group: int = 0
 
 
 class Feed:
     """Reads the store's log from a place on, for one watcher."""
 
-    def __init__(self, homes: Homes, pattern: str, since: int | None) -> None:
+    def __init__(self, homes: Homes, pattern: str, since: Place | int | None) -> None:
         self._homes = homes
         self._pattern = pattern
-        self._place = homes.look(homes.store.head) if since is None else Place(since)
+        if since is None:
+            since = homes.look(homes.store.head)
+        self._place = since if isinstance(since, Place) else Place(since)
         #: Whether the log no longer holds every change before the next one.
         self.missed = False
 
@@ -49,7 +54,10 @@ class Feed:
             for change in changes.entries:
                 if change.version and fnmatchcase(change.artifact, self._pattern):
                     ref = Ref(change.artifact, change.version, self._homes.store.identity)
-                    found.append(Published(ref, change.author, change.at, change.seq, self.missed))
+                    published = Published(
+                        ref, change.author, change.at, change.seq, self.missed, change.number
+                    )
+                    found.append(published)
                     self.missed = False
             if not (changes.entries and changes.more):
                 return found
@@ -80,7 +88,7 @@ class Watch(Iterator[Published]):
         follower: Follower,
         require: Callable[[], None],
         pattern: str,
-        since: int | None,
+        since: Place | int | None,
         timeout_s: float | None,
     ) -> None:
         self._feed = Feed(homes, pattern, since)

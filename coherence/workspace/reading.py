@@ -62,6 +62,17 @@ class Waits(Protocol):
         ...
 
 
+class Block(Protocol):
+    """The block of a transaction."""
+
+    is_open: bool
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has begun and not ended."""
+        ...
+
+
 class Call(msgspec.Struct, eq=False):
     """One call of an agent, from its beginning to its end."""
 
@@ -75,6 +86,8 @@ class Call(msgspec.Struct, eq=False):
     lent: bool = False
     #: The error of that function.
     theirs: BaseException | None = None
+    #: The transaction that the call runs, whose block ends with it at the latest.
+    block: Block | None = None
 
     def is_cut_off_by(self, error: BaseException) -> bool:
         """Whether `error` ends the call in the middle.
@@ -172,6 +185,11 @@ class Reading:
             if self.forgets:
                 self.remember(name)
             return self.account.read(View(view.ref, view.content, view.handle, Served.FULL))
+        return (yield from self._since(known, claimed, view))
+
+    def _since(self, known: Ref, claimed: bytes | None, view: View) -> Operation[View]:
+        """`view` for a caller that has `known`, in the shortest form."""
+        version = view.ref.version
         if known.version > version and not claimed:
             raise UnknownVersion(f"{known} has not been made yet, current is {view.ref}")
         if known.version == version and claimed == view.digest:

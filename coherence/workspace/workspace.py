@@ -17,7 +17,7 @@ from coherence.runtime.session import Session
 from coherence.runtime.site import Site, check_policies
 from coherence.stores.archive import archive_of
 from coherence.stores.opening import open_store
-from coherence.stores.port import Entry, Member, Retention, Store, Stored
+from coherence.stores.port import Entry, Member, Place, Retention, Store, Stored
 from coherence.workspace.agent import Agent, history_of
 from coherence.workspace.changes import Watch
 from coherence.workspace.stats import Stats, check_day
@@ -96,7 +96,11 @@ class Workspace:
         return history_of(self._site.homes, name, since)
 
     def watch(
-        self, pattern: str = "*", *, since: int | None = None, timeout_s: float | None = None
+        self,
+        pattern: str = "*",
+        *,
+        since: Place | int | None = None,
+        timeout_s: float | None = None,
     ) -> Watch:
         """The changes to artifacts that match `pattern`; see `Agent.watch`.  No agent joins."""
         site = self._site

@@ -5,19 +5,20 @@ It adds no rule to the protocol: home decides whether a write stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
 
-from coherence.conflict import Conflict, Fenced
+from coherence.conflict import Conflict, Conflicts, Fenced
 from coherence.contents import TOMBSTONE, Content, Handle, Kind
 from coherence.errors import BadArgument, GrantTimeout, StoreFault, UnknownVersion
 from coherence.joint import Joint
 from coherence.messages import (
     Abandon,
     Acquire,
+    Check,
     Commit,
     Committed,
     Digest,
@@ -33,9 +34,10 @@ from coherence.notes import Note, check_reason
 from coherence.refs import VERSION_MAX, Ref, check_name
 from coherence.runtime.homes import Reads, Refusals
 from coherence.runtime.keeper import Grant
+from coherence.runtime.session import Session
 from coherence.view import Cached, Gone, View
 from coherence.workspace.draft import Draft
-from coherence.workspace.reading import LOAD, Operation
+from coherence.workspace.reading import LOAD, Block, Operation, Waits
 from coherence.workspace.resolving import RESOLVES, Resolving, Solving, Wanted, check_resolving
 from message_passing.errors import ToolkitError
 
@@ -50,6 +52,11 @@ HOLD_S = 900.0
 
 class Writing(Resolving):
     """The writes of one agent."""
+
+    def __init__(self, session: Session, waits: Waits) -> None:
+        super().__init__(session, waits)
+        #: The transaction whose block has begun last, while it is referenced.
+        self._block: Callable[[], Block | None] | None = None
 
     # Writes.
 
@@ -69,6 +76,8 @@ class Writing(Resolving):
         If it equals its base, and the base is current, the base's ref is the answer.
         """
         caches = self._caches
+        if self._block is not None:
+            self._outside()
         if type(name) is not str or name not in caches.states:  # that name was checked before
             check_name(name)
         if name in caches.drafting:
@@ -96,6 +105,7 @@ class Writing(Resolving):
         wait_s: float | None,
     ) -> Operation[Ref]:
         """Publish a version that deletes the artifact."""
+        self._outside()
         yield from self._free(name)
         base, known = self._derived(name, expect, overwrite)
         seen, wait_s, reason = base, check_wait(wait_s), check_reason(reason)
@@ -108,6 +118,7 @@ class Writing(Resolving):
 
     def restore(self, of: Ref | str, reason: str, wait_s: float | None) -> Operation[Ref]:
         """Publish the content of an earlier version as the version after the current one."""
+        self._outside()
         ref = of if isinstance(of, Ref) else Ref.parse(of)
         name = ref.name
         self._known(name, ref)
@@ -125,6 +136,7 @@ class Writing(Resolving):
 
     def rename(self, name: str, to: str, reason: str) -> Operation[Ref]:
         """Publish the current content under a new name and delete the old one, in one step."""
+        self._outside()
         reason = check_reason(reason)
         yield from self._free(name)
         yield from self._free(to)
@@ -144,11 +156,11 @@ class Writing(Resolving):
             (name, Commit(gone, version, digest=view.digest)),
             (to, Commit(made, base, digest=known)),
         )
-        judgement = yield from self._ask_all(commits, {})
-        if judgement is not None:
+        done = yield from self._ask_all(commits, {})
+        if isinstance(done, Joint):
             moved = replace(old, content=view.content, handle=handle)
-            lost = moved if name in judgement.refused else new
-            current = judgement.refused[lost.name].version
+            lost = moved if name in done.refused else new
+            current = done.refused[lost.name].version
             return (
                 yield from self.refuse(lost, (yield from self.refused(Conflict, lost, current)))
             )
@@ -171,6 +183,7 @@ class Writing(Resolving):
 
         The second attempt is made under a grant, in order of asking, unless there is `resolve`.
         """
+        self._outside()
         yield from self._free(name)
         wait_s, reason = check_wait(wait_s), check_reason(reason)
         _, solve = check_resolving(False, resolve, overwrite=False)
@@ -237,7 +250,9 @@ class Writing(Resolving):
         for _ in range(ATTEMPTS):
             base = trying.base
             made = self._made(trying, base)
-            result = yield from self._ask(name, Commit(made, base, digest=trying.known))
+            commit = Commit(made, base, digest=trying.known)
+            ask = self._put(name, commit, trying) if trying.reads else self._ask(name, commit)
+            result: Any = yield from ask
             if self._count(name, made, base, result):
                 return self._committed(made, result)
             if result.reason is Refusal.BUSY:
@@ -279,18 +294,40 @@ class Writing(Resolving):
 
     def _ask_all(
         self, commits: Sequence[tuple[str, Commit]], reads: Reads
-    ) -> Operation[Joint | None]:
-        """Make commits in one transaction if all of `reads` are current; the refusal, or None."""
+    ) -> Operation[list[Committed] | Joint]:
+        """Make commits in one transaction if all of `reads` are current.
+
+        The answer of each, or why homes refuse all.
+        """
         for name, _ in commits:
             self.call.touched.setdefault(name, self.given(name))
         try:
             every = yield from self._waits.call(self.session.ask_all, commits, reads)
         except Refusals as refusals:
             return refusals.judgement
-        for asked in every:
-            if asked.answer is None:
-                yield from self._waits.answer(self.session, asked)
-        return None
+        answers: list[Committed] = []
+        for asked, (_, commit) in zip(every, commits, strict=True):
+            answer = asked.answer or (yield from self._waits.answer(self.session, asked))
+            if not isinstance(answer, Committed):
+                # Made when it was sent the first time, which this home has forgotten since.
+                same = commit.digest and digest_of(commit.content) == commit.digest
+                answer = Committed(commit.base + (not same))
+            answers.append(answer)
+        return answers
+
+    def _put(self, name: str, commit: Commit, wanted: Wanted) -> Operation[Committed | Refused]:
+        """Make a commit that stands only if `wanted.reads` are current.
+
+        Raises `Conflicts` if they are not.
+        """
+        reads = {ref.name: ref for ref in wanted.reads}
+        done = yield from self._ask_all(((name, commit),), checks_of(reads))
+        if not isinstance(done, Joint):
+            return done[0]
+        if name in done.refused and len(done.refused) == 1:
+            nack = done.refused[name]
+            return Refused(nack.reason, nack.version)
+        raise (yield from self._refused_all(reads, {name: wanted}, {}, done.refused))
 
     # Grants.
 
@@ -303,6 +340,17 @@ class Writing(Resolving):
         keep_base: bool = False,
     ) -> Operation[Grant]:
         """Wait for the exclusive grant.  Raises `GrantTimeout` at the deadline."""
+        self._outside()
+        return (yield from self._grant(name, wait_s, hold_s, keep_base=keep_base))
+
+    def _grant(
+        self,
+        name: str,
+        wait_s: float | None,
+        hold_s: float = HOLD_S,
+        *,
+        keep_base: bool = False,
+    ) -> Operation[Grant]:
         yield from self._free(name)
         wait_s = check_wait(wait_s)
         base = self._caches.derived(name)
@@ -329,7 +377,7 @@ class Writing(Resolving):
         `trying` is what has become of `wanted`, the version that the caller knows.
         """
         made = self._made(trying, grant.base)
-        result = yield from self._commit(made, grant)
+        result = yield from self._commit(made, grant, trying)
         if isinstance(result, Committed):
             return self._committed(made, result)
         return (yield from self.refused(Fenced, wanted or trying, result.version))
@@ -339,27 +387,31 @@ class Writing(Resolving):
         base, known = grant.base, digest_of(grant.held)
         return Wanted(grant.artifact, content, handle, base, known, base, WAIT_S, reason=reason)
 
-    def _commit(self, made: Cached, grant: Grant) -> Operation[Committed | Refused]:
-        self._caches.drafting.pop(grant.artifact, None)
-        self._caches.asked_to_finish.discard(grant.artifact)
-        self.session.release(grant.artifact)
+    def _commit(self, made: Cached, grant: Grant, wanted: Wanted) -> Operation[Committed | Refused]:
+        self._release(grant.artifact)
         commit = Commit(made, grant.base, grant.epoch, digest_of(grant.held))
+        name = grant.artifact
+        ask = self._put(name, commit, wanted) if wanted.reads else self._ask(name, commit)
         try:
-            result: Committed | Refused = yield from self._ask(grant.artifact, commit)
-        except StoreFault:
+            result: Committed | Refused = yield from ask
+        except (StoreFault, Conflicts):
             yield from self.abandon(grant)
             raise
         self._count(grant.artifact, made, grant.base, result)
         return result
+
+    def _release(self, name: str) -> None:
+        """The draft is over: its grant is not renewed any more."""
+        self._caches.drafting.pop(name, None)
+        self._caches.asked_to_finish.discard(name)
+        self.session.release(name)
 
     def abandon(self, grant: Grant) -> Operation[None]:
         """Give a grant back.  If the store is unreachable, the lease ends it."""
         yield from self._end_draft(grant.artifact, grant.epoch)
 
     def _end_draft(self, name: str, epoch: Epoch) -> Operation[None]:
-        self._caches.drafting.pop(name, None)
-        self._caches.asked_to_finish.discard(name)
-        self.session.release(name)
+        self._release(name)
         if epoch:
             with suppress(StoreFault):
                 yield from self._ask(name, Abandon(epoch))
@@ -372,6 +424,7 @@ class Writing(Resolving):
         solving: Solving,
         reason: str,
         wait_s: float | None,
+        reads: tuple[Ref, ...] = (),
     ) -> Operation[None]:
         """Publish a draft, or give its grant back if there is nothing to publish.
 
@@ -390,13 +443,26 @@ class Writing(Resolving):
             yield from self.abandon(grant)
             raise
         merge, resolve = solving
-        wanted = replace(wanted, wait_s=wait_s, merge=merge, resolve=resolve)
+        wanted = replace(wanted, wait_s=wait_s, merge=merge, resolve=resolve, reads=reads)
         done = yield from self.publish(grant, wanted)
         if isinstance(done, Conflict):
             done = yield from self._solve(wanted, done)
         draft.ref = done.ref
 
     # Checks and errors.
+
+    def read_by(self, name: str, reads: Iterable[Ref | str]) -> tuple[Ref, ...]:
+        """The versions of other artifacts that a draft of `name` rests on, each with its digest."""
+        if isinstance(reads, str):
+            raise BadArgument(f"reads is {reads!r}", remedy="give a list of refs")
+        found = {}
+        for given in reads:
+            ref = self._own(given)
+            if ref.name == name:
+                raise BadArgument(f"{ref} is read by a draft of it", remedy="leave it out of reads")
+            claimed = self._claimed(ref) if ref.version else None
+            found[ref.name] = replace(ref, digest=claimed or b"")
+        return tuple(found.values())
 
     def _made(self, wanted: Wanted, base: Version) -> Cached:
         handle = wanted.handle
@@ -421,6 +487,17 @@ class Writing(Resolving):
     def _as_view(made: Cached) -> View:
         assert isinstance(made, View)
         return made
+
+    def _outside(self) -> None:
+        """Raises `BadArgument` within the block of a transaction of this agent."""
+        block = self._block() if self._block is not None else None
+        if block is None or not block.is_under_way:
+            self._block = None
+            return
+        raise BadArgument(
+            "a transaction of this agent is under way",
+            remedy="make the change through the transaction, or after its block",
+        )
 
     def _free(self, name: str) -> Operation[None]:
         """Raises `BadArgument` if this agent drafts `name`; ends a draft that was dropped."""
@@ -463,6 +540,14 @@ class Writing(Resolving):
             assert ref is not None
             return ref.version, (self._claimed(ref) if self._hashed else None)
         raise BadArgument(f"expect is {expect!r}", remedy="a ref, or 0 for a new artifact")
+
+
+def checks_of(reads: Mapping[str, Ref]) -> Reads:
+    """What asks homes whether these versions are current."""
+    return {
+        name: Check(0, ref.version, ref.digest or None if ref.version else None)
+        for name, ref in reads.items()
+    }
 
 
 def check_wait(wait_s: float | None) -> float | None:

@@ -38,7 +38,17 @@ pytestmark = pytest.mark.filterwarnings(
 #: A grant that is left behind outlives every wait here: what is left is found out, not waited for.
 POLICY = Lazy(grant_lease=600.0)
 #: Of a call that leaves names behind, each of which makes all later calls longer, fewer moments.
-LEAST_EVERY = {"rename": 5, "merge_in_turn": 15, "resolve": 6, "restore": 6, "update_once": 6}
+LEAST_EVERY = {
+    "rename": 5,
+    "merge_in_turn": 15,
+    "resolve": 6,
+    "restore": 6,
+    "update_once": 6,
+    "transaction": 3,
+    "transaction_refused": 3,
+    "transaction_in_turn": 5,
+    "transact_again": 7,
+}
 #: Refused writes are recorded, so that this is cut off too.
 LIMITS = Limits(refusals=3)
 #: A text, and two changes of it that do not overlap.

@@ -206,3 +206,49 @@ def test_a_process_in_which_nobody_waits_does_not_look_by_itself(link, monkeypat
         assert enough.wait(PATIENCE_S)
         with link._lock:
             assert ["SINCE"] not in [trip.statements for trip in link.trips]
+
+
+@pytest.mark.parametrize(
+    ("written", "read", "absent", "cost"),
+    [(1, 0, 0, 2), (1, 7, 0, 2), (8, 24, 0, 2), (2, 2, 9, 3)],
+)
+def test_a_transaction_is_at_most_three_round_trips(link, agents, written, read, absent, cost):
+    """Whatever it has read: rows are locked in one, absence in one, changes travel with COMMIT."""
+    reader, writer = agents
+    names = [f"n{number:02}" for number in range(32)]
+    for name in names[: written + read]:
+        writer.write(name, "1")
+    block = reader.transaction([*names[: written + read], *(f"none/{i}" for i in range(absent))])
+    with block as tx:
+        for name in names[:written]:
+            tx.write(name, tx.read(name).text + "!")
+        link.trips.clear()
+    assert len(tx.refs) == written
+    seen = [trip.statements for trip in link.trips if trip.statements]
+    own = [trip for trip in seen if trip[0].isupper() and not LISTENING & set(trip)]
+    assert own[0][0] == "BEGIN"
+    assert own[-1][-1] == "COMMIT"
+    assert len(own) == cost
+    assert own[1:-1] == [["COUNT", "FOUNDED"]] * (cost - 2)
+
+
+def test_a_transaction_that_makes_artifacts_is_three_round_trips(link, agents):
+    reader, _ = agents
+
+    def make():
+        with reader.transaction() as tx:
+            for number in range(9):
+                tx.write(f"new/{number}", "1")
+
+    assert len(trips(link, make)) == 3
+
+
+def test_reads_of_many_are_one_round_trip(link, agents):
+    reader, writer = agents
+    names = [f"n{number}" for number in range(20)]
+    for name in names:
+        writer.write(name, "1")
+    assert trips(link, lambda: reader.snapshot(names)) == [["CUT"]]
+    assert trips(link, lambda: reader.transaction(names).__enter__()) == [["CUT"]]
+    assert trips(link, lambda: reader.check(*(f"{name}@1" for name in names))) == [["ROWS"]]
+    assert trips(link, lambda: reader.snapshot(prefix="n")) == [["LISTING"], ["CUT"]]
