@@ -184,6 +184,45 @@ class Team:
         self.ann.write(name, "text")
         self.ann.rename(name, name + ".to")
 
+    def transaction(self) -> None:
+        name = f"made/{next(self.numbers) % 9}"
+        with self.ann.transaction(reason="together") as tx:
+            old = tx.read("old")
+            tx.read(name, missing=None)
+            tx.write("doc", old.text, overwrite=True)
+            tx.write("other", old.text, overwrite=True)
+
+    def transaction_refused(self) -> None:
+        with suppress(Conflict), self.ann.transaction(["doc", "old"]) as tx:
+            self.bob.write("doc", "bob", overwrite=True)
+            tx.write("other", "lost", overwrite=True), tx.write("doc", "lost")
+
+    def transaction_in_turn(self) -> None:
+        """Ann has the grant of another name when she gives up the wait."""
+        with (
+            self.bob.edit("doc", wait_s=WAIT_S),
+            suppress(GrantTimeout),
+            self.ann.transaction(wait_s=0) as tx,
+        ):
+            tx.write("doc", "ann", overwrite=True), tx.write("a", "ann", overwrite=True)
+
+    def transact_again(self) -> None:
+        def slow(tx) -> None:
+            text = tx.read("doc").text
+            if not text.endswith("bob"):
+                self.bob.update("doc", lambda theirs: theirs + "bob")
+            tx.write("other", text, overwrite=True), tx.write("doc", text + ".")
+
+        self.ann.transact(slow)
+
+    def edit_reads(self) -> None:
+        with self.ann.edit("doc", wait_s=WAIT_S, reads=["old@2"]) as draft:
+            draft.text += "."
+
+    def snapshot(self) -> None:
+        snap = self.ann.snapshot(["doc", "old", "none"])
+        self.ann.snapshot(prefix="o", have=snap.refs), self.ann.check(*snap.refs.values())
+
     def leave(self) -> None:
         self.here.agent("guest").read("doc")
         self.here.agent("guest").leave()
@@ -273,6 +312,9 @@ def sweep(team: Team, call: str, every: int, start: int = 1) -> int:
     while True:
         reached, moments = interrupt(team, call, at)
         try:
+            if call.startswith("transact"):
+                for name in ("a", "other"):
+                    team.bob.write(name, f"bob {at}", overwrite=True, wait_s=WAIT_S)
             go_on(team)
         except BaseException as error:
             raise AssertionError(
@@ -464,6 +506,24 @@ class AsyncTeam:
         async with self.ann.edit("doc", wait_s=WAIT_S) as draft:
             draft.text += "."
 
+    async def transaction(self) -> None:
+        async with self.ann.transaction(["old"]) as tx:
+            old = await tx.read("old")
+            tx.write("doc", old.text, overwrite=True), tx.write("other", "1", overwrite=True)
+
+    async def transact_again(self) -> None:
+        async def slow(tx) -> None:
+            text = (await tx.read("doc")).text
+            if not text.endswith("bob"):
+                elsewhere(self.team.bob.update, "doc", lambda theirs: theirs + "bob")
+            tx.write("other", text, overwrite=True), tx.write("doc", text + ".")
+
+        await self.ann.transact(slow)
+
+    async def snapshot(self) -> None:
+        snap = await self.ann.snapshot(["doc", "old", "none"])
+        await self.ann.check(*snap.refs.values())
+
     async def rename(self) -> None:
         name = f"from/{next(self.team.numbers)}"
         await self.ann.write(name, "text")
@@ -499,6 +559,9 @@ ASYNC_CALLS = [
     "resolve",
     "restore",
     "edit",
+    "transaction",
+    "transact_again",
+    "snapshot",
     "rename",
     "leave",
     "look",
