@@ -16,8 +16,9 @@ too; a workspace without a tracer pays nothing for them.
 ==================  ===========================================================================
 span                what it covers
 ==================  ===========================================================================
-``coherence.read``  a read of the current or of an older version
-``coherence.write`` a write, an update, a deletion, a renaming, or the publishing of a draft
+``coherence.read``  a read, also of an older version or in a transaction, or a snapshot
+``coherence.write`` a write, an update, a deletion, a renaming, or the publishing of a draft or of
+                    a transaction
 ``coherence.wait``  a wait for an answer that home could not give at once, such as a grant
 ``coherence.conflict``  a refused write: an event of no duration, within the span of the write
 ==================  ===========================================================================
@@ -57,6 +58,9 @@ SPANS: Final = {
     "restore": "write",
     "acquire": "write",
     "finish": "write",
+    "snapshot": "read",
+    "tx_read": "read",
+    "tx_commit": "write",
 }
 
 #: The descriptions of the metrics.
@@ -128,7 +132,7 @@ class _Traced:
         self.plain.call = call
 
     def _call(self, name: str, made: Callable[..., Operation[T]], *given: Any) -> Operation[T]:
-        artifact = str(getattr(given[0], "name", given[0]))
+        artifact = _named(name, given)
         labels = {"coherence.call": name, "coherence.artifact": artifact}
         return self.spanned(SPANS[name], labels, made(*given), given[0])
 
@@ -175,6 +179,18 @@ class _TracedWaits:
         """See `Waits.answer`."""
         labels = {"coherence.artifact": asked.artifact}
         return self._traced.spanned("wait", labels, self.plain.answer(session, asked))
+
+
+def _named(call: str, given: tuple[Any, ...]) -> str:
+    """The artifact that a call is about; several as one text."""
+    if call == "tx_read":
+        return str(given[1])
+    if call == "snapshot":
+        names, prefix, _ = given
+        if names is None:
+            return f"{prefix}*"
+        return ", ".join(map(str, names)) if isinstance(names, list | tuple) else str(names)
+    return str(getattr(given[0], "name", given[0]))
 
 
 def _describe(span: Span, name: str, answer: object) -> None:

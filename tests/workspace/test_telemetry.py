@@ -116,6 +116,30 @@ def test_calls_are_spans_with_what_they_served_and_saved(collected):
     assert (conflict["base"], conflict["ref"], conflict["author"]) == (0, "plan.md@1", "ann")
 
 
+def test_transactions_and_snapshots_are_spans(collected):
+    tracer, finished = collected
+    with Workspace() as workspace:
+        observe(workspace, tracer=tracer)
+        ann = workspace.agent("ann")
+        ann.write("a", "1")
+        ann.snapshot(["a", "b"]), ann.snapshot(prefix="a")
+        with ann.transaction() as tx:
+            tx.read("a")
+            tx.write("b", "1"), tx.write("c", "1")
+        with pytest.raises(Conflict), ann.transaction() as tx:
+            tx.write("b", "2"), tx.write("d", "2")
+    spans = [(span.name.removeprefix("coherence."), facts(span)["artifact"]) for span in finished()]
+    assert spans == [
+        ("write", "a"),
+        ("read", "a, b"),
+        ("read", "a*"),
+        ("read", "a"),
+        ("write", "b, c"),
+        ("conflict", "b, d"),
+        ("write", "b, d"),
+    ]
+
+
 def test_a_wait_of_another_thread_is_a_span_within_its_own_call(collected):
     tracer, finished = collected
     with Workspace() as workspace:
