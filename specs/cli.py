@@ -27,6 +27,7 @@ from specs.checker.check import ENGINES, check, require_workers
 from specs.checker.composite import Composite
 from specs.checker.errors import CheckerError, UsageError
 from specs.checker.result import Budget, OnProgress, Result, Verdict
+from specs.histories import command as histories
 from specs.sources import AnyModel, Source, find, tail
 from specs.symbolic import command as prove_any
 
@@ -144,6 +145,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
             _add_mutants(command)
         command.add_argument("--slow", action="store_true", help="with `all`: slow ones too")
     prove_any.add_to(add)
+    histories.add_to(add)
     return parser
 
 

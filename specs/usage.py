@@ -60,6 +60,12 @@ EXAMPLES: dict[str, str] = {
     "recorded": """\
   {prog} recorded runs/*.ndjson
   {prog} recorded runs/plan.ndjson --tlc""",
+    "histories": """\
+  {prog} histories observations/
+  {prog} histories p1.ndjson p2.ndjson --chart
+  {prog} histories observations/ --json
+  {prog} histories observations/ --mermaid cycle.mmd
+  {prog} histories observations/ --edn history.edn    for elle-cli""",
     "tlc": """\
   {prog} tlc MCMesi
   {prog} tlc all""",

@@ -216,6 +216,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "specs/system": ("specs.system", "specs.environment", "specs.slots", "specs.channels"),
     "specs/models": ("specs.models",),
     "specs/examples": ("specs.examples",),
+    "specs/histories": ("specs.histories",),
     "specs": ("specs",),
     "adapters": ADAPTERS,
 }

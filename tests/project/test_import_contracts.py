@@ -21,6 +21,12 @@ VIOLATIONS = {
         "import coherence.directory",
         "specs.symbolic.engine -> coherence.directory",
     ),
+    "the judge leaning on what it judges": (
+        "histories",
+        "specs/histories/orders.py",
+        "import coherence.messages",
+        "specs.histories.orders -> coherence.messages",
+    ),
     "pure, directly": (
         "pure",
         "message_passing/process.py",
