@@ -116,8 +116,8 @@ class Site:
         )
         #: The agents of this process, by name.
         self.sessions: dict[str, Session] = {}
-        #: What the calls of agents are made through, if they are traced.
-        self._traced: Traced | None = None
+        #: What the calls of agents are made through, the innermost first.
+        self._traced: list[Traced] = []
         #: How many messages the agents that have left sent to homes.
         self._sent = 0
         self._joining = threading.RLock()
@@ -177,8 +177,8 @@ class Site:
             with self._shared.caches.lock:
                 self._shared.caches.agents[name] = session.caches
             self.follower.check_joined(name)
-            if self._traced is not None:
-                session.tracing.begin(self._traced)
+            for traced in self._traced:
+                session.tracing.begin(traced)
             self.sessions[name] = session
             if not self._agreed:
                 agree(self.store, {**self._policies, "*": self._policy})
@@ -204,9 +204,9 @@ class Site:
         self.guarded(self.homes.accounts.send_all)
 
     def trace_calls(self, traced: Traced) -> None:
-        """From now on, agents of this process make their calls through `traced`."""
+        """From now on, agents of this process make their calls through `traced` too."""
         with self._joining:
-            self._traced = traced
+            self._traced.append(traced)
             for session in self.sessions.values():
                 session.tracing.begin(traced)
 

@@ -14,12 +14,13 @@ class Tracing:
     """What the calls of one agent are made through, and its objects, which must know of it."""
 
     def __init__(self) -> None:
-        self.traced: Traced | None = None
+        #: The innermost first.
+        self.traced: list[Traced] = []
         self._objects: list[WeakMethod[Callable[[Traced], object]]] = []
 
     def begin(self, traced: Traced) -> None:
-        """From now on, calls are made through `traced`."""
-        self.traced = traced
+        """From now on, calls are made through `traced` too, before those that have begun."""
+        self.traced.append(traced)
         for each in self._objects:
             if (change := each()) is not None:
                 change(traced)
@@ -28,5 +29,5 @@ class Tracing:
         """Call `change`, a method of an agent object, now if calls are traced, and later."""
         self._objects = [each for each in self._objects if each() is not None]
         self._objects.append(WeakMethod(change))
-        if self.traced is not None:
-            change(self.traced)
+        for traced in self.traced:
+            change(traced)

@@ -32,11 +32,12 @@ class Workspace:
     workspace has.  `policy` is for every artifact, `policies` for those that match a pattern such
     as ``"notes/*"``: the first match counts.  All workspaces on one store should name the same
     policies, and one that differs logs a warning; under any policies, no update is lost and no
-    grant is broken.  `recorder` records the steps of caches and homes.  Tests that own time pass a
-    `clock` in seconds, and a `background` that does the work of renewing leases and following the
-    log.
+    grant is broken.  `recorder` records the steps of caches and homes.  `observe` names a folder,
+    or a new file that ends in ``.ndjson``, for what the agents of this process observe:
+    ``python -m specs histories`` judges it.  Tests that own time pass a `clock` in seconds, and a
+    `background` that does the work of renewing leases and following the log.
 
-    Raises `BadUrl`, `BadArgument`, `StoreFault`.
+    Raises `BadUrl`, `BadArgument`, `StoreFault`, `PathTaken`, `Unobserved`.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Workspace:
         limits: Limits | None = None,
         retention: Retention | None = None,
         recorder: Recorder | None = None,
+        observe: str | os.PathLike[str] | None = None,
         clock: Clock = monotonic,
         background: Background | None = None,
     ) -> None:
@@ -58,7 +60,12 @@ class Workspace:
             store = open_store(url, retention or Retention(), clock=clock)
         else:
             store = url
+        observing = None
         try:
+            if observe is not None:
+                from coherence.workspace.observing import observed
+
+                observing = observed(observe, clock)
             self._site = Site(
                 store,
                 policy=policy,
@@ -72,6 +79,8 @@ class Workspace:
             if isinstance(url, str):  # the caller closes a store that was passed in
                 store.close()
             raise
+        if observing is not None:
+            self._site.trace_calls(observing)
         self._agents: WeakValueDictionary[Session, Agent] = WeakValueDictionary()
 
     @property

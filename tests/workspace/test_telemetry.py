@@ -297,4 +297,4 @@ def test_the_operations_that_are_traced_exist():
     with Workspace() as workspace:
         operations = workspace.agent("ann")._operations
         assert not [name for name in SPANS if not hasattr(operations, name)]
-        assert site_of(workspace).sessions["ann"].tracing.traced is None
+        assert site_of(workspace).sessions["ann"].tracing.traced == []
