@@ -45,7 +45,13 @@ import pytest
 from pages import ROOT, Block, Session, blocks, session
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PARSED = {"json": json.loads, "toml": tomllib.loads}
+
+
+def ndjson(text: str) -> list[object]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+PARSED = {"json": json.loads, "ndjson": ndjson, "toml": tomllib.loads}
 LANGUAGES = {"", "python", "sh", "console", "text", "diff", "mermaid", "sql", "tla", *PARSED}
 MARK = re.compile(r"shown, \S.*|raises \w+|fresh|slow")
 FRAMEWORKS = {"autogen_agentchat", "autogen_core", "crewai", "deepagents", "langchain", "langgraph"}
