@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from coherence.conflict import Conflict
+from coherence.contents import Kind
 from coherence.errors import OutcomeUnknown, UnknownArtifact
 from coherence.messages import Version
 from coherence.refs import Ref
@@ -195,21 +196,30 @@ class Observed:
     def _tx_commit(self, name: str, made: Callable[..., Operation[T]], *given: Any) -> Operation[T]:
         tx = given[0]
         wanted: dict[str, Mark] = dict.fromkeys(tx.renames, "")
-        wanted |= dict.fromkeys(tx.renames.values(), None)
         for artifact, each in tx.writes.items():
-            wanted[artifact] = None if each.handle.kind == "tombstone" else mark_of(each.content)
+            gone = each.handle.kind is Kind.TOMBSTONE
+            wanted[artifact] = None if gone else mark_of(each.content)
+        same = self.plain.account.totals["same"]
         call = self._begin("transaction", wanted, self._begun.pop(tx, None))
         try:
             answer = yield from made(*given)
         except BaseException as error:
             self._file.end(call, _outcome(error), read=self._tx_reads(tx))
             raise
-        read, written = self._tx_reads(tx), {}
+        same = self.plain.account.totals["same"] - same
+        read: Seen = self._tx_reads(tx)
+        written: Seen = {}
         for artifact, ref in tx.refs.items():
-            if ref.version > read.get(artifact, (0, None))[0]:
-                mark = mark_in(ref)
-                written[artifact] = (ref.version, wanted.get(artifact, "") if mark == "" else mark)
-        self._file.end(call, "ok", read=read, written=written)
+            seen = (ref.version, mark_in(ref) or wanted.get(artifact, ""))
+            if artifact in read and ref.version == read[artifact][0]:
+                same -= 1
+            else:
+                written[artifact] = seen
+        if same:
+            # Some of what it has overwritten is as it was, and an unread base says not which.
+            self._file.end(call, "info", read=read)
+        else:
+            self._file.end(call, "ok", read=read, written=written)
         return answer
 
     def _tx_end(self, name: str, made: Callable[..., Operation[T]], *given: Any) -> Operation[T]:

@@ -66,6 +66,7 @@ class Client:
 
     def work(self, until: float) -> None:
         """Calls of all kinds."""
+        parent = os.getppid()
         with self.open() as workspace:
             self.agent = self.joined(workspace)
             works = [self.read, self.append, self.update, self.edit, self.others]
@@ -73,7 +74,7 @@ class Client:
                 works = [self.transaction]
             elif hasattr(Agent, "transaction"):
                 works += [self.transaction] * 4 + [self.snapshot]
-            while time.monotonic() < until:
+            while time.monotonic() < until and os.getppid() == parent:
                 period = int(time.time() / NAMES_FOR_S)
                 names = [f"g{period}/{number}" for number in range(NAMES)]
                 self.chance.shuffle(names)
