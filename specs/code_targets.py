@@ -44,7 +44,7 @@ _CACHE_GUARDS = (
     "Cache.classify",
 )
 _HOME_GUARDS = (
-    *("_get_s", "_get_m", "_put_m", "_is_same", "_put_e", "_put_s", "_leave", "_inv_ack"),
+    *("_get_s", "_get_m", "_put_m", "_check", "_is_same", "_put_e", "_put_s", "_leave", "_inv_ack"),
     *("_heard", "Home.classify", "Home.follows"),
 )
 
@@ -133,12 +133,13 @@ _HYBRID_LOOPS = (
 
 TARGETS: Mapping[str, Target] = {
     "mesi": Target(
-        models=[("mesi", constants) for constants in MODELS],
+        models=MODELS,
         whole=(*GUARD_MODELS, *CLOCK_MODELS),
         modules={
             "coherence.cache": ("hit", "initial"),
             "coherence.directory": ("initial",),
             "coherence.entries": (),
+            "coherence.joint": (),
         },
         guards={"coherence.cache": _CACHE_GUARDS, "coherence.directory": _HOME_GUARDS},
         loops=(("coherence.table", "Automaton.step"),),

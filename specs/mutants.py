@@ -18,10 +18,10 @@ from typing import Any, TypeAlias
 from coherence.cache import CACHE
 from coherence.directory import HOME
 from coherence.table import SAME, Row, Table
+from specs.catalogue import factory
 from specs.checker.check import check
 from specs.checker.errors import CheckerError
 from specs.checker.result import Budget, Result, Verdict
-from specs.models.mesi import mesi
 
 TABLES: Mapping[str, Table[Any]] = {"cache": CACHE, "home": HOME}
 KINDS = ("deleted", "without", "to")
@@ -36,8 +36,7 @@ Cell: TypeAlias = tuple[str, str, str]
 #: Events that follow within a step as long as the state stays the same.
 _FOLLOWING = frozenset({"LastAck", "LastAck/sole", "Lazy", "Empty"})
 
-#: Small models that together reach the cells.
-MODELS: tuple[Mapping[str, Any], ...] = (
+_MESI: tuple[Mapping[str, Any], ...] = (
     {"requests": 1},
     {"requests": 1, "ask": "Load Acquire Acquire/wait Commit Abandon Replacement Leave"},
     {"requests": 1, "policy": "strict", "lease": True, "live": True},
@@ -109,6 +108,13 @@ MODELS: tuple[Mapping[str, Any], ...] = (
     {"ask": "Load Commit", "network": "UnorderedDuplicating"},
     {"ask": "Acquire/wait", "network": "Unordered"},
     {"ask": "Load Acquire/wait Leave", "validity": True},
+)
+#: Small models that together reach the cells: names of the catalogue, and constants.
+MODELS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    *(("mesi", constants) for constants in _MESI),
+    ("transactions", {}),
+    ("transactions", {"turns": True, "lease": True}),
+    ("transactions", {"turns": True, "strict": True}),
 )
 
 
@@ -195,24 +201,24 @@ def watched(seen: set[Cell]) -> dict[str, Table[Any]]:
 @cache
 def reached() -> tuple[frozenset[Cell], ...]:
     """The cells that each of the models reaches."""
-    return tuple(_cells_reached(constants) for constants in MODELS)
+    return tuple(_cells_reached(name, constants) for name, constants in MODELS)
 
 
-def _cells_reached(constants: Mapping[str, Any]) -> frozenset[Cell]:
+def _cells_reached(name: str, constants: Mapping[str, Any]) -> frozenset[Cell]:
     seen: set[Cell] = set()
-    _checked(constants, watched(seen))
+    _checked(name, constants, watched(seen))
     return frozenset(seen)
 
 
 @cache
 def _sizes() -> tuple[tuple[int, int, int, int], ...]:
     """The figures of each model's state graph, with the shipped tables."""
-    return tuple(_size(_checked(constants, {})) for constants in MODELS)
+    return tuple(_size(_checked(name, constants, {})) for name, constants in MODELS)
 
 
-def _checked(constants: Mapping[str, Any], tables: Mapping[str, Table[Any]]) -> Result:
-    broken = {f"{name}_table": table for name, table in tables.items()}
-    model = mesi(**constants, broken=broken)
+def _checked(name: str, constants: Mapping[str, Any], tables: Mapping[str, Table[Any]]) -> Result:
+    broken = {f"{table}_table": changed for table, changed in tables.items()}
+    model = factory(name)(**constants, broken=broken)
     result = check(model, engine="table", budget=Budget(states=STATES_MAX))
     if result.interrupted:
         raise KeyboardInterrupt  # half a search would count as another state graph
@@ -232,13 +238,14 @@ def judge(mutant: Mutant) -> str:
     if mutant.endless:
         return ENDLESS
     noticed = ""
-    for size, constants, cells in sorted(zip(_sizes(), MODELS, reached(), strict=True), key=_first):
+    ordered = sorted(zip(_sizes(), MODELS, reached(), strict=True), key=_first)
+    for size, (name, constants), cells in ordered:
         if noticed and size[0] > NOTICED_MAX:
             break
         if mutant.cell not in cells:
             continue
         try:
-            result = _checked(constants, {mutant.cell[0]: mutant.table})
+            result = _checked(name, constants, {mutant.cell[0]: mutant.table})
         except CheckerError as error:
             return type(error).__name__
         if result.verdict is Verdict.VIOLATED:

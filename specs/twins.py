@@ -18,6 +18,7 @@ from specs.models.mesi_restored import SPENT, restorable
 from specs.models.twophase import MANAGER, twophase
 from specs.system import Bounds, Requests
 from specs.tlavalue import function
+from specs.transactions_twin import TRANSACTIONS
 
 NO_CONTENT: tuple[Any, ...] = ()
 
@@ -249,4 +250,4 @@ TWOPHASE = Twin("MCTwoPhase", twophase_model, twophase_variables)
 NETWORK = Twin("MCNetwork", network_model, network_variables)
 
 #: By module.
-TWINS = {twin.module: twin for twin in (MESI, TWOPHASE, NETWORK, *CAUSAL_TWINS)}
+TWINS = {twin.module: twin for twin in (MESI, TWOPHASE, NETWORK, TRANSACTIONS, *CAUSAL_TWINS)}
