@@ -57,7 +57,7 @@ def joint(writer: Address, written: Iterable[Part], read: Iterable[Part] = ()) -
     for part in written:
         serial = part.message.serial
         again = again or _is_made(part.before, writer, serial)
-        refusal = _refusal(part.step, writer, serial)
+        refusal = _refusal(part.step)
         if refusal is not None:
             refused[part.artifact] = refusal
         elif not _is_made(part.step.state, writer, serial):
@@ -65,7 +65,7 @@ def joint(writer: Address, written: Iterable[Part], read: Iterable[Part] = ()) -
     if again:
         return Joint(again=True)
     for part in read:
-        refusal = _refusal(part.step, writer, part.message.serial)
+        refusal = _refusal(part.step)
         if refusal is not None:
             refused[part.artifact] = refusal
     return Joint(refused, tuple(overtaken))
@@ -77,10 +77,10 @@ def _is_made(state: HomeState, writer: Address, serial: int) -> bool:
     return verdict is not None and verdict.serial == serial and verdict.refusal is None
 
 
-def _refusal(step: Step[HomeState], writer: Address, serial: int) -> Nack | None:
+def _refusal(step: Step[HomeState]) -> Nack | None:
+    """The refusal among the commands; home refuses to no other than the writer."""
     for command in step.commands:
-        if type(command) is Send and command.dst == writer:
-            message = command.message
-            if type(message) is Nack and message.serial == serial:
-                return message
+        if type(command) is Send and type(command.message) is Nack:
+            refusal: Nack = command.message
+            return refusal
     return None

@@ -27,6 +27,8 @@ class Target:
     guards: Mapping[str, Sequence[str]] = field(default_factory=dict)
     #: Loops that a change may make endless, by module and name.
     loops: Sequence[tuple[str, str]] = ()
+    #: Modules that no step calls: models are searched though all steps are equal.
+    rules: Sequence[str] = ()
     #: Files below ``tests`` of a checkout, each with a function `judge` that names what failed.
     tests: Sequence[str] = ()
     #: The class whose `step` the processes take, as ``module:Class``.
@@ -139,10 +141,16 @@ TARGETS: Mapping[str, Target] = {
             "coherence.cache": ("hit", "initial"),
             "coherence.directory": ("initial",),
             "coherence.entries": (),
-            "coherence.joint": (),
         },
         guards={"coherence.cache": _CACHE_GUARDS, "coherence.directory": _HOME_GUARDS},
         loops=(("coherence.table", "Automaton.step"),),
+        tests=("coherence/judges.py",),
+        process="coherence.table:Automaton",
+    ),
+    "transactions": Target(
+        models=[chosen for chosen in MODELS if chosen[0] == "transactions"],
+        modules={"coherence.joint": ()},
+        rules=("coherence.joint",),
         tests=("coherence/judges.py",),
         process="coherence.table:Automaton",
     ),

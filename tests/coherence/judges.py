@@ -11,6 +11,7 @@ import edges
 import plain
 import play
 import test_digests
+import test_joint
 import test_policies
 import test_rows
 from fuzzing import CASES, Run
@@ -35,7 +36,7 @@ def _edges() -> str:
 
 
 def _plain() -> str:
-    modules = (test_rows, test_digests, test_policies)
+    modules = (test_rows, test_digests, test_policies, test_joint)
     return next(filter(None, map(plain.failed, modules)), "")
 
 

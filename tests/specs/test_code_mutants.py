@@ -105,9 +105,9 @@ def test_a_name_that_is_bound_once_is_not_dropped() -> None:
 @pytest.mark.parametrize("name", TARGETS)
 def test_all_mutants_have_texts_of_their_own_and_compile(name: str) -> None:
     every = list(code_mutants.code_mutants(name))
-    assert len({str(mutant) for mutant in every}) == len(every) > 300
+    assert len({str(mutant) for mutant in every}) == len(every) > 40
     assert {mutant.kind for mutant in every} == {*KINDS}
-    for mutant in every[:: len(every) // 40]:
+    for mutant in every[:: max(len(every) // 40, 1)]:
         function = function_of(mutant.module, mutant.name)
         shipped = function.__code__
         with replaced(mutant.module, mutant.name, mutant.edit.tree, Turns()):
@@ -222,7 +222,7 @@ def test_the_command_tells_kinds_and_survivors(few_models, capsys) -> None:
     assert [line["kind"] for line in lines] == ["guards"] * 4
     assert code == any(line["how"] == SURVIVES for line in lines)
     assert cli.main(["mutants", "nothing"]) == 2
-    assert "one of mesi, hybrid" in capsys.readouterr().err
+    assert "one of mesi, transactions, hybrid" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
@@ -287,3 +287,10 @@ def test_every_mutant_of_a_sample_is_seen_or_explained(
     name: str, sample: int, few_models: None
 ) -> None:
     assert unseen(name, sample) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_no_mutant_of_the_joint_rule_survives(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["mutants", "transactions", "--kind", "guards", "--kind", "bodies"]) == 0
+    assert "survives" not in capsys.readouterr().out.replace("┃ survives ┃", "")
