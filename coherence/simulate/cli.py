@@ -14,6 +14,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 
 from coherence.simulate import catalogue, engine, jobs, published, report, rough
+from coherence.simulate.contention import command as contention
 from coherence.simulate.errors import UnknownChoice, nearest
 from coherence.simulate.experiments import command, targets_command
 from coherence.simulate.measures import Record
@@ -286,6 +287,7 @@ app.command(epilog=sweeping.EXAMPLES)(sweeping.sweep)
 app.command(epilog=replaying.EXAMPLES)(replaying.replay)
 app.command(epilog=fitting.EXAMPLES)(fitting.fit)
 app.command(epilog=studies.EXAMPLES)(studies.study)
+app.command(epilog=contention.EXAMPLES)(contention.transactions)
 
 
 def main(arguments: Sequence[str], prog: str) -> None:
