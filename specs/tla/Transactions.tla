@@ -227,6 +227,6 @@ ToldTruth ==
   \A a \in Agents : txn[a].told \in {"made", "refused"} =>
     ((txn[a].told = "made") <=> \E m \in made : m.tid = Tid(a))
 
-(* Nobody else can commit what a transaction in turn read. *)
+(* No other agent can commit what a transaction in turn read. *)
 CertainInTurn == Lease \/ \A a \in Agents : ~(txn[a].turn /\ txn[a].told = "refused")
 =============================================================================

@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from coherence.simulate import report
-from coherence.simulate.contention.play import WAYS, Outcome, Team, Way, play
+from coherence.simulate.contention.play import WAYS, Crew, CrewOutcome, Way, play
 from coherence.simulate.errors import InvalidScenario, nearest
 from coherence.simulate.experiments.figures import Ratio, ratio
 from coherence.simulate.progress import Runs
@@ -27,7 +27,7 @@ EXAMPLES = examples(
 )
 
 TEAMS_MAX: Final = 1_000
-KEYS = {key: kind for key, kind in get_type_hints(Team).items() if key != "seed"}
+KEYS = {key: kind for key, kind in get_type_hints(Crew).items() if key != "seed"}
 
 MEANING = """\
 [bold]Calls[/bold]: model calls for each committed transaction, with those of refused attempts; \
@@ -37,7 +37,7 @@ holds nothing; transact takes grants from the second attempt on; grants from the
 95 % interval over the seeds; longest is over all."""
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class CrewLine(msgspec.Struct, frozen=True, kw_only=True):
     """One way of one team, over its seeds."""
 
     team: Mapping[str, float]
@@ -64,7 +64,7 @@ def transactions(
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress or meaning.")] = False,
 ) -> None:
-    """What a refused transaction costs in model calls, and what grants cost in time.
+    """Measure refused transactions in model calls, and grants in time.
 
     Agents read, think for a model call or more, and commit on the protocol that ships.  Exit
     codes: 0 done, 2 wrong usage, 130 interrupted.
@@ -85,7 +85,7 @@ def transactions(
     write(report.rendered(*parts, terminal=terminal, width=columns(report.FILE_WIDTH)))
 
 
-def lines(teams: Sequence[Team], seeds: Sequence[int], progress: Runs) -> Iterator[Line]:
+def lines(teams: Sequence[Crew], seeds: Sequence[int], progress: Runs) -> Iterator[CrewLine]:
     """Every team in every way, with the same seeds."""
     asked, done = len(teams) * len(WAYS) * len(seeds), 0
     progress.advance(done, asked)
@@ -97,12 +97,12 @@ def lines(teams: Sequence[Team], seeds: Sequence[int], progress: Runs) -> Iterat
         yield line(team, way, outcomes)
 
 
-def line(team: Team, way: Way, outcomes: Sequence[Outcome]) -> Line:
+def line(team: Crew, way: Way, outcomes: Sequence[CrewOutcome]) -> CrewLine:
     """The figures of some runs."""
     committed = [outcome.committed for outcome in outcomes]
     each = [1.0] * len(outcomes)
     attempts = [outcome.committed + outcome.refused for outcome in outcomes]
-    return Line(
+    return CrewLine(
         team={key: value for key, value in msgspec.to_builtins(team).items() if key in KEYS},
         way=way,
         runs=len(outcomes),
@@ -115,9 +115,9 @@ def line(team: Team, way: Way, outcomes: Sequence[Outcome]) -> Line:
     )
 
 
-def _teams(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Iterator[Team]:
+def _teams(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Iterator[Crew]:
     for values in product(*axes.values()):
-        yield Team(**{**fixed, **dict(zip(axes, values, strict=True))})
+        yield Crew(**{**fixed, **dict(zip(axes, values, strict=True))})
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:
@@ -134,7 +134,7 @@ def _axis(text: str) -> tuple[str, list[Any]]:
         raise InvalidScenario(f"{text!r}: {key} takes {kind}") from None
 
 
-def _table(found: Sequence[Line], axes: Sequence[str]) -> Table:
+def _table(found: Sequence[CrewLine], axes: Sequence[str]) -> Table:
     made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for key in (*axes, "way"):
         made.add_column(key)

@@ -44,7 +44,7 @@ _SPREAD = 0.5
 and 1.4 times the median."""
 
 
-class Team(msgspec.Struct, frozen=True, kw_only=True):
+class Crew(msgspec.Struct, frozen=True, kw_only=True):
     """Agents that make transactions on the same artifacts.  Raises `InvalidScenario`."""
 
     agents: int = 4
@@ -74,7 +74,7 @@ class Team(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidScenario(f"{name} = {getattr(self, name)}: above 0, and finite")
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class CrewOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a run of a team came to."""
 
     committed: int
@@ -119,7 +119,7 @@ class _Agent(msgspec.Struct):
 class _Run:
     """One run: a queue of moments at which an agent goes on."""
 
-    def __init__(self, team: Team, way: Way) -> None:
+    def __init__(self, team: Crew, way: Way) -> None:
         self.team, self.way = team, way
         self.home = Home(Lazy())
         self.homes = [HomeState()] * team.artifacts
@@ -134,7 +134,7 @@ class _Run:
         self.took_s: list[float] = []
         self.waited_s = 0.0
 
-    def played(self) -> Outcome:
+    def played(self) -> CrewOutcome:
         """Play until all transactions are over."""
         for agent in self.agents.values():
             self._later(agent, agent.chance.expovariate(1 / self.team.pause_s))
@@ -142,7 +142,7 @@ class _Run:
             self.now, _, name = heappop(self.moments)
             self._goes_on(self.agents[name])
         took = self.took_s
-        return Outcome(
+        return CrewOutcome(
             committed=self.committed,
             given_up=self.given_up,
             calls=self.calls,
@@ -282,11 +282,11 @@ class _Run:
         self._passed_on(name for name in written)
 
 
-def play(team: Team, way: Way) -> Outcome:
+def play(team: Crew, way: Way) -> CrewOutcome:
     """One run of a team; the same seed gives the same agents the same work in every way."""
     return _Run(team, way).played()
 
 
-def runs(team: Team, way: Way, seeds: Sequence[int]) -> list[Outcome]:
+def runs(team: Crew, way: Way, seeds: Sequence[int]) -> list[CrewOutcome]:
     """The runs with these seeds."""
     return [play(msgspec.structs.replace(team, seed=seed), way) for seed in seeds]

@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from coherence.simulate.cli import app
-from coherence.simulate.contention.play import WAYS, Team, Way, _Run, play
+from coherence.simulate.contention.play import WAYS, Crew, Way, _Run, play
 from coherence.simulate.errors import InvalidScenario
 
 RUN = CliRunner()
-BUSY = Team(agents=6, artifacts=5, reads=3, writes=2, transactions=20)
+BUSY = Crew(agents=6, artifacts=5, reads=3, writes=2, transactions=20)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -29,7 +29,7 @@ def test_all_transactions_are_made_and_none_is_lost(way: Way) -> None:
 
 def test_the_same_seed_gives_the_same_run() -> None:
     assert play(BUSY, "transact") == play(BUSY, "transact")
-    assert play(BUSY, "transact") != play(Team(agents=6, artifacts=5, seed=2), "transact")
+    assert play(BUSY, "transact") != play(Crew(agents=6, artifacts=5, seed=2), "transact")
 
 
 def test_nothing_is_refused_under_grants() -> None:
@@ -40,21 +40,21 @@ def test_nothing_is_refused_under_grants() -> None:
 
 
 def test_under_contention_optimism_costs_calls_and_grants_cost_time() -> None:
-    optimistic, transact, grants = (play(Team(agents=16), way) for way in WAYS)
+    optimistic, transact, grants = (play(Crew(agents=16), way) for way in WAYS)
     assert optimistic.calls > transact.calls > grants.calls
     assert optimistic.mean_s < transact.mean_s < grants.mean_s
 
 
 def test_an_agent_alone_is_never_refused() -> None:
     for way in WAYS:
-        outcome = play(Team(agents=1), way)
+        outcome = play(Crew(agents=1), way)
         assert (outcome.refused, outcome.waited_s) == (0, 0)
 
 
 @pytest.mark.parametrize("calls", [1, 3])
 def test_a_read_that_finds_an_earlier_one_outdated_wastes_no_call_more(calls: int) -> None:
     """With one call all is read before it, so a refusal wastes the whole of it."""
-    outcome = play(Team(agents=6, artifacts=5, reads=3, calls=calls), "optimistic")
+    outcome = play(Crew(agents=6, artifacts=5, reads=3, calls=calls), "optimistic")
     assert outcome.refused > 0
     assert outcome.wasted_calls <= outcome.refused * calls
     assert (outcome.wasted_calls == outcome.refused * calls) == (calls == 1)
@@ -73,7 +73,7 @@ def test_a_read_that_finds_an_earlier_one_outdated_wastes_no_call_more(calls: in
 )
 def test_a_team_that_cannot_be(settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidScenario):
-        Team(**settings)
+        Crew(**settings)
 
 
 def test_the_command_prints_lines_and_a_table() -> None:
