@@ -254,30 +254,20 @@ class CoherentStore(base.BaseStore):
         return hits
 
     def _putting(self, who: Reader, puts: list[_Given]) -> Steps[None]:
-        """Publish, then update the wrapped store, even if one put is refused."""
+        """Publish as one, then update the wrapped store with what was published."""
         told: dict[str, Told] = {}
-        of: dict[str, PutOp] = {}
+        of = {name: op for op, name, _ in puts}  # of one item the last
+        given = {name: content for _, name, content in puts}
         refused: Exception | None = None
-        passed_on = [] if self.inner is None else [name for _, name, _ in puts]
-        with self.items.under_way(passed_on) as raced:
+        with self.items.under_way([] if self.inner is None else of) as raced:
             if self.items.is_strict:
-                yield from self._taking_over(who, [name for _, name, _ in puts])
-            handed = {n: self._travels(n) if self.items.is_strict else 0 for _, n, _ in puts}
-            if len(puts) > 1:  # certain refusals come first, so that nothing is written
-                given = {name: (content, handed[name]) for _, name, content in puts}
-                lost = yield Here(lambda _: self.items.lost_ones(who, given))
-                puts.sort(key=lambda put: put[1] not in lost)
-            for op, name, content in puts:
-                travels = handed[name]
-                work = partial(self.items.put, who, name, content, travels)
-                try:
-                    made = yield Here(work)
-                except Exception as error:
-                    refused = error
-                    break
-                if made is not None:
-                    told[name], of[name] = made, op
-            if passed_on:
+                yield from self._taking_over(who, list(of))
+            handed = {n: self._travels(n) if self.items.is_strict else 0 for n in of}
+            try:
+                yield from self.items.putting(who, given, handed, told)
+            except Exception as error:
+                refused = error
+            if self.inner is not None:
                 yield from self.items.telling(
                     who.desk, told, lambda name, value: of[name]._replace(value=value), raced
                 )

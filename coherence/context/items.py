@@ -31,6 +31,7 @@ from coherence.errors import BadArgument, UnknownArtifact
 from coherence.messages import Version
 from coherence.refs import check_name
 from coherence.view import View
+from coherence.workspace.transaction import NAMES_MAX
 from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import WAIT_S
 
@@ -142,6 +143,48 @@ class Items:
         except UnknownArtifact:  # nothing to delete, except in the wrapped store
             return (0, None) if self.workspace.row(name) is None else None
         return ref.version, made
+
+    def putting(
+        self,
+        who: Reader,
+        puts: Mapping[str, Content | None],
+        travels: Mapping[str, Version],
+        told: dict[str, Told],
+    ) -> Steps[None]:
+        """Publish `puts` as one, and note in `told` the updates of the wrapped store.
+
+        Up to `NAMES_MAX` puts are all or nothing.  More are published in several transactions, and
+        those that are certain to be refused come first, so that nothing is written.
+        """
+        names = list(puts)
+        if len(names) > NAMES_MAX:
+            given = {name: (puts[name], travels[name]) for name in names}
+            lost = yield Here(lambda _: self.lost_ones(who, given))
+            names.sort(key=lambda name: name not in lost)
+        for first in range(0, len(names), NAMES_MAX):
+            several = names[first : first + NAMES_MAX]
+            given = {name: (puts[name], travels[name]) for name in several}
+            told.update((yield Here(partial(self._put_all, who, given))))
+
+    def _put_all(
+        self,
+        who: Reader,
+        puts: Mapping[str, tuple[Content | None, Version]],
+        wait_s: float | None,
+    ) -> dict[str, Told]:
+        """Publish these in one transaction; for the values of `puts` see `put`."""
+        if len(puts) == 1:
+            [(name, (content, travels))] = puts.items()
+            made = self.put(who, name, content, travels, wait_s)
+            return {} if made is None else {name: made}
+        contents = {name: content for name, (content, _) in puts.items()}
+        unread = {name: travels if self.is_strict else None for name, (_, travels) in puts.items()}
+        done = who.put_all(contents, self._on_conflict, wait_s, unread)
+        told = {name: (ref.version, content) for name, (ref, content) in done.items()}
+        for name in contents.keys() - done:  # nothing to delete, except in the wrapped store
+            if self.workspace.row(name) is None:
+                told[name] = (0, None)
+        return told
 
     def lost_ones(
         self, who: Reader, puts: Mapping[str, tuple[Content | None, Version]]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias, get_args
 
-from coherence.conflict import Conflict
+from coherence.conflict import Conflict, Conflicts
 from coherence.contents import Content
 from coherence.context.desk import Desk
 from coherence.context.events import Event, Tell, was_published, was_read, was_refused
@@ -22,7 +22,7 @@ from coherence.context.values import decoded, encoded
 from coherence.delta import merge
 from coherence.errors import BadArgument, UnknownArtifact
 from coherence.messages import Version
-from coherence.refs import Ref
+from coherence.refs import Ref, check_name
 from coherence.view import View
 from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import WAIT_S
@@ -53,6 +53,10 @@ def check_unread(given: object, on_conflict: OnConflict) -> None:
             'on_conflict="overwrite" replaces an unread version, unread="raise" refuses that',
             remedy='on_conflict="raise" or "merge" beside unread="raise"',
         )
+
+
+#: How often several puts as one are merged with what overtook them, before they are refused.
+MERGES = 16
 
 
 class Unread(CallerError):
@@ -178,6 +182,67 @@ class Reader:
                 raise
             self._note(was_published, ref, published)
             return ref, published
+
+    def put_all(
+        self,
+        puts: Mapping[str, Content | None],
+        on_conflict: OnConflict,
+        wait_s: float | None = WAIT_S,
+        unread: Mapping[str, Version | None] = {},
+    ) -> dict[str, tuple[Ref, Content | None]]:
+        """As `put`, several as one: all or nothing, in one transaction.
+
+        A deletion of what does not exist is left out of the result.  Raises as `put` does, with
+        `Conflicts` for a `Conflict`, which names all that have moved.
+        """
+        with self._busy:
+            part, given = self.sights.part(), dict(puts)
+            strict = {name for name in given if unread.get(name) == 0 and part.base(name) is None}
+            bases = {
+                name: None if on_conflict == "overwrite" else self.base(name, unread.get(name))
+                for name in given
+            }
+            for left in reversed(range(MERGES)):
+                try:
+                    refs = self._publish(given, bases, wait_s)
+                    break
+                except UnknownArtifact:  # another agent has deleted one meanwhile
+                    if not left:
+                        raise
+                except Conflicts as conflicts:
+                    moved = conflicts.conflicts
+                    for conflict in moved.values():
+                        self._note(was_refused, conflict)
+                    for name in strict & moved.keys():
+                        raise Unread(name, moved[name].current) from conflicts
+                    merges = left and on_conflict == "merge"
+                    made = {name: both(c) if merges else None for name, c in moved.items()}
+                    if None in made.values():
+                        part.refused.update(moved)
+                        raise
+                    given |= made
+                    bases |= {name: c.current.version for name, c in moved.items()}
+            for name, ref in refs.items():
+                part.wrote(name, 0 if given[name] is None else ref.version)
+                self._note(was_published, ref, given[name])
+            return {name: (ref, given[name]) for name, ref in refs.items()}
+
+    def _publish(
+        self,
+        given: Mapping[str, Content | None],
+        bases: Mapping[str, Version | None],
+        wait_s: float | None,
+    ) -> Mapping[str, Ref]:
+        """One transaction with these contents, and the deletions of what exists."""
+        row = self.desk.workspace.row
+        with self._agent.transaction(wait_s=wait_s) as tx:
+            for name, content in given.items():
+                base = bases[name]
+                if content is not None:
+                    tx.write(name, content, expect=base, overwrite=base is None)
+                elif (there := row(check_name(name))) is not None and there.row.exists:
+                    tx.delete(name, expect=base, overwrite=base is None)
+        return tx.refs or {}
 
     def _note(self, event: Callable[..., Event], *what: object) -> None:
         if self.tell is not None:

@@ -6,10 +6,19 @@ import pytest
 
 pytest.importorskip("langgraph")
 
-from langgraph.store.base import PutOp
+from langgraph.store.base import GetOp, PutOp
 from langgraph.store.memory import InMemoryStore
 
-from coherence import BadArgument, Conflict, InvalidContent, InvalidName, Workspace, WorkspaceClosed
+from coherence import (
+    BadArgument,
+    Conflict,
+    Conflicts,
+    InvalidContent,
+    InvalidName,
+    Workspace,
+    WorkspaceClosed,
+)
+from coherence.workspace.transaction import NAMES_MAX
 from coherence_langgraph import CoherentStore, Unread, artifact_tools
 
 NS = ("proj",)
@@ -113,23 +122,103 @@ def test_puts_of_one_item_in_a_batch_keep_their_order(store):
         assert store.inner.get(NS, "k").value == {"n": 2}
 
 
-def test_a_put_that_lost_meanwhile_leaves_those_before_it(graph):
-    """All or nothing under contention takes a transaction, which stores do not have yet."""
-    told = []
+@pytest.mark.parametrize("url", ["memory://", "sqlite"])
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_put_that_lost_meanwhile_takes_the_others_with_it(tmp_path, url, awaited):
+    url = f"sqlite:///{tmp_path}/team.db" if url == "sqlite" else url
+    with CoherentStore(InMemoryStore(), workspace=url) as store:
+        store.put(NS, "k", {"n": 1})
+        me, other = store.as_agent("me"), store.as_agent("other")
+        me.get(NS, "k")
+        rows = store.workspace.row
+
+        def overtaken(name):  # at the last look before the commit
+            del store.workspace.row
+            other.put(NS, "k", {"n": 2})
+            return rows(name)
+
+        store.workspace.row = overtaken
+        ops = [PutOp(NS, "a", {"n": 1}), PutOp(NS, "k", {"n": 3}), PutOp(NS, "b", None)]
+        with pytest.raises(Conflicts) as refused:
+            asyncio.run(me.abatch(ops)) if awaited else me.batch(ops)
+        assert list(refused.value.conflicts) == ["proj/k"]
+        for there in (store, store.inner):
+            assert [(item.key, item.value) for item in there.search(NS)] == [("k", {"n": 2})]
+
+
+@pytest.mark.parametrize("url", ["memory://", "sqlite"])
+def test_an_awaited_batch_waits_for_a_draft_without_stopping_the_loop(tmp_path, url):
+    url = f"sqlite:///{tmp_path}/team.db" if url == "sqlite" else url
+
+    async def main():
+        async with CoherentStore(url) as store:
+            await store.aput(NS, "k", {"text": "one"})
+            drafting = store.workspace.agent("drafting")
+            with drafting.edit("proj/k") as draft:
+                ops = [PutOp(NS, "k", {"text": "three"}), PutOp(NS, "j", {"n": 1})]
+                batch = asyncio.ensure_future(store.abatch(ops))
+                while not store.workspace.row("proj/k").row.state.queue:  # it is not waiting yet
+                    await asyncio.sleep(0)
+                assert await store.as_agent("other").aget(NS, "j") is None
+                draft.text = "two"
+            await batch
+            assert (await store.aget(NS, "k")).value == {"text": "three"}
+            assert (await store.aget(NS, "j")).value == {"n": 1}
+            assert [entry.version for entry in store.workspace.history("proj/k")] == [1, 2, 3]
+
+    asyncio.run(main())
+
+
+def test_a_refused_batch_names_all_that_have_moved(store):
+    store.batch([PutOp(NS, key, {"n": 1}) for key in "abc"])
+    me, other = store.as_agent("me"), store.as_agent("other")
+    me.batch([GetOp(NS, key) for key in "abc"])
+    other.batch([PutOp(NS, key, {"n": 2}) for key in "ac"])
+    with pytest.raises(Conflicts, match="RetryPolicy") as refused:
+        me.batch([PutOp(NS, key, {"n": 3}) for key in "abc"])
+    assert list(refused.value.conflicts) == ["proj/a", "proj/c"]
+    assert [item.value["n"] for item in store.batch([GetOp(NS, key) for key in "abc"])] == [2, 1, 2]
+
+
+def test_a_batch_is_one_change_for_who_watches():
     store = CoherentStore("memory://")
-    store.put(NS, "k", {"n": 1})
-    other = store.as_agent("other")
+    store.put(NS, "gone", {"n": 1})
+    store.batch([PutOp(NS, "a", {"n": 1}), PutOp(NS, "gone", None), PutOp(NS, "never", None)])
+    agent = store.workspace.agent("watcher")
+    changes = list(agent.watch(since=0, timeout_s=0))
+    assert [change.ref.name for change in changes] == ["proj/gone", "proj/a", "proj/gone"]
+    assert changes[0].group != changes[1].group == changes[2].group
 
-    def works(state, runtime):
-        runtime.store.get(NS, "k")
-        who = runtime.store._who()
-        who.tell = lambda event: event["ref"] == "proj/a@1" and other.put(NS, "k", {"n": 2})
-        with pytest.raises(Conflict):
-            runtime.store.batch([PutOp(NS, "a", {"n": 1}), PutOp(NS, "k", {"n": 3})])
-        told.append(sorted(item.key for item in runtime.store.search(NS)))
 
-    graph(store, {"works": works}).invoke({"said": []})
-    assert told == [["a", "k"]]
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_batch_merges_each_of_its_puts_or_none(awaited):
+    store = CoherentStore(InMemoryStore(), on_conflict="merge")
+    store.batch([PutOp(NS, key, {"x": 1, "y": 1}) for key in "ab"])
+    me, other = store.as_agent("me"), store.as_agent("other")
+
+    def put(**mine):
+        me.batch([GetOp(NS, key) for key in "ab"])
+        for key in "ab":
+            there = other.get(NS, key).value
+            other.put(NS, key, there | {"y": there["y"] + 1})
+        ops = [PutOp(NS, "a", {"x": 2, "y": 1}), PutOp(NS, "b", mine)]
+        asyncio.run(me.abatch(ops)) if awaited else me.batch(ops)
+
+    put(x=2, y=1)
+    with pytest.raises(Conflict):
+        put(x=2, y=9)
+    for there in (store, store.inner):
+        assert [there.get(NS, key).value for key in "ab"] == [{"x": 2, "y": 3}] * 2
+
+
+def test_more_puts_than_a_transaction_has_are_published_in_several(store):
+    keys = [f"k{number:03}" for number in range(NAMES_MAX + 2)]
+    me = store.as_agent("me")
+    me.batch([PutOp(NS, key, {"n": 1}) for key in keys])
+    store.as_agent("other").put(NS, keys[-1], {"n": 2})
+    with pytest.raises(Conflict):  # the one that is certain to be refused comes first
+        me.batch([PutOp(NS, key, {"n": 3}) for key in keys])
+    assert {item.value["n"] for item in store.search(NS, limit=100)} == {1, 2}
 
 
 class Configured(InMemoryStore):
