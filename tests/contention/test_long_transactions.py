@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from pages import ROOT, blocks, matches
 from typer.testing import CliRunner
 
 from coherence.simulate.cli import app
@@ -102,3 +104,16 @@ def test_bad_input_is_told(args: list[str], words: str) -> None:
     done = RUN.invoke(app, ["transactions", *args, "--seeds", "1"])
     assert done.exit_code == 2
     assert words in done.stderr
+
+
+@pytest.mark.slow
+def test_the_page_shows_what_the_command_prints() -> None:
+    page = blocks((ROOT / "docs" / "transactions.md").read_text(encoding="utf-8"))
+    shown = [
+        (block.text.split()[2:], after.text)
+        for block, after in pairwise(page)
+        if block.text.startswith("coherence simulate transactions")
+    ]
+    assert len(shown) == 4
+    for args, printed in shown:
+        assert matches(RUN.invoke(app, args).stdout, printed), args

@@ -17,6 +17,13 @@ SHOWN = {
     "model_merges.py": ["derives from version 1", "2. (done) write a fast printer", "had seen 2"],
     "own_policy.py": ["2 agents: 0 messages", "5 agents: 4 messages"],
     "stale_write.py": ["conflict: the write derives from api.py@1", "# reviewed"],
+    "write_skew.py": [
+        "on call: []",
+        "You read bob.md@1, current is bob.md@2",
+        "on call: ['ann']",
+        "calls: 2, plan and interface fit: False",
+        "calls: 3, plan and interface fit: True",
+    ],
 }
 
 
