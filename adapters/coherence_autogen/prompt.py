@@ -10,8 +10,8 @@ from autogen_core.models import LLMMessage
 
 from coherence.context.evidence import Passage, Said, given, given_anew
 
-Place: TypeAlias = tuple[int, int]
-"""The index of a message, and of a part in it."""
+Place: TypeAlias = tuple[int, int, int]
+"""The index of a message, of a part in it, and of a text in a call."""
 
 
 def said(messages: Sequence[LLMMessage]) -> Iterator[Said[Place]]:
@@ -20,10 +20,11 @@ def said(messages: Sequence[LLMMessage]) -> Iterator[Said[Place]]:
         parts: Any = [message] if isinstance(message.content, str) else message.content
         for j, part in enumerate(parts):
             if isinstance(part, FunctionCall):
-                yield Said((i, j), given(part.arguments), given=True)
+                for k, text in enumerate(given(part.arguments)):
+                    yield Said((i, j, k), text, given=True)
             else:
                 text, tool = getattr(part, "content", ""), getattr(part, "name", "")
-                yield Said((i, j), str(text), tool=tool)
+                yield Said((i, j, 0), str(text), tool=tool)
 
 
 def rewritten(
@@ -31,11 +32,11 @@ def rewritten(
 ) -> list[LLMMessage]:
     """A copy of `messages` with `notes` in place of passages; the originals stay unchanged."""
     made: list[Any] = list(messages)
-    for ((i, j), old), new in notes.items():
+    for ((i, j, k), old), new in notes.items():
         made[i] = message = made[i].model_copy(deep=True)
         part = message if isinstance(message.content, str) else message.content[j]
         if isinstance(part, FunctionCall):
-            part.arguments = given_anew(part.arguments, new)
+            part.arguments = given_anew(part.arguments, new, k)
         else:
             part.content = part.content.replace(old, new)
     return made

@@ -1,4 +1,4 @@
-"""The tools of a model: read, write, edit, list.
+"""The tools of a model: read, write, edit, publish, list.
 
 The model's context, not its claims, proves the versions that it has and the base of its text.
 """
@@ -18,7 +18,7 @@ from coherence_autogen.context import CoherentModelContext, tell
 
 
 class ArtifactWorkbench(StaticWorkbench):
-    """Tools to read, write, edit and list artifacts, for the agent whose context is `context`.
+    """Tools for artifacts, for the agent whose context is `context`.
 
     Every failure is a result for the model, with the next action, since `AssistantAgent` waits for
     ever for a workbench that raises.  The constructor raises `BadArgument`.

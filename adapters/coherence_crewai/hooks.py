@@ -135,7 +135,8 @@ def conversation(messages: list[Any]) -> Iterator[Said[int]]:
         text = _text(message)
         inputs = [c["function"]["arguments"] for c in message.get("tool_calls") or ()]
         inputs += re.findall(r"Action Input:(.*?)(?=\nObservation:|\Z)", text, re.DOTALL)
-        yield from (Said(place, given(arguments), given=True) for arguments in inputs)
+        for text_given in (each for arguments in inputs for each in given(arguments)):
+            yield Said(place, text_given, given=True)
         yield Said(place, text, tool=_tool(message))
 
 

@@ -1,4 +1,4 @@
-"""The three tools that a model calls: read, write, edit.
+"""The tools that a model calls: read, write, edit, publish.
 
 Two guards of CrewAI stop a model that repeats itself, and would stop a justified second read:
 
@@ -30,7 +30,7 @@ _spent = count(1)
 
 
 def artifact_tools(workspace: Workspace, agent: str) -> list[BaseTool]:
-    """Tools to read, write and edit the workspace's artifacts as `agent`, for ``Agent(tools=...)``.
+    """Tools to read, write, edit and publish artifacts as `agent`, for ``Agent(tools=...)``.
 
     Give each CrewAI agent separate tools, since each has read different versions.  Raises
     `InvalidName`, and `WorkspaceClosed`.
@@ -46,7 +46,8 @@ def artifact_tools(workspace: Workspace, agent: str) -> list[BaseTool]:
             call=call,
             numbers=numbers,
         )
-        for call in (calls.read_artifact, calls.write_artifact, calls.edit_artifact)
+        for call in calls
+        if call != calls.list_artifacts
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from coherence import Ref
 from coherence.context.before_call import called, inform, informer
+from coherence.context.evidence import texts_in
 from coherence.context.frameworks import expect, require
 from coherence.context.informing import DEFAULT, LIST_RATES, OnChange, Prompt
 from coherence.context.prompts import Claimed, of_claims
@@ -91,6 +92,6 @@ def in_context(messages: Sequence[Any], workspace: str = "") -> dict[str, Ref]:
 def _claimed(messages: Sequence[Any]) -> Iterator[Claimed]:
     given = {call["id"]: call["args"] for m in messages for call in getattr(m, "tool_calls", ())}
     for m in messages:
-        arguments = given.get(getattr(m, "tool_call_id", None), {}).values()
+        arguments = given.get(getattr(m, "tool_call_id", None), {})
         claim = getattr(m, "artifact", None)
-        yield Claimed(m.text, claim, tuple(map(str, arguments)), m.name or "")
+        yield Claimed(m.text, claim, tuple(texts_in(arguments)), m.name or "")

@@ -19,7 +19,7 @@ from message_passing.errors import ToolkitError
 
 
 def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseTool]:
-    """Tools to read, write, edit and list artifacts of text.
+    """Tools to read, write, edit, publish and list artifacts of text.
 
     They act for `agent`; if None, for the agent that ``create_agent`` names, else for the node that
     contains the tools' graph.  Errors are reported to the model, with the next action.  Raises
@@ -36,7 +36,7 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
 
     def tool(call: Callable[..., Told]) -> BaseTool:
         @wraps(call)
-        def answer(*given: Any, **named: Any) -> tuple[str, dict[str, str]]:
+        def answer(*given: Any, **named: Any) -> tuple[str, Any]:
             try:
                 told = call(*given, **named)
             except ToolkitError as error:
@@ -45,7 +45,7 @@ def artifact_tools(store: CoherentStore, agent: str | None = None) -> list[BaseT
             return told.plain, told.claim
 
         @wraps(answer)
-        async def awaited(*given: Any, **named: Any) -> tuple[str, dict[str, str]]:
+        async def awaited(*given: Any, **named: Any) -> tuple[str, Any]:
             return await store.items.aside.run(answer, *given, **named)
 
         return StructuredTool.from_function(

@@ -10,6 +10,7 @@ here knows a framework.
 * `desk`: serialises one agent's calls, for a framework that calls tools concurrently
 * `seats`: when an agent that an adapter created leaves
 * `calls`, `proven`: the calls of a model; the model names its version, or its context proves it
+* `many`: several artifacts that a model publishes as one
 * `sight`: the versions that a caller has seen, for each concurrent part of a task
 * `reader`, `items`: the versions that a task has read, as the bases of its puts; a store of items
 * `steps`: the steps of a store's call, for callers that block or await

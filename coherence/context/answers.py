@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from coherence.conflict import Conflict
+from coherence.conflict import Conflict, Conflicts
 from coherence.context.desk import Desk
 from coherence.context.events import Tell, was_read
 from coherence.context.evidence import shown
+from coherence.context.many import Outdated
 from coherence.errors import BadArgument, UnknownArtifact
 from coherence.view import View
 from coherence.workspace.agent import BaseAgent, account_of
@@ -58,12 +59,17 @@ def refusal(error: ToolkitError, desk: Desk, name: object) -> str:
     Its tokens count as those of the agent at `desk`, for a text about the artifact `name`.
     """
     why = _refusal(error, desk.workspace)
+    if isinstance(error, Outdated):
+        name = next(iter(error.views))
     if (account := desk.account) is not None:
         account.told(str(name), why)
     return why
 
 
 def _refusal(error: ToolkitError, workspace: Workspace) -> str:
+    if isinstance(error, Conflicts):
+        now = ", ".join(str(ref) for ref in error.refs.values())
+        return f"{error.summary}\nNothing was published. Redo all of it on what is current: {now}."
     if isinstance(error, Conflict):
         what, _, last = error.summary.rpartition("\n")  # the last line is for programs
         how = f'both with base="{error.current}"' if error.current.version else "it without a base"

@@ -1,4 +1,4 @@
-"""The calls of a model that names the version that it has: read, write, edit, list.
+"""The calls of a model that names the version that it has: read, write, edit, publish, list.
 
 Signatures and docstrings are the prompt: a framework makes its tools from them.  The adapter must
 check the model's claim to have a version before the call.
@@ -16,6 +16,7 @@ from coherence.context.answers import beside, replacing
 from coherence.context.desk import Desk
 from coherence.context.events import Event, Tell, was_published, was_read, was_refused
 from coherence.context.evidence import header, seal, shown, written
+from coherence.context.many import BasedPiece, Outdated, Publication, based, publish
 from coherence.refs import Ref
 from coherence.view import Served, View
 from coherence.workspace.agent import Agent, account_of
@@ -26,6 +27,10 @@ Base = Annotated[str | None, Field(description="Ref that yours derives from; non
 Text = Annotated[str, Field(description="The whole new text")]
 Old = Annotated[str, Field(description="A passage that occurs exactly once")]
 New = Annotated[str, Field(description="What replaces it")]
+Pieces = Annotated[list[BasedPiece], Field(description="The artifacts, each with its whole text")]
+Reads = Annotated[
+    list[str] | None, Field(description="Refs of what they rest on beside, such as plan.md@3")
+]
 Prefix = Annotated[str, Field(description="How names begin")]
 
 
@@ -36,8 +41,9 @@ class Told(NamedTuple):
     sealed: str
     #: The text without the seal, for messages that carry `claim` beside the text.
     plain: str
-    #: Claims ``ref`` for a context with the sealed text, and with the version ``have`` if given.
-    claim: dict[str, str]
+    #: Claims ``ref`` for a context with the sealed text, and with the version ``have`` if given;
+    #: for several texts a list of claims.
+    claim: dict[str, str] | list[dict[str, str]]
 
 
 def claim(ref: Ref, have: Ref | None, text: str) -> dict[str, str]:
@@ -65,7 +71,7 @@ class Calls:
 
     def __iter__(self) -> Iterator[Callable[..., Told]]:
         yield from (self.read_artifact, self.write_artifact, self.edit_artifact)
-        yield self.list_artifacts
+        yield from (self.publish_many, self.list_artifacts)
 
     def read_artifact(self, name: Name, have: Have = None) -> Told:
         """Read a shared artifact: its current text, or what has changed since the text you have."""
@@ -105,6 +111,30 @@ class Calls:
             account_of(agent).unseen(view)
             account_of(agent).told(name, said := f"[{made.ref} is written]")
         return Told(_told(view).sealed, said, claims)
+
+    def publish_many(self, artifacts: Pieces, reads: Reads = None) -> Told:
+        """Write several artifacts as one: all or none. Refused if others changed a base or read."""
+        rests = [Ref.parse(ref) for ref in reads or ()]
+        work = Publication(artifacts, based(artifacts), rests)
+        with self.desk().agent() as agent:
+            try:
+                refs = publish(agent, work)
+            except Outdated as error:
+                for view in filter(None, error.views.values()):
+                    account_of(agent).unseen(view)
+                    self._event(was_read, view, agent.name)
+                raise
+            for name, ref in refs.items():
+                self._published(ref, work.texts[name])
+                self._event(was_published, ref, work.texts[name], agent.name)
+            made = [(ref, work.texts[name]) for name, ref in refs.items()]
+            told = Told(
+                "\n".join(written(ref, text) for ref, text in made),
+                f"[{', '.join(str(ref) for ref, _ in made)} are written]",
+                [claim(ref, None, text) for ref, text in made],
+            )
+            account_of(agent).told(made[0][0].name, self._text(told))
+        return told
 
     def list_artifacts(self, prefix: Prefix = "") -> Told:
         """List the shared artifacts whose names begin with `prefix`."""

@@ -12,9 +12,9 @@ has it.  A tag quoted inside a text is not parsed, since `chars` gives the text'
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from hashlib import blake2b
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -67,17 +67,36 @@ def written(ref: Ref, text: str) -> str:
     return f'<artifact ref="{ref}" seal="{seal(ref, None, text)}"/>'
 
 
-def given(arguments: str) -> str:
-    """The text that a model gave to a tool, from the JSON of its call; empty without a text."""
+def given(arguments: str) -> list[str]:
+    """The texts that a model gave to a tool, from the JSON of its call."""
     try:
-        return str(msgspec.json.decode(arguments)["text"])
-    except (ValueError, TypeError, LookupError):
-        return ""
+        return [str(part["text"]) for part in _parts(msgspec.json.decode(arguments))]
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return []
 
 
-def given_anew(arguments: str, text: str) -> str:
-    """The JSON of a call with its text replaced by `text`."""
-    return msgspec.json.encode({**msgspec.json.decode(arguments), "text": text}).decode()
+def given_anew(arguments: str, text: str, number: int = 0) -> str:
+    """The JSON of a call with the text of that number, of those `given`, replaced by `text`."""
+    decoded = msgspec.json.decode(arguments)
+    _parts(decoded)[number]["text"] = text
+    return msgspec.json.encode(decoded).decode()
+
+
+def _parts(call: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts of a call that have a text each: those of `publish_many`, or the call itself."""
+    parts: list[dict[str, Any]] = call.get("artifacts", [call])
+    return parts
+
+
+def texts_in(arguments: Mapping[str, Any]) -> Iterator[str]:
+    """The values of a call's arguments as texts, those of each artifact of `publish_many` too."""
+    for value in arguments.values():
+        if isinstance(value, list):
+            yield from (
+                str(each) for part in value if isinstance(part, dict) for each in part.values()
+            )
+        else:
+            yield str(value)
 
 
 class Evidence(Generic[P]):
@@ -94,11 +113,14 @@ class Evidence(Generic[P]):
         #: The digest of each version that is held as one text.
         self._digests: dict[str, bytes] = {}
 
-    def weigh_claim(self, claim: object, place: P, texts: Iterable[object]) -> None:
+    def weigh_claim(self, claim: object, place: P, texts: Collection[object]) -> None:
         """Check a claim beside the texts of one place: see `coherence.context.calls.claim`.
 
-        Any other value is ignored.
+        A list has several claims.  Any other value is ignored.
         """
+        if isinstance(claim, list):
+            for each in claim:
+                self.weigh_claim(each, place, texts)
         if isinstance(claim, dict) and claim.keys() >= {"ref", "have", "seal"}:
             said = [(place, str(text)) for text in texts]
             ref = Ref.parse(claim["ref"])

@@ -46,10 +46,12 @@ def of_claims(
     for place, (text, claim, given, tool) in enumerate(messages):
         evidence.weigh_claim(claim, place, (text, *given))
         texts.append("\n".join((text, *given)))
-        if isinstance(claim, dict) and claim.keys() >= {"ref", "have", "seal"}:
-            is_new = claim["have"] != claim["ref"] and tool not in WRITES
-            about.append(Heard(Ref.parse(claim["ref"]), Saying.NOTHING, text if is_new else ""))
-        elif is_notice(text):
+        claims = claim if isinstance(claim, list) else [claim]
+        ours = [c for c in claims if isinstance(c, dict) and c.keys() >= {"ref", "have", "seal"}]
+        for each in ours:
+            is_new = each["have"] != each["ref"] and tool not in WRITES
+            about.append(Heard(Ref.parse(each["ref"]), Saying.NOTHING, text if is_new else ""))
+        if not ours and is_notice(text):
             evidence.weigh_passages(place, text)
             about += heard(text)
     held = evidence.held

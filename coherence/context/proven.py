@@ -1,4 +1,4 @@
-"""The calls of a model whose context proves the version that it has: read, write, edit, list.
+"""The calls of a model whose context proves the version that it has: read, write, edit, publish.
 
 The calls are those of `calls`, for tasks, but without claims of the model about its version or its
 base: its messages prove them, see `evidence`.  Signatures and docstrings are the prompt.
@@ -14,8 +14,9 @@ from coherence.context.answers import replacing, told
 from coherence.context.desk import AsyncDesk
 from coherence.context.events import Tell, was_published, was_refused
 from coherence.context.evidence import shown, written
+from coherence.context.many import Outdated, Piece, Publication, publish_task
 from coherence.delta import keeps
-from coherence.errors import UnknownArtifact, UnknownVersion
+from coherence.errors import BadArgument, UnknownArtifact, UnknownVersion
 from coherence.refs import Ref
 from coherence.view import View
 from coherence.workspace.agent import account_of
@@ -28,6 +29,8 @@ Text = Annotated[str, "The whole new text"]
 Anew = Annotated[bool, "There is no such artifact, or not any more"]
 Old = Annotated[str, "A passage that occurs exactly once"]
 New = Annotated[str, "What replaces it"]
+Pieces = Annotated[list[Piece], "The artifacts, each with its whole text"]
+Rests = Annotated[list[str] | None, "Names of what they rest on; if left out, all that you have"]
 Prefix = Annotated[str, "How names begin"]
 
 
@@ -56,7 +59,7 @@ class ProvenCalls:
 
     def __iter__(self) -> Iterator[Callable[..., Awaitable[str]]]:
         yield from (self.read_artifact, self.write_artifact, self.edit_artifact)
-        yield self.list_artifacts
+        yield from (self.publish_many, self.list_artifacts)
 
     async def read_artifact(self, name: Name, whole: Whole = False) -> str:
         """Read a shared artifact: its text, or what has changed since the text you have."""
@@ -98,6 +101,34 @@ class ProvenCalls:
                 return told(agent, await _read(agent, name, having), self._tell)
             account_of(agent).told(name, said := f"{made.ref} is written")
             return said
+
+    async def publish_many(self, artifacts: Pieces, reads: Rests = None) -> str:
+        """Write several artifacts as one: all or none. Refused if others changed what you have."""
+        async with self._desk.agent() as agent:
+            known = await self._bases()
+            bases = {}
+            for piece in artifacts:
+                seen, asked = known.get(piece.name, (None, None))
+                if seen and asked and not await _keeps(agent, asked, seen, piece.text):
+                    seen = asked
+                if seen:
+                    bases[piece.name] = seen
+            if reads is not None and (unread := [name for name in reads if name not in known]):
+                raise BadArgument(f"you have not read {', '.join(unread)}", remedy="read it first")
+            rests = [known[name][0] for name in (known if reads is None else reads)]
+            work = Publication(artifacts, bases, rests)
+            try:
+                refs = await publish_task(agent, work)
+            except Outdated as error:
+                why = error.text(lambda view: told(agent, view, self._tell))
+                error.args = (why,)
+                raise
+            for name, ref in refs.items():
+                self._tell(was_published(ref, work.texts[name], agent.name))
+            said = [written(ref, work.texts[name]) for name, ref in refs.items()]
+            for name, passage in zip(refs, said, strict=True):
+                account_of(agent).told(name, passage)
+            return "\n".join(said)
 
     async def list_artifacts(self, prefix: Prefix = "") -> str:
         """List the names of the shared artifacts."""

@@ -185,8 +185,31 @@ def test_what_was_mentioned_is_the_newest_of_what_was_shown_in_part_or_whole(age
 
 
 @pytest.mark.parametrize(
-    ("arguments", "text"),
-    [('{"text": "a"}', "a"), ('{"name": "a"}', ""), ("[1]", ""), ("}", ""), ('{"text": 7}', "7")],
+    ("arguments", "texts"),
+    [
+        ('{"text": "a"}', ["a"]),
+        ('{"name": "a"}', []),
+        ("[1]", []),
+        ("}", []),
+        ('{"text": 7}', ["7"]),
+        ('{"artifacts": [{"name": "a", "text": "b"}, {"text": "c"}]}', ["b", "c"]),
+        ('{"artifacts": ["a"]}', []),
+        ('{"artifacts": 7}', []),
+    ],
 )
-def test_what_a_model_gave_is_read_from_its_call(arguments, text):
-    assert evidence.given(arguments) == text
+def test_what_a_model_gave_is_read_from_its_call(arguments, texts):
+    assert evidence.given(arguments) == texts
+
+
+def test_one_of_several_texts_of_a_call_is_given_anew():
+    made = evidence.given_anew('{"artifacts": [{"text": "a"}, {"text": "b"}]}', "note", 1)
+    assert evidence.given(made) == ["a", "note"]
+
+
+def test_several_claims_about_one_message_are_weighed_each(agent):
+    agent.write("plan.md", "")
+    refs = [Ref(name, 1, where(agent)) for name in ("a.md", "b.md")]
+    claims = [claim(refs[0], None, "one"), claim(refs[1], None, "other")]
+    weighed = Evidence(where(agent))
+    weighed.weigh_claim(claims, 0, ["one", "two"])
+    assert weighed.held == {"a.md": refs[0]}

@@ -96,6 +96,89 @@ def test_the_text_of_the_current_version_comes_with_the_refusal(player, workspac
     assert 'ref="plan.md@3"' in coder.results[2]
 
 
+# Several as one.
+
+
+def both(one, other, **given):
+    pieces = [{"name": "plan.md", "text": one}, {"name": "api.md", "text": other}]
+    return ("publish_many", {"artifacts": pieces, **given})
+
+
+def test_several_are_published_as_one_and_held_by_the_context(player, workspace, play):
+    workspace.agent("planner").write("plan.md", PLAN)
+    coder = player(
+        workspace, "coder", [READ, both(PLAN + "a\n", "b"), both(PLAN + "c\n", "d"), READ, "done"]
+    )
+    assert play(coder.run()) == ["done"]
+    changes = workspace.agent("planner").watch(since=0, timeout_s=0)
+    groups = {(change.ref.version, change.ref.name): change.group for change in changes}
+    assert groups[2, "plan.md"] == groups[1, "api.md"] != groups[3, "plan.md"]
+    assert groups[3, "plan.md"] == groups[2, "api.md"]
+    assert "[plan.md is unchanged since plan.md@3]" in coder.results[3]
+    assert "[plan.md@2 is superseded]" in coder.prompts[-1]
+    assert PLAN.count("as agreed") == coder.prompts[-1].count("as agreed")
+
+
+def test_a_refused_publication_shows_all_that_has_moved(player, workspace, play):
+    planner = workspace.agent("planner")
+    for name in ("plan.md", "spec.md", "other.md"):
+        planner.write(name, PLAN)
+    reads = [("read_artifact", {"name": name}) for name in ("plan.md", "spec.md", "other.md")]
+
+    def stale(messages):
+        planner.write("plan.md", PLAN + "- more\n")
+        planner.write("spec.md", PLAN + "- much more\n")
+        return both("# Mine\n", "api")
+
+    again = both(PLAN + "- more\n- mine\n", "api")
+    coder = player(workspace, "coder", [reads, stale, again, "done"])
+    play(coder.run())
+    refused = coder.results[3]
+    assert "Nothing was published" in refused
+    assert "plan.md: you have plan.md@1, current is plan.md@2." in refused
+    assert "spec.md: you have spec.md@1, current is spec.md@2." in refused
+    assert "+- much more" in refused
+    assert "step 7" not in refused
+    assert "other.md" not in refused
+    assert workspace.names() == ["api.md", "other.md", "plan.md", "spec.md"]
+    assert 'ref="plan.md@3"' in coder.results[4]
+
+
+def test_a_publication_rests_on_what_it_names(player, workspace, play):
+    planner = workspace.agent("planner")
+    for name in ("plan.md", "spec.md"):
+        planner.write(name, PLAN)
+
+    def stale(messages):
+        planner.write("spec.md", "new")
+        return both(PLAN + "a\n", "b", reads=["spec.md"])
+
+    reads = [("read_artifact", {"name": name}) for name in ("plan.md", "spec.md")]
+    turns = [reads, stale, both("a", "b", reads=["never.md"]), both(PLAN + "a\n", "b", reads=[])]
+    coder = player(workspace, "coder", [*turns, "done"])
+    play(coder.run())
+    assert "spec.md: you have spec.md@1, current is spec.md@2." in coder.results[2]
+    assert "you have not read never.md" in coder.results[3]
+    assert 'ref="api.md@1"' in coder.results[4]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "words"),
+    [
+        ([], "no artifact to publish"),
+        ([{"name": "a"}], "Field required"),
+        ([{"name": "a", "text": "b"}] * 2, "'a' is there twice"),
+        ([{"name": "../a", "text": "b"}], "'..' as a part of its path"),
+        ([{"name": f"{n}", "text": "b"} for n in range(65)], "at most 64 artifacts"),
+    ],
+)
+def test_a_wrong_publication_is_answered(player, workspace, play, pieces, words):
+    coder = player(workspace, "coder", [("publish_many", {"artifacts": pieces}), "done"])
+    assert play(coder.run()) == ["done"]
+    assert words in coder.results[0]
+    assert workspace.names() == []
+
+
 def test_calls_of_one_turn_derive_from_what_the_model_saw(player, workspace, play):
     """A read and a write at once: the text cannot derive from what the read has yet to show."""
     workspace.agent("planner").write("plan.md", PLAN)

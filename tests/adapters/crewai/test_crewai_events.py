@@ -12,7 +12,7 @@ from coherence_crewai.events import ArtifactEvent
 
 def test_listeners_learn_of_reads_and_refusals(workspace):
     workspace.agent("ann").write("plan.md", "one more line\n" * 30)
-    read, write, _ = artifact_tools(workspace, "bob")
+    read, write, *_ = artifact_tools(workspace, "bob")
     heard = []
     with crewai_event_bus.scoped_handlers():
         crewai_event_bus.on(ArtifactEvent)(lambda source, event: heard.append(event))

@@ -150,6 +150,38 @@ def test_a_base_of_none_is_as_models_put_it(workspace):
     assert 'ref="a.md@2"' in write.run(name="a.md", text="b", base="a.md@1")
 
 
+def publication(*pieces, **given):
+    fields = ("name", "text", "base")
+    made = [dict(zip(fields, piece, strict=False)) for piece in pieces]
+    return ("publish_many", {"artifacts": made, **given})
+
+
+def test_several_are_published_as_one(team, planner, native, results):
+    planner.write("spec.md", "rules")
+
+    def late(messages):
+        planner.write("spec.md", "new rules")
+        planner.write("plan.md", "# Plan\n- one\n")
+        return publication(("plan.md", "mine", "plan.md@1"), ("api.md", "a"), reads=["spec.md@1"])
+
+    again = publication(("plan.md", "mine", "plan.md@2"), ("api.md", "a"), reads=["spec.md@2"])
+    spec = ("read_artifact", {"name": "spec.md"})
+    coder = team.agent("coder", [READ, spec, late, again, READ, "done"], native=native)
+    assert team.run(coder).raw == "done"
+    *_, refused, made, read = results(coder)
+    assert "plan.md: you have plan.md@1, current is plan.md@2." in refused
+    assert "spec.md: you have spec.md@1, current is spec.md@2." in refused
+    assert 'ref="api.md@1"' in made
+    assert 'ref="plan.md@3"' in made
+    assert "[plan.md is unchanged since plan.md@3]" in read  # the call has the text
+
+
+def test_a_publication_names_versions_of_its_own_artifacts(planner, workspace):
+    publish = artifact_tools(workspace, "coder")[3]
+    answer = publish.run(**publication(("plan.md", "mine", "spec.md@1"))[1])
+    assert answer.code == "bad-ref"
+
+
 def test_a_crew_may_be_told_to_stop_at_a_conflict(team, planner, native):
     stale = ("write_artifact", {"name": "plan.md", "text": "mine"})
     coder = team.agent("coder", [stale, "done"], native=native, tool_failure_policy="raise")

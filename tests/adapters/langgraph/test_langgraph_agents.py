@@ -167,6 +167,40 @@ def test_a_workspace_that_is_closed_under_an_agent_is_named(play):
     assert told == []
 
 
+def test_several_are_published_as_one(store, play):
+    store.put(NS, "plan.md", {"text": PLAN})
+    store.put(NS, "spec.md", {"text": PLAN})
+    other = store.as_agent("other")
+
+    def both(base, reads):
+        plan = {"name": "proj/plan.md", "text": PLAN + "- mine\n", "base": base}
+        return "publish_many", {
+            "artifacts": [plan, {"name": "proj/api.md", "text": "a\n"}],
+            "reads": [reads],
+        }
+
+    def late(messages):
+        other.put(NS, "spec.md", {"text": PLAN + "- new\n"})
+        return both("proj/plan.md@1", "proj/spec.md@1")
+
+    spec = ("read_artifact", {"name": "proj/spec.md"})
+    again = both("proj/plan.md@1", "proj/spec.md@2")
+    have = ("read_artifact", {"name": "proj/plan.md", "have": "proj/plan.md@2"})
+    answers, prompts = play(store, "coder", [READ, spec, late, again, have, "done"])
+    assert "proj/spec.md: you have proj/spec.md@1, current is proj/spec.md@2." in answers[2]
+    assert "proj/plan.md: " not in answers[2]
+    assert answers[3] == "[proj/api.md@1, proj/plan.md@2 are written]"
+    assert answers[4] == "[proj/plan.md is unchanged since proj/plan.md@2]"
+    held = in_context(prompts[-1], store.workspace.identity)
+    assert {name: ref.version for name, ref in held.items()} == {
+        "proj/plan.md": 2,
+        "proj/spec.md": 2,  # told by the middleware
+        "proj/api.md": 1,
+    }
+    if store.inner is not None:
+        assert store.inner.get(NS, "api.md").value == {"text": "a\n"}
+
+
 @pytest.mark.parametrize("name", ["", "a/../b"])
 def test_tools_have_an_agent_with_a_name(name):
     with pytest.raises(InvalidName):
