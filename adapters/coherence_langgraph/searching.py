@@ -1,4 +1,6 @@
-"""Searches and listings of a workspace's items, with the answers of LangGraph's own store."""
+"""Searches and listings of a workspace's items, with the answers of LangGraph's own store; and how
+a wrapped store is asked.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from itertools import islice
 from typing import Any
 
 from langgraph.store import base
-from langgraph.store.base import Op, PutOp, Result, SearchOp
+from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, Result, SearchOp
+from langgraph.store.base.batch import AsyncBatchedBaseStore
 from langgraph.store.memory import InMemoryStore
 
 from coherence.context.items import Place
@@ -47,3 +50,30 @@ def _store_of(items: Iterable[tuple[Place, dict[str, Any]]]) -> InMemoryStore:
     store = InMemoryStore()
     store.batch([PutOp(*at, value) for at, value in items])
     return store
+
+
+async def ask(inner: Any, ops: list[Any]) -> list[Any]:
+    """Await `ops` on the wrapped store."""
+    name, arguments, named = call_of(inner, ops)
+    answer = await getattr(inner, f"a{name}")(*arguments, **named)
+    return list(answer) if name == "batch" else [answer]
+
+
+def call_of(inner: Any, ops: list[Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """The method for `ops` and its arguments; a batching store batches methods for single ops."""
+    op = ops[0] if len(ops) == 1 and isinstance(inner, AsyncBatchedBaseStore) else None
+    if isinstance(op, GetOp):
+        return "get", (op.namespace, op.key), {"refresh_ttl": op.refresh_ttl}
+    if isinstance(op, SearchOp):
+        parts = ("filter", "limit", "offset", "query", "refresh_ttl")
+        return "search", (op.namespace_prefix,), {part: getattr(op, part) for part in parts}
+    if isinstance(op, ListNamespacesOp):
+        given = op.match_conditions or ()
+        ends: dict[str, Any] = {condition.match_type: condition.path for condition in given}
+        if len(ends) == len(given):  # two of one kind: that has no method
+            return "list_namespaces", (), ends | dict(zip(op._fields[1:], op[1:], strict=True))
+    if isinstance(op, PutOp):
+        if op.value is None:
+            return "delete", (op.namespace, op.key), {}
+        return "put", (op.namespace, op.key, op.value, op.index), {"ttl": op.ttl}
+    return "batch", (ops,), {}

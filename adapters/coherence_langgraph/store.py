@@ -4,6 +4,8 @@ The running task identifies the agent: its node's name is the agent's name.  The
 task has read are remembered only while LangGraph keeps the task, and never by namespace.
 """
 
+from __future__ import annotations
+
 import asyncio
 import copy
 from collections.abc import Iterable, Mapping
@@ -12,11 +14,12 @@ from typing import Any, Self, TypeAlias
 
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.store import base
-from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, Result, SearchOp
+from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 from langgraph.store.base.batch import AsyncBatchedBaseStore
 
 from coherence import BadArgument, Conflict, Ref, View, Workspace
 from coherence.contents import Content
+from coherence.context.block import ItemsBlock
 from coherence.context.desk import Desk
 from coherence.context.frameworks import FrameworkMissing
 from coherence.context.items import Items, Labels, Place, Told
@@ -26,7 +29,7 @@ from coherence.context.references import versions_in
 from coherence.context.steps import Beside, Here, Steps, carried_out
 from coherence.context.values import decoded, encoded, item_of, name_of
 from coherence.messages import Version
-from coherence_langgraph.searching import found
+from coherence_langgraph.searching import ask, call_of, found
 
 #: The callable that LangGraph makes for each task and drops with it, which identifies the task.  It
 #: is not public, but the only object with the lifetime of a task: the public names would have to be
@@ -151,6 +154,14 @@ class CoherentStore(base.BaseStore):
         twin._bound, twin._owned = Reader(Desk(self.workspace, name)), False
         return twin
 
+    def transaction(self) -> Together:
+        """The gets and puts of a block as one: ``with store.transaction() as together: ...``.
+
+        They are all valid at the block's end, or none is made, and `Conflicts` tells the node to
+        run again.  Nodes that await take ``async with``.  See `Together`.
+        """
+        return Together(self)
+
     def resolve(self, ref: str) -> CoherentItem:
         """The version that `ref` names.  A later put derives from it.
 
@@ -170,7 +181,7 @@ class CoherentStore(base.BaseStore):
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """See `batch`; the wrapped store is awaited, in the loop."""
         who, ops = self._bound or await self._awho(), list(ops)
-        inner: Any = partial(_ask, self.inner)
+        inner: Any = partial(ask, self.inner)
         who.sights.enter()
         try:
             return await self.items.aside.carried_out(self._steps(who, ops), who.desk, inner)
@@ -220,7 +231,7 @@ class CoherentStore(base.BaseStore):
 
     def _ask_now(self, ops: list[Any]) -> list[Any]:
         """What the wrapped store has to say to `ops`, for a caller that blocks."""
-        name, arguments, named = _call_of(self.inner, ops)
+        name, arguments, named = call_of(self.inner, ops)
         answer = getattr(self.inner, name)(*arguments, **named)
         return list(answer) if name == "batch" else [answer]
 
@@ -260,8 +271,8 @@ class CoherentStore(base.BaseStore):
         given = {name: content for _, name, content in puts}
         refused: Exception | None = None
         with self.items.under_way([] if self.inner is None else of) as raced:
-            if self.items.is_strict:
-                yield from self._taking_over(who, list(of))
+            if self.items.is_strict and self.inner is not None:
+                yield from self.items.taking_over(who, of, _get)
             handed = {n: self._travels(n) if self.items.is_strict else 0 for n in of}
             try:
                 yield from self.items.putting(who, given, handed, told)
@@ -275,22 +286,6 @@ class CoherentStore(base.BaseStore):
             refused.remedy = REMEDY
         if refused is not None:
             raise refused
-
-    def _taking_over(self, who: Reader, names: list[str]) -> Steps[None]:
-        """Take over items that only the wrapped store holds so far."""
-        if self.inner is None:
-            return
-        unknown = yield Here(lambda _: [n for n in names if self.workspace.row(n) is None])
-        if unknown:
-            found = yield Beside([GetOp(*item_of(name), refresh_ttl=False) for name in unknown])
-            values = [getattr(item, "value", None) for item in found]
-            nobody = Reader(who.desk, alone=True)
-            yield Here(
-                lambda _: [
-                    self.items.settle(nobody, name, nobody.get(name), value)
-                    for name, value in zip(unknown, values, strict=True)
-                ]
-            )
 
     def _travels(self, name: str) -> Version:
         """The oldest version of the item that is in the state of the running task's graph."""
@@ -332,35 +327,46 @@ class CoherentStore(base.BaseStore):
         return self.items.desk_of(named or nodes[: len(nodes) - up] or ["outside"], run())
 
 
+class Together(ItemsBlock, base.BaseStore):
+    """The store within the block of `CoherentStore.transaction`.
+
+    What is got is the state of one moment, and a get raises `Conflicts` if something got before has
+    moved.  Puts are published at the end of the block.  A put without a get replaces.  A search is
+    refused, and a get of what the block has put: `BadArgument`.  `on_conflict` does not apply.  The
+    author is an agent of the block, ``planner+1``.
+    """
+
+    def __init__(self, store: CoherentStore) -> None:
+        ask = None if store.inner is None else store._ask_now
+        super().__init__(store.items, store.desk(), run(), store._travels, ask)
+        self._store = store
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        return [self._done(op) for op in ops]
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        return await self._store.items.aside.run(self.batch, list(ops))
+
+    def _done(self, op: Op) -> Result:
+        if not isinstance(op, GetOp | PutOp):
+            raise BadArgument("a search cannot be part of a transaction", remedy="search before it")
+        name = _name(*op[:2])
+        if self._store.inner is not None and name not in self.puts:
+            outside = self._store.items.desk_of(["outside"]).name
+            self._store.as_agent(outside).get(*op[:2])  # takes over what only that store has
+        if isinstance(op, PutOp):
+            self.note(name, None if op.value is None else encoded(op.value), op)
+            return None
+        view = self.look(name)
+        return CoherentItem(view, op[:2], self._store.items) if view is not None else None
+
+
+def _get(name: str) -> GetOp:
+    return GetOp(*item_of(name), refresh_ttl=False)
+
+
 def _put(name: str, value: Mapping[str, Any] | None) -> PutOp:
     return PutOp(*item_of(name), None if value is None else dict(value))
-
-
-async def _ask(inner: Any, ops: list[Any]) -> list[Any]:
-    """Await `ops` on the wrapped store."""
-    name, arguments, named = _call_of(inner, ops)
-    answer = await getattr(inner, f"a{name}")(*arguments, **named)
-    return list(answer) if name == "batch" else [answer]
-
-
-def _call_of(inner: Any, ops: list[Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-    """The method for `ops` and its arguments; a batching store batches methods for single ops."""
-    op = ops[0] if len(ops) == 1 and isinstance(inner, AsyncBatchedBaseStore) else None
-    if isinstance(op, GetOp):
-        return "get", (op.namespace, op.key), {"refresh_ttl": op.refresh_ttl}
-    if isinstance(op, SearchOp):
-        parts = ("filter", "limit", "offset", "query", "refresh_ttl")
-        return "search", (op.namespace_prefix,), {part: getattr(op, part) for part in parts}
-    if isinstance(op, ListNamespacesOp):
-        given = op.match_conditions or ()
-        ends: dict[str, Any] = {condition.match_type: condition.path for condition in given}
-        if len(ends) == len(given):  # two of one kind: that has no method
-            return "list_namespaces", (), ends | dict(zip(op._fields[1:], op[1:], strict=True))
-    if isinstance(op, PutOp):
-        if op.value is None:
-            return "delete", (op.namespace, op.key), {}
-        return "put", (op.namespace, op.key, op.value, op.index), {"ttl": op.ttl}
-    return "batch", (ops,), {}
 
 
 def _running(part: str = "configurable") -> dict[str, Any]:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import count
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -79,6 +80,8 @@ class Items:
         #: Where awaited calls run.
         self.aside = Aside(self.workspace)
         self._desks: dict[str, Desk] = {}
+        #: The agents of the blocks that run.
+        self._in_blocks: set[str] = set()
         self._readers: WeakKeyDictionary[Any, Reader] = WeakKeyDictionary()
 
     def close(self) -> None:
@@ -96,6 +99,36 @@ class Items:
     def desk_of(self, path: Sequence[str], run: object = None) -> Desk:
         """The desk of the agent that the framework identifies by `path`, in this process."""
         return self.desk("/".join(map(quoted, path)) + self._suffix, run)
+
+    @contextmanager
+    def spare_desk(self, desk: Desk, run: object = None) -> Iterator[Desk]:
+        """The desk of an agent beside that of `desk`, which no other block uses meanwhile.
+
+        Its name has a number of its own, ``planner+1``.
+        """
+        with self._busy:
+            name = next(n for i in count(1) if (n := f"{desk.name}+{i}") not in self._in_blocks)
+            self._in_blocks.add(name)
+        try:
+            yield self.desk(name, run)
+        finally:
+            self._in_blocks.discard(name)
+
+    def taking_over(
+        self, who: Reader, names: Iterable[str], get: Callable[[str], Any]
+    ) -> Steps[None]:
+        """Take over items that only the wrapped store holds so far; `get` makes its operation."""
+        unknown = yield Here(lambda _: [n for n in names if self.workspace.row(n) is None])
+        if unknown:
+            found = yield Beside([get(name) for name in unknown])
+            values = [getattr(item, "value", None) for item in found]
+            nobody = Reader(who.desk, alone=True)
+            yield Here(
+                lambda _: [
+                    self.settle(nobody, name, nobody.get(name), value)
+                    for name, value in zip(unknown, values, strict=True)
+                ]
+            )
 
     def known(self, task: Hashable) -> Reader | None:
         """The reader of `task`, if it has asked before."""
