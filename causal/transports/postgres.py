@@ -115,7 +115,6 @@ TAKE: Final[LiteralString] = """WITH page AS (SELECT seq FROM (
     SELECT src, frame, mac FROM taken ORDER BY seq"""
 PAGE_ROWS: Final = 256
 PAGE_BYTES: Final = 1 << 20
-#: How long closing waits for the last frames to be written.
 #: How long to wait for a notification.  None is lost while the connection stands; this is for one
 #: that should be: nothing more is written, and so announced, until its frame is taken.
 POLL_S: Final = 5.0

@@ -267,12 +267,14 @@ def test_closing_writes_what_waits(
     monkeypatch.setattr("causal.transports.postgres.FAREWELL_S", 30.0)
 
     async def main() -> None:
-        a = await Station(PostgresTransport(postgres_url, key=KEY)).start("a")
+        # However slow the machine is, the peer that has left gets the second frame too.
+        first, second = (PostgresTransport(postgres_url, key=KEY, untaken_s=60.0) for _ in "12")
+        a = await Station(first).start("a")
         b = await Station(PostgresTransport(postgres_url, key=KEY)).start("b")
         await b.receives(b"first", a, "b")
         await b.transport.close()
         # Before and after the writer's connection is open.
-        for transport in (a.transport, PostgresTransport(postgres_url, key=KEY)):
+        for transport in (a.transport, second):
             if transport is not a.transport:
                 await Station(transport).start("a")
             transport.send("b", b"last words")

@@ -211,7 +211,8 @@ def test_tlc_ends_too(start, tmp_path, command, send):
 
 
 def test_mutants_are_not_judged_by_half_a_search(start, tmp_path):
-    text = "import endless\nfrom specs import mutants\nmutants.mesi = lambda **_: endless.plain()\n"
+    text = "import endless\nfrom specs import mutants\n"
+    text += "mutants.factory = lambda name: lambda **_: endless.plain()\n"
     text += "mutants.STATES_MAX = None\ncheck = mutants.check\n"
     text += "mutants.check = lambda model, engine, budget: check(model)\n"
     (tmp_path / "half.py").write_text(text)
