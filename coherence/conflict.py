@@ -74,9 +74,9 @@ class Conflict(CallerError):
             return lines[0]
         before, yours, theirs = texts
         lines.append(f"What changed since {base}:" if base else f"What {self.current} holds:")
-        lines.append(_cut(diff(before, theirs).render(before)))
+        lines.append(changes(before, theirs))
         lines.append("What you changed:" if base else "What you wrote:")
-        lines.append(_cut(diff(before, yours).render(before)))
+        lines.append(changes(before, yours))
         lines.append(
             "The two overlap: only you can say what is meant."
             if self.overlaps
@@ -220,7 +220,7 @@ class StaleRead(Conflict):
         read = f"You read {name}@{base}" if base else f"You found no {name}"
         lines = [f"{read}, {self._standing()}."]
         if isinstance(self.base, str) and isinstance(self.theirs, str):
-            lines += ["What changed since:", _cut(diff(self.base, self.theirs).render(self.base))]
+            lines += ["What changed since:", changes(self.base, self.theirs)]
         return "\n".join(lines)
 
     def merge(self) -> str | None:
@@ -328,7 +328,9 @@ def _prompt(opening: str, parts: Sequence[tuple[str, str]], closing: str, limit:
     return "\n".join([*shown, closing])
 
 
-def _cut(text: str) -> str:
+def changes(before: str, after: str) -> str:
+    """The difference between two texts, in at most `SHOWN_LINES_MAX` lines and one more."""
+    text = diff(before, after).render(before)
     lines = text.splitlines()
     if len(lines) <= SHOWN_LINES_MAX:
         return text.rstrip("\n")

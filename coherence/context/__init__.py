@@ -13,6 +13,7 @@ here knows a framework.
 * `many`: several artifacts that a model publishes as one
 * `sight`: the versions that a caller has seen, for each concurrent part of a task
 * `reader`, `items`: the versions that a task has read, as the bases of its puts; a store of items
+* `files`: a caller's files, for tools that name no versions
 * `block`: the gets and puts of a block as one transaction
 * `steps`: the steps of a store's call, for callers that block or await
 * `telling`: the rule between telling a change and signalling it

@@ -64,10 +64,11 @@ class Unread(CallerError):
 
     remedy = "get the item before putting it; item.ref is its version, for a later task"
 
-    def __init__(self, name: str, current: Ref) -> None:
-        super().__init__(f"{name!r} exists and was not read; current is {current}")
-        #: The version that is current now.
-        self.current = current
+    def __init__(self, name: str, current: Ref, author: str = "") -> None:
+        by = f" by {author}" if author else ""
+        super().__init__(f"{name!r} exists and was not read; current is {current}{by}")
+        #: The version that is current now, and its author if that is known.
+        self.current, self.author = current, author
 
 
 class Reader:
@@ -177,7 +178,7 @@ class Reader:
             except Conflict as conflict:
                 self._note(was_refused, conflict)
                 if is_unread:
-                    raise Unread(name, conflict.current) from conflict
+                    raise Unread(name, conflict.current, conflict.author) from conflict
                 part.refused.add(name)
                 raise
             self._note(was_published, ref, published)
@@ -214,7 +215,7 @@ class Reader:
                     for conflict in moved.values():
                         self._note(was_refused, conflict)
                     for name in strict & moved.keys():
-                        raise Unread(name, moved[name].current) from conflicts
+                        raise Unread(name, moved[name].current, moved[name].author) from conflicts
                     merges = left and on_conflict == "merge"
                     made = {name: both(c) if merges else None for name, c in moved.items()}
                     if None in made.values():
@@ -247,6 +248,15 @@ class Reader:
     def _note(self, event: Callable[..., Event], *what: object) -> None:
         if self.tell is not None:
             self.tell(event(*what, self._agent.name))
+
+
+def harmless(conflict: Conflict) -> Content | None:
+    """The refused content if it loses nothing: what is current is its base again, or equals it.
+
+    For ``Agent.write(merge=harmless)``.
+    """
+    there, yours = conflict.theirs, conflict.yours
+    return yours if there is not None and there in (conflict.base, yours) else None
 
 
 def both(conflict: Conflict) -> Content | None:

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from threading import get_ident
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from coherence.messages import Version
 
@@ -42,6 +42,42 @@ _OLDER: _Entry = (-1, 0, None)
 _HERE: ContextVar[tuple[Sight, int, bool] | None] = ContextVar("coherence-sight", default=None)
 
 
+class Lines(NamedTuple):
+    """A window of a text: its first and its last line, counted from 1, and the text's lines."""
+
+    first: int
+    last: int
+    total: int
+
+
+class Windows(NamedTuple):
+    """What a caller was shown of a version, if not the whole: spans of lines, in order."""
+
+    version: Version
+    spans: tuple[tuple[int, int], ...]
+    total: int
+
+    def with_lines(self, lines: Lines) -> Windows:
+        """These, and one more of the same version."""
+        spans: list[tuple[int, int]] = []
+        window = max(lines.first, 1), min(lines.last, self.total)
+        for first, last in sorted((*self.spans, window)):
+            if spans and first <= spans[-1][1] + 1:
+                spans[-1] = spans[-1][0], max(spans[-1][1], last)
+            elif first <= last:
+                spans.append((first, last))
+        return self._replace(spans=tuple(spans))
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether they leave no line out."""
+        return not self.total or self.spans == ((1, self.total),)
+
+    def __str__(self) -> str:
+        spans = ", ".join(f"{first} to {last}" for first, last in self.spans) or "none"
+        return f"lines {spans} of {self.total}"
+
+
 class Sight:
     """One caller's knowledge: artifact -> the version from which it can derive a whole text."""
 
@@ -62,7 +98,7 @@ class Sight:
         self.task, self.owner, self.parent = task, owner, parent
         self.is_over = False
         self._entries: dict[str, _Entry] = {}
-        self._windows: dict[str, Version] = {}
+        self._windows: dict[str, Windows] = {}
         #: The artifacts that this caller has read, and those of them that it has not written since.
         self._own: set[str] = set()
         self._read: set[str] = set()
@@ -71,11 +107,19 @@ class Sight:
         #: Artifacts with a refused write of this caller and no read since.
         self.refused: set[str] = set()
 
-    def shown(self, name: str, version: Version, *, whole: bool = True) -> None:
-        """The caller was shown this version, 0 for a missing artifact; or a window of it."""
-        if not whole:
-            self._windows[name] = version
-            return
+    def shown(self, name: str, version: Version, lines: Lines | None = None) -> None:
+        """The caller was shown this version, 0 for a missing artifact; or these lines of it.
+
+        Windows of one version that leave no line out are the whole of it.
+        """
+        if lines is not None:
+            before = self._windows.get(name)
+            if before is None or before.version != version:
+                before = Windows(version, (), lines.total)
+            self._windows[name] = now = before.with_lines(lines)
+            if not now.are_whole:
+                return
+        self._windows.pop(name, None)
         there = self._entries.get(name)
         if there is not None and there[1] == version and name in self._read:
             here = _HERE.get()
@@ -100,17 +144,17 @@ class Sight:
             self._written.setdefault(name, there[1])
         self._read.discard(name)
         self.refused.discard(name)
+        self._windows.pop(name, None)
         self._set(name, version)
 
     def edited(self, name: str, before: Version, after: Version) -> None:
         """The caller replaced a passage of `before`, which made `after`.
 
-        The caller knows the whole of `after` only if it had seen the whole of `before`.
+        The caller knows the whole of `after` only if it had seen the whole of `before`.  Windows of
+        `before` are void, since the numbers of their lines may have moved.
         """
         if self.base(name) == before:
             self.wrote(name, after)
-        if self._windows.get(name) == before:
-            self._windows[name] = after
 
     def forget(self, name: str | None = None) -> None:
         """The caller's context has lost what it had seen, of one artifact or of all."""
@@ -119,12 +163,11 @@ class Sight:
         for names in (self._own, self._read):
             names.clear() if name is None else names.discard(name)
 
-    def base(self, name: str, *, whole: bool = True) -> Version | None:
+    def base(self, name: str) -> Version | None:
         """The version that the caller's work derives from, None if it has seen none.
 
         If it has not seen the artifact itself, it is the oldest version that its parts have seen,
-        or the version that its creator has read since.  Without `whole` a window suffices, for the
-        replacement of a passage.
+        or the version that its creator has read since.
         """
         self.task.collect()
         if (there := self._entries.get(name)) is not None:
@@ -135,7 +178,11 @@ class Sight:
             if name in above._read:
                 found = above._entries[name][1]
             above = above.parent
-        return found if found is not None or whole else self._windows.get(name)
+        return found
+
+    def windows(self, name: str) -> Windows | None:
+        """What the caller was shown of an artifact beside whole versions, if anything."""
+        return self._windows.get(name)
 
     def _set(self, name: str, version: Version) -> None:
         there = self._entries.get(name)

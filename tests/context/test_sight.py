@@ -11,7 +11,7 @@ import pytest
 from coherence import Conflict, Workspace
 from coherence.context.desk import Desk
 from coherence.context.reader import Reader
-from coherence.context.sight import Sights
+from coherence.context.sight import Lines, Sights
 
 
 @pytest.fixture
@@ -43,16 +43,49 @@ def current(workspace, name="k"):
 def test_a_caller_has_seen_what_it_was_shown_whole():
     sight = Sights(alone=True).part()
     assert sight.base("k") is None
-    sight.shown("k", 3, whole=False)
-    assert (sight.base("k"), sight.base("k", whole=False)) == (None, 3)
+    sight.shown("k", 3, Lines(1, 2, 4))
+    assert (sight.base("k"), str(sight.windows("k"))) == (None, "lines 1 to 2 of 4")
     sight.shown("k", 3)
+    assert (sight.base("k"), sight.windows("k")) == (3, None)
+    sight.shown("k", 4, Lines(1, 2, 4))  # its whole text is still of 3
     assert sight.base("k") == 3
-    sight.shown("k", 4, whole=False)  # its whole text is still of 3
-    assert sight.base("k") == 3
+    sight.shown("k", 4, Lines(3, 4, 4))
+    assert sight.base("k") == 4
     sight.wrote("k", 5)
     assert sight.base("k") == 5
     sight.shown("k", 0)
     assert sight.base("k") == 0
+
+
+@pytest.mark.parametrize(
+    ("windows", "is_whole"),
+    [
+        ([(1, 4)], True),
+        ([(1, 2), (3, 4)], True),
+        ([(3, 4), (1, 2)], True),
+        ([(1, 1), (4, 4), (2, 3)], True),
+        ([(0, 9)], True),
+        ([(1, 2), (4, 4)], False),
+        ([(2, 4)], False),
+        ([(1, 3), (2, 3)], False),
+        ([(4, 1)], False),
+    ],
+)
+def test_windows_that_leave_no_line_out_are_the_whole(windows, is_whole):
+    sight = Sights(alone=True).part()
+    for first, last in windows:
+        sight.shown("k", 1, Lines(first, last, 4))
+    assert (sight.base("k") == 1) == is_whole
+
+
+def test_windows_are_of_one_version():
+    sight = Sights(alone=True).part()
+    sight.shown("k", 1, Lines(1, 2, 4))
+    sight.shown("k", 2, Lines(3, 4, 4))
+    assert (sight.base("k"), str(sight.windows("k"))) == (None, "lines 3 to 4 of 4")
+    sight.shown("k", 1, Lines(1, 2, 4))  # the windows of 2 are not kept
+    sight.shown("k", 2, Lines(1, 2, 4))
+    assert sight.base("k") is None
 
 
 def test_an_edit_of_its_own_moves_a_caller_on_only_from_what_it_had_seen():
@@ -64,9 +97,10 @@ def test_an_edit_of_its_own_moves_a_caller_on_only_from_what_it_had_seen():
     assert sight.base("k") == 2
     sight.edited("k", 3, 4)  # somebody made 3
     assert sight.base("k") == 2
-    sight.shown("j", 1, whole=False)
+    sight.shown("j", 1, Lines(1, 2, 4))
     sight.edited("j", 1, 2)
-    assert (sight.base("j"), sight.base("j", whole=False)) == (None, 2)
+    sight.shown("j", 2, Lines(3, 4, 4))  # the lines may have moved
+    assert sight.base("j") is None
 
 
 def test_what_is_forgotten_was_not_seen():

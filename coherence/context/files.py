@@ -1,0 +1,343 @@
+"""One caller's files, and what it has been shown of them, for tools that name no versions.
+
+The file tools of a framework read, write and replace passages by path.  `Files` remembers what its
+caller has seen, so that a whole write derives only from a version that the caller was shown whole,
+or that it wrote.  Looking (`Files.look`, `Files.look_all`) shows nothing to the caller: the adapter
+says what a model was really given, by `Files.shown`.
+
+The path ``/docs/a.md`` is the artifact ``docs/a.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+
+from coherence.conflict import Conflict, changes
+from coherence.contents import Content
+from coherence.context.desk import Desk
+from coherence.context.events import Event, Tell, was_published, was_read, was_refused
+from coherence.context.reader import OnUnread, Unread, check_unread, harmless
+from coherence.context.sight import Lines, Sights
+from coherence.context.values import item_of, name_of
+from coherence.errors import InvalidContent, InvalidName, UnknownArtifact
+from coherence.messages import Version
+from coherence.refs import Ref
+from coherence.view import View
+from coherence.workspace.agent import Agent, account_of
+from message_passing.errors import ToolkitError
+
+#: The reason in the history of a version that `Files.replace` made: its author may not know the
+#: rest of it.
+PASSAGE = "replaced a passage"
+
+
+class Files:
+    """What one caller does with files; every call may block, and holds the caller's desk.
+
+    A caller is one conversation: an agent in a session, a run of a subagent.  With
+    ``unread="replace"`` a write replaces a file that the caller has not seen whole.  Events go to
+    `tell`.  Raises `BadArgument`.
+    """
+
+    def __init__(self, desk: Desk, unread: OnUnread = "raise", tell: Tell | None = None) -> None:
+        check_unread(unread, "raise")
+        self.desk, self.tell = desk, tell
+        #: What the caller has seen: see `coherence.context.sight`.
+        self.sight = Sights(alone=True).part()
+        self._replaces = unread == "replace"
+        #: The newest version that was seen of each file, with its digest.
+        self._refs: dict[str, Ref] = {}
+        #: Files whose earlier versions the caller has lost; an empty name stands for all.
+        self._forgotten: set[str] = set()
+        self._turn: Hashable = None
+        #: What the calls of this turn have shown, which the model sees with the next turn.
+        self._pending: list[tuple[Ref, Lines | None]] = []
+
+    # Looking.
+
+    def look(self, name: str) -> View:
+        """The current version, for a search or a listing.  Raises as `Agent.read` does."""
+        with self.desk.agent() as agent:
+            view = agent.read(name)
+            account_of(agent).unseen(view)
+            return view
+
+    def look_all(self, prefix: str = "") -> Mapping[str, View]:
+        """The files whose names begin with `prefix`, as of one moment, sorted by name."""
+        with self.desk.agent() as agent:
+            views = agent.snapshot(prefix=prefix)
+            for name in views:
+                account_of(agent).unseen(views[name])
+            return {name: views[name] for name in sorted(views)}
+
+    def names(self, prefix: str = "") -> list[str]:
+        """The names that begin with `prefix`, sorted."""
+        with self.desk.agent() as agent:
+            return list(agent.list(prefix))
+
+    # What the caller sees.
+
+    def read(self, name: str) -> View:
+        """The current version, which the caller is shown whole.
+
+        Raises as `Agent.read` does; the caller then knows that a missing file is missing.
+        """
+        with self.desk.agent() as agent:
+            try:
+                view = agent.read(name)
+            except UnknownArtifact:
+                self._see(Ref(name, 0), None)
+                raise
+            self._see(view.ref, None)
+            self._note(was_read, view)
+            return view
+
+    def shown(self, view: View, lines: Lines | None = None, text: str = "") -> None:
+        """The caller is shown `view`, of a `look`: the whole, or these lines of it.
+
+        `text` is what was put into the prompt, for the counts.
+        """
+        with self.desk.agent() as agent:
+            if text:
+                account_of(agent).told(view.ref.name, text)
+            self._see(view.ref, lines)
+
+    def turn(self, key: Hashable) -> None:
+        """The next calls are of the model's turn `key`.
+
+        A model sees the answers of a turn after it has made all calls of the turn.  So a write does
+        not derive from a read of the same turn.  Without turns, each call sees the ones before it.
+        """
+        with self.desk.busy:
+            if key != self._turn:
+                pending, self._turn, self._pending = self._pending, None, []
+                for ref, lines in pending:
+                    self._see(ref, lines)
+                self._turn = key
+
+    def forget(self, name: str | None = None) -> None:
+        """The caller's context was compacted: it has lost what it had seen, of one file or all."""
+        with self.desk.busy:
+            self.sight.forget(name)
+            self._forgotten.add(name or "")
+            self._pending = [each for each in self._pending if name not in (None, each[0].name)]
+
+    def _see(self, ref: Ref, lines: Lines | None) -> None:
+        if self._turn is not None:
+            self._pending.append((ref, lines))
+            return
+        self.sight.shown(ref.name, ref.version, lines)
+        if self.sight.base(ref.name) == ref.version:
+            self._refs[ref.name] = ref
+
+    # Changes.
+
+    def write(self, name: str, content: Content) -> Ref:
+        """Write the whole file, derived from what the caller has seen of it.
+
+        A file that exists and was not seen whole is refused with `Unread`, unless its current
+        version is the caller's own.  If nothing unseen would be lost, a write is never refused.
+        Raises as `Agent.write` does.
+        """
+        with self.desk.agent() as agent:
+            seen = self._seen(name)
+            base = self._unseen(name, agent) if seen is None else seen
+            try:
+                ref = agent.write(
+                    name,
+                    content,
+                    expect=base,
+                    overwrite=base is None,
+                    merge=False if base is None else harmless,
+                )
+            except Conflict as conflict:
+                self._note(was_refused, conflict)
+                if seen is None and conflict.theirs is not None:
+                    raise Unread(name, conflict.current, conflict.author) from conflict
+                raise
+            self.sight.wrote(name, ref.version)
+            self._moved(ref, None)
+            self._note(was_published, ref, content)
+            return ref
+
+    def replace(self, name: str, change: Callable[[str], str]) -> View:
+        """Apply `change` to the current text, whatever others change elsewhere in it.
+
+        `change` may be called several times.  Raises its errors, `UnknownArtifact`,
+        `InvalidContent` for a file of bytes, and as `Agent.update` does.
+        """
+        same = False
+
+        def changed(content: Content) -> Content:
+            nonlocal same
+            if not isinstance(content, str):
+                raise InvalidContent(f"{name} holds bytes", remedy="write the whole file")
+            made = change(content)
+            same = made == content
+            return made
+
+        with self.desk.agent() as agent:
+            view = agent.update(name, changed, must_exist=True, reason=PASSAGE)
+            if not same:
+                before = view.version - 1
+                self.sight.edited(name, before, view.version)
+                self._moved(view.ref, before)
+                self._note(was_published, view.ref, view.content)
+            return view
+
+    def delete(self, name: str) -> Ref:
+        """Delete the file; if the caller has seen it, only the version that it has seen.
+
+        Raises as `Agent.delete` does.
+        """
+        with self.desk.agent() as agent:
+            base = self._seen(name)
+            try:
+                ref = agent.delete(name, expect=base, overwrite=base is None)
+            except Conflict as conflict:
+                self._note(was_refused, conflict)
+                raise
+            self.sight.wrote(name, 0)
+            self._moved(ref, None)
+            self._note(was_published, ref, None)
+            return ref
+
+    def _seen(self, name: str) -> Ref | Version | None:
+        """The version that the caller has seen whole, with its digest if that is known."""
+        base, ref = self.sight.base(name), self._refs.get(name)
+        return ref if base and ref is not None and ref.version == base else base
+
+    def _unseen(self, name: str, agent: Agent) -> Version | None:
+        """The base of a write to what the caller has not seen: none, its own version, or any."""
+        if self._replaces:
+            return None
+        if self._forgotten & {name, ""}:
+            return 0
+        try:
+            history = self.desk.workspace.history(name)
+        except UnknownArtifact:
+            return 0
+        version = history[-1].version
+        for place, entry in enumerate(reversed(history)):
+            if entry.author != agent.name or entry.version != version - place:
+                return 0
+            if not entry.reason and (entry.overwrite or entry.base == entry.version - 1):
+                return version
+            if entry.reason != PASSAGE:
+                return 0
+        return 0
+
+    def _moved(self, ref: Ref, before: Version | None) -> None:
+        """The caller has made `ref`: what this turn has shown of the file is outdated.
+
+        A replaced passage of `before` leaves the rest of it as it was shown.
+        """
+        name = ref.name
+        if self.sight.base(name) == ref.version:
+            self._refs[name] = ref
+        self._pending = [
+            (ref if seen.name == name else seen, lines)
+            for seen, lines in self._pending
+            if seen.name != name or (lines is None and seen.version == before)
+        ]
+
+    def _note(self, event: Callable[..., Event], *what: object) -> None:
+        if self.tell is not None:
+            self.tell(event(*what, self.desk.name))
+
+    # Refusals.
+
+    def refusal(self, error: ToolkitError, path: str) -> str:
+        """The reason for a refusal as a text that a model can act on; its tokens are counted.
+
+        `path` is how the model names the file.
+        """
+        why = self._refusal(error, path)
+        if (account := self.desk.account) is not None:
+            name = path
+            if isinstance(error, Conflict | Unread):
+                name = error.current.name
+            account.told(name, why)
+        return why
+
+    def _refusal(self, error: ToolkitError, path: str) -> str:
+        if isinstance(error, Unread):
+            seen, windows = "you have not read it", self.sight.windows(error.current.name)
+            if windows is not None:
+                seen = f"you have seen only {windows}"
+                if windows.version != error.current.version:
+                    seen += ", of an earlier version"
+            return (
+                f"{path} was not written: it exists, last changed by {error.author}, and {seen}. "
+                "Read the whole file first, or replace only a passage."
+            )
+        if isinstance(error, Conflict):
+            return self._conflict(error, path)
+        if isinstance(error, UnknownArtifact):
+            return f"There is no file {path}."
+        return str(error)
+
+    def _conflict(self, conflict: Conflict, path: str) -> str:
+        base, yours, theirs = conflict.base, conflict.yours, conflict.theirs
+        if not conflict.base_version:
+            base = ""
+        did = "deleted" if yours is None else "written"
+        now = "deleted" if theirs is None else "changed" if conflict.base_version else "created"
+        by = " and ".join(self._authors(conflict)) or "an unknown author"
+        said = [f"{path} was not {did}: {by} {now} it after you saw it."]
+        if isinstance(base, str) and isinstance(theirs, str):
+            said += [f"What {by} changed:", changes(base, theirs)]
+        if isinstance(base, str) and isinstance(yours, str):
+            said += ["What you tried to change:", changes(base, yours)]
+        if yours is None:
+            said.append("Read it again, and delete it only if that is still right.")
+        elif theirs is None:
+            said.append("Read it again: it is gone. Then write it if it is still needed.")
+        else:
+            how = "" if conflict.overlaps is not False else ", or replace only your passages"
+            said.append(f"Read it again, then write both changes as one{how}.")
+        return "\n".join(said)
+
+    def _authors(self, conflict: Conflict) -> Iterable[str]:
+        """The authors of the versions since the base, the first one first."""
+        try:
+            since = self.desk.workspace.history(conflict.current.name, conflict.base_version + 1)
+        except ToolkitError:
+            since = []
+        own = self.desk.name
+        found = dict.fromkeys("you" if e.author == own else e.author for e in since)
+        return found or ([conflict.author] if conflict.author else [])
+
+
+def name_of_path(path: str) -> str:
+    """The artifact of the file at `path`, which begins at the root with or without a slash.
+
+    Raises `InvalidName` for a path that leads out of the root, or names no file.
+    """
+    parts = _parts(path)
+    if not parts or path.endswith("/"):
+        raise InvalidName(f"{path!r} names no file", remedy="a path such as /docs/a.md")
+    return name_of(tuple(parts[:-1]), parts[-1])
+
+
+def prefix_of_path(path: str) -> str:
+    """How the names of all files in the folder `path`, and below it, begin.
+
+    Raises `InvalidName` for a path that leads out of the root.
+    """
+    return "".join(name_of((), part) + "/" for part in _parts(path))
+
+
+def path_of(name: str) -> str:
+    """The path of an artifact, with a slash at its beginning: the inverse of `name_of_path`."""
+    labels, key = item_of(name)
+    return "/" + "/".join((*labels, key))
+
+
+def _parts(path: str) -> list[str]:
+    if not isinstance(path, str):
+        raise InvalidName(f"a path is text, not {type(path).__name__}")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise InvalidName(f"{path!r} leads out", remedy="a path below /, without ..")
+    return parts
