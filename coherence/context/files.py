@@ -5,25 +5,26 @@ caller has seen, so that a whole write derives only from a version that the call
 or that it wrote.  Looking (`Files.look`, `Files.look_all`) shows nothing to the caller: the adapter
 says what a model was really given, by `Files.shown`.
 
-The path ``/docs/a.md`` is the artifact ``docs/a.md``.
+`coherence.context.values` has the artifact of a path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 
-from coherence.conflict import Conflict, changes
+from coherence.conflict import Conflict, Conflicts
 from coherence.contents import Content
+from coherence.context.answers import file_refusal
 from coherence.context.desk import Desk
 from coherence.context.events import Event, Tell, was_published, was_read, was_refused
 from coherence.context.reader import OnUnread, Unread, check_unread, harmless
 from coherence.context.sight import Lines, Sights
-from coherence.context.values import item_of, name_of
-from coherence.errors import InvalidContent, InvalidName, UnknownArtifact
+from coherence.errors import InvalidContent, UnknownArtifact
 from coherence.messages import Version
 from coherence.refs import Ref
 from coherence.view import View
 from coherence.workspace.agent import Agent, account_of
+from coherence.workspace.transaction import AgentTransaction
 from message_passing.errors import ToolkitError
 
 #: The reason in the history of a version that `Files.replace` made: its author may not know the
@@ -155,9 +156,21 @@ class Files:
                 if seen is None and conflict.theirs is not None:
                     raise Unread(name, conflict.current, conflict.author) from conflict
                 raise
-            self.sight.wrote(name, ref.version)
-            self._moved(ref, None)
-            self._note(was_published, ref, content)
+            self._wrote(ref, content)
+            return ref
+
+    def create(self, name: str, content: Content) -> Ref:
+        """Write a file that must be new, whatever the caller has seen.
+
+        Raises `Conflict` if it exists, and as `Agent.write` does.
+        """
+        with self.desk.agent() as agent:
+            try:
+                ref = agent.write(name, content, expect=0)
+            except Conflict as conflict:
+                self._note(was_refused, conflict)
+                raise
+            self._wrote(ref, content)
             return ref
 
     def replace(self, name: str, change: Callable[[str], str]) -> View:
@@ -170,9 +183,7 @@ class Files:
 
         def changed(content: Content) -> Content:
             nonlocal same
-            if not isinstance(content, str):
-                raise InvalidContent(f"{name} holds bytes", remedy="write the whole file")
-            made = change(content)
+            made = change(_text(name, content))
             same = made == content
             return made
 
@@ -197,10 +208,39 @@ class Files:
             except Conflict as conflict:
                 self._note(was_refused, conflict)
                 raise
-            self.sight.wrote(name, 0)
-            self._moved(ref, None)
-            self._note(was_published, ref, None)
+            self._wrote(ref, None)
             return ref
+
+    def move(self, name: str, to: str, change: Callable[[str], str] = str) -> Ref:
+        """Apply `change` to the current text under the name `to`, which must be new, as one step.
+
+        Raises as `replace` does, and `Conflict` if `to` exists.
+        """
+        before, made = 0, ""
+        refs: Mapping[str, Ref] = {}
+
+        def moved(tx: AgentTransaction) -> AgentTransaction:
+            nonlocal before, made
+            view = tx.read(name)
+            before, made = view.version, change(_text(name, view.content))
+            tx.write(to, made, expect=0, reason=PASSAGE)
+            tx.delete(name)
+            return tx
+
+        with self.desk.agent() as agent:
+            try:
+                refs = agent.transact(moved).refs or refs
+            except Conflicts as conflicts:
+                self._note(was_refused, conflicts)
+                raise conflicts.conflicts.get(to, conflicts) from None
+            is_known = self.sight.base(name) == before
+            self._wrote(refs[name], None)
+            if is_known:
+                self._wrote(refs[to], made)
+            else:
+                self.sight.forget(to)
+                self._note(was_published, refs[to], made)
+            return refs[to]
 
     def _seen(self, name: str) -> Ref | Version | None:
         """The version that the caller has seen whole, with its digest if that is known."""
@@ -227,6 +267,12 @@ class Files:
                 return 0
         return 0
 
+    def _wrote(self, ref: Ref, content: Content | None) -> None:
+        """The caller has made the whole of `ref`, a deletion if `content` is None."""
+        self.sight.wrote(ref.name, 0 if content is None else ref.version)
+        self._moved(ref, None)
+        self._note(was_published, ref, content)
+
     def _moved(self, ref: Ref, before: Version | None) -> None:
         """The caller has made `ref`: what this turn has shown of the file is outdated.
 
@@ -252,92 +298,14 @@ class Files:
 
         `path` is how the model names the file.
         """
-        why = self._refusal(error, path)
+        name = error.current.name if isinstance(error, Conflict | Unread) else path
+        why = file_refusal(error, self.desk, path, self.sight.windows(name))
         if (account := self.desk.account) is not None:
-            name = path
-            if isinstance(error, Conflict | Unread):
-                name = error.current.name
             account.told(name, why)
         return why
 
-    def _refusal(self, error: ToolkitError, path: str) -> str:
-        if isinstance(error, Unread):
-            seen, windows = "you have not read it", self.sight.windows(error.current.name)
-            if windows is not None:
-                seen = f"you have seen only {windows}"
-                if windows.version != error.current.version:
-                    seen += ", of an earlier version"
-            return (
-                f"{path} was not written: it exists, last changed by {error.author}, and {seen}. "
-                "Read the whole file first, or replace only a passage."
-            )
-        if isinstance(error, Conflict):
-            return self._conflict(error, path)
-        if isinstance(error, UnknownArtifact):
-            return f"There is no file {path}."
-        return str(error)
 
-    def _conflict(self, conflict: Conflict, path: str) -> str:
-        base, yours, theirs = conflict.base, conflict.yours, conflict.theirs
-        if not conflict.base_version:
-            base = ""
-        did = "deleted" if yours is None else "written"
-        now = "deleted" if theirs is None else "changed" if conflict.base_version else "created"
-        by = " and ".join(self._authors(conflict)) or "an unknown author"
-        said = [f"{path} was not {did}: {by} {now} it after you saw it."]
-        if isinstance(base, str) and isinstance(theirs, str):
-            said += [f"What {by} changed:", changes(base, theirs)]
-        if isinstance(base, str) and isinstance(yours, str):
-            said += ["What you tried to change:", changes(base, yours)]
-        if yours is None:
-            said.append("Read it again, and delete it only if that is still right.")
-        elif theirs is None:
-            said.append("Read it again: it is gone. Then write it if it is still needed.")
-        else:
-            how = "" if conflict.overlaps is not False else ", or replace only your passages"
-            said.append(f"Read it again, then write both changes as one{how}.")
-        return "\n".join(said)
-
-    def _authors(self, conflict: Conflict) -> Iterable[str]:
-        """The authors of the versions since the base, the first one first."""
-        try:
-            since = self.desk.workspace.history(conflict.current.name, conflict.base_version + 1)
-        except ToolkitError:
-            since = []
-        own = self.desk.name
-        found = dict.fromkeys("you" if e.author == own else e.author for e in since)
-        return found or ([conflict.author] if conflict.author else [])
-
-
-def name_of_path(path: str) -> str:
-    """The artifact of the file at `path`, which begins at the root with or without a slash.
-
-    Raises `InvalidName` for a path that leads out of the root, or names no file.
-    """
-    parts = _parts(path)
-    if not parts or path.endswith("/"):
-        raise InvalidName(f"{path!r} names no file", remedy="a path such as /docs/a.md")
-    return name_of(tuple(parts[:-1]), parts[-1])
-
-
-def prefix_of_path(path: str) -> str:
-    """How the names of all files in the folder `path`, and below it, begin.
-
-    Raises `InvalidName` for a path that leads out of the root.
-    """
-    return "".join(name_of((), part) + "/" for part in _parts(path))
-
-
-def path_of(name: str) -> str:
-    """The path of an artifact, with a slash at its beginning: the inverse of `name_of_path`."""
-    labels, key = item_of(name)
-    return "/" + "/".join((*labels, key))
-
-
-def _parts(path: str) -> list[str]:
-    if not isinstance(path, str):
-        raise InvalidName(f"a path is text, not {type(path).__name__}")
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise InvalidName(f"{path!r} leads out", remedy="a path below /, without ..")
-    return parts
+def _text(name: str, content: Content) -> str:
+    if isinstance(content, str):
+        return content
+    raise InvalidContent(f"{name} holds bytes", remedy="write the whole file")

@@ -1,9 +1,11 @@
-"""Maps an item of a store to an artifact: its name and its content.
+"""Maps an item of a store to an artifact, its name and its content; and a path to its name.
 
 The item ``plan.md`` under ``("proj",)`` is the artifact ``proj/plan.md``.  A value ``{"text":
 "..."}`` is an artifact of that text, so that agents of other frameworks can read and write it; any
 other value is JSON, kept as bytes, so that a text is never taken for a value.  For JSON that people
 and models read and merge line by line, see `coherence.workspace.json`.
+
+The path ``/docs/a.md`` is the artifact ``docs/a.md``.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from urllib.parse import unquote
 import msgspec
 
 from coherence.contents import Content
-from coherence.errors import InvalidContent
+from coherence.errors import InvalidContent, InvalidName
 
 # Characters that a name of an artifact or an agent cannot hold, or not at its ends.
 _ODD = re.compile(r'[^ -~]|[@\\:*?"<>|%/]|^ | $|\.$')
@@ -37,6 +39,40 @@ def item_of(name: str) -> tuple[tuple[str, ...], str]:
 def quoted(part: str) -> str:
     """`part` as a part of a name of an artifact or agent: plain text stays unchanged."""
     return _ODD.sub(lambda odd: "%" + odd[0].encode(*_UTF8).hex("%").upper(), part) or "%"
+
+
+def name_of_path(path: str) -> str:
+    """The artifact of the file at `path`, which begins at the root with or without a slash.
+
+    Raises `InvalidName` for a path that leads out of the root, or names no file.
+    """
+    parts = _parts(path)
+    if not parts or path.endswith("/"):
+        raise InvalidName(f"{path!r} names no file", remedy="a path such as /docs/a.md")
+    return name_of(tuple(parts[:-1]), parts[-1])
+
+
+def prefix_of_path(path: str) -> str:
+    """How the names of all files in the folder `path`, and below it, begin.
+
+    Raises `InvalidName` for a path that leads out of the root.
+    """
+    return "".join(name_of((), part) + "/" for part in _parts(path))
+
+
+def path_of(name: str) -> str:
+    """The path of an artifact, with a slash at its beginning: the inverse of `name_of_path`."""
+    labels, key = item_of(name)
+    return "/" + "/".join((*labels, key))
+
+
+def _parts(path: str) -> list[str]:
+    if not isinstance(path, str):
+        raise InvalidName(f"a path is text, not {type(path).__name__}")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise InvalidName(f"{path!r} leads out", remedy="a path below /, without ..")
+    return parts
 
 
 def encoded(value: Mapping[str, Any]) -> Content:

@@ -26,6 +26,33 @@ def test_a_conflict_says_what_to_write_from(workspace):
     assert "merge()" not in told, "a model has no such call"
 
 
+def test_a_conflict_names_the_argument_of_the_call_that_was_refused(workspace):
+    planner, coder = workspace.agent("planner"), workspace.agent("coder")
+    planner.write("plan.md", "one\n")
+    with pytest.raises(Conflict) as new:
+        coder.write("plan.md", "two\n", expect=0)
+    told = refusal(new.value, Desk(workspace, "coder"), "plan.md", "expect")
+    assert told == (
+        "You wrote from nothing; current is plan.md@1, by planner.\n"
+        "What plan.md@1 holds:\n@@ -0,0 +1 @@\n+one\n"
+        "What you wrote:\n@@ -0,0 +1 @@\n+two\n"
+        'Nothing was written. Write both with expect="plan.md@1".'
+    )
+    planner.write("plan.md", "1\n")
+    with pytest.raises(Conflict) as deletion:
+        coder.delete("plan.md", expect=1)
+    told = refusal(deletion.value, Desk(workspace, "coder"), "plan.md", "expect")
+    assert told.endswith('\nNothing was deleted. If it is still to go, expect="plan.md@2".')
+    planner.delete("plan.md")
+    with pytest.raises(Conflict) as gone:
+        coder.write("plan.md", "two\n", expect=1)
+    told = refusal(gone.value, Desk(workspace, "coder"), "plan.md", "expect")
+    assert told == (
+        "You wrote from plan.md@1; current is plan.md@3, a deletion by planner.\n"
+        "Nothing was written. Write it without expect."
+    )
+
+
 def test_an_unknown_name_is_answered_with_those_that_there_are(workspace):
     coder = workspace.agent("coder")
     for number in range(60):

@@ -6,9 +6,10 @@ import pytest
 
 from coherence import BadArgument, Conflict, InvalidContent, InvalidName, UnknownArtifact, Workspace
 from coherence.context.desk import Desk
-from coherence.context.files import Files, name_of_path, path_of, prefix_of_path
+from coherence.context.files import Files
 from coherence.context.reader import Unread
 from coherence.context.sight import Lines
+from coherence.context.values import name_of_path, path_of, prefix_of_path
 
 TEN = "".join(f"line {number}\n" for number in range(1, 11))
 
@@ -81,7 +82,7 @@ class TestFiles:
         other.write("f", "theirs")
         with pytest.raises(Conflict) as refused:
             mine.write("f", "mine")
-        assert "b created it after you saw it" in mine.refusal(refused.value, "/f")
+        assert "it exists now, made by b" in mine.refusal(refused.value, "/f")
         assert text() == "theirs"
 
     def test_a_file_may_be_gone_since(self, mine, other):
@@ -215,6 +216,39 @@ class TestFiles:
         with pytest.raises(InvalidContent):
             mine.replace("f", str.upper)
 
+    # Creation, and another name.
+
+    def test_what_must_be_new_is_never_replaced(self, mine, other, text):
+        other.write("f", "theirs")
+        mine.read("f")
+        with pytest.raises(Conflict) as refused:
+            mine.create("f", "mine")
+        assert "/f was not written: it exists now, made by b." in mine.refusal(refused.value, "/f")
+        assert text() == "theirs"
+        mine.create("g", "mine")
+        mine.write("g", "mine again")
+        mine.delete("g")
+        mine.create("g", "mine")
+
+    def test_a_moved_file_is_known_if_it_was(self, mine, other, workspace, text):
+        other.write("g", "one\ntwo\n")
+        mine.move("g", "f", str.upper)
+        assert text() == "ONE\nTWO\n"
+        assert workspace.names() == ["f"]
+        with pytest.raises(Unread):
+            mine.write("f", "mine")
+        mine.read("f")
+        mine.move("f", "h")
+        mine.move("h", "f")
+        mine.write("f", "mine")
+        workspace.agent("c").write("g", "theirs")
+        with pytest.raises(Conflict) as refused:
+            mine.move("f", "g")
+        assert refused.value.current.name == "g"
+        assert sorted(workspace.names()) == ["f", "g"]
+        with pytest.raises(UnknownArtifact):
+            mine.move("missing", "new")
+
     # Deletions.
 
     def test_a_deletion_is_compared_where_the_file_was_seen(self, mine, other, text):
@@ -325,6 +359,18 @@ class MovesOverAnUnseenVersion(Files):
         view = super().replace(name, change)
         self.sight.wrote(name, view.version)
         return view
+
+
+class KnowsWhatItMoves(Files):
+    def move(self, name, to, change=str):
+        ref = super().move(name, to, change)
+        self.sight.wrote(to, ref.version)
+        return ref
+
+
+class CreatesOverWhatIsThere(Files):
+    def create(self, name, content):
+        return self.write(name, content)
 
 
 class TrustsEveryVersionOfItsOwn(Files):
