@@ -13,7 +13,8 @@ from coherence.context.events import Tell, was_read
 from coherence.context.evidence import shown
 from coherence.context.many import Outdated
 from coherence.context.reader import Unread
-from coherence.context.sight import Windows
+from coherence.context.sight import Lines, Windows
+from coherence.delta import split
 from coherence.errors import BadArgument, UnknownArtifact
 from coherence.view import View
 from coherence.workspace.agent import BaseAgent, account_of
@@ -35,6 +36,24 @@ def told(agent: BaseAgent, view: View, tell: Tell) -> str:
     account_of(agent).told(view.ref.name, beside(view, text))
     tell(was_read(view, agent.name))
     return text
+
+
+def window(view: View, offset: int, limit: int | None) -> tuple[str, Lines]:
+    """The lines of `view` after the first `offset`, at most `limit`, under a line that says which.
+
+    That line has no ref: whoever saw a part cannot name it as the base of a whole text.  Raises
+    `BadArgument`, and `InvalidContent` if the artifact holds bytes.
+    """
+    lines = split(view.text)
+    total = len(lines)
+    if type(offset) is not int or not 0 <= offset <= max(total - 1, 0):
+        raise BadArgument(f"offset is {offset!r}", remedy=f"{view.ref.name} has {total} lines")
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise BadArgument(f"limit is {limit!r}", remedy="1 or more lines, or none for all")
+    part = lines[offset:] if limit is None else lines[offset : offset + limit]
+    seen = Lines(offset + 1, offset + len(part), total)
+    which = f"lines {seen.first} to {seen.last} of {total} of version {view.version}"
+    return f"[{view.ref.name}: {which}, not the whole]\n{''.join(part)}", seen
 
 
 def replacing(name: str, old: str, new: str) -> Callable[[str], str]:

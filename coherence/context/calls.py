@@ -12,17 +12,20 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from coherence.conflict import Conflict
-from coherence.context.answers import beside, replacing
+from coherence.context.answers import beside, replacing, window
 from coherence.context.desk import Desk
-from coherence.context.events import Event, Tell, was_published, was_read, was_refused
+from coherence.context.events import Event, Tell, was_published, was_read, was_refused, was_shown
 from coherence.context.evidence import header, seal, shown, written
 from coherence.context.many import BasedPiece, Outdated, Publication, based, publish
+from coherence.context.reader import harmless
 from coherence.refs import Ref
 from coherence.view import Served, View
 from coherence.workspace.agent import Agent, account_of
 
 Name = Annotated[str, Field(description="The artifact's name, such as plan.md")]
 Have = Annotated[str | None, Field(description="Ref of the text that you have, such as plan.md@3")]
+Offset = Annotated[int, Field(description="How many lines to skip, of a long text")]
+Limit = Annotated[int | None, Field(description="How many lines at most; none for all")]
 Base = Annotated[str | None, Field(description="Ref that yours derives from; none if it is new")]
 Text = Annotated[str, Field(description="The whole new text")]
 Old = Annotated[str, Field(description="A passage that occurs exactly once")]
@@ -73,16 +76,27 @@ class Calls:
         yield from (self.read_artifact, self.write_artifact, self.edit_artifact)
         yield from (self.publish_many, self.list_artifacts)
 
-    def read_artifact(self, name: Name, have: Have = None) -> Told:
+    def read_artifact(
+        self, name: Name, have: Have = None, offset: Offset = 0, limit: Limit = None
+    ) -> Told:
         """Read a shared artifact: its current text, or what has changed since the text you have."""
         with self.desk().agent() as agent:
-            return self._shown(agent, agent.read(name, have or None))
+            if not offset and limit is None:
+                return self._shown(agent, agent.read(name, have or None))
+            view = agent.read(name)
+            part, lines = window(view, offset, limit)
+            if lines.are_whole:
+                return self._shown(agent, view)
+            account_of(agent).unseen(view)
+            account_of(agent).told(name, part)
+            self._event(was_shown, view, part, agent.name)
+            return Told(part, part, {})
 
     def write_artifact(self, name: Name, text: Text, base: Base = None) -> Told:
         """Write a shared artifact.  It is refused where others have changed it since your base."""
         with self.desk().agent() as agent:
             try:
-                ref = agent.write(name, text, expect=base or 0)
+                ref = agent.write(name, text, expect=base or 0, merge=harmless)
             except Conflict as conflict:
                 self._event(was_refused, conflict, agent.name)
                 raise

@@ -71,6 +71,12 @@ def was_read(view: View, agent: str) -> Event:
     return {**_event(what, view.ref, agent, tokens), "saved": saved, "served": str(view.served)}
 
 
+def was_shown(view: View, text: str, agent: str) -> Event:
+    """`agent` was given `text`, which is a part of `view`."""
+    tokens, (_, whole) = View.counter.count(text), prompt_tokens(view)
+    return {**was_read(view, agent), "tokens": tokens, "saved": max(whole - tokens, 0)}
+
+
 def was_told(view: View, agent: str, *, stays: bool) -> Event:
     """The prompt of `agent` gains `view` unasked."""
     return {**was_read(view, agent), "coherence": "told" if stays else "shown"}

@@ -16,7 +16,7 @@ from coherence.conflict import Conflict, Conflicts
 from coherence.contents import Content
 from coherence.context.answers import file_refusal
 from coherence.context.desk import Desk
-from coherence.context.events import Event, Tell, was_published, was_read, was_refused
+from coherence.context.events import Event, Tell, was_published, was_read, was_refused, was_shown
 from coherence.context.reader import OnUnread, Unread, check_unread, harmless
 from coherence.context.sight import Lines, Sights
 from coherence.errors import InvalidContent, UnknownArtifact
@@ -96,11 +96,12 @@ class Files:
     def shown(self, view: View, lines: Lines | None = None, text: str = "") -> None:
         """The caller is shown `view`, of a `look`: the whole, or these lines of it.
 
-        `text` is what was put into the prompt, for the counts.
+        `text` is what was put into the prompt, for the counts and events.
         """
         with self.desk.agent() as agent:
             if text:
                 account_of(agent).told(view.ref.name, text)
+                self._note(was_shown, view, text)
             self._see(view.ref, lines)
 
     def turn(self, key: Hashable) -> None:
@@ -137,7 +138,8 @@ class Files:
         """Write the whole file, derived from what the caller has seen of it.
 
         A file that exists and was not seen whole is refused with `Unread`, unless its current
-        version is the caller's own.  If nothing unseen would be lost, a write is never refused.
+        version is the caller's own.  A write is not refused if what it derives from is current
+        again.
         Raises as `Agent.write` does.
         """
         with self.desk.agent() as agent:

@@ -15,6 +15,7 @@ from coherence.context.desk import AsyncDesk
 from coherence.context.events import Tell, was_published, was_refused
 from coherence.context.evidence import shown, written
 from coherence.context.many import Outdated, Piece, Publication, publish_task
+from coherence.context.reader import harmless
 from coherence.delta import keeps
 from coherence.errors import BadArgument, UnknownArtifact, UnknownVersion
 from coherence.refs import Ref
@@ -76,7 +77,7 @@ class ProvenCalls:
                 having = seen = asked
             base = seen if seen is not None and not new else 0
             try:
-                ref = await agent.write(name, text, expect=base)
+                ref = await agent.write(name, text, expect=base, merge=harmless)
             except Conflict as conflict:
                 self._tell(was_refused(conflict, agent.name))
                 late, unread = f"{conflict.author} was faster", "you had not read what is there"

@@ -171,7 +171,7 @@ class Reader:
                         content,
                         expect=base,
                         overwrite=base is None,
-                        merge=merge if merges else False,
+                        merge=merge if merges else base is not None and harmless,
                         wait_s=wait_s,
                     )
                     part.wrote(name, ref.version)
@@ -216,8 +216,8 @@ class Reader:
                         self._note(was_refused, conflict)
                     for name in strict & moved.keys():
                         raise Unread(name, moved[name].current, moved[name].author) from conflicts
-                    merges = left and on_conflict == "merge"
-                    made = {name: both(c) if merges else None for name, c in moved.items()}
+                    merges = both if on_conflict == "merge" else harmless
+                    made = {name: merges(c) if left else None for name, c in moved.items()}
                     if None in made.values():
                         part.refused.update(moved)
                         raise
@@ -251,12 +251,13 @@ class Reader:
 
 
 def harmless(conflict: Conflict) -> Content | None:
-    """The refused content if it loses nothing: what is current is its base again, or equals it.
+    """The refused content if it loses nothing, since the current content is its base again.
 
-    For ``Agent.write(merge=harmless)``.
+    For ``Agent.write(merge=harmless)``.  Two writers of equal contents are no such case: both may
+    have added one to the same number.
     """
-    there, yours = conflict.theirs, conflict.yours
-    return yours if there is not None and there in (conflict.base, yours) else None
+    there = conflict.theirs
+    return conflict.yours if there is not None and there == conflict.base else None
 
 
 def both(conflict: Conflict) -> Content | None:

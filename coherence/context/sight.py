@@ -49,6 +49,11 @@ class Lines(NamedTuple):
     last: int
     total: int
 
+    @property
+    def are_whole(self) -> bool:
+        """Whether they are all lines."""
+        return self.first <= 1 and self.last >= self.total
+
 
 class Windows(NamedTuple):
     """What a caller was shown of a version, if not the whole: spans of lines, in order."""

@@ -35,6 +35,41 @@ def raced(task, on_conflict, was, mine, theirs):
     return other.get("k").content
 
 
+def test_a_put_whose_base_is_current_again_has_not_lost(task, workspace):
+    """Equal contents have: both may have counted."""
+    me, other = task("me"), task("other")
+    for content in (b'{"n": 0}', b'{"n": 1}'):
+        other.put("k", content, "raise")
+    other.put("j", b"{}", "raise")
+    me.get("k")
+    me.get("j")
+    other.put("k", b'{"n": 2}', "raise")
+    workspace.agent("other").restore("k@2")
+    me.put("k", b'{"n": 3}', "raise")
+    other.get("k")
+    other.put("k", b'{"n": 4}', "raise")
+    workspace.agent("other").restore("k@5")
+    assert str(me.put_all({"k": b'{"n": 5}', "j": b'{"n": 5}'}, "raise")["k"][0]) == "k@8"
+    other.get("k")
+    other.put("k", b'{"n": 6}', "raise")
+    for put in (me.put, lambda name, content, how: me.put_all({name: content, "j": None}, how)):
+        with pytest.raises(Conflict):
+            put("k", b'{"n": 6}', "raise")
+
+
+def test_a_put_over_a_deletion_has_lost_even_if_its_base_is_not_kept(task):
+    with Workspace(retention=Retention(versions=1)) as workspace:
+        me, other = (Reader(Desk(workspace, name)) for name in ("me", "other"))
+        for content in (b"{}", b'{"n": 1}', None):
+            other.put("k", content, "raise")
+            if content == b"{}":
+                me.get("k")
+        workspace.gc()
+        with pytest.raises(Conflict) as refused:
+            me.put("k", b'{"n": 2}', "raise")
+        assert refused.value.base is None
+
+
 def test_a_put_that_lost_is_refused(task):
     with pytest.raises(Conflict):
         raced(task, "raise", "1\n", "2\n", "3\n")
