@@ -23,6 +23,7 @@ from coherence.contents import Limits
 from coherence.errors import (
     AgentBusy,
     AgentLeft,
+    AgentReadOnly,
     AgentSuperseded,
     BadArgument,
     BadRef,
@@ -86,6 +87,7 @@ __all__ = [
     "Agent",
     "AgentBusy",
     "AgentLeft",
+    "AgentReadOnly",
     "AgentSuperseded",
     "AgentTransaction",
     "Announce",

@@ -9,7 +9,7 @@
     ├── UnknownVersion         not yet made, or no longer kept
     ├── ForeignRef             a ref of another workspace
     ├── NoArchive              the store lacks calls that commands and backups need
-    ├── WorkspaceClosed, AgentLeft, AgentBusy, AgentSuperseded, UsedAfterFork
+    ├── WorkspaceClosed, AgentLeft, AgentBusy, AgentSuperseded, AgentReadOnly, UsedAfterFork
     ├── GrantTimeout           the wait for an exclusive draft reached its deadline
     └── Conflict               the write was derived from a version that is no longer current
         ├── Fenced             the draft's grant had ended before it was published
@@ -123,6 +123,12 @@ class AgentSuperseded(CallerError):
     """Another process has joined under the same name since, and has superseded this agent."""
 
     remedy = "use a different name in each process, or call workspace.agent(name) again"
+
+
+class AgentReadOnly(CallerError):
+    """A write, a deletion, a draft or a transaction of an agent that was opened read-only."""
+
+    remedy = "open the agent without read_only=True to change artifacts"
 
 
 class UsedAfterFork(CallerError):

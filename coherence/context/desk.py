@@ -28,9 +28,9 @@ T = TypeVar("T")
 class _Desk:
     """The common part of desks for threads and for tasks."""
 
-    def __init__(self, workspace: Workspace, agent: str) -> None:
+    def __init__(self, workspace: Workspace, agent: str, *, read_only: bool = False) -> None:
         self.workspace = expect(workspace, Workspace, "an open one: Workspace('sqlite:///team.db')")
-        self.name = agent
+        self.name, self._read_only = agent, read_only
         self._seat = seat_of(workspace, agent)
         self._runs: WeakSet[object] = WeakSet()
         # Its hold on the seat, if it has one: the finaliser of the hold must not keep the desk.
@@ -77,8 +77,8 @@ class Desk(_Desk):
     Raises `BadArgument`, `InvalidName`, `WorkspaceClosed` when it is made, not at the first use.
     """
 
-    def __init__(self, workspace: Workspace, agent: str) -> None:
-        super().__init__(workspace, agent)
+    def __init__(self, workspace: Workspace, agent: str, *, read_only: bool = False) -> None:
+        super().__init__(workspace, agent, read_only=read_only)
         #: Held during a call; a thread may hold it again.
         self.busy = self._seat.busy
 
@@ -99,7 +99,7 @@ class Desk(_Desk):
             self._stay()
             self._seat.hold()
             try:
-                yield self.workspace.agent(self.name)
+                yield self.workspace.agent(self.name, read_only=self._read_only)
             finally:
                 self._seat.let_go()
 
@@ -107,8 +107,8 @@ class Desk(_Desk):
 class AsyncDesk(_Desk):
     """For tasks of one event loop.  Raises as `Desk` does."""
 
-    def __init__(self, workspace: Workspace, agent: str) -> None:
-        super().__init__(workspace, agent)
+    def __init__(self, workspace: Workspace, agent: str, *, read_only: bool = False) -> None:
+        super().__init__(workspace, agent, read_only=read_only)
         self.identity = workspace.identity
         self._tasks, self._busy = AsyncWorkspace(workspace), asyncio.Lock()
         self._threads = TaskThreads(blocks=site_of(workspace).store.shared)
@@ -122,7 +122,7 @@ class AsyncDesk(_Desk):
             self._stay()
             self._seat.hold()
             try:
-                yield await self._tasks.agent(self.name)
+                yield await self._tasks.agent(self.name, read_only=self._read_only)
             finally:
                 self._seat.let_go()
 

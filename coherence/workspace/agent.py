@@ -34,7 +34,7 @@ from coherence.workspace.draft import Draft
 from coherence.workspace.reading import Call, Operation, Waits
 from coherence.workspace.resolving import Merge, Resolve, check_resolving
 from coherence.workspace.snapshot import Snapshot
-from coherence.workspace.transacting import Transacting
+from coherence.workspace.transacting import Transacting, Viewing
 from coherence.workspace.transaction import AgentTransaction, Attempt
 from coherence.workspace.writing import HOLD_S, WAIT_S
 from message_passing.errors import Defect, ToolkitError
@@ -71,9 +71,11 @@ def _is_over(call: Call) -> bool:
 class BaseAgent:
     """What agents for threads and agents for tasks share; they differ in how they wait."""
 
-    def __init__(self, session: Session, waits: Waits) -> None:
+    def __init__(self, session: Session, waits: Waits, *, read_only: bool) -> None:
         self._session = session
-        self._operations = Transacting(session, waits)
+        #: Whether every change is refused with `AgentReadOnly`.
+        self.read_only = read_only
+        self._operations = (Viewing if read_only else Transacting)(session, waits)
         self._homes, self._follower = session.homes, session.follower
         self._at_store = session.homes.at_store
         caches = session.caches
@@ -328,11 +330,13 @@ class Agent(BaseAgent):
 
     Every call raises `WorkspaceClosed`, `AgentLeft`, `AgentSuperseded`, `UsedAfterFork` or
     `AgentBusy` if it cannot be made, `InvalidName` for an invalid name, and `StoreFault` if the
-    store fails.  A call that raises has changed nothing, except with `OutcomeUnknown`.
+    store fails.  Calls that change artifacts, `edit` and transactions raise `AgentReadOnly` if the
+    agent was opened read-only.  A call that raises has changed nothing, except with
+    `OutcomeUnknown`.
     """
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session, Blocking())
+    def __init__(self, session: Session, *, read_only: bool = False) -> None:
+        super().__init__(session, Blocking(), read_only=read_only)
 
     def read(self, name: str, have: Ref | str | None = None, *, version: int | None = None) -> View:
         """The current version of an artifact, or the version `version`.

@@ -109,8 +109,8 @@ class AsyncAgent(BaseAgent):
     effect.
     """
 
-    def __init__(self, session: Session, threads: TaskThreads) -> None:
-        super().__init__(session, Awaiting(threads))
+    def __init__(self, session: Session, threads: TaskThreads, *, read_only: bool = False) -> None:
+        super().__init__(session, Awaiting(threads), read_only=read_only)
         self._threads = threads
 
     async def read(

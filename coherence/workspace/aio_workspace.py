@@ -17,7 +17,7 @@ from coherence.workspace.aio import AsyncAgent, following
 from coherence.workspace.changes import Published
 from coherence.workspace.stats import Stats
 from coherence.workspace.threads import TaskThreads
-from coherence.workspace.workspace import Workspace, site_of
+from coherence.workspace.workspace import Workspace, check_flag, site_of
 
 
 class AsyncWorkspace:
@@ -32,12 +32,13 @@ class AsyncWorkspace:
         self._site = site_of(self.sync)
         self._threads = TaskThreads(blocks=self._site.store.shared)
         self._agents: WeakValueDictionary[Session, AsyncAgent] = WeakValueDictionary()
+        self._readers: WeakValueDictionary[Session, AsyncAgent] = WeakValueDictionary()
 
-    async def agent(self, name: str) -> AsyncAgent:
+    async def agent(self, name: str, *, read_only: bool = False) -> AsyncAgent:
         """See `Workspace.agent`: give each task its own agent."""
-        return await self._threads.run(
-            self._site.agent, name, self._agents, partial(AsyncAgent, threads=self._threads)
-        )
+        known = self._readers if check_flag(read_only) else self._agents
+        make = partial(AsyncAgent, threads=self._threads, read_only=read_only)
+        return await self._threads.run(self._site.agent, name, known, make)
 
     @property
     def identity(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from coherence.conflict import Conflicts
-from coherence.errors import GrantTimeout, StoreFault
+from coherence.errors import AgentReadOnly, GrantTimeout, StoreFault
 from coherence.joint import Joint
 from coherence.messages import (
     Abandon,
@@ -235,3 +235,14 @@ class Transacting(Blocks):
 
     def _until(self, wait_s: float | None) -> Time | None:
         return None if wait_s is None else self._clock() + wait_s
+
+
+class Viewing(Transacting):
+    """The operations of an agent that was opened read-only."""
+
+    def __init__(self, session: Session, waits: Waits) -> None:
+        super().__init__(session, waits)
+        self._block = lambda: None  # so that `write` asks `_outside`, as every other change does
+
+    def _outside(self) -> None:
+        raise AgentReadOnly(f"{self.session.name!r} was opened read-only")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import date
+from functools import partial
 from time import monotonic
 from weakref import WeakValueDictionary
 
 from coherence.contents import Limits
+from coherence.errors import BadArgument
 from coherence.messages import Version
 from coherence.policy import Policy
 from coherence.refs import Ref, check_name
@@ -82,18 +84,23 @@ class Workspace:
         if observing is not None:
             self._site.trace_calls(observing)
         self._agents: WeakValueDictionary[Session, Agent] = WeakValueDictionary()
+        #: Those that were opened read-only.
+        self._readers: WeakValueDictionary[Session, Agent] = WeakValueDictionary()
 
     @property
     def identity(self) -> str:
         """The identity of the store, which refs carry."""
         return self._site.store.identity
 
-    def agent(self, name: str) -> Agent:
+    def agent(self, name: str, *, read_only: bool = False) -> Agent:
         """The agent of that name in this process, which joins at the first call.
 
-        An agent does one thing at a time: give each thread its own.  Raises `InvalidName`.
+        An agent does one thing at a time: give each thread its own.  With `read_only` all that
+        would change an artifact raises `AgentReadOnly`: this is a property of the returned object,
+        for code that is not to write.  Raises `InvalidName`, `BadArgument`.
         """
-        return self._site.agent(name, self._agents, Agent)
+        known = self._readers if check_flag(read_only) else self._agents
+        return self._site.agent(name, known, partial(Agent, read_only=read_only))
 
     def names(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
         """Every artifact whose name begins with `prefix`; with `deleted`, also deleted ones."""
@@ -189,6 +196,13 @@ class Workspace:
         self.close()
 
 
+def check_flag(read_only: object) -> bool:
+    """`read_only`, if it is a bool.  Raises `BadArgument`."""
+    if isinstance(read_only, bool):
+        return read_only
+    raise BadArgument(f"read_only is {read_only!r}", remedy="give True or False")
+
+
 def site_of(workspace: Workspace) -> Site:
     """What a workspace is made of, for packages that build on it."""
     return workspace._site
@@ -197,4 +211,6 @@ def site_of(workspace: Workspace) -> Site:
 def agent_in_use(workspace: Workspace, name: str) -> Agent | None:
     """The agent object of that name, if the application still has one."""
     session = workspace._site.sessions.get(name)
-    return workspace._agents.get(session) if session is not None else None
+    if session is None:
+        return None
+    return workspace._agents.get(session) or workspace._readers.get(session)

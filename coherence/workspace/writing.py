@@ -489,7 +489,10 @@ class Writing(Resolving):
         return made
 
     def _outside(self) -> None:
-        """Raises `BadArgument` within the block of a transaction of this agent."""
+        """Called before every change.
+
+        Raises `BadArgument` within the block of a transaction of this agent.
+        """
         block = self._block() if self._block is not None else None
         if block is None or not block.is_under_way:
             self._block = None
