@@ -10,7 +10,7 @@ says what a model was really given, by `Files.shown`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 
 from coherence.conflict import Conflict, Conflicts
 from coherence.contents import Content
@@ -50,6 +50,9 @@ class Files:
         self._refs: dict[str, Ref] = {}
         #: Files whose earlier versions the caller has lost; an empty name stands for all.
         self._forgotten: set[str] = set()
+        #: File -> the calls whose answers the caller knows it from; and those of this turn.
+        self._calls: dict[str, set[str]] = {}
+        self._new_calls: dict[str, set[str]] = {}
         self._turn: Hashable = None
         #: What the calls of this turn have shown, which the model sees with the next turn.
         self._pending: list[tuple[Ref, Lines | None]] = []
@@ -87,11 +90,16 @@ class Files:
             try:
                 view = agent.read(name)
             except UnknownArtifact:
-                self._see(Ref(name, 0), None)
+                self.absent(name)
                 raise
             self._see(view.ref, None)
             self._note(was_read, view)
             return view
+
+    def absent(self, name: str) -> None:
+        """The caller is told that there is no such file, as a `look` has found."""
+        with self.desk.busy:
+            self._see(Ref(name, 0), None)
 
     def shown(self, view: View, lines: Lines | None = None, text: str = "") -> None:
         """The caller is shown `view`, of a `look`: the whole, or these lines of it.
@@ -115,7 +123,9 @@ class Files:
                 pending, self._turn, self._pending = self._pending, None, []
                 for ref, lines in pending:
                     self._see(ref, lines)
-                self._turn = key
+                for name, calls in self._new_calls.items():
+                    self._calls.setdefault(name, set()).update(calls)
+                self._turn, self._new_calls = key, {}
 
     def forget(self, name: str | None = None) -> None:
         """The caller's context was compacted: it has lost what it had seen, of one file or all."""
@@ -123,6 +133,18 @@ class Files:
             self.sight.forget(name)
             self._forgotten.add(name or "")
             self._pending = [each for each in self._pending if name not in (None, each[0].name)]
+
+    def known_from(self, name: str, call: str) -> None:
+        """The caller knows the file from its call of that id, a read or a write: see `keep`."""
+        with self.desk.busy:
+            self._new_calls.setdefault(name, set()).add(call)
+
+    def keep(self, calls: Collection[str]) -> None:
+        """The caller's context holds the answers of `calls`, and of this turn: the rest is lost."""
+        with self.desk.busy:
+            for name in [name for name, known in self._calls.items() if not known <= set(calls)]:
+                del self._calls[name]
+                self.forget(name)
 
     def _see(self, ref: Ref, lines: Lines | None) -> None:
         if self._turn is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ import msgspec
 
 from coherence.contents import Content
 from coherence.errors import InvalidContent, InvalidName
+from coherence.refs import AGENT_CHARS_MAX
 
 # Characters that a name of an artifact or an agent cannot hold, or not at its ends.
 _ODD = re.compile(r'[^ -~]|[@\\:*?"<>|%/]|^ | $|\.$')
@@ -34,6 +36,15 @@ def item_of(name: str) -> tuple[tuple[str, ...], str]:
     """The labels and the key of an artifact: the inverse of `name_of`."""
     *labels, key = (unquote(part.rstrip("%"), *_UTF8) for part in name.split("/"))
     return tuple(labels), key
+
+
+def caller_name(*parts: str) -> str:
+    """The name of an agent that its framework identifies by `parts`, such as name and session."""
+    name = quoted(".".join(parts))
+    if len(name) > AGENT_CHARS_MAX:
+        short = blake2b(name.encode(), digest_size=8).hexdigest()
+        name = f"{name[: AGENT_CHARS_MAX - len(short) - 1]}~{short}"
+    return name
 
 
 def quoted(part: str) -> str:

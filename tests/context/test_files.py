@@ -325,6 +325,28 @@ class TestFiles:
             mine.write("f", "lost")
         assert text() == "mine, once more"
 
+    def test_what_a_compaction_has_dropped_is_forgotten(self, mine, other, text):
+        for name in ("f", "g"):
+            other.write(name, "theirs")
+        mine.turn(1)
+        mine.known_from("f", "1")
+        mine.read("f")
+        mine.known_from("g", "2")
+        mine.read("g")
+        mine.turn(2)
+        mine.known_from("f", "3")
+        mine.write("f", "mine")
+        mine.keep({"1", "2"})  # the answer of this turn is not in the context yet
+        mine.write("f", "mine again")
+        mine.turn(3)
+        mine.keep({"1", "2", "3"})
+        mine.write("f", "mine, once more")
+        mine.keep({"2", "3"})
+        with pytest.raises(Unread):
+            mine.write("f", "lost")
+        mine.write("g", "mine")
+        assert text() == "mine, once more"
+
 
 # Broken variants, each caught by the rules above.
 
@@ -416,6 +438,16 @@ class DeletesAnything(Files):
 class KnowsNoTurns(Files):
     def turn(self, key):
         pass
+
+
+class KeepsEverything(Files):
+    def keep(self, calls):
+        pass
+
+
+class ForgetsTheTurnItself(Files):
+    def known_from(self, name, call):
+        self._calls.setdefault(name, set()).add(call)
 
 
 class LosesWhatATurnShowed(Files):
