@@ -41,8 +41,8 @@ def told(agent: BaseAgent, view: View, tell: Tell) -> str:
 def window(view: View, offset: int, limit: int | None) -> tuple[str, Lines]:
     """The lines of `view` after the first `offset`, at most `limit`, under a line that says which.
 
-    That line has no ref: whoever saw a part cannot name it as the base of a whole text.  Raises
-    `BadArgument`, and `InvalidContent` if the artifact holds bytes.
+    That line has no ref, which a model that saw a part could name as the base of a whole text.
+    Raises `BadArgument`, and `InvalidContent` if the artifact holds bytes.
     """
     lines = split(view.text)
     total = len(lines)

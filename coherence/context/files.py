@@ -50,9 +50,9 @@ class Files:
         self._refs: dict[str, Ref] = {}
         #: Files whose earlier versions the caller has lost; an empty name stands for all.
         self._forgotten: set[str] = set()
-        #: File -> the calls whose answers the caller knows it from; and those of this turn.
+        #: File -> the calls from which the caller knows it; and the calls of this turn.
         self._calls: dict[str, set[str]] = {}
-        self._new_calls: dict[str, set[str]] = {}
+        self._new_calls: list[tuple[str, str, bool]] = []
         self._turn: Hashable = None
         #: What the calls of this turn have shown, which the model sees with the next turn.
         self._pending: list[tuple[Ref, Lines | None]] = []
@@ -106,9 +106,9 @@ class Files:
 
         `text` is what was put into the prompt, for the counts and events.
         """
-        with self.desk.agent() as agent:
-            if text:
-                account_of(agent).told(view.ref.name, text)
+        with self.desk.busy:
+            if text and (account := self.desk.account) is not None:
+                account.told(view.ref.name, text)
                 self._note(was_shown, view, text)
             self._see(view.ref, lines)
 
@@ -123,9 +123,9 @@ class Files:
                 pending, self._turn, self._pending = self._pending, None, []
                 for ref, lines in pending:
                     self._see(ref, lines)
-                for name, calls in self._new_calls.items():
-                    self._calls.setdefault(name, set()).update(calls)
-                self._turn, self._new_calls = key, {}
+                for name, call, whole in self._new_calls:
+                    self._calls[name] = {call} if whole else self._calls.get(name, set()) | {call}
+                self._turn, self._new_calls = key, []
 
     def forget(self, name: str | None = None) -> None:
         """The caller's context was compacted: it has lost what it had seen, of one file or all."""
@@ -134,10 +134,13 @@ class Files:
             self._forgotten.add(name or "")
             self._pending = [each for each in self._pending if name not in (None, each[0].name)]
 
-    def known_from(self, name: str, call: str) -> None:
-        """The caller knows the file from its call of that id, a read or a write: see `keep`."""
+    def known_from(self, name: str, call: str, whole: bool) -> None:
+        """The caller knows the file from its call of that id: see `keep`.
+
+        A `whole` read replaces earlier calls, windows and changes add to them.
+        """
         with self.desk.busy:
-            self._new_calls.setdefault(name, set()).add(call)
+            self._new_calls.append((name, call, whole))
 
     def keep(self, calls: Collection[str]) -> None:
         """The caller's context holds the answers of `calls`, and of this turn: the rest is lost."""

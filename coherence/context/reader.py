@@ -253,7 +253,7 @@ class Reader:
 def harmless(conflict: Conflict) -> Content | None:
     """The refused content if it loses nothing, since the current content is its base again.
 
-    For ``Agent.write(merge=harmless)``.  Two writers of equal contents are no such case: both may
+    For ``Agent.write(merge=harmless)``.  Two equal contents may lose something: both writers may
     have added one to the same number.
     """
     there = conflict.theirs

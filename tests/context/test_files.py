@@ -329,12 +329,13 @@ class TestFiles:
         for name in ("f", "g"):
             other.write(name, "theirs")
         mine.turn(1)
-        mine.known_from("f", "1")
+        mine.known_from("f", "0", True)
+        mine.known_from("f", "1", True)
         mine.read("f")
-        mine.known_from("g", "2")
+        mine.known_from("g", "2", True)
         mine.read("g")
         mine.turn(2)
-        mine.known_from("f", "3")
+        mine.known_from("f", "3", False)
         mine.write("f", "mine")
         mine.keep({"1", "2"})  # the answer of this turn is not in the context yet
         mine.write("f", "mine again")
@@ -446,8 +447,13 @@ class KeepsEverything(Files):
 
 
 class ForgetsTheTurnItself(Files):
-    def known_from(self, name, call):
+    def known_from(self, name, call, whole):
         self._calls.setdefault(name, set()).add(call)
+
+
+class KnowsFromTheLastCall(Files):
+    def known_from(self, name, call, whole):
+        super().known_from(name, call, True)
 
 
 class LosesWhatATurnShowed(Files):
