@@ -17,6 +17,7 @@ from pages import blocks
 ROOT = Path(__file__).parents[2]
 #: What each page's program imports of its framework, and the most lines of code that it has.
 PAGES = {
+    "agent-framework": (["agent_framework"], 60),
     "langgraph": (["langgraph"], 25),
     "crewai": (["crewai"], 60),
     "autogen": (["autogen_agentchat", "autogen_ext"], 60),
@@ -137,7 +138,8 @@ def test_without_what_the_diff_adds_a_change_is_lost(page, run):
 def test_a_page_begins_with_pip_and_a_short_program(name):
     shows = shown(name)
     start, _, _ = shows.text.partition("```python\n")
-    assert re.match(rf"# \w+\n\n```sh\npip install \. (?:{name}|{name}-agentchat)\b", start)
+    package = rf"(?:{name}|{name}-agentchat|{name}-core)\b"
+    assert re.match(rf"# [\w ]+\n\n```sh\npip install \. {package}", start)
     assert lines_of_code(shows.program.splitlines()) <= PAGES[name][1]
 
 

@@ -54,7 +54,15 @@ def ndjson(text: str) -> list[object]:
 PARSED = {"json": json.loads, "ndjson": ndjson, "toml": tomllib.loads}
 LANGUAGES = {"", "python", "sh", "console", "text", "diff", "mermaid", "sql", "tla", *PARSED}
 MARK = re.compile(r"shown, \S.*|raises \w+|fresh|slow")
-FRAMEWORKS = {"autogen_agentchat", "autogen_core", "crewai", "deepagents", "langchain", "langgraph"}
+FRAMEWORKS = {
+    "agent_framework",
+    "autogen_agentchat",
+    "autogen_core",
+    "crewai",
+    "deepagents",
+    "langchain",
+    "langgraph",
+}
 
 
 def named(page: Path) -> str:

@@ -80,6 +80,7 @@ VIOLATIONS = {
 
 # What importing a package must not load: it would cost every user what few of them need.
 HEAVY = {
+    "agent_framework",
     "autogen_core",
     "crewai",
     "langgraph",

@@ -17,6 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 SHIPPED = ("adapters", "bench", "causal", "coherence", "examples", "message_passing", "specs")
 #: Packages whose modules have other names.
 DISTRIBUTIONS = {
+    "agent_framework": "agent-framework-core",
     "autogen_agentchat": "autogen-agentchat",
     "autogen_core": "autogen-agentchat",  # which needs it
     "autogen_ext": "autogen-ext",
