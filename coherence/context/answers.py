@@ -41,7 +41,7 @@ def told(agent: BaseAgent, view: View, tell: Tell) -> str:
 def window(view: View, offset: int, limit: int | None) -> tuple[str, Lines]:
     """The lines of `view` after the first `offset`, at most `limit`, under a line that says which.
 
-    That line has no ref, which a model that saw a part could name as the base of a whole text.
+    That line has no version, which a model that saw a part could name as the base of a whole text.
     Raises `BadArgument`, and `InvalidContent` if the artifact holds bytes.
     """
     lines = split(view.text)
@@ -52,8 +52,8 @@ def window(view: View, offset: int, limit: int | None) -> tuple[str, Lines]:
         raise BadArgument(f"limit is {limit!r}", remedy="1 or more lines, or none for all")
     part = lines[offset:] if limit is None else lines[offset : offset + limit]
     seen = Lines(offset + 1, offset + len(part), total)
-    which = f"lines {seen.first} to {seen.last} of {total} of version {view.version}"
-    return f"[{view.ref.name}: {which}, not the whole]\n{''.join(part)}", seen
+    which = f"lines {seen.first} to {seen.last} of {total}, not the whole"
+    return f"[{view.ref.name}: {which}]\n{''.join(part)}", seen
 
 
 def replacing(name: str, old: str, new: str) -> Callable[[str], str]:

@@ -40,10 +40,11 @@ def test_a_window_says_that_it_is_not_the_whole(calls, offset, limit, first, las
     assert (
         told.sealed
         == told.plain
-        == (f"[plan.md: lines {first} to {last} of 10 of version 1, not the whole]\n{lines}")
+        == (f"[plan.md: lines {first} to {last} of 10, not the whole]\n{lines}")
     )
     assert told.claim == {}, "it proves no version"
     assert "@" not in told.plain, "no ref that could be the base of a whole text"
+    assert "version" not in told.plain, "nor a number from which a model could make one"
     assert not list(heard(told.plain, "read_artifact"))
 
 
