@@ -246,3 +246,45 @@ def test_a_closed_workspace_and_a_long_text_are_answers(caller, unattended):
     for answer in (coder.read("plan.md"), coder.write("plan.md", "y"), coder.grep("x")):
         assert "closed" in answer
     assert "closed" in coder.replace("plan.md", "x", "y")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_store_does_what_the_framework_asks_of_one(workspace, files, stock, seed):
+    """Both stores, side by side, with the same calls."""
+    import asyncio
+    import random
+
+    choose = random.Random(seed).choice
+    paths = ["a.md", "b.md", "docs/a.md", "docs/deep/b.md", "docs/deep/c.md"]
+    texts = ["one\n", "two\nthree", "", "one\r\n\u00fc\n"]
+    folders = ["", "docs", "docs/deep/", "no"]
+
+    async def done(call):
+        try:
+            found = await call
+        except (ValueError, OSError) as error:
+            return type(error)
+        return sorted(str(each.to_dict()) for each in found) if isinstance(found, list) else found
+
+    async def story():
+        for _ in range(60):
+            path, text, folder = choose(paths), choose(texts), choose(folders)
+            name, given, more = choose(
+                [
+                    ("write", (path, text), {}),
+                    ("write", (path, text), {"overwrite": False}),
+                    ("read", (path,), {}),
+                    ("delete", (path,), {}),
+                    ("file_exists", (path,), {}),
+                    ("list_children", (folder,), {}),
+                    ("search", (folder, "o|e", choose(["*.md", None])), {"recursive": True}),
+                    ("search", (folder, "t"), {}),
+                    ("create_directory", (folder,), {}),
+                ]
+            )
+            both = [
+                await done(getattr(s, name)(*given, **more)) for s in (files.store, stock.store)
+            ]
+            assert both[0] == both[1], (name, given, more)
+
+    asyncio.run(story())
