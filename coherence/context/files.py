@@ -19,7 +19,7 @@ from coherence.context.desk import Desk
 from coherence.context.events import Event, Tell, was_published, was_read, was_refused, was_shown
 from coherence.context.reader import OnUnread, Unread, check_unread, harmless
 from coherence.context.sight import Lines, Sights
-from coherence.errors import InvalidContent, UnknownArtifact
+from coherence.errors import InvalidContent, UnknownArtifact, UnknownVersion
 from coherence.messages import Version
 from coherence.refs import Ref
 from coherence.view import View
@@ -78,6 +78,17 @@ class Files:
         """The names that begin with `prefix`, sorted."""
         with self.desk.agent() as agent:
             return list(agent.list(prefix))
+
+    def seen(self, name: str) -> Content | None:
+        """What the caller has seen whole, or written, last; None if not known or not kept."""
+        version = self.sight.base(name)
+        if not version:
+            return None
+        with self.desk.agent() as agent:
+            try:
+                return account_of(agent).unseen(agent.read(name, version=version)).content
+            except UnknownVersion:
+                return None
 
     # What the caller sees.
 

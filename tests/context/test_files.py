@@ -4,7 +4,15 @@ from inspect import signature
 
 import pytest
 
-from coherence import BadArgument, Conflict, InvalidContent, InvalidName, UnknownArtifact, Workspace
+from coherence import (
+    BadArgument,
+    Conflict,
+    InvalidContent,
+    InvalidName,
+    Retention,
+    UnknownArtifact,
+    Workspace,
+)
 from coherence.context.desk import Desk
 from coherence.context.files import Files
 from coherence.context.reader import Unread
@@ -171,6 +179,30 @@ class TestFiles:
         with pytest.raises(Conflict):
             mine.write("f", "mine")
         assert text() == "newer"
+
+    def test_what_was_seen_can_be_asked_for(self, mine, other, workspace):
+        assert mine.seen("f") is None
+        other.write("f", "one")
+        mine.look("f")
+        assert mine.seen("f") is None
+        mine.read("f")
+        other.read("f")
+        other.write("f", "two")
+        assert mine.seen("f") == "one"
+        mine.forget("f")
+        assert mine.seen("f") is None
+        mine.read("f")
+        mine.delete("f")
+        assert mine.seen("f") is None
+
+    def test_what_was_seen_may_not_be_kept(self, other):
+        with Workspace("memory://", retention=Retention(versions=1)) as workspace:
+            mine, other = (Files(Desk(workspace, name)) for name in "ab")
+            mine.write("f", "one")
+            other.read("f")
+            other.write("f", "two")
+            workspace.gc()
+            assert mine.seen("f") is None
 
     def test_looking_is_below_a_folder(self, mine):
         for name in ("a/x", "a/y", "ab", "b/x"):
