@@ -56,6 +56,7 @@ LANGUAGES = {"", "python", "sh", "console", "text", "diff", "mermaid", "sql", "t
 MARK = re.compile(r"shown, \S.*|raises \w+|fresh|slow")
 FRAMEWORKS = {
     "agent_framework",
+    "agents",
     "autogen_agentchat",
     "autogen_core",
     "crewai",

@@ -54,10 +54,10 @@ BEFORE = {
     ),
 }
 #: Modules whose examples need a framework and a model: the first program of the adapter's page,
-#: which tests/adapters/test_adapter_pages.py runs, is the same with both.
+#: which a test runs, is the same with both.
 PARTS = {
     f"adapters/coherence_{name}/__init__.py"
-    for name in ("agent_framework", "autogen", "crewai", "langgraph")
+    for name in ("agent_framework", "autogen", "crewai", "langgraph", "openai_agents")
 }
 
 

@@ -18,6 +18,7 @@ SHIPPED = ("adapters", "bench", "causal", "coherence", "examples", "message_pass
 #: Packages whose modules have other names.
 DISTRIBUTIONS = {
     "agent_framework": "agent-framework-core",
+    "agents": "openai-agents",
     "autogen_agentchat": "autogen-agentchat",
     "autogen_core": "autogen-agentchat",  # which needs it
     "autogen_ext": "autogen-ext",
