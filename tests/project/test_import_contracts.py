@@ -70,6 +70,18 @@ VIOLATIONS = {
         "import message_passing",
         "specs.checker.aside -> message_passing",
     ),
+    "an engine in a hook": (
+        "file-guard",
+        "file_guard/aside.py",
+        "import message_passing.errors",
+        "file_guard.aside -> message_passing.errors",
+    ),
+    "decisions on files that read files": (
+        "file-rules",
+        "file_guard/rules.py",
+        "import os",
+        "file_guard.rules -> os",
+    ),
     "the reference model leaning on the engine": (
         "reference",
         "coherence/simulate/paper.py",

@@ -17,6 +17,11 @@ SHOWN = {
     "false_unchanged.py": ["['[spec.md is unchanged]']", "+Rule 7 holds on weekdays.", "all of it"],
     "model_merges.py": ["derives from version 1", "2. (done) write a fast printer", "had seen 2"],
     "own_policy.py": ["2 agents: 0 messages", "5 agents: 4 messages"],
+    "guarded_files.py": [
+        "without guard: Ann's change is replaced; no one is told",
+        "Ann's change is in the file; Bob is told: plan.md was changed by session-ann",
+        "Ann's change is replaced; Bob is told: Your write of plan.md replaced a change by",
+    ],
     "stale_write.py": ["conflict: the write derives from api.py@1", "# reviewed"],
     "write_skew.py": [
         "on call: []",
