@@ -465,6 +465,15 @@ def test_a_loss_that_is_not_kept_says_so(project, ann, bob):
     assert "B=1" not in told
 
 
+def test_the_folder_is_its_owners_and_git_ignores_it(project, git, ann):
+    ann.read("plan.md")
+    assert (project / ".coherence").stat().st_mode & 0o777 == 0o700
+    done = subprocess.run(
+        ["git", "status", "--short"], cwd=project, capture_output=True, check=True
+    )
+    assert done.stdout == b""
+
+
 def test_what_is_older_than_seven_days_goes(project, ann, bob):
     ann.read("plan.md")
     database = sqlite3.connect(project / ".coherence/guard.db")

@@ -1,5 +1,6 @@
 """Hooks of several processes at once, and hooks that cannot do their work."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -203,6 +205,24 @@ def test_four_processes_edit_one_file_and_nothing_is_lost_in_silence(project):
     told = edited_at_once(project, 50)
     assert lost_in_silence(project, told, 50) == []
     assert lost_in_silence(project, [], 50), "no edit was lost, so nothing was tried"
+
+
+def test_four_threads_edit_one_file_and_nothing_is_lost_in_silence(project):
+    """As hooks that a server serves."""
+    (project / "plan.md").write_text("".join(f"[{name}]\n" for name in TEAM))
+    sessions = [Session(project, name, says_found=name.endswith("1")) for name in TEAM]
+
+    def edit(session):
+        for number in range(50):
+            line = f"[{session.name}]\n"
+            while True:
+                with contextlib.suppress(AssertionError):  # another thread has truncated the file
+                    session.edit("plan.md", (line, f"{line}{session.name}.{number}\n"))
+                    break
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(edit, sessions))
+    assert lost_in_silence(project, [each for s in sessions for each in s.told], 50) == []
 
 
 def test_two_hooks_that_check_at_once_are_told_after(project, ann, bob):
