@@ -21,7 +21,6 @@ Read in this order; each module imports only those above it::
     tables      tables that are wider than a terminal
     console     shared by command lines: writing to a pipe, exit codes of errors, imports
     commands    command lines made with typer: one form of help, errors and exit codes
-    json_text   JSON that a person has written, edited as text
     workers     processes of a command that end with it
     chart       message-sequence charts as text
     trace       a line of JSON a step, and back

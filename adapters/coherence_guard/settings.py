@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from coherence_guard.json_text import NotJson, at, keys, put, taken
 from coherence_guard.served import TEMPLATES
-from message_passing.json_text import NotJson, at, keys, put, taken
 
 _EVENTS: Final = ("PreToolUse", "PostToolUse", "PreCompact", "SubagentStop", "SessionStart")
 _FILES: Final = "Read|Write|Edit|MultiEdit|NotebookEdit"
