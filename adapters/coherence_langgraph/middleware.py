@@ -4,16 +4,16 @@ it no longer has the text before it.
 It uses only the prompt and the workspace, and keeps no state.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from coherence import Ref
-from coherence.context.before_call import called, inform, informer
-from coherence.context.evidence import texts_in
+from coherence.context.before_call import closed, informer
 from coherence.context.frameworks import expect, require
 from coherence.context.informing import DEFAULT, LIST_RATES, OnChange, Prompt
-from coherence.context.prompts import Claimed, of_claims
+from coherence.context.prompts import claimed, of_claims
 from coherence.context.recording import also
 from coherence.context.telling import Rates
 from coherence_langgraph.store import CoherentStore, run
@@ -60,20 +60,15 @@ class CoherenceMiddleware(AgentMiddleware[Any, Any, Any]):
     def _closed(self, request: Any) -> tuple[Any, list[HumanMessage], Mapping[str, Ref]]:
         """The request with its last message; that message if it stays; what a model may claim."""
         desk, tell = self._store.desk(up=1), also(run()) or (lambda event: None)
-        prompt = self._prompt(desk.name, request, request.messages)
-        news = inform(desk, self._informer, prompt, tell)
-        last = [HumanMessage(news.text)] if news.text else []
-        messages, stays = [*request.messages, *last], last if news.stays else []
-        if stays:
-            prompt = self._prompt(desk.name, request, messages)
-        called(desk, prompt, self._informer, tell)
-        return request.override(messages=messages), stays, prompt.held
+        make = partial(self._prompt, desk.name, request)
+        found = closed(desk, self._informer, make, request.messages, HumanMessage, tell)
+        return request.override(messages=found.messages), found.stays, found.held
 
     def _prompt(self, desk: str, request: Any, messages: Sequence[Any]) -> Prompt:
         first = "" if request.system_message is None else request.system_message.text
         # A conversation's messages have ids of their own.
         key = desk, messages[0].id if messages else None
-        return of_claims(key, _claimed(messages), self._workspace.identity, first=first)
+        return of_claims(key, claimed(messages), self._workspace.identity, first=first)
 
 
 def _honest(response: Any, stays: list[HumanMessage], held: Mapping[str, Ref]) -> Any:
@@ -86,12 +81,4 @@ def _honest(response: Any, stays: list[HumanMessage], held: Mapping[str, Ref]) -
 
 def in_context(messages: Sequence[Any], workspace: str = "") -> dict[str, Ref]:
     """Artifact -> the version whose text can be reconstructed from `messages`."""
-    return dict(of_claims(None, _claimed(messages), workspace).held)
-
-
-def _claimed(messages: Sequence[Any]) -> Iterator[Claimed]:
-    given = {call["id"]: call["args"] for m in messages for call in getattr(m, "tool_calls", ())}
-    for m in messages:
-        arguments = given.get(getattr(m, "tool_call_id", None), {})
-        claim = getattr(m, "artifact", None)
-        yield Claimed(m.text, claim, tuple(texts_in(arguments)), m.name or "")
+    return dict(of_claims(None, claimed(messages), workspace).held)

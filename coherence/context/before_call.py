@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
+from typing import Any, NamedTuple
 
 from coherence.contents import Kind
 from coherence.context import notices
@@ -19,6 +20,18 @@ from coherence.runtime.token_counts import TokenCounts
 from coherence.view import View
 from coherence.workspace.agent import BaseAgent, account_of
 from coherence.workspace.workspace import Workspace
+
+
+class Closed(NamedTuple):
+    """The messages of a prompt with its news at the end."""
+
+    messages: list[Any]
+    #: Those of them that stay in the conversation, before the answer.
+    stays: list[Any]
+    #: Artifact -> the version that the prompt holds whole, and that stays.
+    held: Mapping[str, Ref]
+    #: The same, with what is shown in this prompt alone.
+    seen: Mapping[str, Ref]
 
 
 def informer(on_change: OnChange, rates: Rates) -> Informer:
@@ -56,6 +69,28 @@ def inform(desk: Desk, informer: Informer, prompt: Prompt, tell: Tell) -> News:
             news = informer.news(prompt, lines, {})
     _told(desk, news, tell)
     return news
+
+
+def closed(
+    desk: Desk,
+    informer: Informer,
+    prompt_of: Callable[[Sequence[Any]], Prompt],
+    messages: Sequence[Any],
+    message: Callable[[str], Any],
+    tell: Tell,
+) -> Closed:
+    """The messages of the next prompt of the agent at `desk`; `message` makes one of the news.
+
+    Raises as `inform` does.
+    """
+    prompt = prompt_of(messages)
+    news = inform(desk, informer, prompt, tell)
+    last = [message(news.text)] if news.text else []
+    whole, stays = [*messages, *last], last if news.stays else []
+    if stays:
+        prompt = prompt_of(whole)
+    called(desk, prompt, informer, tell)
+    return Closed(whole, stays, prompt.held, {**prompt.held, **news.seen})
 
 
 async def inform_task(desk: AsyncDesk, informer: Informer, prompt: Prompt, tell: Tell) -> News:

@@ -112,11 +112,15 @@ class Evidence(Generic[P]):
         self._chains: dict[str, tuple[P, ...]] = {}
         #: The digest of each version that is held as one text.
         self._digests: dict[str, bytes] = {}
+        #: The windows of each version: their first and last lines, and their places.
+        self._windows: dict[str, list[tuple[int, int, P]]] = {}
 
     def weigh_claim(self, claim: object, place: P, texts: Collection[object]) -> None:
         """Check a claim beside the texts of one place: see `coherence.context.calls.claim`.
 
-        A list has several claims.  Any other value is ignored.
+        A claim may have a ``digest`` of the artifact's content, where a tool shows it with more
+        around it; and the ``lines`` of a window: the first, the last, and how many there are.  A
+        list has several claims.  Any other value is ignored.
         """
         if isinstance(claim, list):
             for each in claim:
@@ -124,9 +128,30 @@ class Evidence(Generic[P]):
         if isinstance(claim, dict) and claim.keys() >= {"ref", "have", "seal"}:
             said = [(place, str(text)) for text in texts]
             ref = Ref.parse(claim["ref"])
+            if "lines" in claim:
+                self._weigh_window(ref, claim, said)
+                return
             found = self.weigh(ref, claim["have"], claim["seal"], said)
-            if found is not None and not claim["have"]:
+            if found is not None and "digest" in claim:
+                self._digests[str(ref)] = bytes.fromhex(claim["digest"])
+            elif found is not None and not claim["have"]:
                 self._digests[str(ref)] = _digest(found[1].removeprefix(header(ref)))
+
+    def _weigh_window(self, ref: Ref, claim: Mapping[str, str], texts: list[tuple[P, str]]) -> None:
+        """Check the claim of a window; windows that leave no line out are the whole."""
+        found = self._proof(ref, "", claim["seal"], texts)
+        if found is None:
+            return
+        first, last, total = map(int, claim["lines"].split())
+        windows = self._windows.setdefault(str(ref), [])
+        windows.append((first, last, found[0]))
+        end = 0
+        for first, last, _ in sorted(windows, key=lambda window: window[:2]):
+            if first <= end + 1:
+                end = max(end, last)
+        if end >= total:
+            self._chains[str(ref)] = tuple(place for _, _, place in windows)
+            self._digests[str(ref)] = bytes.fromhex(claim["digest"])
 
     def weigh_passages(self, place: P, text: str) -> None:
         """Check the passages in the text of one place."""
@@ -142,15 +167,18 @@ class Evidence(Generic[P]):
     ) -> tuple[P, str] | None:
         """The one of `texts` that proves `ref`, on top of `since`; or None."""
         base = self._chains.get(since) if since else ()
-        if base is None:
+        if base is None or (found := self._proof(ref, since, sealed, texts)) is None:
             return None
+        self._chains[str(ref)] = (*base, found[0])
+        self._digests[str(ref)] = b"" if since else _digest(found[1])
+        return found
+
+    def _proof(
+        self, ref: Ref, since: str, sealed: str, texts: Iterable[tuple[P, str]]
+    ) -> tuple[P, str] | None:
+        """The one of `texts` that has the seal."""
         ours = Ref(ref.name, ref.version, self._workspace)
-        for place, text in texts:
-            if seal(ours, since, text) == sealed:
-                self._chains[str(ref)] = (*base, place)
-                self._digests[str(ref)] = b"" if since else _digest(text)
-                return place, text
-        return None
+        return next((said for said in texts if seal(ours, since, said[1]) == sealed), None)
 
     @property
     def held(self) -> dict[str, Ref]:

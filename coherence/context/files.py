@@ -10,7 +10,7 @@ says what a model was really given, by `Files.shown`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 
 from coherence.conflict import Conflict, Conflicts
 from coherence.contents import Content
@@ -160,6 +160,13 @@ class Files:
                 del self._calls[name]
                 self.forget(name)
 
+    def holds(self, refs: Iterable[Ref]) -> None:
+        """The caller's context holds these versions whole, and no others: see `evidence`."""
+        with self.desk.busy:
+            self.forget()
+            for ref in refs:
+                self._see(ref, None)
+
     def _see(self, ref: Ref, lines: Lines | None) -> None:
         if self._turn is not None:
             self._pending.append((ref, lines))
@@ -279,6 +286,22 @@ class Files:
                 self.sight.forget(to)
                 self._note(was_published, refs[to], made)
             return refs[to]
+
+    def delete_all(self, name: str) -> list[str]:
+        """Delete the file `name` and those below it, or none of them; the names of what is gone.
+
+        Raises as `delete` does.
+        """
+        with self.desk.agent() as agent:
+            gone = [each for each in agent.list(name) if f"{each}/".startswith(f"{name}/")]
+            with agent.transaction() as tx:
+                for each in gone:
+                    base = self._seen(each)
+                    tx.delete(each, expect=base, overwrite=base is None)
+            for each in gone:
+                self.sight.wrote(each, 0)
+                self._moved(tx.refs[each] if tx.refs else Ref(each, 0), None)
+            return gone
 
     def _seen(self, name: str) -> Ref | Version | None:
         """The version that the caller has seen whole, with its digest if that is known."""

@@ -53,7 +53,7 @@ def is_notice(text: str) -> bool:
 
 
 #: The tools whose answers the agent did not ask for: it has written.
-WRITES = ("write_artifact", "edit_artifact", "publish_many")
+WRITES = ("write_artifact", "edit_artifact", "publish_many", "write_file", "edit_file")
 
 
 def heard(text: str, tool: str = "") -> Iterator[Heard]:

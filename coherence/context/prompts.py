@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from coherence.context.evidence import Evidence, Said, mentioned, survey
+from coherence.context.evidence import Evidence, Said, mentioned, survey, texts_in
 from coherence.context.informing import Prompt
 from coherence.context.notices import WRITES, Heard, heard, is_notice
 from coherence.context.telling import Saying
@@ -21,6 +21,15 @@ class Claimed(NamedTuple):
     #: What the call of that tool gave to it.
     given: tuple[str, ...] = ()
     tool: str = ""
+
+
+def claimed(messages: Sequence[Any]) -> Iterator[Claimed]:
+    """The messages of LangChain, whose answers of tools carry claims as their ``artifact``."""
+    given = {call["id"]: call["args"] for m in messages for call in getattr(m, "tool_calls", ())}
+    for m in messages:
+        arguments = given.get(getattr(m, "tool_call_id", None), {})
+        claim = getattr(m, "artifact", None)
+        yield Claimed(m.text, claim, tuple(texts_in(arguments)), m.name or "")
 
 
 def of_passages(

@@ -86,6 +86,14 @@ def _parts(path: str) -> list[str]:
     return parts
 
 
+def text_if_utf8(data: bytes) -> str | bytes:
+    """The content for an artifact that holds the bytes of a file."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
 def encoded(value: Mapping[str, Any]) -> Content:
     """The content of an artifact that holds `value`; a tuple is a list in it.
 
