@@ -2,7 +2,8 @@
 
 Each suite of a checkout of langgraph runs in a process of its own, first as it is and then with the
 plugin `langgraph_wrapping`, which leaves the tests as they are.  A case that passes plain has to
-pass wrapped, unless a reason why it cannot is known here.
+pass wrapped, unless a reason why it cannot is known here.  `deepagents_suites.py` does the same
+with the tests of deepagents.
 """
 
 import argparse
@@ -66,8 +67,31 @@ KNOWN = {
 }
 
 
-def main(given=None):
-    arguments = parsed(given)
+class Upstream(NamedTuple):
+    """The tests of a framework, and how they run on ours."""
+
+    description: str
+    example: str
+    #: A folder by which a checkout is known.
+    has: str
+    #: The plugin that puts ours in the place of the framework's.
+    plugin: str
+    suites: tuple[Suite, ...]
+    known: dict[str, str]
+
+
+LANGGRAPH = Upstream(
+    __doc__.partition("\n")[0],
+    EXAMPLE,
+    "libs/checkpoint/tests",
+    "langgraph_wrapping",
+    SUITES,
+    KNOWN,
+)
+
+
+def main(given=None, upstream=LANGGRAPH):
+    arguments = parsed(given, upstream)
     with ExitStack() as stack:
         address = server(stack) if any(suite.on_postgres for suite in arguments.suites) else None
         rows = [row(suite, arguments, address) for suite in arguments.suites]
@@ -78,14 +102,14 @@ def main(given=None):
     return int(any(unknown(row) for row in rows))
 
 
-def parsed(given):
+def parsed(given, upstream):
     parser = argparse.ArgumentParser(
-        description=__doc__.partition("\n")[0],
-        epilog=EXAMPLE,
+        description=upstream.description,
+        epilog=upstream.example,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkout", type=Path, help="a checkout of langgraph; it is not changed")
-    names = {suite.name: suite for suite in SUITES}
+    parser.add_argument("checkout", type=Path, help="a checkout; it is not changed")
+    names = {suite.name: suite for suite in upstream.suites}
     parser.add_argument("--suite", action="append", choices=names, help="this one only; repeatable")
     parser.add_argument(
         "--workspace",
@@ -97,9 +121,12 @@ def parsed(given):
     parser.add_argument("--limit-s", type=int, default=300, help="ends a case that hangs (300)")
     parser.add_argument("-n", "--processes", type=int, default=1, help="run cases at once (1)")
     arguments = parser.parse_args(given)
-    arguments.suites = [s for s in SUITES if not arguments.suite or s.name in arguments.suite]
-    if not (arguments.checkout / "libs" / "checkpoint" / "tests").is_dir():
-        parser.error(f"no libs/checkpoint/tests in {arguments.checkout}")
+    arguments.upstream = upstream
+    arguments.suites = [
+        suite for suite in names.values() if not arguments.suite or suite.name in arguments.suite
+    ]
+    if not (arguments.checkout / upstream.has).is_dir():
+        parser.error(f"no {upstream.has} in {arguments.checkout}")
     return arguments
 
 
@@ -115,7 +142,7 @@ def row(suite, arguments, address):
     for case in passed:
         found = wrapped.get(case, {"outcome": "missing", "why": "no such case"})
         if found["outcome"] != "passed":
-            lost[case] = {"why": found["why"], "known": reason(case)}
+            lost[case] = {"why": found["why"], "known": reason(case, arguments.upstream.known)}
     return made | {
         "cases": len(plain),
         "plain_passed": len(passed),
@@ -150,7 +177,7 @@ def outcomes(suite, arguments, address, form):
         Path(folder, "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n", encoding="utf-8")
         report = Path(folder, "outcomes.json")
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        command += ["-p", "langgraph_wrapping", "--outcomes", str(report), *form]
+        command += ["-p", arguments.upstream.plugin, "--outcomes", str(report), *form]
         command += [
             "--timeout",
             str(arguments.limit_s),
@@ -188,8 +215,8 @@ def server(stack):
     return f"{where}?{folder}"
 
 
-def reason(case):
-    return next((why for pattern, why in KNOWN.items() if re.search(pattern, case)), None)
+def reason(case, known):
+    return next((why for pattern, why in known.items() if re.search(pattern, case)), None)
 
 
 def unknown(row):
