@@ -20,6 +20,7 @@ PAGES = {
     "agent-framework": (["agent_framework"], 60),
     "langgraph": (["langgraph"], 25),
     "crewai": (["crewai"], 60),
+    "deepagents": (["deepagents"], 60),
     "autogen": (["autogen_agentchat", "autogen_ext"], 60),
 }
 #: Pages that begin otherwise, or whose programs run elsewhere: tests/adapters/test_apart.py.

@@ -16,7 +16,7 @@ HEAD, _, *ROWS = [
 
 
 #: Adapters whose tools are those of a file system: their models name no versions.
-OF_FILES = {"agent-framework", "openai-agents"}
+OF_FILES = {"agent-framework", "deepagents", "openai-agents"}
 
 
 def test_every_scenario_is_there_once_in_order():

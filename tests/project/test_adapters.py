@@ -30,6 +30,7 @@ FRAMEWORKS = {
     "coherence_agent_framework": {"agent_framework"},
     "coherence_autogen": {"autogen_core"},
     "coherence_crewai": {"crewai", "pydantic"},
+    "coherence_deepagents": {"deepagents", "langchain", "langchain_core", "langgraph"},
     "coherence_guard": set(),
     "coherence_langgraph": {"langchain", "langchain_core", "langgraph"},
     "coherence_openai_agents": {"agents"},

@@ -57,7 +57,14 @@ BEFORE = {
 #: which a test runs, is the same with both.
 PARTS = {
     f"adapters/coherence_{name}/__init__.py"
-    for name in ("agent_framework", "autogen", "crewai", "langgraph", "openai_agents")
+    for name in (
+        "agent_framework",
+        "autogen",
+        "crewai",
+        "deepagents",
+        "langgraph",
+        "openai_agents",
+    )
 }
 
 
