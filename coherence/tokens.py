@@ -22,6 +22,7 @@ says that it estimates; `exact` counts as a model's tokenizer does and needs the
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,13 +74,25 @@ ENCODING: Final = "o200k_base"
 _VOCABULARIES: Final = "https://openaipublic.blob.core.windows.net/encodings/"
 
 
+#: A tokenizer takes the square of the length of a run of letters, marks or spaces, so a longer run
+#: is counted in parts: each cut adds at most one token.
+RUN_MAX: Final = 256
+_LONG_RUN: Final = re.compile(rf"[^\W\d_]{{{RUN_MAX}}}|[^\w\s]{{{RUN_MAX}}}|\s{{{RUN_MAX}}}")
+_LONG_SPACE: Final = re.compile(rf"\s{{{RUN_MAX}}}")
+
+
 class _Exact:
     def __init__(self, package: str, encoding: str, encode: Callable[[str], list[int]]) -> None:
         self.label = f"exact: {package} {encoding}"
         self._encode = encode
 
     def count(self, text: str) -> int:
-        return len(self._encode(text))
+        begin = tokens = 0
+        if max(map(len, text.split()), default=0) >= RUN_MAX or _LONG_SPACE.search(text):
+            for run in _LONG_RUN.finditer(text):
+                tokens += len(self._encode(text[begin : run.end()]))
+                begin = run.end()
+        return tokens + len(self._encode(text[begin:]))
 
 
 def exact(encoding: str = ENCODING) -> Counter:
