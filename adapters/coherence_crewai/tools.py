@@ -11,18 +11,18 @@ Two guards of CrewAI stop a model that repeats itself, and would stop a justifie
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
 from itertools import count
 from typing import Any
 
 from crewai.tools import BaseTool
 from crewai.tools.tool_failure import ToolFailure
-from pydantic import BaseModel, Field, create_model
+from pydantic import Field
 
 from coherence import Workspace
 from coherence.context.answers import refusal
 from coherence.context.calls import Calls, Told
 from coherence.context.desk import Desk
+from coherence.context.forms import arguments_of
 from coherence_crewai.events import tell
 from message_passing.errors import ToolkitError
 
@@ -41,7 +41,7 @@ def artifact_tools(workspace: Workspace, agent: str) -> list[BaseTool]:
         ArtifactTool(
             name=call.__name__,
             description=str(call.__doc__),
-            args_schema=_arguments(call),
+            args_schema=arguments_of(call),
             desk=desk,
             call=call,
             numbers=numbers,
@@ -73,12 +73,3 @@ class ArtifactTool(BaseTool):
             why = refusal(error, self.desk, given.get("name"))
             again = error.fault == "environment"
             return ToolFailure(message=why + number, code=error.code, retryable=again)
-
-
-def _arguments(call: Callable[..., Told]) -> type[BaseModel]:
-    """The arguments of a tool, as a type."""
-    taken = signature(call, eval_str=True).parameters.values()
-    fields: Any = {
-        p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in taken
-    }
-    return create_model(call.__name__, **fields)
