@@ -20,6 +20,7 @@ CODE_LINES_MAX = 245
 LINES_MAX = {
     "coherence_agent_framework": 200,
     "coherence_guard": 500,
+    "coherence_mcp": 400,
     "coherence_openai_agents": 80,
 }
 #: Of an adapter that is a store of items, for callers that block and for callers that await.
@@ -33,6 +34,7 @@ FRAMEWORKS = {
     "coherence_deepagents": {"deepagents", "langchain", "langchain_core", "langgraph"},
     "coherence_guard": set(),
     "coherence_langgraph": {"langchain", "langchain_core", "langgraph"},
+    "coherence_mcp": {"anyio", "mcp", "mcp_types", "pydantic", "typer", "uvicorn"},
     "coherence_openai_agents": {"agents"},
 }
 OURS = {"causal", "coherence", "file_guard", "message_passing"}
