@@ -28,7 +28,7 @@ from pydantic import Field
 from coherence.context.before_call import changed
 from coherence.context.forms import arguments_of, given_to, schema_of
 from coherence.context.frameworks import expect
-from coherence.context.served import Caller, Callers, ServedCalls, known, twice
+from coherence.context.served import Caller, ServedCallers, ServedCalls, known, twice
 from coherence.errors import BadArgument
 from coherence.workspace.workspace import Workspace
 from coherence_mcp.feed import Feed
@@ -77,7 +77,7 @@ class ArtifactServer:
         read_only: bool = False,
     ) -> None:
         self._workspace = expect(workspace, Workspace, "an open one: Workspace('sqlite:///t.db')")
-        self._callers, self._agent = Callers(workspace, read_only=read_only), agent
+        self._callers, self._agent = ServedCallers(workspace, read_only=read_only), agent
         if agent is not None:
             self._callers[agent]  # refuses a bad name at once
         self._calling: ContextVar[Caller] = ContextVar("coherence-mcp-caller")

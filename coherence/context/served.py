@@ -178,7 +178,7 @@ def twice(call: Callable[[], T]) -> T:
         return call()
 
 
-class Callers:
+class ServedCallers:
     """The agents that call in a process, by name; those that called last are remembered.
 
     Raises `InvalidName`, `WorkspaceClosed`.

@@ -24,7 +24,7 @@ PAGES = {
     "autogen": (["autogen_agentchat", "autogen_ext"], 60),
 }
 #: Pages that begin otherwise, or whose programs run elsewhere: tests/adapters/test_apart.py.
-OTHERS = {"index", "mcp", "openai-agents", "scenarios"}
+OTHERS = {"guard", "index", "mcp", "openai-agents", "scenarios"}
 #: Runs in each process before the program does, and tells of every connection that is tried.
 WATCH = """
 import sys

@@ -17,8 +17,8 @@ HEAD, _, *ROWS = [
 
 #: Adapters whose tools are those of a file system: their models name no versions.
 OF_FILES = {"agent-framework", "deepagents", "openai-agents"}
-#: A server, whose clients belong to others.
-SERVERS = {"mcp"}
+#: What serves clients of others: a server, hooks.
+SERVERS = {"guard", "mcp"}
 
 
 def test_every_scenario_is_there_once_in_order():

@@ -6,8 +6,8 @@ from coherence.context.many import Outdated
 from coherence.context.served import (
     SERVED_MAX,
     SERVED_S,
-    Callers,
     Claimable,
+    ServedCallers,
     ServedCalls,
     answer,
     known,
@@ -47,7 +47,7 @@ def workspace():
 
 @pytest.fixture
 def callers(workspace):
-    return Callers(workspace)
+    return ServedCallers(workspace)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def b(callers):
 
 def calls_of(workspace):
     """The calls of `a` in a process that has served nothing."""
-    callers = Callers(workspace)
+    callers = ServedCallers(workspace)
     return ServedCalls(lambda: callers["a"])
 
 
@@ -308,7 +308,7 @@ def test_a_clone_of_the_database_counts_its_own_versions(tmp_path):
 
 
 def test_who_may_only_read_writes_nothing(workspace, a):
-    readers = Callers(workspace, read_only=True)
+    readers = ServedCallers(workspace, read_only=True)
     calls = ServedCalls(lambda: readers["r"])
     a.write_artifact("plan.md", "one")
     assert calls.read_artifact("plan.md") == "[plan.md@1]\none"
@@ -414,7 +414,7 @@ def test_refs_of_another_workspace_are_refused(workspace, a):
 def test_a_name_that_another_process_took_is_taken_back(tmp_path):
     url = f"sqlite:///{tmp_path}/team.db"
     with Workspace(url) as here, Workspace(url) as there:
-        callers = [Callers(each)["a"] for each in (here, there)]
+        callers = [ServedCallers(each)["a"] for each in (here, there)]
         ServedCalls(lambda: callers[0]).write_artifact("plan.md", "one")
         for caller in (*callers, *callers):
             assert caller.view("plan.md", None).text == "one"
