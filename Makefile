@@ -6,9 +6,9 @@ VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 # What the tests use beyond the base.  The frameworks weigh a gigabyte and serve the adapters only:
-# TEST_EXTRAS=dev,json,numba,postgres,proofs,report,tlc,tokens leaves them out, and with them the
-# adapters' tests; `browser` is for slow tests.
-TEST_EXTRAS ?= browser,dev,frameworks,json,numba,postgres,proofs,report,tlc,tokens
+# TEST_EXTRAS=console,dev,json,numba,postgres,proofs,report,tlc,tokens leaves them out, and with them
+# the adapters' tests; `browser` is for slow tests.
+TEST_EXTRAS ?= browser,console,dev,frameworks,json,numba,postgres,proofs,report,tlc,tokens
 
 # An environment that happens to be active, or its variables, must not leak into ours.
 unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
@@ -20,7 +20,7 @@ DOCS := $(VENV)-docs
 BENCHES := $(sort $(wildcard bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate studies test test-slow prove check lint types imports format bench docs docs-pages docs-serve clean servers browser
+.PHONY: help simulate studies test test-slow prove check lint types imports format bench docs docs-pages docs-serve vendor clean servers browser
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -68,6 +68,9 @@ docs-serve: docs-pages ## the site at localhost:8000; `make docs-pages` beside i
 
 docs-pages: $(DOCS)/.docs
 	@$(DOCS)/bin/python docs/stage.py build/docs
+
+vendor: ## the console's vendored files, from npm by its lock file: the same bytes
+	@cd vendor && npm ci --ignore-scripts --no-audit --no-fund && node make.mjs
 
 clean: ## remove caches and builds; the environment stays
 	@rm -rf dist build site .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage

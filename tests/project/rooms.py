@@ -22,7 +22,7 @@ from rich.console import Console
 ROOT = Path(__file__).parents[2]
 ADAPTERS = tuple(sorted(init.parent.name for init in ROOT.glob("adapters/*/__init__.py")))
 PACKAGES = {
-    **dict.fromkeys(("message_passing", "coherence", "causal", "specs"), ROOT),
+    **dict.fromkeys(("message_passing", "coherence", "causal", "specs", "coherence_console"), ROOT),
     **dict.fromkeys(ADAPTERS, ROOT / "adapters"),
 }
 #: Methods that `NamedTuple` makes: public, although their names begin like private ones.
@@ -219,6 +219,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "specs/histories": ("specs.histories",),
     "specs": ("specs",),
     "adapters": ADAPTERS,
+    "coherence_console": ("coherence_console",),
 }
 
 

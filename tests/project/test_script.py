@@ -33,7 +33,7 @@ def application(tmp_path):
 
 
 def test_every_command_is_there():
-    assert set(COMMANDS) == {"causal", "simulate", "specs", "tables", "trace"}
+    assert set(COMMANDS) == {"causal", "console", "simulate", "specs", "tables", "trace"}
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["causal", "simulate"]])
