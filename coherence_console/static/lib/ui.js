@@ -30,8 +30,8 @@ export const Trouble = ({error}) => html`<${Notice} kind="bad"><p>${escaped(erro
 export const Loading = ({what = 'Loading'}) => html`<p class="dim" role="status">${what}…</p>`;
 
 /** A section with a heading of its own. */
-export function Panel({title, children, extra, ...rest}) {
-  return html`<section class="panel" ...${rest}><header><h2>${title}</h2>${extra}</header>${children}</section>`;
+export function Panel({title, children, extra, class: name = "panel", ...rest}) {
+  return html`<section class=${name} ...${rest}><header><h2>${title}</h2>${extra}</header>${children}</section>`;
 }
 
 /** A labelled input: `kind` 'search', 'select' with `choices` [[value, text], ...], or 'check'. */
