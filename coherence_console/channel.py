@@ -64,9 +64,9 @@ class Channel:
         self._ended = False
 
     @property
-    def listened(self) -> bool:
-        """Whether a page listens."""
-        return bool(self._listeners)
+    def listeners(self) -> int:
+        """The number of pages that listen."""
+        return len(self._listeners)
 
     def send(self, event: Event) -> None:
         """Send an event to all pages.  From any thread; never waits."""
@@ -168,7 +168,7 @@ class _Stream(Response):
         self._channel = channel
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(self._channel._listeners) >= LISTENERS_MAX:
+        if self._channel.listeners >= LISTENERS_MAX:
             await Response("too many streams\n", 503)(scope, receive, send)
             return
         sending = asyncio.ensure_future(self._send(send))

@@ -46,10 +46,23 @@ class Poller:
         self._stop: Flag | None = None
         self._thread: Thread | None = None
 
+    def look(self) -> None:
+        """Look at the store, and tell all pages what has moved.  Raises `StoreFault`."""
+        with self._lock:
+            moved = self._moved()
+            if moved is not None:
+                self.channel.send(Event("moved", moved))
+
     def whole(self) -> TeamWhole:
         """The team now.  Raises `StoreFault`."""
+        return self._whole(alone=False)
+
+    def _whole(self, *, alone: bool) -> TeamWhole:
         with self._lock:
-            self._moved()
+            moved = self._moved()
+            if moved is not None and not alone:
+                # What this look finds is news to the pages that listen already.
+                self.channel.send(Event("moved", moved))
             return TeamWhole(
                 look=self._look,
                 now=self._last.now,
@@ -81,8 +94,7 @@ class Poller:
         failed = False
         while not stop.wait(FAILED_S if failed else self._period_s):
             try:
-                with self._lock:
-                    moved = self._moved()
+                self.look()
             except ToolkitError as error:
                 self.channel.send(_trouble(error))
                 failed = True
@@ -90,12 +102,10 @@ class Poller:
             if failed:
                 self.channel.again()
                 failed = False
-            elif moved is not None:
-                self.channel.send(Event("moved", moved))
 
     def _first(self) -> Event:
         try:
-            return Event("team", self.whole())
+            return Event("team", self._whole(alone=self.channel.listeners == 1))
         except ToolkitError as error:
             return _trouble(error)
 
@@ -131,8 +141,11 @@ class Poller:
         if self._observer is None or store is not self._store or generation != self._generation:
             # A store that was restored counts its revisions a second time.
             self._observer, self._store, self._generation = Observer(store), store, generation
-        self._observer.look()
-        return list(self._observer.refused())
+        observer, self._observer = self._observer, None
+        observer.look()
+        # One whose look has failed in the middle is not asked again.
+        self._observer = observer
+        return list(observer.refused())
 
 
 def _joined(seen: Overview) -> tuple[Joined, ...]:

@@ -1,6 +1,7 @@
 // The team as the server sees it, kept up to date while a page shows it: one stream for all of them.
 import {computed, signal, useEffect} from './preact.js';
 import {listen} from './events.js';
+import {setClock} from './text.js';
 
 /** Artifacts by name; each row is replaced, never changed.  Read `tick` to be drawn again. */
 export const rows = new Map();
@@ -25,7 +26,7 @@ export const clock = signal(0);
 let ticking = 0;
 
 function hear(event) {
-  told = event.now;
+  setClock(told = event.now);
   at = performance.now();
   look = event.look;
 }

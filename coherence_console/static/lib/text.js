@@ -35,10 +35,20 @@ export function span(seconds) {
   return `${Math.round(s / 86400)} d`;
 }
 
-/** A time in seconds since the epoch, in this browser's zone: 2026-11-29 08:15:30. */
+/** What lies between a store's clock and the calendar: the clock of memory counts from anywhere. */
+let shift = 0;
+export const setClock = now => { shift = now > 1e9 ? 0 : Date.now() / 1000 - now; };
+
+/** A time of the store's clock as the calendar has it. */
+export function iso(seconds) {
+  const at = new Date((seconds + shift) * 1000);
+  return isNaN(at) ? '' : at.toISOString();
+}
+
+/** A time of the store's clock, in this browser's zone: 2026-11-29 08:15:30. */
 export function time(seconds) {
   if (!seconds) return '';
-  const at = new Date(seconds * 1000), two = n => String(n).padStart(2, '0');
+  const at = new Date((seconds + shift) * 1000), two = n => String(n).padStart(2, '0');
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ` +
     `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }

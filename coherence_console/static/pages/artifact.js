@@ -3,7 +3,7 @@ import {html, useEffect, useMemo, useState} from '../lib/preact.js';
 import {url} from '../lib/api.js';
 import {useKeys} from '../lib/keys.js';
 import {change, to} from '../lib/router.js';
-import {bytes, count, escapedLine, many, time} from '../lib/text.js';
+import {bytes, count, escapedLine, iso, many, time} from '../lib/text.js';
 import {link, rows, tick, useTeam} from '../lib/team.js';
 import {about, Agent, Field, Heading, Loading, Name, Notice, Panel, Table, Trouble, useData} from '../lib/ui.js';
 import {reason, Standing} from './team.js';
@@ -49,7 +49,7 @@ function Versions({history}) {
       {title: 'version', sort: each => each.version, cell: each => about.value.contents && each.version > 1
         ? html`<a href=${to('artifact', history.name, {a: each.version - 1, b: each.version})} title="what it changed">@${each.version}</a>` : `@${each.version}`},
       {title: 'by', sort: each => each.author, cell: each => html`<${Agent} name=${each.author}/>`},
-      {title: 'written', sort: each => each.at, cell: each => html`<time dateTime=${new Date(each.at * 1000).toISOString()}>${time(each.at)}</time>`},
+      {title: 'written', sort: each => each.at, cell: each => html`<time dateTime=${iso(each.at)}>${time(each.at)}</time>`},
       {title: 'size', number: true, sort: each => each.size_bytes, cell: each => each.kind === 'tombstone' ? 'deleted' : bytes(each.size_bytes)},
       ...(history.versions.some(derived) ? [{title: 'derived', cell: derived}] : []),
       ...(history.versions.some(each => each.pinned || each.reason) ? [{title: 'notes', cell: each => html`${each.pinned && html`<span class="tag">pinned</span> `}<${Name} name=${each.reason}/>`}] : []),

@@ -2,7 +2,7 @@
 import {Component, html, useEffect, useMemo, useRef, useState} from '../lib/preact.js';
 import {useKeys} from '../lib/keys.js';
 import {change, go, to} from '../lib/router.js';
-import {bytes, count, escaped, many, span, time} from '../lib/text.js';
+import {bytes, count, escaped, iso, many, span, time} from '../lib/text.js';
 import {
   agents, cellsOf, clock, held, isContested, left, link, ORDERS, pause, paused, refused, rows, SHOWN, tick, totals, trouble, useTeam,
 } from '../lib/team.js';
@@ -259,7 +259,7 @@ class Card extends Component {
   }
 }
 
-const Ago = ({at}) => html`<time dateTime=${new Date(at * 1000).toISOString()} title=${time(at)}>${span(clock.value - at)} ago</time>`;
+const Ago = ({at}) => html`<time dateTime=${iso(at)} title=${time(at)}>${span(clock.value - at)} ago</time>`;
 
 // --- What else there is to know
 
