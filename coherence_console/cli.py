@@ -77,7 +77,7 @@ def console(
                 raise
             raise EnvironmentFault(
                 f"the console needs {error.name}",
-                remedy="pip install 'artifact-coherence[console]'",
+                remedy="pip install 'starlette>=1.0,<2' 'uvicorn>=0.34'",
             ) from error
         with closing(Console(context, host=host, port=port)) as made:
             say(made.url)

@@ -102,7 +102,7 @@ def test_without_the_extra_it_says_what_to_install(ended, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     code, _, err = ended()
     assert code == 3
-    assert "pip install 'artifact-coherence[console]'" in err
+    assert "pip install 'starlette>=1.0,<2' 'uvicorn>=0.34'" in err
 
 
 def test_the_command_loads_no_server_for_its_help():
