@@ -215,7 +215,7 @@ window.frames_seen = 0;
 const frame = () => { frames_seen++; requestAnimationFrame(frame); };
 requestAnimationFrame(frame);
 """
-TICKS = "import('/static/lib/team.js').then(team => team.tick.value)"
+COUNTS = "import('/static/lib/team.js').then(team => [team.tick.value, frames_seen])"
 #: The time from a change to the frame that shows it.
 FILTER = """
 text => new Promise(done => {
@@ -295,12 +295,13 @@ def page(full: Path, folder: Path, options: argparse.Namespace) -> None:
             tab.wait_for_selector(".matrix [data-row]")
             opened = time.monotonic() - began
         print(f"opened in {opened:.2f} s; {opening.told()}")
-        cpu, ticks, frames = server.cpu_s(), tab.evaluate(TICKS), tab.evaluate("frames_seen")
         with Traced(browser, tab) as quiet:
+            first, cpu, began = tab.evaluate(COUNTS), server.cpu_s(), time.monotonic()
             tab.wait_for_timeout(5000)
-        ticks, frames = tab.evaluate(TICKS) - ticks, tab.evaluate("frames_seen") - frames
-        share = 100 * (server.cpu_s() - cpu) / quiet.took
-        rates = f"{ticks / quiet.took:.1f} updates, {frames / quiet.took:.0f} frames"
+            last, took = tab.evaluate(COUNTS), time.monotonic() - began
+            share = 100 * (server.cpu_s() - cpu) / took
+        ticks, frames = ((b - a) / took for a, b in zip(first, last, strict=True))
+        rates = f"{ticks:.1f} updates, {frames:.0f} frames"
         print(f"watched: {rates} a second")
         print(f"  {quiet.told()}; server {share:.1f} %")
         with Traced(browser, tab) as filtered:

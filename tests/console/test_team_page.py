@@ -93,7 +93,7 @@ def test_the_team_by_keys_alone(viewer):
     keys.press("Escape")
     keys.press("/")
     keys.type("plan")
-    page.wait_for_function("document.querySelectorAll('.matrix [data-row]').length === 1")
+    page.wait_for_function("() => document.querySelectorAll('.matrix [data-row]').length === 1")
     assert page.url.endswith("filter=plan")
     for _ in range(3):  # the filter, what is shown, the order, the matrix
         keys.press("Tab")
@@ -117,9 +117,9 @@ def test_the_team_by_keys_alone(viewer):
     keys.press("b")
     page.wait_for_selector("[aria-label=Blame]")
     keys.press("[")
-    page.wait_for_function("location.search.includes('b=1')")
+    page.wait_for_function("() => location.search.includes('b=1')")
     keys.press("]")
-    page.wait_for_function("location.search.includes('b=2')")
+    page.wait_for_function("() => location.search.includes('b=2')")
     page.go_back()
     page.wait_for_selector(".matrix [data-row]")
     assert viewer.trouble == []
@@ -243,3 +243,21 @@ def test_a_workspace_in_memory_in_a_browser(browser):
             assert int(year) > 2000
             viewer.close()
             assert viewer.trouble == []
+
+
+@pytest.mark.slow
+def test_contested_artifacts_come_first_and_no_row_jumps_under_the_pointer(team, viewer):
+    page = viewer.page
+    names = "[...document.querySelectorAll('.matrix [data-row] .first')].map(e => e.title)"
+    page.wait_for_function(f"() => {names}[0] === 'plan.md'")  # a write of it was refused
+    page.locator(".matrix [data-row]").first.hover()
+    with team.agent("ann").edit("notes/a.md"), team.agent("bob").edit("data.bin"):
+        page.wait_for_selector(".matrix .cell.held >> nth=1")
+        assert page.evaluate(names)[0] == "plan.md"
+        page.mouse.move(5, 5)
+        page.select_option("label:has-text('Show') select", "held")
+        page.wait_for_function(f"() => {names}.join() === 'data.bin,notes/a.md'")
+        page.select_option("label:has-text('Order') select", "name")
+        assert "order=name&" in page.url or page.url.endswith("order=name")
+    page.wait_for_selector("text=No artifact matches.")
+    assert viewer.trouble == []

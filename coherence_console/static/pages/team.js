@@ -72,16 +72,17 @@ function lowered(text) {
 
 /** The rows that match, in an order that is held while `busy`, and is not made again at once. */
 function useOrdered(filter, order, shown, agent, busy) {
-  const kept = useRef({names: [], key: '', at: -Infinity});
+  const kept = useRef({names: [], key: '', at: -Infinity, held: false});
+  const [turn, next] = useState(0);
   const version = tick.value;
-  return useMemo(() => {
+  const made = useMemo(() => {
     const text = filter.toLowerCase(), test = SHOWN[shown];
     const matches = row => test(row)
       && (!agent || row.author === agent || cellsOf(row).has(agent))
       && (!text || lowered(row.artifact).includes(text) || lowered(row.author).includes(text)
         || [...cellsOf(row).keys()].some(each => lowered(each).includes(text)));
     const key = JSON.stringify([filter, order, shown, agent]), old = kept.current;
-    const hold = old.key === key && (busy || performance.now() - old.at < ORDER_MS);
+    const hold = old.key === key && old.names.length && (busy || performance.now() - old.at < ORDER_MS);
     let list;
     if (hold) {
       const place = new Map(old.names.map((name, n) => [name, n]));
@@ -90,9 +91,16 @@ function useOrdered(filter, order, shown, agent, busy) {
     } else {
       list = [...rows.values()].filter(matches).sort(ORDERS[order]);
     }
-    kept.current = {names: list.map(row => row.artifact), key, at: hold ? old.at : performance.now()};
+    kept.current = {names: list.map(row => row.artifact), key, at: hold ? old.at : performance.now(), held: hold};
     return list;
-  }, [version, filter, order, shown, agent, busy]);
+  }, [version, filter, order, shown, agent, busy, turn]);
+  useEffect(() => {
+    // Where nothing moves any more, the order that was held is made all the same.
+    if (busy || !kept.current.held) return;
+    const timer = setTimeout(() => next(n => n + 1), ORDER_MS);
+    return () => clearTimeout(timer);
+  }, [made, busy]);
+  return made;
 }
 
 function Totals() {
@@ -136,7 +144,8 @@ function Matrix({list, agents, chosen, busy}) {
   const pointer = useRef(false);
   const columns = FIRST.length + agents.length;
   const at = Math.min(row, list.length - 1), on = Math.min(column, columns - 1);
-  const template = `minmax(190px, 1fr) 60px 122px 54px repeat(${agents.length}, ${width}px)`;
+  const roomy = agents.length <= 18;
+  const template = `minmax(190px, ${roomy ? '460px' : '1fr'}) 60px 122px 54px repeat(${agents.length}, ${width}px)`;
   // The row that has the focus is always drawn, so that its cell can be named.
   const drawn = [];
   for (let n = from; n < end; n++) drawn.push(n);
@@ -187,7 +196,7 @@ function Matrix({list, agents, chosen, busy}) {
       ${agents.map((each, n) => html`<span key=${each.agent} role="columnheader" class="agent" aria-colindex=${FIRST.length + n + 1} title=${escaped(each.agent)}><${Name} name=${each.agent}/></span>`)}
     </div>
     <div role="rowgroup" class="body" style=${{height: `${list.length * ROW}px`}}>
-      ${drawn.map(n => html`<${Row} key=${list[n].artifact} row=${list[n]} n=${n} agents=${agents} template=${template}
+      ${drawn.map(n => html`<${Row} key=${list[n].artifact} row=${list[n]} n=${n} agents=${agents} template=${template} wide=${roomy ? 64 : 34}
         chosen=${chosen === list[n].artifact} active=${inside && n === at ? on : -1}/>`)}
     </div></div>`;
 }
@@ -199,14 +208,14 @@ class Row extends Component {
     return false;
   }
 
-  render({row, n, agents, template, chosen, active}) {
+  render({row, n, agents, template, wide, chosen, active}) {
     const cells = cellsOf(row);
     const cell = (column, kind, children, words) => html`<span key=${column} role="gridcell" id=${`cell-${n}-${column}`} aria-colindex=${column + 1}
       data-column=${column} class=${`${kind}${active === column ? ' active' : ''}`} style=${{gridColumn: column + 1}} title=${words} aria-label=${words}>${children}</span>`;
     return html`<div class=${`row${row.holder ? ' busy' : ''}${chosen ? ' chosen' : ''}`} role="row" aria-rowindex=${n + 2} aria-selected=${chosen} data-row=${n}
         style=${{top: `${n * ROW}px`, gridTemplateColumns: template}}>
       <span role="rowheader" id=${`cell-${n}-0`} aria-colindex="1" data-column="0" class=${`first${active === 0 ? ' active' : ''}`} title=${escaped(row.artifact)}>
-        <a tabindex="-1" href=${to('artifact', row.artifact)} aria-label=${escaped(row.artifact)}><${Name} name=${middle(row.artifact)}/></a></span>
+        <a tabindex="-1" href=${to('artifact', row.artifact)} aria-label=${escaped(row.artifact)}><${Name} name=${middle(row.artifact, wide)}/></a></span>
       ${cell(1, 'number', html`@${row.version}${row.skipped ? html`<small class="dim" title="versions since the look before"> +${row.skipped}</small>` : ''}`)}
       ${cell(2, 'number grant', html`<${Grant} row=${row}/>`)}
       ${cell(3, 'number', row.copies.length || '')}
@@ -219,13 +228,11 @@ class Row extends Component {
   }
 }
 
-const WIDE = 34;
-
 /** A name in the room that there is: cut before its last part, which tells it from its neighbours. */
-function middle(name) {
-  if (name.length <= WIDE) return name;
-  const end = Math.min(Math.max(name.length - name.lastIndexOf('/'), WIDE / 2), WIDE - 6);
-  return `${name.slice(0, WIDE - end - 1)}…${name.slice(-end)}`;
+function middle(name, wide) {
+  if (name.length <= wide) return name;
+  const end = Math.min(Math.max(name.length - name.lastIndexOf('/'), wide / 2), wide - 6);
+  return `${name.slice(0, wide - end - 1)}…${name.slice(-end)}`;
 }
 
 /** The lease as it runs down, and the queue. */
