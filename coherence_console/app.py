@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import mimetypes
 from collections.abc import Callable, Iterable
 from hashlib import sha256
@@ -19,9 +20,11 @@ from coherence.cli import installed
 from coherence_console import history, team
 from coherence_console.answers import NotThere, answer, failure
 from coherence_console.context import Context
-from coherence_console.guard import API, Guard
-from coherence_console.shapes import About, Has
-from message_passing.errors import ToolkitError
+from coherence_console.guard import API, EXCHANGE, Guard
+from coherence_console.shapes import About, Has, Token
+from message_passing.errors import Defect, ToolkitError
+
+log = logging.getLogger(__name__)
 
 Part: TypeAlias = Callable[[Context], list[Route]]
 """The routes of one part of the console, below `/api`.
@@ -33,8 +36,11 @@ and raises errors of the tree, which become answers.
 PARTS: Final[tuple[Part, ...]] = (team.routes, history.routes)
 
 
-def application(context: Context, hosts: Iterable[str], token: str) -> Guard:
-    """The whole application.  `hosts` are the values of ``Host`` that name it."""
+def application(context: Context, hosts: Iterable[str], token: str, code: str) -> Guard:
+    """The whole application.
+
+    `hosts` are the values of ``Host`` that name it; `code` is given for the token once.
+    """
     about = About(
         release=installed(),
         label=context.source.label if context.source else "",
@@ -52,7 +58,10 @@ def application(context: Context, hosts: Iterable[str], token: str) -> Guard:
     def console(_: Request) -> Response:
         return answer(about)
 
-    routes: list[BaseRoute] = [Route(f"{API}/console", console)]
+    def exchanged(_: Request) -> Response:
+        return answer(Token(token=token))
+
+    routes: list[BaseRoute] = [Route(f"{API}/console", console), Route(EXCHANGE, exchanged)]
     for part in PARTS:
         routes += part(context)
     routes += [
@@ -64,10 +73,15 @@ def application(context: Context, hosts: Iterable[str], token: str) -> Guard:
     return Guard(
         Starlette(
             routes=routes,
-            exception_handlers={ToolkitError: _told, HTTPException: _not_there},
+            exception_handlers={
+                ToolkitError: _told,
+                HTTPException: _not_there,
+                Exception: _defect,
+            },
         ),
         hosts,
         token,
+        code,
     )
 
 
@@ -114,3 +128,8 @@ def _told(_: Request, error: Any) -> Response:
 
 def _not_there(_: Request, error: Any) -> Response:
     return failure(NotThere()) if error.status_code in (404, 405) else failure(ToolkitError(error))
+
+
+def _defect(request: Request, error: Any) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return failure(Defect("the console failed; its terminal says where"))

@@ -82,7 +82,7 @@ def console(
         with closing(Console(context, host=host, port=port)) as made:
             say(made.url)
             if browser:
-                webbrowser.open(made.url)
+                webbrowser.open(made.url_once)
             made.run()
 
 

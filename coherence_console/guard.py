@@ -26,6 +26,8 @@ BODY_MAX: Final = 5 << 20
 METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
 #: Paths below it need the token.
 API: Final = "/api"
+#: Here a code, which works once, is given for the token.
+EXCHANGE: Final = f"{API}/token"
 
 #: Scripts and styles are files of ours; text never becomes markup or code.
 CSP: Final = "; ".join(
@@ -66,13 +68,15 @@ class _Refused(Exception):
 class Guard:
     """Passes requests to `app` that come from a page of ours or from a program with the token.
 
-    `hosts` are the values of ``Host`` that name us, such as ``127.0.0.1:8080``.
+    `hosts` are the values of ``Host`` that name us, such as ``127.0.0.1:8080``.  `code` stands for
+    the token in one request, to `EXCHANGE`.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str], token: str) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], token: str, code: str = "") -> None:
         self._app = app
         self._hosts = frozenset(hosts)
         self._bearer = f"Bearer {token}".encode()
+        self._code = f"Bearer {code}".encode() if code else b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -141,7 +145,7 @@ class Guard:
             raise _Refused(405, "method", f"the method {scope['method'][:20]!r} is not known")
         if (scope["path"] + "/").startswith(f"{API}/"):
             given = one(b"authorization", b"").encode("latin-1")
-            if not hmac.compare_digest(given, self._bearer):
+            if not (self._is_code(scope["path"], given) or self._is_token(given)):
                 raise _Refused(
                     401,
                     "token",
@@ -151,6 +155,15 @@ class Guard:
         length = one(b"content-length", b"0")
         if not length.isdigit() or int(length[:20]) > BODY_MAX:
             raise _too_large()
+
+    def _is_token(self, given: bytes) -> bool:
+        return hmac.compare_digest(given, self._bearer)
+
+    def _is_code(self, path: str, given: bytes) -> bool:
+        if not self._code or path != EXCHANGE or not hmac.compare_digest(given, self._code):
+            return False
+        self._code = b""
+        return True
 
 
 def _too_large() -> _Refused:

@@ -55,12 +55,15 @@ class Console:
         self._socket = _bound(host, port)
         self.port: int = self._socket.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
-        self.token = secrets.token_urlsafe(24)
+        self.token, code = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+        base = f"http://{name}:{self.port}/"
         #: With the token, which the page takes out of the address bar.
-        self.url = f"http://{name}:{self.port}/#token={self.token}"
+        self.url = f"{base}#token={self.token}"
+        #: For a browser's command line, which other users can read: what it shows works once.
+        self.url_once = f"{base}#code={code}"
         hosts = {f"{each}:{self.port}" for each in (name, "127.0.0.1", "localhost", "[::1]")}
         config = uvicorn.Config(
-            application(context, hosts, self.token),
+            application(context, hosts, self.token, code),
             http="h11",
             ws="none",
             lifespan="off",

@@ -30,6 +30,12 @@ class Failure(Shape, frozen=True, kw_only=True):
     remedy: str = ""
 
 
+class Token(Shape, frozen=True, kw_only=True):
+    """The token, for a page that was opened with a code."""
+
+    token: str
+
+
 class Has(msgspec.Struct, frozen=True):
     """Which pages have something to show."""
 

@@ -11,7 +11,7 @@ const loaded = new Map();
 
 function App() {
   const [error, fail] = useState(null);
-  useEffect(() => { get('/api/console').then(value => { about.value = value; }, fail); }, []);
+  useEffect(() => { taken.then(() => get('/api/console')).then(value => { about.value = value; }, fail); }, []);
   const {path, parts} = place.value;
   const known = about.value;
   useEffect(() => {
@@ -61,8 +61,8 @@ function View({name}) {
 }
 let arrived = null;
 
-takeToken();
+const taken = takeToken();
 show();
 // The URL that the command prints may be opened in a tab that shows the console already.
-addEventListener('hashchange', () => { if (location.hash.startsWith('#token=')) { takeToken(); location.reload(); } });
+addEventListener('hashchange', () => takeToken().then(found => found && location.reload()));
 render(html`<${App}/>`, document.getElementById('app'));

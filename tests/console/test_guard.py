@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 
 import pytest
-from console_client import shown
+from console_client import Running, shown
 
 from coherence_console.context import Context
 from coherence_console.guard import BODY_MAX, URL_MAX
-from coherence_console.server import Console
+from coherence_console.server import Console, Served
 
 #: What is wrong with a request: headers that differ from those of a good one, the status, the code.
 REFUSED = {
@@ -218,6 +218,33 @@ def test_a_file_is_sent_once(shared):
     first = shared.send("/static/app.js")
     again = shared.send("/static/app.js", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status, again.body) == (304, b"")
+
+
+def test_a_code_is_given_for_the_token_once(shared):
+    console = Console(Context())
+    with Served(console):
+        running = Running.__new__(Running)
+        code = console.url_once.partition("/#code=")[2]
+        running.port, running.token = console.port, code
+        assert running.send("/api/console").status == 401
+        assert running.send("/api/token", headers={"Host": "evil.example"}).status == 403
+        assert running.get("/api/token")["token"] == console.token != code
+        assert running.send("/api/token").status == 401
+        running.token = ""
+        assert running.send("/api/token").status == 401
+    assert code not in console.url
+
+
+def test_a_defect_is_told_and_its_place_is_logged(shared, monkeypatch, caplog):
+    def fails(store, name):
+        raise ZeroDivisionError("in here")
+
+    monkeypatch.setattr("coherence_console.history._history", fails)
+    found = shared.send("/api/artifact?name=plan.md")
+    assert (found.status, found.json["code"]) == (500, "defect")
+    assert b"in here" not in found.body
+    assert "default-src 'none'" in found.headers["content-security-policy"]
+    assert "in here" in caplog.text
 
 
 def test_tokens_differ(shared):

@@ -12,7 +12,7 @@ from console_client import PLAN, Running, shown, source, working
 
 from coherence import Workspace
 from coherence_console.context import Context
-from coherence_console.server import serve
+from coherence_console.server import Console, Served, serve
 
 #: Each page, and what is there once it is drawn.
 PAGES = {
@@ -197,6 +197,19 @@ def test_without_the_token_there_is_nothing_to_see(browser, shared):
     page.wait_for_selector(f"text={PLAN}")
     viewer.close()
     assert [each for each in viewer.trouble if "401" not in each] == []
+
+
+@pytest.mark.slow
+def test_a_browser_that_the_command_opens_gets_the_token_by_a_code(browser, team, url):
+    console = Console(Context(source=source(url)))
+    with Served(console):
+        viewer = Viewer(browser, console.url_once)
+        viewer.page.wait_for_selector(f"text={PLAN}")
+        viewer.page.reload()
+        viewer.page.wait_for_selector(f"text={PLAN}")
+        assert "#" not in viewer.page.url
+        viewer.close()
+    assert viewer.trouble == []
 
 
 @pytest.mark.slow

@@ -2,14 +2,16 @@
 // one), and travels in a header that no other page can add: never in a cookie, never in a URL.
 
 const KEPT = 'coherence-token';
-const COMES = /^#token=([\w-]+)$/;
+const COMES = /^#(token|code)=([\w-]+)$/;
 
-/** Take the token out of the address bar. */
-export function takeToken() {
+/** Take the token out of the address bar, if it is there; a code is given for the token, once. */
+export async function takeToken() {
   const found = COMES.exec(location.hash);
-  if (!found) return;
-  localStorage.setItem(KEPT, found[1]);
+  if (!found) return false;
   history.replaceState(null, '', location.pathname + location.search);
+  localStorage.setItem(KEPT, found[2]);
+  if (found[1] === 'code') localStorage.setItem(KEPT, (await get('/api/token')).token);
+  return true;
 }
 
 /** An answer that is an error: `code` is stable, `message` and `remedy` are for people. */
