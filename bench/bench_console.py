@@ -1,4 +1,4 @@
-"""What an open console costs those who write, and what its page costs the browser.
+"""The cost of an open console: to the writers, to its server and to the browser.
 
 Two processes of 25 agents each read and write 2,000 artifacts of one SQLite file, at 200 operations
 a second in all, with a console and one page that listens, and without.  The figure is the writers'

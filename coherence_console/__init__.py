@@ -10,15 +10,15 @@ program, which is the only way to see a workspace on ``memory://``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import typing
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from coherence_console.server import Served, serve
 
 __all__ = ["Served", "serve"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     # The command reports a missing extra, so importing this package must not need it.
     if name in __all__:
         from coherence_console import server

@@ -1,4 +1,4 @@
-"""What the console shows, and what ends with it: the argument of every `routes` function."""
+"""The argument of every `routes` function: the things to show, and the things to end with them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Context:
-    """What the command line has named, and what the server ends when it stops."""
+    """The things that the command line has named, and those that end with the server."""
 
     source: Source | None = None
     traces: tuple[Path, ...] = ()

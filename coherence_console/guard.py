@@ -1,4 +1,4 @@
-"""Who may ask: every request is checked here before any route sees it.
+"""Checks every request before a route sees it.
 
 The console listens on the loopback interface, which other users of the machine and every page of
 the browser reach too.  So a request must name our own host and port (a name that was rebound to

@@ -286,7 +286,7 @@ export function Standing({row}) {
   return html`<dl class="facts">
     <div><dt>written</dt><dd>${row.author ? html`by ${agent(row.author)}, <${Ago} at=${row.at}/>` : 'author not kept'}, ${bytes(row.size_bytes)}</dd></div>
     <div><dt>grant</dt><dd>${row.holder ? html`<span class="tag held">M</span> ${agent(row.holder)}${seconds === null ? '' : seconds > 0 ? `, ${span(seconds)} left` : ', the lease is over: the next who asks gets it'}` : 'free'}</dd></div>
-    <div><dt>waiting</dt><dd>${row.waiting.length ? html`<ol class="plain inline">${row.waiting.map(({agent: each, seen}, n) => html`<li key=${each}><span class="tag waiting">${n + 1}</span> ${agent(each)} <span class="dim">seen for ${span(clock.value - seen)}</span></li>`)}</ol>` : 'nobody'}</dd></div>
+    <div><dt>waiting</dt><dd>${row.waiting.length ? html`<ol class="plain inline">${row.waiting.map(({agent: each, seen}, n) => html`<li key=${each}><span class="tag waiting">${n + 1}</span> ${agent(each)} <span class="dim">seen for ${span(clock.value - seen)}</span></li>`)}</ol>` : 'no agent'}</dd></div>
     <div><dt>copies</dt><dd>${row.copies.length ? html`<ul class="plain inline">${row.copies.map(each => html`<li key=${each}>${agent(each)}</li>`)}</ul>` : 'none that home knows of'}</dd></div>
     <div><dt>refused</dt><dd>${row.refused ? many(row.refused, 'write') : 'nothing that is kept'}</dd></div></dl>`;
 }
