@@ -7,7 +7,7 @@ PYTHON ?=
 ARGS ?=
 # What the tests use beyond the base.  The frameworks weigh a gigabyte and serve the adapters only:
 # TEST_EXTRAS=console,dev,json,numba,postgres,proofs,report,tlc,tokens leaves them out, and with them
-# the adapters' tests; `browser` is for slow tests.
+# the adapters' tests; `browser` is for tests that look at pages.
 TEST_EXTRAS ?= browser,console,dev,frameworks,json,numba,postgres,proofs,report,tlc,tokens
 
 # An environment that happens to be active, or its variables, must not leak into ours.
@@ -32,7 +32,7 @@ studies: $(VENV)/.dev ## the studies again, into simulations/results and README:
 	@$(PY) -m coherence.simulate study simulations/studies --into simulations/results $(ARGS)
 	@$(PY) docs/headlines.py
 
-test: $(VENV)/.dev servers ## the fast tests
+test: $(VENV)/.dev servers browser ## the fast tests
 	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 test-slow: $(VENV)/.dev $(DOCS)/.docs servers browser ## the tests marked slow: minutes of proof
@@ -97,9 +97,12 @@ servers:
 	$(call system,postgres,postgresql,the PostgreSQL store) ; \
 	$(call system,java,default-jre-headless,TLC)
 
-# What slow tests look at pages with.
+# What tests look at pages with, and the rules of accessibility, where npm is.
 browser:
 	@$(call system,chromium,chromium,pages in a browser)
+	@test -d vendor/node_modules || ! command -v npm >/dev/null \
+	|| { cd vendor && npm ci --silent --ignore-scripts --no-audit --no-fund; } \
+	|| echo "npm cannot fetch axe-core: accessibility is not tested." >&2
 
 # Installs Debian's package $(2) where the program $(1) is missing and that may be done, or says so.
 define system

@@ -26,17 +26,15 @@ KINDS = {
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser.  Skips the test where there is none, but not under CI."""
+    """A browser.  Skips the test without the extra `browser`, and without Chromium except in CI."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        sync_playwright = None
-    if program is None or sync_playwright is None:
-        what = "Chromium (apt install chromium)" if program is None else "the extra `browser`"
-        if os.environ.get("CI"):
-            pytest.fail(f"needs {what}")
-        pytest.skip(f"needs {what}")
+        pytest.skip("needs the extra `browser`")
+    if program is None:
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing("needs Chromium (apt install chromium)")
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:
