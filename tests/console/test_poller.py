@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from console_client import PLAN, Running, shown, source, working
+from mortals import Mortal
 
 from coherence import BadArgument, Workspace
 from coherence.errors import StoreFault
@@ -110,6 +111,30 @@ def test_a_page_learns_what_moves_on_every_store(stores):
         follow(stream, page, lambda page: "cat" in page.agents)
         found = {row.artifact: row for row in overview(stores.workspace._site.store).artifacts}
         assert page.rows[PLAN]["copies"] == list(found[PLAN].copies)
+
+
+def test_a_process_that_was_killed_leaves_the_page(team, url, running):
+    team.agent("ann").read(PLAN)
+    mortal = Mortal(url, "zed", "hold")
+    with running.stream() as stream:
+        page = Page()
+        page.hear(*stream.next())
+        follow(stream, page, lambda page: page.rows[PLAN]["holder"] == "zed")
+        assert "zed" in page.agents
+        mortal.kill()
+        follow(stream, page, lambda page: page.rows[PLAN]["holder"] == "")
+        follow(stream, page, lambda page: "zed" not in page.agents)
+
+
+def test_sums_of_tokens_are_shared_by_pages(team, running, monkeypatch):
+    monkeypatch.setattr("coherence_console.team.SUM_S", 1e9)
+    first = running.get("/api/tokens")
+    assert first["total"]["reads"] > 0
+    team.agent("ann").read("notes/a.md")
+    team.stats()
+    assert running.get("/api/tokens") == first
+    monkeypatch.setattr("coherence_console.team.SUM_S", 0.0)
+    assert running.get("/api/tokens")["total"]["reads"] > first["total"]["reads"]
 
 
 def test_two_pages_and_one_look(team, running):
