@@ -274,3 +274,15 @@ def test_contested_artifacts_come_first_and_no_row_jumps_under_the_pointer(team,
         assert "order=name&" in page.url or page.url.endswith("order=name")
     page.wait_for_selector("text=No artifact matches.")
     assert viewer.trouble == []
+
+
+@pytest.mark.slow
+def test_a_large_artifact_is_cut_and_that_is_said(team, viewer):
+    agent = team.agent("ann")
+    agent.write("long.md", "x" * 900_000)
+    agent.write("many.md", "".join(f"line {n}\n" for n in range(80_000)))
+    viewer.visit("/artifact/long.md?view=content", "text=896,000 more characters")
+    viewer.visit("/artifact/many.md", "text=lines are not shown")
+    assert viewer.page.locator(".text tr").count() <= 1501
+    viewer.visit("/artifact/many.md?view=blame", "text=more lines are not shown")
+    assert viewer.trouble == []

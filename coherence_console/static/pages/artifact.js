@@ -9,8 +9,12 @@ import {about, Agent, Field, Heading, Loading, Name, Notice, Panel, Table, Troub
 import {reason, Standing} from './team.js';
 
 const VIEWS = {diff: 'Difference', blame: 'Blame', content: 'Content'};
-/** Lines that are drawn at once. */
-const LINES = 1500;
+/** Lines that are drawn at once, and characters of a line. */
+const LINES = 1500, LINE = 4000;
+
+/** A line of a text of others; the end of a very long one is left out, and that is said. */
+const Line = ({text}) => html`<bdi>${escapedLine(text.slice(0, LINE))}</bdi>${
+  text.length > LINE && html`<span class="tag">${count(text.length - LINE)} more characters</span>`}`;
 
 export default function Artifact({place}) {
   useTeam();
@@ -133,7 +137,7 @@ function Lines({label, lines}) {
   const [shown, show] = useState(LINES);
   return html`<div class="text" tabindex="0" role="region" aria-label=${label}><table><tbody>${lines.slice(0, shown).map((line, n) => html`<tr key=${n} class=${line.kind}>
     <td class="side">${line.old}</td><td class="side">${line.now}</td><td class="side" aria-hidden="true">${SIGNS[line.kind][0]}</td>
-    <td><span class="away">${SIGNS[line.kind][1]}</span><bdi>${escapedLine(line.text)}</bdi></td></tr>`)}</tbody></table>
+    <td><span class="away">${SIGNS[line.kind][1]}</span><${Line} text=${line.text}/></td></tr>`)}</tbody></table>
     ${lines.length > shown && html`<p><button onClick=${() => show(shown + 4 * LINES)}>Show more</button> ${count(lines.length - shown)} lines are not shown</p>`}</div>`;
 }
 
@@ -148,7 +152,7 @@ function Blame({name, version}) {
       const again = n > 0 && lines[n - 1].version === line.version && lines[n - 1].author === line.author;
       return html`<tr key=${n}><td class="side">${again ? '' : line.author
         ? html`<a href=${to('artifact', name, {a: line.version - 1, b: line.version})}>@${line.version}</a>` : html`<span title=${`@${line.first} to @${line.version}; those between are not kept`}>before @${line.version}</span>`}</td>
-        <td class="side">${again ? '' : line.author ? html`<${Name} name=${line.author}/>` : 'not kept'}</td><td class="side">${n + 1}</td><td><bdi>${escapedLine(line.text)}</bdi></td></tr>`;
+        <td class="side">${again ? '' : line.author ? html`<${Name} name=${line.author}/>` : 'not kept'}</td><td class="side">${n + 1}</td><td><${Line} text=${line.text}/></td></tr>`;
     })}</tbody></table>${value.lines.length > shown && html`<p><button onClick=${() => show(shown + 4 * LINES)}>Show more</button></p>`}</div>
     ${!value.lines.length && html`<p class="dim">This version has no lines.</p>`}<${Cut} number=${value.cut} what="lines"/>`;
 }
