@@ -9,11 +9,7 @@ import {build} from 'esbuild';
 
 const TARGET = new URL('../coherence_console/static/vendor/', import.meta.url);
 const LISTING = new URL('../coherence_console/static/VENDOR.toml', import.meta.url);
-const FILES = {
-  'preact.js': ['preact', '@preact/signals', '@preact/signals-core', 'htm'],
-  'uplot.js': ['uplot'],
-  'uplot.css': ['uplot'],
-};
+const FILES = {'preact.js': ['preact', '@preact/signals', '@preact/signals-core', 'htm']};
 
 const here = name => new URL(name, import.meta.url);
 const text = name => readFileSync(here(name), 'utf8');
@@ -21,7 +17,7 @@ const lock = JSON.parse(text('package-lock.json')).packages;
 
 rmSync(TARGET, {recursive: true, force: true});
 mkdirSync(TARGET, {recursive: true});
-for (const name of ['preact.js', 'uplot.js']) {
+for (const name of Object.keys(FILES)) {
   await build({
     entryPoints: [here(name).pathname],
     outfile: new URL(name, TARGET).pathname,
@@ -32,8 +28,6 @@ for (const name of ['preact.js', 'uplot.js']) {
     target: 'es2022',
   });
 }
-writeFileSync(new URL('uplot.css', TARGET), text('node_modules/uplot/dist/uPlot.min.css'));
-
 const packages = [...new Set(Object.values(FILES).flat())];
 const licences = packages.map(name => {
   const folder = `node_modules/${name}`;
