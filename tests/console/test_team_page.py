@@ -190,7 +190,7 @@ def test_hostile_names_and_contents_are_text(browser, tmp_path, monkeypatch):
 def test_without_the_token_there_is_nothing_to_see(browser, shared):
     viewer = Viewer(browser, f"{shared.base}/#token=wrong")
     page = viewer.page
-    page.wait_for_selector("text=open the URL that the command printed")
+    page.wait_for_selector("text=Open the URL that the command printed")
     assert PLAN not in page.content()
     # A tab that was opened without it takes the token when its URL is pasted.
     page.goto(shared.url)

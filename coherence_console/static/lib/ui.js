@@ -24,8 +24,11 @@ export const Notice = ({kind = 'note', children}) =>
   html`<div class=${`notice ${kind}`} role=${kind === 'bad' ? 'alert' : 'note'}>${children}</div>`;
 
 /** An error of `api.js`, or any other. */
-export const Trouble = ({error}) => html`<${Notice} kind="bad"><p>${escaped(error.message)}</p>${
-  error.remedy && html`<p>${escaped(error.remedy)}</p>`}</${Notice}>`;
+export const Trouble = ({error}) => html`<${Notice} kind="bad"><p>${sentence(error.message)}</p>${
+  error.remedy && html`<p>${sentence(error.remedy)}</p>`}</${Notice}>`;
+
+/** A text of an error begins with a small letter and has no end, as others quote it. */
+const sentence = text => `${text[0]?.toUpperCase() ?? ''}${escaped(text.slice(1))}${/[.?!]$/.test(text) ? '' : '.'}`;
 
 export const Loading = ({what = 'Loading'}) => html`<p class="dim" role="status">${what}…</p>`;
 

@@ -187,7 +187,7 @@ function Matrix({list, agents, chosen, busy}) {
     focus([r, Number(event.target.closest('[data-column]')?.dataset.column ?? 0)]);
     change({artifact: chosen === list[r].artifact ? '' : list[r].artifact});
   };
-  return html`<div class="matrix" ref=${ref} role="grid" tabindex="0" aria-label="Artifacts and agents" aria-rowcount=${list.length + 1} aria-colcount=${columns}
+  return html`<div class="matrix" style=${{maxHeight: `${HEAD + list.length * ROW + 20}px`}} ref=${ref} role="grid" tabindex="0" aria-label="Artifacts and agents" aria-rowcount=${list.length + 1} aria-colcount=${columns}
       aria-activedescendant=${inside && at >= from && at < end ? `cell-${at}-${on}` : undefined}
       onKeyDown=${key} onClick=${press} onFocus=${() => setInside(true)} onBlur=${() => setInside(false)}
       onPointerEnter=${() => { pointer.current = true; tell(); }} onPointerLeave=${() => { pointer.current = false; tell(); }}>
@@ -247,7 +247,7 @@ function Grant({row}) {
 
 function Cards({list}) {
   const {ref, from, to: end} = useWindow(list.length, CARD);
-  return html`<div class="cards" ref=${ref} tabindex="0" role="region" aria-label="Artifacts"><ul class="body" style=${{height: `${list.length * CARD}px`}}>
+  return html`<div class="cards" style=${{maxHeight: `${list.length * CARD + 2}px`}} ref=${ref} tabindex="0" role="region" aria-label="Artifacts"><ul class="body" style=${{height: `${list.length * CARD}px`}}>
     ${list.slice(from, end).map((row, n) => html`<${Card} key=${row.artifact} row=${row} top=${(from + n) * CARD} place=${from + n + 1} size=${list.length}/>`)}</ul></div>`;
 }
 
@@ -316,7 +316,7 @@ function Saved() {
   if (error) return html`<${Panel} title="Tokens saved"><${Trouble} error=${error}/></${Panel}>`;
   const total = value?.total;
   return html`<${Panel} title="Tokens saved">${!value ? html`<${Loading}/>` : !total ? html`<${Notice}><p>This store keeps no counts.</p></${Notice}>` : html`
-    <p><b class="number">${count(total.saved_tokens)}</b> of ${count(total.refetch_tokens)} that whole texts would have cost (${
+    <p><b class="number">${count(total.saved_tokens)}</b> of the ${count(total.refetch_tokens)} that whole texts would have cost (${
       total.refetch_tokens ? Math.round(100 * total.saved_tokens / total.refetch_tokens) : 0} %), in ${many(total.reads, 'read')}.
       <span class="dim"> From the store's counts of all days; an agent's last minute may be missing.</span></p>
     <${Table} caption="Tokens by agent" rows=${value.agents} id=${each => each.name} most=${8} columns=${[
