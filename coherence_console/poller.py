@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from threading import Event as Flag
 from threading import Lock, Thread
+from time import monotonic
 from typing import Final
 
 from coherence.stores.port import Store
@@ -43,6 +44,8 @@ class Poller:
         self._last = Overview(0.0, (), ())
         self._refused: tuple[Refusal, ...] = ()
         self._look = 0
+        #: The last look has failed; pages get the whole after the next one that does not.
+        self._failed = False
         self._stop: Flag | None = None
         self._thread: Thread | None = None
 
@@ -91,22 +94,29 @@ class Poller:
             self._stop.set()
 
     def _run(self, stop: Flag) -> None:
-        failed = False
-        while not stop.wait(FAILED_S if failed else self._period_s):
+        began = monotonic()
+        while True:
+            pause_s = FAILED_S if self._failed else self._period_s
+            if stop.wait(max(0.0, began + pause_s - monotonic())):
+                return
+            began = monotonic()
             try:
-                self.look()
+                if self._failed:
+                    self._whole(alone=True)
+                    self._failed = False
+                    self.channel.again()
+                else:
+                    self.look()
             except ToolkitError as error:
+                self._failed = True
                 self.channel.send(_trouble(error))
-                failed = True
-                continue
-            if failed:
-                self.channel.again()
-                failed = False
 
     def _first(self) -> Event:
         try:
             return Event("team", self._whole(alone=self.channel.listeners == 1))
         except ToolkitError as error:
+            # The page has nothing yet: the next look that succeeds sends everything.
+            self._failed = True
             return _trouble(error)
 
     def _moved(self) -> TeamMoved | None:
