@@ -29,9 +29,15 @@ PATHS = (
 
 
 def steady(value):
-    """`value` with what differs from run to run replaced: times, days, the release."""
+    """`value` without what differs from run to run: times, days, the release, counts of tokens.
+
+    With a tokenizer, tokens are counted; without one, they are estimated.
+    """
     if isinstance(value, dict):
-        return {name: steady(each) for name, each in value.items()}
+        return {
+            name: "TOKENS" if name.endswith("_tokens") else steady(each)
+            for name, each in value.items()
+        }
     if isinstance(value, list):
         return [steady(each) for each in value]
     if isinstance(value, float) and value > 1e9:
