@@ -217,6 +217,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "specs/models": ("specs.models",),
     "specs/examples": ("specs.examples",),
     "specs/histories": ("specs.histories",),
+    "specs/session": ("specs.session",),
     "specs": ("specs",),
     "adapters": ADAPTERS,
     "coherence_console": ("coherence_console",),
