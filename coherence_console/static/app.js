@@ -15,7 +15,7 @@ function App() {
   const {path, parts} = place.value;
   const known = about.value;
   useEffect(() => {
-    if (known && !parts.length) go(to(known.model ? 'explorer' : home(known)), {replace: true});
+    if (known && !parts.length) go(known.model ? to('explorer', known.model) : to(home(known)), {replace: true});
   }, [known, path]);
   const name = parts[0];
   return html`<${Frame} current=${PAGES[name]?.under ?? name}/>

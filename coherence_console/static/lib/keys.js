@@ -26,7 +26,7 @@ export function useKeys(keys) {
     const act = event => {
       const {target} = event;
       if (!enabled.value || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-      if (target.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) return;
+      if (target.isContentEditable || target.matches?.('select, textarea, input:not([type=checkbox], [type=file])')) return;
       if (document.querySelector('dialog[open]')) return;
       const found = now.current[event.key];
       if (found && found[1](event) !== false) event.preventDefault();
