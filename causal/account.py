@@ -18,7 +18,7 @@ class TraceStep(Protocol):
     """A step in a trace."""
 
     @property
-    def time(self) -> float: ...
+    def moment(self) -> float: ...
 
     @property
     def process(self) -> str: ...
@@ -79,14 +79,16 @@ class Account:
             if self.secrets:
                 listed = ", ".join(f"{owner}{id}" for owner, id in self.secrets)
                 return f"held: {self.src} kept the secret {listed}"
-            listed = ", ".join(f"{owner}{id}" for owner, id in self.behind)
-            return f"held: {listed or 'an earlier message'} was undelivered"
+            return f"held: {self._behind()} undelivered"
         if self.arrived is not None and self.delivered != self.arrived:
             return f"buffered: {self.dst} lacked an earlier message"
         if self.eager:
-            listed = ", ".join(f"{owner}{id}" for owner, id in self.behind)
-            return f"eager: {listed or 'an earlier message'} was undelivered"
+            return f"eager: {self._behind()} undelivered"
         return ""
+
+    def _behind(self) -> str:
+        listed = ", ".join(f"{owner}{id}" for owner, id in self.behind)
+        return f"{listed or 'an earlier message'} {'were' if len(self.behind) > 1 else 'was'}"
 
 
 @dataclass
@@ -95,6 +97,8 @@ class Accounts:
 
     messages: dict[Name, Account] = field(default_factory=dict)
     end: float = 0.0
+    #: Of each sender, what is undelivered, oldest first.
+    undelivered: dict[str, dict[Name, Account]] = field(default_factory=dict)
 
     def __iter__(self) -> Any:
         """The messages, oldest first."""
@@ -108,14 +112,14 @@ def accounts(lines: Iterable[TraceStep]) -> Accounts:
     heard: defaultdict[str, set[Name]] = defaultdict(set)
     told: defaultdict[tuple[str, str], int] = defaultdict(int)
     for line in lines:
-        book.end = max(book.end, line.time)
+        book.end = max(book.end, line.moment)
         here, event = line.process, line.event
         content = event.get("request") or event.get("message") or {}
         kind = content.get("type", "") if isinstance(content, dict) else ""
         if event.get("type") == "Receive":
             src = str(event["src"])
             if kind.endswith("Data") and (found := book.messages.get((src, _id(content)))):
-                found.arrived = line.time if found.arrived is None else found.arrived
+                found.arrived = line.moment if found.arrived is None else found.arrived
             if kind == "Release":
                 told[here, src] = max(told[here, src], int(content["id"]))
                 released = {s for s in secrets[here] if s[0] == src and s[1] <= content["id"]}
@@ -136,7 +140,7 @@ def accounts(lines: Iterable[TraceStep]) -> Accounts:
 def _end(book: Accounts, line: TraceStep, secrets: set[Name], ended: set[Name]) -> None:
     secrets -= ended
     for name in ended & book.messages.keys():
-        book.messages[name].told = line.time
+        book.messages[name].told = line.moment
 
 
 def _concluded(book: Accounts, here: str, secrets: set[Name], heard: set[Name]) -> set[Name]:
@@ -154,17 +158,17 @@ def _open(book: Accounts, line: TraceStep, request: dict[str, Any], secrets: set
     answers = [c["result"] for c in line.commands if c.get("type") == "Respond"]
     if not answers:
         return
-    here, dst = line.process, str(request["dst"])
-    book.messages[here, int(answers[0])] = Account(
+    here, dst, id = line.process, str(request["dst"]), int(answers[0])
+    before = book.undelivered.setdefault(here, {})
+    made = Account(
         here,
-        int(answers[0]),
+        id,
         dst,
-        line.time,
+        line.moment,
         secrets=tuple(sorted(s for s in secrets if s[0] != dst)) or tuple(sorted(secrets)),
-        behind=tuple(
-            (m.src, m.id) for m in book if m.src == here and m.dst != here and m.delivered is None
-        ),
+        behind=tuple(name for name, m in before.items() if m.dst != here),
     )
+    book.messages[here, id] = before[here, id] = made
 
 
 def _command(
@@ -180,20 +184,21 @@ def _command(
     if command["type"] == "Send" and str(message.get("type", "")).endswith("Data"):
         found = book.messages.get((here, _id(message)))
         if found is not None and found.went is None:
-            found.went = line.time
+            found.went = line.moment
             found.eager = bool(message.get("eager") or message.get("avoid"))
     elif command["type"] == "Deliver":
         name = (str(command["src"]), int(message["id"]))
         found = book.messages.get(name)
         if found is None:
             return
-        found.delivered = line.time
+        found.delivered = line.moment
+        book.undelivered.get(found.src, {}).pop(name, None)
         if found.src == here:
-            found.went = found.arrived = line.time
+            found.went = found.arrived = line.moment
         if found.eager and name[1] > told[here, name[0]]:
             secrets.add(name)
         elif found.eager:
-            found.told = line.time
+            found.told = line.moment
 
 
 def _id(packet: dict[str, Any]) -> int:

@@ -47,7 +47,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     action: str
     event: dict[str, Any]
     commands: list[dict[str, Any]]
-    #: Sixteen hexadecimal digits, as `message_passing.canonical.digest` makes them.
+    #: Sixteen hexadecimal digits, as `message_passing.canonical.digest` makes them; empty if the
+    #: writer records none.
     state: str
     #: Seconds since the header's `start`, on one clock for all processes.
     at: Time | None = None
@@ -157,6 +158,21 @@ def on_one_clock(lines: Sequence[Line]) -> tuple[list[Line], bool]:
     if all(one.time <= other.time for one, other in pairwise(lines)):
         return list(lines), True
     return [msgspec.structs.replace(line, at=float(n)) for n, line in enumerate(lines, 1)], False
+
+
+def merged(files: Sequence[tuple[Header | None, Iterable[Line]]]) -> list[Line]:
+    """The lines of several files in the order of their moments, counted from the earliest start.
+
+    The files are of one clock, as when several processes of one computer recorded a run.
+    """
+    starts = [0.0 if head is None else head.start for head, _ in files]
+    base = min(starts, default=0.0)
+    found = [
+        msgspec.structs.replace(line, at=line.moment + start - base) if start > base else line
+        for start, (_, lines) in zip(starts, files, strict=True)
+        for line in lines
+    ]
+    return sorted(found, key=lambda line: line.moment)
 
 
 def arrows(lines: Sequence[Line], *, fields: bool = False) -> list[Arrow]:

@@ -153,6 +153,8 @@ class Recorder:
     def __init__(self, folder: str | Path, *, clock: Clock = monotonic) -> None:
         self._clock = clock
         self._began = clock()
+        #: What `Line.at` counts from on the store's clock: one moment for all files.
+        self._start: Time | None = None
         self._agents: dict[Address, None] = {}
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -241,7 +243,9 @@ class Recorder:
                     "policy": type(policy).__name__,
                     "agents": list(self._agents),
                 }
-                TraceWriter(run.file).begin(now - at, about)
+                if self._start is None:
+                    self._start = now - at
+                TraceWriter(run.file).begin(self._start, about)
                 run.write(HOME, at, now, Invoke(begin), Step(before, armed, "Begin"))
             for src, _ in inboxes[artifact]:
                 run.settle(src)
