@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from message_passing.trace import BadTrace
+
 Name: TypeAlias = tuple[str, int]
 
 
@@ -106,12 +108,32 @@ class Accounts:
 
 
 def accounts(lines: Iterable[TraceStep]) -> Accounts:
-    """The account of every message in a trace."""
-    book = Accounts()
-    secrets: defaultdict[str, set[Name]] = defaultdict(set)
-    heard: defaultdict[str, set[Name]] = defaultdict(set)
-    told: defaultdict[tuple[str, str], int] = defaultdict(int)
+    """The account of every message in a trace.
+
+    Raises `BadTrace` for a step whose messages lack what a delivery protocol gives them.
+    """
+    reading = _Reading()
     for line in lines:
+        try:
+            reading.take(line)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            where = f"{line.process} at {line.moment:g}, {line.action}"
+            raise BadTrace(f"{where}: no step of a delivery protocol: {error!r}") from error
+    return reading.book
+
+
+class _Reading:
+    """What the lines so far have told."""
+
+    def __init__(self) -> None:
+        self.book = Accounts()
+        self._secrets: defaultdict[str, set[Name]] = defaultdict(set)
+        self._heard: defaultdict[str, set[Name]] = defaultdict(set)
+        self._told: defaultdict[tuple[str, str], int] = defaultdict(int)
+
+    def take(self, line: TraceStep) -> None:
+        """Take in the next line."""
+        book, secrets, heard, told = self.book, self._secrets, self._heard, self._told
         book.end = max(book.end, line.moment)
         here, event = line.process, line.event
         content = event.get("request") or event.get("message") or {}
@@ -134,7 +156,6 @@ def accounts(lines: Iterable[TraceStep]) -> Accounts:
             _command(book, line, command, secrets[here], told)
         if heard[here]:
             _end(book, line, secrets[here], _concluded(book, here, secrets[here], heard[here]))
-    return book
 
 
 def _end(book: Accounts, line: TraceStep, secrets: set[Name], ended: set[Name]) -> None:

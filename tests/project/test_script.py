@@ -144,7 +144,7 @@ def test_a_shell_completes_commands_and_options():
     assert completed("stat") == ["status", "stats"]
     assert {"log", "simulate", "specs"} <= set(completed(""))
     assert "--refused" in completed("log --r")
-    assert completed("simulate re") == ["reproduce", "replay"], (
+    assert completed("simulate re") == ["record", "reproduce", "replay"], (
         "entry points changed: install it again"
     )
 
