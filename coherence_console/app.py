@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from coherence.cli import installed
-from coherence_console import explorer, history, team
+from coherence_console import explorer, history, team, timeline
 from coherence_console.answers import NotThere, answer, failure
 from coherence_console.context import Context
 from coherence_console.guard import API, EXCHANGE, Guard
@@ -33,7 +33,12 @@ An endpoint that is a plain function runs in a thread and may block; it returns 
 and raises errors of the tree, which become answers.
 """
 
-PARTS: Final[tuple[Part, ...]] = (team.routes, history.routes, explorer.routes)
+PARTS: Final[tuple[Part, ...]] = (
+    team.routes,
+    history.routes,
+    timeline.routes,
+    explorer.routes,
+)
 
 
 def application(context: Context, hosts: Iterable[str], token: str, code: str) -> Guard:

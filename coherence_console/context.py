@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from coherence.errors import StoreFault
 from coherence.stores.port import Store
+from coherence.workspace.overview import Overview
 
 T = TypeVar("T")
 
@@ -88,6 +89,8 @@ class Context:
     hz: float = 5.0
     #: Whether the contents of artifacts are shown.
     contents: bool = True
+    #: Each is called with what a look at the store has found, after every look.  None may block.
+    looks: list[Callable[[Overview], None]] = field(default_factory=list, repr=False)
     _endings: list[Callable[[], None]] = field(default_factory=list, repr=False)
 
     def at_end(self, ending: Callable[[], None]) -> None:

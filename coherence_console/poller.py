@@ -6,6 +6,7 @@ nothing has moved; otherwise only the rows that moved are read (`coherence.works
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
@@ -32,7 +33,10 @@ class Poller:
     The numbers of looks order them: a page ignores a `moved` that is not newer than its `team`.
     """
 
-    def __init__(self, source: Source, hz: float) -> None:
+    def __init__(
+        self, source: Source, hz: float, looks: Sequence[Callable[[Overview], None]] = ()
+    ) -> None:
+        self._looks = looks
         self.channel = Channel(self._first, first=self._begin, last=self._pause)
         self._reader = Reader(source)
         self._period_s = 1 / hz
@@ -124,6 +128,8 @@ class Poller:
         refused = self._reader.ask(self._observe)
         assert self._observer is not None
         seen = self._observer.seen
+        for take in self._looks:
+            take(seen)
         before, self._last = self._last, seen
         if before.artifacts is seen.artifacts and before.agents == seen.agents:
             return None

@@ -28,7 +28,7 @@ def routes(context: Context) -> list[Route]:
     """The routes; none without a store."""
     if context.source is None:
         return []
-    poller = Poller(context.source, context.hz)
+    poller = Poller(context.source, context.hz, context.looks)
     reader = Reader(context.source)
     context.at_end(poller.close)
     context.at_end(reader.close)

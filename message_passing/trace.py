@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar, overload
 
 import msgspec
 
@@ -24,6 +24,8 @@ from message_passing.canonical import Unencodable, digest, plain
 from message_passing.chart import Arrow
 from message_passing.errors import CallerError, EnvironmentFault
 from message_passing.process import Address, Event, Step, Time
+
+T = TypeVar("T")
 
 #: The form of the files that `Header` begins.
 SCHEMA: Final = 1
@@ -104,12 +106,20 @@ class TraceWriter:
             raise Unencodable(f"step {step.action} of {address!r}: {error}") from error
 
 
-def read(path: str | Path) -> Iterator[Line]:
-    """The steps in a file, one by one.
+@overload
+def read(path: str | Path) -> Iterator[Line]: ...
+
+
+@overload
+def read(path: str | Path, kind: type[T]) -> Iterator[T]: ...
+
+
+def read(path: str | Path, kind: Any = Line) -> Iterator[Any]:
+    """The steps in a file, one by one; `kind` is a struct with some of the fields of `Line`.
 
     Raises `NoTrace`, or `BadTrace` naming the line, also for a header of a newer release.
     """
-    decode = msgspec.json.Decoder(Line).decode
+    decode = msgspec.json.Decoder(kind).decode
     for number, row in _rows(path):
         if number == 1 and row.startswith(_HEADED):
             _header(path, row)
