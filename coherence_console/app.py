@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from coherence.cli import installed
-from coherence_console import explorer, history, team, timeline
+from coherence_console import explorer, history, reports, team, timeline
 from coherence_console.answers import NotThere, answer, failure
 from coherence_console.context import Context
 from coherence_console.guard import API, EXCHANGE, Guard
@@ -38,6 +38,7 @@ PARTS: Final[tuple[Part, ...]] = (
     history.routes,
     timeline.routes,
     explorer.routes,
+    reports.routes,
 )
 
 
