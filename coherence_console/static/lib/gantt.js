@@ -59,6 +59,8 @@ export function draw(canvas, {layout, found, view, scroll, width, height, select
     if (!src || !dst) continue;
     const place = {each, from: [x(each.went ?? each.sent), y(src) + PAD + RAIL / 2],
       to: [x(each.arrived ?? each.delivered ?? view.to), y(dst) + PAD + RAIL / 2]};
+    const [low, high] = [Math.min(place.from[1], place.to[1]), Math.max(place.from[1], place.to[1])];
+    if (high < AXIS || low > height || place.to[0] < 0 || place.from[0] > width) continue;
     arrow(pen, place, inks, each.id === selected?.arrow);
     places.arrows.push(place);
   }
@@ -66,6 +68,7 @@ export function draw(canvas, {layout, found, view, scroll, width, height, select
     const row = layout.lane.get(each.lane);
     if (!row) continue;
     const place = {each, x: x(each.at), y: y(row) + PAD + BAR / 2 - 1};
+    if (place.y < AXIS - BAR || place.y > height + BAR || place.x < -BAR || place.x > width + BAR) continue;
     mark(pen, place, inks);
     places.marks.push(place);
   }

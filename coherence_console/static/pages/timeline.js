@@ -237,7 +237,8 @@ function Gantt({found, view, by, selected, select, show, zoom}) {
     return () => node.removeEventListener('wheel', wheel);
   }, [view, size, zoom]);
 
-  const seen = layout.rows.filter(row => row.top + row.height >= size.scroll && row.top <= size.scroll + size.height);
+  // A heading reaches over the chart, so it ends where the axis begins.
+  const seen = layout.rows.filter(row => (row.group === undefined ? row.top + row.height : row.top + 2) >= size.scroll && row.top <= size.scroll + size.height);
   const words = `${many(found.intervals.length, 'interval')}, ${many(found.marks.length, 'mark')} and ${many(found.arrows.length, 'message')} in ${many(found.lanes.length, 'lane')}; the table below has them`;
   if (!layout.rows.length) return html`<p class="dim">Nothing in this window.</p>
     <div ref=${box} hidden><div><canvas ref=${canvas}></canvas></div></div>`;
@@ -329,7 +330,7 @@ function Numbers({found, selected, select}) {
   const show = each => html`<button onClick=${() => select(each)} aria-pressed=${each.interval !== undefined
     ? selected?.interval === each.interval : selected?.arrow === each.arrow}>Details</button>`;
   return html`<details class="numbers" open=${open} onToggle=${event => toggle(event.target.open)}><summary>The same as tables</summary>${open && html`
-    ${found.intervals.length > 0 && html`<h3>Intervals</h3><${Table} caption="Intervals" rows=${found.intervals} id=${row => row.id} columns=${[
+    ${found.intervals.length > 0 && html`<h2>Intervals</h2><${Table} caption="Intervals" rows=${found.intervals} id=${row => row.id} columns=${[
       {title: 'kind', cell: row => KINDS[row.kind], sort: row => row.kind},
       {title: grouped ? 'agent' : 'process', cell: row => html`<${Name} name=${lanes.get(row.lane)?.agent ?? ''}/>`, sort: row => lanes.get(row.lane)?.agent ?? ''},
       ...grouped ? [{title: 'artifact', cell: row => html`<${Name} name=${lanes.get(row.lane)?.artifact ?? ''}/>`, sort: row => lanes.get(row.lane)?.artifact ?? ''}] : [],
@@ -340,7 +341,7 @@ function Numbers({found, selected, select}) {
       {title: 'known', cell: row => row.exact ? 'exactly' : 'sampled', sort: row => row.exact},
       {title: 'details', cell: row => show({interval: row.id})},
     ]}/>`}
-    ${found.arrows.length > 0 && html`<h3>Messages</h3><${Table} caption="Messages" rows=${found.arrows} id=${row => row.id} columns=${[
+    ${found.arrows.length > 0 && html`<h2>Messages</h2><${Table} caption="Messages" rows=${found.arrows} id=${row => row.id} columns=${[
       {title: 'message', cell: row => escaped(row.label)},
       {title: 'sent', cell: row => at(row.sent), sort: row => row.sent, number: true},
       {title: 'arrived', cell: row => at(row.arrived), sort: row => row.arrived ?? Infinity, number: true},
@@ -349,7 +350,7 @@ function Numbers({found, selected, select}) {
       {title: 'why', cell: row => escaped(row.why)},
       {title: 'details', cell: row => show({arrow: row.id})},
     ]}/>`}
-    ${found.marks.length > 0 && html`<h3>Publishes and refused writes</h3><${Table} caption="Publishes and refused writes" rows=${found.marks.map((each, n) => ({...each, n}))} id=${row => row.n} columns=${[
+    ${found.marks.length > 0 && html`<h2>Publishes and refused writes</h2><${Table} caption="Publishes and refused writes" rows=${found.marks.map((each, n) => ({...each, n}))} id=${row => row.n} columns=${[
       {title: 'what', cell: row => row.kind, sort: row => row.kind},
       {title: 'agent', cell: row => html`<${Name} name=${lanes.get(row.lane)?.agent ?? ''}/>`, sort: row => lanes.get(row.lane)?.agent ?? ''},
       {title: 'artifact', cell: row => html`<${Name} name=${lanes.get(row.lane)?.artifact ?? ''}/>`, sort: row => lanes.get(row.lane)?.artifact ?? ''},
