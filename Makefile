@@ -6,9 +6,9 @@ VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 # What the tests use beyond the base.  The frameworks weigh a gigabyte and serve the adapters only:
-# TEST_EXTRAS=dev,json,numba,postgres,proofs,report,tlc,tokens leaves them out, and with them the
-# adapters' tests; `browser` is for slow tests.
-TEST_EXTRAS ?= browser,dev,frameworks,json,numba,postgres,proofs,report,tlc,tokens
+# TEST_EXTRAS=console,dev,json,numba,postgres,proofs,report,tlc,tokens leaves them out, and with them
+# the adapters' tests; `browser` is for tests that look at pages.
+TEST_EXTRAS ?= browser,console,dev,frameworks,json,numba,postgres,proofs,report,tlc,tokens
 
 # An environment that happens to be active, or its variables, must not leak into ours.
 unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
@@ -20,7 +20,7 @@ DOCS := $(VENV)-docs
 BENCHES := $(sort $(wildcard bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate studies test test-slow prove check lint types imports format bench docs docs-pages docs-serve clean servers browser
+.PHONY: help simulate studies test test-slow prove check lint types imports format bench docs docs-pages docs-serve vendor clean servers browser
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -32,7 +32,7 @@ studies: $(VENV)/.dev ## the studies again, into simulations/results and README:
 	@$(PY) -m coherence.simulate study simulations/studies --into simulations/results $(ARGS)
 	@$(PY) docs/headlines.py
 
-test: $(VENV)/.dev servers ## the fast tests
+test: $(VENV)/.dev servers browser ## the fast tests
 	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 test-slow: $(VENV)/.dev $(DOCS)/.docs servers browser ## the tests marked slow: minutes of proof
@@ -69,6 +69,9 @@ docs-serve: docs-pages ## the site at localhost:8000; `make docs-pages` beside i
 docs-pages: $(DOCS)/.docs
 	@$(DOCS)/bin/python docs/stage.py build/docs
 
+vendor: ## the console's vendored files, from npm by its lock file: the same bytes
+	@cd vendor && npm ci --ignore-scripts --no-audit --no-fund && node make.mjs
+
 clean: ## remove caches and builds; the environment stays
 	@rm -rf dist build site .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage
 	@find . -path './.?*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
@@ -94,9 +97,12 @@ servers:
 	$(call system,postgres,postgresql,the PostgreSQL store) ; \
 	$(call system,java,default-jre-headless,TLC)
 
-# What slow tests look at pages with.
+# What tests look at pages with, and the rules of accessibility, where npm is.
 browser:
 	@$(call system,chromium,chromium,pages in a browser)
+	@test -d vendor/node_modules || ! command -v npm >/dev/null \
+	|| { cd vendor && npm ci --silent --ignore-scripts --no-audit --no-fund; } \
+	|| echo "npm cannot fetch axe-core: accessibility is not tested." >&2
 
 # Installs Debian's package $(2) where the program $(1) is missing and that may be done, or says so.
 define system

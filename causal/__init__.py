@@ -23,6 +23,7 @@ To send and receive: `AsyncEndpoint` for tasks, `Endpoint` for programs without 
 * `records`, `journal`, `recovery`: what an endpoint has promised, on disk and back
 * `writer`: the journal first, then the wire; `alarm`: timers; `transports`
 * `membership`: what a change of the team means for an endpoint
+* `recorder`: writes down the steps, for people
 * `endpoint`, `blocking`: the two endpoints
 """
 
@@ -66,6 +67,7 @@ if _TYPE_CHECKING:
     from causal.frames import Closed, Delivery, Excluded, Full, UnsuitableMachine
     from causal.journal import Journal, JournalFault, OutcomeUnknown
     from causal.membership import Undelivered
+    from causal.recorder import Recorder
     from causal.records import DamagedJournal
     from causal.transports.memory import MemoryHub, MemoryTransport
     from causal.transports.stream import StreamTransport
@@ -103,6 +105,7 @@ __all__ = [
     "NotAMember",
     "OutcomeUnknown",
     "PeerDown",
+    "Recorder",
     "Rst91",
     "Secret",
     "StreamTransport",
@@ -127,6 +130,7 @@ _LATE = {
     "MemoryHub": "causal.transports.memory",
     "MemoryTransport": "causal.transports.memory",
     "OutcomeUnknown": "causal.journal",
+    "Recorder": "causal.recorder",
     "StreamTransport": "causal.transports.stream",
     "Undelivered": "causal.membership",
     "UnsuitableMachine": "causal.frames",

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from message_passing.trace import BadTrace
+
 Name: TypeAlias = tuple[str, int]
 
 
@@ -18,7 +20,7 @@ class TraceStep(Protocol):
     """A step in a trace."""
 
     @property
-    def time(self) -> float: ...
+    def moment(self) -> float: ...
 
     @property
     def process(self) -> str: ...
@@ -79,14 +81,16 @@ class Account:
             if self.secrets:
                 listed = ", ".join(f"{owner}{id}" for owner, id in self.secrets)
                 return f"held: {self.src} kept the secret {listed}"
-            listed = ", ".join(f"{owner}{id}" for owner, id in self.behind)
-            return f"held: {listed or 'an earlier message'} was undelivered"
+            return f"held: {self._behind()} undelivered"
         if self.arrived is not None and self.delivered != self.arrived:
             return f"buffered: {self.dst} lacked an earlier message"
         if self.eager:
-            listed = ", ".join(f"{owner}{id}" for owner, id in self.behind)
-            return f"eager: {listed or 'an earlier message'} was undelivered"
+            return f"eager: {self._behind()} undelivered"
         return ""
+
+    def _behind(self) -> str:
+        listed = ", ".join(f"{owner}{id}" for owner, id in self.behind)
+        return f"{listed or 'an earlier message'} {'were' if len(self.behind) > 1 else 'was'}"
 
 
 @dataclass
@@ -95,6 +99,8 @@ class Accounts:
 
     messages: dict[Name, Account] = field(default_factory=dict)
     end: float = 0.0
+    #: Of each sender, what is undelivered, oldest first.
+    undelivered: dict[str, dict[Name, Account]] = field(default_factory=dict)
 
     def __iter__(self) -> Any:
         """The messages, oldest first."""
@@ -102,20 +108,40 @@ class Accounts:
 
 
 def accounts(lines: Iterable[TraceStep]) -> Accounts:
-    """The account of every message in a trace."""
-    book = Accounts()
-    secrets: defaultdict[str, set[Name]] = defaultdict(set)
-    heard: defaultdict[str, set[Name]] = defaultdict(set)
-    told: defaultdict[tuple[str, str], int] = defaultdict(int)
+    """The account of every message in a trace.
+
+    Raises `BadTrace` for a step whose messages lack what a delivery protocol gives them.
+    """
+    reading = _Reading()
     for line in lines:
-        book.end = max(book.end, line.time)
+        try:
+            reading.take(line)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            where = f"{line.process} at {line.moment:g}, {line.action}"
+            raise BadTrace(f"{where}: no step of a delivery protocol: {error!r}") from error
+    return reading.book
+
+
+class _Reading:
+    """What the lines so far have told."""
+
+    def __init__(self) -> None:
+        self.book = Accounts()
+        self._secrets: defaultdict[str, set[Name]] = defaultdict(set)
+        self._heard: defaultdict[str, set[Name]] = defaultdict(set)
+        self._told: defaultdict[tuple[str, str], int] = defaultdict(int)
+
+    def take(self, line: TraceStep) -> None:
+        """Take in the next line."""
+        book, secrets, heard, told = self.book, self._secrets, self._heard, self._told
+        book.end = max(book.end, line.moment)
         here, event = line.process, line.event
         content = event.get("request") or event.get("message") or {}
         kind = content.get("type", "") if isinstance(content, dict) else ""
         if event.get("type") == "Receive":
             src = str(event["src"])
             if kind.endswith("Data") and (found := book.messages.get((src, _id(content)))):
-                found.arrived = line.time if found.arrived is None else found.arrived
+                found.arrived = line.moment if found.arrived is None else found.arrived
             if kind == "Release":
                 told[here, src] = max(told[here, src], int(content["id"]))
                 released = {s for s in secrets[here] if s[0] == src and s[1] <= content["id"]}
@@ -130,13 +156,12 @@ def accounts(lines: Iterable[TraceStep]) -> Accounts:
             _command(book, line, command, secrets[here], told)
         if heard[here]:
             _end(book, line, secrets[here], _concluded(book, here, secrets[here], heard[here]))
-    return book
 
 
 def _end(book: Accounts, line: TraceStep, secrets: set[Name], ended: set[Name]) -> None:
     secrets -= ended
     for name in ended & book.messages.keys():
-        book.messages[name].told = line.time
+        book.messages[name].told = line.moment
 
 
 def _concluded(book: Accounts, here: str, secrets: set[Name], heard: set[Name]) -> set[Name]:
@@ -154,17 +179,17 @@ def _open(book: Accounts, line: TraceStep, request: dict[str, Any], secrets: set
     answers = [c["result"] for c in line.commands if c.get("type") == "Respond"]
     if not answers:
         return
-    here, dst = line.process, str(request["dst"])
-    book.messages[here, int(answers[0])] = Account(
+    here, dst, id = line.process, str(request["dst"]), int(answers[0])
+    before = book.undelivered.setdefault(here, {})
+    made = Account(
         here,
-        int(answers[0]),
+        id,
         dst,
-        line.time,
+        line.moment,
         secrets=tuple(sorted(s for s in secrets if s[0] != dst)) or tuple(sorted(secrets)),
-        behind=tuple(
-            (m.src, m.id) for m in book if m.src == here and m.dst != here and m.delivered is None
-        ),
+        behind=tuple(name for name, m in before.items() if m.dst != here),
     )
+    book.messages[here, id] = before[here, id] = made
 
 
 def _command(
@@ -180,20 +205,21 @@ def _command(
     if command["type"] == "Send" and str(message.get("type", "")).endswith("Data"):
         found = book.messages.get((here, _id(message)))
         if found is not None and found.went is None:
-            found.went = line.time
+            found.went = line.moment
             found.eager = bool(message.get("eager") or message.get("avoid"))
     elif command["type"] == "Deliver":
         name = (str(command["src"]), int(message["id"]))
         found = book.messages.get(name)
         if found is None:
             return
-        found.delivered = line.time
+        found.delivered = line.moment
+        book.undelivered.get(found.src, {}).pop(name, None)
         if found.src == here:
-            found.went = found.arrived = line.time
+            found.went = found.arrived = line.moment
         if found.eager and name[1] > told[here, name[0]]:
             secrets.add(name)
         elif found.eager:
-            found.told = line.time
+            found.told = line.moment
 
 
 def _id(packet: dict[str, Any]) -> int:

@@ -18,9 +18,8 @@ undelivered.  A receiver whose inbox is full drops further messages, as if the l
 but still takes acknowledgements, so two endpoints that flood each other cannot deadlock.
 
 The endpoint takes turns as :mod:`message_passing.turn` describes them.  `Inbox` holds what is
-delivered, :class:`causal.writer.Writer` what is to be written and sent, `Waiting` the tasks that
-wait for a change; :class:`causal.alarm.Alarm` rings for the timers, and
-:class:`causal.membership.Membership` carries the view of the team to the transport.
+delivered, `Writer` what is to be written and sent, `Waiting` the tasks that wait for a change;
+`Alarm` rings for the timers, and `Membership` carries the view of the team to the transport.
 """
 
 from __future__ import annotations
@@ -51,6 +50,7 @@ from causal.journal import Dealt, Journal, Rested
 from causal.machine import Builder
 from causal.membership import CONFIRM_S, PATIENCE_S, Membership, Undelivered, Watch
 from causal.messages import Admit, Context, Held, Leave, PeerDown, Secret, Unicast
+from causal.recorder import Recorder
 from causal.requirements import built
 from causal.transports.port import Transport
 from causal.waiting import Waiting
@@ -70,7 +70,7 @@ class AsyncEndpoint:
     has what :mod:`causal.requirements` lists.  `resend_after_s` is how long an acknowledgement may
     take before messages are repeated.  `backlog_max` bounds this endpoint's undelivered messages,
     `inbox_max` the delivered ones that its application has not taken.  With a `journal` a crash
-    loses nothing that was sent or acknowledged: see :mod:`causal.journal`.
+    loses nothing that was sent or acknowledged: :mod:`causal.journal`.  A `recorder` records.
 
     `team` are the founders, and the same for every endpoint.  One that joins later is `joining`: it
     sends once a member has admitted it.  With `suspect_after_s` a member that owes this endpoint
@@ -86,6 +86,7 @@ class AsyncEndpoint:
         joining: bool = False,
         machine: Builder = Hybrid,
         journal: Journal | None = None,
+        recorder: Recorder | None = None,
         suspect_after_s: float | None = None,
         resend_after_s: float = 0.5,
         backlog_max: int = 1024,
@@ -95,17 +96,15 @@ class AsyncEndpoint:
         if min(backlog_max, inbox_max, payload_bytes_max) < 1:
             raise CallerError("a limit is below 1", remedy="give positive limits")
         self.name = name
-        journaled = journal is not None
-        self.machine = built(
-            machine, name, tuple(team), resend_after_s, joining=joining, journaled=journaled
-        )
+        more = {"joining": joining, "journaled": journal is not None}
+        self.machine = built(machine, name, tuple(team), resend_after_s, **more)
         #: Counts of refusals, by the code of the error.
         self.refused: Counter[str] = Counter()
         self.backlog_max, self.payload_bytes_max = backlog_max, payload_bytes_max
         frame = frame_of(self.machine.packets)
         self._codec = Codec(frame, max_bytes=FRAME_PACKETS_MAX * (payload_bytes_max + 1024))
         self._transport = transport
-        self._core = Core(self.machine)
+        self._core = Core(self.machine) if recorder is None else recorder.core(self.machine)
         self._inbox = Inbox(inbox_max)
         self._waiting = Waiting(self._stopped)
         self._alarm = Alarm(self._ring)

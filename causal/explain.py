@@ -1,10 +1,11 @@
 """Why each message was held or went eagerly, how long secrets were kept, and what it cost.
 
-    coherence causal explain TRACE
+    coherence causal explain TRACE...
 
-Reads a trace of any delivery protocol, as `message_passing.trace.TraceWriter` writes it, and prints
-a line for each message with its time drawn: waiting in its sender (·), in transit (─), waiting in
-its receiver (:), delivered (●), a secret of its recipient (▒).
+Reads a trace of any delivery protocol, as `message_passing.trace.TraceWriter` writes it, or the
+files that `causal.recorder` wrote for the endpoints of one run, and prints a line for each message
+with its time drawn: waiting in its sender (·), in transit (─), waiting in its receiver (:),
+delivered (●), a secret of its recipient (▒).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from causal.account import Account, Accounts, accounts
 from message_passing.commands import SETTINGS, Single, examples
 from message_passing.console import columns, reported, show, write
 from message_passing.errors import CallerError
-from message_passing.trace import read
+from message_passing.trace import header, merged, read
 
 #: Columns of a timeline, and the least; the least of a reason; and those of a table in a file.
 BAR, BAR_MIN, WHY_MIN, FILE_WIDTH = 40, 16, 18, 150
@@ -31,7 +32,7 @@ HEADINGS = ("message", "sent", "latency", "held", "secret", "why")
 
 EXAMPLES = examples(
     "coherence causal explain run.ndjson",
-    "coherence causal explain run.ndjson --json",
+    "coherence causal explain runs/*.ndjson --json",
     "coherence causal explain run.ndjson --svg run.svg",
 )
 
@@ -169,16 +170,19 @@ def mermaid(book: Accounts) -> str:
 
 
 def main(
-    trace: Annotated[Path, typer.Argument(help="A file that TraceWriter wrote.")],
+    traces: Annotated[
+        list[Path],
+        typer.Argument(metavar="TRACE...", help="A trace, or the files of a Recorder's run."),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Accounts and summary as JSON.")] = False,
     drawing: Annotated[Path | None, typer.Option("--svg", help="Write a drawing there.")] = None,
     as_mermaid: Annotated[bool, typer.Option("--mermaid", help="A Mermaid diagram.")] = False,
 ) -> None:
     """Explain a trace of causal delivery, message by message."""
     with reported():
-        book = accounts(read(trace))
+        book = accounts(merged([(header(trace), read(trace)) for trace in traces]))
         if not book.messages:
-            raise NoMessages(f"{trace} has no message of a delivery protocol")
+            raise NoMessages(f"{traces[0]} has no message of a delivery protocol")
         if drawing is not None:
             drawing.write_text(svg(book), encoding="utf-8")
     if as_json:

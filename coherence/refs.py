@@ -75,6 +75,22 @@ def check_name(name: object) -> str:
     return name
 
 
+def check_new_name(name: str) -> None:
+    r"""Raises `InvalidName` if `name`, which may name an artifact, must not name a new one.
+
+    Format controls do not show, or turn the text around them: of ``\u202egnp.exe`` a reader sees
+    ``exe.png``.  Artifacts that have such a name already can be read, renamed and deleted.
+    """
+    if name.isascii():
+        return
+    for letter in name:
+        if unicodedata.category(letter) == "Cf":
+            raise InvalidName(
+                f"{_show(name)} holds the format control {letter!a}",
+                remedy="leave the control out: a reader of the name does not see it",
+            )
+
+
 def check_agent(name: object) -> str:
     """`name`, if it may name an agent.  Raises `InvalidName`."""
     if not isinstance(name, str):

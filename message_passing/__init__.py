@@ -9,6 +9,7 @@ Read in this order; each module imports only those above it::
     forks       what a forked child shares with its parent and must not use
     background  work beside the calls of an application, in threads or driven by a test
     ports       what a driver takes from outside, and the errors that drivers share
+    clocks      a name for a clock, which files of several processes carry
     turn        one turn of a driver: due timers first; what is durable before what is sent
     canonical   one value, one sequence of bytes
     wire        envelopes as bytes, checked before any step

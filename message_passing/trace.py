@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar, overload
 
 import msgspec
 
@@ -24,6 +24,8 @@ from message_passing.canonical import Unencodable, digest, plain
 from message_passing.chart import Arrow
 from message_passing.errors import CallerError, EnvironmentFault
 from message_passing.process import Address, Event, Step, Time
+
+T = TypeVar("T")
 
 #: The form of the files that `Header` begins.
 SCHEMA: Final = 1
@@ -47,7 +49,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     action: str
     event: dict[str, Any]
     commands: list[dict[str, Any]]
-    #: Sixteen hexadecimal digits, as `message_passing.canonical.digest` makes them.
+    #: Sixteen hexadecimal digits, as `message_passing.canonical.digest` makes them; empty if the
+    #: writer records none.
     state: str
     #: Seconds since the header's `start`, on one clock for all processes.
     at: Time | None = None
@@ -103,12 +106,20 @@ class TraceWriter:
             raise Unencodable(f"step {step.action} of {address!r}: {error}") from error
 
 
-def read(path: str | Path) -> Iterator[Line]:
-    """The steps in a file, one by one.
+@overload
+def read(path: str | Path) -> Iterator[Line]: ...
+
+
+@overload
+def read(path: str | Path, kind: type[T]) -> Iterator[T]: ...
+
+
+def read(path: str | Path, kind: Any = Line) -> Iterator[Any]:
+    """The steps in a file, one by one; `kind` is a struct with some of the fields of `Line`.
 
     Raises `NoTrace`, or `BadTrace` naming the line, also for a header of a newer release.
     """
-    decode = msgspec.json.Decoder(Line).decode
+    decode = msgspec.json.Decoder(kind).decode
     for number, row in _rows(path):
         if number == 1 and row.startswith(_HEADED):
             _header(path, row)
@@ -157,6 +168,21 @@ def on_one_clock(lines: Sequence[Line]) -> tuple[list[Line], bool]:
     if all(one.time <= other.time for one, other in pairwise(lines)):
         return list(lines), True
     return [msgspec.structs.replace(line, at=float(n)) for n, line in enumerate(lines, 1)], False
+
+
+def merged(files: Sequence[tuple[Header | None, Iterable[Line]]]) -> list[Line]:
+    """The lines of several files in the order of their moments, counted from the earliest start.
+
+    The files are of one clock, as when several processes of one computer recorded a run.
+    """
+    starts = [0.0 if head is None else head.start for head, _ in files]
+    base = min(starts, default=0.0)
+    found = [
+        msgspec.structs.replace(line, at=line.moment + start - base) if start > base else line
+        for start, (_, lines) in zip(starts, files, strict=True)
+        for line in lines
+    ]
+    return sorted(found, key=lambda line: line.moment)
 
 
 def arrows(lines: Sequence[Line], *, fields: bool = False) -> list[Arrow]:

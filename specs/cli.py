@@ -128,10 +128,14 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     judging = add("judge", "judge certificates of `check --certify` without the engines", _judge)
     judging.add_argument("files", nargs="+", type=Path, metavar="file")
     judging.add_argument("--states", type=int, metavar="N", help="to search again, at most")
-    exploring = add("explore", "walk a state space step by step", _explore)
+    exploring = add(
+        "explore",
+        "walk a state space step by step",
+        _explore,
+        "Walk a state space step by step, in the terminal. In a browser: coherence console --model "
+        "NAME.",
+    )
     exploring.add_argument("name", metavar="NAME")
-    exploring.add_argument("--html", type=Path, metavar="FILE", help="one page instead")
-    exploring.add_argument("--states", type=int, default=2_000, help="on the page, at most")
     following = add(
         "recorded", "whether recorded runs of a workspace are runs of the protocol", _recorded
     )
@@ -271,17 +275,10 @@ def _budget(options: argparse.Namespace) -> Budget:
 
 
 def _explore(options: argparse.Namespace, rest: Sequence[str]) -> int:
-    from specs.explore import explore, page
+    from specs.explore import explore
 
     source, chosen = _chosen(options, rest)
-    model = source.build(chosen)
-    if options.html is not None:
-        text, whole = page(model, options.states)
-        options.html.write_text(text, encoding="utf-8")
-        cut = "" if whole else f", with the first {options.states:,} states: --states N for more"
-        say(f"written to {options.html}{cut}")
-    else:
-        explore(model, input, say)
+    explore(source.build(chosen), input, say)
     return 0
 
 

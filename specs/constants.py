@@ -47,6 +47,57 @@ def parse(source: Source, arguments: list[str], taken: Collection[str]) -> dict[
     return {key: value for key, value in chosen.items() if value is not None}
 
 
+def from_texts(source: Source, given: Mapping[str, str]) -> dict[str, Any]:
+    """The constants that texts give, as an address or a file has them; see `parser_of`.
+
+    A truth value is "true" or "false".  Raises `UsageError`.
+    """
+    chosen: dict[str, Any] = {}
+    for key, text in given.items():
+        parameter = source.parameters.get(key)
+        form = None if parameter is None else _form(parameter)
+        if form is None:
+            names = [name for name, each in source.parameters.items() if _form(each) is not None]
+            raise UsageError(
+                f"{source.name} has no constant {key[:40]!r}",
+                remedy=f"one of {', '.join(names)}" if names else "it has none",
+            )
+        read = form.get("type", _truth)
+        try:
+            chosen[key] = read(text)
+        except (ValueError, KeyError, argparse.ArgumentTypeError):
+            wanted = form.get("metavar", "true or false")
+            raise UsageError(
+                f"{text[:40]!r} cannot be a value of the constant {key!r}",
+                remedy=f"a value: {wanted}",
+            ) from None
+    return chosen
+
+
+def as_texts(constants: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of constants that `from_texts` reads."""
+    return {key: _text(value) for key, value in constants.items()}
+
+
+def texts_of(source: Source) -> dict[str, str]:
+    """The constants that can be given as texts, with their defaults; "" without default."""
+    return {
+        key: "" if parameter.default is Parameter.empty else _text(parameter.default)
+        for key, parameter in source.parameters.items()
+        if _form(parameter) is not None
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.name if isinstance(value, enum.Enum) else str(value)
+
+
+def _truth(text: str) -> bool:
+    return {"true": True, "false": False}[text]
+
+
 def options_of(source: Source, taken: Collection[str]) -> Iterator[str]:
     """The options of `parser_of`, required ones without brackets."""
     for key, parameter in source.parameters.items():

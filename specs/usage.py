@@ -56,7 +56,7 @@ EXAMPLES: dict[str, str] = {
   {prog} judge *.json --states 1000000""",
     "explore": """\
   {prog} explore die-hard
-  {prog} explore my_lock.py --html lock.html""",
+  {prog} explore my_lock.py:lock --threads 3""",
     "recorded": """\
   {prog} recorded runs/*.ndjson
   {prog} recorded runs/plan.ndjson --tlc""",

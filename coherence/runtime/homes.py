@@ -38,6 +38,7 @@ from coherence.messages import (
     Version,
 )
 from coherence.policy import Policy
+from coherence.refs import check_new_name
 from coherence.runtime.accounts import Accounts
 from coherence.runtime.caches import AgentCaches, Caches, find
 from coherence.runtime.farewells import session_of
@@ -261,7 +262,8 @@ class Homes:
         """Step the due timers of `artifact`'s home, then `inbox`; save and log the outcome.
 
         A read alone makes no home: the reader of a missing artifact is not entered in a directory.
-        Raises `QuotaExceeded` if a new home would exceed the limit, and `StoreCorrupt`.
+        Raises `StoreCorrupt`; of a new home `QuotaExceeded`, and `InvalidName` if no new artifact
+        may have the name.
         """
         return self._visit(tx, artifact, inbox).outcome()
 
@@ -305,6 +307,7 @@ class Homes:
 
     def _found(self, tx: Transaction, visit: _Visit) -> None:
         """Step the first event of a new home, which arms its push if its policy has one."""
+        check_new_name(visit.artifact)
         if tx.count() >= self._artifacts_max:
             raise QuotaExceeded(f"there are {self._artifacts_max} artifacts already")
         if visit.home.policy.push_every is not None:

@@ -13,7 +13,6 @@ import os
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
-from time import monotonic
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, finalize
 
@@ -24,6 +23,7 @@ from coherence.errors import PathTaken
 from coherence.messages import Version
 from coherence.refs import Ref
 from coherence.view import Cached, View
+from message_passing.clocks import name_of
 from message_passing.errors import EnvironmentFault
 from message_passing.ports import Clock
 
@@ -69,7 +69,7 @@ class Observations:
         self._fault: OSError | None = None
         #: The digests of views, which are made once.
         self._marks: WeakKeyDictionary[Cached, Mark] = WeakKeyDictionary()
-        head = {"history": 1, "values": "versions", "clock": _name_of(clock)}
+        head = {"history": 1, "values": "versions", "clock": name_of(clock)}
         self._write({**head, "client": self._client})
         self._require()
 
@@ -148,12 +148,3 @@ def mark_in(ref: Ref, content: Content | None = None) -> Mark:
     if not ref.version or ref.digest == TOMBSTONE.digest:
         return None
     return ref.digest.hex() if ref.digest else mark_of(content)
-
-
-def _name_of(clock: Clock) -> str:
-    """Which clocks compare: the monotonic clocks of all processes since one start of a machine."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        boot = ""
-    return f"monotonic {boot}" if boot and clock is monotonic else f"own {token_hex(8)}"

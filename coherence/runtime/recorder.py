@@ -132,7 +132,7 @@ class _Run:
         self, address: Address, at: Time, now: Time, event: Event[Any, Any], step: Step[Any]
     ) -> None:
         assert self.file is not None
-        TraceWriter(self.file)(now, address, _named(event), _named(step), at)
+        TraceWriter(self.file)(now, address, named(event), named(step), at)
 
     def settle(self, address: Address) -> None:
         """Write the steps of `address`: they reach home now, or need not reach it."""
@@ -153,6 +153,8 @@ class Recorder:
     def __init__(self, folder: str | Path, *, clock: Clock = monotonic) -> None:
         self._clock = clock
         self._began = clock()
+        #: What `Line.at` counts from on the store's clock: one moment for all files.
+        self._start: Time | None = None
         self._agents: dict[Address, None] = {}
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +175,7 @@ class Recorder:
         """Raises `Unrecordable` for a policy that a file cannot name."""
         name = type(policy).__name__
         try:
-            same = _policy(_policy_text(policy)) == policy
+            same = _policy(policy_text(policy)) == policy
         except (InvalidPolicy, TypeError, msgspec.ValidationError) as error:
             raise Unrecordable(f"a file cannot name the policy {name}: {error}") from error
         if not same:
@@ -232,17 +234,16 @@ class Recorder:
         for artifact, policy, before, timers, now, steps in taken:
             run = self._run(artifact)
             if run.file is None:
-                home = msgspec.json.encode(_named(before)).decode()
-                begin = Begin(_policy_text(policy), home, timers)
-                armed = tuple(SetTimer(name, at) for name, at in timers)
                 run.file = run.path.open("wb")
                 about = {
                     "artifact": artifact,
                     "policy": type(policy).__name__,
                     "agents": list(self._agents),
                 }
-                TraceWriter(run.file).begin(now - at, about)
-                run.write(HOME, at, now, Invoke(begin), Step(before, armed, "Begin"))
+                if self._start is None:
+                    self._start = now - at
+                TraceWriter(run.file).begin(self._start, about)
+                run.write(HOME, at, now, *begun(policy, before, timers))
             for src, _ in inboxes[artifact]:
                 run.settle(src)
             for event, step in steps:
@@ -280,7 +281,16 @@ class Recorder:
         return run
 
 
-def _named(value: Any) -> Any:
+def begun(
+    policy: Policy, home: HomeState, timers: tuple[tuple[str, Time], ...]
+) -> tuple[Invoke[Begin], Step[HomeState]]:
+    """The first step of a file: the home from which the recording follows the run."""
+    begin = Begin(policy_text(policy), msgspec.json.encode(named(home)).decode(), timers)
+    armed = tuple(SetTimer(name, at) for name, at in timers)
+    return Invoke(begin), Step(named(home), armed, "Begin")
+
+
+def named(value: Any) -> Any:
     """`value` with each content and each digest replaced by a name made from the digest.
 
     A cache holds a content and a home only its handle; to the protocol they are equal.
@@ -291,16 +301,17 @@ def _named(value: Any) -> Any:
         return value.hex()
     if isinstance(value, msgspec.Struct):
         old = {name: getattr(value, name) for name in value.__struct_fields__}
-        new = {name: _named(field) for name, field in old.items()}
+        new = {name: named(field) for name, field in old.items()}
         changed = {name: field for name, field in new.items() if field is not old[name]}
         return msgspec.structs.replace(value, **changed) if changed else value
     if type(value) is tuple:
-        named = tuple(map(_named, value))
-        return named if any(a is not b for a, b in zip(named, value, strict=True)) else value
+        parts = tuple(map(named, value))
+        return parts if any(a is not b for a, b in zip(parts, value, strict=True)) else value
     return value
 
 
-def _policy_text(policy: Policy) -> str:
+def policy_text(policy: Policy) -> str:
+    """The policy as JSON, by which `processes` finds it again."""
     settings = msgspec.structs.asdict(policy)
     return msgspec.json.encode({"kind": type(policy).__name__, **settings}).decode()
 

@@ -7,6 +7,7 @@ output.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,7 +27,15 @@ from coherence.simulate.scenario import Scenario
 from coherence.simulate.studies import command as studies
 from coherence.simulate.sweeps import command as sweeping
 from message_passing.commands import SETTINGS, Commands, examples
-from message_passing.console import INTERRUPTED, columns, imported, reported, terminal_width, write
+from message_passing.console import (
+    INTERRUPTED,
+    columns,
+    imported,
+    reported,
+    say,
+    terminal_width,
+    write,
+)
 
 EXAMPLES = examples(
     "coherence simulate",
@@ -157,6 +166,22 @@ def run(
         found = [catalogue.find(name, changes) for name in scenarios]
         outcome = _simulated(found, strategies, chosen_rules, check=check, quiet=quiet)
         _show(outcome, [report.details(outcome.records)], json=json, csv=csv)
+
+
+@app.command(epilog=examples("coherence simulate record churn runs -s lazy --seed 3"))
+def record(
+    scenario: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A scenario.")],
+    folder: Annotated[Path, typer.Argument(help="Gets a file for each artifact.")],
+    strategy: Annotated[str, typer.Option("--strategy", "-s", help="As for `run`.")] = "lazy",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the run.")] = 1,
+    modules: Modules = None,
+) -> None:
+    """Record one run by the engine's rules, for `coherence console` and `coherence trace`."""
+    with reported():
+        found = catalogue.find(scenario)
+        (chosen,) = _strategies([strategy])
+        engine.run(found, chosen, seed, record=folder)
+        say(f"{len(found.artifacts)} files in {folder}; next: coherence console --trace {folder}")
 
 
 @app.command(epilog=examples("coherence simulate reproduce --quiet"))

@@ -21,7 +21,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -41,6 +43,7 @@ from coherence.policy import (
     kinds,
 )
 from coherence.simulate.errors import UnknownChoice
+from coherence.simulate.recording import recording
 from coherence.simulate.result import RunResult
 from coherence.simulate.scenario import Scenario
 from coherence.simulate.stream import Action, draw
@@ -48,6 +51,7 @@ from coherence.states import READABLE, HomeState
 from coherence.tokens import Charges
 from message_passing.netmodel import NetworkModel
 from message_passing.network import Guarantee
+from message_passing.ports import Trace
 from message_passing.process import Address, Event, Receive, Send, Step, Time
 from message_passing.simulator import Simulator
 
@@ -102,11 +106,12 @@ def run(
     actions: Iterable[Action] | None = None,
     *,
     check: bool = False,
+    record: Path | None = None,
 ) -> RunResult:
     """Play one run by the engine's rules.
 
     `actions` defaults to a draw from the seed.  `check` tests every invariant after every step and
-    raises `InvariantBroken` at the first that fails.
+    raises `InvariantBroken` at the first that fails.  `record` is a folder for recordings.
     """
     policy = policy_of(scenario, strategy)
     agents = agents_of(scenario)
@@ -116,10 +121,11 @@ def run(
     for number, share in enumerate(
         _shares(scenario, draw(scenario, seed) if actions is None else actions)
     ):
-        system = _System(
-            policy, agents, network, scenario.sizes_tokens[number], f"{seed}/{number}", check
-        )
-        system.play(share, always_read, scenario.steps)
+        home = _MeteredHome(policy, scenario.sizes_tokens[number])
+        name = scenario.artifacts[number].name
+        with nullcontext() if record is None else recording(record, name, home, agents) as trace:
+            system = _System(home, agents, network, f"{seed}/{number}", check, trace)
+            system.play(share, always_read, scenario.steps)
         measured.append(system.measured)
     return RunResult(
         fetch_tokens=sum(m.charges.fetch for m in measured),
@@ -186,7 +192,7 @@ class _MeteredHome(Home):
         self.measured = _Measured(Charges())
         #: ended[v] is when version v was superseded; version 0 never was the current one.
         self.ended: list[Time] = [0]
-        self._size_tokens = size_tokens
+        self.size_tokens = size_tokens
 
     def step(self, state: HomeState, event: Event[Any, Message], now: Time) -> Step[HomeState]:
         step = super().step(state, event, now)
@@ -201,7 +207,7 @@ class _MeteredHome(Home):
         return step
 
     def _sizes(self, version: int, base: int) -> int:
-        return self._size_tokens
+        return self.size_tokens
 
 
 class _System:
@@ -209,18 +215,18 @@ class _System:
 
     def __init__(
         self,
-        policy: Policy,
+        home: _MeteredHome,
         agents: list[Address],
         network: NetworkModel,
-        size_tokens: int,
         seed: str,
         check: bool,
+        trace: Trace | None,
     ) -> None:
-        self._home = _MeteredHome(policy, size_tokens)
+        self._home, policy = home, home.policy
         self._cache = Cache(policy, HOME)
         self._agents = agents
         self._bound = policy.validity
-        self._size_tokens = size_tokens
+        self._size_tokens = home.size_tokens
         self._result: Any = None
         self.measured = self._home.measured
         self._sim = Simulator(
@@ -229,6 +235,7 @@ class _System:
             seed=Random(seed).getrandbits(63),
             on_respond=self._respond,
             observers=[Oracle(policy)] if check else [],
+            trace=trace,
         )
         if policy.push_every is not None:
             self._sim.crash(HOME)

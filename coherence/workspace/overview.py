@@ -29,7 +29,7 @@ from msgspec.structs import replace
 from coherence.contents import Handle
 from coherence.directory import GRANT
 from coherence.errors import NoArchive
-from coherence.messages import Version
+from coherence.messages import Epoch, Version
 from coherence.runtime.farewells import present
 from coherence.states import HomeAt
 from coherence.stores.archive import Archive, archive_of
@@ -69,6 +69,8 @@ class Standing(Value, frozen=True, gc=False, tag=False):
     copies: tuple[Address, ...]
     #: The refused writes that are kept.
     refused: int
+    #: Of the last grant: a new number for each, so that two looks tell how many lay between them.
+    epoch: Epoch = 0
 
     @property
     def contested(self) -> bool:
@@ -227,6 +229,7 @@ class Observer:
             waiting=tuple(Queued(each.cache, seen.get(each.cache, now)) for each in home.queue),
             copies=tuple(each.cache for each in home.sharers),
             refused=self._counts[name],
+            epoch=home.epoch,
         )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from html import escape
 from textwrap import fill
-from typing import NamedTuple
+
+import msgspec
 
 from specs.checker.model import Action
 from specs.checker.result import Path
@@ -207,7 +208,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.replace(";", ",").replace("#", "no. ").split())
 
 
-class Arrow(NamedTuple):
+class Arrow(msgspec.Struct, frozen=True):
     """A message in the chart: sent in one step, received in a later one."""
 
     src: str
@@ -218,17 +219,71 @@ class Arrow(NamedTuple):
     lost: bool
 
 
-def arrows_of(path: Path) -> list[Arrow]:
-    """Every arrival with the step that sent it: the earliest that was not matched, or the last."""
+class Dot(msgspec.Struct, frozen=True):
+    """A step in the chart, on the lane of its process."""
+
+    step: int
+    lane: str
+    text: str
+
+
+class Chart(msgspec.Struct, frozen=True):
+    """A sequence diagram: lanes from left to right, steps from above, and messages between."""
+
+    lanes: tuple[str, ...]
+    dots: tuple[Dot, ...]
+    arrows: tuple[Arrow, ...]
+    #: The first step that is drawn, and the last one.
+    first: int
+    last: int
+    #: The step after which a lasso repeats; at the end nothing happens any more.
+    loop: int | None = None
+
+
+def chart_of(
+    path: Path,
+    *,
+    label: Callable[[object], str] = str,
+    order: Sequence[str] = (),
+    only: Collection[str] = (),
+    first: int = 1,
+) -> Chart:
+    """The diagram of a path from step `first` on.
+
+    `order` are lanes in their order, those that the path lacks left out; `only` keeps some
+    processes, and the messages to and from them.
+    """
+    names = processes_of(path)
+    names = [name for name in order if name in names] + [n for n in names if n not in order]
+    dots = [
+        Dot(step, action.process, _did(action, label))
+        for step, action in enumerate(path.actions, 1)
+        if step >= first and (not only or action.process in only)
+    ]
+    arrows = [
+        arrow
+        for arrow in arrows_of(path, label, first)
+        if not only or {arrow.src, arrow.dst} & {*only}
+    ]
+    drawn = {dot.lane for dot in dots} | {end for each in arrows for end in (each.src, each.dst)}
+    lanes = tuple(name for name in names if name in drawn)
+    return Chart(lanes, tuple(dots), tuple(arrows), first, len(path), path.loop)
+
+
+def arrows_of(path: Path, label: Callable[[object], str] = str, first: int = 1) -> list[Arrow]:
+    """Every arrival with the step that sent it: the earliest that was not matched, or the last.
+
+    Those that arrive before step `first` are left out.
+    """
     sent: dict[tuple[str, str, object], list[int]] = {}
     arrows = []
     for step, action in enumerate(path.actions, 1):
         if action.kind in ARRIVALS:
             steps = sent.get((action.peer, action.process, action.subject), [step])
             start = steps.pop(0) if len(steps) > 1 else steps[0]
-            lost = action.kind == "drop"
-            text = str(action.subject)
-            arrows.append(Arrow(action.peer, action.process, start, step, text, lost))
+            if step >= first:
+                text, lost = label(action.subject), action.kind == "drop"
+                arrows.append(Arrow(action.peer, action.process, start, step, text, lost))
         for dst, message in action.sent:
             sent.setdefault((action.process, dst, message), []).append(step)
     return arrows
@@ -239,10 +294,10 @@ LANE, ROW, TOP = 190, 34, 60
 
 def svg_chart(path: Path) -> str:
     """The path as a self-contained SVG: lifelines, steps, and messages from send to arrival."""
-    names = processes_of(path)
-    x = {name: 90 + LANE * i for i, name in enumerate(names)}
-    height = TOP + ROW * (len(path) + 1)
-    width = LANE * len(names) + 120
+    chart = chart_of(path)
+    x = {name: 90 + LANE * i for i, name in enumerate(chart.lanes)}
+    height = TOP + ROW * (chart.last + 1)
+    width = LANE * len(chart.lanes) + 120
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
@@ -250,23 +305,23 @@ def svg_chart(path: Path) -> str:
         'markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="#246"/></marker></defs>',
         '<rect width="100%" height="100%" fill="#fff"/>',
     ]
-    for name in names:
+    for name in chart.lanes:
         parts.append(
             f'<text x="{x[name]}" y="24" text-anchor="middle" font-weight="bold">'
             f"{escape(name or 'model')}</text>"
             f'<line x1="{x[name]}" y1="34" x2="{x[name]}" y2="{height - 10}" stroke="#bbb"/>'
         )
-    for arrow in arrows_of(path):
+    for arrow in chart.arrows:
         parts.append(_svg_arrow(arrow, x))
-    for step, action in enumerate(path.actions, 1):
-        at, y = x[action.process], TOP + ROW * step
+    for dot in chart.dots:
+        at, y = x[dot.lane], TOP + ROW * dot.step
         parts.append(
             f'<circle cx="{at}" cy="{y}" r="4" fill="#246"/>'
-            f'<text x="{at + 8}" y="{y + 4}">{step} {escape(_did(action))}</text>'
+            f'<text x="{at + 8}" y="{y + 4}">{dot.step} {escape(dot.text)}</text>'
         )
-    if path.loop is not None:
-        y = TOP + ROW * path.loop + ROW // 2
-        what = "repeats for ever" if path.loop < len(path) else "nothing happens any more"
+    if chart.loop is not None:
+        y = TOP + ROW * chart.loop + ROW // 2
+        what = "repeats for ever" if chart.loop < chart.last else "nothing happens any more"
         parts.append(
             f'<line x1="10" y1="{y}" x2="{width - 10}" y2="{y}" stroke="#a33" '
             f'stroke-dasharray="4"/><text x="12" y="{y - 4}" fill="#a33">{what}</text>'

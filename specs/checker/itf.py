@@ -40,9 +40,12 @@ def itf(path: Path, variables: Sequence[str] = ("state",)) -> bytes:
 
 def itf_value(value: Any) -> Any:
     """One value.  Sets are sorted by their text, so that equal paths give equal files."""
-    if value is None or isinstance(value, bool | str):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return str.__str__(value)  # of an enum member, too
     if isinstance(value, int):
+        value = int(value)
         return value if abs(value) <= SAFE_INTEGER else {"#bigint": str(value)}
     if hasattr(value, "_fields"):
         return _record(value, value._fields)

@@ -161,3 +161,20 @@ def test_what_is_no_trace_is_said(tmp_path: Path, content: str | None, code: int
     assert done.returncode == code
     assert done.stderr.startswith(("no-trace: ", "bad-trace: "))
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"event": {"type": "Receive", "message": {"type": "Data"}}},
+        {"event": {"type": "Receive", "src": "b", "message": {"type": "Release"}}},
+        {"commands": [{"message": {}}]},
+    ],
+)
+def test_a_file_of_something_else_is_refused(tmp_path: Path, step: dict[str, Any]) -> None:
+    line = {"time": 1.0, "process": "a", "action": "x", "event": {}, "commands": [], "state": ""}
+    path = tmp_path / "t"
+    path.write_text(json.dumps(line | step) + "\n")
+    done = RUN.invoke(APP, [str(path)])
+    assert done.exit_code == 2, done.output
+    assert "no step of a delivery protocol" in done.output

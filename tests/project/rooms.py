@@ -22,7 +22,8 @@ from rich.console import Console
 ROOT = Path(__file__).parents[2]
 ADAPTERS = tuple(sorted(init.parent.name for init in ROOT.glob("adapters/*/__init__.py")))
 PACKAGES = {
-    **dict.fromkeys(("message_passing", "coherence", "causal", "specs", "file_guard"), ROOT),
+    **dict.fromkeys(("message_passing", "coherence", "causal", "specs"), ROOT),
+    **dict.fromkeys(("file_guard", "coherence_console"), ROOT),
     **dict.fromkeys(ADAPTERS, ROOT / "adapters"),
 }
 #: Methods that `NamedTuple` makes: public, although their names begin like private ones.
@@ -217,9 +218,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "specs/models": ("specs.models",),
     "specs/examples": ("specs.examples",),
     "specs/histories": ("specs.histories",),
+    "specs/session": ("specs.session",),
     "specs": ("specs",),
     "file_guard": ("file_guard",),
     "adapters": ADAPTERS,
+    "coherence_console": ("coherence_console",),
 }
 
 

@@ -36,6 +36,9 @@ Pong = Ping
 """
 #: What a reader has before an example that is not a whole program, by its module.
 BEFORE = {
+    "causal/recorder.py": (
+        "from causal import Endpoint, MemoryHub, Recorder\nteam, hub = ['ann'], MemoryHub()"
+    ),
     "coherence/policy.py": "from coherence import Announce, Policy",
     "coherence/runtime/recorder.py": "from coherence import Recorder, Workspace",
     "coherence/stores/conformance.py": "from coherence.stores.memory import MemoryStore as MyStore",

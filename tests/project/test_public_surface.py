@@ -35,6 +35,7 @@ PUBLIC = set[type]().union(*map(public_types, (*PACKAGES, *PORTS)))
 INTERNAL = {
     coherence.Recorder: {"cache_step", "took_effect"},
     causal.Journal: {"append", "open", "replace"},
+    causal.Recorder: {"core"},
 }
 
 

@@ -14,7 +14,16 @@ import pytest
 from pages import ROOT, declared, wanted
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-SHIPPED = ("adapters", "bench", "causal", "coherence", "examples", "message_passing", "specs")
+SHIPPED = (
+    "adapters",
+    "bench",
+    "causal",
+    "coherence",
+    "coherence_console",
+    "examples",
+    "message_passing",
+    "specs",
+)
 #: Packages whose modules have other names.
 DISTRIBUTIONS = {
     "agent_framework": "agent-framework-core",

@@ -33,7 +33,7 @@ def application(tmp_path):
 
 
 def test_every_command_is_there():
-    assert set(COMMANDS) == {"causal", "guard", "simulate", "specs", "tables", "trace"}
+    assert set(COMMANDS) == {"causal", "console", "guard", "simulate", "specs", "tables", "trace"}
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["causal", "simulate"]])
@@ -144,7 +144,7 @@ def test_a_shell_completes_commands_and_options():
     assert completed("stat") == ["status", "stats"]
     assert {"log", "simulate", "specs"} <= set(completed(""))
     assert "--refused" in completed("log --r")
-    assert completed("simulate re") == ["reproduce", "replay"], (
+    assert completed("simulate re") == ["record", "reproduce", "replay"], (
         "entry points changed: install it again"
     )
 

@@ -91,6 +91,24 @@ def test_it_holds_the_packages_and_their_data_only(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+#: The console may add so much to the wheel.
+CONSOLE_BYTES_MAX = 150_000
+
+
+def test_it_holds_all_of_the_console_and_stays_small(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {
+            each.filename: each.compress_size
+            for each in archive.infolist()
+            if each.filename.startswith("coherence_console/")
+        }
+    static = ROOT / "coherence_console" / "static"
+    files = {str(path.relative_to(ROOT)) for path in static.rglob("*") if path.is_file()}
+    assert files - set(packed) == set()
+    assert "coherence_console/static/vendor/LICENSES.txt" in files
+    assert sum(packed.values()) < CONSOLE_BYTES_MAX
+
+
 @pytest.mark.parametrize("package", PYPROJECT["tool"]["importlinter"]["root_packages"])
 def test_a_package_comes_from_the_wheel(installed, package):
     # Found, not imported: an adapter needs its framework.

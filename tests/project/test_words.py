@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
     *("adapters", "bench", "causal", "coherence", "docs", "examples", "message_passing"),
-    *("simulations", "specs"),
+    *("coherence_console", "simulations", "specs"),
 )
 
 BANNED: dict[str, str] = {

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from coherence.simulate import catalogue, cli, jobs, published
+from coherence.simulate import catalogue, cli, engine, jobs, published
 from coherence.simulate.published import Figure
+from message_passing.trace import header, read
 
 COMMAND = [sys.executable, "-m", "coherence.simulate"]
 
@@ -299,3 +300,33 @@ def test_a_policy_that_cannot_be_played_is_refused(tmp_path, policy, arguments, 
     done = simulated("--import", "mine", "-s", "Mine", *arguments, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr.replace("\n", " ")
+
+
+def test_a_run_is_recorded_as_a_workspace_records_it(tmp_path):
+    said = call("record", "churn", str(tmp_path / "runs"), "-s", "eager", "--seed", "3").output
+    assert "3 files" in said
+    files = sorted((tmp_path / "runs").iterdir())
+    assert [file.name for file in files] == [
+        "design.md.ndjson",
+        "plan.md.ndjson",
+        "state.json.ndjson",
+    ]
+    for file in files:
+        lines = list(read(file))
+        assert len(lines) > 100
+        assert header(file).about["clock"] == "simulation"
+        assert [line.moment for line in lines] == sorted(line.moment for line in lines)
+    again = tmp_path / "again"
+    call("record", "churn", str(again), "-s", "eager", "--seed", "3")
+    assert (again / "plan.md.ndjson").read_bytes() == files[1].read_bytes()
+
+
+def test_recording_changes_no_figure(tmp_path):
+    scenario = catalogue.find("churn")
+    assert engine.run(scenario, "lazy", 1, record=tmp_path) == engine.run(scenario, "lazy", 1)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = str(tmp_path / "file" / "runs")
+    assert "unrecorded" in call("record", "churn", folder, code=3).output

@@ -1,26 +1,43 @@
-"""Exploring, in the terminal and as a page, and walking at random from the command line."""
+"""Exploring in the terminal, and walking at random from the command line."""
 
-import json
-import re
+from dataclasses import replace
 
 import pytest
 
-from specs.checker import check
+from specs.checker import always
 from specs.cli import main
 from specs.examples.die_hard import die_hard
-from specs.explore import explore, page
+from specs.explore import explore
 from specs.models.twophase import twophase
 
 
+def walk(model, *answers):
+    said, given = [], iter(answers)
+    return explore(model, lambda prompt: next(given), said.append), "\n".join(said)
+
+
 def test_a_walk_in_the_terminal():
-    said = []
-    answers = iter(["2", "6", "b", "nonsense", "99", "c", "q"])
-    path = explore(die_hard(), lambda prompt: next(answers), said.append)
+    path, text = walk(die_hard(), "2", "6", "b", "nonsense", "99", "c", "q")
     assert [a.name for a in path.actions] == ["FillBig"]
-    text = "\n".join(said)
     assert "(0, 5)" in text
     assert "6 BigToSmall" in text
     assert "initially: (0, 0)" in text
+
+
+def test_what_a_step_changes_is_told_to_the_leaf():
+    _, text = walk(twophase(2), "1", "q")
+    assert "RMPrepare(rm1, invoke, Prepared)" in text
+    assert 'rm1.state: "working" → "prepared"' in text
+    assert 'rm1->tm.0: added "Prepared"' in text
+    assert "tm->rm1" not in text, "an empty channel says nothing"
+
+
+def test_a_violation_is_told_one_step_ahead_and_where_it_is():
+    broken = replace(die_hard(), properties=[always("little", lambda jugs: jugs[1] < 5)])
+    _, text = walk(broken, "2", "b", "b", "q")
+    assert "2 FillBig  → violates little" in text
+    assert "VIOLATED 'little'" in text
+    assert text.count("step 0") == 3, "back stops at the start"
 
 
 def test_the_end_of_input_ends_it(monkeypatch, capsys):
@@ -30,25 +47,6 @@ def test_the_end_of_input_ends_it(monkeypatch, capsys):
     monkeypatch.setattr("builtins.input", no_more)
     assert main(["explore", "twophase"]) == 0
     assert "RMPrepare(rm1, invoke, Prepared)" in capsys.readouterr().out
-
-
-def test_a_page_holds_the_whole_graph():
-    html, whole = page(twophase(2))
-    assert whole
-    states = json.loads(re.search(r"const states = (.*);\n", html)[1])
-    assert len(states) == check(twophase(2)).distinct
-    assert all(0 <= edge[1] < len(states) for state in states for edge in state[1])
-    assert "http" not in html
-
-
-def test_a_page_says_where_it_ends(tmp_path, capsys):
-    file = tmp_path / "page.html"
-    assert main(["explore", "twophase", "--rms", "3", "--html", str(file), "--states", "20"]) == 0
-    assert "the first 20 states: --states N" in capsys.readouterr().out
-    assert "of the first ${states.length}" in file.read_text()
-    states = json.loads(re.search(r"const states = (.*);\n", file.read_text())[1])
-    assert len(states) == 20
-    assert any(edge[1] == -1 for state in states for edge in state[1])
 
 
 def test_random_walks_from_the_command_line(capsys):

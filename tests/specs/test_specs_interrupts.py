@@ -164,14 +164,6 @@ def test_all_walking_processes_end(start, send):
         require_ended(walking)
 
 
-def test_a_page_is_not_written_in_part(start, tmp_path):
-    page = tmp_path / "page.html"
-    arguments = ("explore", "endless.py:plain", "--html", str(page), "--states", "1000000000")
-    with start(*arguments) as (process, _):
-        interrupted(process, os.kill)
-    assert not page.exists()
-
-
 @pytest.mark.parametrize("send", [os.kill, os.killpg])
 def test_no_further_case_is_checked(start, send):
     with start("check", "all", "--import", "cases") as (process, _):

@@ -164,6 +164,52 @@ def test_one_artifact_too_many(rooms):
     agent.write("a", "2")
 
 
+#: Right-to-left override, isolate and mark, a joiner, a soft hyphen, a byte order mark, a tag.
+CONTROLS = "\u202e\u2067\u200f\u200d\u00ad\ufeff\U000e0041"
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=ascii)
+def test_a_format_control_in_the_name_of_a_new_artifact(rooms, snapshot, control):
+    (agent,) = rooms.agents("ann")
+    agent.write("plan.md", "1")
+    bad = f"notes/{control}gnp.exe"
+    before = snapshot(rooms.opened[0])
+    for call in (
+        lambda: agent.write(bad, "1"),
+        lambda: agent.write(bad, "1", overwrite=True),
+        lambda: agent.update(bad, str.upper, initial="1"),
+        lambda: agent.rename("plan.md", bad),
+        lambda: agent.edit(bad).__enter__(),
+    ):
+        with pytest.raises(InvalidName, match="format control"):
+            call()
+    assert snapshot(rooms.opened[0]) == before
+    agent.write("plan.md", "2")
+
+
+def test_a_name_with_a_format_control_that_is_there_already(rooms, monkeypatch):
+    (agent,) = rooms.agents("ann")
+    old = "\u202egnp.exe"
+    with monkeypatch.context() as earlier:
+        earlier.setattr("coherence.runtime.homes.check_new_name", lambda name: None)
+        agent.write(old, "1")
+        agent.write(old + "2", "1")
+    assert agent.read(old).text == "1"
+    agent.write(old, "2")
+    with agent.edit(old) as draft:
+        draft.text = "3"
+    agent.rename(old, "exe.png")
+    assert agent.read("exe.png").text == "3"
+    agent.delete(old + "2")
+    assert agent.list() == ["exe.png"]
+
+
+def test_names_of_every_language_are_names(rooms):
+    (agent,) = rooms.agents("ann")
+    for name in ("план.md", "計画/初版.md", "خطة.md", "תוכנית.md", "café.md", "plan 🚀.md"):
+        agent.write(name, "1")
+
+
 def test_an_unknown_artifact(room):
     for call in (
         lambda: room.read("nothing.md"),

@@ -154,6 +154,17 @@ def test_a_recording_has_a_header_and_one_clock(tmp_path):
     )
 
 
+def test_the_files_of_a_recorder_count_from_one_moment(tmp_path):
+    store_clock = iter(range(1000))
+    with (
+        Recorder(tmp_path) as recorder,
+        Workspace(recorder=recorder, clock=lambda: float(next(store_clock))) as workspace,
+    ):
+        for name in ("a", "b", "c"):
+            workspace.agent("ann").write(name, "one")
+    assert len({header(recorder.path(name)).start for name in ("a", "b", "c")}) == 1
+
+
 def accepted(lines, path):
     path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
     return accept(path)

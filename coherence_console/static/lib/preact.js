@@ -1,0 +1,2 @@
+// The one place that names the vendored file.
+export * from '../vendor/preact.js';
