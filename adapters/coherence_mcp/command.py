@@ -18,8 +18,6 @@ from coherence.workspace.workspace import Workspace
 from message_passing.commands import one_command
 from message_passing.console import complain, reported
 
-#: Of entry points for further tools: functions of the workspace that return tools.
-GROUP: Final = "coherence_mcp.tools"
 TOKEN_CHARS_MIN: Final = 16
 _MAKE: Final = "give each token once, of 16 characters or more: `openssl rand -hex 16` makes one"
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -34,6 +32,7 @@ Agent = Annotated[
 ]
 Http = Annotated[str, typer.Option(metavar="[HOST:]PORT", help="Serve HTTP at /mcp, not stdio.")]
 Tokens = Annotated[str, typer.Option(metavar="FILE", help="For HTTP; each line: AGENT TOKEN.")]
+More = Annotated[list[str], typer.Option("--with", metavar="NAME", help="Further tools: guard.")]
 
 
 def serve(
@@ -41,6 +40,7 @@ def serve(
     agent: Agent = "",
     http: Http = "",
     tokens: Tokens = "",
+    more: More = [],  # noqa: B006 - typer copies it
     read_only: Annotated[bool, typer.Option("--read-only", help="No tool writes.")] = False,
 ) -> None:
     """Serve shared artifacts to clients of the Model Context Protocol.
@@ -66,8 +66,8 @@ def serve(
             complain("memory:// is not shared: its artifacts end with this process")
         name = agent or (None if http else f"{getpass.getuser()}-{os.getpid()}")
         with Workspace(store) as workspace:
-            more = _further(workspace)
-            server = ArtifactServer(workspace, name, tools=more, read_only=read_only).server
+            tools = _further(workspace, more)
+            server = ArtifactServer(workspace, name, tools=tools, read_only=read_only).server
             if http:
                 _serve_http(server, host, port, known)
             else:
@@ -142,10 +142,16 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]") or LOOPBACK[0], int(port)
 
 
-def _further(workspace: Workspace) -> Iterable[Callable[..., str]]:
-    """The tools of other packages.  One that cannot be loaded is named, and left out."""
-    for each in entry_points(group=GROUP):
+def _further(workspace: Workspace, names: list[str]) -> Iterable[Callable[..., str]]:
+    """The tools of other packages: each name is an entry point, a function of the workspace.
+
+    What cannot be loaded is named, and left out.  Raises `BadArgument` for an unknown name.
+    """
+    there = {each.name: each for each in entry_points(group="coherence_mcp.tools")}
+    if unknown := sorted({*names} - {*there}):
+        raise BadArgument(f"there are no further tools {unknown}", remedy=f"of {sorted(there)}")
+    for name in names:
         try:
-            yield from each.load()(workspace)
+            yield from there[name].load()(workspace)
         except Exception as error:
-            complain(f"the tools of {each.name} ({each.value}) are left out: {error}")
+            complain(f"the tools of {name} ({there[name].value}) are left out: {error}")

@@ -14,7 +14,7 @@ pytest.importorskip("mcp_types", reason="mcp 2 is not installed")
 import anyio
 from mcp_clients import ERAS, SCRIPT, environment, over_stdio, refused, run, told
 
-from coherence import Workspace
+from coherence import BadArgument, Workspace
 from coherence_mcp import command
 
 
@@ -27,6 +27,16 @@ def call(*options, given=""):
         text=True,
         check=False,
     )
+
+
+def test_the_guard_of_files_is_served_if_asked_for(url):
+    async def main():
+        for options, served in (([], 8), (["--with", "guard"], 9)):
+            async with over_stdio(url, *options) as client:
+                names = [tool.name for tool in (await client.list_tools()).tools]
+                assert (len(names), "guard" in names) == (served, served == 9)
+
+    run(main)
 
 
 def test_help_has_examples():
@@ -209,14 +219,18 @@ def broken(workspace):
 
 
 def test_tools_of_other_packages_are_found_by_entry_points(monkeypatch, capsys):
-    group = command.GROUP
+    group = "coherence_mcp.tools"
     points = [EntryPoint(each, f"{__name__}:{each}", group) for each in ("broken", "further")]
     points.append(EntryPoint("absent", "no_such_module:tools", group))
     monkeypatch.setattr(command, "entry_points", lambda group: points)
     monkeypatch.setattr(EntryPoint, "load", lambda self: globals().get(self.name) or missing())
     with Workspace() as workspace:
-        (look,) = command._further(workspace)
+        assert list(command._further(workspace, [])) == []
+        (look,) = command._further(workspace, ["broken", "further", "absent"])
         assert look() == "[]"
+        with pytest.raises(BadArgument, match=r"no further tools \['gard'\]") as caught:
+            list(command._further(workspace, ["gard"]))
+        assert caught.value.remedy == "of ['absent', 'broken', 'further']"
     said = capsys.readouterr().err
     assert "the tools of broken" in said
     assert "left out: it does not work" in said
