@@ -131,8 +131,8 @@ def test_from_opening_to_standing_on_the_violation(viewer):
     page.keyboard.press("v")
     page.wait_for_selector("text=Violated here")
     assert page.locator(".verdicts .tag.bad").first.is_visible()
-    assert page.locator(".sequence .message").count() > 0
-    assert page.locator(".changed").count() > 0
+    for drawn in (".sequence .message", ".changed"):
+        page.wait_for_selector(drawn, state="attached")
 
 
 def test_a_check_beside_a_page_that_stays_usable(viewer):

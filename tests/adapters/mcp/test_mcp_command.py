@@ -197,6 +197,8 @@ def test_a_signal_ends_it(url, number):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background job, as a test run may be, inherits that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     process.stdin.write(handshake("2025-06-18") + "\n")
     process.stdin.flush()
