@@ -25,8 +25,8 @@ WAIT_S = 20.0
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def make_store(request, tmp_path):
-    """Makes a store, and a function that opens it."""
-    numbers = count()
+    """Makes a store, and a function that opens it; what a test leaves open is closed."""
+    numbers, opened = count(), []
 
     def make():
         if request.param == "memory":
@@ -34,15 +34,21 @@ def make_store(request, tmp_path):
             return lambda: store
         if request.param == "sqlite":
             file = tmp_path / f"{next(numbers)}.db"
-            return lambda: SqliteStore(file)
+            return lambda: opening(SqliteStore, file)
         from coherence.stores.postgres import PostgresStore
 
         url = request.getfixturevalue("postgres").fresh()
-        return lambda: PostgresStore(url)
+        return lambda: opening(PostgresStore, url)
+
+    def opening(kind, where):
+        opened.append(kind(where))
+        return opened[-1]
 
     #: Of the moments with a server, every fourth.
     make.step = 4 if request.param == "postgres" else 1
-    return make
+    yield make
+    for store in opened:
+        store.close()
 
 
 class Here(Faulty):
