@@ -152,7 +152,7 @@ class Journal:
             return
         packed = zlib.compress(data, 1) if self._may_keep(path, data) else None
         row = (self._tick(), path, found, label, len(data), packed)
-        ask = f"insert into kept values (?1, ?2, ?3, ?4, {_NOW}, ?5, ?6, null)"
+        ask = f"insert into kept values (?, ?, ?, ?, {_NOW}, ?, ?, null)"
         self.db.execute(ask, row)
 
     def begin(self, facts: Facts, call: str) -> None:
@@ -190,8 +190,8 @@ class Journal:
             ask = "delete from seen where agent = ? and path = ?"
             self.db.execute(ask, (agent, path))
             return
-        ask = "delete from seen where agent = ?1 or substr(agent, 1, length(?1) + 1) = ?1 || '/'"
-        self.db.execute(ask, (agent,))
+        ask = "delete from seen where agent = ? or substr(agent, 1, length(?) + 1) = ? || '/'"
+        self.db.execute(ask, (agent,) * 3)
 
     def tell(self, agent: str, path: str, told: str) -> None:
         """An agent was told of the content of that digest."""

@@ -265,10 +265,9 @@ def test_a_store_that_is_not_there_is_told_to_a_page(tmp_path):
             assert stream.next()[0] == "trouble"
             with working(f"sqlite:///{tmp_path}/none.db"):
                 page = Page()
-                while (heard := stream.next())[0] == "trouble":
-                    pass
-                page.hear(*heard)
-                assert PLAN in page.rows
+                while PLAN not in page.rows:  # it may be there after the first look
+                    if (heard := stream.next())[0] != "trouble":
+                        page.hear(*heard)
 
 
 def test_a_store_that_was_restored_begins_again(team, url, tmp_path):
