@@ -1,0 +1,1 @@
+"""Agents of yours under every order of their workspace calls."""
