@@ -1,1 +1,33 @@
-"""Agents of yours under every order of their workspace calls."""
+"""Agents of yours under every order of their workspace calls: `explore`, `replay`.
+
+For tests: nothing in production imports this package.
+"""
+
+from coherence.testing.errors import (
+    BadToken,
+    Deadlock,
+    LostUpdate,
+    Nondeterminism,
+    NotSerial,
+    StaleDecision,
+    Stuck,
+)
+from coherence.testing.exploring import explore, replay
+from coherence.testing.result import Found, Result, Verdict
+from coherence.testing.team import Team
+
+__all__ = [
+    "BadToken",
+    "Deadlock",
+    "Found",
+    "LostUpdate",
+    "Nondeterminism",
+    "NotSerial",
+    "Result",
+    "StaleDecision",
+    "Stuck",
+    "Team",
+    "Verdict",
+    "explore",
+    "replay",
+]

@@ -47,6 +47,11 @@ class Search(Protocol):
         ...
 
 
+def first_of(ready: Mapping[int, Access]) -> int:
+    """The first agent that touches something, or else the first."""
+    return next((agent for agent, access in ready.items() if access), next(iter(ready)))
+
+
 class _Choice:
     """A choice in a bounded search."""
 
@@ -98,8 +103,9 @@ class Bounded:
         """The next choice costs nothing; every other one is kept for a later run."""
         last = self._path[-1] if self._path else None
         cost = last.cost if last is not None else 0
-        stays = last is not None and last.agent in ready
-        agent = last.agent if last is not None and stays else next(iter(ready))
+        # An agent that thinks lets others go on.
+        stays = last is not None and bool(ready.get(last.agent))
+        agent = last.agent if last is not None and stays else first_of(ready)
         for other in ready:
             if other != agent:
                 self._keep(_Choice(other, ready, cost + stays))

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from coherence.testing.moves import NOBODY, Access, Move, commute
-from coherence.testing.search import Diverged
+from coherence.testing.search import Diverged, first_of
 
 
 class _Node:
@@ -54,10 +54,10 @@ class Sources:
                 raise Diverged(self._depth, node.ready, ready)
         else:
             sleep = self._sleeping(ready, moves)
-            awake = [agent for agent in ready if agent not in sleep]
+            awake = {agent: access for agent, access in ready.items() if agent not in sleep}
             if not awake:
                 return None
-            chosen = self._last if self._last in awake else awake[0]
+            chosen = self._last if awake.get(self._last) else first_of(awake)
             node = _Node(len(moves), ready, sleep, chosen)
             self._stack.append(node)
         self._depth, self._last = self._depth + 1, node.chosen

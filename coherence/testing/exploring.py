@@ -1,0 +1,371 @@
+"""Explores a program: runs it under one schedule after another, until one fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from itertools import groupby, permutations
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from coherence.errors import BadArgument
+from coherence.testing.errors import (
+    BadToken,
+    Ended,
+    LostUpdate,
+    Nondeterminism,
+    NotSerial,
+    StaleDecision,
+    Stuck,
+)
+from coherence.testing.faults import Fault, Striking, faults_of
+from coherence.testing.patches import Patches
+from coherence.testing.result import Found, Result, Token
+from coherence.testing.scheduler import Run
+from coherence.testing.search import Bounded, Follow, Search, Serial, Walk
+from coherence.testing.sources import Sources
+from coherence.testing.stage import Regrain, Stage
+from coherence.testing.team import Team
+from coherence.testing.threads import PATIENCE_S, ThreadRun
+
+Program: TypeAlias = Callable[[Team], Any]
+
+KINDS: Final = {"lost update": LostUpdate, "stale decision": StaleDecision}
+FINDS: Final = ("lost update", "deadlock", "error")
+#: Which part of the schedules may go to those with few preemptions, and which to the reduction.
+BOUNDED, REDUCED = 0.25, 0.9
+#: For how many agents every order of whole agents is tried.
+SERIAL_MAX = 6
+#: How many schedules are tried to make a failure shorter.
+SHRINK_MAX = 300
+
+
+class Settings(NamedTuple):
+    """How a program is run, whatever the schedule."""
+
+    find: tuple[str, ...] = FINDS
+    outcome: Callable[[Any], object] | None = None
+    workspace: Mapping[str, Any] = {}
+    patience_s: float = PATIENCE_S
+
+
+class Played(NamedTuple):
+    """One run of a program."""
+
+    run: Run
+    failure: BaseException | None
+    outcome: str
+    moments: int
+
+
+def play(
+    program: Program,
+    search: Search,
+    settings: Settings,
+    grain: str,
+    fault: Fault | None = None,
+    begins: Callable[[Run], None] = lambda _: None,
+) -> Played:
+    """Run `program` once.  Raises `Stuck`, and `Regrain` if the grain hides something."""
+    search.begin()
+    run = Run(search)
+    begins(run)
+    run.finds_deadlocks = "deadlock" in settings.find
+    stage = Stage(run, ThreadRun(run, settings.patience_s), grain)
+    striking = Striking(stage, fault)
+    failure: BaseException | None = None
+    value: Any = None
+    with ExitStack() as stack:
+        stack.enter_context(Patches(stage).installed())
+        team = Team(stage, striking, stack, settings.workspace)
+        try:
+            value = program(team)
+            if settings.outcome is not None:
+                value = settings.outcome(value)
+        except Ended:
+            failure = run.failure
+        except Exception as error:
+            failure = error
+        run.is_settling = True  # what closes it makes no moves
+    if isinstance(failure, Regrain | Stuck):
+        raise failure
+    failure = failure or run.failure
+    for finding in stage.world.findings:
+        if finding.kind in settings.find and not isinstance(failure, Nondeterminism):
+            found = KINDS[finding.kind](finding.text)
+            found.__cause__ = failure
+            failure = found
+            break
+    return Played(run, failure, repr(value), striking.moments)
+
+
+def explore(
+    program: Program,
+    *,
+    schedules: int = 10_000,
+    seconds: float = 10.0,
+    bound: int | None = 2,
+    reduce: bool = True,
+    walks: int = 100,
+    seed: int = 0,
+    grain: str = "call",
+    kills: bool = False,
+    stalls: bool = False,
+    unknown_outcomes: bool = False,
+    find: Iterable[str] = FINDS,
+    serial: bool = False,
+    outcome: Callable[[Any], object] | None = None,
+    workspace: Mapping[str, Any] | None = None,
+    patience_s: float = PATIENCE_S,
+    raises: bool = True,
+) -> Result:
+    """Run `program` under every order of the moves of its agents, as far as the budget goes.
+
+    ``program(team)`` is called once for each schedule, and must be the same each time.  First come
+    the schedules with no preemption, then with one, up to `bound`; then every schedule up to the
+    order of moves that commute, or with ``reduce=False`` every schedule; then random `walks` from
+    `seed`.  The budget is `schedules`, and `seconds` of real time.
+
+    With `kills` and `stalls` each agent also dies, or is away for longer than a lease, before each
+    of its moves; with `unknown_outcomes` the answer of the store is lost at each of its moments.
+    `find` may also name "stale decision".  With `serial` the outcome must be that of some order in
+    which the agents run one after the other; `outcome` makes it of what the program returns.
+    `workspace` has arguments for `Workspace`.
+
+    Raises `Found` at the first failure unless `raises` is false; `Nondeterminism`, `Stuck`,
+    `BadArgument`.
+    """
+    settings = Settings(_finds(find), outcome, dict(workspace or {}), patience_s)
+    if grain not in ("call", "transaction"):
+        raise BadArgument(f"grain is {grain!r}", remedy="'call' or 'transaction'")
+    faults = _Faults(kills, stalls, unknown_outcomes)
+    for each in dict.fromkeys((grain, "transaction")):
+        exploring = _Exploring(program, settings, each, schedules, seconds)
+        try:
+            exploring.explore(bound, reduce, walks, seed, serial, faults)
+            break
+        except Regrain:
+            continue
+    result = exploring.result
+    if raises and result.found is not None:
+        raise result.found from result.found.cause
+    return result
+
+
+def replay(
+    program: Program,
+    token: str,
+    *,
+    find: Iterable[str] = FINDS,
+    serial: bool = False,
+    outcome: Callable[[Any], object] | None = None,
+    workspace: Mapping[str, Any] | None = None,
+    raises: bool = True,
+) -> Result:
+    """Run `program` under the schedule of `token`, with the settings that found it.
+
+    Raises `Found` if it fails, and `BadToken` where the program does something else.
+    """
+    settings = Settings(_finds(find), outcome, dict(workspace or {}))
+    wanted = Token.parse(token)
+    exploring = _Exploring(program, settings, wanted.grain, schedules=10_000, seconds=60.0)
+    if serial:
+        exploring.run_serially()
+
+    def missing(at: int, name: str) -> None:
+        raise BadToken(f"{name} cannot make move {at + 1} of the token: the program has changed")
+
+    exploring.try_all(Follow(wanted.schedule, exploring.name_of, missing), 1.0, wanted.fault)
+    result = exploring.result
+    if result.found is not None and isinstance(result.found.cause, BadToken):
+        raise result.found.cause
+    if raises and result.found is not None:
+        raise result.found from result.found.cause
+    return result
+
+
+def _finds(find: Iterable[str]) -> tuple[str, ...]:
+    kinds = (find,) if isinstance(find, str) else tuple(find)
+    known = {*FINDS, *KINDS}
+    if unknown := set(kinds) - known:
+        raise BadArgument(f"find names {sorted(unknown)}", remedy=f"some of {sorted(known)}")
+    return kinds
+
+
+class _Faults(NamedTuple):
+    kills: bool
+    stalls: bool
+    unknown: bool
+
+
+class _Exploring:
+    """One exploration under way."""
+
+    def __init__(
+        self, program: Program, settings: Settings, grain: str, schedules: int, seconds: float
+    ) -> None:
+        self._program, self._settings, self._grain = program, settings, grain
+        self._most, self._until = schedules, time.monotonic() + seconds
+        self._begun, self._seconds = time.monotonic(), seconds
+        self._run: Run | None = None
+        self._serial: set[str] | None = None
+        self._moves: dict[str, int] = {}
+        self._moments = 0
+        self._too_long = False
+        self.result = Result(grain=grain)
+
+    def _begins(self, run: Run) -> None:
+        self._run = run
+
+    def name_of(self, agent: int) -> str:
+        """The name of an agent of the run under way."""
+        return self._run.actors[agent].name if self._run is not None else ""
+
+    def explore(
+        self,
+        bound: int | None,
+        reduce: bool,
+        walks: int,
+        seed: int,
+        serial: bool,
+        faults: _Faults,
+    ) -> None:
+        """All phases, until something is found or the budget is spent."""
+        if serial:
+            self.run_serially()
+        done = self._search(bound, reduce)
+        for fault in faults_of(
+            self._moves,
+            self._moments,
+            kills=faults.kills,
+            stalls=faults.stalls,
+            unknown=faults.unknown,
+        ):
+            if self.result.found is None:
+                self.result.faults += 1
+                done = self.try_all(_whole(reduce), REDUCED, fault) and done
+        self.result.exhaustive = done and not self._too_long
+        if not done and self.result.found is None:
+            self.try_all(Walk(seed), 1.0, most=walks)
+        self.result.seconds = time.monotonic() - self._begun
+
+    def _search(self, bound: int | None, reduce: bool) -> bool:
+        """Without faults; whether every schedule was played."""
+        if bound is not None and self.try_all(Bounded(bound), BOUNDED):
+            return True
+        return self.result.found is None and self.try_all(_whole(reduce), REDUCED)
+
+    def try_all(
+        self, search: Search, share: float, fault: Fault | None = None, most: int | None = None
+    ) -> bool:
+        """Play schedules until one fails, or this share of the budget is spent; whether all."""
+        more, tried = True, 0
+        while more and self.result.found is None:
+            spent = self.result.schedules + self.result.cut_short
+            late = time.monotonic() > self._begun + self._seconds * share
+            if spent >= self._most * share or late or (most is not None and tried >= most):
+                return False
+            played = self._play(search, fault)
+            tried += 1
+            if played.failure is not None:
+                self._found(played, fault, search)
+            else:
+                more = search.end(played.run.moves)
+        return search.is_complete and self.result.found is None
+
+    def _play(self, search: Search, fault: Fault | None = None) -> Played:
+        played = play(self._program, search, self._settings, self._grain, fault, self._begins)
+        run, result = played.run, self.result
+        result.doubts += run.doubts
+        if run.is_too_long:
+            self._too_long = True
+            result.doubts.append("a schedule had too many moves, and was cut off")
+        if run.is_cut_short:
+            result.cut_short += 1
+            return played._replace(failure=None)
+        result.schedules += 1
+        result.longest = max(result.longest, sum(move.is_choice for move in run.moves))
+        for actor in run.actors:
+            if fault is None:
+                self._moves[actor.name] = max(self._moves.get(actor.name, 0), actor.moves)
+        if fault is None:
+            self._moments = max(self._moments, played.moments)
+        if played.failure is None:
+            result.outcomes[played.outcome] += 1
+            if self._serial is not None and played.outcome not in self._serial:
+                known = " and ".join(sorted(self._serial))
+                words = f"{played.outcome} is the outcome of no order of whole agents: {known}"
+                played = played._replace(failure=NotSerial(words))
+        return played
+
+    def run_serially(self) -> None:
+        """Find the outcomes of every order in which the agents run one after the other."""
+        first = play(self._program, Serial(()), self._settings, self._grain)
+        agents = [actor.index for actor in first.run.actors if actor.parent is None]
+        if len(agents) > SERIAL_MAX:
+            raise BadArgument(
+                f"serial=True with {len(agents)} agents", remedy=f"at most {SERIAL_MAX}"
+            )
+        outcomes = set()
+        for order in permutations(agents):
+            played = play(self._program, Serial(order), self._settings, self._grain)
+            if played.failure is not None:
+                self._found(played, None, None)
+                return
+            outcomes.add(played.outcome)
+        self._serial = outcomes
+
+    # Failures.
+
+    def _found(self, played: Played, fault: Fault | None, search: Search | None) -> None:
+        if isinstance(played.failure, Nondeterminism):
+            if not played.run.doubts and not self.result.doubts:
+                raise played.failure
+            self.result.doubts.append(f"not reproducible: {played.failure}")
+            played.run.doubts.append("not reproducible")
+        if not isinstance(search, Bounded | Follow):
+            played = self._shrunk(played, fault)
+        assert played.failure is not None
+        token = Token(_schedule(played.run), self._grain, fault)
+        self.result.found = Found(played.failure, token, played.run, self.result)
+
+    def _shrunk(self, played: Played, fault: Fault | None) -> Played:
+        """The same kind of failure, with fewer switches if there is such a schedule nearby."""
+        kind, tried, better = type(played.failure), 0, True
+        result, self.result = self.result, Result()
+        try:
+            while better and tried < SHRINK_MAX:
+                better = False
+                for candidate in _shorter(_schedule(played.run)):
+                    tried += 1
+                    again = self._play(Follow(candidate, self.name_of), fault)
+                    if type(again.failure) is kind and _size(again.run) < _size(played.run):
+                        played, better = again, True
+                        break
+                    if tried >= SHRINK_MAX:
+                        break
+        finally:
+            self.result = result
+        return played
+
+
+def _whole(reduce: bool) -> Search:
+    return Sources() if reduce else Bounded(None)
+
+
+def _schedule(run: Run) -> tuple[str, ...]:
+    return tuple(run.actors[move.agent].name for move in run.moves if move.is_choice)
+
+
+def _size(run: Run) -> tuple[int, int]:
+    token = Token(_schedule(run))
+    return token.switches, len(token.schedule)
+
+
+def _shorter(schedule: tuple[str, ...]) -> Iterable[list[str]]:
+    """Schedules with two blocks of one agent's moves joined, or without the end."""
+    blocks = [list(same) for _, same in groupby(schedule)]
+    for i in range(len(blocks) - 1):
+        swapped = [*blocks[:i], blocks[i + 1], blocks[i], *blocks[i + 2 :]]
+        yield [name for block in swapped for name in block]
+        yield [name for block in blocks[: i + 1] for name in block]

@@ -1,0 +1,170 @@
+"""What goes wrong without an error: lost updates, stale decisions, agents that wait in a circle.
+
+Who has seen which version of what is noted as the moves are made.  An update is lost where a
+version is replaced by an agent that has seen an earlier version only, and none of what came between
+is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import NamedTuple
+
+from coherence.messages import Commit, Committed, Granted, Loaded, Request, Result, Version
+from coherence.runtime.session import Session
+from coherence.stores.port import Store
+from coherence.testing.scheduler import Actor
+from message_passing.process import Address, Time
+
+
+class Thing(NamedTuple):
+    """Something that agents share: an artifact of a store, an entry of a mapping, a file."""
+
+    #: Such as "artifact"; two stores, or two mappings, have two kinds.
+    kind: str
+    name: Hashable
+
+    def __str__(self) -> str:
+        if self.kind in ("artifact", "file", "lock"):
+            return str(self.name)
+        return f"{self.kind}[{self.name!r}]"
+
+
+class Finding(NamedTuple):
+    """Something that went wrong without an error."""
+
+    kind: str
+    text: str
+
+
+class World:
+    """The versions of all things, and who has seen which."""
+
+    def __init__(self) -> None:
+        self._versions: dict[Thing, Version] = {}
+        self._writers: dict[tuple[Thing, Version], str] = {}
+        self._seen: dict[tuple[str, Thing], Version] = {}
+        self.findings: list[Finding] = []
+
+    def saw(self, who: str, thing: Thing, version: Version | None = None) -> None:
+        """`who` has seen that version, by default the present one."""
+        if version is None:
+            version = self._versions.get(thing, 0)
+        else:
+            self._versions[thing] = max(version, self._versions.get(thing, 0))
+        self._seen[who, thing] = version
+
+    def wrote(
+        self,
+        who: str,
+        thing: Thing,
+        version: Version | None = None,
+        *,
+        seen: Version | None = None,
+        derives: bool = True,
+    ) -> None:
+        """`who` has replaced the present version, having `seen` one, by default what it saw.
+
+        Without `derives` nothing of the present version is gone.
+        """
+        had = self._seen.get((who, thing)) if seen is None else seen
+        version = self._versions.get(thing, 0) + 1 if version is None else version
+        if had is not None and derives:
+            self._look_for_loss(who, thing, had, version - 1)
+        self._look_for_staleness(who, thing)
+        self._versions[thing] = version
+        self._writers[thing, version] = who
+        self._seen[who, thing] = version
+
+    def _look_for_loss(self, who: str, thing: Thing, had: Version, current: Version) -> None:
+        for lost in range(current, had, -1):
+            by = self._writers.get((thing, lost))
+            if by is not None and by != who:
+                self.findings.append(
+                    Finding(
+                        "lost update",
+                        f"{who} replaced {thing}@{current}, without having seen {thing}@{lost} "
+                        f"by {by}: {who} had seen {thing}@{had}",
+                    )
+                )
+                return
+
+    def _look_for_staleness(self, who: str, thing: Thing) -> None:
+        for (agent, other), had in self._seen.items():
+            if agent != who or other == thing:
+                continue
+            current = self._versions.get(other, 0)
+            by = self._writers.get((other, current))
+            if had < current and by is not None and by != who:
+                self.findings.append(
+                    Finding(
+                        "stale decision",
+                        f"{who} wrote {thing} after reading {other}@{had}, which {by} had "
+                        f"replaced by {other}@{current}",
+                    )
+                )
+
+    def answered(self, who: str, thing: Thing, request: Request, result: Result) -> None:
+        """An agent of a workspace has made a request, with this answer."""
+        if isinstance(result, Loaded | Granted):
+            self.saw(who, thing, result.version)
+        elif isinstance(result, Committed) and isinstance(request, Commit):
+            if result.version == request.base:
+                return  # it changed nothing
+            note = request.content.note
+            seen = note.seen if note is not None and note.overwrite else request.base
+            # An agent that has seen nothing derives from nothing.
+            self.wrote(who, thing, result.version, seen=seen, derives=seen > 0)
+
+
+class Waiting(NamedTuple):
+    """An agent waits for what another one holds."""
+
+    thing: str
+    holder: str
+
+
+def waits_for_grants(
+    store: Store, sessions: Iterable[Session], now: Time
+) -> dict[Address, Waiting]:
+    """Which agents of a workspace wait, and for whom.
+
+    A wait that its agent has bounded below a lease is an attempt, not a circle.
+    """
+    found = {}
+    for session in sessions:
+        for artifact, asked in session.caches.asked.items():
+            if asked.wake is None or asked.answer is not None:
+                continue
+            stored = store.row(artifact)
+            holder = stored.row.state.owner if stored is not None else None
+            lease_s = session.shared.caches.processes[artifact][0].policy.grant_lease
+            is_attempt = (
+                asked.wait_until is not None
+                and lease_s is not None
+                and asked.wait_until - now < lease_s
+            )
+            if holder and not is_attempt:
+                found[session.name] = Waiting(artifact, holder)
+    return found
+
+
+def circle(waits: Mapping[str, Waiting], named: Callable[[str], str] = str) -> str:
+    """Words for agents that wait for each other; empty if there are none."""
+    for start in waits:
+        path, at = [], start
+        while at in waits and at not in path:
+            path.append(at)
+            at = waits[at].holder
+        if at in path:
+            return "; ".join(
+                f"{named(who)} waits for {waits[who].thing}, which {named(waits[who].holder)} holds"
+                for who in path[path.index(at) :]
+            )
+    return ""
+
+
+def driver_of(actors: Mapping[Address, Actor], who: Address) -> str:
+    """The name of the agent of a run that makes the calls of `who`."""
+    actor = actors.get(who)
+    return actor.blamed.name if actor is not None else who

@@ -1,0 +1,199 @@
+"""Agents in tasks of one event loop, whose clock is that of the run.
+
+The choice is made where the loop would sleep: then every task has stopped before a move, or waits.
+Timers of the loop fire when nothing else can happen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import selectors
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from coherence.testing.errors import Deadlock, Ended, Killed
+from coherence.testing.frames import frames_of, line_of
+from coherence.testing.moves import Access
+from coherence.testing.scheduler import Actor, At, Run
+from message_passing.process import Time
+
+#: How long a loop with nothing to do waits for a thread that is not ours, in seconds.
+OUTSIDE_S = 1.0
+
+_ACTOR: contextvars.ContextVar[Actor | None] = contextvars.ContextVar("actor", default=None)
+
+
+class _Selector(selectors.DefaultSelector):
+    """Asked to sleep, no task is ready: `TaskRun.idle` has one go on."""
+
+    def __init__(self, tasks: TaskRun) -> None:
+        super().__init__()
+        self._tasks = tasks
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        found = super().select(0)
+        if found or (timeout is not None and timeout <= 0) or self._tasks.idle(timeout):
+            return found
+        if found := super().select(OUTSIDE_S):
+            self._tasks.woken()
+        return found
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop on the clock of a run."""
+
+    def __init__(self, tasks: TaskRun) -> None:
+        self._run_of_agents = tasks.run
+        super().__init__(_Selector(tasks))
+
+    def time(self) -> float:
+        """See `asyncio.AbstractEventLoop.time`."""
+        return self._run_of_agents.now
+
+
+class TaskRun:
+    """Runs the agents of a `Run` as tasks of one event loop."""
+
+    def __init__(self, run: Run, *, starts_are_moves: bool = False) -> None:
+        self.run, self._starts_are_moves = run, starts_are_moves
+        self._of_task: WeakKeyDictionary[asyncio.Task[Any], Actor] = WeakKeyDictionary()
+        self._loop: VirtualLoop | None = None
+        self._is_idle_again = False
+
+    def me(self) -> Actor | None:
+        """The agent of the present task, which a task that it has started becomes one of."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return None
+        if task is None:
+            return None
+        actor = self._of_task.get(task)
+        if actor is None and (parent := _ACTOR.get()) is not None:
+            if parent.index >= len(self.run.actors) or self.run.actors[parent.index] is not parent:
+                return None
+            number = sum(other.parent is parent for other in self.run.actors) + 1
+            actor = self._of_task[task] = self.run.add(f"{parent.name}.{number}", parent)
+            actor.at = At.RUNNING
+        return actor
+
+    async def step(self, access: Access, label: str) -> None:
+        """Stop before a move, and go on when the search has chosen it."""
+        me = self.me()
+        if me is None:
+            return
+        if self.run.is_over:
+            raise Ended
+        if me.is_killed:
+            raise Killed
+        self.run.stop(me, access, label)
+        chosen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        me.go = lambda: None if chosen.done() else chosen.set_result(None)
+        try:
+            await chosen
+        except BaseException:
+            me.at = At.RUNNING
+            raise
+        if (until := self.run.begin(me)) is not None:
+            await asyncio.sleep(until - self.run.now)
+
+    def all_of(self, works: Mapping[str, Callable[[], Coroutine[Any, Any, Any]]]) -> dict[str, Any]:
+        """Run `works` as agents of these names; their results.  Raises what has failed."""
+        loop = self._loop = VirtualLoop(self)
+        try:
+            begun = {}
+            for name, work in works.items():
+                actor = self.run.add(name)
+                begun[loop.create_task(self._live(actor, work), name=name)] = actor
+            gathered = asyncio.gather(*begun, return_exceptions=True)
+            self._run(loop, gathered)
+            self._unwind(loop)
+        finally:
+            loop.close()
+            self._loop = None
+        if self.run.failure is not None:
+            raise self.run.failure
+        if self.run.is_over:
+            raise Ended
+        return {actor.name: actor.result for actor in begun.values()}
+
+    async def _live(self, actor: Actor, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._of_task[task] = actor
+        _ACTOR.set(actor)
+        actor.at = At.RUNNING
+        try:
+            if self._starts_are_moves:
+                await self.step((), "start")
+            actor.result = await work()
+        except (Ended, Killed):
+            pass
+        except asyncio.CancelledError:
+            if not self.run.is_over:
+                raise
+        except BaseException as error:
+            actor.error = error
+            self.run.fail(error)
+        finally:
+            actor.at = At.DONE
+
+    def _unwind(self, loop: VirtualLoop) -> None:
+        """Cancel what still runs, all at once."""
+        if left := asyncio.all_tasks(loop):
+            self.run.end()
+            for task in left:
+                task.cancel()
+            self._run(loop, asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+
+    def _run(self, loop: VirtualLoop, future: asyncio.Future[Any]) -> None:
+        try:
+            loop.run_until_complete(future)
+        except RuntimeError:
+            if not self.run.is_over:  # otherwise the loop was stopped
+                raise
+
+    # Where the loop would sleep.
+
+    def idle(self, timeout: Time | None) -> bool:
+        """Have an agent go on, or time pass; False if only something outside can."""
+        run = self.run
+        run.settle()
+        if not run.is_over:
+            if (chosen := run.choose()) is not None:
+                self._is_idle_again = False
+                chosen.go()
+                return True
+            timers = [] if timeout is None else [run.now + timeout]
+            if not run.has_ended() and run.pass_time(timers):
+                self._is_idle_again = False
+                return True
+            if not run.has_ended() and not self._is_idle_again:
+                self._is_idle_again = True  # a thread that is not ours may wake a task
+                return False
+            run.fail(self._deadlock())
+        self._stop()
+        return True
+
+    def woken(self) -> None:
+        """A thread that is not ours has woken a task."""
+        self._is_idle_again = False
+        self.run.doubts.append("a thread that is not scheduled has woken a task")
+
+    def _stop(self) -> None:
+        """End the agents' part of the loop: `all_of` cancels what is left."""
+        loop = self._loop
+        if loop is not None and loop.is_running():
+            loop.stop()
+
+    def _deadlock(self) -> Deadlock:
+        waits = []
+        for task, actor in list(self._of_task.items()):
+            if task.done():
+                continue
+            line = line_of(frames_of(task))
+            waits.append(f"{actor.name} waits at {line} (after: {actor.label})")
+        return Deadlock(f"nothing will ever happen: {'; '.join(sorted(waits))}")
