@@ -47,6 +47,8 @@ class Settings(NamedTuple):
     outcome: Callable[[Any], object] | None = None
     workspace: Mapping[str, Any] = {}
     patience_s: float = PATIENCE_S
+    #: Whether the moments of the stores are counted, at which they can fail.
+    counts: bool = False
 
 
 class Played(NamedTuple):
@@ -72,7 +74,7 @@ def play(
     begins(run)
     run.finds_deadlocks = "deadlock" in settings.find
     stage = Stage(run, ThreadRun(run, settings.patience_s), grain)
-    striking = Striking(stage, fault)
+    striking = Striking(stage, fault, counts=settings.counts)
     failure: BaseException | None = None
     value: Any = None
     with ExitStack() as stack:
@@ -135,7 +137,7 @@ def explore(
     Raises `Found` at the first failure unless `raises` is false; `Nondeterminism`, `Stuck`,
     `BadArgument`.
     """
-    settings = Settings(_finds(find), outcome, dict(workspace or {}), patience_s)
+    settings = Settings(_finds(find), outcome, dict(workspace or {}), patience_s, unknown_outcomes)
     if grain not in ("call", "transaction"):
         raise BadArgument(f"grain is {grain!r}", remedy="'call' or 'transaction'")
     faults = _Faults(kills, stalls, unknown_outcomes)
@@ -168,6 +170,7 @@ def replay(
     """
     settings = Settings(_finds(find), outcome, dict(workspace or {}))
     wanted = Token.parse(token)
+    settings = settings._replace(counts=wanted.fault is not None and not wanted.fault.agent)
     exploring = _Exploring(program, settings, wanted.grain, schedules=10_000, seconds=60.0)
     if serial:
         exploring.run_serially()

@@ -47,13 +47,15 @@ def faults_of(
 class Striking:
     """Has one fault happen in a run, or none."""
 
-    def __init__(self, stage: Stage, fault: Fault | None) -> None:
-        self._stage, self._fault = stage, fault
+    def __init__(self, stage: Stage, fault: Fault | None, *, counts: bool) -> None:
+        self._stage, self._fault, self._counts = stage, fault, counts
         self._stores: list[Faulty] = []
         stage.run.struck = self._struck
 
     def wrapped(self, store: Store) -> Store:
-        """`store`, whose moments are counted while agents run."""
+        """`store`, whose moments are counted while agents run, if it is to fail at one."""
+        if not self._counts:
+            return store
         faulty = Faulty(store, make=_unknown)
         self._stores.append(faulty)
         return faulty

@@ -345,7 +345,8 @@ class Steps:
             self._room.stage.world.answered(self._who, self._room.thing(name), request, result)
             run, actor = self._room.stage.run, self._room.stage.me()
             if actor is not None:
-                run.later(actor, f"{actor.label}: {_shown(result)}")
+                word = _WORDS.get(type(request), "read")
+                run.later(actor, f"{word} {name}, at last: {_shown(result)}")
         return result
 
     def value(self, made: Any) -> Operation[Any]:

@@ -73,7 +73,8 @@ class Team:
         workspace = Workspace(
             self._striking.wrapped(store), clock=run.clock, background=Owned(), **given
         )
-        self._stack.callback(workspace.close)
+        if store.shared:  # in memory there is nothing to give back
+            self._stack.callback(workspace.close)
         self._stage.open(workspace)
         return workspace
 
