@@ -22,11 +22,12 @@ from coherence.testing.faults import Fault, Striking, faults_of
 from coherence.testing.patches import Patches
 from coherence.testing.result import Found, Result, Token
 from coherence.testing.scheduler import Run
-from coherence.testing.search import Bounded, Follow, Search, Serial, Walk
+from coherence.testing.search import Bounded, Follow, Search, Serial
 from coherence.testing.sources import Sources
 from coherence.testing.stage import Regrain, Stage
 from coherence.testing.team import Team
 from coherence.testing.threads import PATIENCE_S, ThreadRun
+from coherence.testing.walk import Walk
 
 Program: TypeAlias = Callable[[Team], Any]
 

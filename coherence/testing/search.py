@@ -8,7 +8,6 @@ and no search over it proves anything.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -122,28 +121,6 @@ class Bounded:
     def end(self, moves: Sequence[Move]) -> bool:
         """See `Search.end`."""
         return any(self._levels)
-
-
-class Walk:
-    """Random schedules from a seed, without end."""
-
-    is_complete = False
-
-    def __init__(self, seed: int) -> None:
-        self._seed, self._runs = seed, 0
-
-    def begin(self) -> None:
-        """See `Search.begin`."""
-        self._random = random.Random(f"{self._seed}/{self._runs}")
-        self._runs += 1
-
-    def choose(self, ready: Mapping[int, Access], moves: Sequence[Move]) -> int:
-        """See `Search.choose`."""
-        return self._random.choice(list(ready))
-
-    def end(self, moves: Sequence[Move]) -> bool:
-        """See `Search.end`."""
-        return True
 
 
 class Follow:

@@ -10,8 +10,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from toy import drawn, explored, run
 
 from coherence.testing.moves import EVERYTHING, Move, commute
-from coherence.testing.search import Bounded, Diverged, Follow, Serial, Walk
+from coherence.testing.search import Bounded, Diverged, Follow, Serial
 from coherence.testing.sources import Sources
+from coherence.testing.walk import Walk
 
 HOT = ["r x", "w x", "r x", "w x"]
 
