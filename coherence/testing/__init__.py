@@ -13,12 +13,14 @@ from coherence.testing.errors import (
     Stuck,
 )
 from coherence.testing.exploring import explore, replay
-from coherence.testing.result import Found, Result, Verdict
-from coherence.testing.team import Team
+from coherence.testing.result import ExplorationVerdict, Found, Result
+from coherence.testing.team import ExploredTeam
 
 __all__ = [
     "BadToken",
     "Deadlock",
+    "ExplorationVerdict",
+    "ExploredTeam",
     "Found",
     "LostUpdate",
     "Nondeterminism",
@@ -26,8 +28,6 @@ __all__ = [
     "Result",
     "StaleDecision",
     "Stuck",
-    "Team",
-    "Verdict",
     "explore",
     "replay",
 ]

@@ -1,4 +1,4 @@
-"""What an exploration finds, and what keeps it from an answer.
+"""The findings of an exploration, and the reasons why it has no answer.
 
 ::
 

@@ -21,15 +21,15 @@ from coherence.testing.errors import (
 from coherence.testing.faults import Fault, Striking, faults_of
 from coherence.testing.patches import Patches
 from coherence.testing.result import Found, Result, Token
-from coherence.testing.scheduler import Run
+from coherence.testing.scheduler import TeamRun
 from coherence.testing.search import Bounded, Follow, Search, Serial
 from coherence.testing.sources import Sources
 from coherence.testing.stage import Regrain, Stage
-from coherence.testing.team import Team
+from coherence.testing.team import ExploredTeam
 from coherence.testing.threads import PATIENCE_S, ThreadRun
 from coherence.testing.walk import Walk
 
-Program: TypeAlias = Callable[[Team], Any]
+Program: TypeAlias = Callable[[ExploredTeam], Any]
 
 KINDS: Final = {"lost update": LostUpdate, "stale decision": StaleDecision}
 FINDS: Final = ("lost update", "deadlock", "error")
@@ -52,10 +52,10 @@ class Settings(NamedTuple):
     counts: bool = False
 
 
-class Played(NamedTuple):
+class PlayedRun(NamedTuple):
     """One run of a program."""
 
-    run: Run
+    run: TeamRun
     failure: BaseException | None
     outcome: str
     moments: int
@@ -67,11 +67,11 @@ def play(
     settings: Settings,
     grain: str,
     fault: Fault | None = None,
-    begins: Callable[[Run], None] = lambda _: None,
-) -> Played:
+    begins: Callable[[TeamRun], None] = lambda _: None,
+) -> PlayedRun:
     """Run `program` once.  Raises `Stuck`, and `Regrain` if the grain hides something."""
     search.begin()
-    run = Run(search)
+    run = TeamRun(search)
     begins(run)
     run.finds_deadlocks = "deadlock" in settings.find
     stage = Stage(run, ThreadRun(run, settings.patience_s), grain)
@@ -80,7 +80,7 @@ def play(
     value: Any = None
     with ExitStack() as stack:
         stack.enter_context(Patches(stage).installed())
-        team = Team(stage, striking, stack, settings.workspace)
+        team = ExploredTeam(stage, striking, stack, settings.workspace)
         try:
             value = program(team)
             if settings.outcome is not None:
@@ -99,7 +99,7 @@ def play(
             found.__cause__ = failure
             failure = found
             break
-    return Played(run, failure, repr(value), striking.moments)
+    return PlayedRun(run, failure, repr(value), striking.moments)
 
 
 def explore(
@@ -211,14 +211,14 @@ class _Exploring:
         self._program, self._settings, self._grain = program, settings, grain
         self._most, self._until = schedules, time.monotonic() + seconds
         self._begun, self._seconds = time.monotonic(), seconds
-        self._run: Run | None = None
+        self._run: TeamRun | None = None
         self._serial: set[str] | None = None
         self._moves: dict[str, int] = {}
         self._moments = 0
         self._too_long = False
         self.result = Result(grain=grain)
 
-    def _begins(self, run: Run) -> None:
+    def _begins(self, run: TeamRun) -> None:
         self._run = run
 
     def name_of(self, agent: int) -> str:
@@ -277,7 +277,7 @@ class _Exploring:
                 more = search.end(played.run.moves)
         return search.is_complete and self.result.found is None
 
-    def _play(self, search: Search, fault: Fault | None = None) -> Played:
+    def _play(self, search: Search, fault: Fault | None = None) -> PlayedRun:
         played = play(self._program, search, self._settings, self._grain, fault, self._begins)
         run, result = played.run, self.result
         result.doubts += run.doubts
@@ -321,7 +321,7 @@ class _Exploring:
 
     # Failures.
 
-    def _found(self, played: Played, fault: Fault | None, search: Search | None) -> None:
+    def _found(self, played: PlayedRun, fault: Fault | None, search: Search | None) -> None:
         if isinstance(played.failure, Nondeterminism):
             if not played.run.doubts and not self.result.doubts:
                 raise played.failure
@@ -333,7 +333,7 @@ class _Exploring:
         token = Token(_schedule(played.run), self._grain, fault)
         self.result.found = Found(played.failure, token, played.run, self.result)
 
-    def _shrunk(self, played: Played, fault: Fault | None) -> Played:
+    def _shrunk(self, played: PlayedRun, fault: Fault | None) -> PlayedRun:
         """The same kind of failure, with fewer switches if there is such a schedule nearby."""
         kind, tried, better = type(played.failure), 0, True
         result, self.result = self.result, Result()
@@ -357,11 +357,11 @@ def _whole(reduce: bool) -> Search:
     return Sources() if reduce else Bounded(None)
 
 
-def _schedule(run: Run) -> tuple[str, ...]:
+def _schedule(run: TeamRun) -> tuple[str, ...]:
     return tuple(run.actors[move.agent].name for move in run.moves if move.is_choice)
 
 
-def _size(run: Run) -> tuple[int, int]:
+def _size(run: TeamRun) -> tuple[int, int]:
     token = Token(_schedule(run))
     return token.switches, len(token.schedule)
 

@@ -1,4 +1,4 @@
-"""Which code is the user's own, and where an agent is in it."""
+"""Which code the user supplies, and where an agent is in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _is_installed(filename: str) -> bool:
 
 
 def is_users(frame: FrameType) -> bool:
-    """Whether the code of `frame` is in a file of the user's own."""
+    """Whether the code of `frame` is in a file that the user supplies."""
     package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
     if package in OURS or package.startswith("coherence_"):
         return False

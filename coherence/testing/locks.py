@@ -1,4 +1,4 @@
-"""Locks of the user's own, which the scheduler knows: acquiring one is a move."""
+"""Locks that the user supplies, which the scheduler knows: acquiring one is a move."""
 
 from __future__ import annotations
 
@@ -67,9 +67,6 @@ class Cooperative:
 
     def _is_free(self) -> bool:
         return not self._count
-
-    def _is_owned(self) -> bool:
-        return bool(self._count) and self._holder is self._stage.me()
 
     def __enter__(self) -> bool:
         return self.acquire()

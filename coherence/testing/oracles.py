@@ -1,6 +1,6 @@
 """What goes wrong without an error: lost updates, stale decisions, agents that wait in a circle.
 
-Who has seen which version of what is noted as the moves are made.  An update is lost where a
+The versions that each agent has seen are noted as the moves are made.  An update is lost where a
 version is replaced by an agent that has seen an earlier version only, and none of what came between
 is its own.
 """
@@ -30,7 +30,7 @@ class Thing(NamedTuple):
         return f"{self.kind}[{self.name!r}]"
 
 
-class Finding(NamedTuple):
+class Anomaly(NamedTuple):
     """Something that went wrong without an error."""
 
     kind: str
@@ -44,7 +44,7 @@ class World:
         self._versions: dict[Thing, Version] = {}
         self._writers: dict[tuple[Thing, Version], str] = {}
         self._seen: dict[tuple[str, Thing], Version] = {}
-        self.findings: list[Finding] = []
+        self.findings: list[Anomaly] = []
 
     def saw(self, who: str, thing: Thing, version: Version | None = None) -> None:
         """`who` has seen that version, by default the present one."""
@@ -81,7 +81,7 @@ class World:
             by = self._writers.get((thing, lost))
             if by is not None and by != who:
                 self.findings.append(
-                    Finding(
+                    Anomaly(
                         "lost update",
                         f"{who} replaced {thing}@{current}, without having seen {thing}@{lost} "
                         f"by {by}: {who} had seen {thing}@{had}",
@@ -97,7 +97,7 @@ class World:
             by = self._writers.get((other, current))
             if had < current and by is not None and by != who:
                 self.findings.append(
-                    Finding(
+                    Anomaly(
                         "stale decision",
                         f"{who} wrote {thing} after reading {other}@{had}, which {by} had "
                         f"replaced by {other}@{current}",
@@ -150,7 +150,7 @@ def waits_for_grants(
 
 
 def circle(waits: Mapping[str, Waiting], named: Callable[[str], str] = str) -> str:
-    """Words for agents that wait for each other; empty if there are none."""
+    """Words for agents that wait for each other; empty without any."""
     for start in waits:
         path, at = [], start
         while at in waits and at not in path:

@@ -12,12 +12,12 @@ from urllib.parse import quote, unquote
 from coherence.testing.errors import BadToken
 from coherence.testing.faults import Fault
 from coherence.testing.moves import NOBODY
-from coherence.testing.scheduler import BEGINNING, Line, Run
+from coherence.testing.scheduler import BEGINNING, ChartLine, TeamRun
 from message_passing.chart import Arrow
 from message_passing.chart import mermaid as mermaid_of
 
 
-class Verdict(Enum):
+class ExplorationVerdict(Enum):
     """What an exploration has shown."""
 
     PROOF = "proof"
@@ -67,7 +67,7 @@ class Token:
         return cls(tuple(schedule), grain, fault)
 
 
-def chart(run: Run) -> str:
+def chart(run: TeamRun) -> str:
     """The moves of a run, one a line, in columns of agents."""
     names = [actor.name for actor in run.actors]
     width = max([len(name) for name in names], default=0) + 2
@@ -86,7 +86,7 @@ def chart(run: Run) -> str:
     return "\n".join(rows)
 
 
-def mermaid(run: Run) -> str:
+def mermaid(run: TeamRun) -> str:
     """The moves of a run as the source of a Mermaid `sequenceDiagram`."""
     names = [actor.name for actor in run.actors]
     arrows = [
@@ -97,16 +97,16 @@ def mermaid(run: Run) -> str:
     return mermaid_of(arrows, order=names)
 
 
-def _collapsed(lines: Sequence[Line]) -> list[Line]:
+def _collapsed(lines: Sequence[ChartLine]) -> list[ChartLine]:
     """The lines, with each passing of time as one."""
-    found: list[Line] = []
+    found: list[ChartLine] = []
     for is_time, some in groupby(lines, key=lambda line: line.actor == NOBODY):
         group = list(some)
         if not is_time:
             found += group
             continue
         until = group[-1].at - BEGINNING
-        found.append(Line(NOBODY, f" time passes, to {until:g} s", group[-1].at))
+        found.append(ChartLine(NOBODY, f" time passes, to {until:g} s", group[-1].at))
     return found
 
 
@@ -133,12 +133,12 @@ class Result:
     found: Found | None = None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ExplorationVerdict:
         """What it has shown."""
         if self.found is not None:
-            return Verdict.COUNTEREXAMPLE
+            return ExplorationVerdict.COUNTEREXAMPLE
         is_proof = self.exhaustive and not self.doubts
-        return Verdict.PROOF if is_proof else Verdict.UNDETERMINED
+        return ExplorationVerdict.PROOF if is_proof else ExplorationVerdict.UNDETERMINED
 
     def __str__(self) -> str:
         words = [
@@ -155,7 +155,7 @@ class Result:
 class Found(AssertionError):
     """A schedule under which the program fails; its cause is `cause`."""
 
-    def __init__(self, cause: BaseException, token: Token, run: Run, result: Result) -> None:
+    def __init__(self, cause: BaseException, token: Token, run: TeamRun, result: Result) -> None:
         self.cause, self.token, self.result = cause, str(token), result
         #: Its moves, one a line, and as a Mermaid diagram.
         self.chart, self.mermaid = chart(run), mermaid(run)

@@ -5,8 +5,8 @@ agents that have stopped so.  Everything between two moves is local and needs no
 virtual, and passes only where no agent can make a move: to the next deadline of a wait, or the next
 renewal of a lease.
 
-`Run` knows no threads and no event loop: `coherence.testing.threads` and `coherence.testing.tasks`
-let agents go on.
+`TeamRun` knows no threads and no event loop: `coherence.testing.threads` and
+`coherence.testing.tasks` let agents go on.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Actor:
         return actor
 
 
-class Line:
+class ChartLine:
     """One line of the chart of a run."""
 
     __slots__ = ("actor", "at", "label", "outcome")
@@ -78,7 +78,7 @@ class Line:
         self.actor, self.label, self.at, self.outcome = actor, label, at, outcome
 
 
-class Beside:
+class SideWork:
     """What has work beside the agents, such as a keeper that renews leases."""
 
     def settle(self) -> bool:
@@ -91,7 +91,7 @@ class Beside:
         return None
 
 
-class Run:
+class TeamRun:
     """One run, under the schedule that `search` chooses."""
 
     def __init__(self, search: Search) -> None:
@@ -101,9 +101,9 @@ class Run:
         self.now: Time = BEGINNING
         self.actors: list[Actor] = []
         self.moves: list[Move] = []
-        self.lines: list[Line] = []
-        self.beside: list[Beside] = []
-        #: Called after each move, with nobody running: raises what is wrong.
+        self.lines: list[ChartLine] = []
+        self.beside: list[SideWork] = []
+        #: Called after each move, with no agent running: raises what is wrong.
         self.watched: list[Callable[[], object]] = []
         #: Describes the agents that wait for each other, if they do.
         self.cycle: Callable[[Sequence[Actor]], str] = lambda _: ""
@@ -177,7 +177,7 @@ class Run:
             return None
         actor = self.actors[chosen]
         self.moves.append(Move(chosen, actor.access, actor.woken_by))
-        self.lines.append(Line(chosen, actor.label, self.now))
+        self.lines.append(ChartLine(chosen, actor.label, self.now))
         actor.woken_by, actor.at = -1, At.RUNNING
         return actor
 
@@ -188,7 +188,7 @@ class Run:
             self.moves[-1] = last._replace(access=tuple(dict.fromkeys((*last.access, *access))))
         else:
             self.moves.append(Move(actor.index, access, len(self.moves) - 1, is_choice=False))
-        self.lines.append(Line(actor.index, label, self.now))
+        self.lines.append(ChartLine(actor.index, label, self.now))
 
     def said(self, outcome: str) -> None:
         """What has become of the last move."""
@@ -198,7 +198,7 @@ class Run:
     def later(self, actor: Actor, label: str) -> None:
         """What has come of an earlier move, on a line of its own."""
         if not self.is_over:
-            self.lines.append(Line(actor.index, label, self.now))
+            self.lines.append(ChartLine(actor.index, label, self.now))
 
     def _difference(self, error: Diverged) -> str:
         def shown(ready: Mapping[int, Access]) -> str:
@@ -270,7 +270,7 @@ class Run:
         if self.is_over:
             return
         self.moves.append(Move(NOBODY, ((EVERYTHING, True),), -1, is_choice=False))
-        self.lines.append(Line(NOBODY, label, self.now))
+        self.lines.append(ChartLine(NOBODY, label, self.now))
 
     # Ends.
 
@@ -289,7 +289,7 @@ class Run:
         self.is_over = True
 
     def idle_deadlock(self) -> Deadlock:
-        """Nobody can make a move, and nothing will happen."""
+        """No agent can make a move, and nothing will happen."""
         waits = [
             f"{actor.name} waits{f' for {actor.on}' if actor.on is not None else ''}"
             f" (after: {actor.label})"

@@ -18,7 +18,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Shared(MutableMapping[K, V]):
+class SharedMapping(MutableMapping[K, V]):
     """A mapping in which each look at an entry, and each change of one, is a move."""
 
     def __init__(self, stage: Stage, entries: Mapping[K, V], name: str) -> None:
@@ -65,7 +65,7 @@ class Shared(MutableMapping[K, V]):
         return len(self._entries)
 
     def __repr__(self) -> str:
-        return f"Shared({self._entries!r})"
+        return f"SharedMapping({self._entries!r})"
 
 
 class Folder:

@@ -64,7 +64,7 @@ class Sources:
         return node.chosen
 
     def _sleeping(self, ready: Mapping[int, Access], moves: Sequence[Move]) -> dict[int, Access]:
-        """Who still sleeps at a new place: those whose move commutes with all since the last."""
+        """The agents that still sleep: their moves commute with all since the last place."""
         if not self._stack:
             return {}
         above = self._stack[-1]
@@ -115,7 +115,7 @@ class Sources:
         self, first: int, second: int, moves: Sequence[Move], order: _Order, nodes: Sequence[int]
     ) -> None:
         place = nodes[first]
-        if place == NOBODY:  # it was no choice: reverse it where the last choice before was made
+        if place == NOBODY:  # it was not chosen: reverse it where the choice before was made
             place = max((nodes[at] for at in range(first)), default=NOBODY)
             if place != NOBODY:
                 self._stack[place].backtrack.update(self._stack[place].ready)

@@ -20,7 +20,7 @@ from coherence.stores.port import Cut
 from coherence.testing.errors import Ended, Killed
 from coherence.testing.moves import EVERYTHING, Access
 from coherence.testing.oracles import Thing, Waiting, World, circle, driver_of, waits_for_grants
-from coherence.testing.scheduler import Actor, Beside, Run
+from coherence.testing.scheduler import Actor, SideWork, TeamRun
 from coherence.testing.tasks import TaskRun
 from coherence.testing.threads import ThreadRun
 from coherence.workspace.reading import Call, Operation, Waits
@@ -59,14 +59,14 @@ class Owned:
 class Stage:
     """What the agents of one run share."""
 
-    def __init__(self, run: Run, threads: ThreadRun, grain: str) -> None:
+    def __init__(self, run: TeamRun, threads: ThreadRun, grain: str) -> None:
         self.run, self.threads, self.grain = run, threads, grain
         self.tasks: TaskRun | None = None
         self.world = World()
         #: Which agent of the run made the last call of each agent of a workspace.
         self.driving: dict[str, Actor] = {}
         self.lock_waits: Callable[[], Mapping[str, Waiting]] = dict
-        self.rooms: list[Room] = []
+        self.rooms: list[StagedWorkspace] = []
         self._stores: list[str] = []
         run.cycle = self._circle
 
@@ -87,7 +87,7 @@ class Stage:
             yield from ()
 
     def touch(self, access: Access, label: str) -> None:
-        """The present agent touches this where nobody can come between, or in a thread: a move."""
+        """The present agent touches this: in a thread a move, in a task part of its last one."""
         if self.tasks is not None and (actor := self.tasks.me()) is not None:
             self.run.touch(actor, access, label)
         elif not self.run.is_settling:
@@ -102,7 +102,7 @@ class Stage:
 
     def open(self, workspace: Workspace) -> None:
         """Have the calls of the agents of `workspace` scheduled."""
-        self.rooms.append(Room(self, workspace))
+        self.rooms.append(StagedWorkspace(self, workspace))
 
     def kill(self, actor: Actor) -> None:
         """The process of this agent ends: nothing that it does reaches a store."""
@@ -117,7 +117,7 @@ class Stage:
         self.driving = {who: other for who, other in self.driving.items() if other is not actor}
 
     def stall(self, actor: Actor) -> None:
-        """From now on, nobody renews the grants of this agent."""
+        """From now on, the grants of this agent are not renewed."""
         for room in self.rooms:
             for session in room.site.sessions.values():
                 if self.driving.get(session.name) is actor:
@@ -135,7 +135,7 @@ class Stage:
         return circle({**waits, **self.lock_waits()})
 
 
-class Room(Beside):
+class StagedWorkspace(SideWork):
     """One workspace on a stage."""
 
     def __init__(self, stage: Stage, workspace: Workspace) -> None:
@@ -146,10 +146,10 @@ class Room(Beside):
         self.site.trace_calls(self._through)
         stage.run.beside.append(self)
 
-    # Beside the agents.
+    # SideWork the agents.
 
     def settle(self) -> bool:
-        """See `Beside.settle`."""
+        """See `SideWork.settle`."""
         before = self._inside
         keeper, follower = self.site.keeper, self.site.follower
         if self.site.store.shared and follower.is_needed:
@@ -163,7 +163,7 @@ class Room(Beside):
 
     @property
     def due(self) -> Time | None:
-        """See `Beside.due`."""
+        """See `SideWork.due`."""
         return self.site.keeper.due
 
     # What agents do outside of their operations.
@@ -219,7 +219,7 @@ class Room(Beside):
         return WholeCalls(operations, steps[0]) if self.stage.grain == "call" else operations
 
     def before(self, work: Callable[..., Any], given: Sequence[Any]) -> tuple[Access, str] | None:
-        """What `work` touches, and words for it; None if it is no move."""
+        """What `work` touches, and words for it; None if it is not a move."""
         function = getattr(work, "__func__", work)
         if function is Session.ask_all:
             requests, reads = given[0], given[1] if len(given) > 1 else None
@@ -270,7 +270,7 @@ class Room(Beside):
                 raise Ended
 
     def bury(self, session: Session) -> None:
-        """The process of this agent has ended: no message leaves, and nobody renews."""
+        """The process of this agent has ended: no message leaves, and no grant is renewed."""
         session.fault = AgentLeft(f"the process of {session.name!r} was killed")
         vars(session).update(say=lambda batch: None, renew=lambda grant: False)
         for artifact in list(session.caches.drafting):
@@ -286,7 +286,7 @@ class Steps:
 
     may_block = False
 
-    def __init__(self, room: Room, who: str, plain: Waits) -> None:
+    def __init__(self, room: StagedWorkspace, who: str, plain: Waits) -> None:
         self._room, self._who, self._plain = room, who, plain
         self._asked: dict[int, tuple[str, Any]] = {}
         #: The call that is one move, and how many moves there were when it began.

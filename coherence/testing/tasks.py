@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from coherence.testing.errors import Deadlock, Ended, Killed
 from coherence.testing.frames import frames_of, line_of
 from coherence.testing.moves import Access
-from coherence.testing.scheduler import Actor, At, Run
+from coherence.testing.scheduler import Actor, At, TeamRun
 from message_passing.process import Time
 
 #: How long a loop with nothing to do waits for a thread that is not ours, in seconds.
@@ -54,9 +54,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class TaskRun:
-    """Runs the agents of a `Run` as tasks of one event loop."""
+    """Runs the agents of a `TeamRun` as tasks of one event loop."""
 
-    def __init__(self, run: Run, *, starts_are_moves: bool = False) -> None:
+    def __init__(self, run: TeamRun, *, starts_are_moves: bool = False) -> None:
         self.run, self._starts_are_moves = run, starts_are_moves
         self._of_task: WeakKeyDictionary[asyncio.Task[Any], Actor] = WeakKeyDictionary()
         self._loop: VirtualLoop | None = None

@@ -15,7 +15,7 @@ from coherence.stores.opening import open_store
 from coherence.stores.port import Retention, Store
 from coherence.testing.errors import Killed
 from coherence.testing.faults import Striking
-from coherence.testing.sharing import Folder, Shared
+from coherence.testing.sharing import Folder, SharedMapping
 from coherence.testing.stage import Owned, Stage
 from coherence.testing.tasks import TaskRun
 from coherence.workspace.agent import Agent
@@ -28,7 +28,7 @@ V = TypeVar("V")
 T = TypeVar("T")
 
 
-class Team:
+class ExploredTeam:
     """The agents of one run.  A program gets a new one for each schedule."""
 
     def __init__(
@@ -86,11 +86,11 @@ class Team:
         """The agent of that name, for a task.  Only for a store in memory."""
         return _at_once(self.tasks.agent(name))
 
-    def shared(self, entries: Mapping[K, V], name: str = "shared") -> Shared[K, V]:
+    def shared(self, entries: Mapping[K, V], name: str = "shared") -> SharedMapping[K, V]:
         """A mapping that agents share without a workspace: each look and each change is a move."""
         number = self._shared.count(name)
         self._shared.append(name)
-        return Shared(self._stage, entries, f"{name} {number + 1}" if number else name)
+        return SharedMapping(self._stage, entries, f"{name} {number + 1}" if number else name)
 
     def folder(self) -> Path:
         """A new folder: each opening of a file in it is a move.  It is removed after the run."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from coherence.testing.errors import Ended, Killed, Stuck
 from coherence.testing.frames import line_of, outwards
 from coherence.testing.moves import Access
-from coherence.testing.scheduler import Actor, At, Run
+from coherence.testing.scheduler import Actor, At, TeamRun
 from message_passing.process import Time
 
 #: How long an agent may run without a move, in seconds of real time.
@@ -57,12 +57,12 @@ class _Worker:
 
 
 class ThreadRun:
-    """Runs the agents of a `Run` in threads; the thread of the program waits for their end."""
+    """Runs the agents of a `TeamRun` in threads; the thread of the program waits for their end."""
 
     #: Idle threads; forgotten after a run that left one of them somewhere.
     _idle: ClassVar[list[_Worker]] = []
 
-    def __init__(self, run: Run, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, run: TeamRun, patience_s: float = PATIENCE_S) -> None:
         self.run, self._patience_s = run, patience_s
         self._actors: dict[int, Actor] = {}
         self._gates: dict[int, _Gate] = {}

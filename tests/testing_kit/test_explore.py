@@ -18,12 +18,12 @@ from coherence.errors import BadArgument
 from coherence.testing import (
     BadToken,
     Deadlock,
+    ExplorationVerdict,
     Found,
     LostUpdate,
     Nondeterminism,
     NotSerial,
     StaleDecision,
-    Verdict,
     explore,
     replay,
 )
@@ -81,7 +81,7 @@ def test_a_planted_bug_is_found_with_few_switches(program, kind, settings, words
     assert words in str(found.cause)
     assert found.switches <= 2
     assert found.result.schedules <= 100
-    assert found.result.verdict is Verdict.COUNTEREXAMPLE
+    assert found.result.verdict is ExplorationVerdict.COUNTEREXAMPLE
     assert found.chart.count("●") >= 4
     assert found.mermaid.startswith("sequenceDiagram")
     assert found.token in str(found)
@@ -117,7 +117,7 @@ OURS = {
 @pytest.mark.parametrize("program", OURS.values(), ids=OURS)
 def test_a_mended_program_is_proved(program, grain, bound):
     result = explore(program, grain=grain, bound=bound, serial=True)
-    assert result.verdict is Verdict.PROOF, str(result)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
     assert result.outcomes.keys() == explore(program, bound=None, reduce=False).outcomes.keys()
 
 
@@ -226,7 +226,7 @@ def test_the_outcomes_of_200_random_programs_are_those_without_reduction():
 def test_a_search_that_ends_early_is_no_proof():
     result = explore(programs.typical, schedules=20, walks=5)
     assert not result.exhaustive
-    assert result.verdict is Verdict.UNDETERMINED
+    assert result.verdict is ExplorationVerdict.UNDETERMINED
     assert "NOT exhaustive" in str(result)
 
 
@@ -373,5 +373,5 @@ def test_sqlite_with_a_workspace_for_each_agent_has_the_outcomes_of_memory(tmp_p
 
     memory = explore(lambda team: program(team, lambda team, _: team.workspace), bound=None)
     sqlite = explore(on_sqlite, bound=None, seconds=60)
-    assert memory.verdict is sqlite.verdict is Verdict.PROOF
+    assert memory.verdict is sqlite.verdict is ExplorationVerdict.PROOF
     assert memory.outcomes.keys() == sqlite.outcomes.keys()

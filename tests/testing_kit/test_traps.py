@@ -1,6 +1,6 @@
 """Traps that a scheduler of threads and tasks falls into, by their numbers in the evidence.
 
-Trap 8 is in `test_faults`, 10 and 11 in `test_explore`; 1, 4 and 13 concern adopted threads.
+Trap 8 is in `test_team_faults`, 10 and 11 in `test_explore`; 1, 4 and 13 concern adopted threads.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import programs
 
 from coherence import Conflict
-from coherence.testing import Deadlock, Found, Stuck, Verdict, explore
+from coherence.testing import Deadlock, ExplorationVerdict, Found, Stuck, explore
 from message_passing.interrupts import Knock
 
 PATCHED = {
@@ -50,7 +50,7 @@ def test_2_a_try_without_a_wait_hands_nothing_on():
         return got["ann"]
 
     result = explore(program)
-    assert result.verdict is Verdict.PROOF
+    assert result.verdict is ExplorationVerdict.PROOF
     assert set(result.outcomes) == {"True", "False"}
 
 
@@ -92,7 +92,7 @@ def test_3_an_error_in_one_agent_unwinds_the_others(error):
 
     with pytest.raises(Found if error is RuntimeError else KeyboardInterrupt):
         explore(program)
-    assert explore(programs.updating).verdict is Verdict.PROOF
+    assert explore(programs.updating).verdict is ExplorationVerdict.PROOF
 
 
 def test_4_what_a_task_of_an_agent_does_is_its_doing():
@@ -154,7 +154,7 @@ def test_5_two_things_of_one_name_are_two():
         return other.agent("init").read("plan").text
 
     result = explore(program, serial=True)
-    assert result.verdict is Verdict.PROOF
+    assert result.verdict is ExplorationVerdict.PROOF
     assert set(result.outcomes) == {"'ab'", "'ba'"}
 
 
@@ -192,7 +192,7 @@ def test_7_a_task_that_a_foreign_thread_wakes_is_told():
             thread.join()
 
     result = explore(program)
-    assert result.verdict is Verdict.UNDETERMINED
+    assert result.verdict is ExplorationVerdict.UNDETERMINED
     assert "a thread that is not scheduled" in str(result)
 
 
@@ -217,7 +217,7 @@ def test_12_a_thread_that_hangs_is_named_and_hurts_no_later_run():
     with pytest.raises(Stuck, match=r"ann \(runs, .*test_traps.py:\d+, after: read plan\)"):
         explore(program, patience_s=0.1)
     event.set()
-    assert explore(programs.updating).verdict is Verdict.PROOF
+    assert explore(programs.updating).verdict is ExplorationVerdict.PROOF
 
 
 def test_14_what_the_program_does_alone_is_no_move():
@@ -276,7 +276,7 @@ def test_a_loop_without_end_is_cut_off_and_said():
         team.run(ann=polls)
 
     result = explore(program, schedules=5)
-    assert result.verdict is Verdict.UNDETERMINED
+    assert result.verdict is ExplorationVerdict.UNDETERMINED
     assert "too many moves" in str(result)
 
 
@@ -315,5 +315,5 @@ def test_a_watch_waits_on_virtual_time():
         return got["ann"]
 
     result = explore(program, bound=None)
-    assert result.verdict is Verdict.PROOF
+    assert result.verdict is ExplorationVerdict.PROOF
     assert {"[2, 3]", "[3]", "[]"} >= set(result.outcomes) >= {"[2, 3]"}

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import programs
 
 from coherence import Fenced, GrantTimeout, Lazy
-from coherence.testing import Deadlock, Found, Verdict, explore, replay
+from coherence.testing import Deadlock, ExplorationVerdict, Found, explore, replay
 
 LEASE_S = 15.0
 
@@ -34,7 +34,7 @@ def test_whoever_waits_for_a_dead_agent_goes_on_within_a_lease():
         return tuple(sorted(team.killed)), text
 
     result = explore(program, kills=True, bound=None)
-    assert result.verdict is Verdict.PROOF, str(result)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
     assert result.faults == 4
     assert {"(('ann',), 'b')", "(('bob',), 'a')", "((), 'ab')"} <= set(result.outcomes)
     assert max(ended) - min(ended) <= LEASE_S + 1
@@ -57,7 +57,7 @@ def test_an_agent_that_comes_back_under_its_name_keeps_everything():
         return text
 
     result = explore(program, kills=True, grain="transaction")
-    assert result.verdict is Verdict.PROOF, str(result)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
     assert result.faults >= 8
 
 
@@ -111,7 +111,7 @@ def test_an_agent_that_stalls_past_its_lease_is_fenced():
         return tuple(sorted(got.items()))
 
     result = explore(program, stalls=True)
-    assert result.verdict is Verdict.PROOF, str(result)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
     assert result.faults == 4
     assert "(('ann', 'fenced'), ('bob', 'kept'))" in result.outcomes
 
@@ -127,7 +127,7 @@ def test_a_lost_answer_of_the_store_loses_and_doubles_no_update():
         assert sorted(text) == ["a", "b"], text
 
     result = explore(program, unknown_outcomes=True, grain="transaction", bound=None, seconds=60)
-    assert result.verdict is Verdict.PROOF, str(result)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
     assert result.faults > 10
 
 
@@ -151,14 +151,14 @@ def waiting_for_each_other(wait_s):
 
 def test_left_to_virtual_time_a_deadlock_ends_at_its_deadline():
     result = explore(waiting_for_each_other(60.0), find=["error"])
-    assert result.verdict is Verdict.PROOF
+    assert result.verdict is ExplorationVerdict.PROOF
     assert any("timeout" in outcome for outcome in result.outcomes)
 
 
 def test_an_attempt_is_no_deadlock_and_needs_the_finer_grain():
     """Trap 8: with a wait below a lease, others' transactions are seen."""
     result = explore(waiting_for_each_other(0))
-    assert result.verdict is Verdict.PROOF
+    assert result.verdict is ExplorationVerdict.PROOF
     assert result.grain == "transaction"
     assert any("timeout" in outcome for outcome in result.outcomes)
 
