@@ -24,6 +24,11 @@ class Thing(NamedTuple):
     kind: str
     name: Hashable
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it is worth words: each call rests on the membership of its agent."""
+        return not self.kind.startswith("member of")
+
     def __str__(self) -> str:
         if self.kind in ("artifact", "file", "lock"):
             return str(self.name)

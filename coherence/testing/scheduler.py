@@ -300,5 +300,9 @@ class TeamRun:
 
 
 def _shown(access: Access) -> str:
-    touched = ", ".join(f"{'write' if writes else 'read'} {name}" for name, writes in access)
+    touched = ", ".join(
+        f"{'write' if writes else 'read'} {name}"
+        for name, writes in access
+        if getattr(name, "is_told", True)
+    )
     return f"({touched or 'nothing shared'})"

@@ -17,11 +17,13 @@ from coherence.testing.errors import Killed
 from coherence.testing.faults import Striking
 from coherence.testing.sharing import Folder, SharedMapping
 from coherence.testing.stage import Owned, Stage
+from coherence.testing.staged import StagedWorkspace
 from coherence.testing.tasks import TaskRun
 from coherence.workspace.agent import Agent
 from coherence.workspace.aio import AsyncAgent
 from coherence.workspace.aio_workspace import AsyncWorkspace
 from coherence.workspace.workspace import Workspace
+from message_passing.process import Time
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -42,6 +44,11 @@ class ExploredTeam:
         self._restarts: dict[str, Callable[[], Any]] = {}
         #: The agents whose processes have died.
         self.killed: set[str] = set()
+
+    @property
+    def now(self) -> Time:
+        """The time of the run, in seconds: it passes only where no agent can make a move."""
+        return self._stage.run.now
 
     # What they share.
 
@@ -75,7 +82,7 @@ class ExploredTeam:
         )
         if store.shared:  # in memory there is nothing to give back
             self._stack.callback(workspace.close)
-        self._stage.open(workspace)
+        StagedWorkspace(self._stage, workspace)
         return workspace
 
     def agent(self, name: str) -> Agent:
