@@ -177,8 +177,8 @@ def _reads(team, ann, bob):
     def look():
         found = []
         for _ in "12":
-            least = published[-1]
             found.append(bob.read("plan").ref.version)
+            least = published[-1]  # no other agent has run since the read
             assert found[-1] >= least, f"read @{found[-1]} after @{least} was published"
         return found
 
@@ -214,10 +214,10 @@ def a_draft_that_fails_gives_its_grant_back(team):
     begun = team.now
 
     def fails():
-        with suppress(ValueError), ann.edit("plan"):
-            raise ValueError
         with suppress(InvalidContent):
             ann.update("plan", lambda text: "\ud800" if text else "a")
+        with suppress(ValueError), ann.edit("plan"):
+            raise ValueError
 
     team.run(ann=fails, bob=lambda: bob.update("plan", lambda text: text + "b", wait_s=None))
     assert team.now == begun, f"bob waited {team.now - begun:g} s"
@@ -347,7 +347,7 @@ def the_dead_hold_up_nobody_beyond_a_lease(team):
 
     def draft(agent):
         agent.read("plan")
-        with agent.edit("plan", wait_s=None) as mine:
+        with agent.edit("plan") as mine:
             mine.text += agent.name[0]
 
     team.run(ann=lambda: draft(ann), bob=lambda: draft(bob))
