@@ -108,6 +108,7 @@ def explore(
     schedules: int = 10_000,
     seconds: float = 10.0,
     bound: int | None = 2,
+    beyond: bool = True,
     reduce: bool = True,
     walks: int = 100,
     seed: int = 0,
@@ -127,7 +128,8 @@ def explore(
     ``program(team)`` is called once for each schedule, and must be the same each time.  First come
     the schedules with no preemption, then with one, up to `bound`; then every schedule up to the
     order of moves that commute, or with ``reduce=False`` every schedule; then random `walks` from
-    `seed`.  The budget is `schedules`, and `seconds` of real time.
+    `seed`.  Without `beyond` it ends at the bound.  The budget is `schedules`, and `seconds` of
+    real time.
 
     With `kills` and `stalls` each agent also dies, or is away for longer than a lease, before each
     of its moves; with `unknown_outcomes` the answer of the store is lost at each of its moments.
@@ -145,7 +147,8 @@ def explore(
     for each in dict.fromkeys((grain, "transaction")):
         exploring = _Exploring(program, settings, each, schedules, seconds)
         try:
-            exploring.explore(bound, reduce, walks, seed, serial, faults)
+            phases = _Phases(bound, beyond, reduce, walks if beyond else 0, seed)
+            exploring.explore(phases, serial, faults)
             break
         except Regrain:
             continue
@@ -196,6 +199,14 @@ def _finds(find: Iterable[str]) -> tuple[str, ...]:
     return kinds
 
 
+class _Phases(NamedTuple):
+    bound: int | None
+    beyond: bool
+    reduce: bool
+    walks: int
+    seed: int
+
+
 class _Faults(NamedTuple):
     kills: bool
     stalls: bool
@@ -225,19 +236,11 @@ class _Exploring:
         """The name of an agent of the run under way."""
         return self._run.actors[agent].name if self._run is not None else ""
 
-    def explore(
-        self,
-        bound: int | None,
-        reduce: bool,
-        walks: int,
-        seed: int,
-        serial: bool,
-        faults: _Faults,
-    ) -> None:
+    def explore(self, phases: _Phases, serial: bool, faults: _Faults) -> None:
         """All phases, until something is found or the budget is spent."""
         if serial:
             self.run_serially()
-        done = self._search(bound, reduce)
+        done = self._search(phases)
         for fault in faults_of(
             self._moves,
             self._moments,
@@ -247,17 +250,23 @@ class _Exploring:
         ):
             if self.result.found is None:
                 self.result.faults += 1
-                done = self.try_all(_whole(reduce), REDUCED, fault) and done
+                done = self.try_all(_whole(phases.reduce), REDUCED, fault) and done
         self.result.exhaustive = done and not self._too_long
         if not done and self.result.found is None:
-            self.try_all(Walk(seed), 1.0, most=walks)
+            self.try_all(Walk(phases.seed), 1.0, most=phases.walks)
         self.result.seconds = time.monotonic() - self._begun
 
-    def _search(self, bound: int | None, reduce: bool) -> bool:
+    def _search(self, phases: _Phases) -> bool:
         """Without faults; whether every schedule was played."""
-        if bound is not None and self.try_all(Bounded(bound), BOUNDED):
-            return True
-        return self.result.found is None and self.try_all(_whole(reduce), REDUCED)
+        if phases.bound is not None:
+            search = Bounded(phases.bound)
+            if self.try_all(search, BOUNDED if phases.beyond else 1.0):
+                return True
+            if search.is_through:
+                self.result.preemptions = phases.bound
+        if self.result.found is not None or not phases.beyond:
+            return False
+        return self.try_all(_whole(phases.reduce), REDUCED)
 
     def try_all(
         self, search: Search, share: float, fault: Fault | None = None, most: int | None = None

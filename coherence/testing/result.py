@@ -123,6 +123,8 @@ class Result:
     outcomes: Counter[str] = field(default_factory=Counter)
     #: Whether every schedule was played, up to the order of moves that commute, and every fault.
     exhaustive: bool = False
+    #: Every schedule with so many preemptions at most was played; None if not even those.
+    preemptions: int | None = None
     #: Why it may not be a proof all the same.
     doubts: list[str] = field(default_factory=list)
     #: Real time.
@@ -140,12 +142,18 @@ class Result:
         is_proof = self.exhaustive and not self.doubts
         return ExplorationVerdict.PROOF if is_proof else ExplorationVerdict.UNDETERMINED
 
+    @property
+    def _bounded(self) -> str:
+        if self.preemptions is None:
+            return ""
+        return f" beyond {self.preemptions} preemptions"
+
     def __str__(self) -> str:
         words = [
             f"{self.verdict.value}: {self.schedules} schedules"
             + (f" and {self.cut_short} cut short" if self.cut_short else ""),
             f"at most {self.longest} moves",
-            "exhaustive" if self.exhaustive else "NOT exhaustive",
+            "exhaustive" if self.exhaustive else "NOT exhaustive" + self._bounded,
             *((f"{self.faults} faults",) if self.faults else ()),
             *dict.fromkeys(self.doubts),
         ]

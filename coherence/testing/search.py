@@ -79,7 +79,12 @@ class Bounded:
     @property
     def is_complete(self) -> bool:
         """See `Search.is_complete`."""
-        return not self.has_left_out and not any(self._levels)
+        return not self.has_left_out and self.is_through
+
+    @property
+    def is_through(self) -> bool:
+        """Whether every schedule within the bound was played."""
+        return not any(self._levels)
 
     def begin(self) -> None:
         """See `Search.begin`."""
