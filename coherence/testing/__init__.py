@@ -3,6 +3,7 @@
 For tests: nothing in production imports this package.
 """
 
+from coherence.stores.faulty import Crash, Faulty
 from coherence.testing.errors import (
     BadToken,
     Deadlock,
@@ -18,9 +19,11 @@ from coherence.testing.team import ExploredTeam
 
 __all__ = [
     "BadToken",
+    "Crash",
     "Deadlock",
     "ExplorationVerdict",
     "ExploredTeam",
+    "Faulty",
     "Found",
     "LostUpdate",
     "Nondeterminism",

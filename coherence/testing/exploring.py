@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import groupby, permutations
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from coherence.errors import BadArgument
 from coherence.testing.errors import (
     BadToken,
-    Ended,
-    LostUpdate,
     Nondeterminism,
     NotSerial,
-    StaleDecision,
-    Stuck,
 )
-from coherence.testing.faults import Fault, Striking, faults_of
-from coherence.testing.patches import Patches
+from coherence.testing.faults import AT_MOMENTS, AT_MOVES, Fault, faults_of
+from coherence.testing.playing import FINDS, KINDS_FOUND, PlayedRun, Program, Settings, play
 from coherence.testing.result import Found, Result, Token
 from coherence.testing.scheduler import TeamRun
 from coherence.testing.search import Bounded, Follow, Search, Serial
 from coherence.testing.sources import Sources
-from coherence.testing.stage import Regrain, Stage
-from coherence.testing.team import ExploredTeam
-from coherence.testing.threads import PATIENCE_S, ThreadRun
+from coherence.testing.stage import Regrain
+from coherence.testing.team import ExploredTeam, with_agents
+from coherence.testing.threads import PATIENCE_S
 from coherence.testing.walk import Walk
 
-Program: TypeAlias = Callable[[ExploredTeam], Any]
-
-KINDS: Final = {"lost update": LostUpdate, "stale decision": StaleDecision}
-FINDS: Final = ("lost update", "deadlock", "error")
 #: Which part of the schedules may go to those with few preemptions, and which to the reduction.
 BOUNDED, REDUCED = 0.25, 0.9
 #: For how many agents every order of whole agents is tried.
@@ -41,69 +32,10 @@ SERIAL_MAX = 6
 SHRINK_MAX = 300
 
 
-class Settings(NamedTuple):
-    """How a program is run, whatever the schedule."""
-
-    find: tuple[str, ...] = FINDS
-    outcome: Callable[[Any], object] | None = None
-    workspace: Mapping[str, Any] = {}
-    patience_s: float = PATIENCE_S
-    #: Whether the moments of the stores are counted, at which they can fail.
-    counts: bool = False
-
-
-class PlayedRun(NamedTuple):
-    """One run of a program."""
-
-    run: TeamRun
-    failure: BaseException | None
-    outcome: str
-    moments: int
-
-
-def play(
-    program: Program,
-    search: Search,
-    settings: Settings,
-    grain: str,
-    fault: Fault | None = None,
-    begins: Callable[[TeamRun], None] = lambda _: None,
-) -> PlayedRun:
-    """Run `program` once.  Raises `Stuck`, and `Regrain` if the grain hides something."""
-    search.begin()
-    run = TeamRun(search)
-    begins(run)
-    run.finds_deadlocks = "deadlock" in settings.find
-    stage = Stage(run, ThreadRun(run, settings.patience_s), grain)
-    striking = Striking(stage, fault, counts=settings.counts)
-    failure: BaseException | None = None
-    value: Any = None
-    with ExitStack() as stack:
-        stack.enter_context(Patches(stage).installed())
-        team = ExploredTeam(stage, striking, stack, settings.workspace)
-        try:
-            value = program(team)
-            if settings.outcome is not None:
-                value = settings.outcome(value)
-        except Ended:
-            failure = run.failure
-        except Exception as error:
-            failure = error
-        run.is_settling = True  # what closes it makes no moves
-    if isinstance(failure, Regrain | Stuck):
-        raise failure
-    failure = failure or run.failure
-    for finding in stage.world.findings:
-        if finding.kind in settings.find and not isinstance(failure, Nondeterminism):
-            found = KINDS[finding.kind](finding.text)
-            found.__cause__ = failure
-            failure = found
-            break
-    return PlayedRun(run, failure, repr(value), striking.moments)
-
-
 def explore(
     program: Program,
+    agents: Mapping[str, Callable[[Any], Any]] | None = None,
+    check: Callable[[ExploredTeam], object] | None = None,
     *,
     schedules: int = 10_000,
     seconds: float = 10.0,
@@ -113,9 +45,7 @@ def explore(
     walks: int = 100,
     seed: int = 0,
     grain: str = "call",
-    kills: bool = False,
-    stalls: bool = False,
-    unknown_outcomes: bool = False,
+    faults: Iterable[str] = (),
     find: Iterable[str] = FINDS,
     serial: bool = False,
     outcome: Callable[[Any], object] | None = None,
@@ -125,14 +55,17 @@ def explore(
 ) -> Result:
     """Run `program` under every order of the moves of its agents, as far as the budget goes.
 
-    ``program(team)`` is called once for each schedule, and must be the same each time.  First come
+    ``program(team)`` is called once for each schedule, and must be the same each time.  With
+    `agents` it only prepares: then each function runs with its agent of that name, or a coroutine
+    function with its agent for tasks, and `check(team)` comes last.  First come
     the schedules with no preemption, then with one, up to `bound`; then every schedule up to the
     order of moves that commute, or with ``reduce=False`` every schedule; then random `walks` from
     `seed`.  Without `beyond` it ends at the bound.  The budget is `schedules`, and `seconds` of
     real time.
 
-    With `kills` and `stalls` each agent also dies, or is away for longer than a lease, before each
-    of its moves; with `unknown_outcomes` the answer of the store is lost at each of its moments.
+    `faults` happen one at a time: with "kill" and "stall" each agent also dies, or is away for
+    longer than a lease, before each of its moves; with "kill within" and "unknown outcome" the
+    agent dies, or the answer of the store is lost, at each moment of a transaction.
     `find` may also name "stale decision".  With `serial` the outcome must be that of some order in
     which the agents run one after the other; `outcome` makes it of what the program returns.
     `workspace` has arguments for `Workspace`.
@@ -140,15 +73,18 @@ def explore(
     Raises `Found` at the first failure unless `raises` is false; `Nondeterminism`, `Stuck`,
     `BadArgument`.
     """
-    settings = Settings(_finds(find), outcome, dict(workspace or {}), patience_s, unknown_outcomes)
+    wanted = _some_of((*AT_MOVES, *AT_MOMENTS), faults, "faults")
+    counts = not set(wanted).isdisjoint(AT_MOMENTS)
+    kinds = _some_of(KINDS_FOUND, find, "find")
+    settings = Settings(kinds, outcome, dict(workspace or {}), patience_s, counts)
+    program = with_agents(program, agents, check)
     if grain not in ("call", "transaction"):
         raise BadArgument(f"grain is {grain!r}", remedy="'call' or 'transaction'")
-    faults = _Faults(kills, stalls, unknown_outcomes)
     for each in dict.fromkeys((grain, "transaction")):
         exploring = _Exploring(program, settings, each, schedules, seconds)
         try:
             phases = _Phases(bound, beyond, reduce, walks if beyond else 0, seed)
-            exploring.explore(phases, serial, faults)
+            exploring.explore(phases, serial, wanted)
             break
         except Regrain:
             continue
@@ -161,6 +97,8 @@ def explore(
 def replay(
     program: Program,
     token: str,
+    agents: Mapping[str, Callable[[Any], Any]] | None = None,
+    check: Callable[[ExploredTeam], object] | None = None,
     *,
     find: Iterable[str] = FINDS,
     serial: bool = False,
@@ -172,8 +110,8 @@ def replay(
 
     Raises `Found` if it fails, and `BadToken` where the program does something else.
     """
-    settings = Settings(_finds(find), outcome, dict(workspace or {}))
-    wanted = Token.parse(token)
+    settings = Settings(_some_of(KINDS_FOUND, find, "find"), outcome, dict(workspace or {}))
+    program, wanted = with_agents(program, agents, check), Token.parse(token)
     settings = settings._replace(counts=wanted.fault is not None and not wanted.fault.agent)
     exploring = _Exploring(program, settings, wanted.grain, schedules=10_000, seconds=60.0)
     if serial:
@@ -191,11 +129,10 @@ def replay(
     return result
 
 
-def _finds(find: Iterable[str]) -> tuple[str, ...]:
-    kinds = (find,) if isinstance(find, str) else tuple(find)
-    known = {*FINDS, *KINDS}
-    if unknown := set(kinds) - known:
-        raise BadArgument(f"find names {sorted(unknown)}", remedy=f"some of {sorted(known)}")
+def _some_of(known: Iterable[str], given: Iterable[str], what: str) -> tuple[str, ...]:
+    kinds = (given,) if isinstance(given, str) else tuple(given)
+    if unknown := sorted(set(kinds) - set(known)):
+        raise BadArgument(f"{what} names {unknown}", remedy=f"some of {sorted(known)}")
     return kinds
 
 
@@ -205,12 +142,6 @@ class _Phases(NamedTuple):
     reduce: bool
     walks: int
     seed: int
-
-
-class _Faults(NamedTuple):
-    kills: bool
-    stalls: bool
-    unknown: bool
 
 
 class _Exploring:
@@ -236,18 +167,12 @@ class _Exploring:
         """The name of an agent of the run under way."""
         return self._run.actors[agent].name if self._run is not None else ""
 
-    def explore(self, phases: _Phases, serial: bool, faults: _Faults) -> None:
+    def explore(self, phases: _Phases, serial: bool, kinds: Collection[str]) -> None:
         """All phases, until something is found or the budget is spent."""
         if serial:
             self.run_serially()
         done = self._search(phases)
-        for fault in faults_of(
-            self._moves,
-            self._moments,
-            kills=faults.kills,
-            stalls=faults.stalls,
-            unknown=faults.unknown,
-        ):
+        for fault in faults_of(self._moves, self._moments, kinds):
             if self.result.found is None:
                 self.result.faults += 1
                 done = self.try_all(_whole(phases.reduce), REDUCED, fault) and done

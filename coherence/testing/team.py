@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -184,6 +185,27 @@ class ExploredTeam:
             return await again()
 
         return sync if self._stage.tasks is None else tasked
+
+
+def with_agents(
+    prepare: Callable[[ExploredTeam], Any],
+    agents: Mapping[str, Callable[[Any], Any]] | None,
+    check: Callable[[ExploredTeam], object] | None,
+) -> Callable[[ExploredTeam], Any]:
+    """The program that prepares, runs each function with its agent, and checks."""
+    if agents is None and check is None:
+        return prepare
+
+    def program(team: ExploredTeam) -> Any:
+        value = prepare(team)
+        if agents:
+            in_tasks = all(iscoroutinefunction(work) for work in agents.values())
+            agent_of = team.async_agent if in_tasks else team.agent
+            works = {name: partial(work, agent_of(name)) for name, work in agents.items()}
+            value = team.run_async(**works) if in_tasks else team.run(**works)
+        return value if check is None else check(team)
+
+    return program
 
 
 def _at_once(made: Coroutine[Any, Any, T]) -> T:

@@ -182,7 +182,14 @@ class ThreadRun:
         self._done = _Gate()
         if (first := self._next()) is not None:
             first.go()
-        self._wait()
+        try:
+            self._wait()
+        except BaseException:  # an interrupt of the thread of the program
+            self.run.end()
+            self._release_all()
+            if not self._done.pass_through(self._patience_s):
+                ThreadRun._idle = []
+            raise
         if self.run.failure is not None:
             raise self.run.failure
         if self.run.is_over:

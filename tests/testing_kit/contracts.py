@@ -275,7 +275,7 @@ def a_live_draft_keeps_its_grant_for_as_long_as_it_waits(team):
 
 
 def a_writer_that_wakes_late_is_fenced(team):
-    """For `stalls`."""
+    """With stalls."""
     ann, bob, _ = seed(team, "plan")
 
     def draft(agent):
@@ -341,7 +341,7 @@ def an_agent_may_always_write_what_only_it_uses(team):
 
 
 def the_dead_hold_up_nobody_beyond_a_lease(team):
-    """For `kills`."""
+    """With kills."""
     ann, bob, _ = seed(team, "plan")
     begun = team.now
 
@@ -467,10 +467,10 @@ CONTRACTS = {
     a_draft_that_fails_gives_its_grant_back: {},
     a_wait_has_a_deadline: {},
     a_live_draft_keeps_its_grant_for_as_long_as_it_waits: {"find": ("lost update", "error")},
-    a_writer_that_wakes_late_is_fenced: {"stalls": True},
+    a_writer_that_wakes_late_is_fenced: {"faults": ["stall"]},
     a_refused_call_changes_nothing: {},
     an_agent_may_always_write_what_only_it_uses: {},
-    the_dead_hold_up_nobody_beyond_a_lease: {"kills": True},
+    the_dead_hold_up_nobody_beyond_a_lease: {"faults": ["kill"]},
     a_successor_takes_over_the_name: {"seconds": 60},
     a_transaction_rests_on_what_it_has_read: {},
     a_refused_transaction_is_tried_again: {},

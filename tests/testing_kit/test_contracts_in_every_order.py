@@ -60,7 +60,7 @@ OF_THREE = {"a_live_draft_keeps_its_grant_for_as_long_as_it_waits"}
     ids=lambda given: getattr(given, "__name__", ""),
 )
 def test_a_contract_holds_beside_a_third_agent_under_two_preemptions(program, settings):
-    settings = {"schedules": 50_000, "seconds": 100, **settings, "kills": False, "stalls": False}
+    settings = {"schedules": 50_000, "seconds": 100, **settings, "faults": ()}
     result = explore(
         lambda team: program(WithAThird(team)), grain="transaction", beyond=False, **settings
     )

@@ -2,8 +2,10 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -375,3 +377,94 @@ def test_sqlite_with_a_workspace_for_each_agent_has_the_outcomes_of_memory(tmp_p
     sqlite = explore(on_sqlite, bound=None, seconds=60)
     assert memory.verdict is sqlite.verdict is ExplorationVerdict.PROOF
     assert memory.outcomes.keys() == sqlite.outcomes.keys()
+
+
+def prepared(team):
+    team.agent("init").write("plan", "")
+
+
+def test_the_short_form_gives_each_function_its_agent():
+    def add(agent):
+        agent.update("plan", lambda text: text + agent.name[0])
+
+    def check(team):
+        (text,) = programs.final(team, "plan")
+        assert sorted(text) == ["a", "b"]
+        return text
+
+    result = explore(prepared, {"ann": add, "bob": add}, check)
+    assert result.verdict is ExplorationVerdict.PROOF
+    assert set(result.outcomes) == {"'ab'", "'ba'"}
+
+
+def test_the_short_form_takes_coroutine_functions():
+    async def add(agent):
+        text = (await agent.read("plan")).text
+        await agent.write("plan", text + agent.name[0], overwrite=True)
+
+    agents = {"ann": add, "bob": add}
+    found = explore(prepared, agents, raises=False).found
+    assert isinstance(found.cause, LostUpdate)
+    again = replay(prepared, found.token, agents, raises=False).found
+    assert str(again.cause) == str(found.cause)
+
+
+def test_errors_that_are_not_looked_for_are_outcomes():
+    def program(team):
+        ann, bob, _ = programs.seed(team, "plan")
+
+        def add(agent):
+            agent.write("plan", agent.read("plan").text + agent.name[0])
+
+        team.run(ann=lambda: add(ann), bob=lambda: add(bob))
+        return "kept"
+
+    result = explore(program, find=["lost update", "deadlock"])
+    assert result.verdict is ExplorationVerdict.PROOF
+    assert any(outcome.startswith("Conflict") for outcome in result.outcomes)
+
+
+def test_one_exploration_at_a_time():
+    def program(team):
+        explore(programs.updating)
+
+    with pytest.raises(Found, match="explored already"):
+        explore(program)
+
+
+def test_a_deadlock_of_a_lock_and_a_grant_is_named():
+    def program(team):
+        ann, bob, _ = programs.seed(team, "plan")
+        lock = threading.Lock()
+
+        def first():
+            with lock, ann.edit("plan") as draft:
+                draft.text += "a"
+
+        def second():
+            with bob.edit("plan") as draft, lock:
+                draft.text += "b"
+
+        team.run(ann=first, bob=second)
+
+    with pytest.raises(Found) as found:
+        explore(program)
+    assert isinstance(found.value.cause, Deadlock)
+    assert "ann waits for plan, which bob holds; bob waits for lock 1 of" in str(found.value)
+
+
+def test_an_interrupt_of_the_program_ends_every_agent():
+    def program(team):
+        ann, _, _ = programs.seed(team, "plan")
+
+        def work():
+            ann.read("plan")
+            signal.raise_signal(signal.SIGINT)
+            while True:
+                ann.read("plan")
+
+        team.run(ann=work, bob=lambda: team.agent("bob").read("plan"))
+
+    with pytest.raises(KeyboardInterrupt):
+        explore(program)
+    assert explore(programs.updating).verdict is ExplorationVerdict.PROOF

@@ -33,7 +33,7 @@ def test_whoever_waits_for_a_dead_agent_goes_on_within_a_lease():
         assert kept <= set(text), (text, team.killed)
         return tuple(sorted(team.killed)), text
 
-    result = explore(program, kills=True, bound=None)
+    result = explore(program, faults=["kill"], bound=None)
     assert result.verdict is ExplorationVerdict.PROOF, str(result)
     assert result.faults == 4
     assert {"(('ann',), 'b')", "(('bob',), 'a')", "((), 'ab')"} <= set(result.outcomes)
@@ -56,14 +56,14 @@ def test_an_agent_that_comes_back_under_its_name_keeps_everything():
         assert sorted(text) == ["a", "b"], text
         return text
 
-    result = explore(program, kills=True, grain="transaction")
+    result = explore(program, faults=["kill"], grain="transaction")
     assert result.verdict is ExplorationVerdict.PROOF, str(result)
     assert result.faults >= 8
 
 
 def test_a_program_without_a_restart_loses_the_work_of_the_dead():
     with pytest.raises(Found, match="the process of ann dies") as found:
-        explore(programs.updating, kills=True)
+        explore(programs.updating, faults=["kill"])
     token = found.value.token
     assert token.startswith("[kill/1/ann]")
     with pytest.raises(Found):
@@ -87,7 +87,7 @@ def test_a_dead_agent_says_nothing_and_its_caches_are_gone():
             return published, team.workspace.row("plan").row.state.owner
         return "lived"
 
-    result = explore(program, kills=True, bound=None)
+    result = explore(program, faults=["kill"], bound=None)
     # Nothing done; a grant that only its lease ends; a version, but no leave message.
     assert set(result.outcomes) == {"'lived'", "(0, '')", "(0, 'ann')", "(1, '')"}
 
@@ -110,7 +110,7 @@ def test_an_agent_that_stalls_past_its_lease_is_fenced():
         assert sorted(text) == kept
         return tuple(sorted(got.items()))
 
-    result = explore(program, stalls=True)
+    result = explore(program, faults=["stall"])
     assert result.verdict is ExplorationVerdict.PROOF, str(result)
     assert result.faults == 4
     assert "(('ann', 'fenced'), ('bob', 'kept'))" in result.outcomes
@@ -126,7 +126,9 @@ def test_a_lost_answer_of_the_store_loses_and_doubles_no_update():
         (text,) = programs.final(team, "plan")
         assert sorted(text) == ["a", "b"], text
 
-    result = explore(program, unknown_outcomes=True, grain="transaction", bound=None, seconds=60)
+    result = explore(
+        program, faults=["unknown outcome"], grain="transaction", bound=None, seconds=60
+    )
     assert result.verdict is ExplorationVerdict.PROOF, str(result)
     assert result.faults > 10
 
@@ -180,3 +182,53 @@ def test_a_policy_is_that_of_the_workspace():
     result = explore(program, workspace={"policy": Lazy(grant_lease=30.0)})
     (at,) = result.outcomes
     assert 1_030 <= float(at) <= 1_031
+
+
+def test_an_agent_that_dies_within_a_transaction_holds_up_no_other_beyond_a_lease():
+    """At each moment of the store: what it did is there as a whole, or not at all."""
+
+    def program(team):
+        ann, bob, _ = programs.seed(team, "plan")
+        begun = team.now
+
+        def draft(agent):
+            with agent.edit("plan") as mine:
+                mine.text += agent.name[0]
+
+        team.run(ann=lambda: draft(ann), bob=lambda: draft(bob))
+        assert team.now - begun <= LEASE_S + 1
+        (text,) = programs.final(team, "plan")
+        assert {"a", "b"} - {name[0] for name in team.killed} <= set(text)
+        return sorted(team.killed), text
+
+    result = explore(program, faults=["kill within"], seconds=60)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert result.faults > 10
+    # Both the death before the effect and the one after are among them.
+    assert {"(['ann'], 'b')", "(['ann'], 'ab')"} <= set(result.outcomes)
+
+
+@pytest.mark.parametrize("fault", ["kill", "stall", "kill within", "unknown outcome"])
+def test_faults_of_agents_in_tasks(fault):
+    def program(team):
+        programs.seed(team, "plan")
+        ann, bob = team.async_agent("ann"), team.async_agent("bob")
+
+        async def draft(agent):
+            try:
+                async with agent.edit("plan") as mine:
+                    mine.text += agent.name[0]
+            except Fenced:
+                return ""
+            return agent.name[0]
+
+        got = team.run_async(ann=lambda: draft(ann), bob=lambda: draft(bob))
+        (text,) = programs.final(team, "plan")
+        assert set(text) >= set("".join(kept for kept in got.values() if kept))
+        return sorted(team.killed), text
+
+    result = explore(program, faults=fault, seconds=60)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert result.faults >= 4
+    if fault.startswith("kill"):
+        assert "(['ann'], 'b')" in result.outcomes
