@@ -32,7 +32,7 @@ FINDS: Final = ("lost update", "deadlock", "error")
 KINDS_FOUND: Final = (*FINDS, "stale decision")
 
 
-#: What is no error of the program.
+#: Found whether or not errors of the program are looked for.
 _ALWAYS_FOUND = BadToken | Deadlock | Nondeterminism
 
 _PLAYING = allocate_lock()
