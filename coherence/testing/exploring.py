@@ -14,6 +14,7 @@ from coherence.testing.errors import (
     NotSerial,
 )
 from coherence.testing.faults import AT_MOMENTS, AT_MOVES, Fault, faults_of
+from coherence.testing.moves import NOBODY
 from coherence.testing.playing import FINDS, KINDS_FOUND, PlayedRun, Program, Settings, play
 from coherence.testing.result import Found, Result, Token
 from coherence.testing.scheduler import TeamRun
@@ -222,7 +223,7 @@ class _Exploring:
             result.cut_short += 1
             return played._replace(failure=None)
         result.schedules += 1
-        result.longest = max(result.longest, sum(move.is_choice for move in run.moves))
+        result.longest = max(result.longest, sum(move.agent != NOBODY for move in run.moves))
         for actor in run.actors:
             if fault is None:
                 self._moves[actor.name] = max(self._moves.get(actor.name, 0), actor.moves)
@@ -292,7 +293,7 @@ def _whole(reduce: bool) -> Search:
 
 
 def _schedule(run: TeamRun) -> tuple[str, ...]:
-    return tuple(run.actors[move.agent].name for move in run.moves if move.is_choice)
+    return tuple(run.actors[move.agent].name for move in run.moves if move.agent != NOBODY)
 
 
 def _size(run: TeamRun) -> tuple[int, int]:

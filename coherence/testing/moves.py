@@ -15,14 +15,12 @@ NOBODY: Final = -1
 
 
 class Move(NamedTuple):
-    """One move of a schedule."""
+    """One move of a schedule, with all that happens until the next choice."""
 
     agent: int
     access: Access = ()
     #: The move that woke or started the agent since its last one; -1 for none.
     woken_by: int = -1
-    #: Whether the search chose it: nothing else decides when time passes.
-    is_choice: bool = True
 
 
 def commute(one: Access, other: Access) -> bool:

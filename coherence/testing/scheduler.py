@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 from coherence.testing.errors import Deadlock, Ended, Killed, Nondeterminism
 from coherence.testing.moves import EVERYTHING, NOBODY, Access, Move
@@ -36,6 +36,12 @@ class At(Enum):
     RUNNING = auto()
     WAITING = auto()
     DONE = auto()
+
+
+class _Waiting(NamedTuple):
+    """That an agent waits, as an object that others touch when they wake it."""
+
+    agent: int
 
 
 class Actor:
@@ -102,6 +108,9 @@ class TeamRun:
         self.actors: list[Actor] = []
         self.moves: list[Move] = []
         self.lines: list[ChartLine] = []
+        #: Whether agents wait for what no access tells, as tasks do: each move then touches its
+        #: agent, and a move that wakes an agent changes it.
+        self.sees_wakes = False
         self.beside: list[SideWork] = []
         #: Called after each move, with no agent running: raises what is wrong.
         self.watched: list[Callable[[], object]] = []
@@ -140,9 +149,10 @@ class TeamRun:
     def stop(self, actor: Actor, access: Access, label: str) -> None:
         """The agent has stopped before a move."""
         actor.access, actor.label, actor.at = access, label, At.READY
-        if self.moves and self.moves[-1].agent != actor.index and actor.woken_by < 0:
-            own = any(move.agent == actor.index for move in self.moves)
-            actor.woken_by = -1 if own else len(self.moves) - 1
+        if actor.woken_by < 0 and self.moves and self.moves[-1].agent != actor.index:
+            actor.woken_by = len(self.moves) - 1
+            if self.sees_wakes:
+                self._touch(((_Waiting(actor.index), True),))
 
     def begin(self, actor: Actor) -> Time | None:
         """The agent begins the move that it has stopped before; until when it stalls before it."""
@@ -176,19 +186,21 @@ class TeamRun:
             self.end()
             return None
         actor = self.actors[chosen]
-        self.moves.append(Move(chosen, actor.access, actor.woken_by))
+        agent: Access = ((_Waiting(chosen), False),) if self.sees_wakes else ()
+        self.moves.append(Move(chosen, (*actor.access, *agent), actor.woken_by))
         self.lines.append(ChartLine(chosen, actor.label, self.now))
         actor.woken_by, actor.at = -1, At.RUNNING
         return actor
 
     def touch(self, actor: Actor, access: Access, label: str) -> None:
-        """The agent touches this now, without a choice: other agents cannot run in between."""
-        if self.moves and self.moves[-1].agent == actor.index:
+        """The agent touches this now, as part of the move that it goes on from."""
+        self._touch(access)
+        self.lines.append(ChartLine(actor.index, label, self.now))
+
+    def _touch(self, access: Access) -> None:
+        if self.moves and self.moves[-1].agent != NOBODY:
             last = self.moves[-1]
             self.moves[-1] = last._replace(access=tuple(dict.fromkeys((*last.access, *access))))
-        else:
-            self.moves.append(Move(actor.index, access, len(self.moves) - 1, is_choice=False))
-        self.lines.append(ChartLine(actor.index, label, self.now))
 
     def said(self, outcome: str) -> None:
         """What has become of the last move."""
@@ -269,7 +281,7 @@ class TeamRun:
     def _note_passing(self, label: str) -> None:
         if self.is_over:
             return
-        self.moves.append(Move(NOBODY, ((EVERYTHING, True),), -1, is_choice=False))
+        self.moves.append(Move(NOBODY, ((EVERYTHING, True),)))
         self.lines.append(ChartLine(NOBODY, label, self.now))
 
     # Ends.

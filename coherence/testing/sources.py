@@ -106,23 +106,15 @@ class Sources:
         nodes: list[int] = []
         chosen = 0
         for at, move in enumerate(moves):
-            nodes.append(chosen if move.is_choice else NOBODY)
-            chosen += move.is_choice
+            nodes.append(chosen)
+            chosen += move.agent != NOBODY
             for earlier in order.add(at, move, moves):
                 self._reverse(earlier, at, moves, order, nodes)
 
     def _reverse(
         self, first: int, second: int, moves: Sequence[Move], order: _Order, nodes: Sequence[int]
     ) -> None:
-        place = nodes[first]
-        if place == NOBODY:  # it was not chosen: reverse it where the choice before was made
-            place = max((nodes[at] for at in range(first)), default=NOBODY)
-            if place != NOBODY:
-                self._stack[place].backtrack.update(self._stack[place].ready)
-            return
-        if place >= len(self._stack):
-            return
-        node = self._stack[place]
+        node = self._stack[nodes[first]]
         initials = order.initials(first, second, moves)
         if node.backtrack.isdisjoint(initials):
             agent = moves[second].agent

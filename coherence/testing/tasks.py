@@ -22,6 +22,9 @@ from message_passing.process import Time
 #: How long a loop with nothing to do waits for a thread that is not ours, in seconds.
 OUTSIDE_S = 1.0
 
+#: How often the loop may have nothing to do while tasks unwind.
+ROUNDS = 100
+
 _ACTOR: contextvars.ContextVar[Actor | None] = contextvars.ContextVar("actor", default=None)
 
 
@@ -58,9 +61,12 @@ class TaskRun:
 
     def __init__(self, run: TeamRun, *, starts_are_moves: bool = False) -> None:
         self.run, self._starts_are_moves = run, starts_are_moves
+        run.sees_wakes = True
         self._of_task: WeakKeyDictionary[asyncio.Task[Any], Actor] = WeakKeyDictionary()
         self._loop: VirtualLoop | None = None
         self._is_idle_again = False
+        #: How often the loop may still have nothing to do while tasks unwind.
+        self._rounds = 0
 
     def me(self) -> Actor | None:
         """The agent of the present task, which a task that it has started becomes one of."""
@@ -144,6 +150,7 @@ class TaskRun:
         """Cancel what still runs, all at once."""
         if left := asyncio.all_tasks(loop):
             self.run.end()
+            self._rounds = ROUNDS
             for task in left:
                 task.cancel()
             self._run(loop, asyncio.gather(*left, return_exceptions=True))
@@ -162,6 +169,10 @@ class TaskRun:
         """Have an agent go on, or time pass; False if only something outside can."""
         run = self.run
         run.settle()
+        if self._rounds:
+            self._rounds -= 1  # tasks unwind, and may wait while they do
+            run.now += timeout or 0.0
+            return True
         if not run.is_over:
             if (chosen := run.choose()) is not None:
                 self._is_idle_again = False

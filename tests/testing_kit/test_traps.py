@@ -4,6 +4,7 @@ Trap 8 is in `test_team_faults`, 10 and 11 in `test_explore`; 1, 4 and 13 concer
 """
 
 import asyncio
+import gc
 import sys
 import threading
 import time
@@ -93,6 +94,25 @@ def test_3_an_error_in_one_agent_unwinds_the_others(error):
     with pytest.raises(Found if error is RuntimeError else KeyboardInterrupt):
         explore(program)
     assert explore(programs.updating).verdict is ExplorationVerdict.PROOF
+
+
+def test_3_tasks_that_wait_while_they_unwind_end(caplog):
+    """A cancelled call waits until homes have its messages."""
+
+    def program(team):
+        programs.seed(team, "a", "b")
+        ann, bob = team.async_agent("ann"), team.async_agent("bob")
+
+        async def both(agent, first, second):
+            async with agent.edit(first):
+                await asyncio.gather(agent.edit(second).__aenter__())
+
+        team.run_async(ann=lambda: both(ann, "a", "b"), bob=lambda: both(bob, "b", "a"))
+
+    found = explore(program, raises=False).found
+    assert isinstance(found.cause, Deadlock)
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_4_what_a_task_of_an_agent_does_is_its_doing():
