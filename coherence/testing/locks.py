@@ -68,6 +68,29 @@ class Cooperative:
     def _is_free(self) -> bool:
         return not self._count
 
+    def __getattr__(self, name: str) -> Any:
+        """What a `threading.Condition` asks of a re-entrant lock."""
+        found = {
+            "_is_owned": self._is_mine,
+            "_release_save": self._let_go,
+            "_acquire_restore": self._take_again,
+        }
+        if name not in found:
+            raise AttributeError(name)
+        return found[name]
+
+    def _is_mine(self) -> bool:
+        return bool(self._count) and self._holder is self._stage.me()
+
+    def _let_go(self) -> int:
+        count, self._count = self._count, 1
+        self.release()
+        return count
+
+    def _take_again(self, count: int) -> None:
+        self.acquire()
+        self._count = count
+
     def __enter__(self) -> bool:
         return self.acquire()
 

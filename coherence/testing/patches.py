@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from coherence.testing.adopted import Adoption
 from coherence.testing.frames import is_users, place_of
 from coherence.testing.instead import instead
 from coherence.testing.locks import Cooperative, waits_for_locks
@@ -52,8 +53,10 @@ class Patches:
             (asyncio.Lock, "__init__"): self._named(asyncio.Lock.__init__),
             (asyncio.Lock, "acquire"): self._acquiring(),
         }
+        replaced = [(*key, what) for key, what in found.items()]
+        replaced += Adoption(self._stage).replaced()
         with ExitStack() as stack:
-            for (where, name), what in found.items():
+            for where, name, what in replaced:
                 stack.enter_context(instead(where, name, what))
             yield
 

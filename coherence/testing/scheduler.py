@@ -61,6 +61,10 @@ class Actor:
         self.on: Any = None
         self.is_late = False
         self.is_killed = False
+        #: Whether it is a whole framework, whose threads are agents of their own.
+        self.is_main = False
+        #: Whether the run ends without it.
+        self.is_daemon = False
         self.result: Any = None
         self.error: BaseException | None = None
         #: Lets it go on.
@@ -68,9 +72,9 @@ class Actor:
 
     @property
     def blamed(self) -> Actor:
-        """The agent that did what this one did: the outermost of those that started it."""
+        """The agent that did what this one did: the outermost that started it, below a main."""
         actor = self
-        while actor.parent is not None:
+        while actor.parent is not None and not actor.parent.is_main:
             actor = actor.parent
         return actor
 
@@ -249,6 +253,8 @@ class TeamRun:
         for actor in self.actors:
             if actor.at is At.WAITING and actor.has_come():
                 actor.at, actor.woken_by = At.LOCAL, len(self.moves) - 1
+                if self.sees_wakes:
+                    self._touch(((_Waiting(actor.index), True),))
 
     def pass_time(self, others: Sequence[Time] = ()) -> bool:
         """Let time pass to what comes first: a deadline, work beside, `others`; or False.

@@ -133,6 +133,21 @@ class ExploredTeam:
         self._require_outside()
         return self._run(self._stage.threads.all_of, works)
 
+    def main(self, work: Callable[[], T]) -> T:
+        """Run `work`, such as a framework's blocking call: the threads that it starts are agents.
+
+        Each is blamed for what it does, with the threads that it starts in turn.  The program
+        itself is no longer alone then: `work` is the agent "main".
+        """
+        self._require_outside()
+        self._striking.begin()
+        self._stage.run.sees_wakes = True
+        try:
+            result: T = self._stage.threads.main(work)
+            return result
+        finally:
+            self._striking.end()
+
     def run_async(self, **works: Callable[[], Coroutine[Any, Any, Any]]) -> dict[str, Any]:
         """As `run`, for functions that return coroutines: tasks of one event loop."""
         self._require_outside()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from _thread import allocate_lock, get_ident
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from coherence.testing.errors import Ended, Killed, Stuck
@@ -68,6 +69,8 @@ class ThreadRun:
         self._gates: dict[int, _Gate] = {}
         self._done = _Gate()
         self._ticks = 0
+        #: Whether the run has ended because only daemons are left, which wait.
+        self._is_complete = False
         self._threads: dict[int, int] = {}
 
     def me(self) -> Actor | None:
@@ -129,8 +132,12 @@ class ThreadRun:
                 return chosen
             if run.is_over:
                 break
-            if all(actor.at is At.DONE for actor in run.actors):
-                return None
+            if all(actor.at is At.DONE or actor.is_daemon for actor in run.actors):
+                if all(actor.at is At.DONE for actor in run.actors):
+                    return None
+                self._is_complete = True
+                run.end()
+                break
             if not run.pass_time() and not run.is_over:
                 run.fail(run.idle_deadlock())
         self._release_all()
@@ -140,6 +147,16 @@ class ThreadRun:
         for actor in self.run.actors:
             if actor.at is not At.DONE:
                 actor.go()
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """In the block this thread is not an agent: what it waits for comes from no agent."""
+        actor = self._actors.pop(get_ident(), None)
+        try:
+            yield
+        finally:
+            if actor is not None:
+                self._actors[get_ident()] = actor
 
     # The agents' lives.
 
@@ -173,9 +190,17 @@ class ThreadRun:
             elif all(other.at is At.DONE for other in self.run.actors):
                 self._done.open()
 
-    def all_of(self, works: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    def main(self, work: Callable[[], Any]) -> Any:
+        """Run `work`, whose threads become agents of their own; its result."""
+        return self.all_of({"main": work}, is_main=True)["main"]
+
+    def all_of(
+        self, works: Mapping[str, Callable[[], Any]], *, is_main: bool = False
+    ) -> dict[str, Any]:
         """Run `works` as agents of these names; their results.  Raises what has failed."""
         begun = [(self.adopt(name), work) for name, work in works.items()]
+        for actor, _ in begun:
+            actor.is_main = is_main
         for actor, work in begun:
             worker = self._idle.pop() if self._idle else _Worker(self._idle)
             worker.start(lambda actor=actor, work=work: self.live(actor, work))  # type: ignore[misc]
@@ -192,8 +217,9 @@ class ThreadRun:
             raise
         if self.run.failure is not None:
             raise self.run.failure
-        if self.run.is_over:
+        if self.run.is_over and not self._is_complete:
             raise Ended
+        self._is_complete = self.run.is_over = False
         return {actor.name: actor.result for actor, _ in begun}
 
     def _wait(self) -> None:

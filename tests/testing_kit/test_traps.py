@@ -5,6 +5,7 @@ Trap 8 is in `test_team_faults`, 10 and 11 in `test_explore`; 1, 4 and 13 concer
 
 import asyncio
 import gc
+import os
 import sys
 import threading
 import time
@@ -223,20 +224,22 @@ def test_9_the_orders_of_acquiring_a_lock_are_all_tried():
 
 
 def test_12_a_thread_that_hangs_is_named_and_hurts_no_later_run():
-    event = threading.Event()
+    reads, writes = os.pipe()
 
     def program(team):
         ann, bob, _ = programs.seed(team, "plan")
 
         def hangs():
             ann.read("plan")
-            event.wait()
+            os.read(reads, 1)
 
         team.run(ann=hangs, bob=lambda: bob.read("plan"))
 
     with pytest.raises(Stuck, match=r"ann \(runs, .*test_traps.py:\d+, after: read plan\)"):
         explore(program, patience_s=0.1)
-    event.set()
+    os.write(writes, b"x")
+    os.close(reads)
+    os.close(writes)
     assert explore(programs.updating).verdict is ExplorationVerdict.PROOF
 
 
