@@ -69,9 +69,10 @@ class Token:
 
 def chart(run: TeamRun) -> str:
     """The moves of a run, one a line, in columns of agents."""
-    names = [actor.name for actor in run.actors]
-    width = max([len(name) for name in names], default=0) + 2
-    rows = ["step  " + "".join(name.ljust(width) for name in names) + "what"]
+    names = {line.actor: run.actors[line.actor].name for line in run.lines if line.actor != NOBODY}
+    names = {index: names[index] for index in sorted(names)}
+    width = max([len(name) for name in names.values()], default=0) + 2
+    rows = ["step  " + "".join(name.ljust(width) for name in names.values()) + "what"]
     number = 0
     for line in _collapsed(run.lines):
         outcome = f" → {line.outcome}" if line.outcome else ""
@@ -79,9 +80,7 @@ def chart(run: TeamRun) -> str:
             rows.append("      " + "·" * (width * len(names)) + line.label)
             continue
         number += 1
-        marks = "".join(
-            ("●" if index == line.actor else "│").ljust(width) for index in range(len(names))
-        )
+        marks = "".join(("●" if index == line.actor else "│").ljust(width) for index in names)
         rows.append(f"{number:4}  {marks}{names[line.actor]}: {line.label}{outcome}")
     return "\n".join(rows)
 

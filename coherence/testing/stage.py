@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from coherence.runtime.session import Session
@@ -57,6 +58,7 @@ class Stage:
         self.lock_waits: Callable[[], Mapping[str, Waiting]] = dict
         self.rooms: list[Staged] = []
         self._stores: list[str] = []
+        self._program = get_ident()
         run.cycle = self._circle
 
     def me(self) -> Actor | None:
@@ -96,6 +98,11 @@ class Stage:
             for session in list(room.site.sessions.values()):
                 if self.driving.get(session.name) is actor:
                     room.bury(session)
+
+    def doubt(self, who: str) -> None:
+        """A call that is not scheduled: in order, if it is the program's own."""
+        if get_ident() != self._program and not self.run.is_settling:
+            self.run.doubts.append(f"{who} has made calls in a thread that is not scheduled")
 
     def forget(self, actor: Actor) -> None:
         """Another process goes on as this agent."""

@@ -210,6 +210,7 @@ class Steps:
         room, stage = self._room, self._room.stage
         actor = stage.me()
         if actor is None:
+            stage.doubt(self._who)
             return work(*arguments)
         stage.driving[self._who] = actor
         move = room.before(self._who, work, arguments)

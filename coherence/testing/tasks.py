@@ -22,10 +22,10 @@ from message_passing.process import Time
 #: How long a loop with nothing to do waits for a thread that is not ours, in seconds.
 OUTSIDE_S = 1.0
 
+#: How long it waits for a job in an executor, at most, in seconds.
+JOB_S = 3.0
 #: How often the loop may have nothing to do while tasks unwind.
 ROUNDS = 100
-
-_ACTOR: contextvars.ContextVar[Actor | None] = contextvars.ContextVar("actor", default=None)
 
 
 class _Selector(selectors.DefaultSelector):
@@ -34,9 +34,14 @@ class _Selector(selectors.DefaultSelector):
     def __init__(self, tasks: TaskRun) -> None:
         super().__init__()
         self._tasks = tasks
+        #: How many jobs run in threads of an executor.
+        self.jobs = 0
+
+    def ended(self, _: object) -> None:
+        self.jobs -= 1
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        found = super().select(0)
+        found = super().select(JOB_S if self.jobs and timeout != 0 else 0)
         if found or (timeout is not None and timeout <= 0) or self._tasks.idle(timeout):
             return found
         if found := super().select(OUTSIDE_S):
@@ -49,7 +54,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, tasks: TaskRun) -> None:
         self._run_of_agents = tasks.run
-        super().__init__(_Selector(tasks))
+        self._selector_of_agents = _Selector(tasks)
+        super().__init__(self._selector_of_agents)
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Any, *given: Any
+    ) -> Any:
+        """See `asyncio.AbstractEventLoop.run_in_executor`: the loop waits for its end."""
+        future = super().run_in_executor(executor, func, *given)
+        self._selector_of_agents.jobs += 1
+        future.add_done_callback(self._selector_of_agents.ended)
+        return future
 
     def time(self) -> float:
         """See `asyncio.AbstractEventLoop.time`."""
@@ -63,6 +78,14 @@ class TaskRun:
         self.run, self._starts_are_moves = run, starts_are_moves
         run.sees_wakes = True
         self._of_task: WeakKeyDictionary[asyncio.Task[Any], Actor] = WeakKeyDictionary()
+        #: The task that has started each task.
+        self._starters: WeakKeyDictionary[asyncio.Task[Any], asyncio.Task[Any]] = (
+            WeakKeyDictionary()
+        )
+        #: The agent's task on whose behalf a callback of the loop runs.
+        self._main: contextvars.ContextVar[asyncio.Task[Any] | None] = contextvars.ContextVar(
+            "main", default=None
+        )
         self._loop: VirtualLoop | None = None
         self._is_idle_again = False
         #: How often the loop may still have nothing to do while tasks unwind.
@@ -76,14 +99,28 @@ class TaskRun:
             return None
         if task is None:
             return None
-        actor = self._of_task.get(task)
-        if actor is None and (parent := _ACTOR.get()) is not None:
-            if parent.index >= len(self.run.actors) or self.run.actors[parent.index] is not parent:
-                return None
-            number = sum(other.parent is parent for other in self.run.actors) + 1
-            actor = self._of_task[task] = self.run.add(f"{parent.name}.{number}", parent)
-            actor.at = At.RUNNING
+        return self._actor_of(task)
+
+    def _actor_of(self, task: asyncio.Task[Any]) -> Actor | None:
+        """The agent of `task`: a new one below the agent of the task that has started it."""
+        if (known := self._of_task.get(task)) is not None:
+            return known
+        starter = self._starters.get(task)
+        parent = self._actor_of(starter) if starter is not None else None
+        if parent is None:
+            return None
+        number = sum(other.parent is parent for other in self.run.actors) + 1
+        actor = self._of_task[task] = self.run.add(f"{parent.name}.{number}", parent)
+        actor.at = At.RUNNING
         return actor
+
+    def started(self, loop: asyncio.AbstractEventLoop, made: Any, **named: Any) -> Any:
+        """A new task of `loop`, whose starter is remembered: see `loop.set_task_factory`."""
+        task: asyncio.Task[Any] = asyncio.Task(made, loop=loop, **named)
+        starter = asyncio.current_task(loop) or self._main.get()
+        if starter is not None:
+            self._starters[task] = starter
+        return task
 
     async def step(self, access: Access, label: str) -> None:
         """Stop before a move, and go on when the search has chosen it."""
@@ -105,31 +142,41 @@ class TaskRun:
         if (until := self.run.begin(me)) is not None:
             await asyncio.sleep(until - self.run.now)
 
-    def all_of(self, works: Mapping[str, Callable[[], Coroutine[Any, Any, Any]]]) -> dict[str, Any]:
+    def main(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Run `work`, whose tasks become agents of their own; its result."""
+        return self.all_of({"main": work}, is_main=True)["main"]
+
+    def all_of(
+        self, works: Mapping[str, Callable[[], Coroutine[Any, Any, Any]]], *, is_main: bool = False
+    ) -> dict[str, Any]:
         """Run `works` as agents of these names; their results.  Raises what has failed."""
         loop = self._loop = VirtualLoop(self)
+        loop.set_task_factory(self.started)
         try:
             begun = {}
             for name, work in works.items():
                 actor = self.run.add(name)
+                actor.is_main = is_main
                 begun[loop.create_task(self._live(actor, work), name=name)] = actor
             gathered = asyncio.gather(*begun, return_exceptions=True)
             self._run(loop, gathered)
+            is_complete = not self.run.has_ended()
             self._unwind(loop)
         finally:
             loop.close()
             self._loop = None
         if self.run.failure is not None:
             raise self.run.failure
-        if self.run.is_over:
+        if not is_complete:
             raise Ended
+        self.run.is_over = False  # tasks that were left have been cancelled
         return {actor.name: actor.result for actor in begun.values()}
 
     async def _live(self, actor: Actor, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._of_task[task] = actor
-        _ACTOR.set(actor)
+        self._main.set(task)
         actor.at = At.RUNNING
         try:
             if self._starts_are_moves:

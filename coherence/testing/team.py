@@ -158,6 +158,18 @@ class ExploredTeam:
         finally:
             self._stage.tasks = None
 
+    def main_async(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """As `main`, for a framework's coroutine: the tasks that it starts are agents."""
+        self._require_outside()
+        self._stage.tasks = tasks = TaskRun(self._stage.run, starts_are_moves=bool(self._shared))
+        self._striking.begin()
+        try:
+            result: T = tasks.main(work)
+            return result
+        finally:
+            self._striking.end()
+            self._stage.tasks = None
+
     def _require_outside(self) -> None:
         if self._stage.me() is not None:
             raise BadArgument(
