@@ -16,6 +16,9 @@ from typing import Any
 from coherence.testing.scheduler import Actor, At
 from coherence.testing.stage import Stage
 
+#: How long a thread that unwinds waits for another, in seconds.
+UNWIND_S = 1.0
+
 Replaced = tuple[Any, str, Any]
 
 
@@ -141,10 +144,13 @@ class Adoption:
         def join(thread: threading.Thread, timeout: float | None = None) -> None:
             if self._threads.me() is None or self._stage.run.is_settling:
                 return plain(thread, timeout)
+            if self._stage.run.is_over:  # every thread unwinds
+                return plain(thread, UNWIND_S)
             _, actor = self._of_thread.get(id(thread), (thread, None))
+            jobs = [job for job in self._jobs if thread in job.pool._threads]
             until = None if timeout is None else self._stage.run.now + timeout
             ended = self._threads.block(
-                lambda: actor.at is At.DONE if actor else all(job.is_over for job in self._jobs),
+                lambda: actor.at is At.DONE if actor else all(job.is_over for job in jobs),
                 until,
             )
             if ended:

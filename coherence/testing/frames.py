@@ -31,6 +31,12 @@ def is_users(frame: FrameType) -> bool:
     return not _is_installed(frame.f_code.co_filename)
 
 
+def is_between(frame: FrameType) -> bool:
+    """Whether the code of `frame` stands between a user and a workspace, as adapters do."""
+    name = str(frame.f_globals.get("__name__", ""))
+    return name.startswith(("coherence.context", "coherence_"))
+
+
 def place_of(frame: FrameType) -> str:
     """Where that is, in words."""
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"

@@ -12,10 +12,15 @@ from coherence.testing.stage import Stage
 
 
 class Cooperative:
-    """A `threading.Lock`, or with `reentrant` a `threading.RLock`, for the agents of one run."""
+    """A `threading.Lock`, or with `reentrant` a `threading.RLock`, for the agents of one run.
 
-    def __init__(self, stage: Stage, name: str, *, reentrant: bool = False) -> None:
-        self._stage, self._reentrant = stage, reentrant
+    With `quiet`, acquiring it is part of the move under way: for locks that no agent sees.
+    """
+
+    def __init__(
+        self, stage: Stage, name: str, *, reentrant: bool = False, quiet: bool = False
+    ) -> None:
+        self._stage, self._reentrant, self._quiet = stage, reentrant, quiet
         self._thing = Thing("lock", name)
         self._count = 0
         self._holder: Actor | None = None
@@ -39,8 +44,10 @@ class Cooperative:
             self._count += 1
             return True
         until = stage.run.now + timeout if timeout >= 0 else None
-        if me is not None:
+        if me is not None and not self._quiet:
             stage.threads.step(self._access, f"acquire {self}")
+        elif me is not None:
+            stage.run.touch(me, self._access)
         while self._count:
             if not blocking or (until is not None and stage.run.now >= until):
                 return False
@@ -59,7 +66,8 @@ class Cooperative:
         if not self._count:
             me = self._stage.me()
             if me is not None and not self._stage.run.is_over:
-                self._stage.run.touch(me, self._access, f"release {self}")
+                words = "" if self._quiet else f"release {self}"
+                self._stage.run.touch(me, self._access, words)
 
     def locked(self) -> bool:
         """See `threading.Lock.locked`."""

@@ -16,12 +16,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from coherence.testing.adopted import Adoption
-from coherence.testing.frames import is_users, place_of
+from coherence.testing.frames import is_between, is_users, place_of
 from coherence.testing.instead import instead
 from coherence.testing.locks import Cooperative, waits_for_locks
 from coherence.testing.oracles import Thing, Waiting
 from coherence.testing.scheduler import Actor
-from coherence.testing.stage import Stage
+from coherence.testing.stage import Owned, Stage
+from coherence.testing.staged import StagedWorkspace
+from coherence.workspace.workspace import Workspace
 from message_passing.interrupts import Knock
 
 
@@ -52,6 +54,7 @@ class Patches:
             (Knock, "wait"): self._waiting(),
             (asyncio.Lock, "__init__"): self._named(asyncio.Lock.__init__),
             (asyncio.Lock, "acquire"): self._acquiring(),
+            (Workspace, "__init__"): self._opening(Workspace.__init__),
         }
         replaced = [(*key, what) for key, what in found.items()]
         replaced += Adoption(self._stage).replaced()
@@ -92,11 +95,13 @@ class Patches:
     def _lock(self, make: Callable[[], Any], *, reentrant: bool) -> Callable[[], Any]:
         def lock() -> Any:
             frame = sys._getframe(1)
-            if not is_users(frame):
+            # An adapter may call a workspace while it holds a lock.
+            quiet = is_between(frame)
+            if not quiet and not is_users(frame):
                 return make()
             self._locks += 1
             name = f"lock {self._locks} of {place_of(frame)}"
-            return Cooperative(self._stage, name, reentrant=reentrant)
+            return Cooperative(self._stage, name, reentrant=reentrant, quiet=quiet)
 
         return lock
 
@@ -115,6 +120,23 @@ class Patches:
             return knock.is_due and self._wait(knock, 0.0)
 
         return wait
+
+    def _opening(self, plain: Callable[..., None]) -> Callable[..., None]:
+        def init(workspace: Workspace, *given: Any, **options: Any) -> None:
+            """A workspace that is opened during a run is on its time, and its calls are moves."""
+            if "clock" in options or "background" in options or self._stage.run.is_settling:
+                plain(workspace, *given, **options)
+                return
+            plain(
+                workspace,
+                *given,
+                clock=self._stage.run.clock,
+                background=Owned(),
+                **options,
+            )
+            StagedWorkspace(self._stage, workspace)
+
+        return init
 
     def _named(self, plain: Callable[..., None]) -> Callable[..., None]:
         def init(lock: asyncio.Lock, *given: Any, **options: Any) -> None:

@@ -196,10 +196,11 @@ class TeamRun:
         actor.woken_by, actor.at = -1, At.RUNNING
         return actor
 
-    def touch(self, actor: Actor, access: Access, label: str) -> None:
+    def touch(self, actor: Actor, access: Access, label: str = "") -> None:
         """The agent touches this now, as part of the move that it goes on from."""
         self._touch(access)
-        self.lines.append(ChartLine(actor.index, label, self.now))
+        if label:
+            self.lines.append(ChartLine(actor.index, label, self.now))
 
     def _touch(self, access: Access) -> None:
         if self.moves and self.moves[-1].agent != NOBODY:

@@ -16,6 +16,7 @@ from coherence.stores.opening import open_store
 from coherence.stores.port import Retention, Store
 from coherence.testing.errors import Killed
 from coherence.testing.faults import Striking
+from coherence.testing.oracles import Thing
 from coherence.testing.sharing import Folder, SharedMapping
 from coherence.testing.stage import Owned, Stage
 from coherence.testing.staged import StagedWorkspace
@@ -106,6 +107,26 @@ class ExploredTeam:
         folder = Folder(self._stage, path)
         self._stack.enter_context(folder.watched())
         return folder.path
+
+    def looks_at(self, name: str) -> None:
+        """The present agent looks at something that the kit does not know: a move.
+
+        To be called before the look itself; see `changes`.
+        """
+        self._seen(name, writes=False)
+
+    def changes(self, name: str) -> None:
+        """The present agent replaces something that the kit does not know: a move.
+
+        To be called before the change itself.  An update of it can be lost.
+        """
+        self._seen(name, writes=True)
+
+    def _seen(self, name: str, *, writes: bool) -> None:
+        stage, thing = self._stage, Thing("file", name)
+        stage.touch(((thing, writes),), f"{'change' if writes else 'look at'} {name}")
+        if (who := stage.me()) is not None:
+            (stage.world.wrote if writes else stage.world.saw)(who.blamed.name, thing)
 
     def always(self, check: Callable[[], object]) -> None:
         """Call `check` after each move, with no agent running: it raises what is wrong."""
