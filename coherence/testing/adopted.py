@@ -69,9 +69,7 @@ class Adoption:
     def _adopted(self) -> Actor:
         parent = self._stage.me()
         assert parent is not None
-        number = sum(other.parent is parent for other in self._stage.run.actors) + 1
-        name = f"job{number}" if parent.is_main else f"{parent.name}.{number}"
-        return self._threads.adopt(name, parent)
+        return self._threads.adopt(self._stage.run.name_below(parent, "job"), parent)
 
     # Conditions.
 

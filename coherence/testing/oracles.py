@@ -42,26 +42,58 @@ class Anomaly(NamedTuple):
     text: str
 
 
+class Who(NamedTuple):
+    """Who looks or writes: the names of an agent and of those that have started it, outwards."""
+
+    lineage: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The agent itself."""
+        return self.lineage[0]
+
+    def beside(self, other: Who) -> str:
+        """The name of the outermost agent that is not `other` too."""
+        apart = [name for name in self.lineage if name not in other.lineage]
+        return apart[-1] if apart else self.name
+
+
+def who_is(actor: Actor) -> Who:
+    """An agent of a run.  A main, which starts all others, is none of them."""
+    found, at = [actor.name], actor.parent
+    while at is not None and not at.is_main:
+        found.append(at.name)
+        at = at.parent
+    return Who(tuple(found))
+
+
 class World:
-    """The versions of all things, and who has seen which."""
+    """The versions of all things, and who has seen which.
+
+    What an agent has seen, those that have started it have seen too.  An agent that has not looked
+    itself, such as a tool that writes what another tool has read, goes by the innermost of them
+    that has.
+    """
 
     def __init__(self) -> None:
         self._versions: dict[Thing, Version] = {}
-        self._writers: dict[tuple[Thing, Version], str] = {}
+        self._writers: dict[tuple[Thing, Version], Who] = {}
         self._seen: dict[tuple[str, Thing], Version] = {}
         self.findings: list[Anomaly] = []
 
-    def saw(self, who: str, thing: Thing, version: Version | None = None) -> None:
+    def saw(self, who: Who, thing: Thing, version: Version | None = None) -> None:
         """`who` has seen that version, by default the present one."""
+        current = self._versions.get(thing, 0)
         if version is None:
-            version = self._versions.get(thing, 0)
+            version = current
         else:
-            self._versions[thing] = max(version, self._versions.get(thing, 0))
-        self._seen[who, thing] = version
+            self._versions[thing] = max(version, current)
+        for name in who.lineage:
+            self._seen[name, thing] = version
 
     def wrote(
         self,
-        who: str,
+        who: Who,
         thing: Thing,
         version: Version | None = None,
         *,
@@ -72,44 +104,51 @@ class World:
 
         Without `derives` nothing of the present version is gone.
         """
-        had = self._seen.get((who, thing)) if seen is None else seen
         version = self._versions.get(thing, 0) + 1 if version is None else version
-        if had is not None and derives:
-            self._look_for_loss(who, thing, had, version - 1)
+        by = who.name
+        if seen is None:
+            by = next((name for name in who.lineage if (name, thing) in self._seen), "")
+            seen = self._seen.get((by, thing))
+        if seen is not None and derives:
+            self._look_for_loss(who, by, thing, seen, version - 1)
         self._look_for_staleness(who, thing)
         self._versions[thing] = version
         self._writers[thing, version] = who
-        self._seen[who, thing] = version
+        for name in who.lineage:
+            self._seen[name, thing] = version
 
-    def _look_for_loss(self, who: str, thing: Thing, had: Version, current: Version) -> None:
+    def _look_for_loss(
+        self, who: Who, seer: str, thing: Thing, had: Version, current: Version
+    ) -> None:
         for lost in range(current, had, -1):
             by = self._writers.get((thing, lost))
-            if by is not None and by != who:
+            if by is not None and seer not in by.lineage:
+                name = who.beside(by)
                 self.findings.append(
                     Anomaly(
                         "lost update",
-                        f"{who} replaced {thing}@{current}, without having seen {thing}@{lost} "
-                        f"by {by}: {who} had seen {thing}@{had}",
+                        f"{name} replaced {thing}@{current}, without having seen {thing}@{lost} "
+                        f"by {by.beside(who)}: {name} had seen {thing}@{had}",
                     )
                 )
                 return
 
-    def _look_for_staleness(self, who: str, thing: Thing) -> None:
+    def _look_for_staleness(self, who: Who, thing: Thing) -> None:
         for (agent, other), had in self._seen.items():
-            if agent != who or other == thing:
+            if agent != who.name or other == thing:
                 continue
             current = self._versions.get(other, 0)
             by = self._writers.get((other, current))
-            if had < current and by is not None and by != who:
+            if had < current and by is not None and agent not in by.lineage:
                 self.findings.append(
                     Anomaly(
                         "stale decision",
-                        f"{who} wrote {thing} after reading {other}@{had}, which {by} had "
-                        f"replaced by {other}@{current}",
+                        f"{agent} wrote {thing} after reading {other}@{had}, which "
+                        f"{by.beside(who)} had replaced by {other}@{current}",
                     )
                 )
 
-    def answered(self, who: str, thing: Thing, request: Request, result: Result) -> None:
+    def answered(self, who: Who, thing: Thing, request: Request, result: Result) -> None:
         """An agent of a workspace has made a request, with this answer."""
         if isinstance(result, Loaded | Granted):
             self.saw(who, thing, result.version)

@@ -148,6 +148,15 @@ class TeamRun:
         self.actors.append(actor)
         return actor
 
+    def name_below(self, parent: Actor, word: str) -> str:
+        """A name for an agent that `parent` has started: short, and the same in each run."""
+        if parent.is_main:
+            number = sum(other.parent is parent for other in self.actors) + 1
+            return f"{word}{number}"
+        first = parent.blamed
+        number = sum(other.blamed is first for other in self.actors)
+        return f"{first.name}.{number}"
+
     # Choices.
 
     def stop(self, actor: Actor, access: Access, label: str) -> None:

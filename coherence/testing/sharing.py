@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from coherence.testing.instead import instead
-from coherence.testing.oracles import Thing
+from coherence.testing.oracles import Thing, who_is
 from coherence.testing.stage import Stage
 
 K = TypeVar("K")
@@ -33,7 +33,7 @@ class SharedMapping(MutableMapping[K, V]):
         thing = Thing(self._name, key)
         self._stage.touch(((thing, False),), f"look at {thing}")
         if (who := self._stage.me()) is not None:
-            self._stage.world.saw(who.blamed.name, thing)
+            self._stage.world.saw(who_is(who), thing)
         return self._entries
 
     def __setitem__(self, key: K, value: V) -> None:
@@ -47,7 +47,7 @@ class SharedMapping(MutableMapping[K, V]):
         access = ((thing, True), (self._keys, True)) if grows else ((thing, True),)
         self._stage.touch(access, f"change {thing}")
         if (who := self._stage.me()) is not None:
-            self._stage.world.wrote(who.blamed.name, thing)
+            self._stage.world.wrote(who_is(who), thing)
         if value:
             self._entries[key] = value[0]
         else:
@@ -91,9 +91,9 @@ class Folder:
             if (who := self._stage.me()) is not None:
                 if writes:
                     # What is appended, or made new, replaces nothing.
-                    self._stage.world.wrote(who.blamed.name, thing, derives="w" in mode)
+                    self._stage.world.wrote(who_is(who), thing, derives="w" in mode)
                 else:
-                    self._stage.world.saw(who.blamed.name, thing)
+                    self._stage.world.saw(who_is(who), thing)
         return self._open(file, mode, *given, **options)
 
     def _name(self, file: Any) -> str | None:

@@ -19,9 +19,10 @@ from coherence.runtime.session import Session
 from coherence.stores.port import Cut
 from coherence.testing.errors import Ended, Killed
 from coherence.testing.moves import Access
-from coherence.testing.oracles import Thing
+from coherence.testing.oracles import Thing, Who
 from coherence.testing.scheduler import Actor
 from coherence.testing.stage import ALL, Regrain, Stage, Staged
+from coherence.workspace.agent import Agent
 from coherence.workspace.reading import Call, Operation, Waits
 from coherence.workspace.workspace import Workspace, site_of
 from message_passing.process import Time
@@ -122,7 +123,7 @@ class StagedWorkspace(Staged):
         steps: list[Steps] = []
 
         def waits(plain: Waits) -> Waits:
-            steps.append(Steps(self, agent.name, plain))
+            steps.append(Steps(self, agent.name, plain, blocks=isinstance(agent, Agent)))
             return steps[0]
 
         operations.wait_through(waits)
@@ -165,14 +166,14 @@ class StagedWorkspace(Staged):
         elif isinstance(done, tuple) and isinstance(done[0], dict):
             for name, cut in done[0].items():
                 if isinstance(cut, Cut):
-                    self.stage.world.saw(who, self.thing(name), cut.version)
+                    self.stage.world.saw(Who((who,)), self.thing(name), cut.version)
         return done
 
     def answered(self, who: str, name: str, request: Any, answer: Result | None) -> None:
         """Note what has become of a request."""
         self.stage.run.said(_shown(answer))
         if answer is not None:
-            self.stage.world.answered(who, self.thing(name), request, answer)
+            self.stage.world.answered(Who((who,)), self.thing(name), request, answer)
 
     def check_wait(self, name: str, request: Any) -> None:
         """Raises `Regrain` for a wait that others' leases can outlast."""
@@ -199,8 +200,10 @@ class Steps:
 
     may_block = False
 
-    def __init__(self, room: StagedWorkspace, who: str, plain: Waits) -> None:
-        self._room, self._who, self._plain = room, who, plain
+    def __init__(
+        self, room: StagedWorkspace, who: str, plain: Waits, *, blocks: bool = True
+    ) -> None:
+        self._room, self._who, self._plain, self._blocks = room, who, plain, blocks
         self._asked: dict[int, tuple[str, Any]] = {}
         #: The call that is one move, and how many moves there were when it began.
         self.whole: tuple[int, Access] | None = None
@@ -220,13 +223,22 @@ class Steps:
                     room.check_wait(name, request)
             access, label = move
             if not self._is_in_whole(access):
-                yield from stage.step(access, label)
+                yield from self._step(access, label)
         done = room.carry_out(self._who, work, arguments)
         if getattr(work, "__func__", None) is Session.ask_all:
             for given, asked in zip(arguments[0], done, strict=True):  # type: ignore[call-overload]
                 if asked.answer is None:
                     self._asked[id(asked)] = given
         return done
+
+    def _step(self, access: Access, label: str) -> Operation[None]:
+        actor = self._room.stage.me()
+        if actor is not None and actor.parent is not None:
+            label += f", as {self._who}"
+        if self._blocks:  # in a task no other one can come between
+            self._room.stage.touch(access, label)
+        else:
+            yield from self._room.stage.step(access, label)
 
     def begin_whole(self, name: str) -> Operation[None]:
         """Begin a call that is one move, as long as no other move comes in between."""
@@ -237,7 +249,7 @@ class Steps:
                 (self._room.thing(name), True),
                 (self._room.member(self._who), False),
             )
-            yield from stage.step(access, f"update {name}")
+            yield from self._step(access, f"update {name}")
             self.whole = len(stage.run.moves), access
 
     def _is_in_whole(self, access: Access) -> bool:
@@ -261,7 +273,9 @@ class Steps:
         result = yield from self._plain.answer(session, asked)
         if (given := self._asked.pop(id(asked), None)) is not None:
             name, request = given
-            self._room.stage.world.answered(self._who, self._room.thing(name), request, result)
+            self._room.stage.world.answered(
+                Who((self._who,)), self._room.thing(name), request, result
+            )
             run, actor = self._room.stage.run, self._room.stage.me()
             if actor is not None:
                 word = _WORDS.get(type(request), "read")

@@ -109,8 +109,8 @@ class TaskRun:
         parent = self._actor_of(starter) if starter is not None else None
         if parent is None:
             return None
-        number = sum(other.parent is parent for other in self.run.actors) + 1
-        actor = self._of_task[task] = self.run.add(f"{parent.name}.{number}", parent)
+        name = self.run.name_below(parent, "task")
+        actor = self._of_task[task] = self.run.add(name, parent)
         actor.at = At.RUNNING
         return actor
 

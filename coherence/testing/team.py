@@ -16,7 +16,7 @@ from coherence.stores.opening import open_store
 from coherence.stores.port import Retention, Store
 from coherence.testing.errors import Killed
 from coherence.testing.faults import Striking
-from coherence.testing.oracles import Thing
+from coherence.testing.oracles import Thing, who_is
 from coherence.testing.sharing import Folder, SharedMapping
 from coherence.testing.stage import Owned, Stage
 from coherence.testing.staged import StagedWorkspace
@@ -126,7 +126,7 @@ class ExploredTeam:
         stage, thing = self._stage, Thing("file", name)
         stage.touch(((thing, writes),), f"{'change' if writes else 'look at'} {name}")
         if (who := stage.me()) is not None:
-            (stage.world.wrote if writes else stage.world.saw)(who.blamed.name, thing)
+            (stage.world.wrote if writes else stage.world.saw)(who_is(who), thing)
 
     def always(self, check: Callable[[], object]) -> None:
         """Call `check` after each move, with no agent running: it raises what is wrong."""
