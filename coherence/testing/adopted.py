@@ -52,7 +52,7 @@ class Adoption:
         self._submitting: list[ThreadPoolExecutor] = []
 
     def replaced(self) -> list[Replaced]:
-        """What stands in for what, while a run lasts."""
+        """The attributes that have another value while a run lasts."""
         condition, thread, item = threading.Condition, threading.Thread, pools._WorkItem
         return [
             (condition, "wait", self._waiting(condition.wait)),
@@ -78,7 +78,7 @@ class Adoption:
             if self._threads.me() is None or self._stage.run.is_settling:
                 return plain(condition, timeout)
             if timeout is not None and timeout <= 0:
-                return False  # nobody else may run: a try that does not wait
+                return False  # a try does not wait, so no other agent runs
             come: list[bool] = []
             waits = self._waits.setdefault(id(condition), [])
             waits.append(come)
@@ -119,7 +119,8 @@ class Adoption:
         def start(thread: Any) -> None:
             if self._threads.me() is None:
                 return plain(thread)
-            if thread._target is not pools._worker:  # its jobs are agents, each on its own
+            # The jobs of a worker are agents, each on its own.
+            if vars(thread).get("_target") is not pools._worker:
                 actor = self._adopted()
                 actor.is_daemon = thread.daemon
                 self._of_thread[id(thread)] = thread, actor

@@ -43,7 +43,7 @@ class Anomaly(NamedTuple):
 
 
 class Who(NamedTuple):
-    """Who looks or writes: the names of an agent and of those that have started it, outwards."""
+    """An agent that looks or writes: its name and those of the agents that started it, outwards."""
 
     lineage: tuple[str, ...]
 
@@ -59,7 +59,7 @@ class Who(NamedTuple):
 
 
 def who_is(actor: Actor) -> Who:
-    """An agent of a run.  A main, which starts all others, is none of them."""
+    """The names of an agent of a run, without a main, which starts all others."""
     found, at = [actor.name], actor.parent
     while at is not None and not at.is_main:
         found.append(at.name)
