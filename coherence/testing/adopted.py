@@ -7,6 +7,8 @@ job that finds no free worker in its pool begins when one is free.
 
 from __future__ import annotations
 
+import asyncio
+import selectors
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,8 @@ from typing import Any
 from coherence.testing.scheduler import Actor, At
 from coherence.testing.stage import Stage
 
+#: How long an event loop with nothing to do waits for a thread that is not scheduled, in seconds.
+OUTSIDE_S = 1.0
 #: How long a thread that unwinds waits for another, in seconds.
 UNWIND_S = 1.0
 
@@ -54,6 +58,7 @@ class Adoption:
     def replaced(self) -> list[Replaced]:
         """The attributes that have another value while a run lasts."""
         condition, thread, item = threading.Condition, threading.Thread, pools._WorkItem
+        selector = selectors.DefaultSelector
         return [
             (condition, "wait", self._waiting(condition.wait)),
             (condition, "notify", self._notifying(condition.notify)),
@@ -64,6 +69,8 @@ class Adoption:
             (ThreadPoolExecutor, "submit", self._submit(ThreadPoolExecutor.submit)),
             (item, "__init__", self._making(item.__init__)),
             (item, "run", self._working(item.run)),
+            (selector, "select", self._selecting(selector.select)),
+            (asyncio.BaseEventLoop, "time", self._timing(asyncio.BaseEventLoop.time)),
         ]
 
     def _adopted(self) -> Actor:
@@ -112,6 +119,31 @@ class Adoption:
             plain(condition)
 
         return notify_all
+
+    # Event loops in threads: a loop that sleeps hands on, and is on the clock of the run.
+
+    def _selecting(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        def select(selector: Any, timeout: float | None = None) -> Any:
+            me, run = self._threads.me(), self._stage.run
+            found = plain(selector, 0 if me is not None else timeout)
+            if me is None or found or run.is_settling or (timeout is not None and timeout <= 0):
+                return found
+            run.doubts.append("the tasks of an event loop in a thread are not scheduled")
+            until = None if timeout is None else run.now + timeout
+            me.outside = lambda: bool(plain(selector, OUTSIDE_S))
+            try:
+                self._threads.block(lambda: bool(plain(selector, 0)), until)
+            finally:
+                me.outside = None
+            return plain(selector, 0)
+
+        return select
+
+    def _timing(self, plain: Callable[..., float]) -> Callable[..., float]:
+        def time(loop: Any) -> float:
+            return plain(loop) if self._threads.me() is None else self._stage.run.now
+
+        return time
 
     # Threads.
 

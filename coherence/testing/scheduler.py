@@ -60,6 +60,8 @@ class Actor:
         self.until: Time | None = None
         self.on: Any = None
         self.is_late = False
+        #: Whether what it waits for comes from outside of the run after all, in real time.
+        self.outside: Callable[[], bool] | None = None
         self.is_killed = False
         #: Whether it is a whole framework, whose threads are agents of their own.
         self.is_main = False

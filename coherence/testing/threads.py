@@ -138,10 +138,18 @@ class ThreadRun:
                 self._is_complete = True
                 run.end()
                 break
-            if not run.pass_time() and not run.is_over:
-                run.fail(run.idle_deadlock())
+            if run.pass_time() or run.has_ended() or self._has_come_from_outside():
+                continue
+            run.fail(run.idle_deadlock())
         self._release_all()
         return None
+
+    def _has_come_from_outside(self) -> bool:
+        """Whether a thread that is not scheduled has woken an event loop in one that is."""
+        if any(actor.outside is not None and actor.outside() for actor in self.run.actors):
+            self.run.doubts.append("a thread that is not scheduled has woken an event loop")
+            return True
+        return False
 
     def _release_all(self) -> None:
         for actor in self.run.actors:

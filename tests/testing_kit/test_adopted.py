@@ -1,5 +1,6 @@
 """Threads that a program or a framework starts, and what they wait with."""
 
+import asyncio
 import queue
 import sys
 import threading
@@ -274,3 +275,22 @@ def test_an_error_in_a_job_is_where_the_program_has_it():
         team.main(main)
 
     assert explore(program).verdict is ExplorationVerdict.PROOF
+
+
+def test_an_event_loop_in_a_thread_hands_on_and_is_no_proof():
+    def program(team):
+        programs.seed(team, "plan")
+
+        async def flow():
+            loop = asyncio.get_running_loop()
+            await asyncio.sleep(30)
+            await loop.run_in_executor(None, add, team, "ann", "update")
+            await asyncio.wait_for(asyncio.to_thread(add, team, "bob", "update"), 100)
+
+        team.main(lambda: asyncio.run(flow()))
+        assert programs.final(team, "plan") == ("ab",)
+
+    result = explore(program, bound=None)
+    assert result.found is None
+    assert result.verdict is ExplorationVerdict.UNDETERMINED
+    assert "the tasks of an event loop in a thread are not scheduled" in str(result)
