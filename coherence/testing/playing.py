@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from _thread import allocate_lock
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -72,9 +73,14 @@ def play(
             "a program is explored already in this process",
             remedy="explore one at a time: the locks and sleeps of all threads are replaced",
         )
+    # A collection in the middle of a run could end a dropped draft there, and not in the next run.
+    collects = gc.isenabled()
+    gc.disable()
     try:
         return _play(program, search, settings, grain, fault, begins)
     finally:
+        if collects:
+            gc.enable()
         _PLAYING.release()
 
 
