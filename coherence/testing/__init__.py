@@ -4,6 +4,8 @@ For tests: nothing in production imports this package.
 """
 
 from coherence.stores.faulty import Crash, Faulty
+from coherence.testing.assertions import assert_no_lost_update, assert_no_waiters
+from coherence.testing.clocks import VirtualClock
 from coherence.testing.errors import (
     BadToken,
     Deadlock,
@@ -31,6 +33,9 @@ __all__ = [
     "Result",
     "StaleDecision",
     "Stuck",
+    "VirtualClock",
+    "assert_no_lost_update",
+    "assert_no_waiters",
     "explore",
     "replay",
 ]

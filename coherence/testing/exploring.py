@@ -125,6 +125,9 @@ def replay(
     result = exploring.result
     if result.found is not None and isinstance(result.found.cause, BadToken):
         raise result.found.cause
+    if result.found is None and result.longest < len(wanted.schedule):
+        moves = f"{result.longest} of the {len(wanted.schedule)} moves"
+        raise BadToken(f"the program ends after {moves} of the token: the program has changed")
     if raises and result.found is not None:
         raise result.found from result.found.cause
     return result
