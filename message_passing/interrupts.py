@@ -81,6 +81,11 @@ class Knock:
             return self._quiet.acquire()
         return self._quiet.acquire(timeout=min(max(0.0, timeout_s), threading.TIMEOUT_MAX))
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a knock has come that no wait has taken."""
+        return not self._quiet.locked()
+
     def forget(self) -> None:
         """Discard a knock."""
         self._quiet.acquire(blocking=False)

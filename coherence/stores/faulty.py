@@ -8,6 +8,7 @@ the given moment it raises the given exception.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from coherence.errors import StoreFault
@@ -69,6 +70,7 @@ class Faulty:
         if not callable(value) or name in ("mark", "wait", "wake", "release", "close"):
             return value
 
+        @wraps(value)
         def call(*args: Any, **options: Any) -> Any:
             self.moment()
             return value(*args, **options)
@@ -102,6 +104,7 @@ class _Faulty:
         if name not in STEPS:
             return value
 
+        @wraps(value)
         def step(*args: Any, **options: Any) -> Any:
             self._outer.moment()
             done = value(*args, **options)

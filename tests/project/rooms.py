@@ -210,6 +210,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "coherence/runtime": ("coherence.runtime",),
     "coherence/context": ("coherence.context",),
     "coherence/simulate": ("coherence.simulate",),
+    "coherence/testing": ("coherence.testing",),
     "causal": ("causal",),
     "causal/transports": ("causal.transports",),
     "causal/simulate": ("causal.simulate",),

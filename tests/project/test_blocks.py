@@ -136,6 +136,7 @@ def read(tmp_path, request):
             "CREWAI_STORAGE_DIR": str(tmp_path / "crewai"),
             "NO_COLOR": "1",
             "PATH": os.pathsep.join([*programs, env["PATH"]]),
+            "PYTEST_PLUGINS": "coherence_pytest",  # a checkout may have been installed before it
         }
         if any("TEAM_DATABASE" in step.block.text for step in given.steps):
             env["TEAM_DATABASE"] = request.getfixturevalue("postgres_url")

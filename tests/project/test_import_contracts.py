@@ -82,6 +82,18 @@ VIOLATIONS = {
         "import os",
         "file_guard.rules -> os",
     ),
+    "production leaning on a scheduler of tests": (
+        "testing",
+        "coherence/workspace/draft.py",
+        "import coherence.testing",
+        "coherence.workspace.draft -> coherence.testing",
+    ),
+    "a search that knows threads": (
+        "searches",
+        "coherence/testing/search.py",
+        "import threading",
+        "coherence.testing.search -> threading",
+    ),
     "the reference model leaning on the engine": (
         "reference",
         "coherence/simulate/paper.py",

@@ -48,7 +48,7 @@ LISTINGS = {
     "tool.hatch.build.targets.wheel.only-include": [
         path for path in WHEEL["only-include"] if (ROOT / path / "__init__.py").exists()
     ],
-    "tool.mypy.files": TOOL["mypy"]["files"],
+    "tool.mypy.files": [path for path in TOOL["mypy"]["files"] if not path.endswith(".py")],
     "tool.importlinter.root_packages": TOOL["importlinter"]["root_packages"],
     "tool.importlinter.contracts, layers": [
         name

@@ -83,7 +83,9 @@ def test_it_holds_the_packages_and_their_data_only(wheel):
         tops = {name.split("/")[0] for name in archive.namelist()}
         names = archive.namelist()
     packages = set(PYPROJECT["tool"]["importlinter"]["root_packages"])
-    assert tops == packages | {f"artifact_coherence-{PYPROJECT['project']['version']}.dist-info"}
+    plugin = {f"{name}.py" for name in PYPROJECT["project"]["entry-points"]["pytest11"].values()}
+    about = {f"artifact_coherence-{PYPROJECT['project']['version']}.dist-info"}
+    assert tops == packages | plugin | about
     shipped = {
         Path(name).name for name in names if name.startswith("coherence/simulate/scenarios/")
     }
@@ -126,6 +128,10 @@ def test_it_lists_the_scenarios_that_travel_with_it(installed):
         if path.stem not in listing
     ]
     assert missing == []
+
+
+def test_pytest_finds_the_plugin(installed):
+    assert "@pytest.mark.explore(" in installed("-m", "pytest", "--markers")
 
 
 def test_it_does_the_main_job(installed):

@@ -1,0 +1,103 @@
+"""What goes wrong on purpose in one run: an agent dies or stalls, or the store's answer is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from coherence.errors import OutcomeUnknown
+from coherence.stores.faulty import Faulty
+from coherence.stores.port import Store
+from coherence.testing.errors import Killed
+from coherence.testing.scheduler import Actor
+from coherence.testing.stage import Stage
+from message_passing.process import Time
+
+#: How much longer than a lease a stalled agent is away, in seconds.
+BEYOND_S = 5.0
+#: How long an agent stalls: longer than the lease of any grant by default.
+STALL_S = 15.0 + BEYOND_S
+
+
+#: The kinds of faults: before a move of an agent, and at a moment of a store.
+AT_MOVES: Final = ("kill", "stall")
+AT_MOMENTS: Final = ("kill within", "unknown outcome")
+
+
+class Fault(NamedTuple):
+    """One fault: before the `at`-th move of `agent`, or at that moment of the store."""
+
+    #: "kill", "stall", "kill within" or "unknown outcome".
+    kind: str
+    at: int
+    agent: str = ""
+
+    def __str__(self) -> str:
+        if self.agent:
+            return f"{self.kind} {self.agent} before its move {self.at}"
+        return f"{self.kind} at moment {self.at} of the store"
+
+
+def faults_of(moves: Mapping[str, int], moments: int, kinds: Collection[str]) -> Iterator[Fault]:
+    """Each single fault, for agents that made so many `moves` and a store of so many `moments`."""
+    for kind in AT_MOVES:
+        for agent, most in moves.items() if kind in kinds else ():
+            yield from (Fault(kind, at, agent) for at in range(1, most + 1))
+    for kind in AT_MOMENTS:
+        if kind in kinds:
+            yield from (Fault(kind, at) for at in range(1, moments + 1))
+
+
+class Striking:
+    """Has one fault happen in a run, or none."""
+
+    def __init__(self, stage: Stage, fault: Fault | None, *, counts: bool) -> None:
+        self._stage, self._fault, self._counts = stage, fault, counts
+        self._stores: list[Faulty] = []
+        stage.run.struck = self._struck
+
+    def wrapped(self, store: Store) -> Store:
+        """`store`, whose moments are counted while agents run, if it is to fail at one."""
+        if not self._counts:
+            return store
+        faulty = Faulty(store, make=self._strike)
+        self._stores.append(faulty)
+        return faulty
+
+    def begin(self) -> None:
+        """Agents run from now on."""
+        for store in self._stores:
+            store.moments = 0
+            if self._fault is not None and not self._fault.agent:
+                store.at = self._fault.at
+
+    def end(self) -> None:
+        """The program goes on alone."""
+        for store in self._stores:
+            store.at = 0
+
+    @property
+    def moments(self) -> int:
+        """How many moments the stores have had."""
+        return max((store.moments for store in self._stores), default=0)
+
+    def _strike(self) -> BaseException:
+        """What the store raises."""
+        actor = self._stage.me()
+        if self._fault is None or self._fault.kind != "kill within" or actor is None:
+            return OutcomeUnknown("the answer of the store was lost, on purpose")
+        self._stage.run.later(actor, f"the process of {actor.name} dies within its transaction")
+        self._stage.kill(actor)
+        return Killed()
+
+    def _struck(self, actor: Actor) -> Time | None:
+        fault, run = self._fault, self._stage.run
+        if fault is None or (fault.agent, fault.at) != (actor.name, actor.moves):
+            return None
+        if fault.kind == "kill":
+            run.later(actor, f"the process of {actor.name} dies")
+            self._stage.kill(actor)
+            return None
+        run.later(actor, f"{actor.name} stalls for {STALL_S:g} s")
+        self._stage.stall(actor)
+        return run.now + STALL_S

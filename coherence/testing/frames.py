@@ -1,0 +1,72 @@
+"""Which code the user supplies, and where an agent is in it."""
+
+from __future__ import annotations
+
+import asyncio
+import sysconfig
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+#: Distributions whose files are not the user's.
+OURS = {"coherence", "message_passing", "causal"}
+
+
+@cache
+def _is_installed(filename: str) -> bool:
+    paths = sysconfig.get_paths()
+    folders = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return filename.startswith("<") or any(
+        Path(filename).is_relative_to(folder) for folder in folders
+    )
+
+
+def is_users(frame: FrameType) -> bool:
+    """Whether the code of `frame` is in a file that the user supplies."""
+    package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    if package in OURS or package.startswith("coherence_"):
+        return False
+    return not _is_installed(frame.f_code.co_filename)
+
+
+def is_between(frame: FrameType) -> bool:
+    """Whether the code of `frame` stands between a user and a workspace, as adapters do."""
+    name = str(frame.f_globals.get("__name__", ""))
+    return name.startswith(("coherence.context", "coherence_"))
+
+
+def place_of(frame: FrameType) -> str:
+    """Where that is, in words."""
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+
+def line_of(frames: Iterator[FrameType]) -> str:
+    """The innermost line of the user's among `frames`, the innermost first."""
+    found = ""
+    for frame in frames:
+        found = found or f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        if is_users(frame):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return found or "a line that is not known"
+
+
+def outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    """A frame and those that called it."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def frames_of(task: asyncio.Task[Any]) -> Iterator[FrameType]:
+    """The frames of a task that waits, the innermost first."""
+    found: list[FrameType] = []
+    waits: Any = task.get_coro()
+    while waits is not None:
+        frame = getattr(waits, "cr_frame", None) or getattr(waits, "gi_frame", None)
+        if frame is None:
+            break
+        found.append(frame)
+        waits = getattr(waits, "cr_await", None) or getattr(waits, "gi_yieldfrom", None)
+    return reversed(found)

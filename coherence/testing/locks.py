@@ -1,0 +1,118 @@
+"""Locks that the user supplies, which the scheduler knows: acquiring one is a move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from coherence.testing.moves import Access
+from coherence.testing.oracles import Thing, Waiting
+from coherence.testing.scheduler import Actor, At
+from coherence.testing.stage import Stage
+
+
+class Cooperative:
+    """A `threading.Lock`, or with `reentrant` a `threading.RLock`, for the agents of one run.
+
+    With `quiet`, acquiring it is part of the move under way: for locks that no agent sees.
+    """
+
+    def __init__(
+        self, stage: Stage, name: str, *, reentrant: bool = False, quiet: bool = False
+    ) -> None:
+        self._stage, self._reentrant, self._quiet = stage, reentrant, quiet
+        self._thing = Thing("lock", name)
+        self._count = 0
+        self._holder: Actor | None = None
+
+    def __str__(self) -> str:
+        return str(self._thing)
+
+    @property
+    def holder(self) -> Actor | None:
+        """The agent that holds the lock."""
+        return self._holder if self._count else None
+
+    @property
+    def _access(self) -> Access:
+        return ((self._thing, True),)
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """See `threading.Lock.acquire`."""
+        stage, me = self._stage, self._stage.me()
+        if self._reentrant and self._count and self._holder is me:
+            self._count += 1
+            return True
+        until = stage.run.now + timeout if timeout >= 0 else None
+        if me is not None and not self._quiet:
+            stage.threads.step(self._access, f"acquire {self}")
+        elif me is not None:
+            stage.run.touch(me, self._access)
+        while self._count:
+            if not blocking or (until is not None and stage.run.now >= until):
+                return False
+            if me is None:
+                stage.threads.wait_outside(self._is_free, until)
+            else:
+                stage.threads.block(self._is_free, until, self)
+        self._count, self._holder = 1, me
+        return True
+
+    def release(self) -> None:
+        """See `threading.Lock.release`."""
+        if not self._count:
+            raise RuntimeError("release unlocked lock")
+        self._count -= 1
+        if not self._count:
+            me = self._stage.me()
+            if me is not None and not self._stage.run.is_over:
+                words = "" if self._quiet else f"release {self}"
+                self._stage.run.touch(me, self._access, words)
+
+    def locked(self) -> bool:
+        """See `threading.Lock.locked`."""
+        return bool(self._count)
+
+    def _is_free(self) -> bool:
+        return not self._count
+
+    def __getattr__(self, name: str) -> Any:
+        """What a `threading.Condition` asks of a re-entrant lock."""
+        found = {
+            "_is_owned": self._is_mine,
+            "_release_save": self._let_go,
+            "_acquire_restore": self._take_again,
+        }
+        if name not in found:
+            raise AttributeError(name)
+        return found[name]
+
+    def _is_mine(self) -> bool:
+        return bool(self._count) and self._holder is self._stage.me()
+
+    def _let_go(self) -> int:
+        count, self._count = self._count, 1
+        self.release()
+        return count
+
+    def _take_again(self, count: int) -> None:
+        self.acquire()
+        self._count = count
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *error: Any) -> None:
+        self.release()
+
+
+def waits_for_locks(actors: list[Actor]) -> Mapping[str, Waiting]:
+    """Which agents wait for a lock without end, and for whom."""
+    return {
+        actor.blamed.name: Waiting(str(actor.on), actor.on.holder.blamed.name)
+        for actor in actors
+        if actor.at is At.WAITING
+        and actor.until is None
+        and isinstance(actor.on, Cooperative)
+        and actor.on.holder is not None
+    }

@@ -1,0 +1,176 @@
+"""What is replaced while a run lasts, and put back after it.
+
+Only calls from the user's files are meant: those of the standard library, of installed packages and
+of this distribution keep what they had.  The one exception is `Knock.wait`, through which agents of
+a workspace wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from coherence.testing.adopted import Adoption
+from coherence.testing.frames import is_between, is_users, place_of
+from coherence.testing.instead import instead
+from coherence.testing.locks import Cooperative, waits_for_locks
+from coherence.testing.oracles import Thing, Waiting
+from coherence.testing.scheduler import Actor
+from coherence.testing.stage import Owned, Stage
+from coherence.testing.staged import StagedWorkspace
+from coherence.workspace.workspace import Workspace
+from message_passing.interrupts import Knock
+
+
+class Patches:
+    """What stands in for clocks, locks and waits during a run on `stage`."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._program = threading.get_ident()
+        self._locks = 0
+        self._sleep, self._async_sleep = vars(time)["sleep"], asyncio.sleep
+        self._wait = Knock.wait
+        self._acquire = asyncio.Lock.acquire
+        self._names: dict[int, tuple[asyncio.Lock, str]] = {}
+        #: Which task has an `asyncio.Lock`, and which lock each task wants.
+        self._held: dict[int, Actor] = {}
+        self._wanted: dict[Actor, asyncio.Lock] = {}
+        stage.lock_waits = self._lock_waits
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Install them, and put everything back."""
+        found: dict[tuple[Any, str], Any] = {
+            (time, "sleep"): self._slept,
+            (asyncio, "sleep"): self._sleeping(),
+            (threading, "Lock"): self._lock(threading.Lock, reentrant=False),
+            (threading, "RLock"): self._lock(threading.RLock, reentrant=True),
+            (Knock, "wait"): self._waiting(),
+            (asyncio.Lock, "__init__"): self._named(asyncio.Lock.__init__),
+            (asyncio.Lock, "acquire"): self._acquiring(),
+            (Workspace, "__init__"): self._opening(Workspace.__init__),
+        }
+        replaced = [(*key, what) for key, what in found.items()]
+        replaced += Adoption(self._stage).replaced()
+        with ExitStack() as stack:
+            for where, name, what in replaced:
+                stack.enter_context(instead(where, name, what))
+            yield
+
+    def _slept(self, seconds: float) -> None:
+        """A thought is a move that touches nothing, of any length."""
+        stage = self._stage
+        if not is_users(sys._getframe(1)):
+            self._sleep(seconds)
+        elif stage.me() is not None:
+            stage.threads.step((), "think")
+        elif threading.get_ident() == self._program:
+            stage.threads.wait_outside(lambda: False, stage.run.now + seconds)
+        else:
+            self._sleep(seconds)
+
+    def _sleeping(self) -> Callable[..., Any]:
+        async def plain(delay: float, result: Any) -> Any:
+            return await self._async_sleep(delay, result)
+
+        async def thought(result: Any) -> Any:
+            assert self._stage.tasks is not None
+            await self._stage.tasks.step((), "think")
+            return result
+
+        def sleep(delay: float, result: Any = None) -> Any:
+            tasks = self._stage.tasks
+            if tasks is None or not is_users(sys._getframe(1)) or tasks.me() is None:
+                return plain(delay, result)
+            return thought(result)
+
+        return sleep
+
+    def _lock(self, make: Callable[[], Any], *, reentrant: bool) -> Callable[[], Any]:
+        def lock() -> Any:
+            frame = sys._getframe(1)
+            # An adapter may call a workspace while it holds a lock.
+            quiet = is_between(frame)
+            if not quiet and not is_users(frame):
+                return make()
+            self._locks += 1
+            name = f"lock {self._locks} of {place_of(frame)}"
+            return Cooperative(self._stage, name, reentrant=reentrant, quiet=quiet)
+
+        return lock
+
+    def _waiting(self) -> Callable[..., bool]:
+        stage = self._stage
+
+        def wait(knock: Knock, timeout_s: float | None = None) -> bool:
+            is_program = threading.get_ident() == self._program
+            if stage.run.is_settling or (stage.threads.me() is None and not is_program):
+                return self._wait(knock, timeout_s)
+            until = None if timeout_s is None else stage.run.now + max(0.0, timeout_s)
+            if stage.threads.me() is not None:
+                stage.threads.block(lambda: knock.is_due, until)
+            else:
+                stage.threads.wait_outside(lambda: knock.is_due, until)
+            return knock.is_due and self._wait(knock, 0.0)
+
+        return wait
+
+    def _opening(self, plain: Callable[..., None]) -> Callable[..., None]:
+        def init(workspace: Workspace, *given: Any, **options: Any) -> None:
+            """A workspace that is opened during a run is on its time, and its calls are moves."""
+            if "clock" in options or "background" in options or self._stage.run.is_settling:
+                plain(workspace, *given, **options)
+                return
+            plain(
+                workspace,
+                *given,
+                clock=self._stage.run.clock,
+                background=Owned(),
+                **options,
+            )
+            StagedWorkspace(self._stage, workspace)
+
+        return init
+
+    def _named(self, plain: Callable[..., None]) -> Callable[..., None]:
+        def init(lock: asyncio.Lock, *given: Any, **options: Any) -> None:
+            plain(lock, *given, **options)
+            frame = sys._getframe(1)
+            if is_users(frame):
+                name = f"lock {len(self._names) + 1} of {place_of(frame)}"
+                self._names[id(lock)] = (lock, name)
+
+        return init
+
+    def _acquiring(self) -> Callable[..., Any]:
+        async def acquire(lock: asyncio.Lock) -> bool:
+            tasks = self._stage.tasks
+            if tasks is not None and (named := self._names.get(id(lock))) is not None:
+                await tasks.step(((Thing("lock", named[1]), True),), f"acquire {named[1]}")
+            actor = tasks.me() if tasks is not None else None
+            if actor is None:
+                return bool(await self._acquire(lock))
+            self._wanted[actor] = lock
+            try:
+                done = await self._acquire(lock)
+            finally:
+                del self._wanted[actor]
+            self._held[id(lock)] = actor
+            return bool(done)
+
+        return acquire
+
+    def _lock_waits(self) -> Mapping[str, Waiting]:
+        """Which agents wait for a lock without end, and for whom."""
+        found = dict(waits_for_locks(self._stage.run.actors))
+        for actor, lock in self._wanted.items():
+            _, name = self._names.get(id(lock), (lock, "a lock"))
+            if lock.locked() and (holder := self._held.get(id(lock))) is not None:
+                found[actor.blamed.name] = Waiting(name, holder.blamed.name)
+        return found

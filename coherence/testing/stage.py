@@ -1,0 +1,127 @@
+"""Where the agents of one run meet: who runs, what they share, who waits for whom."""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from collections.abc import Callable, Hashable, Mapping, Sequence
+
+from coherence.runtime.session import Session
+from coherence.runtime.site import Site
+from coherence.testing.moves import EVERYTHING, Access
+from coherence.testing.oracles import Thing, Waiting, World, circle, driver_of, waits_for_grants
+from coherence.testing.scheduler import Actor, SideWork, TeamRun
+from coherence.testing.tasks import TaskRun
+from coherence.testing.threads import ThreadRun
+from coherence.workspace.reading import Operation
+from message_passing.background import Worker
+from message_passing.interrupts import Lock
+
+ALL: Access = ((EVERYTHING, False),)
+
+
+class Regrain(Exception):
+    """A call waits for less than a lease, so calls in one move would hide what it can meet."""
+
+
+class Owned:
+    """A background that has no threads: the run does the work of its workers."""
+
+    locks: Sequence[Lock] = ()
+
+    def need(self, worker: Worker) -> None:
+        """See `Background.need`."""
+
+    def is_running(self, worker: Worker) -> bool:
+        """See `Background.is_running`."""
+        return False
+
+
+class Staged(SideWork):
+    """A workspace on a stage."""
+
+    site: Site
+
+    def bury(self, session: Session) -> None:
+        """The process of this agent has ended: no message leaves, and no grant is renewed."""
+        raise NotImplementedError
+
+
+class Stage:
+    """What the agents of one run share."""
+
+    def __init__(self, run: TeamRun, threads: ThreadRun, grain: str) -> None:
+        self.run, self.threads, self.grain = run, threads, grain
+        self.tasks: TaskRun | None = None
+        self.world = World()
+        #: Which agent of the run made the last call of each agent of a workspace.
+        self.driving: dict[str, Actor] = {}
+        self.lock_waits: Callable[[], Mapping[str, Waiting]] = dict
+        self.rooms: list[Staged] = []
+        self._stores: list[str] = []
+        self._program = get_ident()
+        run.cycle = self._circle
+
+    def me(self) -> Actor | None:
+        """The agent that makes this call; None outside of all."""
+        if self.run.is_settling:
+            return None
+        if self.tasks is not None and (actor := self.tasks.me()) is not None:
+            return actor
+        return self.threads.me()
+
+    def step(self, access: Access, label: str) -> Operation[None]:
+        """Stop the present agent before a move, if there is one."""
+        if self.tasks is not None and self.tasks.me() is not None:
+            yield from self.tasks.step(access, label).__await__()
+        else:
+            self.threads.step(access, label)
+            yield from ()
+
+    def touch(self, access: Access, label: str) -> None:
+        """The present agent touches this: in a thread a move, in a task part of its last one."""
+        if self.tasks is not None and (actor := self.tasks.me()) is not None:
+            self.run.touch(actor, access, label)
+        elif not self.run.is_settling:
+            self.threads.step(access, label)
+
+    def artifact(self, identity: str, name: Hashable) -> Thing:
+        """The artifact of that name in that store."""
+        if identity not in self._stores:
+            self._stores.append(identity)
+        number = self._stores.index(identity)
+        return Thing("artifact" if not number else f"store {number + 1}", name)
+
+    def kill(self, actor: Actor) -> None:
+        """The process of this agent ends: nothing that it does reaches a store."""
+        actor.is_killed = True
+        for room in self.rooms:
+            for session in list(room.site.sessions.values()):
+                if self.driving.get(session.name) is actor:
+                    room.bury(session)
+
+    def doubt(self, who: str) -> None:
+        """A call that is not scheduled: in order, if it is the program's own."""
+        if get_ident() != self._program and not self.run.is_settling:
+            self.run.doubts.append(f"{who} has made calls in a thread that is not scheduled")
+
+    def forget(self, actor: Actor) -> None:
+        """Another process goes on as this agent."""
+        self.driving = {who: other for who, other in self.driving.items() if other is not actor}
+
+    def stall(self, actor: Actor) -> None:
+        """From now on, the grants of this agent are not renewed."""
+        for room in self.rooms:
+            for session in room.site.sessions.values():
+                if self.driving.get(session.name) is actor:
+                    for artifact in list(session.caches.drafting):
+                        session.keeper.release(session, artifact)
+
+    def _circle(self, waiting: Sequence[Actor]) -> str:
+        waits: dict[str, Waiting] = {}
+        for room in self.rooms:
+            store, sessions = room.site.store, list(room.site.sessions.values())
+            found = waits_for_grants(store, sessions, self.run.now)
+            for who, wait in found.items():
+                holder = driver_of(self.driving, wait.holder)
+                waits[driver_of(self.driving, who)] = Waiting(wait.thing, holder)
+        return circle({**waits, **self.lock_waits()})

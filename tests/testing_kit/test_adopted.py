@@ -1,0 +1,296 @@
+"""Threads that a program or a framework starts, and what they wait with."""
+
+import asyncio
+import queue
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import programs
+
+from coherence.testing import Deadlock, ExplorationVerdict, Found, LostUpdate, explore
+
+
+def add(team, name, how):
+    agent = team.agent(name)
+    if how == "update":
+        agent.update("plan", lambda text: text + name[0])
+    else:
+        agent.write("plan", agent.read("plan").text + name[0], overwrite=True)
+
+
+def with_threads(team, how):
+    threads = [threading.Thread(target=add, args=(team, name, how)) for name in ("ann", "bob")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def with_a_pool(team, how):
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(add, team, name, how) for name in ("ann", "bob")]
+        assert [future.result() for future in done] == [None, None]
+
+
+def with_a_small_pool(team, how):
+    """Trap 13: more jobs than workers."""
+    with ThreadPoolExecutor(1) as pool:
+        done = [pool.submit(add, team, name, how) for name in ("ann", "bob")]
+        wait(done)
+
+
+def with_a_pool_that_ends_unasked(team, how):
+    with ThreadPoolExecutor(2) as pool:
+        for name in ("ann", "bob"):
+            pool.submit(add, team, name, how)
+
+
+def with_completed(team, how):
+    pool = ThreadPoolExecutor(3)
+    for future in as_completed([pool.submit(add, team, name, how) for name in ("ann", "bob")]):
+        future.result()
+    pool.shutdown()
+
+
+WAYS = {
+    way.__name__: way
+    for way in (with_threads, with_a_pool, with_a_pool_that_ends_unasked, with_completed)
+}
+
+
+def program_of(way, how):
+    def program(team):
+        programs.seed(team, "plan")
+        team.main(lambda: way(team, how))
+        (text,) = programs.final(team, "plan")
+        return text
+
+    return program
+
+
+@pytest.mark.parametrize("bound", [2, None])
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_threads_of_the_program_are_agents(way, bound):
+    with pytest.raises(Found) as found:
+        explore(program_of(way, "overwrite"), bound=bound)
+    assert isinstance(found.value.cause, LostUpdate)
+    assert found.value.switches <= 4
+    result = explore(program_of(way, "update"), bound=bound)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"'ab'", "'ba'"}
+
+
+def test_13_a_job_without_a_worker_waits_for_one():
+    result = explore(program_of(with_a_small_pool, "overwrite"))
+    assert result.verdict is ExplorationVerdict.PROOF
+    assert set(result.outcomes) == {"'ab'"}
+
+
+def test_4_a_job_is_blamed_for_the_threads_that_it_starts():
+    def program(team):
+        notes = team.shared({"plan": ""}, "notes")
+
+        def tool(word):
+            notes["plan"] = notes["plan"] + word
+
+        def agent(name):
+            for word in (name, name.upper()):
+                thread = threading.Thread(target=tool, args=(word,))
+                thread.start()
+                thread.join()
+
+        with_jobs(team, [lambda: agent("a"), lambda: agent("b")])
+
+    def alone(team):
+        notes = team.shared({"plan": ""}, "notes")
+
+        def tool(word):
+            notes["plan"] = notes["plan"] + word
+
+        def agent():
+            threads = [threading.Thread(target=tool, args=(word,)) for word in "ab"]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        with_jobs(team, [agent])
+
+    def with_jobs(team, jobs):
+        def main():
+            with ThreadPoolExecutor() as pool:
+                for future in [pool.submit(job) for job in jobs]:
+                    future.result()
+
+        team.main(main)
+
+    with pytest.raises(Found, match=r"job[12] replaced notes\['plan'\]"):
+        explore(program)
+    with pytest.raises(Found, match=r"job1\.\d replaced notes\['plan'\]@1, .* by job1\.\d"):
+        explore(alone)
+
+
+def test_1_all_who_wait_are_notified():
+    def program(team):
+        come = threading.Condition()
+        ready = []
+
+        def waits():
+            with come:
+                come.wait_for(lambda: ready)
+            return len(ready)
+
+        def says():
+            with come:
+                ready.append(1)
+                come.notify_all()
+
+        got = team.run(ann=waits, bob=waits, cyd=says)
+        return sorted(got.items(), key=str)
+
+    result = explore(program)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"[('ann', 1), ('bob', 1), ('cyd', None)]"}
+
+
+def test_2_a_semaphore_that_is_tried_hands_nothing_on():
+    def program(team):
+        free = threading.Semaphore(1)
+        ann, bob, _ = programs.seed(team, "plan")
+
+        def tries(agent):
+            got = free.acquire(timeout=0)
+            agent.read("plan")
+            return got
+
+        got = team.run(ann=lambda: tries(ann), bob=lambda: tries(bob))
+        return sorted(got.values())
+
+    result = explore(program)
+    assert result.verdict is ExplorationVerdict.PROOF
+    assert set(result.outcomes) == {"[False, True]"}
+
+
+def test_a_queue_between_agents():
+    def program(team):
+        ann, bob, _ = programs.seed(team, "plan")
+        box = queue.Queue(1)
+
+        def gives():
+            for word in "12":
+                box.put(ann.read("plan").text + word)
+
+        def takes():
+            for _ in "12":
+                text = box.get()
+                bob.update("plan", lambda old, text=text: old + text[-1])
+
+        team.run(ann=gives, bob=takes)
+        (text,) = programs.final(team, "plan")
+        return text
+
+    result = explore(program, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF
+    assert set(result.outcomes) == {"'12'"}
+
+
+def test_a_barrier_and_an_event():
+    def program(team):
+        ann, bob, _ = programs.seed(team, "plan")
+        barrier, event = threading.Barrier(2), threading.Event()
+
+        def first():
+            barrier.wait()
+            ann.update("plan", lambda text: text + "a")
+            event.set()
+
+        def second():
+            barrier.wait(5)
+            assert event.wait(100)
+            bob.update("plan", lambda text: text + "b")
+
+        team.run(ann=first, bob=second)
+        (text,) = programs.final(team, "plan")
+        return text
+
+    result = explore(program, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF
+    assert set(result.outcomes) == {"'ab'"}
+
+
+def test_an_event_that_nobody_sets_is_a_deadlock():
+    def program(team):
+        event = threading.Event()
+        team.run(ann=event.wait, bob=lambda: team.agent("bob"))
+
+    found = explore(program, raises=False).found
+    assert isinstance(found.cause, Deadlock)
+    assert "nothing will ever happen: ann waits" in str(found.cause)
+
+
+def test_a_daemon_that_waits_does_not_keep_a_run():
+    def program(team):
+        programs.seed(team, "plan")
+        box = queue.Queue()
+
+        def serve():
+            while True:
+                box.get()(team.agent("ann"))
+
+        def main():
+            threading.Thread(target=serve, daemon=True).start()
+            done = threading.Event()
+
+            def job(agent):
+                agent.update("plan", lambda text: text + "a")
+                done.set()
+
+            box.put(job)
+            done.wait()
+
+        team.main(main)
+        team.run(bob=lambda: team.agent("bob").update("plan", lambda text: text + "b"))
+        (text,) = programs.final(team, "plan")
+        return text
+
+    result = explore(program)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"'ab'"}
+
+
+def test_an_error_in_a_job_is_where_the_program_has_it():
+    def program(team):
+        programs.seed(team, "plan")
+
+        def main():
+            with ThreadPoolExecutor(2) as pool:
+                future = pool.submit(lambda: 1 / 0)
+                assert isinstance(future.exception(), ZeroDivisionError)
+
+        team.main(main)
+
+    assert explore(program).verdict is ExplorationVerdict.PROOF
+
+
+def test_an_event_loop_in_a_thread_hands_on_and_is_no_proof():
+    def program(team):
+        programs.seed(team, "plan")
+
+        async def flow():
+            loop = asyncio.get_running_loop()
+            await asyncio.sleep(30)
+            await loop.run_in_executor(None, add, team, "ann", "update")
+            await asyncio.wait_for(asyncio.to_thread(add, team, "bob", "update"), 100)
+
+        team.main(lambda: asyncio.run(flow()))
+        assert programs.final(team, "plan") == ("ab",)
+
+    result = explore(program, bound=None)
+    assert result.found is None
+    assert result.verdict is ExplorationVerdict.UNDETERMINED
+    assert "the tasks of an event loop in a thread are not scheduled" in str(result)

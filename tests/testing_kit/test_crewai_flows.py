@@ -1,0 +1,63 @@
+"""CrewAI's flows as they stand, in every order; a thread of its own may make that no proof."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("CREWAI_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("OTEL_SDK_DISABLED", "true")
+pytest.importorskip("crewai")
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+
+from coherence.testing import LostUpdate, explore
+
+
+@pytest.fixture
+def flows(monkeypatch):
+    import crewai_flow_state
+
+    monkeypatch.setattr(crewai_flow_state, "LISTENERS", 2)
+    return crewai_flow_state
+
+
+def test_listeners_that_share_a_plain_state_lose_work(flows):
+    def program(team):
+        state = team.shared({"found": 0}, "state")
+
+        async def add(search):
+            found = state["found"]
+            await asyncio.sleep(0)
+            state["found"] = found + 1
+
+        team.main_async(lambda: flows.flow(add).kickoff_async())
+        return state["found"]
+
+    found = explore(program, raises=False, seconds=60).found
+    assert isinstance(found.cause, LostUpdate)
+    assert found.result.schedules <= 100
+
+
+def test_listeners_that_share_a_coherent_state_lose_nothing(flows):
+    from coherence_crewai import CoherentState
+
+    def program(team):
+        totals = CoherentState(team.workspace, "totals.json", flows.Totals, agent="search")
+
+        async def add(search):
+            await asyncio.sleep(0)
+
+            @totals.update
+            def _(state):
+                state.found += 1
+
+        team.main_async(lambda: flows.flow(add).kickoff_async())
+        return totals.read().found
+
+    result = explore(program, bound=None, seconds=60, raises=False)
+    assert result.found is None
+    assert set(result.outcomes) == {"2"}
+    assert result.exhaustive
+    assert all("thread that is not scheduled" in doubt for doubt in result.doubts)
