@@ -175,7 +175,7 @@ def _told(
     ]
     parties = tuple(src for src, _, _, _ in steps)
     text = " -> ".join([*(who[src] for src in parties), who[parties[0]]])
-    return told(history, Found(kind, text, parties), edges)
+    return told(history, Found(kind, text, parties), edges, order.strangers)
 
 
 def _named(whys: Sequence[Why]) -> str:

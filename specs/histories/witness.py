@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from message_passing.chart import Arrow, mermaid, text
 from specs.histories.anomalies import Anomaly, Edge, Party, Why
-from specs.histories.history import WORDS, History
+from specs.histories.history import INFO, WORDS, History
 
 #: How many anomalies of one kind are kept.
 KEPT = 20
@@ -45,8 +45,14 @@ def listed(tokens: Sequence[str]) -> str:
     return f"[... {shown}]" if len(tokens) > SHOWN else f"[{shown}]"
 
 
-def party(history: History, txn: int) -> Party:
-    """What a reader of a witness wants to know of a transaction."""
+def party(history: History, txn: int, strangers: Sequence[str] = ()) -> Party:
+    """What a reader of a witness wants to know of a transaction.
+
+    `strangers` stand for unknown writers, and are numbered after those of the history.
+    """
+    known = len(history.ids)
+    if txn >= known:
+        return Party(strangers[txn - known], "", "", WORDS[INFO], None, None)
     begin, end = history.begin[txn], history.end[txn]
     return Party(
         history.ids[txn],
@@ -58,9 +64,11 @@ def party(history: History, txn: int) -> Party:
     )
 
 
-def told(history: History, found: Found, edges: Sequence[Edge] = ()) -> Anomaly:
+def told(
+    history: History, found: Found, edges: Sequence[Edge] = (), strangers: Sequence[str] = ()
+) -> Anomaly:
     """The anomaly, with its transactions."""
-    parties = tuple(party(history, txn) for txn in dict.fromkeys(found.txns))
+    parties = tuple(party(history, txn, strangers) for txn in dict.fromkeys(found.txns))
     return Anomaly(found.kind, found.text, parties, tuple(edges))
 
 

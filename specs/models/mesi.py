@@ -89,8 +89,9 @@ POLICIES: dict[str, tuple[type[Policy], dict[str, Any]]] = {
     "access-count": (AccessCount, {"max_accesses": 1}),
 }
 
-#: Events that name no step: they follow within one, are refused, or belong to a periodic push.
-_NO_STEPS = {"LastAck", "LastAck/sole", "Lazy", "Queued", "Empty", "push"}
+#: Events that name no step: they follow within one, are refused, belong to a periodic push, or to
+#: the model `transactions`, whose homes are the same.
+_NO_STEPS = {"LastAck", "LastAck/sole", "Lazy", "Queued", "Empty", "push", "Check", "Check/stale"}
 ACTIONS = frozenset(
     row.action
     for table in (CACHE, HOME)

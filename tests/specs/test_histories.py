@@ -207,6 +207,13 @@ REPORTED = {
         call("a", 0, 5, {"x": [1, "-"], "y": [1, "-"]}, {"x": [2, "A"]}),
         call("b", 0, 5, {"x": [1, "-"], "y": [1, "-"]}, {"y": [2, "B"]}),
     ),
+    "unknown writer in a cycle": (
+        ["G-single"],
+        call("a", 0, 1, w={"x": [1, "A"]}),
+        call("b", 2, None, asked={"x": ""}),
+        call("c", 2, 3, {"x": [1, "A"]}, {"x": [3, "C"]}),
+        call("d", 4, 5, {"x": [2, "?"]}, stale_s=None),
+    ),
     "old within its bound, killed writers, and deletions: right": (
         [],
         call("a", 0, 1, w={"x": [1, "A"]}),
@@ -234,6 +241,13 @@ def test_kinds_by_contents(tmp_path, name):
 def test_kinds_by_versions(tmp_path, name):
     kinds, *txns = REPORTED[name]
     assert list(judged(tmp_path, *txns, head=VERSIONS).counts) == kinds
+
+
+def test_an_unknown_writer_is_told(tmp_path):
+    (cycle,) = judged(tmp_path, *REPORTED["unknown writer in a cycle"][1:], head=VERSIONS).anomalies
+    told = "the writer of x@2: info, ? to ?"
+    assert [line.strip() for line in lines(cycle)].count(told) == 1
+    assert "the writer of x@2" in chart(cycle) + diagram(cycle)
 
 
 EXPECTED = {

@@ -9,36 +9,12 @@ import pytest
 pytest.importorskip("scipy")
 pytest.importorskip("coherence.workspace.transacting")
 
+from observed import Away, judged, told
+
 from coherence import AsyncWorkspace, Conflict, UnknownArtifact, Workspace
 from coherence.errors import OutcomeUnknown, StoreFault
 from coherence.runtime.observations import mark_of
-from coherence.stores.faulty import Faulty
 from coherence.stores.memory import MemoryStore
-from specs.histories.judging import judge_files
-from specs.histories.witness import lines
-
-
-def told(folder):
-    """Each call: its name, its outcome, and what it has read and written."""
-    found = []
-    for path in sorted(folder.glob("*.ndjson")):
-        found += [json.loads(line) for line in path.read_text().splitlines()[1:]]
-    calls = {line["i"]: line for line in found if line["type"] == "invoke"}
-
-    def seen(line, key):
-        return {name: version for name, (version, _) in line.get(key, {}).items()}
-
-    return [
-        (calls[line["i"]]["call"], line["type"], seen(line, "r"), seen(line, "w"))
-        for line in found
-        if line["type"] != "invoke"
-    ]
-
-
-def judged(folder):
-    ruling = judge_files(sorted(folder.glob("*.ndjson")))
-    assert ruling.accepted, [lines(anomaly) for anomaly in ruling.anomalies]
-    return ruling
 
 
 def work(ann, bob):
@@ -128,15 +104,6 @@ def test_transactions_of_tasks_are_observed(tmp_path):
         ("ann.snapshot", "ok", {"plan.md": 1}, {}),
     ]
     judged(tmp_path)
-
-
-class Away(Faulty):
-    """A store that is away for some moments: a write that is sent again meets it again."""
-
-    def moment(self):
-        self.moments += 1
-        if self.at <= self.moments < self.at + 12:
-            raise self.make()
 
 
 def test_an_unknown_outcome_at_every_moment(tmp_path):
