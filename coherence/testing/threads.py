@@ -7,6 +7,7 @@ import threading
 from _thread import allocate_lock, get_ident
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 from coherence.testing.errors import Ended, Killed, Stuck
@@ -175,9 +176,19 @@ class ThreadRun:
         actor.go = gate.open
         return actor
 
+    def _start(
+        self, worker: _Worker, actor: Actor, work: Callable[[], Any], go_on: Callable[[], None]
+    ) -> None:
+        """The first turn of an agent: its thread is woken only now."""
+        actor.go = go_on
+        worker.start(partial(self._live, actor, work))
+
     def live(self, actor: Actor, work: Callable[[], Any]) -> None:
         """Be `actor` in this thread, from its first turn to its end; call `work`."""
         self._gates[actor.index].pass_through()
+        self._live(actor, work)
+
+    def _live(self, actor: Actor, work: Callable[[], Any]) -> None:
         self._actors[get_ident()] = actor
         self._threads[actor.index] = get_ident()
         try:
@@ -211,7 +222,7 @@ class ThreadRun:
             actor.is_main = is_main
         for actor, work in begun:
             worker = self._idle.pop() if self._idle else _Worker(self._idle)
-            worker.start(lambda actor=actor, work=work: self.live(actor, work))  # type: ignore[misc]
+            actor.go = partial(self._start, worker, actor, work, actor.go)
         self._done = _Gate()
         if (first := self._next()) is not None:
             first.go()
