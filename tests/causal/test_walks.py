@@ -231,6 +231,11 @@ class Adversary(RuleBasedStateMachine):
         hearing = [a for a in self.bench.members() if self.bench.sees(a, peer)]
         self.bench.play(f"{hearing[index % len(hearing)]}-{peer}")
 
+    @precondition(lambda self: not self.living())
+    @rule()
+    def rest(self) -> None:
+        """Hypothesis needs a step also where every process has left or crashed."""
+
     def teardown(self) -> None:
         self.bench.drain()
         for _ in range(100):
