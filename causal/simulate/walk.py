@@ -154,13 +154,20 @@ class Bench:
         return self.view(address).has(address)
 
     def unheard(self) -> list[Address]:
-        """Crashed members that no living member knows to have crashed."""
+        """Crashed members of which some living member does not know and will not be told.
+
+        A member that knows tells those in its view, and an excluded process is not believed.
+        """
         members = self.members()
+
+        def is_told(member: Address, peer: Address) -> bool:
+            knowing = (a for a in members if peer in self.view(a).gone)
+            return any(self.sees(a, member) and self.sees(member, a) for a in knowing)
+
         return [
             peer
             for peer in sorted(self.crashed)
-            if any(self.sees(a, peer) for a in members)
-            and not any(peer in self.view(a).gone for a in members)
+            if any(self.sees(a, peer) and not is_told(a, peer) for a in members)
         ]
 
     def sees(self, address: Address, peer: Address) -> bool:
