@@ -52,6 +52,21 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(8, (os.cpu_count() or 1) * 3 // 2)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test with `slow(fast=N)`, N cases at equal distances are not slow."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        mark = item.get_closest_marker("slow")
+        if mark is not None and mark.kwargs.get("fast"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for some in cases.values():
+        fast = some[0].get_closest_marker("slow").kwargs["fast"]
+        for number in range(min(fast, len(some))):
+            item = some[number * len(some) // min(fast, len(some))]
+            item.own_markers[:] = [mark for mark in item.own_markers if mark.name != "slow"]
+
+
 def pytest_collection_finish() -> None:
     """What collecting has loaded stays: the frameworks alone are a heap that is dear to walk."""
     gc.collect()

@@ -121,6 +121,7 @@ def run(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_the_first_program_runs_as_pasted(page, run):
     assert run(page.program) == page.prints
 

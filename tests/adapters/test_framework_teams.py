@@ -45,6 +45,7 @@ def trips(run):
     return sum(call.is_trip for calls in run.calls.values() for call in calls)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:crewai")
 def test_the_bill_falls(team):
     """With a mark before what does not stay, which is the best case of a notice."""
@@ -55,6 +56,7 @@ def test_the_bill_falls(team):
     assert abs(model.bill / bill.bill - 1) < 0.15, "the model foresees it"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:crewai")
 def test_what_stays_costs_no_hits(team):
     """Without a mark, a prompt with a notice at its end is never found again."""

@@ -21,6 +21,7 @@ def written(example):
     return [author.partition(".")[0] for author in example("three_frameworks").main([])]
 
 
+@pytest.mark.slow
 def test_nobody_loses_anybodys_work(written, capsys):
     assert written[0] == "planner"
     assert sorted(written[1:]) == ["builder", "estimate", "reviewer"]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,7 @@ def test_the_ghost_names_the_pair() -> None:
     assert bench.history.knowledge.broken == "b delivers c1 before a1"
 
 
+@pytest.mark.slow
 @given(SCRIPTS)
 def test_what_is_delivered_everywhere_is_forgotten(script: list[Any]) -> None:
     assert run(Hybrid, script).knowledge == nothing(TEAM)

@@ -65,6 +65,7 @@ def agrees(case: Case, counts: tuple[int, int, int], crashes: int = 0) -> None:
     assert (result.distinct, result.generated, result.depth) == counts
 
 
+@pytest.mark.slow(fast=3)
 @pytest.mark.parametrize("case", FAST, ids=str)
 def test_delivery_is_causal_and_nothing_is_stuck(case: Case) -> None:
     agrees(case, FAST[case])

@@ -77,6 +77,7 @@ def test_ours_stay_near_the_optimum_under_load(protocol: str, rate: float, times
     assert ours.metadata_bytes_mean == 9
 
 
+@pytest.mark.slow
 def test_waiting_at_the_sender_costs_even_those_who_know_everything() -> None:
     def mean(protocol: str) -> float:
         load = {"rate": 10.0, "latency": "exponential", "ordered": False, "duration": 6}
@@ -188,6 +189,7 @@ def test_unknown_protocols_are_named() -> None:
         builder("paxos")
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_early_is_no_error() -> None:
     script = [sys.executable, "-m", "causal.simulate", "traffic", "--json", "--duration", "2"]
     writer = subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

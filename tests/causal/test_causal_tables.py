@@ -38,6 +38,7 @@ def test_it_has_no_other_tables_of_the_command() -> None:
     assert {*SHOWN} == {*tables.TABLES}
 
 
+@pytest.mark.slow
 def test_the_columns_of_light_traffic_are_right() -> None:
     columns = [row.strip("|\n").split("|") for row in SHOWN["traffic"].splitlines()]
     light = [f"{row[0].strip()}|{row[1].strip()}" for row in columns if "---" not in row]

@@ -107,6 +107,7 @@ async def until(done) -> None:
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_kit(tmp_path: Path, check) -> None:
     def make(names):
@@ -200,6 +201,7 @@ def test_what_verifying_by_the_letter_refuses(tmp_path: Path, leaf, why: str) ->
     asyncio.run(main(strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("leaf", "why"),
     [
@@ -330,6 +332,7 @@ def test_closing_ends_connections_that_have_not_proved_themselves(tmp_path: Path
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_the_contexts_of_the_guide(tmp_path: Path) -> None:
     guide = (Path(__file__).parents[2] / "docs" / "causal.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(import ssl\n.*?)```", guide, re.DOTALL)

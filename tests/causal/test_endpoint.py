@@ -130,6 +130,7 @@ def test_what_is_announced_ends_a_secret_without_its_owner() -> None:
     run(main)
 
 
+@pytest.mark.slow
 def test_deliveries_end_when_the_endpoint_closes() -> None:
     async def main() -> None:
         async with team("ab") as [(a, _), (b, _)]:
@@ -264,6 +265,7 @@ def test_bad_calls() -> None:
     run(main)
 
 
+@pytest.mark.slow
 def test_two_endpoints_with_one_name() -> None:
     async def main() -> None:
         hub = MemoryHub()
@@ -541,6 +543,7 @@ class Member:
             pipe.close()
 
 
+@pytest.mark.slow
 def test_kill_9_in_a_group_of_five_on_tcp() -> None:
     names = "abcde"
     sockets = [socket.socket() for _ in names]

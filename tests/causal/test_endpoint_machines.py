@@ -202,6 +202,7 @@ def test_an_unsuitable_machine_is_refused_before_anything_starts(
     assert not journal.path.exists()
 
 
+@pytest.mark.slow
 def test_a_machine_without_snapshots_runs_without_a_journal() -> None:
     async def main() -> None:
         async with AsyncEndpoint("a", "ab", MemoryHub().transport(), machine=Unwritten) as a:
@@ -229,6 +230,7 @@ class Noting(Hybrid):
         return super().step(state, event, now)
 
 
+@pytest.mark.slow
 def test_a_timer_that_is_due_is_stepped_before_a_packet() -> None:
     async def main() -> None:
         hub = MemoryHub()

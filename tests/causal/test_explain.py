@@ -151,6 +151,7 @@ def test_a_recording_of_a_workspace_has_no_message_to_explain(tmp_path: Path) ->
     assert "coherence trace" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("content", "code"), [(None, 3), ("no trace\n", 2)])
 def test_what_is_no_trace_is_said(tmp_path: Path, content: str | None, code: int) -> None:
     path = tmp_path / "t"

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = Path(__file__).parents[2] / "examples" / "causal_team.py"
 
 
@@ -16,6 +18,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+@pytest.mark.slow
 def test_every_process_ends_well_and_every_message_comes_after_its_cause() -> None:
     ports = [str(port) for port in free_ports(5)]
     done = subprocess.run(

@@ -36,6 +36,7 @@ def rows(text: str) -> dict[str, list[float]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "law", "wrong", "right"),
     [
@@ -62,6 +63,7 @@ def test_a_word_that_comes_too_early(name: str, law: str, wrong: str, right: str
     assert broken == {"mf95": [0], "cykas": [0], "hybrid": [0], "rst91": [0]}
 
 
+@pytest.mark.slow
 def test_workspaces_on_endpoints() -> None:
     bare, ours = shown("workspace").strip().split("\n\n")
     assert bare.startswith("bare links: P1 BROKEN")
@@ -129,6 +131,7 @@ def test_what_a_write_costs() -> None:
     assert bare[7] > 0
 
 
+@pytest.mark.slow
 def test_the_guide_shows_what_comes_out() -> None:
     guide = DOC.read_text(encoding="utf-8")
     stale, retracted = rows(shown("stale_review")), rows(shown("retracted_instruction"))

@@ -510,6 +510,7 @@ def test_a_journal_of_another_is_refused(tmp_path: Path) -> None:
     run(main)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_never_heard_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -539,6 +540,7 @@ def test_what_cannot_be_written_is_never_heard_of(
     run(main)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [{"_write"}, {"_write", "cut"}, {"fsync"}])
 def test_a_send_says_what_is_known_of_its_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: set[str]
@@ -561,6 +563,7 @@ def test_a_send_says_what_is_known_of_its_message(
     run(main)
 
 
+@pytest.mark.slow
 def test_what_was_accepted_survives_a_compaction_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -705,6 +708,7 @@ def test_a_send_under_a_timeout_that_is_over_sends_nothing(tmp_path: Path) -> No
     run(main)
 
 
+@pytest.mark.slow
 def test_a_send_that_waits_for_its_round_ends_with_the_endpoint(tmp_path: Path) -> None:
     async def main() -> None:
         said: list[Any] = []
@@ -786,6 +790,7 @@ def test_a_transport_that_does_not_close_leaves_the_journal_closed(tmp_path: Pat
     run(main)
 
 
+@pytest.mark.slow
 def test_sends_of_one_round_are_one_append_and_keep_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -838,6 +843,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_kill_9_and_back_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
     sockets = [socket.socket() for _ in "ab"]
     for each in sockets:

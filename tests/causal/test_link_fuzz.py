@@ -248,6 +248,7 @@ def test_before_the_greeting(tmp_path: Path, seed: int) -> None:
     assert set(codes) == {"bad-frame", "bad-key"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_after_the_greeting(tmp_path: Path, seed: int) -> None:
     codes = asyncio.run(after_the_greeting(tmp_path, seed, 3_000))

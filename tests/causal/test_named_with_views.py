@@ -57,6 +57,7 @@ def assert_caught(model: Composite[Any]) -> None:
     assert steps[-1][:2] == ("deliver", "b")
 
 
+@pytest.mark.slow
 def test_a_secret_that_was_passed_on_ends_with_the_process_that_passed_it_on() -> None:
     assert_caught(narrowed("named-with-views"))
 

@@ -63,6 +63,7 @@ def addresses(kind: str, folder: Path) -> list[str]:
     return urls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 def test_three_processes_end_by_themselves(kind: str, tmp_path: Path) -> None:
     urls = addresses(kind, tmp_path)

@@ -74,6 +74,7 @@ def run(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_it_is_modelled(run):
     code, said = run("specs", "--import", "own", "check", "causal", "--protocol", "patient")
     assert (code, "causal-patient: HOLDS" in said) == (0, True), said
@@ -84,6 +85,7 @@ def test_it_is_modelled(run):
     assert "HOLDS         always 'no word beside a stale copy'" in said
 
 
+@pytest.mark.slow
 def test_it_is_simulated(run):
     given = ("-p", "patient", "--rate", "2")
     code, said = run("causal.simulate", "--import", "own", "fan-in", *given)

@@ -30,6 +30,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
+@pytest.mark.slow(fast=6)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_kit(postgres_url: str, check: Callable[[Make], Awaitable[None]]) -> None:
     async def main() -> None:
@@ -95,6 +96,7 @@ def test_an_address_that_cannot_be_read_keeps_its_password_to_itself(url: str) -
     assert refused.value.__context__ is None
 
 
+@pytest.mark.slow
 def test_no_error_and_no_log_repeats_a_password(
     postgres: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -207,6 +209,7 @@ def test_after_its_clock_was_set_back_the_table_still_does_not_grow(
     run(main)
 
 
+@pytest.mark.slow
 def test_the_rows_of_an_absent_peer_are_bounded_by_the_backlog(
     postgres: Server, postgres_url: str
 ) -> None:
@@ -387,6 +390,7 @@ def test_a_frame_whose_notification_is_lost_is_taken(
     run(main)
 
 
+@pytest.mark.slow
 def test_an_endpoint_of_another_team_does_not_start(postgres_url: str) -> None:
     def transport() -> PostgresTransport:
         return PostgresTransport(postgres_url, key=KEY)
@@ -425,6 +429,7 @@ def test_an_endpoint_that_was_wrong_starts_again_with_the_right_team(postgres_ur
     run(main)
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_lost_its_connection_meets_another_team(
     postgres: Server, postgres_url: str
 ) -> None:
@@ -457,6 +462,7 @@ def test_names_that_it_cannot_hold_are_refused(postgres_url: str, name: str) -> 
     run(main)
 
 
+@pytest.mark.slow
 def test_a_server_with_a_strict_isolation_level_can_be_used(
     postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -49,6 +49,7 @@ def judge(text: str) -> None:
     assert "exit codes: [-9, 0, 0, 0]" in text
 
 
+@pytest.mark.slow
 def test_tcp_and_unix_in_turn() -> None:
     shown = played()
     assert list(shown) == ["tcp", "unix"]
@@ -60,6 +61,7 @@ def test_tcp_and_unix_in_turn() -> None:
     assert sorted(rows(there)) == sorted(rows(shown["tcp"]))
 
 
+@pytest.mark.slow
 def test_postgres(postgres_url: str) -> None:
     pytest.importorskip("psycopg")
     shown = played("--transport", "postgres", "--url", postgres_url)

@@ -124,6 +124,7 @@ def test_what_waits_is_not_limited_on_links_that_lose_nothing(build: Build) -> N
     assert step.commands[0] == Send("a", Ack(last))
 
 
+@pytest.mark.slow(fast=1)
 @BOTH
 def test_a_burst_larger_than_all_limits_arrives(build: Build) -> None:
     b = bench(build, backoff=4)

@@ -65,6 +65,7 @@ async def everyone(opened: Open, team: str) -> list[AsyncEndpoint]:
     return [await opened(name, team) for name in team]
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("sockets", [False, True])
 def test_one_survivor_is_enough_in_a_quiet_team(tmp_path: Path, sockets: bool) -> None:
     async def main(opened: Open) -> None:
@@ -157,6 +158,7 @@ def test_a_message_to_an_endpoint_that_has_left_is_reported() -> None:
     run(main)
 
 
+@pytest.mark.slow
 def test_leaving_reports_what_could_not_be_delivered() -> None:
     async def main(opened: Open) -> None:
         a = await opened("a", "abc")
@@ -196,6 +198,7 @@ def test_the_end_of_the_block_leaves() -> None:
     run(main)
 
 
+@pytest.mark.slow
 def test_an_error_in_the_block_is_not_replaced() -> None:
     async def main(opened: Open) -> None:
         b = await opened("b", "abc")
@@ -256,6 +259,7 @@ def test_a_newcomer_joins_a_running_team(tmp_path: Path, sockets: bool) -> None:
     run(main, tmp_path if sockets else None)
 
 
+@pytest.mark.slow
 def test_a_newcomer_comes_back_with_its_journal(tmp_path: Path) -> None:
     async def main(opened: Open) -> None:
         a, b = await everyone(opened, "ab")
@@ -344,6 +348,7 @@ def test_a_wrongly_suspected_endpoint_knows_and_joins_again(tmp_path: Path) -> N
     run(main, tmp_path)
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_has_left_suspects_no_member() -> None:
     async def main(opened: Open) -> None:
         errors: list[Any] = []

@@ -80,6 +80,7 @@ def holds(case: Case, told: str, counts: Counts) -> None:
     assert (result.distinct, result.generated, result.depth) == counts
 
 
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize(("case", "told", "counts"), FAST, ids=str)
 def test_a_team_that_changes(case: Case, told: str, counts: Counts) -> None:
     holds(case, told, counts)

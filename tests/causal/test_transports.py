@@ -58,6 +58,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     return memory if request.param == "memory" else streams  # type: ignore[misc]
 
 
+@pytest.mark.slow(fast=9)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_kit(make: Make, check: Callable[[Make], Awaitable[None]]) -> None:
     asyncio.run(check(make))  # type: ignore[arg-type]
@@ -419,6 +420,7 @@ def test_whoever_says_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.M
     assert greeted(tmp_path, talk) == (["bad-frame"], [])
 
 
+@pytest.mark.slow
 def test_closing_ends_a_greeting_that_nobody_answers(tmp_path: Path) -> None:
     async def main() -> None:
         addresses = {n: f"unix://{tmp_path}/{n}" for n in "ab"}
@@ -481,6 +483,7 @@ def others(errors: list[PeerError]) -> list[str]:
     return [str(error) for error in errors if isinstance(error, OtherTeam)]
 
 
+@pytest.mark.slow
 def test_another_team_is_told_once_until_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -520,6 +523,7 @@ def test_another_team_is_told_once_until_it_changes(
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_member_of_another_team_only_is_told_too(tmp_path: Path) -> None:
     async def main() -> None:
         addresses = {n: f"unix://{tmp_path}/{n}" for n in "abc"}
@@ -534,6 +538,7 @@ def test_a_member_of_another_team_only_is_told_too(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_long_team_is_told_whole(tmp_path: Path) -> None:
     async def main() -> None:
         addresses = {n: f"unix://{tmp_path}/{n}" for n in "ab"}

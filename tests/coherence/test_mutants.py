@@ -39,6 +39,7 @@ def test_every_mutant_is_caught(name, state, judges):
     assert [str(m) for m in found if judges.verdict(m)[0] == "none"] == []
 
 
+@pytest.mark.slow
 def test_a_mutant_that_is_none_is_not_caught(judges):
     """The judges do not cry wolf: the table itself passes."""
     for (at, on), row in islice(cells.HOME.cells.items(), 0, None, 9):

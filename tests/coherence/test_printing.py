@@ -48,6 +48,7 @@ def printed(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_prints_both_tables():
     done = printed()
     assert done.returncode == 0, done.stderr
@@ -55,6 +56,7 @@ def test_the_command_prints_both_tables():
     assert "home: next state" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_command_names_the_states_there_are():
     done = printed("--state", "Q")
     assert done.returncode == 2

@@ -20,6 +20,7 @@ from message_passing.network import Guarantee
 from message_passing.trace import TraceWriter
 
 
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize("case", CASES)
 def test_random_runs_keep_every_promise(case):
     for seed in range(20):
@@ -206,6 +207,7 @@ def test_one_seed_gives_one_trace_in_ten_runs():
     assert trace_of("eager strict wild", 8) != trace_of("eager strict wild", 7)
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_trace_whatever_the_hash_seed():
     program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"

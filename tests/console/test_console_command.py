@@ -44,6 +44,7 @@ def ended(capsys, monkeypatch):
     return run
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_prints_one_url_and_ends_cleanly_with_open_streams(team, url, number):
     process = started("--store", url)

@@ -245,6 +245,7 @@ def test_a_search_finds_the_nearest_state(asked):
     assert steps == [6]
 
 
+@pytest.mark.slow
 def test_processes_end_with_the_console():
     asked = Asked(Context())
     keys = [start(asked, model="mesi", settings={"caches": "3", "live": "true"}) for _ in "ab"]
@@ -471,6 +472,7 @@ hangs = Model("hangs", [0], actions)
 """
 
 
+@pytest.mark.slow
 def test_a_model_that_never_answers_holds_up_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Aside.__init__, "__defaults__", (1.0,))
     file = tmp_path / "hangs_here.py"

@@ -84,6 +84,7 @@ def stores(request, tmp_path):
     made.workspace.close()
 
 
+@pytest.mark.slow
 def test_a_page_learns_what_moves_on_every_store(stores):
     ann, bob = stores.workspace.agent("ann"), stores.workspace.agent("bob")
     ann.write(PLAN, "one")
@@ -113,6 +114,7 @@ def test_a_page_learns_what_moves_on_every_store(stores):
         assert page.rows[PLAN]["copies"] == list(found[PLAN].copies)
 
 
+@pytest.mark.slow
 def test_a_process_that_was_killed_leaves_the_page(team, url, running):
     team.agent("ann").read(PLAN)
     mortal = Mortal(url, "zed", "hold")
@@ -214,6 +216,7 @@ class Failing:
         return call
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_is_reported_and_opened_again(team, url):
     stores: list[Failing] = []
 

@@ -112,6 +112,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow(fast=6)
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_a_name_reaches_no_other_file(asked: Running, folder: Path, name: str) -> None:
     assert opened(asked, name).status in (400, 404)

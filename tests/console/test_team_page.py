@@ -48,6 +48,7 @@ def viewer(browser, running):
     seen.close()
 
 
+@pytest.mark.slow
 def test_what_an_agent_does_is_seen_at_once(team, viewer):
     page = viewer.page
     page.wait_for_selector(f"text={PLAN}")

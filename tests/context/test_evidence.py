@@ -50,6 +50,7 @@ def noted(said, notes):
     return list(made.values())
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_what_is_held_can_be_put_together_and_nothing_current_is_dropped(data):
     """A model of the reader: it knows a version if it was given it whole, or a base and the rest.

@@ -57,6 +57,7 @@ def kind(request):
     return request.param
 
 
+@pytest.mark.slow(fast=1)
 def test_an_agent_joins_with_its_first_call(workspace, kind):
     desk = kind(workspace, "coder")
     assert there(workspace) == []
@@ -72,6 +73,7 @@ def test_it_leaves_with_its_desk(workspace, kind):
     assert workspace.row("plan.md").row.state.sharers == ()
 
 
+@pytest.mark.slow(fast=1)
 def test_it_leaves_when_the_last_run_is_over(workspace, kind, at_once):
     desk, run, another = kind(workspace, "coder"), Run(), Run()
     for each in (run, another, run):
@@ -95,6 +97,7 @@ def test_it_stays_for_a_while_with_what_it_has(workspace):
         assert agent.read("plan.md").served is Served.HIT
 
 
+@pytest.mark.slow(fast=1)
 def test_desks_of_one_name_have_one_agent_and_one_turn(workspace, kind, at_once):
     desk, other = Desk(workspace, "coder"), kind(workspace, "coder")
     work(desk)
@@ -107,6 +110,7 @@ def test_desks_of_one_name_have_one_agent_and_one_turn(workspace, kind, at_once)
     assert Desk(workspace, "coder").busy is not Desk(workspace, "judge").busy
 
 
+@pytest.mark.slow(fast=1)
 def test_a_run_that_ends_ends_no_call(workspace, kind, at_once):
     """Another's run, that is: the agent is in use until the call is over."""
     desk, run = kind(workspace, "coder"), Run()
@@ -123,6 +127,7 @@ def test_a_run_that_ends_ends_no_call(workspace, kind, at_once):
     assert workspace.agent("judge").read("plan.md").text == "x"
 
 
+@pytest.mark.slow
 def test_a_block_ends_what_was_begun_before_it(workspace, at_once):
     desk = Desk(workspace, "coder")
     work(desk)
@@ -143,6 +148,7 @@ def test_an_agent_that_was_there_before_is_left_alone(workspace, kind, at_once):
     assert coder.read("plan.md").text == "x"
 
 
+@pytest.mark.slow
 def test_an_agent_that_the_application_has_is_left_alone_for_as_long(workspace, at_once):
     desk = Desk(workspace, "coder")
     with desk.work():
@@ -154,6 +160,7 @@ def test_an_agent_that_the_application_has_is_left_alone_for_as_long(workspace, 
     assert there(workspace) == []
 
 
+@pytest.mark.slow(fast=1)
 def test_whoever_needs_an_agent_that_is_leaving_waits_for_it_to_have_left(
     workspace, kind, at_once, monkeypatch
 ):
@@ -180,6 +187,7 @@ def test_whoever_needs_an_agent_that_is_leaving_waits_for_it_to_have_left(
     assert there(workspace) == ["coder"]
 
 
+@pytest.mark.slow
 def test_a_farewell_that_fails_keeps_nobody_from_leaving(workspace, at_once, monkeypatch, caplog):
     ann, bob = Desk(workspace, "ann"), Desk(workspace, "bob")
     work(ann)
@@ -238,6 +246,7 @@ for each in gc.get_objects():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "code"),
     [("", 0), ("sys.exit(3)", 3), ("gone = desks.pop()\ndel gone, desk", 0), (COUNTS_ARE_DUE, 0)],
@@ -268,6 +277,7 @@ if child:
 """
 
 
+@pytest.mark.slow
 def test_the_end_of_a_process_waits_for_nothing_that_hangs(workspace, tmp_path):
     assert script(HANGS, f"sqlite:///{tmp_path}/team.db") == 0
     assert script(BREAKS, f"sqlite:///{tmp_path}/team.db") == 0

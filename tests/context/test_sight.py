@@ -359,6 +359,7 @@ def test_a_part_whose_creator_has_ended_belongs_to_who_is_left(task, workspace):
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_parts_that_have_ended_are_dropped(task):
     async def part():
         task.get("k")

@@ -101,6 +101,7 @@ LINES = st.integers(0, 12)
 EDITS = st.lists(st.frozensets(LINES, min_size=1, max_size=6), min_size=1, max_size=80)
 
 
+@pytest.mark.slow
 @given(EDITS, st.floats(0.01, 200), st.sampled_from([0.0, 0.1, 2.0]))
 def test_an_episode_costs_at_most_twice_the_offline_choice(edits, trip, header):
     assert ratio(edits, trip, header) <= 2.0 + 1e-9
@@ -137,6 +138,7 @@ def adversarial() -> Iterable[float]:
         yield ratio([frozenset([0])] * (trip + 3), float(trip), 0.0)
 
 
+@pytest.mark.slow
 def test_adversaries_reach_the_bound_and_do_not_pass_it():
     worst = max(adversarial())
     assert 1.99 <= worst <= 2.0 + 1e-9
@@ -194,6 +196,7 @@ def against(rng: Random, steps: int) -> Reader:
     return reader
 
 
+@pytest.mark.slow
 def test_an_adversary_that_sees_what_is_said_does_not_pass_the_bound_either():
     ratios = []
     for seed in range(120):

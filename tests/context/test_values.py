@@ -30,6 +30,7 @@ def test_every_item_is_an_artifact_of_its_own(labels, key):
     check_name(name)
 
 
+@pytest.mark.slow
 @given(VALUES, VALUES, VALUES)
 def test_a_merge_has_both_changes_or_is_none(was, mine, theirs):
     """By the definition: field by field, whoever changed it, unless both did, each his own way."""

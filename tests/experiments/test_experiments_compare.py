@@ -77,6 +77,7 @@ def test_a_comparison_has_every_strategy_of_every_scenario():
     assert adaptive.saved_bill.value > 0
 
 
+@pytest.mark.slow
 def test_jobs_of_one_strategy_each_and_workers_change_no_figure(monkeypatch):
     expected = run(plan("planning", "churn"))
     monkeypatch.setattr(compare, "ALONE_ACTIONS_MIN", 0)
@@ -115,6 +116,7 @@ def test_stale_reads_are_the_engines_and_none_where_it_would_take_too_long(monke
 # The command
 
 
+@pytest.mark.slow
 def test_the_tables_fit_on_eighty_columns_with_every_strategy():
     text = call("write-heavy", "large-artifact", "--seeds", "2", "-q", *every()).stdout
     lines = text.splitlines()
@@ -170,6 +172,7 @@ def test_prices_are_listed():
     assert "2026-10-24" in lines[3 + list(MODELS).index("claude-opus-5")]
 
 
+@pytest.mark.slow
 def test_cuts_and_pauses_cost_more():
     def bill(*options: str) -> float:
         arguments = ("planning", "--seeds", "2", "--json", "-s", "adaptive", *options)

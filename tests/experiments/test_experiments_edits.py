@@ -35,6 +35,7 @@ def contents(draw) -> tuple[EditedContents, list[Span], int]:
     return EditedContents([size], [made]), made, size
 
 
+@pytest.mark.slow
 @given(contents())
 def test_a_difference_covers_the_union_of_the_edits_in_between(given_contents):
     found, made, size = given_contents

@@ -147,6 +147,7 @@ def compare(make_workload: Callable[..., Workload], seeds: range) -> int:
     return ends
 
 
+@pytest.mark.slow
 def test_the_floors_are_the_least_of_all_schedules(make_workload):
     assert compare(make_workload, range(100)) > 300
 

@@ -33,6 +33,7 @@ def page(**over: list[object]):
     return swept.page_of(sweep, done.lines, "coherence simulate sweep", is_partial=False)
 
 
+@pytest.mark.slow
 def test_a_sweep_is_drawn_over_its_longest_axis_of_numbers():
     made = page(write_probability=[0.1, 0.5], agents=[2, 3, 4], strategy=["lazy", "adaptive"])
     assert made.question == (
@@ -69,6 +70,7 @@ def test_a_large_grid_is_shown_in_part(monkeypatch):
     assert any("first 1 of 2 charts" in remark for remark in made.remarks)
 
 
+@pytest.mark.slow
 def test_the_commands_write_their_pages(tmp_path):
     file = tmp_path / "sweep.html"
     call(

@@ -86,6 +86,7 @@ class Elements(HTMLParser):
         return [attrs for name, attrs in self.found if name == tag]
 
 
+@pytest.mark.slow
 def test_a_page_has_the_question_the_answer_the_command_and_every_figure(page, text):
     words = " ".join("".join(Elements(text).texts).split())
     assert page.question in words
@@ -319,6 +320,7 @@ def call(*arguments: str, code: int = 0):
 SHORT = ("planning", "--seeds", "2", "--set", "steps=15", "-s", "shipped", "-s", "adaptive")
 
 
+@pytest.mark.slow
 def test_the_command_shows_itself_wherever_the_file_is(tmp_path):
     (tmp_path / "deep").mkdir()
     files = [tmp_path / "page.html", tmp_path / "deep" / "page.html"]
@@ -359,6 +361,7 @@ def test_without_the_libraries_nothing_is_run(monkeypatch, tmp_path):
     assert issubclass(NoReport, Exception)
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
 def test_a_page_that_cannot_be_written_leaves_the_old_one(page, tmp_path, monkeypatch, number):
     file = tmp_path / "page.html"

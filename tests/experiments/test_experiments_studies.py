@@ -189,6 +189,7 @@ def test_paragraphs_are_filled_and_tables_are_not():
 # Running
 
 
+@pytest.mark.slow
 def test_a_study_is_run_printed_kept_and_compared(tmp_path, monkeypatch):
     file, into = tmp_path / "small.md", tmp_path / "results"
     file.write_text(SMALL)
@@ -224,6 +225,7 @@ def test_equal_commands_are_run_once():
     assert len(runs) == 1
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_is_shown_with_its_words(tmp_path):
     file = tmp_path / "bad.md"
     file.write_text(SMALL.replace("planning", "planing"))

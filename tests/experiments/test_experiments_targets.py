@@ -32,6 +32,7 @@ def test_a_figure_holds_on_its_side_of_the_target():
     assert finding(9, target=None).holds
 
 
+@pytest.mark.slow
 def test_every_figure_has_a_price_model_and_only_five_have_targets(small):
     for prices in SMALL.prices:
         rows = [row for row in small.scenarios if row.prices == prices]

@@ -89,6 +89,7 @@ drawn = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(drawn, st.integers(20, 200))
 def test_any_chart_fits_and_has_a_row_for_each_arrow(arrows: list[Arrow], width: int) -> None:
     rows = text(arrows, width=width).split("\n")

@@ -261,6 +261,7 @@ def test_it_prints_a_chart(trace: Path) -> None:
     assert len(rows) == 6
 
 
+@pytest.mark.slow
 def test_it_prints_mermaid_counts_and_parts(trace: Path) -> None:
     assert command(str(trace), "--mermaid").stdout.startswith("sequenceDiagram\n")
     assert msgspec.json.decode(command(str(trace), "--json").stdout)["steps"] == 4
@@ -291,6 +292,7 @@ def test_help_says_what_the_marks_mean() -> None:
     assert "--mermaid" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_not_an_error(tmp_path: Path) -> None:
     row = recorded(tmp_path / "run.ndjson").read_bytes().splitlines(keepends=True)[0]
     (tmp_path / "long.ndjson").write_bytes(row * 20_000)

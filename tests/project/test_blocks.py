@@ -158,11 +158,13 @@ def read(tmp_path, request):
     return read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", cases())
 def test_a_reader_can_paste_every_block(given, read):
     read(given)
 
 
+@pytest.mark.slow
 def test_the_readme_can_be_pasted_twice(read):
     """A file that the first run has left does not stop the second."""
     given = session(ROOT / "README.md", slow=False)

@@ -146,6 +146,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_tree_keeps_its_contracts(tree):
     kept = lint(tree)
     assert kept.returncode == 0, kept.stdout + kept.stderr
@@ -156,6 +157,7 @@ def test_every_contract_is_broken_once():
     assert broken == {contract["id"] for contract in LINTER["contracts"]}
 
 
+@pytest.mark.slow
 def test_every_violation_is_named(tree):
     for _, file, line, _ in VIOLATIONS.values():
         with (tree / file).open("a", encoding="utf-8") as module:

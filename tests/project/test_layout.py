@@ -94,6 +94,7 @@ def test_modules_are_short():
     assert long - LONG_MODULES == set()
 
 
+@pytest.mark.slow
 def test_no_file_names_a_machine():
     # Assembled, so that this file does not find itself.
     folder = re.compile(

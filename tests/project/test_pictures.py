@@ -44,6 +44,7 @@ def test_no_other_page_of_the_front_types_a_figure_of_a_study():
     assert "±" not in typed + index
 
 
+@pytest.mark.slow
 def test_the_table_of_policies_is_current():
     rows = table("docs/which-policy.md", "policies")
     scenarios = [catalogue.find(row[0]) for row in rows]

@@ -52,6 +52,7 @@ def test_no_text_names_an_extra_of_ours():
     assert found == []
 
 
+@pytest.mark.slow
 def test_every_package_of_a_remedy_is_declared():
     """``pip install NAME`` in a message or a docstring names what pyproject.toml names."""
     unknown = []
@@ -93,6 +94,7 @@ def programs() -> list[str]:
     ]
 
 
+@pytest.mark.slow(fast=7)
 @pytest.mark.parametrize("name", programs())
 def test_an_example_says_what_it_needs_before_it_fails(name, tmp_path):
     done = subprocess.run(

@@ -60,6 +60,7 @@ def _findings() -> Iterator[tuple[str, str]]:
                 yield module, f"an interpreter of commands: line {line}"
 
 
+@pytest.mark.slow
 def test_no_circle_no_reach_no_homonym_no_second_interpreter():
     assert findings() == []
 

@@ -36,6 +36,7 @@ def test_every_command_is_there():
     assert set(COMMANDS) == {"causal", "console", "guard", "simulate", "specs", "tables", "trace"}
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["causal", "simulate"]])
 def test_each_command_says_how_it_is_called(command, application):
     said = run(*command, "--help", folder=application)
@@ -44,6 +45,7 @@ def test_each_command_says_how_it_is_called(command, application):
         assert all(name in said for name in COMMANDS)
 
 
+@pytest.mark.slow
 def test_commands_run_beside_an_application_with_modules_of_such_names(application):
     assert "twophase" in run("specs", "list", folder=application)
     assert "GetS" in run("tables", folder=application)
@@ -110,6 +112,7 @@ def test_the_version_is_that_of_the_distribution():
     assert called("--version").stdout == f"coherence {version('artifact-coherence')}\n"
 
 
+@pytest.mark.slow(fast=3)
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -140,6 +143,7 @@ def completed(words: str) -> list[str]:
     ).stdout.split()
 
 
+@pytest.mark.slow
 def test_a_shell_completes_commands_and_options():
     assert completed("stat") == ["status", "stats"]
     assert {"log", "simulate", "specs"} <= set(completed(""))
@@ -149,6 +153,7 @@ def test_a_shell_completes_commands_and_options():
     )
 
 
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize(
     "command", [["tables"], ["specs", "list"], ["simulate", "list"], ["--help"], ["trace", "-h"]]
 )

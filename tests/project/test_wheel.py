@@ -111,6 +111,7 @@ def test_it_holds_all_of_the_console_and_stays_small(wheel):
     assert sum(packed.values()) < CONSOLE_BYTES_MAX
 
 
+@pytest.mark.slow(fast=6)
 @pytest.mark.parametrize("package", PYPROJECT["tool"]["importlinter"]["root_packages"])
 def test_a_package_comes_from_the_wheel(installed, package):
     # Found, not imported: an adapter needs its framework.
@@ -166,6 +167,7 @@ def test_a_program_of_a_user_is_typed(checker, python, tmp_path):
     assert "txet" in check_types(checker, python, wrong, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_program_of_a_user_runs_without_a_warning(installed, tmp_path):
     (tmp_path / "user.py").write_text(USER, encoding="utf-8")
     assert installed("-W", "error", str(tmp_path / "user.py")) == "3 16 b'use plan B'\nHOLDS\n"

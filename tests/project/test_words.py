@@ -119,6 +119,7 @@ def failures(root: Path = ROOT) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_rewritten_folders_keep_to_plain_words():
     assert failures() == []
 

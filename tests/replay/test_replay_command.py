@@ -35,6 +35,7 @@ def team(made, text):
     return made
 
 
+@pytest.mark.slow
 def test_a_history_is_priced_and_a_saved_one_costs_the_same(team, tmp_path):
     path = tmp_path / "team.history"
     options = ("--agents", "3", "--seeds", "2", "--json", "-q")
@@ -133,6 +134,7 @@ def test_adaptive_on_histories_of_two_thousand_commits(name, by):
     check(json.loads(call("replay", *arguments, "-s", "adaptive", "--json", "-q").stdout))
 
 
+@pytest.mark.slow
 def test_a_page_names_the_artifacts(tmp_path):
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")
@@ -187,6 +189,7 @@ def test_one_author_is_told_what_to_use(made):
     assert "use --by burst or --by window" in said
 
 
+@pytest.mark.slow
 def test_git_is_not_needed_for_a_saved_history(team, tmp_path):
     path = tmp_path / "team.history"
     call("replay", "--git", team.folder, "--save", path, "-s", "lazy", "-q")

@@ -103,6 +103,7 @@ def test_a_history_with_nothing_to_learn_from_is_refused():
         sampled(made(1, TRUE))
 
 
+@pytest.mark.slow
 def test_the_shipped_numbers_are_those_of_the_shipped_histories():
     numbers = shipped()
     assert numbers.source == ", ".join(

@@ -323,6 +323,7 @@ def test_nothing_in_the_repository_changes(made):
     assert state() == before
 
 
+@pytest.mark.slow
 def test_git_is_asked_for_no_more_than_it_has(made):
     """Requests for blobs go ahead of the answers, and do not fill a pipe."""
     for number in range(450):

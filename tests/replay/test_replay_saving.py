@@ -147,6 +147,7 @@ def test_a_forged_body_is_refused(found, monkeypatch):
         decoded(encoded(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.name)
 def test_the_shipped_histories_are_small_and_can_be_made_again(path):
     found = saving.load(path)

@@ -44,11 +44,13 @@ def test_an_author_is_always_the_same_agent(busy):
     assert agents(busy, by="author", agents=9) == [0, 0, 1, 0, 1, 2, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_burst_ends_with_a_pause(busy):
     assert agents(busy, by="burst", agents=3) == [0] * 5 + [1] * 4
     assert agents(busy, by="burst", agents=3, pause_s=59) == [0, 1, 2] * 3
 
 
+@pytest.mark.slow
 def test_in_a_window_the_agents_work_side_by_side(busy):
     made = workload(busy, Team(by="window", agents=4, cuts=0.0, reads=0))
     assert [turn.agent for turn in made.turns] == [0, 1, 2, 3, 0, 1, 2, 3, 0]
@@ -76,6 +78,7 @@ def test_large_commits_and_deletions_are_not_an_agents(made):
         workload(large, Team(by="window", bulk=4))
 
 
+@pytest.mark.slow
 def test_a_creation_reads_nothing_of_itself_and_writes_are_whole(busy):
     made = workload(busy, Team(agents=2, reads=0))
     assert made.created == {0}
@@ -169,6 +172,7 @@ def test_a_name_means_the_nearest_file(kind, line, meant):
 # What it costs
 
 
+@pytest.mark.slow
 def test_every_strategy_is_priced_beside_the_references(busy):
     made = [workload(busy, Team(agents=2, reads=0), seed) for seed in (1,)]
     model = prices.shipped()["claude-opus-5"]
@@ -184,6 +188,7 @@ def test_every_strategy_is_priced_beside_the_references(busy):
     assert by_name["lazy"].stale_reads_mean == 0
 
 
+@pytest.mark.slow
 def test_agents_side_by_side_read_what_is_outdated(made, text):
     made.commit(a__txt=text(3))
     for number in range(12):

@@ -82,6 +82,7 @@ def test_a_file_of_ones_own_runs_with_any_name(tmp_path):
     assert "[/bold] ünïcode" in result.stdout
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -126,6 +127,7 @@ def test_list_tells_every_scenario_with_its_parameters():
     assert call("list", "--quiet").stdout.split() == list(catalogue.shipped())
 
 
+@pytest.mark.slow
 def test_reproduce_shows_every_cell_and_agrees():
     text = call("reproduce").stdout
     count = len(published.FIGURES)
@@ -174,6 +176,7 @@ def test_help_is_there(arguments):
     assert "Usage: " in call(*arguments, "--help").stdout
 
 
+@pytest.mark.slow
 def test_the_module_runs_from_any_folder(tmp_path):
     done = subprocess.run(
         [*COMMAND, "run", "planning", "--rules", "paper", "--runs", "1", "--csv"],
@@ -188,6 +191,7 @@ def test_the_module_runs_from_any_folder(tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_is_no_error():
     read, write = os.pipe()
     os.close(read)
@@ -199,6 +203,7 @@ def test_a_reader_who_leaves_is_no_error():
     assert (process.returncode, told) == (0, "")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_long_run_of_all_cores_with_partial_results():
     # So many that handing them all over takes longer than the first progress line.
     request = "run planning --rules paper -s lazy --set steps=4000 --runs 100000 --json"
@@ -226,6 +231,7 @@ def test_ctrl_c_ends_a_long_run_of_all_cores_with_partial_results():
     assert 0 < made["runs"] < 100_000
 
 
+@pytest.mark.slow
 def test_without_a_command_the_engine_stands_beside_the_paper():
     text = call().stdout
     assert "95.0±1.3" in text
@@ -250,6 +256,7 @@ def simulated(*arguments: str, folder: Path = EXAMPLES) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.slow
 def test_a_policy_of_an_imported_module_is_played_beside_the_papers_strategies():
     done = simulated("--import", "own_policy", "-s", "lazy", "-s", "PushToFew", "--json", "--check")
     assert done.returncode == 0, done.stderr
@@ -263,6 +270,7 @@ def test_a_policy_of_an_imported_module_is_played_beside_the_papers_strategies()
     assert records[1]["push_tokens_mean"] == 0
 
 
+@pytest.mark.slow
 def test_worker_processes_import_it_too(tmp_path):
     (tmp_path / "plays.py").write_text(
         "import sys\n"
@@ -285,6 +293,7 @@ def test_worker_processes_import_it_too(tmp_path):
     assert done.stdout == simulated(*arguments, folder=tmp_path).stdout
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     ("policy", "arguments", "told"),
     [

@@ -146,6 +146,7 @@ def test_an_unknown_strategy_is_refused() -> None:
         engine.run(find("planning"), "gossip", 1)
 
 
+@pytest.mark.slow
 def test_one_seed_one_result_whatever_the_hash_seed() -> None:
     code = (
         "from coherence.simulate import engine; from coherence.simulate.catalogue import find;"

@@ -31,6 +31,7 @@ def test_run_k_has_the_seed_first_seed_plus_k(make_scenario):
     assert together.sync_tokens_mean == pytest.approx(mean)
 
 
+@pytest.mark.slow
 def test_worker_processes_change_nothing(make_scenario, monkeypatch):
     scenarios = [scenario_of(make_scenario), make_scenario(name="lossy", loss_probability=0.3)]
     alone = jobs.simulate(scenarios, STRATEGIES, ["paper"])

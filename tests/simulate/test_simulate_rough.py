@@ -36,6 +36,7 @@ def test_one_seed_is_one_run():
     assert first.sim.states == second.sim.states
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     ("module", "function", "before", "after", "named"),
     [

@@ -90,6 +90,7 @@ def agree(model, engine, workers=2, **options):
     return got
 
 
+@pytest.mark.slow(fast=11)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_pinned_cases(at_once, case, engine):
@@ -168,6 +169,7 @@ def test_many_random_models(at_once, engine, seed):
     test_random_models(None, engine, seed)
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_workers_share_a_search(engine, monkeypatch):
     monkeypatch.setattr(partitioned, "DIVIDE_FROM", 2_000)

@@ -167,6 +167,7 @@ def early(monkeypatch):
     monkeypatch.setattr(table, "WARM_UP", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["table", NUMBA])
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(

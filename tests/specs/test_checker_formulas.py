@@ -140,6 +140,7 @@ def accepts(automaton, states, loop):
     )
 
 
+@pytest.mark.slow
 def test_an_automaton_accepts_the_lassos_that_satisfy_its_formula():
     chance = random.Random(1)
     for _ in range(250):
@@ -302,6 +303,7 @@ def test_random_formulas_agree_with_all_short_lassos(compiled, monkeypatch):
     assert min(map(verdicts.count, Verdict)) > 20
 
 
+@pytest.mark.slow
 @COMPILED
 def test_named_claims_agree_with_their_formulas(compiled, monkeypatch):
     if compiled:

@@ -214,6 +214,7 @@ def same(composite):
     assert our_ends == full_ends
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(composites())
 def test_same_verdicts_and_dead_ends(composite):

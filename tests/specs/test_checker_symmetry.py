@@ -31,6 +31,7 @@ from specs.system import System, any_of, renamed, whenever
 ORBITS = {3: (80, 317, 288), 5: (314, 2_047, 8_832), 7: (920, 8_409, 296_448)}
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("rms", ORBITS)
 def test_orbits_of_twophase_add_up(rms):
     result = check(twophase(rms), engine="table", symmetry=True)

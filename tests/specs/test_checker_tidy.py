@@ -89,6 +89,7 @@ def test_a_deadlock_does_not_end_in_a_state_that_may_end():
     assert [moment.state for moment in result.deadlock.moments][-1] == "bab"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["reference", "table", "numba"])
 def test_there_may_be_many_initial_states(engine):
     many = 70_000

@@ -56,6 +56,7 @@ FEW = settings(
 )
 
 
+@pytest.mark.slow
 def test_a_machine_passes_where_the_model_holds():
     run_state_machine_as_test(state_machine(twophase(3)), settings=FEW)
     run_state_machine_as_test(state_machine(ping()), settings=FEW)

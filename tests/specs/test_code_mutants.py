@@ -102,6 +102,7 @@ def test_a_name_that_is_bound_once_is_not_dropped() -> None:
     assert ("statement", "a = a.b => (dropped)") in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_all_mutants_have_texts_of_their_own_and_compile(name: str) -> None:
     every = list(code_mutants.code_mutants(name))
@@ -189,6 +190,7 @@ def test_a_state_that_doubles_is_ended_by_its_memory() -> None:
         bytearray(2 * MEMORY_MAX)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "text"),
     [
@@ -275,6 +277,7 @@ def unseen(name: str, sample: int) -> list[str]:
     return [line.mutant for line in lines if line.how == SURVIVES]
 
 
+@pytest.mark.slow
 def test_a_mutant_is_seen_or_explained(few_models) -> None:
     assert unseen("mesi", 7) == []
 

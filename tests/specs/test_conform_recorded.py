@@ -92,6 +92,7 @@ def corruptions(line: Line) -> Iterator[Line]:
         yield msgspec.structs.replace(line, event={**line.event, "message": message})
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(("policy", "network"), CASES)
 def test_a_corrupted_run_is_refused_at_the_corrupted_step(
     policy: Policy, network: NetworkModel, tmp_path: Path

@@ -12,6 +12,7 @@ fuzz_models = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fuzz_models)
 
 
+@pytest.mark.slow
 def test_every_engine_agrees_with_the_judge():
     seen, differences = fuzz_models.fuzz(seed=1, first=0, count=120)
     assert differences == []
@@ -36,6 +37,7 @@ def test_more_of_them():
     assert differences == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "mistake", "kind"),
     [

@@ -286,6 +286,7 @@ def accepted(folder, seeds, transactions):
             path.unlink()
 
 
+@pytest.mark.slow
 def test_serializable_histories_are_accepted(tmp_path):
     accepted(tmp_path, range(150), 30)
 
@@ -348,6 +349,7 @@ def explained(made):
     return False
 
 
+@pytest.mark.slow
 def test_equal_to_all_orders(tmp_path):
     verdicts = set()
 
@@ -440,6 +442,7 @@ def test_counts_go_on_where_texts_end(tmp_path):
     assert [anomaly.kind for anomaly in found.anomalies].count("G-single") == KEPT
 
 
+@pytest.mark.slow
 def test_one_large_component(tmp_path):
     """A component of thousands is cut down to a cycle; its length does not matter."""
     count = 5_000

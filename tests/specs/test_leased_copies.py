@@ -14,6 +14,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("config", MODELS)
 def test_both_have_as_many_states(config):
     pinned, result = proofs.run_of(config), check(leased_copies(**MODELS[config]))

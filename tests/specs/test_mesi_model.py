@@ -89,6 +89,7 @@ def _requests(ask: Any, agent: str, state: Any, made: int) -> Any:
     return ask(agent, state=state, made=made)
 
 
+@pytest.mark.slow
 def test_strict_needs_the_clock_assumption(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check(mesi(policy="strict")).verdict is Verdict.HOLDS
     monkeypatch.setattr(model, "home_gives_up_last", lambda view, address, timer: True)

@@ -73,6 +73,7 @@ def test_every_claim_is_proved(policy):
         assert every_action() - attempt.ledger.actions == UNREACHED | OF_OTHERS[policy]
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(("state", "event"), [(HomeAt.S, "PutS"), (HomeAt.I, "PutM")])
 def test_some_cells_of_a_home(state, event):
     ledger = Ledger()
@@ -80,6 +81,7 @@ def test_some_cells_of_a_home(state, event):
     assert not any(tally.refutations or tally.unknown for tally in ledger.tallies.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [CacheAt.MS_A])
 def test_some_states_of_a_cache(state):
     proof, ledger = CacheProof(claims_of("eager-strict")), Ledger()
@@ -96,6 +98,7 @@ def test_the_first_state_and_the_passing_of_time():
         assert not any(t.refutations or t.unknown for t in attempt.ledger.tallies.values())
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_refuted(mistake):
     found = mistake.refutation()
@@ -106,6 +109,7 @@ def test_a_mistake_is_refuted(mistake):
     assert any(line.startswith(("home before", "home")) for line in shown)
 
 
+@pytest.mark.slow
 def test_a_delayed_commit_of_a_crashed_writer_is_explained():
     (mistake,) = [m for m in mistakes() if m.name == "a commit from before its writer's crash"]
     text = str(mistake.refutation())

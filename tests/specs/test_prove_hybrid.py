@@ -152,6 +152,7 @@ def test_get_put_and_drop_are_those_of_a_window(found, key, entry):
     assert only(run)
 
 
+@pytest.mark.slow
 @FEW
 @given(contents, keys, keys)
 def test_first_is_that_of_a_window(found, start, stop):
@@ -176,6 +177,7 @@ def test_first_is_that_of_a_window(found, start, stop):
 histories = st.lists(st.integers(0, 2) | st.sets(keys), max_size=8)
 
 
+@pytest.mark.slow
 @FEW
 @given(histories)
 def test_advance_obeys_its_law(history):

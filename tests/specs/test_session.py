@@ -277,6 +277,7 @@ def test_a_part_that_a_frame_cuts_can_be_had():
         part(session, [0], ["1", "x"])
 
 
+@pytest.mark.slow
 def test_a_random_walk_ends_at_a_violation_and_is_repeatable():
     session = Session(twophase(4, hasty=True))
     walks = [session.random_walk([0], 60, seed) for seed in range(200)]

@@ -71,6 +71,7 @@ def test_a_trace_of_apalache():
     assert second[1].text == '{"b", (r=1)}'
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=3),

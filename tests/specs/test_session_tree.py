@@ -82,6 +82,7 @@ def marked(branch: Branch) -> list[Branch]:
     return [branch] * bool(branch.mark) + [b for each in branch.parts for b in marked(each)]
 
 
+@pytest.mark.slow
 @given(values, values)
 @settings(max_examples=400)
 def test_both_values_can_be_read_from_a_marked_tree(new, old):
@@ -91,6 +92,7 @@ def test_both_values_can_be_read_from_a_marked_tree(new, old):
     assert bool(marked(shown)) == (new != old)
 
 
+@pytest.mark.slow
 @given(values, values)
 def test_marks_reach_the_leaf(new, old):
     for branch in marked(tree(new, old)):

@@ -49,6 +49,7 @@ def test_the_end_of_input_ends_it(monkeypatch, capsys):
     assert "RMPrepare(rm1, invoke, Prepared)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_random_walks_from_the_command_line(capsys):
     arguments = ["check", "twophase", "--rms", "4", "--simulate", "20"]
     assert main(arguments) == 3

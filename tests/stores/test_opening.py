@@ -44,6 +44,7 @@ def run(package, *arguments):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_store_of_another_package_is_found_by_its_scheme(package):
     writes = (
         f"import coherence; w = coherence.Workspace('folder://{package}'); "

@@ -22,6 +22,7 @@ DATA = Path(__file__).parent / "data"
 # Timelines.
 
 
+@pytest.mark.slow
 def test_another_timeline_of_the_server_is_another_history(postgres, postgres_url, opened):
     """Each new connection asks which it is; the first that finds another draws a generation."""
     one, two = opened(), opened()

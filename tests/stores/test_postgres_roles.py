@@ -31,6 +31,7 @@ def command(*arguments: str) -> None:
     assert done.exit_code == 0, done.output
 
 
+@pytest.mark.slow
 def test_each_role_can_do_what_the_page_says(urls, tmp_path):
     admin, writer, reader = urls.values()
     with pytest.raises(StoreFault):

@@ -527,6 +527,7 @@ def test_a_long_log_is_fetched_in_parts(opened, monkeypatch):
 # Connections.
 
 
+@pytest.mark.slow
 def test_connections_that_were_cut_are_replaced_unseen(postgres, opened):
     store = opened()
     publish(store, "plan.md", "1")

@@ -247,6 +247,7 @@ def test_a_whole_file_is_in_order(folder, whole):
     assert try_all(lay(folder, data), truth) == "unharmed"
 
 
+@pytest.mark.slow
 def test_damage_is_refused_or_harmless(folder, whole):
     became = attack(folder, whole, range(100))
     assert became["refused, and found"] > 10, became

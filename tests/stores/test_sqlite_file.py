@@ -231,6 +231,7 @@ workspace.close()
 """
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("way", ["close", "write"])
 def test_a_process_that_lost_its_log_leaves_the_next_one_alone(file, way):
     """It would write its own log into the file as it closes, and remove the other's."""

@@ -153,6 +153,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 def test_at_rest(file, reader):
     assert reader("open") is None
     assert reader("rests")
@@ -284,6 +285,7 @@ def test_a_file_that_may_not_be_read(file, reader):
     assert reader("open") in ("StoreMissing", "StoreReadOnly")
 
 
+@pytest.mark.slow
 def test_a_file_that_has_no_log_at_all(file, reader, folder):
     """As a backup has none: SQLite reads it under its own locks."""
     folder.chmod(0o755)

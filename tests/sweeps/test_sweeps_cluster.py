@@ -37,6 +37,7 @@ HAS_DASK = importlib.util.find_spec("distributed") is not None
 needs_dask = pytest.mark.skipif(not HAS_DASK, reason="needs distributed")
 
 
+@pytest.mark.slow
 def test_without_dask_its_package_is_named(make_sweep, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(NoDask, match="pip install distributed"):
@@ -88,6 +89,7 @@ class Client:
         return future
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "after", "fault"),
     [
@@ -107,6 +109,7 @@ def test_each_way_to_lose_a_cluster_is_typed(make_sweep, monkeypatch, error, aft
     assert 0 < outcome.done < outcome.asked
 
 
+@pytest.mark.slow
 def test_an_error_of_a_task_is_not_taken_for_a_lost_cluster(make_sweep, monkeypatch):
     module = ModuleType("distributed")
     module.Client, module.KilledWorker = Client, KilledWorker
@@ -252,6 +255,7 @@ def test_a_worker_that_measures_otherwise_or_not_at_all_is_refused(make_sweep, d
         running.run(sweep, on=dask.address)
 
 
+@pytest.mark.slow
 @needs_dask
 def test_an_address_that_is_none_is_typed(make_sweep, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 0.5)

@@ -29,6 +29,7 @@ def test_a_spread_is_that_of_students_t():
     assert spread([5, 5]) == Spread(5.0, 0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_a_spread_agrees_with_scipy():
     from scipy import stats
 

@@ -106,6 +106,7 @@ sys.stdout.write(tables.as_csv(sweep, running.run(sweep, out=sys.argv[2]).lines)
 """
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_one_file_at_once(make_sweep, tmp_path):
     file = tmp_path / "r.db"
     rest = "[over]\nagents = [{}, {}]\nstrategy = ['lazy', 'adaptive']\n"
@@ -234,6 +235,7 @@ print(type(outcome.fault).__name__, outcome.is_partial, len(outcome.lines), outc
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_typed_and_takes_nothing(make_sweep, tmp_path):
     file = tmp_path / "r.db"
     text = "steps = 8\nseeds = 9\n[over]\nagents = [2, 3]\nstrategy = ['lazy', 'adaptive']\n"

@@ -27,6 +27,7 @@ def always_parallel(monkeypatch):
     monkeypatch.setattr(pools, "PARALLEL_ACTIONS_MIN", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("always_parallel")
 def test_processes_change_no_figure(make_sweep):
     sweep = make_sweep()
@@ -79,6 +80,7 @@ def test_an_interrupt_keeps_what_is_done(make_sweep, tmp_path):
     assert again == running.run(sweep)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("always_parallel")
 def test_a_process_that_dies_is_typed_and_takes_nothing(make_sweep, tmp_path):
     def kill(done, asked):

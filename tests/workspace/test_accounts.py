@@ -458,6 +458,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_what_it_had_not_sent(tmp_path):
     url = f"sqlite:///{tmp_path}/t.db"
     done = subprocess.run([sys.executable, "-c", KILLED, url], check=False)
@@ -480,6 +481,7 @@ workspace.close()
 """
 
 
+@pytest.mark.slow
 def test_a_child_does_not_send_what_its_parent_has_counted(tmp_path):
     url = f"sqlite:///{tmp_path}/t.db"
     subprocess.run([sys.executable, "-c", FORKED, url], check=True, timeout=60)

@@ -63,6 +63,7 @@ def test_plain_increments_are_all_there_or_refused(rooms, team):
     assert int(agents[0].read("count").text) == 4 * rounds - len(conflicts)
 
 
+@pytest.mark.slow(fast=3)
 def test_updates_are_all_there(rooms, team):
     agents, rounds = team
 

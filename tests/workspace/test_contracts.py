@@ -229,6 +229,7 @@ def test_contract_4_no_wait_at_all_takes_what_is_free(rooms):
     assert ann.read("plan.md").text == "by ann"
 
 
+@pytest.mark.slow(fast=2)
 def test_contract_4_a_writer_that_wakes_late_is_fenced_and_keeps_its_text(rooms):
     rooms.settings["policy"] = Lazy(grant_lease=0.5)
     ann, bob = rooms.agents("ann", "bob")
@@ -246,6 +247,7 @@ def test_contract_4_a_writer_that_wakes_late_is_fenced_and_keeps_its_text(rooms)
     assert ann.read("plan.md").text == "by bob"
 
 
+@pytest.mark.slow
 def test_contract_4_a_grant_is_not_robbed_while_its_lease_is_renewed(rooms):
     # Long enough that a busy machine renews in time; the wait outlasts it all the same.
     rooms.settings["policy"] = Lazy(grant_lease=1.0)
@@ -312,6 +314,7 @@ def test_contract_7_a_reader_that_vanished_holds_nobody_up(rooms):
     assert [sharer.cache for sharer in sharers] == ["ann"], "the dead leave the directory"
 
 
+@pytest.mark.slow(fast=1)
 def test_contract_7_a_writer_that_vanished_holds_nobody_up_beyond_its_lease(rooms):
     rooms.settings["policy"] = Lazy(grant_lease=1.0)
     ann, bob = rooms.agents("ann", "bob")

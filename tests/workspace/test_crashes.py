@@ -98,6 +98,7 @@ def make_store(request, folder):
     return fresh
 
 
+@pytest.mark.slow
 def test_a_crash_at_any_moment(make_store):
     for at in count(1):
         store, again = make_store()
@@ -115,6 +116,7 @@ def test_a_crash_at_any_moment(make_store):
     assert len(told) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [StoreFault, OutcomeUnknown])
 def test_a_fault_at_any_moment_leaves_the_process_going(make_store, fault):
     """The call fails typed or succeeds, and the same workspace carries on."""
@@ -145,6 +147,7 @@ def test_a_fault_at_any_moment_leaves_the_process_going(make_store, fault):
     assert failed > (60 if fault is StoreFault else 0)
 
 
+@pytest.mark.slow
 def test_a_torn_or_unsynced_tail(folder):
     """Whatever the disk kept of the write-ahead log, the file opens whole, and synced is synced."""
     live = folder / "live"

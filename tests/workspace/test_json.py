@@ -20,6 +20,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(values)
 def test_a_value_comes_back_as_it_was_written(value):
     text = json.encode(value)

@@ -105,6 +105,7 @@ def test_one_that_is_killed_while_others_wait_is_noticed(room):
     assert got == [""]
 
 
+@pytest.mark.slow(fast=1)
 def test_several_that_were_killed_in_the_queue_are_passed_in_one_look(room):
     ann = room.agent("ann")
     with ann.edit(PLAN):
@@ -142,6 +143,7 @@ def test_no_wait_at_all_takes_what_one_that_was_killed_has_left(room, wait_s):
         draft.text = "by ann"
 
 
+@pytest.mark.slow
 def test_one_that_lives_is_waited_for(room):
     room.mortal("bob", "hold")
     with pytest.raises(GrantTimeout), room.agent("ann").edit(PLAN, wait_s=0.5):
@@ -149,6 +151,7 @@ def test_one_that_lives_is_waited_for(room):
     assert state(room).owner == "bob"
 
 
+@pytest.mark.slow(fast=1)
 def test_a_task_notices_too_and_holds_no_thread(room, url):
     async def main():
         async with AsyncWorkspace(url, policy=LEASE) as workspace:
@@ -168,6 +171,7 @@ def test_a_task_notices_too_and_holds_no_thread(room, url):
     asyncio.run(main())
 
 
+@pytest.mark.slow(fast=1)
 def test_a_grant_that_a_killed_process_gave_is_found_although_nobody_rang(room, monkeypatch):
     """It had committed, and was killed before it said so."""
     store, released = room._site.store, threading.Event()
@@ -188,6 +192,7 @@ def test_a_grant_that_a_killed_process_gave_is_found_although_nobody_rang(room, 
 # A name that is joined again.
 
 
+@pytest.mark.slow(fast=1)
 def test_one_that_is_started_again_under_its_name_keeps_its_copy(room):
     ann = room.agent("ann")
     ann.write(PLAN, "one")
@@ -300,6 +305,7 @@ def test_a_farewell_of_its_own_tells_nobody(room):
 # Who looks, and when.
 
 
+@pytest.mark.slow(fast=1)
 def test_where_nobody_waits_nobody_looks(room):
     ann = room.agent("ann")
     ann.write(PLAN, "one")

@@ -130,6 +130,7 @@ def test_tasks_are_observed(tmp_path):
     judged(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_unknown_outcome_at_every_moment(tmp_path):
     """A write may have been made, or not; what agents see of it decides."""
     outcomes = set()

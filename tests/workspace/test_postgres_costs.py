@@ -164,6 +164,7 @@ def test_many_writes_of_its_own_are_read_now_and_then(link, agents, monkeypatch)
         reader.write("plan.md", str(number := number + 1))
 
 
+@pytest.mark.slow
 def test_an_idle_process_costs_a_query_a_write(postgres_url):
     """One that has joined and shares nothing with the writer; 2 are allowed."""
     link = Link(postgres_url)

@@ -122,6 +122,7 @@ def test_a_cut_at_any_packet(postgres, monkeypatch, lost, stay_down):
         link.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", Lost)
 def test_a_write_whose_fate_is_unknown_lends_its_serial_to_no_other(link, postgres_url, lost):
     with Workspace(postgres_url) as witnessing, Workspace(link.url) as workspace:
@@ -137,6 +138,7 @@ def test_a_write_whose_fate_is_unknown_lends_its_serial_to_no_other(link, postgr
         assert witness.read("plan.md").text == "three"
 
 
+@pytest.mark.slow
 def test_writing_again_what_was_made_is_refused(link):
     with Workspace(link.url) as workspace:
         agent = workspace.agent("ann")
@@ -192,6 +194,7 @@ def test_writers_outlive_the_server(postgres, postgres_url, monkeypatch, how, ti
     judge(postgres_url, ends)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_is_said_to_be(postgres, postgres_url, monkeypatch):
     monkeypatch.setattr(module, "CONNECT_S", 0.1)
     with Workspace(postgres_url) as workspace:
@@ -216,6 +219,7 @@ def test_a_server_that_is_away_is_said_to_be(postgres, postgres_url, monkeypatch
         assert str(agent.write("plan.md", "two")) == "plan.md@2"
 
 
+@pytest.mark.slow
 def test_an_outage_is_one_line_of_the_log(postgres, postgres_url, monkeypatch, caplog):
     monkeypatch.setattr(module, "CONNECT_S", 0.1)
     monkeypatch.setattr(follower, "PAUSE_S", 0.01)
@@ -258,6 +262,7 @@ def deaf(url, **policy):
     return workspace
 
 
+@pytest.mark.slow
 def test_without_notifications_no_copy_is_served_past_its_bound(postgres_url):
     bound_s = 0.2
     with deaf(postgres_url, validity=bound_s) as far, Workspace(postgres_url) as near:
@@ -283,6 +288,7 @@ def test_without_notifications_a_strict_write_waits_for_the_bound_only(postgres_
             assert reader.read("plan.md").text == str(version), "it returned when nobody was stale"
 
 
+@pytest.mark.slow
 def test_without_the_server_no_copy_is_served_past_its_bound(postgres, postgres_url, monkeypatch):
     monkeypatch.setattr(module, "CONNECT_S", 0.1)
     bound_s = 1.0
@@ -302,6 +308,7 @@ def test_without_the_server_no_copy_is_served_past_its_bound(postgres, postgres_
         assert recovered(lambda: agent.read("plan.md")).text == "one"
 
 
+@pytest.mark.slow
 def test_waiting_for_a_grant_without_notifications_ends_with_the_lease(postgres_url):
     policy = {"grant_lease": 0.3}
     with deaf(postgres_url, **policy) as far, deaf(postgres_url, **policy) as near:
@@ -313,6 +320,7 @@ def test_waiting_for_a_grant_without_notifications_ends_with_the_lease(postgres_
         assert waiter.read("plan.md").text == "one two"
 
 
+@pytest.mark.slow
 def test_a_grant_whose_notification_was_lost_is_found_by_the_agent_that_waits(postgres_url):
     """Long before half a lease, when it would ask again."""
     policy = {"grant_lease": 3600.0}

@@ -180,6 +180,7 @@ def corruptions(line: Line):
         yield msgspec.structs.replace(line, event={**line.event, "message": message})
 
 
+@pytest.mark.slow
 def test_a_corrupted_run_is_refused_at_the_corrupted_step(run, tmp_path):
     assert accepted(run, tmp_path / "whole.ndjson").accepted
     for place in range(1, len(run)):
@@ -305,6 +306,7 @@ class PushShort(Policy, frozen=True, kw_only=True):
 """
 
 
+@pytest.mark.slow
 def test_a_policy_of_ones_own_is_recorded_modelled_and_simulated(tmp_path):
     """Each in a process that knows its module, and nothing of ours names it."""
     (tmp_path / "own.py").write_text(OWN)

@@ -257,6 +257,7 @@ def test_an_update_does_not_bring_back_what_was_deleted_meanwhile(rooms, resolve
 # edit
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize(
     ("text", "how", "ref"),
     [

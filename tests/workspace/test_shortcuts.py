@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +44,7 @@ def test_the_short_way_is_taken_where_it_matters(at, version):
     assert invalidated(CacheState(at, version), Inv(version, False)) is not None
 
 
+@pytest.mark.slow
 @given(states.filter(lambda state: state.at in READABLE))
 def test_a_hit_is_what_the_row_answers(state):
     step = Cache(Lazy()).step(state, Invoke(Load()), 0.0)

@@ -252,6 +252,7 @@ class _Receiver(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_a_collector_receives_spans_and_metrics_over_http(monkeypatch):
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
     monkeypatch.delenv("OTEL_SDK_DISABLED", raising=False)

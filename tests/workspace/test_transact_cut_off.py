@@ -109,6 +109,7 @@ def check(workspace, told):
         assert eve.read(name).text == "by eve"
 
 
+@pytest.mark.slow
 def test_a_crash_at_every_call_to_the_store(make_store):
     outcomes = set()
     for at in count(1, make_store.step):
@@ -131,6 +132,7 @@ def test_a_crash_at_every_call_to_the_store(make_store):
     assert outcomes == {0, 1}
 
 
+@pytest.mark.slow(fast=3)
 @pytest.mark.parametrize("fault", [StoreFault, OutcomeUnknown, KeyboardInterrupt])
 def test_a_fault_at_every_call_to_the_store(make_store, fault):
     """The call fails or succeeds, and the same agent carries on."""

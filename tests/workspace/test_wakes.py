@@ -42,6 +42,7 @@ def test_a_read_after_a_write_elsewhere_is_never_stale(url, rounds):
             assert reader.read("plan.md").text == str(number)
 
 
+@pytest.mark.slow
 def test_a_read_after_another_process_has_written_is_never_stale(url):
     """What the other process says it has written is there, at once, however it is timed."""
     command = [sys.executable, str(CONTENDER), url, "writer", "300", "5"]

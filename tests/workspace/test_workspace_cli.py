@@ -59,6 +59,7 @@ def test_status(team, url):
         draft.discard()
 
 
+@pytest.mark.slow
 def test_status_is_watched_on_a_terminal_or_in_lines(team, url):
     with team.agent("bob").edit("plan.md") as draft:
         shown = run(url, "status", "--watch", "--count", "2", env=TERMINAL).stdout
@@ -245,6 +246,7 @@ def test_watch_says_that_the_log_is_cut(team, url):
     assert "1 gaps" in run(url, "watch", "--since", "0", "--count", "1", env=TERMINAL).stdout
 
 
+@pytest.mark.slow
 def test_watch_waits_for_what_comes_and_ends_when_interrupted(team, url):
     command = [sys.executable, "-m", "coherence", "watch", "--store", url, "--json"]
     with subprocess.Popen(

@@ -160,6 +160,7 @@ with Workspace(sys.argv[1]) as workspace:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_lose_nothing(tmp_path, caller, unattended):
     url = f"sqlite:///{tmp_path}/team.db"
     lines = [f"{who} {n} open\n" for n in range(25) for who in ("child", "parent")]
@@ -192,6 +193,7 @@ def test_two_processes_lose_nothing(tmp_path, caller, unattended):
 HERE = __file__.rpartition("/")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["memory://", "sqlite:///{}/team.db"])
 def test_four_threads_with_fifty_replaced_passages_each(tmp_path, caller, unattended, url):
     lines = [f"{who} {n} open\n" for n in range(50) for who in range(4)]

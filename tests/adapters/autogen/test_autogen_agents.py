@@ -437,6 +437,7 @@ def test_a_release_that_is_not_known_is_refused():
         require("pytest", (0, 7), (0, 8))
 
 
+@pytest.mark.slow
 def test_importing_it_loads_no_other_framework():
     names = "crewai", "langgraph", "langchain_core", "autogen_ext", "grpc", "networkx"
     program = f"import sys, coherence_autogen; print([n for n in {names} if n in sys.modules])"

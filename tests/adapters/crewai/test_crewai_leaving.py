@@ -19,6 +19,7 @@ class Totals(BaseModel):
     found: int = 0
 
 
+@pytest.mark.slow
 def test_a_crew_that_has_worked_leaves_nobody_behind(team, workspace, at_once):
     planner = team.agent("planner", [WRITE, "done", READ, "done"])
     coder = team.agent("coder", [READ, "done", READ, "done"])
@@ -28,6 +29,7 @@ def test_a_crew_that_has_worked_leaves_nobody_behind(team, workspace, at_once):
     assert workspace.history("plan.md")[0].author == "planner"
 
 
+@pytest.mark.slow
 def test_an_agent_stays_for_another_block(team, workspace, at_once):
     coder = team.agent("coder", [WRITE, "done", READ, "done"])
     team.run(coder)
@@ -37,6 +39,7 @@ def test_an_agent_stays_for_another_block(team, workspace, at_once):
     assert there(workspace) == []
 
 
+@pytest.mark.slow
 def test_tools_without_hooks_and_states_keep_their_agents_as_long_as_themselves(workspace):
     tools = artifact_tools(workspace, "coder")
     tools[1].run(name="plan.md", text="# Plan")

@@ -7,6 +7,7 @@ pytest.importorskip("crewai")
 from scenarios import SCENARIOS
 
 
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 def test_scenario(scenario, driver, tmp_path):
     scenario(driver, tmp_path)

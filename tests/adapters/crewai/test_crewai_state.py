@@ -103,6 +103,7 @@ with Workspace(sys.argv[1]) as workspace:
 """
 
 
+@pytest.mark.slow
 def test_processes_share_one_state(tmp_path):
     url = f"sqlite:///{tmp_path}/team.db"
     with Workspace(url) as workspace:

@@ -65,6 +65,7 @@ def test_that_fails_anyway():
 """
 
 
+@pytest.mark.slow
 def test_two_processes_lose_nothing(tmp_path):
     url = f"sqlite:///{tmp_path}/team.db"
     lines = [f"{who} {number}: open" for who in ("ann", "bob") for number in range(EDITS)]
@@ -91,6 +92,7 @@ def test_two_processes_lose_nothing(tmp_path):
         assert backend.read("/plan.md").file_data["content"].count("done") == 2 * EDITS
 
 
+@pytest.mark.slow
 def test_the_example(tmp_path):
     command = [sys.executable, "deepagents_files.py"]
     ran = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False)

@@ -260,6 +260,7 @@ def test_after_a_shell_command_changed_files_are_told_once(project, ann):
         ann.write("plan.md", REVIEWED)
 
 
+@pytest.mark.slow
 def test_a_checkout_of_many_files_is_one_line_and_forgotten(project, git, ann):
     for number in range(300):
         (project / f"{number:03}.txt").write_text("old\n")

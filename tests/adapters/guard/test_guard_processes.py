@@ -101,6 +101,7 @@ def test_a_full_disk_lets_the_call_pass_and_breaks_nothing(project, ann):
         ann.write("plan.md", "mine\n")
 
 
+@pytest.mark.slow
 def test_a_journal_that_others_hold_lets_the_call_pass(project, ann):
     ann.read("plan.md")
     with Journal(str(project)):
@@ -129,6 +130,7 @@ session.write("plan.md", "eve\\n")
 """
 
 
+@pytest.mark.slow
 def test_a_hook_that_is_killed_leaves_nothing_half_done(project, ann):
     """At every statement of SQL, of four hooks."""
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(EDITOR.parent), *sys.path])}
@@ -201,12 +203,14 @@ def edited_at_once(project, count):
     return told
 
 
+@pytest.mark.slow
 def test_four_processes_edit_one_file_and_nothing_is_lost_in_silence(project):
     told = edited_at_once(project, 50)
     assert lost_in_silence(project, told, 50) == []
     assert lost_in_silence(project, [], 50), "no edit was lost, so nothing was tried"
 
 
+@pytest.mark.slow
 def test_four_threads_edit_one_file_and_nothing_is_lost_in_silence(project):
     """As hooks that a server serves."""
     (project / "plan.md").write_text("".join(f"[{name}]\n" for name in TEAM))

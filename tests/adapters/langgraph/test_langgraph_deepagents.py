@@ -174,6 +174,7 @@ def test_a_text_of_an_earlier_call_replaces_what_came_between(coherent):
     assert text(store) == PLAN.replace("body: open", "bob's")
 
 
+@pytest.mark.slow
 def test_the_example_keeps_both_edits():
     command = [sys.executable, "deepagents_team.py"]
     ran = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False)

@@ -23,6 +23,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 NS = ("proj",)
 
 
+@pytest.mark.slow
 def test_the_team_keeps_both_works_and_spends_less():
     """Two parallel edits of one file, the last wins (deepagents 6297); tokens of a real run."""
     command = [sys.executable, "langgraph_team.py"]

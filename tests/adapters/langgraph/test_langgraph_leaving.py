@@ -49,6 +49,7 @@ def looking(url):
         yield opened
 
 
+@pytest.mark.slow
 def test_a_graph_that_was_run_leaves_nobody_behind(graph, looking, url, at_once):
     store = CoherentStore(url)
     app = graph(store, *STEPS)
@@ -73,6 +74,7 @@ def test_runs_that_follow_each_other_go_on_with_their_agents(graph, looking, url
     store.workspace.close()
 
 
+@pytest.mark.slow
 def test_stores_that_are_dropped_leave_nobody_behind(graph, looking, url):
     for _ in range(5):
         store = CoherentStore(url)
@@ -84,6 +86,7 @@ def test_stores_that_are_dropped_leave_nobody_behind(graph, looking, url):
         workspace.close()
 
 
+@pytest.mark.slow
 def test_awaited_runs_and_broken_off_streams(graph, looking, url, at_once):
     store = CoherentStore(url)
     app = graph(store, *({name: adds_awaited} for step in STEPS for name in step))
@@ -110,6 +113,7 @@ def test_a_run_that_fails_leaves_nobody_behind(graph, looking, url, at_once):
     store.workspace.close()
 
 
+@pytest.mark.slow
 def test_an_agent_stays_for_another_run_of_the_same_graph(graph, looking, url, at_once):
     store, met, over = CoherentStore(url), threading.Barrier(2), threading.Event()
     one_at_a_time = threading.Lock()
@@ -143,6 +147,7 @@ def test_an_agent_stays_for_another_run_of_the_same_graph(graph, looking, url, a
     store.workspace.close()
 
 
+@pytest.mark.slow
 def test_agents_with_tools_named_or_not(looking, url, agent, at_once):
     store = CoherentStore(url)
     store.put(NS, "plan.md", {"text": "x"})
@@ -169,6 +174,7 @@ def test_agents_with_tools_named_or_not(looking, url, agent, at_once):
     store.workspace.close()
 
 
+@pytest.mark.slow
 def test_a_store_for_one_agent_keeps_it_as_long_as_itself(looking, url):
     store = CoherentStore(url)
     for number in range(3):
@@ -201,6 +207,7 @@ store.get(("proj",), "plan.md")
 """
 
 
+@pytest.mark.slow
 def test_scripts_as_in_the_guide_leave_nobody_behind(looking, url):
     path = os.pathsep.join(filter(None, sys.path))
     for _ in range(2):

@@ -22,6 +22,7 @@ RETRY = RetryPolicy(
 )
 
 
+@pytest.mark.slow(fast=6)
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 def test_scenario(scenario, driver, tmp_path):
     scenario(driver, tmp_path)
@@ -122,6 +123,7 @@ store.workspace.close()
 """
 
 
+@pytest.mark.slow
 def test_nodes_of_two_processes(graph, tmp_path):
     url = f"sqlite:///{tmp_path}/team.db"
     store = CoherentStore(url)

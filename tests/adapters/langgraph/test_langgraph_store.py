@@ -484,6 +484,7 @@ def python(program):
     )
 
 
+@pytest.mark.slow
 def test_it_loads_no_other_framework():
     loaded = python("import coherence_langgraph, sys; print(*sys.modules)")
     assert loaded.returncode == 0, loaded.stderr

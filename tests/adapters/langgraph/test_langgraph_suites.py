@@ -60,6 +60,7 @@ def run(tmp_path):
     return of
 
 
+@pytest.mark.slow
 def test_a_case_that_fails_wrapped_alone_is_named_and_fails_the_run(run):
     ran = run(SUITE, "--json")
     assert ran.returncode == 1, ran.stderr
@@ -69,6 +70,7 @@ def test_a_case_that_fails_wrapped_alone_is_named_and_fails_the_run(run):
     assert [*row["plain_failed"]] == ["tests/test_store.py::test_that_fails_anyway"]
 
 
+@pytest.mark.slow
 def test_what_fails_plain_too_is_not_ours(run):
     ran = run(SUITE.replace("[1, 2]", "[1]"), "--workspace", "sqlite")
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -65,6 +65,7 @@ def test_single_puts_leave_neither_on_call(store):
     assert team(store, leaves) == ([], 2)
 
 
+@pytest.mark.slow
 def test_together_the_node_that_commits_later_runs_again(store):
     def leaves(name, wait):
         with store.transaction() as together:
