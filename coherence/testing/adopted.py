@@ -125,8 +125,10 @@ class Adoption:
     def _selecting(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         def select(selector: Any, timeout: float | None = None) -> Any:
             me, run = self._threads.me(), self._stage.run
-            found = plain(selector, 0 if me is not None else timeout)
-            if me is None or found or run.is_settling or (timeout is not None and timeout <= 0):
+            if me is None or asyncio._get_running_loop() is None:
+                return plain(selector, timeout)  # such as one of a driver that waits for a server
+            found = plain(selector, 0)
+            if found or run.is_settling or (timeout is not None and timeout <= 0):
                 return found
             run.doubts.append("the tasks of an event loop in a thread are not scheduled")
             until = None if timeout is None else run.now + timeout

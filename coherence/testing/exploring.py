@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import closing, suppress
 from itertools import groupby, permutations
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from coherence.testing.moves import NOBODY
 from coherence.testing.playing import FINDS, KINDS_FOUND, PlayedRun, Program, Settings, play
 from coherence.testing.result import Found, Result, Token
 from coherence.testing.scheduler import TeamRun
+from coherence.testing.scratch import ScratchStores, require_url
 from coherence.testing.search import Bounded, Follow, Search, Serial
 from coherence.testing.sources import Sources
 from coherence.testing.stage import Regrain
@@ -50,6 +52,7 @@ def explore(
     find: Iterable[str] = FINDS,
     serial: bool = False,
     outcome: Callable[[Any], object] | None = None,
+    store: str = "memory://",
     workspace: Mapping[str, Any] | None = None,
     patience_s: float = PATIENCE_S,
     raises: bool = True,
@@ -69,26 +72,30 @@ def explore(
     agent dies, or the answer of the store is lost, at each moment of a transaction.
     `find` may also name "stale decision".  With `serial` the outcome must be that of some order in
     which the agents run one after the other; `outcome` makes it of what the program returns.
-    `workspace` has arguments for `Workspace`.
+    `workspace` has arguments for `Workspace`, and `store` is the URL of the team's.  A URL of
+    SQLite or PostgreSQL names a store that begins empty in each run, on virtual time: a temporary
+    file, or a schema of its own in the database, for which the role must be allowed to create one.
 
     Raises `Found` at the first failure unless `raises` is false; `Nondeterminism`, `Stuck`,
-    `BadArgument`.
+    `BadArgument`, `BadUrl`, `StoreFault`.
     """
+    require_url(store)
     wanted = _some_of((*AT_MOVES, *AT_MOMENTS), faults, "faults")
     counts = not set(wanted).isdisjoint(AT_MOMENTS)
     kinds = _some_of(KINDS_FOUND, find, "find")
-    settings = Settings(kinds, outcome, dict(workspace or {}), patience_s, counts)
+    settings = Settings(
+        ScratchStores(), store, kinds, outcome, dict(workspace or {}), patience_s, counts
+    )
     program = with_agents(program, agents, check)
     if grain not in ("call", "transaction"):
         raise BadArgument(f"grain is {grain!r}", remedy="'call' or 'transaction'")
-    for each in dict.fromkeys((grain, "transaction")):
-        exploring = _Exploring(program, settings, each, schedules, seconds)
-        try:
-            phases = _Phases(bound, beyond, reduce, walks if beyond else 0, seed)
-            exploring.explore(phases, serial, wanted)
-            break
-        except Regrain:
-            continue
+    phases = _Phases(bound, beyond, reduce, walks if beyond else 0, seed)
+    with closing(settings.stores):
+        for each in dict.fromkeys((grain, "transaction")):
+            exploring = _Exploring(program, settings, each, schedules, seconds)
+            with suppress(Regrain):
+                exploring.explore(phases, serial, wanted)
+                break
     result = exploring.result
     if raises and result.found is not None:
         raise result.found from result.found.cause
@@ -104,6 +111,7 @@ def replay(
     find: Iterable[str] = FINDS,
     serial: bool = False,
     outcome: Callable[[Any], object] | None = None,
+    store: str = "memory://",
     workspace: Mapping[str, Any] | None = None,
     raises: bool = True,
 ) -> Result:
@@ -111,17 +119,20 @@ def replay(
 
     Raises `Found` if it fails, and `BadToken` where the program does something else.
     """
-    settings = Settings(_some_of(KINDS_FOUND, find, "find"), outcome, dict(workspace or {}))
+    require_url(store)
+    kinds = _some_of(KINDS_FOUND, find, "find")
+    settings = Settings(ScratchStores(), store, kinds, outcome, dict(workspace or {}))
     program, wanted = with_agents(program, agents, check), Token.parse(token)
     settings = settings._replace(counts=wanted.fault is not None and not wanted.fault.agent)
     exploring = _Exploring(program, settings, wanted.grain, schedules=10_000, seconds=60.0)
-    if serial:
-        exploring.run_serially()
 
     def missing(at: int, name: str) -> None:
         raise BadToken(f"{name} cannot make move {at + 1} of the token: the program has changed")
 
-    exploring.try_all(Follow(wanted.schedule, exploring.name_of, missing), 1.0, wanted.fault)
+    with closing(settings.stores):
+        if serial:
+            exploring.run_serially()
+        exploring.try_all(Follow(wanted.schedule, exploring.name_of, missing), 1.0, wanted.fault)
     result = exploring.result
     if result.found is not None and isinstance(result.found.cause, BadToken):
         raise result.found.cause

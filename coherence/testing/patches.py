@@ -13,18 +13,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from coherence.testing.adopted import Adoption
 from coherence.testing.frames import is_between, is_users, place_of
 from coherence.testing.instead import instead
 from coherence.testing.locks import Cooperative, waits_for_locks
 from coherence.testing.oracles import Thing, Waiting
+from coherence.testing.owned import Owned
 from coherence.testing.scheduler import Actor
-from coherence.testing.stage import Owned, Stage
+from coherence.testing.stage import Stage
 from coherence.testing.staged import StagedWorkspace
+from coherence.workspace.threads import TaskThreads
 from coherence.workspace.workspace import Workspace
 from message_passing.interrupts import Knock
+
+T = TypeVar("T")
 
 
 class Patches:
@@ -55,6 +59,7 @@ class Patches:
             (asyncio.Lock, "__init__"): self._named(asyncio.Lock.__init__),
             (asyncio.Lock, "acquire"): self._acquiring(),
             (Workspace, "__init__"): self._opening(Workspace.__init__),
+            (TaskThreads, "run"): self._in_place(TaskThreads.run),
         }
         replaced = [(*key, what) for key, what in found.items()]
         replaced += Adoption(self._stage).replaced()
@@ -127,16 +132,34 @@ class Patches:
             if "clock" in options or "background" in options or self._stage.run.is_settling:
                 plain(workspace, *given, **options)
                 return
-            plain(
-                workspace,
-                *given,
-                clock=self._stage.run.clock,
-                background=Owned(),
-                **options,
-            )
+            url = given[0] if given else options.pop("url", "memory://")
+            store = self._stage.store(url, options.get("retention"))
+            try:
+                plain(
+                    workspace,
+                    store,
+                    *given[1:],
+                    clock=self._stage.run.clock,
+                    background=Owned(),
+                    **options,
+                )
+            except BaseException:
+                if store is not url:  # the caller closes a store that was passed in
+                    store.close()
+                raise
             StagedWorkspace(self._stage, workspace)
 
         return init
+
+    def _in_place(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        async def run(threads: TaskThreads, work: Callable[..., T], *arguments: object) -> T:
+            """A call at any store is made in the task, as one at a store in memory is."""
+            if threading.get_ident() == self._program or self._stage.threads.me() is not None:
+                return work(*arguments)
+            result: T = await plain(threads, work, *arguments)
+            return result
+
+        return run
 
     def _named(self, plain: Callable[..., None]) -> Callable[..., None]:
         def init(lock: asyncio.Lock, *given: Any, **options: Any) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from coherence.runtime.session import Session
 from coherence.runtime.site import Site
+from coherence.stores.port import Retention, Store
 from coherence.testing.moves import EVERYTHING, Access
 from coherence.testing.oracles import Thing, Waiting, World, circle, driver_of, waits_for_grants
 from coherence.testing.scheduler import Actor, SideWork, TeamRun
+from coherence.testing.scratch import ScratchStores, keeps_time
 from coherence.testing.tasks import TaskRun
 from coherence.testing.threads import ThreadRun
 from coherence.workspace.reading import Operation
-from message_passing.background import Worker
-from message_passing.interrupts import Lock
 
 ALL: Access = ((EVERYTHING, False),)
 
@@ -23,17 +23,14 @@ class Regrain(Exception):
     """A call waits for less than a lease, so calls in one move would hide what it can meet."""
 
 
-class Owned:
-    """A background that has no threads: the run does the work of its workers."""
-
-    locks: Sequence[Lock] = ()
-
-    def need(self, worker: Worker) -> None:
-        """See `Background.need`."""
-
-    def is_running(self, worker: Worker) -> bool:
-        """See `Background.is_running`."""
-        return False
+def hear(site: Site) -> None:
+    """Take in what other workspaces have done, as a thread beside a program would have by now."""
+    follower = site.follower
+    if site.store.shared and follower.is_needed:
+        if follower.validates:
+            follower.refresh()
+        else:
+            follower.fetch()
 
 
 class Staged(SideWork):
@@ -49,8 +46,10 @@ class Staged(SideWork):
 class Stage:
     """What the agents of one run share."""
 
-    def __init__(self, run: TeamRun, threads: ThreadRun, grain: str) -> None:
-        self.run, self.threads, self.grain = run, threads, grain
+    def __init__(self, run: TeamRun, threads: ThreadRun, grain: str, stores: ScratchStores) -> None:
+        self.run, self.threads, self.grain, self._scratch = run, threads, grain, stores
+        #: What a store is wrapped in before a workspace has it.
+        self.wrapped: Callable[[Store], Store] = lambda store: store
         self.tasks: TaskRun | None = None
         self.world = World()
         #: Which agent of the run made the last call of each agent of a workspace.
@@ -83,6 +82,14 @@ class Stage:
             self.run.touch(actor, access, label)
         elif not self.run.is_settling:
             self.threads.step(access, label)
+
+    def store(self, store: str | Store, retention: Retention | None = None) -> Store:
+        """A store for a workspace of this run: what a URL names is the run's own."""
+        if isinstance(store, str):
+            store = self._scratch.open(store, retention)
+        if not keeps_time(store, self.run.now):
+            self.run.doubts.append(f"a {type(store).__name__} is on time of its own")
+        return self.wrapped(store)
 
     def artifact(self, identity: str, name: Hashable) -> Thing:
         """The artifact of that name in that store."""
