@@ -1,6 +1,7 @@
 """Stores that URLs name in a test: on its time, empty at first, gone after it."""
 
 import gc
+import signal
 import subprocess
 import sys
 import time
@@ -243,6 +244,35 @@ def test_the_schema_of_a_process_that_was_killed_is_dropped_by_the_next(postgres
     while postgres.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"):
         assert time.monotonic() < until
     explore(programs.updating, store=postgres.url())
+    assert left(postgres) == []
+
+
+INTERRUPTED = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import programs
+from coherence.testing import explore
+def program(team):
+    programs.typical(team)
+    print("run", flush=True)
+try:
+    explore(program, store=sys.argv[1], reduce=False, seconds=1_000)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_an_exploration_that_is_interrupted_leaves_nothing(postgres):
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, postgres.url(), str(Path(__file__).parent)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        for _ in range(3):
+            assert process.stdout.readline() == "run\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read().splitlines()[-1] == "interrupted"
     assert left(postgres) == []
 
 
