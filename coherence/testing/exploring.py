@@ -14,7 +14,7 @@ from coherence.testing.errors import (
     Nondeterminism,
     NotSerial,
 )
-from coherence.testing.faults import AT_MOMENTS, AT_MOVES, Fault, faults_of
+from coherence.testing.faults import AT_MOMENTS, AT_MOVES, IN_RUNS, Fault, faults_of
 from coherence.testing.moves import NOBODY
 from coherence.testing.playing import FINDS, KINDS_FOUND, PlayedRun, Program, Settings, play
 from coherence.testing.result import Found, Result, Token
@@ -69,7 +69,8 @@ def explore(
 
     `faults` happen one at a time: with "kill" and "stall" each agent also dies, or is away for
     longer than a lease, before each of its moves; with "kill within" and "unknown outcome" the
-    agent dies, or the answer of the store is lost, at each moment of a transaction.
+    agent dies, or the answer of the store is lost, at each moment of a transaction; with "late
+    news" workspaces on PostgreSQL hear of each other as late as they can.
     `find` may also name "stale decision".  With `serial` the outcome must be that of some order in
     which the agents run one after the other; `outcome` makes it of what the program returns.
     `workspace` has arguments for `Workspace`, and `store` is the URL of the team's.  A URL of
@@ -80,7 +81,7 @@ def explore(
     `BadArgument`, `BadUrl`, `StoreFault`.
     """
     require_url(store)
-    wanted = _some_of((*AT_MOVES, *AT_MOMENTS), faults, "faults")
+    wanted = _some_of((*AT_MOVES, *AT_MOMENTS, *IN_RUNS), faults, "faults")
     counts = not set(wanted).isdisjoint(AT_MOMENTS)
     kinds = _some_of(KINDS_FOUND, find, "find")
     settings = Settings(

@@ -19,15 +19,16 @@ BEYOND_S = 5.0
 STALL_S = 15.0 + BEYOND_S
 
 
-#: The kinds of faults: before a move of an agent, and at a moment of a store.
+#: The kinds of faults: before a move of an agent, at a moment of a store, and in a whole run.
 AT_MOVES: Final = ("kill", "stall")
 AT_MOMENTS: Final = ("kill within", "unknown outcome")
+IN_RUNS: Final = ("late news",)
 
 
 class Fault(NamedTuple):
-    """One fault: before the `at`-th move of `agent`, or at that moment of the store."""
+    """One fault: before the `at`-th move of `agent`, at that moment of the store, or in all."""
 
-    #: "kill", "stall", "kill within" or "unknown outcome".
+    #: "kill", "stall", "kill within", "unknown outcome" or "late news".
     kind: str
     at: int
     agent: str = ""
@@ -35,6 +36,8 @@ class Fault(NamedTuple):
     def __str__(self) -> str:
         if self.agent:
             return f"{self.kind} {self.agent} before its move {self.at}"
+        if self.kind in IN_RUNS:
+            return self.kind
         return f"{self.kind} at moment {self.at} of the store"
 
 
@@ -43,6 +46,7 @@ def faults_of(moves: Mapping[str, int], moments: int, kinds: Collection[str]) ->
     for kind in AT_MOVES:
         for agent, most in moves.items() if kind in kinds else ():
             yield from (Fault(kind, at, agent) for at in range(1, most + 1))
+    yield from (Fault(kind, 0) for kind in IN_RUNS if kind in kinds)
     for kind in AT_MOMENTS:
         if kind in kinds:
             yield from (Fault(kind, at) for at in range(1, moments + 1))
@@ -75,6 +79,7 @@ class Striking:
         #: How many moments the transactions of agents have had, in all stores.
         self.moments = 0
         stage.run.struck, stage.wrapped = self._struck, self._wrapped
+        stage.news_is_late = fault is not None and fault.kind == "late news"
 
     def _wrapped(self, store: Store) -> Store:
         """`store`, which can fail if faults of stores are wanted."""

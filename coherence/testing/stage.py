@@ -50,6 +50,8 @@ class Stage:
         self.run, self.threads, self.grain, self._scratch = run, threads, grain, stores
         #: What a store is wrapped in before a workspace has it.
         self.wrapped: Callable[[Store], Store] = lambda store: store
+        #: Whether workspaces hear of each other only where no agent can make a move.
+        self.news_is_late = False
         self.tasks: TaskRun | None = None
         self.world = World()
         #: Which agent of the run made the last call of each agent of a workspace.

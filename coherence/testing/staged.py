@@ -20,7 +20,7 @@ from coherence.stores.port import Cut, Place
 from coherence.testing.errors import Ended, Killed
 from coherence.testing.moves import Access
 from coherence.testing.oracles import Thing, Who
-from coherence.testing.scheduler import Actor
+from coherence.testing.scheduler import Actor, At
 from coherence.testing.stage import ALL, Regrain, Stage, Staged, hear
 from coherence.workspace.agent import Agent
 from coherence.workspace.reading import Call, Operation, Waits
@@ -55,17 +55,26 @@ class StagedWorkspace(Staged):
     def settle(self) -> bool:
         """See `SideWork.settle`."""
         before, keeper = self._inside, self.site.keeper
-        if self.site.store.shared:
-            lines = [room.site.store.last for room in self.stage.rooms]
-            if lines != self._heard or self.site.follower.validates:  # it costs a trip to a server
-                self._heard = lines
-                hear(self.site)
+        self._hear()
         while not keeper.inbox.empty():
             keeper.work_within()
         due = keeper.due
         if due is not None and due <= self.stage.run.now:
             keeper.work_within()
         return self._inside != before
+
+    def _hear(self) -> None:
+        """Take in what other workspaces of the run have done, if there is anything."""
+        stage, store = self.stage, self.site.store
+        if not store.shared:
+            return
+        if not self.site.follower.validates:  # so it costs a trip to a server
+            lines = [room.site.store.last for room in stage.rooms]
+            is_ready = any(actor.at is At.READY for actor in stage.run.actors)
+            if lines == self._heard or (stage.news_is_late and is_ready):
+                return
+            self._heard = lines
+        hear(self.site)
 
     @property
     def due(self) -> Time | None:

@@ -12,7 +12,8 @@ import explored_stores
 import programs
 from explored_stores import SQLITE, apart
 
-from coherence.testing import ExplorationVerdict, explore
+from coherence import Lazy, Visibility
+from coherence.testing import ExplorationVerdict, Found, explore, replay
 from coherence.testing.strategies import KINDS, AgentCall, GeneratedProgram
 
 FAULTS = (
@@ -49,13 +50,17 @@ LOST = {
 def explored(request):
     """Explores a program at a place."""
 
+    def url_of(place):
+        is_on_disk = place.startswith("sqlite")
+        return SQLITE if is_on_disk else request.getfixturevalue("postgres").url()
+
     def explored(program, place, **settings):
-        kind, _, is_apart = place.partition(", ")
-        url = request.getfixturevalue("postgres").url() if kind == "postgres" else SQLITE
-        if is_apart:
+        url = url_of(place)
+        if place.endswith("apart"):
             program = apart(program, url)
         return explore(program, store=url, raises=False, seconds=60, **settings)
 
+    explored.url = url_of
     return explored
 
 
@@ -90,6 +95,43 @@ def test_agents_that_die_or_stall_and_answers_that_are_lost(fault, place, explor
         assert any("fenced" in outcome for outcome in other.outcomes)
     if fault == "kill":  # whoever waits goes on within a lease of virtual time
         assert any("['ann'], 15" in outcome for outcome in other.outcomes)
+
+
+def reading(team):
+    """What is read is what was published before it: no other agent runs in between."""
+    ann, bob = explored_stores.seed(team, "plan")
+    published = [1]
+
+    def look():
+        for _ in "12":
+            assert bob.read("plan").ref.version >= published[-1], "stale"
+
+    def write():
+        published.append(ann.update("plan", lambda text: text + "a").ref.version)
+
+    bob.read("plan")
+    team.run(ann=write, bob=look)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_copy_is_stale_only_in_another_process_of_a_server(place, explored):
+    assert explored(reading, place).verdict is ExplorationVerdict.PROOF
+    result = explored(reading, place, faults=["late news"])
+    if place != "postgres, apart":
+        assert result.verdict is ExplorationVerdict.PROOF
+        return
+    assert str(result.found.cause).startswith("stale")
+    assert result.found.token.startswith("[late-news/0/] ")
+    url = explored.url(place)
+    with pytest.raises(Found, match="fault: late news"):
+        replay(apart(reading, url), result.found.token, store=url)
+
+
+@pytest.mark.parametrize("policy", [Lazy(visibility=Visibility.STRICT), Lazy(validity=0)])
+def test_a_policy_under_which_no_copy_is_stale(policy, explored):
+    given = {"workspace": {"policy": policy}, "faults": ["late news"]}
+    result = explored(reading, "postgres, apart", **given)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
 
 
 def _without_identity(value):
