@@ -29,6 +29,8 @@ from coherence.testing.walk import Walk
 BOUNDED, REDUCED = 0.25, 0.9
 #: For how many agents every order of whole agents is tried.
 SERIAL_MAX = 6
+#: How often a first run is played again because it has started a service of the process.
+FIRSTS_MAX = 3
 #: How many schedules are tried to make a failure shorter.
 SHRINK_MAX = 300
 
@@ -81,14 +83,19 @@ def explore(
     program = with_agents(program, agents, check)
     if grain not in ("call", "transaction"):
         raise BadArgument(f"grain is {grain!r}", remedy="'call' or 'transaction'")
-    for each in dict.fromkeys((grain, "transaction")):
-        exploring = _Exploring(program, settings, each, schedules, seconds)
+    phases = _Phases(bound, beyond, reduce, walks if beyond else 0, seed)
+    firsts = FIRSTS_MAX
+    while True:
+        exploring = _Exploring(
+            program, settings, grain, schedules, seconds, is_first=firsts > 0
+        )
         try:
-            phases = _Phases(bound, beyond, reduce, walks if beyond else 0, seed)
             exploring.explore(phases, serial, wanted)
             break
         except Regrain:
-            continue
+            grain = "transaction"
+        except _ServiceStarted:
+            firsts -= 1
     result = exploring.result
     if raises and result.found is not None:
         raise result.found from result.found.cause
@@ -148,12 +155,24 @@ class _Phases(NamedTuple):
     seed: int
 
 
+class _ServiceStarted(Exception):
+    """The first run has started a thread that serves the process: later runs find it there."""
+
+
 class _Exploring:
     """One exploration under way."""
 
     def __init__(
-        self, program: Program, settings: Settings, grain: str, schedules: int, seconds: float
+        self,
+        program: Program,
+        settings: Settings,
+        grain: str,
+        schedules: int,
+        seconds: float,
+        *,
+        is_first: bool = False,
     ) -> None:
+        self._is_first = is_first
         self._program, self._settings, self._grain = program, settings, grain
         self._most, self._until = schedules, time.monotonic() + seconds
         self._begun, self._seconds = time.monotonic(), seconds
@@ -209,6 +228,9 @@ class _Exploring:
                 return False
             played = self._play(search, fault)
             tried += 1
+            if isinstance(played.failure, Nondeterminism) and self.result.doubts:
+                self.result.doubts.append(f"not reproducible: {played.failure}")
+                return False
             if played.failure is not None:
                 self._found(played, fault, search)
             else:
@@ -218,6 +240,9 @@ class _Exploring:
     def _play(self, search: Search, fault: Fault | None = None) -> PlayedRun:
         played = play(self._program, search, self._settings, self._grain, fault, self._begins)
         run, result = played.run, self.result
+        if self._is_first and run.has_started_service:
+            raise _ServiceStarted
+        self._is_first = False
         result.doubts += run.doubts
         if run.is_too_long:
             self._too_long = True
@@ -261,10 +286,7 @@ class _Exploring:
 
     def _found(self, played: PlayedRun, fault: Fault | None, search: Search | None) -> None:
         if isinstance(played.failure, Nondeterminism):
-            if not played.run.doubts and not self.result.doubts:
-                raise played.failure
-            self.result.doubts.append(f"not reproducible: {played.failure}")
-            played.run.doubts.append("not reproducible")
+            raise played.failure
         if not isinstance(search, Bounded | Follow):
             played = self._shrunk(played, fault)
         assert played.failure is not None

@@ -80,13 +80,12 @@ class Patches:
             return await self._async_sleep(delay, result)
 
         async def thought(result: Any) -> Any:
-            assert self._stage.tasks is not None
             await self._stage.tasks.step((), "think")
             return result
 
         def sleep(delay: float, result: Any = None) -> Any:
             tasks = self._stage.tasks
-            if tasks is None or not is_users(sys._getframe(1)) or tasks.me() is None:
+            if not is_users(sys._getframe(1)) or tasks.me() is None:
                 return plain(delay, result)
             return thought(result)
 
@@ -151,9 +150,9 @@ class Patches:
     def _acquiring(self) -> Callable[..., Any]:
         async def acquire(lock: asyncio.Lock) -> bool:
             tasks = self._stage.tasks
-            if tasks is not None and (named := self._names.get(id(lock))) is not None:
+            if (named := self._names.get(id(lock))) is not None:
                 await tasks.step(((Thing("lock", named[1]), True),), f"acquire {named[1]}")
-            actor = tasks.me() if tasks is not None else None
+            actor = tasks.me()
             if actor is None:
                 return bool(await self._acquire(lock))
             self._wanted[actor] = lock

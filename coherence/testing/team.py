@@ -173,23 +173,20 @@ class ExploredTeam:
         """As `run`, for functions that return coroutines: tasks of one event loop."""
         self._require_outside()
         tasks = TaskRun(self._stage.run, starts_are_moves=bool(self._shared))
-        self._stage.tasks = tasks
-        try:
+        with self._stage.with_tasks(tasks):
             return self._run(tasks.all_of, works)
-        finally:
-            self._stage.tasks = None
 
     def main_async(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """As `main`, for a framework's coroutine: the tasks that it starts are agents."""
         self._require_outside()
-        self._stage.tasks = tasks = TaskRun(self._stage.run, starts_are_moves=bool(self._shared))
+        tasks = TaskRun(self._stage.run, starts_are_moves=bool(self._shared))
         self._striking.begin()
         try:
-            result: T = tasks.main(work)
+            with self._stage.with_tasks(tasks):
+                result: T = tasks.main(work)
             return result
         finally:
             self._striking.end()
-            self._stage.tasks = None
 
     def _require_outside(self) -> None:
         if self._stage.me() is not None:
@@ -232,7 +229,7 @@ class ExploredTeam:
             revive()
             return await again()
 
-        return sync if self._stage.tasks is None else tasked
+        return tasked if isinstance(self._stage.tasks, TaskRun) else sync
 
 
 def with_agents(

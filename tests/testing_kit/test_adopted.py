@@ -277,20 +277,150 @@ def test_an_error_in_a_job_is_where_the_program_has_it():
     assert explore(program).verdict is ExplorationVerdict.PROOF
 
 
-def test_an_event_loop_in_a_thread_hands_on_and_is_no_proof():
+def in_a_loop(work):
+    """A program whose event loop runs in a thread, as frameworks have it."""
+
+    def program(team):
+        programs.seed(team, "plan")
+        team.main(lambda: asyncio.run(work(team)))
+        (text,) = programs.final(team, "plan")
+        return text
+
+    return program
+
+
+def test_an_event_loop_in_a_thread_hands_on():
+    async def flow(team):
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(30)
+        await loop.run_in_executor(None, add, team, "ann", "update")
+        await asyncio.wait_for(asyncio.to_thread(add, team, "bob", "update"), 100)
+
+    result = explore(in_a_loop(flow), bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"'ab'"}
+
+
+@pytest.mark.parametrize("bound", [2, None])
+def test_the_tasks_of_an_event_loop_in_a_thread_are_agents(bound):
+    async def work(team, name, how):
+        agent = team.async_agent(name)
+        if how == "update":
+            await agent.update("plan", lambda text: text + name[0])
+        else:
+            text = (await agent.read("plan")).text
+            await agent.write("plan", text + name[0], overwrite=True)
+
+    def both(how):
+        async def flow(team):
+            await asyncio.gather(*(work(team, name, how) for name in ("ann", "bob")))
+
+        return in_a_loop(flow)
+
+    with pytest.raises(Found) as found:
+        explore(both("overwrite"), bound=bound)
+    assert isinstance(found.value.cause, LostUpdate)
+    result = explore(both("update"), bound=bound)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"'ab'", "'ba'"}
+
+
+@pytest.mark.parametrize("bound", [2, None])
+def test_calls_that_block_a_loop_in_a_thread_are_moves_to_other_threads(bound):
+    async def thinks(team, name, how):
+        await asyncio.sleep(0)
+        add(team, name, how)
+
+    def program_of(how):
+        def program(team):
+            programs.seed(team, "plan")
+
+            async def flow():
+                await asyncio.gather(thinks(team, "ann", how), thinks(team, "bob", how))
+
+            def main():
+                thread = threading.Thread(target=add, args=(team, "cyd", how))
+                thread.start()
+                asyncio.run(flow())
+                thread.join()
+
+            team.main(main)
+            (text,) = programs.final(team, "plan")
+            return text
+
+        return program
+
+    with pytest.raises(Found) as found:
+        explore(program_of("overwrite"), bound=bound)
+    assert isinstance(found.value.cause, LostUpdate)
+    result = explore(program_of("update"), bound=bound)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert len(result.outcomes) == 6
+
+
+def test_two_event_loops_in_threads():
+    async def work(team, name):
+        await team.async_agent(name).update("plan", lambda text: text + name[0])
+
+    def program(team):
+        programs.seed(team, "plan")
+        team.run(
+            ann=lambda: asyncio.run(work(team, "ann")), bob=lambda: asyncio.run(work(team, "bob"))
+        )
+        (text,) = programs.final(team, "plan")
+        return text
+
+    result = explore(program, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"'ab'", "'ba'"}
+
+
+def test_an_event_loop_in_a_thread_whose_task_waits_for_ever_is_a_deadlock():
+    async def flow(team):
+        await asyncio.gather(asyncio.Event().wait(), asyncio.sleep(1))
+
+    found = explore(in_a_loop(flow), raises=False).found
+    assert isinstance(found.cause, Deadlock)
+
+
+def test_a_loop_that_serves_the_process_outlives_the_run():
+    """As the event bus of CrewAI: started in the first run, it is there in those that come."""
+    service = []
+
+    def serve(loop):
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+        loop.close()
+
+    async def told(word):
+        return word
+
     def program(team):
         programs.seed(team, "plan")
 
-        async def flow():
-            loop = asyncio.get_running_loop()
-            await asyncio.sleep(30)
-            await loop.run_in_executor(None, add, team, "ann", "update")
-            await asyncio.wait_for(asyncio.to_thread(add, team, "bob", "update"), 100)
+        def main():
+            if not service:
+                service.append(asyncio.new_event_loop())
+                thread = threading.Thread(target=serve, args=(service[0],), daemon=True)
+                service.append(thread)
+                thread.start()
+            assert asyncio.run_coroutine_threadsafe(told("x"), service[0]).result(30) == "x"
+            with ThreadPoolExecutor(2) as pool:
+                for name in ("ann", "bob"):
+                    pool.submit(add, team, name, "update")
 
-        team.main(lambda: asyncio.run(flow()))
-        assert programs.final(team, "plan") == ("ab",)
+        team.main(main)
+        (text,) = programs.final(team, "plan")
+        return text
 
-    result = explore(program, bound=None)
-    assert result.found is None
-    assert result.verdict is ExplorationVerdict.UNDETERMINED
-    assert "the tasks of an event loop in a thread are not scheduled" in str(result)
+    try:
+        for _ in range(3):
+            result = explore(program, bound=None)
+            assert result.found is None
+            assert set(result.outcomes) == {"'ab'", "'ba'"}
+            assert result.verdict is ExplorationVerdict.UNDETERMINED
+            assert "a thread that is not scheduled has woken an agent" in str(result)
+    finally:
+        loop, thread = service
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
