@@ -35,6 +35,8 @@ class Patches:
         self._program = threading.get_ident()
         self._locks = 0
         self._sleep, self._async_sleep = vars(time)["sleep"], asyncio.sleep
+        #: Where a library has last slept in each agent, and after how many moves of it.
+        self._pauses: dict[Actor, tuple[str, int]] = {}
         self._wait = Knock.wait
         self._acquire = asyncio.Lock.acquire
         self._names: dict[int, tuple[asyncio.Lock, str]] = {}
@@ -65,15 +67,28 @@ class Patches:
 
     def _slept(self, seconds: float) -> None:
         """A thought is a move that touches nothing, of any length."""
-        stage = self._stage
-        if not is_users(sys._getframe(1)):
-            self._sleep(seconds)
+        stage, frame = self._stage, sys._getframe(1)
+        if not is_users(frame):
+            self._paused(seconds, place_of(frame))
         elif stage.me() is not None:
             stage.threads.step((), "think")
         elif threading.get_ident() == self._program:
             stage.threads.wait_outside(lambda: False, stage.run.now + seconds)
         else:
             self._sleep(seconds)
+
+    def _paused(self, seconds: float, place: str) -> None:
+        """A library sleeps, such as one that tries again: a move, but time if it polls."""
+        actor = self._stage.threads.me()
+        if actor is None or self._stage.run.is_over:
+            self._sleep(seconds)
+            return
+        polls = self._pauses.get(actor) == (place, actor.moves)
+        if polls:
+            self._stage.threads.block(lambda: False, self._stage.run.now + seconds)
+        else:
+            self._stage.threads.step((), "pause")
+        self._pauses[actor] = place, actor.moves
 
     def _sleeping(self) -> Callable[..., Any]:
         async def plain(delay: float, result: Any) -> Any:
