@@ -63,7 +63,6 @@ class Adoption:
             (condition, "notify", self._notifying(condition.notify)),
             (condition, "notify_all", self._notifying_all(condition.notify_all)),
             (thread, "start", self._starting(thread.start)),
-            (thread, "run", self._running(thread.run)),
             (thread, "join", self._joining(thread.join)),
             (ThreadPoolExecutor, "submit", self._submit(ThreadPoolExecutor.submit)),
             (item, "__init__", self._making(item.__init__)),
@@ -131,7 +130,7 @@ class Adoption:
 
     def _tell_others(self, condition: Any) -> None:
         if condition._waiters and self._threads.me() is not None:
-            self._threads.has_given_outside = True
+            self._threads.give_outside()
 
     # Threads.
 
@@ -144,20 +143,12 @@ class Adoption:
                 actor = self._adopted()
                 actor.is_daemon = thread.daemon
                 self._of_thread[id(thread)] = thread, actor
+                work = thread.run  # which its class may define
+                thread.run = lambda: self._threads.live(actor, work)
             with self._threads.unseen():
                 return plain(thread)
 
         return start
-
-    def _running(self, plain: Callable[..., None]) -> Callable[..., None]:
-        def run(thread: threading.Thread) -> None:
-            _, actor = self._of_thread.get(id(thread), (thread, None))
-            if actor is None:
-                plain(thread)
-            else:
-                self._threads.live(actor, lambda: plain(thread))
-
-        return run
 
     def _joining(self, plain: Callable[..., None]) -> Callable[..., None]:
         def join(thread: threading.Thread, timeout: float | None = None) -> None:

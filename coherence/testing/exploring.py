@@ -86,9 +86,7 @@ def explore(
     phases = _Phases(bound, beyond, reduce, walks if beyond else 0, seed)
     firsts = FIRSTS_MAX
     while True:
-        exploring = _Exploring(
-            program, settings, grain, schedules, seconds, is_first=firsts > 0
-        )
+        exploring = _Exploring(program, settings, grain, schedules, seconds, is_first=firsts > 0)
         try:
             exploring.explore(phases, serial, wanted)
             break

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -73,10 +74,16 @@ class LoopTasks(TaskAgents):
             is_agent = self._threads.me() is not None
             if loop not in self._carriers or self.run.is_over or is_agent:
                 if is_agent and loop not in self._carriers:
-                    self._threads.has_given_outside = True
+                    self._threads.give_outside()
                 return plain(loop, work, *given, context=context)
+            context = context or copy_context()
             handle = asyncio.Handle(work, given, loop, context)
-            self._threads.from_outside(lambda: plain(loop, handle._run))
+
+            def call() -> None:
+                if not handle.cancelled():
+                    plain(loop, work, *given, context=context)
+
+            self._threads.from_outside(call)
             return handle
 
         return call_soon_threadsafe
@@ -94,7 +101,9 @@ class LoopTasks(TaskAgents):
 
         def select(selector: Any, timeout: float | None = None) -> Any:
             me, run = self._threads.me(), self.run
-            if me is None or run.is_settling:
+            # Without a loop, it is a socket that the thread waits for, such as a database's.
+            is_loop = asyncio._get_running_loop() is not None
+            if me is None or run.is_settling or not is_loop:
                 return plain(selector, timeout)
             if run.is_over:
                 return self._unwinding(selector, plain, timeout)

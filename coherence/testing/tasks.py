@@ -67,7 +67,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._selector_of_agents.ended)
         return future
 
-    def call_soon_threadsafe(self, *given: Any, **options: Any) -> asyncio.Handle:
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, *given: Any, **options: Any
+    ) -> asyncio.Handle:
         """See `asyncio.AbstractEventLoop.call_soon_threadsafe`."""
         self._tasks_of_agents.waker = threading.current_thread().name
         return super().call_soon_threadsafe(*given, **options)

@@ -8,6 +8,7 @@ import time
 from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.thread import _threads_queues
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -22,6 +23,8 @@ PATIENCE_S = 3.0
 #: How long a run with nothing to do waits for a thread that is not scheduled, in seconds, and how
 #: long it pauses between two looks.
 OUTSIDE_S, PAUSE_S = 1.0, 0.001
+#: Of the threads that are kept from run to run.
+NAME = "coherence-testing"
 WOKEN = "a thread that is not scheduled has woken an agent"
 
 
@@ -50,7 +53,7 @@ class _Worker:
     def __init__(self, idle: list[_Worker]) -> None:
         self._idle, self._begin = idle, _Gate()
         self._job: Callable[[], None] = lambda: None
-        threading.Thread(target=self._work, name="coherence-testing", daemon=True).start()
+        threading.Thread(target=self._work, name=NAME, daemon=True).start()
 
     def start(self, job: Callable[[], None]) -> None:
         self._job = job
@@ -77,6 +80,7 @@ class ThreadRun:
         self._ticks = 0
         #: Whether an agent has given work to a thread that is not scheduled, and which may answer.
         self.has_given_outside = False
+        self._program = get_ident()
         self._outside: deque[Callable[[], object]] = deque()
         self._pause = vars(time)["sleep"]
         #: Whether the run has ended because only daemons are left, which wait.
@@ -160,7 +164,8 @@ class ThreadRun:
     def _has_come_from_outside(self) -> bool:
         """Whether a thread that is not scheduled has done something, in a moment of real time."""
         is_loop = any(actor.is_idle_loop for actor in self.run.actors)
-        until = time.monotonic() + (OUTSIDE_S if self.has_given_outside or is_loop else 0)
+        may_come = self.has_given_outside or is_loop or self._others()
+        until = time.monotonic() + (OUTSIDE_S if may_come else 0)
         while True:
             if self._outside:
                 self._outside.popleft()()
@@ -172,6 +177,19 @@ class ThreadRun:
                 self.has_given_outside = False
                 return False
             self._pause(PAUSE_S)
+
+    def _others(self) -> bool:
+        """Whether there are threads that are not scheduled, apart from those that wait for jobs."""
+        known = {*self._threads.values(), self._program}
+        return any(
+            thread.ident not in known and thread.name != NAME and thread not in _threads_queues
+            for thread in threading.enumerate()
+        )
+
+    def give_outside(self) -> None:
+        """The agent of this thread gives work to one that is not scheduled, and may answer."""
+        self.has_given_outside = True
+        self.run.doubts.append("a thread that is not scheduled was given work")
 
     def from_outside(self, what: Callable[[], object]) -> None:
         """Do `what`, for a thread that is not scheduled: where no agent can make a move."""
@@ -233,7 +251,7 @@ class ThreadRun:
                 self._go_on()
 
     def serve(self, actor: Actor) -> None:
-        """From now on this thread is no agent: it serves the process, in later runs too."""
+        """From now on this thread serves the process, in later runs too, and is not an agent."""
         self.run.has_started_service = True
         self._leave(actor)
         self._begin(self._go_on)  # which may wait for the service

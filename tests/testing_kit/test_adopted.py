@@ -2,9 +2,14 @@
 
 import asyncio
 import queue
+import random
 import sys
+import sysconfig
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -419,8 +424,96 @@ def test_a_loop_that_serves_the_process_outlives_the_run():
             assert result.found is None
             assert set(result.outcomes) == {"'ab'", "'ba'"}
             assert result.verdict is ExplorationVerdict.UNDETERMINED
-            assert "a thread that is not scheduled has woken an agent" in str(result)
+            assert "a thread that is not scheduled was given work" in str(result)
     finally:
         loop, thread = service
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+
+
+def test_a_thread_whose_class_says_what_it_does():
+    class Adder(threading.Thread):
+        def __init__(self, team, name):
+            super().__init__()
+            self.given = team, name, "update"
+
+        def run(self):
+            add(*self.given)
+
+    def both(team):
+        threads = [Adder(team, name) for name in ("ann", "bob")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    result = explore(program_of(lambda team, _: both(team), "update"), bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF
+    assert set(result.outcomes) == {"'ab'", "'ba'"}
+
+
+def test_what_a_library_sleeps_takes_no_time():
+    """Trying again lets others go on; a loop that polls lets time pass."""
+    library = {"__name__": "library", "time": time}
+    code = "def pause(seconds):\n    time.sleep(seconds)\n"
+    exec(compile(code, f"{sysconfig.get_paths()['purelib']}/library.py", "exec"), library)
+
+    def program(team):
+        ann, bob, _ = programs.seed(team, "plan")
+        begun = team.now
+
+        def tries():
+            library["pause"](1_000)
+            ann.update("plan", lambda text: text + "a")
+            while team.now < begun + 1_000:
+                library["pause"](100)
+
+        team.run(ann=tries, bob=lambda: bob.update("plan", lambda text: text + "b"))
+        return programs.final(team, "plan")
+
+    result = explore(program, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert len(result.outcomes) == 2
+    assert result.seconds < 100
+
+
+def test_a_member_that_is_named_by_chance_is_no_divergence():
+    def program(team):
+        programs.seed(team, "plan")
+        works = {n: lambda n=n: add(team, f"{n}.{random.random()}", "update") for n in ("a", "b")}
+        team.run(**works)
+        return programs.final(team, "plan")
+
+    result = explore(program, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"('ab',)", "('ba',)"}
+
+
+def test_a_run_that_a_foreign_thread_makes_differ_is_no_failure():
+    """It is undetermined, with the reason."""
+    turns = count()
+
+    def program(team):
+        ann, bob, _ = programs.seed(team, "plan", "other")
+        event = threading.Event()
+
+        def told():
+            ann.read("other" if next(turns) else "plan")
+            thread = Foreign(target=event.set)
+            thread.start()
+            event.wait()
+
+        add_b = partial(bob.update, "plan", lambda text: text + "b")
+        add_c = partial(team.agent("cyd").update, "plan", lambda text: text + "c")
+        team.run(ann=told, bob=add_b, cyd=add_c)
+
+    start = threading.Thread.start  # not the one that adopts
+
+    class Foreign(threading.Thread):
+        def start(self):
+            start(self)
+
+    result = explore(program, raises=False, walks=3)
+    assert result.found is None
+    assert result.verdict is ExplorationVerdict.UNDETERMINED
+    assert "not reproducible" in str(result)
