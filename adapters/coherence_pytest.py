@@ -29,7 +29,7 @@ NAME_CHARS_MAX = 150
 OUTSIDE = ("workspace", "recorded", "clock")
 
 #: The settings of `explore` that `replay` has too.
-REPLAYED = ("find", "serial", "outcome", "workspace")
+REPLAYED = ("find", "serial", "outcome", "store", "workspace")
 
 _FAILED = pytest.StashKey[bool]()
 
@@ -45,6 +45,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         type=int,
         help="explore at most N schedules a test, for as long as they take",
+    )
+    group.addoption(
+        "--coherence-store",
+        metavar="URL",
+        default="memory://",
+        help="where the workspaces of explored tests and of the fixture `workspace` are",
     )
 
 
@@ -128,15 +134,15 @@ def _unfit(item: pytest.Function) -> str:
 
 def _explored(item: pytest.Function) -> Result:
     """What came of the test.  What fails is kept, and tried first the next time."""
-    from coherence import CallerError
+    from coherence import ToolkitError
 
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"store": item.config.getoption("--coherence-store")}
     for marker in reversed(list(item.iter_markers("explore"))):
         settings |= marker.kwargs
     must_prove = settings.pop("proof", False)
     try:
         result = _replayed(item, settings) or _searched(item, settings)
-    except CallerError as error:
+    except ToolkitError as error:
         pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
     if must_prove and result.found is None and result.verdict.value != "proof":
         pytest.fail(f"{item.name} is not proved: {result}", pytrace=False)
@@ -212,20 +218,25 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 @pytest.fixture
-def clock() -> VirtualClock:
+def clock() -> Iterator[VirtualClock]:
     """Seconds that pass where the test calls ``clock.pass_(seconds)``."""
     from coherence.testing import VirtualClock
 
-    return VirtualClock()
+    with VirtualClock() as made:
+        yield made
 
 
 @pytest.fixture
 def workspace(request: pytest.FixtureRequest, clock: VirtualClock) -> Iterator[Workspace]:
-    """A new workspace in memory on `clock`, recorded if the test has `recorded`."""
+    """A new workspace on `clock`, recorded if the test has `recorded`.
+
+    In memory, unless ``--coherence-store`` names another store.
+    """
     recorder = None
     if "recorded" in request.fixturenames:
         recorder = request.getfixturevalue("recorded")
-    with clock.workspace(recorder=recorder) as made:
+    store = request.config.getoption("--coherence-store")
+    with clock.workspace(store, recorder=recorder) as made:
         yield made
 
 

@@ -50,7 +50,7 @@ def open_store(
     if scheme == "sqlite":
         from coherence.stores.sqlite import SqliteStore
 
-        return SqliteStore(_path(url), retention, create=create, readonly=readonly)
+        return SqliteStore(file_of(url), retention, create=create, readonly=readonly)
     if scheme in ("postgresql", "postgres"):
         from coherence.stores.postgres import PostgresStore
 
@@ -77,7 +77,7 @@ def put_back(backup: Backup, url: str) -> None:
     if url.startswith("sqlite:"):
         from coherence.stores.backup import put_into_file
 
-        put_into_file(backup, _path(url))
+        put_into_file(backup, file_of(url))
         return
     store = open_store(url, create=not url.startswith("memory:"))
     try:
@@ -92,8 +92,11 @@ def put_back(backup: Backup, url: str) -> None:
         store.close()
 
 
-def _path(url: str) -> str:
-    """The file that ``sqlite:///relative/path`` or ``sqlite:////absolute/path`` names."""
+def file_of(url: str) -> str:
+    """The file that ``sqlite:///relative/path`` or ``sqlite:////absolute/path`` names.
+
+    Raises `BadUrl`.
+    """
     path = unquote(url.removeprefix("sqlite:///"))
     if not url.startswith("sqlite:///") or not path or "\0" in path or path == ":memory:":
         meant = url.removeprefix("sqlite:").removeprefix("//")

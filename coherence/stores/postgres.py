@@ -50,8 +50,9 @@ from coherence.stores.postgres_records import FOLD, REFUSALS, TALLIES
 from coherence.stores.postgres_rows import cut, entry, restore
 from coherence.stores.postgres_schema import require_schema
 from coherence.stores.postgres_transaction import PostgresTransaction
-from coherence.stores.postgres_wire import Call, Rows, Statement
+from coherence.stores.postgres_wire import Call, Rows, Statement, Wire
 from coherence.stores.records import RefusedWrite, Tally, refused_of, tally_of
+from message_passing.background import Background
 from message_passing.process import Time
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class PostgresStore(HasMembers):
     """Homes in the database at `url`, a libpq address such as ``postgresql://user@host/team``.
 
     With `create` false a database without the tables raises `StoreMissing`; with `readonly` nothing
-    is written, and only calls that read are allowed.
+    is written, and only calls that read are allowed.  `wire` makes each connection, and
+    `background` notifies other processes: both are for tests that own time.
     """
 
     validates = False
@@ -82,9 +84,16 @@ class PostgresStore(HasMembers):
         *,
         create: bool = True,
         readonly: bool = False,
+        wire: Callable[[], Wire] = Wire,
+        background: Background | None = None,
     ) -> None:
         self._connections = PostgresConnections(
-            url, retention or Retention(), create=create, readonly=readonly
+            url,
+            retention or Retention(),
+            create=create,
+            readonly=readonly,
+            wire=wire,
+            background=background,
         )
         self.identity, self.origin = self._connections.identity, self._connections.origin
         self._membership = PostgresMembership(self._connections)

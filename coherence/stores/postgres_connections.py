@@ -26,6 +26,7 @@ from coherence.stores.postgres_recent import RecentRows
 from coherence.stores.postgres_schema import note_timeline, prepare, settle
 from coherence.stores.postgres_sql import FORGET_LINES
 from coherence.stores.postgres_wire import Call, Rows, Statement, Value, Wire
+from message_passing.background import Background, Threads
 from message_passing.interrupts import Knock, free
 from message_passing.postgres_address import CONNECT_S, REMEDY, UNREADABLE, parse, told
 
@@ -46,17 +47,27 @@ STOPPED_S: Final = 5.0
 
 
 class PostgresConnections:
-    """The connections to the database at `url`.
+    """The connections to the database at `url`, each in a `wire`.
 
     Raises `BadUrl`, `StoreMissing`, `StoreNewer`, `StoreOlder`.
     """
 
-    def __init__(self, url: str, retention: Retention, *, create: bool, readonly: bool) -> None:
+    def __init__(
+        self,
+        url: str,
+        retention: Retention,
+        *,
+        create: bool,
+        readonly: bool,
+        wire: Callable[[], Wire] = Wire,
+        background: Background | None = None,
+    ) -> None:
         address = parse(url)
         if address is None:
             raise BadUrl(UNREADABLE, remedy=REMEDY)
         self._address = address
         self._readonly = readonly
+        self._make = wire
         self.retention = retention
         self._closed = False
         self._ended = Knock()
@@ -71,7 +82,7 @@ class PostgresConnections:
         self.last = Place(0)
         #: The rows that this opening saved last.
         self.recent = RecentRows()
-        first = Wire()
+        first = wire()
         try:
             settle(first.open(self._address), LOCK_S, STOPPED_S, readonly=readonly)
         except psycopg.Error as error:
@@ -94,11 +105,11 @@ class PostgresConnections:
             first.close()
         self.identity = str(identity)
         self.channel = f"coherence_{self.identity}"
-        self.ear = Ear(self.connect, self.channel, self.life)
+        self.ear = Ear(self.connect, self.channel, self.life, background or Threads())
 
     def connect(self, wire: Wire | None = None) -> Wire:
         """Open a new connection.  Raises `psycopg.Error`."""
-        wire = wire or Wire()
+        wire = wire or self._make()
         try:
             conn = wire.open(self._address)
             settle(conn, LOCK_S, STOPPED_S, readonly=self._readonly)
@@ -144,7 +155,7 @@ class PostgresConnections:
                     return wire
             if len(self._wires) >= CONNECTIONS:
                 return None
-            wire = Wire()
+            wire = self._make()
             self._wires[wire] = get_ident()
             return wire
 

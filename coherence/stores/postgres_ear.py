@@ -26,7 +26,7 @@ from psycopg import sql
 from coherence.errors import StoreFault
 from coherence.stores.postgres_life import PostgresLife
 from coherence.stores.postgres_wire import Statement, Wire
-from message_passing.background import Threads, Worker
+from message_passing.background import Background, Worker
 from message_passing.interrupts import Knock, free
 
 log = logging.getLogger("coherence.stores")
@@ -52,7 +52,13 @@ class Ear(Worker):
 
     name = "coherence-notify"
 
-    def __init__(self, connect: Callable[[], Wire], channel: str, life: PostgresLife) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Wire],
+        channel: str,
+        life: PostgresLife,
+        background: Background,
+    ) -> None:
         self._connect = connect
         self._channel = channel
         self._life = life
@@ -69,7 +75,7 @@ class Ear(Worker):
         #: A wake without a waiting thread ends the next wait.
         self._woken = False
         self._due = False
-        self._threads = Threads()
+        self._background = background
         self._closed = False
         #: Whether the last turn is over, after which the ends below are not used.
         self._over = False
@@ -125,7 +131,7 @@ class Ear(Worker):
             self.hear()
         if not self._due:
             self._due = True
-            if not self._threads.is_running(self):
+            if not self._background.is_running(self):
                 self._start()
             self._nudge()
 
@@ -138,7 +144,7 @@ class Ear(Worker):
 
     def release(self) -> None:
         """Release the resources that a call of this thread has left."""
-        free(self._changed, *self._threads.locks)
+        free(self._changed, *self._background.locks)
         if self._due:
             self._start()
             self._nudge()
@@ -150,7 +156,7 @@ class Ear(Worker):
         self.wake()
         if self._ends is not None:
             self._nudge()
-            while self._threads.is_running(self) and not self._over:
+            while self._background.is_running(self) and not self._over:
                 self._gone.wait(LOOK_S)
             for end in self._ends:
                 end.close()
@@ -164,7 +170,7 @@ class Ear(Worker):
                 for end in ends:
                     end.setblocking(False)
                 self._ends = ends
-            self._threads.need(self)
+            self._background.need(self)
 
     def _nudge(self) -> None:
         if self._ends is not None:

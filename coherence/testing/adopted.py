@@ -18,8 +18,6 @@ from typing import Any
 from coherence.testing.scheduler import Actor, At
 from coherence.testing.stage import Stage
 
-#: How long an event loop with nothing to do waits for a thread that is not scheduled, in seconds.
-OUTSIDE_S = 1.0
 #: How long a thread that unwinds waits for another, in seconds.
 UNWIND_S = 1.0
 
@@ -47,7 +45,7 @@ class Adoption:
     """Makes agents of the threads that the agents of a run start."""
 
     def __init__(self, stage: Stage) -> None:
-        self._stage, self._threads = stage, stage.threads
+        self._stage, self._threads, self._loops = stage, stage.threads, stage.loops
         self._jobs: list[_Job] = []
         self._of_thread: dict[int, tuple[threading.Thread, Actor]] = {}
         self._of_item: dict[int, tuple[object, _Job]] = {}
@@ -58,19 +56,21 @@ class Adoption:
     def replaced(self) -> list[Replaced]:
         """The attributes that have another value while a run lasts."""
         condition, thread, item = threading.Condition, threading.Thread, pools._WorkItem
-        selector = selectors.DefaultSelector
+        loop, selector = asyncio.BaseEventLoop, selectors.DefaultSelector
+        tasks = self._loops
         return [
             (condition, "wait", self._waiting(condition.wait)),
             (condition, "notify", self._notifying(condition.notify)),
             (condition, "notify_all", self._notifying_all(condition.notify_all)),
             (thread, "start", self._starting(thread.start)),
-            (thread, "run", self._running(thread.run)),
             (thread, "join", self._joining(thread.join)),
             (ThreadPoolExecutor, "submit", self._submit(ThreadPoolExecutor.submit)),
             (item, "__init__", self._making(item.__init__)),
             (item, "run", self._working(item.run)),
-            (selector, "select", self._selecting(selector.select)),
-            (asyncio.BaseEventLoop, "time", self._timing(asyncio.BaseEventLoop.time)),
+            (selector, "select", tasks.selecting(selector.select)),
+            (loop, "run_forever", tasks.running(loop.run_forever)),
+            (loop, "call_soon_threadsafe", tasks.calling(loop.call_soon_threadsafe)),
+            (loop, "time", tasks.timing(loop.time)),
         ]
 
     def _adopted(self) -> Actor:
@@ -105,9 +105,10 @@ class Adoption:
         def notify(condition: Any, n: int = 1) -> None:
             waits = self._waits.get(id(condition), [])
             while waits and n > 0:
-                waits.pop(0).append(True)
+                self._come(waits.pop(0))
                 n -= 1
             if n > 0:
+                self._tell_others(condition)
                 plain(condition, n)
 
         return notify
@@ -115,61 +116,39 @@ class Adoption:
     def _notifying_all(self, plain: Callable[..., None]) -> Callable[..., None]:
         def notify_all(condition: Any) -> None:
             for come in self._waits.pop(id(condition), []):
-                come.append(True)
+                self._come(come)
+            self._tell_others(condition)
             plain(condition)
 
         return notify_all
 
-    # Event loops in threads: a loop that sleeps hands on, and is on the clock of the run.
+    def _come(self, come: list[bool]) -> None:
+        if self._threads.me() is not None:
+            come.append(True)
+        else:
+            self._threads.from_outside(lambda: come.append(True))
 
-    def _selecting(self, plain: Callable[..., Any]) -> Callable[..., Any]:
-        def select(selector: Any, timeout: float | None = None) -> Any:
-            me, run = self._threads.me(), self._stage.run
-            found = plain(selector, 0 if me is not None else timeout)
-            if me is None or found or run.is_settling or (timeout is not None and timeout <= 0):
-                return found
-            run.doubts.append("the tasks of an event loop in a thread are not scheduled")
-            until = None if timeout is None else run.now + timeout
-            me.outside = lambda: bool(plain(selector, OUTSIDE_S))
-            try:
-                self._threads.block(lambda: bool(plain(selector, 0)), until)
-            finally:
-                me.outside = None
-            return plain(selector, 0)
-
-        return select
-
-    def _timing(self, plain: Callable[..., float]) -> Callable[..., float]:
-        def time(loop: Any) -> float:
-            return plain(loop) if self._threads.me() is None else self._stage.run.now
-
-        return time
+    def _tell_others(self, condition: Any) -> None:
+        if condition._waiters and self._threads.me() is not None:
+            self._threads.give_outside()
 
     # Threads.
 
     def _starting(self, plain: Callable[..., None]) -> Callable[..., None]:
         def start(thread: Any) -> None:
-            if self._threads.me() is None:
+            if self._threads.me() is None or self._stage.run.is_over:
                 return plain(thread)
             # The jobs of a worker are agents, each on its own.
             if vars(thread).get("_target") is not pools._worker:
                 actor = self._adopted()
                 actor.is_daemon = thread.daemon
                 self._of_thread[id(thread)] = thread, actor
+                work = thread.run  # which its class may define
+                thread.run = lambda: self._threads.live(actor, work)
             with self._threads.unseen():
                 return plain(thread)
 
         return start
-
-    def _running(self, plain: Callable[..., None]) -> Callable[..., None]:
-        def run(thread: threading.Thread) -> None:
-            _, actor = self._of_thread.get(id(thread), (thread, None))
-            if actor is None:
-                plain(thread)
-            else:
-                self._threads.live(actor, lambda: plain(thread))
-
-        return run
 
     def _joining(self, plain: Callable[..., None]) -> Callable[..., None]:
         def join(thread: threading.Thread, timeout: float | None = None) -> None:
@@ -207,7 +186,8 @@ class Adoption:
     def _making(self, plain: Callable[..., None]) -> Callable[..., None]:
         def init(item: Any, *given: Any, **options: Any) -> None:
             plain(item, *given, **options)
-            if self._submitting and self._threads.me() is not None:
+            is_adopted = self._threads.me() is not None and not self._stage.run.is_over
+            if self._submitting and is_adopted:
                 job = _Job(self._adopted(), self._submitting[-1])
                 job.actor.at, job.actor.until = At.WAITING, None
                 job.actor.has_come = lambda: self._has_worker(job)
@@ -228,6 +208,8 @@ class Adoption:
             if job is None:
                 return plain(item)
             job.has_begun = True
-            return self._threads.live(job.actor, lambda: plain(item))
+            self._threads.live(job.actor, lambda: plain(item))
+            item.future.cancel()  # if the run was over before it: who waits for it may outlive it
+            return None
 
         return run

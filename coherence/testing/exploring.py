@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import closing
 from itertools import groupby, permutations
 from typing import Any, NamedTuple
 
@@ -13,11 +14,12 @@ from coherence.testing.errors import (
     Nondeterminism,
     NotSerial,
 )
-from coherence.testing.faults import AT_MOMENTS, AT_MOVES, Fault, faults_of
+from coherence.testing.faults import AT_MOMENTS, AT_MOVES, IN_RUNS, Fault, faults_of
 from coherence.testing.moves import NOBODY
 from coherence.testing.playing import FINDS, KINDS_FOUND, PlayedRun, Program, Settings, play
 from coherence.testing.result import Found, Result, Token
 from coherence.testing.scheduler import TeamRun
+from coherence.testing.scratch import ScratchStores, require_url
 from coherence.testing.search import Bounded, Follow, Search, Serial
 from coherence.testing.sources import Sources
 from coherence.testing.stage import Regrain
@@ -29,6 +31,8 @@ from coherence.testing.walk import Walk
 BOUNDED, REDUCED = 0.25, 0.9
 #: For how many agents every order of whole agents is tried.
 SERIAL_MAX = 6
+#: How often a first run is played again because it has started a service of the process.
+FIRSTS_MAX = 3
 #: How many schedules are tried to make a failure shorter.
 SHRINK_MAX = 300
 
@@ -50,6 +54,7 @@ def explore(
     find: Iterable[str] = FINDS,
     serial: bool = False,
     outcome: Callable[[Any], object] | None = None,
+    store: str = "memory://",
     workspace: Mapping[str, Any] | None = None,
     patience_s: float = PATIENCE_S,
     raises: bool = True,
@@ -66,29 +71,41 @@ def explore(
 
     `faults` happen one at a time: with "kill" and "stall" each agent also dies, or is away for
     longer than a lease, before each of its moves; with "kill within" and "unknown outcome" the
-    agent dies, or the answer of the store is lost, at each moment of a transaction.
+    agent dies, or the answer of the store is lost, at each moment of a transaction; with "late
+    news" workspaces on PostgreSQL hear of each other as late as they can.
     `find` may also name "stale decision".  With `serial` the outcome must be that of some order in
     which the agents run one after the other; `outcome` makes it of what the program returns.
-    `workspace` has arguments for `Workspace`.
+    `workspace` has arguments for `Workspace`, and `store` is the URL of the team's.  A URL of
+    SQLite or PostgreSQL names a store that begins empty in each run, on virtual time: a temporary
+    file, or a schema of its own in the database, for which the role must be allowed to create one.
 
     Raises `Found` at the first failure unless `raises` is false; `Nondeterminism`, `Stuck`,
-    `BadArgument`.
+    `BadArgument`, `BadUrl`, `StoreFault`.
     """
-    wanted = _some_of((*AT_MOVES, *AT_MOMENTS), faults, "faults")
+    require_url(store)
+    wanted = _some_of((*AT_MOVES, *AT_MOMENTS, *IN_RUNS), faults, "faults")
     counts = not set(wanted).isdisjoint(AT_MOMENTS)
     kinds = _some_of(KINDS_FOUND, find, "find")
-    settings = Settings(kinds, outcome, dict(workspace or {}), patience_s, counts)
+    settings = Settings(
+        ScratchStores(), store, kinds, outcome, dict(workspace or {}), patience_s, counts
+    )
     program = with_agents(program, agents, check)
     if grain not in ("call", "transaction"):
         raise BadArgument(f"grain is {grain!r}", remedy="'call' or 'transaction'")
-    for each in dict.fromkeys((grain, "transaction")):
-        exploring = _Exploring(program, settings, each, schedules, seconds)
-        try:
-            phases = _Phases(bound, beyond, reduce, walks if beyond else 0, seed)
-            exploring.explore(phases, serial, wanted)
-            break
-        except Regrain:
-            continue
+    phases = _Phases(bound, beyond, reduce, walks if beyond else 0, seed)
+    firsts = FIRSTS_MAX
+    with closing(settings.stores):
+        while True:
+            exploring = _Exploring(
+                program, settings, grain, schedules, seconds, is_first=firsts > 0
+            )
+            try:
+                exploring.explore(phases, serial, wanted)
+                break
+            except Regrain:
+                grain = "transaction"
+            except _ServiceStarted:
+                firsts -= 1
     result = exploring.result
     if raises and result.found is not None:
         raise result.found from result.found.cause
@@ -104,6 +121,7 @@ def replay(
     find: Iterable[str] = FINDS,
     serial: bool = False,
     outcome: Callable[[Any], object] | None = None,
+    store: str = "memory://",
     workspace: Mapping[str, Any] | None = None,
     raises: bool = True,
 ) -> Result:
@@ -111,17 +129,20 @@ def replay(
 
     Raises `Found` if it fails, and `BadToken` where the program does something else.
     """
-    settings = Settings(_some_of(KINDS_FOUND, find, "find"), outcome, dict(workspace or {}))
+    require_url(store)
+    kinds = _some_of(KINDS_FOUND, find, "find")
+    settings = Settings(ScratchStores(), store, kinds, outcome, dict(workspace or {}))
     program, wanted = with_agents(program, agents, check), Token.parse(token)
     settings = settings._replace(counts=wanted.fault is not None and not wanted.fault.agent)
     exploring = _Exploring(program, settings, wanted.grain, schedules=10_000, seconds=60.0)
-    if serial:
-        exploring.run_serially()
 
     def missing(at: int, name: str) -> None:
         raise BadToken(f"{name} cannot make move {at + 1} of the token: the program has changed")
 
-    exploring.try_all(Follow(wanted.schedule, exploring.name_of, missing), 1.0, wanted.fault)
+    with closing(settings.stores):
+        if serial:
+            exploring.run_serially()
+        exploring.try_all(Follow(wanted.schedule, exploring.name_of, missing), 1.0, wanted.fault)
     result = exploring.result
     if result.found is not None and isinstance(result.found.cause, BadToken):
         raise result.found.cause
@@ -148,12 +169,24 @@ class _Phases(NamedTuple):
     seed: int
 
 
+class _ServiceStarted(Exception):
+    """The first run has started a thread that serves the process: later runs find it there."""
+
+
 class _Exploring:
     """One exploration under way."""
 
     def __init__(
-        self, program: Program, settings: Settings, grain: str, schedules: int, seconds: float
+        self,
+        program: Program,
+        settings: Settings,
+        grain: str,
+        schedules: int,
+        seconds: float,
+        *,
+        is_first: bool = False,
     ) -> None:
+        self._is_first = is_first
         self._program, self._settings, self._grain = program, settings, grain
         self._most, self._until = schedules, time.monotonic() + seconds
         self._begun, self._seconds = time.monotonic(), seconds
@@ -209,6 +242,9 @@ class _Exploring:
                 return False
             played = self._play(search, fault)
             tried += 1
+            if isinstance(played.failure, Nondeterminism) and self.result.doubts:
+                self.result.doubts.append(f"not reproducible: {played.failure}")
+                return False
             if played.failure is not None:
                 self._found(played, fault, search)
             else:
@@ -218,6 +254,9 @@ class _Exploring:
     def _play(self, search: Search, fault: Fault | None = None) -> PlayedRun:
         played = play(self._program, search, self._settings, self._grain, fault, self._begins)
         run, result = played.run, self.result
+        if self._is_first and run.has_started_service:
+            raise _ServiceStarted
+        self._is_first = False
         result.doubts += run.doubts
         if run.is_too_long:
             self._too_long = True
@@ -261,10 +300,7 @@ class _Exploring:
 
     def _found(self, played: PlayedRun, fault: Fault | None, search: Search | None) -> None:
         if isinstance(played.failure, Nondeterminism):
-            if not played.run.doubts and not self.result.doubts:
-                raise played.failure
-            self.result.doubts.append(f"not reproducible: {played.failure}")
-            played.run.doubts.append("not reproducible")
+            raise played.failure
         if not isinstance(search, Bounded | Follow):
             played = self._shrunk(played, fault)
         assert played.failure is not None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 from coherence.errors import OutcomeUnknown
 from coherence.stores.faulty import Faulty
@@ -19,15 +19,16 @@ BEYOND_S = 5.0
 STALL_S = 15.0 + BEYOND_S
 
 
-#: The kinds of faults: before a move of an agent, and at a moment of a store.
+#: The kinds of faults: before a move of an agent, at a moment of a store, and in a whole run.
 AT_MOVES: Final = ("kill", "stall")
 AT_MOMENTS: Final = ("kill within", "unknown outcome")
+IN_RUNS: Final = ("late news",)
 
 
 class Fault(NamedTuple):
-    """One fault: before the `at`-th move of `agent`, or at that moment of the store."""
+    """One fault: before the `at`-th move of `agent`, at that moment of the store, or in all."""
 
-    #: "kill", "stall", "kill within" or "unknown outcome".
+    #: "kill", "stall", "kill within", "unknown outcome" or "late news".
     kind: str
     at: int
     agent: str = ""
@@ -35,6 +36,8 @@ class Fault(NamedTuple):
     def __str__(self) -> str:
         if self.agent:
             return f"{self.kind} {self.agent} before its move {self.at}"
+        if self.kind in IN_RUNS:
+            return self.kind
         return f"{self.kind} at moment {self.at} of the store"
 
 
@@ -43,9 +46,28 @@ def faults_of(moves: Mapping[str, int], moments: int, kinds: Collection[str]) ->
     for kind in AT_MOVES:
         for agent, most in moves.items() if kind in kinds else ():
             yield from (Fault(kind, at, agent) for at in range(1, most + 1))
+    yield from (Fault(kind, 0) for kind in IN_RUNS if kind in kinds)
     for kind in AT_MOMENTS:
         if kind in kinds:
             yield from (Fault(kind, at) for at in range(1, moments + 1))
+
+
+class FailingTransactions(Faulty):
+    """A store with a `moment` before and after each step of a transaction, and in no other call.
+
+    Another call changes nothing, so it has no outcome to be unknown.
+    """
+
+    def __init__(self, store: Store, moment: Callable[[], None]) -> None:
+        super().__init__(store)
+        self._moment = moment
+
+    def moment(self) -> None:
+        """See `Faulty.moment`."""
+        self._moment()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
 
 
 class Striking:
@@ -53,38 +75,39 @@ class Striking:
 
     def __init__(self, stage: Stage, fault: Fault | None, *, counts: bool) -> None:
         self._stage, self._fault, self._counts = stage, fault, counts
-        self._stores: list[Faulty] = []
-        stage.run.struck = self._struck
+        self._is_running = False
+        #: How many moments the transactions of agents have had, in all stores.
+        self.moments = 0
+        stage.run.struck, stage.wrapped = self._struck, self._wrapped
+        stage.news_is_late = fault is not None and fault.kind == "late news"
 
-    def wrapped(self, store: Store) -> Store:
-        """`store`, whose moments are counted while agents run, if it is to fail at one."""
-        if not self._counts:
-            return store
-        faulty = Faulty(store, make=self._strike)
-        self._stores.append(faulty)
-        return faulty
+    def _wrapped(self, store: Store) -> Store:
+        """`store`, which can fail if faults of stores are wanted."""
+        return FailingTransactions(store, self._moment) if self._counts else store
 
     def begin(self) -> None:
         """Agents run from now on."""
-        for store in self._stores:
-            store.moments = 0
-            if self._fault is not None and not self._fault.agent:
-                store.at = self._fault.at
+        self._is_running = True
 
     def end(self) -> None:
         """The program goes on alone."""
-        for store in self._stores:
-            store.at = 0
+        self._is_running = False
 
-    @property
-    def moments(self) -> int:
-        """How many moments the stores have had."""
-        return max((store.moments for store in self._stores), default=0)
+    def _moment(self) -> None:
+        """A store can fail here."""
+        fault = self._fault
+        if not self._is_running:
+            return
+        if fault is not None and fault.kind == "kill within" and self._stage.me() is None:
+            return  # such as a renewal, which no agent makes
+        self.moments += 1
+        if fault is not None and not fault.agent and fault.at == self.moments:
+            raise self._strike()
 
     def _strike(self) -> BaseException:
         """What the store raises."""
         actor = self._stage.me()
-        if self._fault is None or self._fault.kind != "kill within" or actor is None:
+        if actor is None or self._fault is None or self._fault.kind != "kill within":
             return OutcomeUnknown("the answer of the store was lost, on purpose")
         self._stage.run.later(actor, f"the process of {actor.name} dies within its transaction")
         self._stage.kill(actor)

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 #: Distributions whose files are not the user's.
-OURS = {"coherence", "message_passing", "causal"}
+OURS = {"coherence", "message_passing", "causal", "file_guard"}
 
 
 @cache
@@ -25,10 +25,20 @@ def _is_installed(filename: str) -> bool:
 
 def is_users(frame: FrameType) -> bool:
     """Whether the code of `frame` is in a file that the user supplies."""
+    return not is_ours(frame) and not _is_installed(frame.f_code.co_filename)
+
+
+def is_ours(frame: FrameType) -> bool:
+    """Whether the code of `frame` belongs to this distribution."""
     package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-    if package in OURS or package.startswith("coherence_"):
-        return False
-    return not _is_installed(frame.f_code.co_filename)
+    return package in OURS or package.startswith("coherence_")
+
+
+def opener(frame: FrameType) -> FrameType:
+    """The frame that opens a file through `frame`: `pathlib` opens for others."""
+    while frame.f_globals.get("__name__") == "pathlib" and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
 
 
 def is_between(frame: FrameType) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 Access: TypeAlias = tuple[tuple[Hashable, bool], ...]
@@ -12,6 +12,21 @@ Access: TypeAlias = tuple[tuple[Hashable, bool], ...]
 EVERYTHING: Final = "*"
 #: The agent of a move that no agent makes: the passing of time.
 NOBODY: Final = -1
+
+
+def are_same(one: Mapping[int, Access], other: Mapping[int, Access]) -> bool:
+    """Whether the same agents have stopped before the same moves, by what is told of them.
+
+    Frameworks draw the names of some members by chance.
+    """
+    return one == other or _told(one) == _told(other)
+
+
+def _told(ready: Mapping[int, Access]) -> dict[int, Access]:
+    return {
+        agent: tuple(each for each in access if getattr(each[0], "is_told", True))
+        for agent, access in ready.items()
+    }
 
 
 class Move(NamedTuple):

@@ -13,18 +13,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from coherence.testing.adopted import Adoption
 from coherence.testing.frames import is_between, is_users, place_of
 from coherence.testing.instead import instead
 from coherence.testing.locks import Cooperative, waits_for_locks
 from coherence.testing.oracles import Thing, Waiting
+from coherence.testing.owned import Owned
 from coherence.testing.scheduler import Actor
-from coherence.testing.stage import Owned, Stage
+from coherence.testing.stage import Stage
 from coherence.testing.staged import StagedWorkspace
+from coherence.workspace.threads import TaskThreads
 from coherence.workspace.workspace import Workspace
 from message_passing.interrupts import Knock
+
+T = TypeVar("T")
 
 
 class Patches:
@@ -35,6 +39,8 @@ class Patches:
         self._program = threading.get_ident()
         self._locks = 0
         self._sleep, self._async_sleep = vars(time)["sleep"], asyncio.sleep
+        #: Where a library has last slept in each agent, and after how many moves of it.
+        self._pauses: dict[Actor, tuple[str, int]] = {}
         self._wait = Knock.wait
         self._acquire = asyncio.Lock.acquire
         self._names: dict[int, tuple[asyncio.Lock, str]] = {}
@@ -55,6 +61,7 @@ class Patches:
             (asyncio.Lock, "__init__"): self._named(asyncio.Lock.__init__),
             (asyncio.Lock, "acquire"): self._acquiring(),
             (Workspace, "__init__"): self._opening(Workspace.__init__),
+            (TaskThreads, "run"): self._in_place(TaskThreads.run),
         }
         replaced = [(*key, what) for key, what in found.items()]
         replaced += Adoption(self._stage).replaced()
@@ -65,9 +72,9 @@ class Patches:
 
     def _slept(self, seconds: float) -> None:
         """A thought is a move that touches nothing, of any length."""
-        stage = self._stage
-        if not is_users(sys._getframe(1)):
-            self._sleep(seconds)
+        stage, frame = self._stage, sys._getframe(1)
+        if not is_users(frame):
+            self._paused(seconds, place_of(frame))
         elif stage.me() is not None:
             stage.threads.step((), "think")
         elif threading.get_ident() == self._program:
@@ -75,18 +82,30 @@ class Patches:
         else:
             self._sleep(seconds)
 
+    def _paused(self, seconds: float, place: str) -> None:
+        """A library sleeps, such as one that tries again: a move, but time if it polls."""
+        actor = self._stage.threads.me()
+        if actor is None or self._stage.run.is_over:
+            self._sleep(seconds)
+            return
+        polls = self._pauses.get(actor) == (place, actor.moves)
+        if polls:
+            self._stage.threads.block(lambda: False, self._stage.run.now + seconds)
+        else:
+            self._stage.threads.step((), "pause")
+        self._pauses[actor] = place, actor.moves
+
     def _sleeping(self) -> Callable[..., Any]:
         async def plain(delay: float, result: Any) -> Any:
             return await self._async_sleep(delay, result)
 
         async def thought(result: Any) -> Any:
-            assert self._stage.tasks is not None
             await self._stage.tasks.step((), "think")
             return result
 
         def sleep(delay: float, result: Any = None) -> Any:
             tasks = self._stage.tasks
-            if tasks is None or not is_users(sys._getframe(1)) or tasks.me() is None:
+            if not is_users(sys._getframe(1)) or tasks.me() is None:
                 return plain(delay, result)
             return thought(result)
 
@@ -127,16 +146,34 @@ class Patches:
             if "clock" in options or "background" in options or self._stage.run.is_settling:
                 plain(workspace, *given, **options)
                 return
-            plain(
-                workspace,
-                *given,
-                clock=self._stage.run.clock,
-                background=Owned(),
-                **options,
-            )
+            url = given[0] if given else options.pop("url", "memory://")
+            store = self._stage.store(url, options.get("retention"))
+            try:
+                plain(
+                    workspace,
+                    store,
+                    *given[1:],
+                    clock=self._stage.run.clock,
+                    background=Owned(),
+                    **options,
+                )
+            except BaseException:
+                if store is not url:  # the caller closes a store that was passed in
+                    store.close()
+                raise
             StagedWorkspace(self._stage, workspace)
 
         return init
+
+    def _in_place(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        async def run(threads: TaskThreads, work: Callable[..., T], *arguments: object) -> T:
+            """A call at any store is made in the task, as one at a store in memory is."""
+            if threading.get_ident() == self._program or self._stage.threads.me() is not None:
+                return work(*arguments)
+            result: T = await plain(threads, work, *arguments)
+            return result
+
+        return run
 
     def _named(self, plain: Callable[..., None]) -> Callable[..., None]:
         def init(lock: asyncio.Lock, *given: Any, **options: Any) -> None:
@@ -151,9 +188,9 @@ class Patches:
     def _acquiring(self) -> Callable[..., Any]:
         async def acquire(lock: asyncio.Lock) -> bool:
             tasks = self._stage.tasks
-            if tasks is not None and (named := self._names.get(id(lock))) is not None:
+            if (named := self._names.get(id(lock))) is not None:
                 await tasks.step(((Thing("lock", named[1]), True),), f"acquire {named[1]}")
-            actor = tasks.me() if tasks is not None else None
+            actor = tasks.me()
             if actor is None:
                 return bool(await self._acquire(lock))
             self._wanted[actor] = lock

@@ -21,6 +21,7 @@ from coherence.testing.errors import (
 from coherence.testing.faults import Fault, Striking
 from coherence.testing.patches import Patches
 from coherence.testing.scheduler import TeamRun
+from coherence.testing.scratch import ScratchStores
 from coherence.testing.search import Search
 from coherence.testing.stage import Regrain, Stage
 from coherence.testing.team import ExploredTeam
@@ -42,6 +43,9 @@ _PLAYING = allocate_lock()
 class Settings(NamedTuple):
     """How a program is run, whatever the schedule."""
 
+    stores: ScratchStores
+    #: The URL of the workspace of a team.
+    store: str = "memory://"
     find: tuple[str, ...] = FINDS
     outcome: Callable[[Any], object] | None = None
     workspace: Mapping[str, Any] = {}
@@ -67,7 +71,10 @@ def play(
     fault: Fault | None = None,
     begins: Callable[[TeamRun], None] = lambda _: None,
 ) -> PlayedRun:
-    """Run `program` once.  Raises `Stuck`, and `Regrain` if the grain hides something."""
+    """Run `program` once.
+
+    Raises `Stuck`, `Regrain` if the grain hides something, and what opening a store has raised.
+    """
     if not _PLAYING.acquire(blocking=False):
         raise BadArgument(
             "a program is explored already in this process",
@@ -96,13 +103,15 @@ def _play(
     run = TeamRun(search)
     begins(run)
     run.finds_deadlocks = "deadlock" in settings.find
-    stage = Stage(run, ThreadRun(run, settings.patience_s), grain)
+    stores = settings.stores
+    stores.begin(run.clock)
+    stage = Stage(run, ThreadRun(run, settings.patience_s), grain, stores)
     striking = Striking(stage, fault, counts=settings.counts)
     failure: BaseException | None = None
     value: Any = None
     with ExitStack() as stack:
         stack.enter_context(Patches(stage).installed())
-        team = ExploredTeam(stage, striking, stack, settings.workspace)
+        team = ExploredTeam(stage, striking, stack, settings.store, settings.workspace)
         try:
             value = program(team)
             if settings.outcome is not None:
@@ -114,6 +123,8 @@ def _play(
         run.is_settling = True  # what closes it makes no moves
     if isinstance(failure, Regrain | Stuck):
         raise failure
+    if stores.fault is not None and failure is stores.fault:
+        raise stores.fault
     failure = failure or run.failure
     outcome = repr(value)
     if "error" not in settings.find and not isinstance(failure, _ALWAYS_FOUND | None):

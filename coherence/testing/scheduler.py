@@ -60,8 +60,6 @@ class Actor:
         self.until: Time | None = None
         self.on: Any = None
         self.is_late = False
-        #: Whether what it waits for comes from outside of the run after all, in real time.
-        self.outside: Callable[[], bool] | None = None
         self.is_killed = False
         #: Whether it is a whole framework, whose threads are agents of their own.
         self.is_main = False
@@ -69,8 +67,18 @@ class Actor:
         self.is_daemon = False
         self.result: Any = None
         self.error: BaseException | None = None
+        #: For a task of an event loop in a thread: the agent of that thread.
+        self.carrier: Actor | None = None
+        #: Whether it is a thread whose event loop has nothing to do: a task of it can go on.
+        self.is_idle_loop = False
         #: Lets it go on.
         self.go: Callable[[], None] = lambda: None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has stopped before a move that it could make now."""
+        carrier = self.carrier
+        return self.at is At.READY and (carrier is None or carrier.is_idle_loop)
 
     @property
     def blamed(self) -> Actor:
@@ -131,6 +139,8 @@ class TeamRun:
         self.failure: BaseException | None = None
         #: Why the run may differ when it is repeated.
         self.doubts: list[str] = []
+        #: Whether a thread was started that serves the process, in later runs too.
+        self.has_started_service = False
         #: Whether work beside the agents is done now: no call is a move.
         self.is_settling = False
 
@@ -181,7 +191,7 @@ class TeamRun:
 
     def choose(self) -> Actor | None:
         """The agent whose move comes next, or None if none is ready, or the run is over."""
-        ready = {actor.index: actor.access for actor in self.actors if actor.at is At.READY}
+        ready = {actor.index: actor.access for actor in self.actors if actor.is_ready}
         if not ready:
             return None
         if len(self.moves) >= MOVES_MAX:

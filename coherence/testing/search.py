@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from coherence.testing.moves import Access, Move
+from coherence.testing.moves import Access, Move, are_same
 
 
 class Diverged(Exception):
@@ -96,7 +96,7 @@ class Bounded:
         at = len(self._path)
         if at < len(self._followed):
             choice = self._followed[at]
-            if dict(choice.ready) != dict(ready):
+            if not are_same(choice.ready, ready):
                 raise Diverged(at, choice.ready, ready)
         else:
             choice = self._go_on(ready)

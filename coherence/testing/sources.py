@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from coherence.testing.moves import NOBODY, Access, Move, commute
+from coherence.testing.moves import NOBODY, Access, Move, are_same, commute
 from coherence.testing.search import Diverged, first_of
 
 
@@ -50,7 +50,7 @@ class Sources:
         """See `Search.choose`."""
         if self._depth < len(self._stack):
             node = self._stack[self._depth]
-            if node.ready != dict(ready):
+            if not are_same(node.ready, ready):
                 raise Diverged(self._depth, node.ready, ready)
         else:
             sleep = self._sleeping(ready, moves)

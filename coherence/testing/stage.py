@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from coherence.runtime.session import Session
 from coherence.runtime.site import Site
+from coherence.stores.port import Retention, Store
+from coherence.testing.loops import LoopTasks
 from coherence.testing.moves import EVERYTHING, Access
 from coherence.testing.oracles import Thing, Waiting, World, circle, driver_of, waits_for_grants
 from coherence.testing.scheduler import Actor, SideWork, TeamRun
-from coherence.testing.tasks import TaskRun
+from coherence.testing.scratch import ScratchStores, keeps_time
+from coherence.testing.tasks import TaskAgents
 from coherence.testing.threads import ThreadRun
 from coherence.workspace.reading import Operation
-from message_passing.background import Worker
-from message_passing.interrupts import Lock
 
 ALL: Access = ((EVERYTHING, False),)
 
@@ -23,17 +25,14 @@ class Regrain(Exception):
     """A call waits for less than a lease, so calls in one move would hide what it can meet."""
 
 
-class Owned:
-    """A background that has no threads: the run does the work of its workers."""
-
-    locks: Sequence[Lock] = ()
-
-    def need(self, worker: Worker) -> None:
-        """See `Background.need`."""
-
-    def is_running(self, worker: Worker) -> bool:
-        """See `Background.is_running`."""
-        return False
+def hear(site: Site) -> None:
+    """Take in what other workspaces have done, as a thread beside a program would have by now."""
+    follower = site.follower
+    if site.store.shared and follower.is_needed:
+        if follower.validates:
+            follower.refresh()
+        else:
+            follower.fetch()
 
 
 class Staged(SideWork):
@@ -49,9 +48,15 @@ class Staged(SideWork):
 class Stage:
     """What the agents of one run share."""
 
-    def __init__(self, run: TeamRun, threads: ThreadRun, grain: str) -> None:
-        self.run, self.threads, self.grain = run, threads, grain
-        self.tasks: TaskRun | None = None
+    def __init__(self, run: TeamRun, threads: ThreadRun, grain: str, stores: ScratchStores) -> None:
+        self.run, self.threads, self.grain, self._scratch = run, threads, grain, stores
+        #: What a store is wrapped in before a workspace has it.
+        self.wrapped: Callable[[Store], Store] = lambda store: store
+        #: Whether workspaces hear of each other only where no agent can make a move.
+        self.news_is_late = False
+        #: The tasks that are agents: those of event loops in threads, or all in one loop.
+        self.tasks: TaskAgents = (loops := LoopTasks(run, threads))
+        self.loops = loops
         self.world = World()
         #: Which agent of the run made the last call of each agent of a workspace.
         self.driving: dict[str, Actor] = {}
@@ -65,24 +70,45 @@ class Stage:
         """The agent that makes this call; None outside of all."""
         if self.run.is_settling:
             return None
-        if self.tasks is not None and (actor := self.tasks.me()) is not None:
-            return actor
-        return self.threads.me()
+        return self.tasks.me() or self.threads.me()
+
+    @contextmanager
+    def with_tasks(self, tasks: TaskAgents) -> Iterator[None]:
+        """Until the end of the block, the agents are `tasks`."""
+        before, self.tasks = self.tasks, tasks
+        try:
+            yield
+        finally:
+            self.tasks = before
 
     def step(self, access: Access, label: str) -> Operation[None]:
         """Stop the present agent before a move, if there is one."""
-        if self.tasks is not None and self.tasks.me() is not None:
+        if self.tasks.me() is not None:
             yield from self.tasks.step(access, label).__await__()
         else:
             self.threads.step(access, label)
             yield from ()
 
     def touch(self, access: Access, label: str) -> None:
-        """The present agent touches this: in a thread a move, in a task part of its last one."""
-        if self.tasks is not None and (actor := self.tasks.me()) is not None:
-            self.run.touch(actor, access, label)
-        elif not self.run.is_settling:
+        """The present agent touches this: in a thread a move, in a task part of its last one.
+
+        Where a call blocks the event loop of a thread, agents of other threads may go on.
+        """
+        if (actor := self.tasks.me()) is not None:
+            is_alone = actor.carrier is None or not self.threads.others_can_go_on()
+            self.run.touch(actor, access, label if is_alone else "")
+            if is_alone:
+                return
+        if not self.run.is_settling:
             self.threads.step(access, label)
+
+    def store(self, store: str | Store, retention: Retention | None = None) -> Store:
+        """A store for a workspace of this run: what a URL names is the run's own."""
+        if isinstance(store, str):
+            store = self._scratch.open(store, retention)
+        if not keeps_time(store, self.run.now):
+            self.run.doubts.append(f"a {type(store).__name__} is on time of its own")
+        return self.wrapped(store)
 
     def artifact(self, identity: str, name: Hashable) -> Thing:
         """The artifact of that name in that store."""

@@ -16,12 +16,12 @@ from coherence.messages import Abandon, Acquire, Commit, Committed, Granted, Loa
 from coherence.runtime.caches import Asked
 from coherence.runtime.homes import Homes
 from coherence.runtime.session import Session
-from coherence.stores.port import Cut
+from coherence.stores.port import Cut, Place
 from coherence.testing.errors import Ended, Killed
 from coherence.testing.moves import Access
 from coherence.testing.oracles import Thing, Who
-from coherence.testing.scheduler import Actor
-from coherence.testing.stage import ALL, Regrain, Stage, Staged
+from coherence.testing.scheduler import Actor, At
+from coherence.testing.stage import ALL, Regrain, Stage, Staged, hear
 from coherence.workspace.agent import Agent
 from coherence.workspace.reading import Call, Operation, Waits
 from coherence.workspace.workspace import Workspace, site_of
@@ -42,6 +42,8 @@ class StagedWorkspace(Staged):
     def __init__(self, stage: Stage, workspace: Workspace) -> None:
         self.stage, self.site = stage, site_of(workspace)
         self._homes, self._inside = self.site.homes, 0
+        #: The last line of each workspace of the run, when this one has heard of them.
+        self._heard: list[Place] = []
         self._look, self._carry = self._homes.look, self._homes.carry
         vars(self._homes).update(look=self._looked, carry=self._carried)
         self.site.trace_calls(self._through)
@@ -52,16 +54,27 @@ class StagedWorkspace(Staged):
 
     def settle(self) -> bool:
         """See `SideWork.settle`."""
-        before = self._inside
-        keeper, follower = self.site.keeper, self.site.follower
-        if self.site.store.shared and follower.is_needed:
-            follower.refresh()
+        before, keeper = self._inside, self.site.keeper
+        self._hear()
         while not keeper.inbox.empty():
             keeper.work_within()
         due = keeper.due
         if due is not None and due <= self.stage.run.now:
             keeper.work_within()
         return self._inside != before
+
+    def _hear(self) -> None:
+        """Take in what other workspaces of the run have done, if there is anything."""
+        stage, store = self.stage, self.site.store
+        if not store.shared:
+            return
+        if not self.site.follower.validates:  # so it costs a trip to a server
+            lines = [room.site.store.last for room in stage.rooms]
+            is_ready = any(actor.at is At.READY for actor in stage.run.actors)
+            if lines == self._heard or (stage.news_is_late and is_ready):
+                return
+            self._heard = lines
+        hear(self.site)
 
     @property
     def due(self) -> Time | None:

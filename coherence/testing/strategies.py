@@ -71,7 +71,7 @@ def _names(most: int, check: Callable[[object], str]) -> SearchStrategy[str]:
         return True
 
     letters = st.characters(
-        exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters='/@\\:*?"<>|'
+        exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"], exclude_characters='/@\\:*?"<>|'
     )
     parts = st.text(letters, min_size=1, max_size=12).map(
         lambda part: unicodedata.normalize("NFC", part).strip(" .")

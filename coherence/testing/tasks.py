@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import selectors
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -53,7 +54,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop on the clock of a run."""
 
     def __init__(self, tasks: TaskRun) -> None:
-        self._run_of_agents = tasks.run
+        self._tasks_of_agents, self._run_of_agents = tasks, tasks.run
         self._selector_of_agents = _Selector(tasks)
         super().__init__(self._selector_of_agents)
 
@@ -66,17 +67,23 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._selector_of_agents.ended)
         return future
 
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, *given: Any, **options: Any
+    ) -> asyncio.Handle:
+        """See `asyncio.AbstractEventLoop.call_soon_threadsafe`."""
+        self._tasks_of_agents.waker = threading.current_thread().name
+        return super().call_soon_threadsafe(*given, **options)
+
     def time(self) -> float:
         """See `asyncio.AbstractEventLoop.time`."""
         return self._run_of_agents.now
 
 
-class TaskRun:
-    """Runs the agents of a `TeamRun` as tasks of one event loop."""
+class TaskAgents:
+    """The tasks of event loops that are agents of a `TeamRun`."""
 
-    def __init__(self, run: TeamRun, *, starts_are_moves: bool = False) -> None:
-        self.run, self._starts_are_moves = run, starts_are_moves
-        run.sees_wakes = True
+    def __init__(self, run: TeamRun) -> None:
+        self.run = run
         self._of_task: WeakKeyDictionary[asyncio.Task[Any], Actor] = WeakKeyDictionary()
         #: The task that has started each task.
         self._starters: WeakKeyDictionary[asyncio.Task[Any], asyncio.Task[Any]] = (
@@ -86,10 +93,6 @@ class TaskRun:
         self._main: contextvars.ContextVar[asyncio.Task[Any] | None] = contextvars.ContextVar(
             "main", default=None
         )
-        self._loop: VirtualLoop | None = None
-        self._is_idle_again = False
-        #: How often the loop may still have nothing to do while tasks unwind.
-        self._rounds = 0
 
     def me(self) -> Actor | None:
         """The agent of the present task, which a task that it has started becomes one of."""
@@ -106,13 +109,20 @@ class TaskRun:
         if (known := self._of_task.get(task)) is not None:
             return known
         starter = self._starters.get(task)
-        parent = self._actor_of(starter) if starter is not None else None
+        parent = self._actor_of(starter) if starter is not None else self._root_of(task)
         if parent is None:
             return None
         name = self.run.name_below(parent, "task")
         actor = self._of_task[task] = self.run.add(name, parent)
         actor.at = At.RUNNING
         return actor
+
+    def _root_of(self, task: asyncio.Task[Any]) -> Actor | None:
+        """The agent above a task that no task has started."""
+        return None
+
+    def _wake(self, actor: Actor) -> None:
+        """Have the loop of that agent's task go on."""
 
     def started(self, loop: asyncio.AbstractEventLoop, made: Any, **named: Any) -> Any:
         """A new task of `loop`, whose starter is remembered: see `loop.set_task_factory`."""
@@ -133,7 +143,13 @@ class TaskRun:
             raise Killed
         self.run.stop(me, access, label)
         chosen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        me.go = lambda: None if chosen.done() else chosen.set_result(None)
+
+        def go() -> None:
+            if not chosen.done():
+                chosen.set_result(None)
+            self._wake(me)
+
+        me.go = go
         try:
             await chosen
         except BaseException:
@@ -141,6 +157,21 @@ class TaskRun:
             raise
         if (until := self.run.begin(me)) is not None:
             await asyncio.sleep(until - self.run.now)
+
+
+class TaskRun(TaskAgents):
+    """Runs the agents of a `TeamRun` as tasks of one event loop."""
+
+    def __init__(self, run: TeamRun, *, starts_are_moves: bool = False) -> None:
+        super().__init__(run)
+        self._starts_are_moves = starts_are_moves
+        run.sees_wakes = True
+        self._loop: VirtualLoop | None = None
+        self._is_idle_again = False
+        #: The thread that has last called the loop.
+        self.waker = ""
+        #: How often the loop may still have nothing to do while tasks unwind.
+        self._rounds = 0
 
     def main(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Run `work`, whose tasks become agents of their own; its result."""
@@ -239,7 +270,7 @@ class TaskRun:
     def woken(self) -> None:
         """A thread that is not ours has woken a task."""
         self._is_idle_again = False
-        self.run.doubts.append("a thread that is not scheduled has woken a task")
+        self.run.doubts.append(f"a thread that is not scheduled has woken a task: {self.waker}")
 
     def _stop(self) -> None:
         """End the agents' part of the loop: `all_of` cancels what is left."""

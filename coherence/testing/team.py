@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, TypeVar
 
 from coherence.errors import BadArgument
-from coherence.stores.memory import MemoryStore
-from coherence.stores.opening import open_store
-from coherence.stores.port import Retention, Store
+from coherence.stores.port import Store
 from coherence.testing.errors import Killed
 from coherence.testing.faults import Striking
 from coherence.testing.oracles import Thing, who_is
+from coherence.testing.owned import Owned
 from coherence.testing.sharing import Folder, SharedMapping
-from coherence.testing.stage import Owned, Stage
+from coherence.testing.stage import Stage
 from coherence.testing.staged import StagedWorkspace
 from coherence.testing.tasks import TaskRun
 from coherence.workspace.agent import Agent
@@ -36,10 +35,15 @@ class ExploredTeam:
     """The agents of one run.  A program gets a new one for each schedule."""
 
     def __init__(
-        self, stage: Stage, striking: Striking, stack: ExitStack, settings: Mapping[str, Any]
+        self,
+        stage: Stage,
+        striking: Striking,
+        stack: ExitStack,
+        store: str,
+        settings: Mapping[str, Any],
     ) -> None:
         self._stage, self._striking, self._stack = stage, striking, stack
-        self._settings = dict(settings)
+        self._store, self._settings = store, dict(settings)
         self._workspace: Workspace | None = None
         self._tasks: AsyncWorkspace | None = None
         self._shared: list[str] = []
@@ -56,9 +60,9 @@ class ExploredTeam:
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace of the run: in memory, on virtual time."""
+        """The workspace of the run, on virtual time: in memory, unless `explore` names a store."""
         if self._workspace is None:
-            self._workspace = self.open(MemoryStore(clock=self._stage.run.clock))
+            self._workspace = self.open(self._store)
         return self._workspace
 
     @property
@@ -66,23 +70,23 @@ class ExploredTeam:
         """The same workspace, for tasks."""
         if self._tasks is None:
             self._tasks = AsyncWorkspace(self.workspace)
+            self._stack.callback(_at_once, self._tasks.close())
         return self._tasks
 
     def open(self, store: str | Store, **settings: Any) -> Workspace:
         """Another workspace, as another process would open one, closed after the run.
 
-        The agents of a program may use several on one SQLite file.  Takes the arguments of
-        `Workspace`, without its clock and its background.
+        The agents of a program may use several on one URL of SQLite or PostgreSQL.  Such a URL
+        names a store of this run, which begins empty: a temporary file, or a schema of its own.
+        Takes the arguments of `Workspace`, without its clock and its background.
         """
         run = self._stage.run
         given = {**self._settings, **settings}
-        if isinstance(store, str):
-            retention = given.pop("retention", None) or Retention()
-            store = open_store(store, retention, clock=run.clock)
-        workspace = Workspace(
-            self._striking.wrapped(store), clock=run.clock, background=Owned(), **given
-        )
-        if store.shared:  # in memory there is nothing to give back
+        opened = self._stage.store(store, given.pop("retention", None))
+        if opened.shared:  # in memory there is nothing to give back
+            self._stack.callback(opened.close)
+        workspace = Workspace(opened, clock=run.clock, background=Owned(), **given)
+        if opened.shared:
             self._stack.callback(workspace.close)
         StagedWorkspace(self._stage, workspace)
         return workspace
@@ -92,7 +96,7 @@ class ExploredTeam:
         return self.workspace.agent(name)
 
     def async_agent(self, name: str) -> AsyncAgent:
-        """The agent of that name, for a task.  Only for a store in memory."""
+        """The agent of that name, for a task."""
         return _at_once(self.tasks.agent(name))
 
     def shared(self, entries: Mapping[K, V], name: str = "shared") -> SharedMapping[K, V]:
@@ -161,35 +165,25 @@ class ExploredTeam:
         itself is no longer alone then: `work` is the agent "main".
         """
         self._require_outside()
-        self._striking.begin()
         self._stage.run.sees_wakes = True
-        try:
+        with self._running():
             result: T = self._stage.threads.main(work)
-            return result
-        finally:
-            self._striking.end()
+        return result
 
     def run_async(self, **works: Callable[[], Coroutine[Any, Any, Any]]) -> dict[str, Any]:
         """As `run`, for functions that return coroutines: tasks of one event loop."""
         self._require_outside()
         tasks = TaskRun(self._stage.run, starts_are_moves=bool(self._shared))
-        self._stage.tasks = tasks
-        try:
+        with self._stage.with_tasks(tasks):
             return self._run(tasks.all_of, works)
-        finally:
-            self._stage.tasks = None
 
     def main_async(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """As `main`, for a framework's coroutine: the tasks that it starts are agents."""
         self._require_outside()
-        self._stage.tasks = tasks = TaskRun(self._stage.run, starts_are_moves=bool(self._shared))
-        self._striking.begin()
-        try:
+        tasks = TaskRun(self._stage.run, starts_are_moves=bool(self._shared))
+        with self._running(), self._stage.with_tasks(tasks):
             result: T = tasks.main(work)
-            return result
-        finally:
-            self._striking.end()
-            self._stage.tasks = None
+        return result
 
     def _require_outside(self) -> None:
         if self._stage.me() is not None:
@@ -200,12 +194,21 @@ class ExploredTeam:
     def _run(
         self, every: Callable[[Mapping[str, Any]], dict[str, Any]], works: Mapping[str, Any]
     ) -> dict[str, Any]:
+        try:
+            with self._running():
+                return every({name: self._living(name, work) for name, work in works.items()})
+        finally:
+            self.killed |= {a.name for a in self._stage.run.actors if a.is_killed}
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """In the block agents run; after it each workspace has heard of what they have done."""
         self._striking.begin()
         try:
-            return every({name: self._living(name, work) for name, work in works.items()})
+            yield
+            self._stage.run.settle()
         finally:
             self._striking.end()
-            self.killed |= {a.name for a in self._stage.run.actors if a.is_killed}
 
     def _living(self, name: str, work: Callable[[], Any]) -> Callable[[], Any]:
         """`work`, and what comes after the death of its process."""
@@ -232,7 +235,7 @@ class ExploredTeam:
             revive()
             return await again()
 
-        return sync if self._stage.tasks is None else tasked
+        return tasked if isinstance(self._stage.tasks, TaskRun) else sync
 
 
 def with_agents(
@@ -263,7 +266,4 @@ def _at_once(made: Coroutine[Any, Any, T]) -> T:
     except StopIteration as done:
         result: T = done.value
         return result
-    made.close()
-    raise BadArgument(
-        "an agent for a task needs a store in memory", remedy="use threads for other stores"
-    )
+    raise AssertionError("it waits")

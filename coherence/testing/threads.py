@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from _thread import allocate_lock, get_ident
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.thread import _threads_queues
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
@@ -18,6 +21,12 @@ from message_passing.process import Time
 
 #: How long an agent may run without a move, in seconds of real time.
 PATIENCE_S = 3.0
+#: How long a run with nothing to do waits for a thread that is not scheduled, in seconds, and how
+#: long it pauses between two looks.
+OUTSIDE_S, PAUSE_S = 1.0, 0.001
+#: Of the threads that are kept from run to run.
+NAME = "coherence-testing"
+WOKEN = "a thread that is not scheduled has woken an agent"
 
 
 class _Gate:
@@ -45,7 +54,7 @@ class _Worker:
     def __init__(self, idle: list[_Worker]) -> None:
         self._idle, self._begin = idle, _Gate()
         self._job: Callable[[], None] = lambda: None
-        threading.Thread(target=self._work, name="coherence-testing", daemon=True).start()
+        threading.Thread(target=self._work, name=NAME, daemon=True).start()
 
     def start(self, job: Callable[[], None]) -> None:
         self._job = job
@@ -70,6 +79,11 @@ class ThreadRun:
         self._gates: dict[int, _Gate] = {}
         self._done = _Gate()
         self._ticks = 0
+        #: Whether an agent has given work to a thread that is not scheduled, and which may answer.
+        self.has_given_outside = False
+        self._program = get_ident()
+        self._outside: deque[Callable[[], object]] = deque()
+        self._pause = vars(time)["sleep"]
         #: Whether the run has ended because only daemons are left, which wait.
         self._is_complete = False
         self._threads: dict[int, int] = {}
@@ -133,12 +147,15 @@ class ThreadRun:
                 return chosen
             if run.is_over:
                 break
-            if all(actor.at is At.DONE or actor.is_daemon for actor in run.actors):
-                if all(actor.at is At.DONE for actor in run.actors):
+            threads = [actor for actor in run.actors if actor.carrier is None]
+            if all(actor.at is At.DONE or actor.is_daemon for actor in threads):
+                if all(actor.at is At.DONE for actor in threads):
                     return None
                 self._is_complete = True
                 run.end()
                 break
+            if self.has_given_outside and self._has_come_from_outside():
+                continue  # work for another thread takes no virtual time
             if run.pass_time() or run.has_ended() or self._has_come_from_outside():
                 continue
             run.fail(run.idle_deadlock())
@@ -146,11 +163,50 @@ class ThreadRun:
         return None
 
     def _has_come_from_outside(self) -> bool:
-        """Whether a thread that is not scheduled has woken an event loop in one that is."""
-        if any(actor.outside is not None and actor.outside() for actor in self.run.actors):
-            self.run.doubts.append("a thread that is not scheduled has woken an event loop")
-            return True
-        return False
+        """Whether a thread that is not scheduled has done something, in a moment of real time."""
+        is_loop = any(actor.is_idle_loop for actor in self.run.actors)
+        may_come = self.has_given_outside or is_loop or self._others()
+        until = time.monotonic() + (OUTSIDE_S if may_come else 0)
+        while True:
+            if self._outside:
+                self._outside.popleft()()
+                return True
+            if any(actor.at is At.WAITING and actor.has_come() for actor in self.run.actors):
+                self.run.doubts.append(WOKEN)
+                return True
+            if time.monotonic() >= until:
+                self.has_given_outside = False
+                return False
+            self._pause(PAUSE_S)
+
+    def _others(self) -> bool:
+        """Whether there are threads that are not scheduled, apart from those that wait for jobs."""
+        known = {*self._threads.values(), self._program}
+        return any(
+            thread.ident not in known and thread.name != NAME and thread not in _threads_queues
+            for thread in threading.enumerate()
+        )
+
+    def give_outside(self) -> None:
+        """The agent of this thread gives work to one that is not scheduled, and may answer."""
+        self.has_given_outside = True
+        self.run.doubts.append("a thread that is not scheduled was given work")
+
+    def from_outside(self, what: Callable[[], object]) -> None:
+        """Do `what`, for a thread that is not scheduled: where no agent can make a move."""
+        if self.run.is_over:
+            what()
+            return
+        self.run.doubts.append(f"{WOKEN}: {threading.current_thread().name}")
+        self._outside.append(what)
+
+    def others_can_go_on(self) -> bool:
+        """Whether a thread other than this one could make a move now."""
+        me = self.me()
+        return any(
+            actor is not me and actor.carrier is None and actor.at in (At.READY, At.LOCAL)
+            for actor in self.run.actors
+        )
 
     def _release_all(self) -> None:
         for actor in self.run.actors:
@@ -201,13 +257,30 @@ class ThreadRun:
                 actor.error = error
                 self.run.fail(error)
         finally:
-            actor.at = At.DONE
-            del self._actors[get_ident()]
-            self._ticks += 1
-            if (chosen := self._next()) is not None:
-                chosen.go()
-            elif all(other.at is At.DONE for other in self.run.actors):
-                self._done.open()
+            if self.me() is actor:
+                self._leave(actor)
+                self._go_on()
+
+    def serve(self, actor: Actor) -> None:
+        """From now on this thread serves the process, in later runs too, and is not an agent."""
+        self.run.has_started_service = True
+        self._leave(actor)
+        self._worker().start(self._go_on)  # which may wait for the service
+
+    def _leave(self, actor: Actor) -> None:
+        actor.at = At.DONE
+        del self._actors[get_ident()]
+        self._ticks += 1
+
+    def _worker(self) -> _Worker:
+        """A thread of the kit that is idle."""
+        return self._idle.pop() if self._idle else _Worker(self._idle)
+
+    def _go_on(self) -> None:
+        if (chosen := self._next()) is not None:
+            chosen.go()
+        elif all(other.at is At.DONE for other in self.run.actors if other.carrier is None):
+            self._done.open()
 
     def main(self, work: Callable[[], Any]) -> Any:
         """Run `work`, whose threads become agents of their own; its result."""
@@ -221,8 +294,7 @@ class ThreadRun:
         for actor, _ in begun:
             actor.is_main = is_main
         for actor, work in begun:
-            worker = self._idle.pop() if self._idle else _Worker(self._idle)
-            actor.go = partial(self._start, worker, actor, work, actor.go)
+            actor.go = partial(self._start, self._worker(), actor, work, actor.go)
         self._done = _Gate()
         if (first := self._next()) is not None:
             first.go()

@@ -15,7 +15,7 @@ GATE = 7
 
 def running(store):
     ear = store._connections.ear
-    return ear._threads.is_running(ear)
+    return ear._background.is_running(ear)
 
 
 @pytest.fixture

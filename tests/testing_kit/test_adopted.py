@@ -2,9 +2,14 @@
 
 import asyncio
 import queue
+import random
 import sys
+import sysconfig
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -277,20 +282,238 @@ def test_an_error_in_a_job_is_where_the_program_has_it():
     assert explore(program).verdict is ExplorationVerdict.PROOF
 
 
-def test_an_event_loop_in_a_thread_hands_on_and_is_no_proof():
+def in_a_loop(work):
+    """A program whose event loop runs in a thread, as frameworks have it."""
+
+    def program(team):
+        programs.seed(team, "plan")
+        team.main(lambda: asyncio.run(work(team)))
+        (text,) = programs.final(team, "plan")
+        return text
+
+    return program
+
+
+def test_an_event_loop_in_a_thread_hands_on():
+    async def flow(team):
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(30)
+        await loop.run_in_executor(None, add, team, "ann", "update")
+        await asyncio.wait_for(asyncio.to_thread(add, team, "bob", "update"), 100)
+
+    result = explore(in_a_loop(flow), bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"'ab'"}
+
+
+@pytest.mark.parametrize("bound", [2, None])
+def test_the_tasks_of_an_event_loop_in_a_thread_are_agents(bound):
+    async def work(team, name, how):
+        agent = team.async_agent(name)
+        if how == "update":
+            await agent.update("plan", lambda text: text + name[0])
+        else:
+            text = (await agent.read("plan")).text
+            await agent.write("plan", text + name[0], overwrite=True)
+
+    def both(how):
+        async def flow(team):
+            await asyncio.gather(*(work(team, name, how) for name in ("ann", "bob")))
+
+        return in_a_loop(flow)
+
+    with pytest.raises(Found) as found:
+        explore(both("overwrite"), bound=bound)
+    assert isinstance(found.value.cause, LostUpdate)
+    result = explore(both("update"), bound=bound)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"'ab'", "'ba'"}
+
+
+@pytest.mark.parametrize("bound", [2, None])
+def test_calls_that_block_a_loop_in_a_thread_are_moves_to_other_threads(bound):
+    async def thinks(team, name, how):
+        await asyncio.sleep(0)
+        add(team, name, how)
+
+    def program_of(how):
+        def program(team):
+            programs.seed(team, "plan")
+
+            async def flow():
+                await asyncio.gather(thinks(team, "ann", how), thinks(team, "bob", how))
+
+            def main():
+                thread = threading.Thread(target=add, args=(team, "cyd", how))
+                thread.start()
+                asyncio.run(flow())
+                thread.join()
+
+            team.main(main)
+            (text,) = programs.final(team, "plan")
+            return text
+
+        return program
+
+    with pytest.raises(Found) as found:
+        explore(program_of("overwrite"), bound=bound)
+    assert isinstance(found.value.cause, LostUpdate)
+    result = explore(program_of("update"), bound=bound)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert len(result.outcomes) == 6
+
+
+def test_two_event_loops_in_threads():
+    async def work(team, name):
+        await team.async_agent(name).update("plan", lambda text: text + name[0])
+
+    def program(team):
+        programs.seed(team, "plan")
+        team.run(
+            ann=lambda: asyncio.run(work(team, "ann")), bob=lambda: asyncio.run(work(team, "bob"))
+        )
+        (text,) = programs.final(team, "plan")
+        return text
+
+    result = explore(program, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"'ab'", "'ba'"}
+
+
+def test_an_event_loop_in_a_thread_whose_task_waits_for_ever_is_a_deadlock():
+    async def flow(team):
+        await asyncio.gather(asyncio.Event().wait(), asyncio.sleep(1))
+
+    found = explore(in_a_loop(flow), raises=False).found
+    assert isinstance(found.cause, Deadlock)
+
+
+def test_a_loop_that_serves_the_process_outlives_the_run():
+    """As the event bus of CrewAI: started in the first run, it is there in those that come."""
+    service = []
+
+    def serve(loop):
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+        loop.close()
+
+    async def told(word):
+        return word
+
     def program(team):
         programs.seed(team, "plan")
 
-        async def flow():
-            loop = asyncio.get_running_loop()
-            await asyncio.sleep(30)
-            await loop.run_in_executor(None, add, team, "ann", "update")
-            await asyncio.wait_for(asyncio.to_thread(add, team, "bob", "update"), 100)
+        def main():
+            if not service:
+                service.append(asyncio.new_event_loop())
+                thread = threading.Thread(target=serve, args=(service[0],), daemon=True)
+                service.append(thread)
+                thread.start()
+            assert asyncio.run_coroutine_threadsafe(told("x"), service[0]).result(30) == "x"
+            with ThreadPoolExecutor(2) as pool:
+                for name in ("ann", "bob"):
+                    pool.submit(add, team, name, "update")
 
-        team.main(lambda: asyncio.run(flow()))
-        assert programs.final(team, "plan") == ("ab",)
+        team.main(main)
+        (text,) = programs.final(team, "plan")
+        return text
+
+    try:
+        for _ in range(3):
+            result = explore(program, bound=None)
+            assert result.found is None
+            assert set(result.outcomes) == {"'ab'", "'ba'"}
+            assert result.verdict is ExplorationVerdict.UNDETERMINED
+            assert "a thread that is not scheduled was given work" in str(result)
+    finally:
+        loop, thread = service
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+def test_a_thread_whose_class_says_what_it_does():
+    class Adder(threading.Thread):
+        def __init__(self, team, name):
+            super().__init__()
+            self.given = team, name, "update"
+
+        def run(self):
+            add(*self.given)
+
+    def both(team):
+        threads = [Adder(team, name) for name in ("ann", "bob")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    result = explore(program_of(lambda team, _: both(team), "update"), bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF
+    assert set(result.outcomes) == {"'ab'", "'ba'"}
+
+
+def test_what_a_library_sleeps_takes_no_time():
+    """Trying again lets others go on; a loop that polls lets time pass."""
+    library = {"__name__": "library", "time": time}
+    code = "def pause(seconds):\n    time.sleep(seconds)\n"
+    exec(compile(code, f"{sysconfig.get_paths()['purelib']}/library.py", "exec"), library)
+
+    def program(team):
+        ann, bob, _ = programs.seed(team, "plan")
+        begun = team.now
+
+        def tries():
+            library["pause"](1_000)
+            ann.update("plan", lambda text: text + "a")
+            while team.now < begun + 1_000:
+                library["pause"](100)
+
+        team.run(ann=tries, bob=lambda: bob.update("plan", lambda text: text + "b"))
+        return programs.final(team, "plan")
 
     result = explore(program, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert len(result.outcomes) == 2
+    assert result.seconds < 100
+
+
+def test_a_member_that_is_named_by_chance_is_no_divergence():
+    def program(team):
+        programs.seed(team, "plan")
+        works = {n: lambda n=n: add(team, f"{n}.{random.random()}", "update") for n in ("a", "b")}
+        team.run(**works)
+        return programs.final(team, "plan")
+
+    result = explore(program, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"('ab',)", "('ba',)"}
+
+
+def test_a_run_that_a_foreign_thread_makes_differ_is_no_failure():
+    """It is undetermined, with the reason."""
+    turns = count()
+
+    def program(team):
+        ann, bob, _ = programs.seed(team, "plan", "other")
+        event = threading.Event()
+
+        def told():
+            ann.read("other" if next(turns) else "plan")
+            thread = Foreign(target=event.set)
+            thread.start()
+            event.wait()
+
+        add_b = partial(bob.update, "plan", lambda text: text + "b")
+        add_c = partial(team.agent("cyd").update, "plan", lambda text: text + "c")
+        team.run(ann=told, bob=add_b, cyd=add_c)
+
+    start = threading.Thread.start  # not the one that adopts
+
+    class Foreign(threading.Thread):
+        def start(self):
+            start(self)
+
+    result = explore(program, raises=False, walks=3)
     assert result.found is None
     assert result.verdict is ExplorationVerdict.UNDETERMINED
-    assert "the tasks of an event loop in a thread are not scheduled" in str(result)
+    assert "not reproducible" in str(result)

@@ -66,3 +66,18 @@ def test_a_contract_holds_beside_a_third_agent_under_two_preemptions(program, se
     )
     assert result.exhaustive or result.preemptions == 2, str(result)
     assert not result.doubts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["sqlite", "postgres"])
+@pytest.mark.parametrize(
+    ("program", "settings"), CONTRACTS.items(), ids=lambda given: getattr(given, "__name__", "")
+)
+def test_a_contract_holds_on_a_disk_and_on_a_server(program, settings, place, request):
+    url = "sqlite:///team.db"
+    if place == "postgres":
+        url = request.getfixturevalue("postgres").url()
+    settings = {"bound": None, "seconds": 60, **settings}
+    memory, other = explore(program, **settings), explore(program, store=url, **settings)
+    assert memory.verdict is other.verdict is ExplorationVerdict.PROOF, str(other)
+    assert other.outcomes.keys() == memory.outcomes.keys()

@@ -40,7 +40,8 @@ def test_listeners_that_share_a_plain_state_lose_work(flows):
     assert found.result.schedules <= 100
 
 
-def test_listeners_that_share_a_coherent_state_lose_nothing(flows):
+def counted(flows, kickoff):
+    """A program whose listeners count in a coherent state."""
     from coherence_crewai import CoherentState
 
     def program(team):
@@ -53,11 +54,26 @@ def test_listeners_that_share_a_coherent_state_lose_nothing(flows):
             def _(state):
                 state.found += 1
 
-        team.main_async(lambda: flows.flow(add).kickoff_async())
+        kickoff(team, flows.flow(add))
         return totals.read().found
 
-    result = explore(program, bound=None, seconds=60, raises=False)
-    assert result.found is None
-    assert set(result.outcomes) == {"2"}
-    assert result.exhaustive
-    assert all("thread that is not scheduled" in doubt for doubt in result.doubts)
+    return program
+
+
+def in_a_task(team, flow):
+    team.main_async(lambda: flow.kickoff_async())
+
+
+def in_a_thread(team, flow):
+    team.main(lambda: flow.kickoff())
+
+
+@pytest.mark.parametrize("kickoffs", [(in_a_task,), (in_a_thread,), (in_a_task, in_a_thread)])
+def test_listeners_that_share_a_coherent_state_lose_nothing(flows, kickoffs):
+    """Thrice in one process, whose event bus is an agent of no run."""
+    for kickoff in kickoffs * 3:
+        result = explore(counted(flows, kickoff), bound=None, seconds=60, raises=False)
+        assert result.found is None
+        assert set(result.outcomes) == {"2"}
+        assert (result.schedules, result.exhaustive) == (2, True)
+        assert all("thread that is not scheduled" in doubt for doubt in result.doubts)

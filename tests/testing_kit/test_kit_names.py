@@ -22,7 +22,7 @@ TEAM = """
 """
 SETTINGS = """
     agents beyond bound check faults find grain outcome patience_s program raises reduce schedules
-    seconds seed serial walks workspace
+    seconds seed serial store walks workspace
 """
 
 

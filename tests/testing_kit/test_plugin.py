@@ -217,6 +217,43 @@ def test_a_recorded_step_that_breaks_a_promise_is_an_error(run, pytester):
     assert kept(pytester, "recorded") == ["test_it.py%3A%3Atest_it"]
 
 
+# Other stores
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_the_same_tests_on_another_store(kind, run, pytester, request):
+    url = "sqlite:///team.db"
+    if kind == "postgres":
+        url = request.getfixturevalue("postgres").url()
+    where = f"""
+def test_where(team, request):
+    assert type(team.workspace._site.store).__name__.lower().startswith("{kind}")
+
+def test_where_it_is(workspace):
+    assert type(workspace._site.store).__name__.lower().startswith("{kind}")
+"""
+    text = TIMED + KEEPING.replace(
+        "def test_both", "@pytest.mark.explore(proof=True)\ndef test_both"
+    )
+    how = pytester.runpytest_subprocess  # psycopg cannot be imported twice
+    run(text + where, "--coherence-store", url, how=how).assert_outcomes(passed=4)
+    run(LOSING, "--coherence-store", url, how=how).assert_outcomes(failed=1)
+    (found,) = kept(pytester)
+    token = (pytester.path / ".coherence/found" / found).read_text()
+    done = run(None, "--coherence-store", url, "--coherence-replay", token, how=how)
+    done.stdout.fnmatch_lines(["LostUpdate: *"])
+    assert not (pytester.path / "team.db").exists()
+
+
+def test_a_store_that_cannot_be_reached_is_told_without_a_schedule(run, pytester):
+    url = "postgresql://nobody@127.0.0.1:1/x"
+    how = pytester.runpytest_subprocess
+    done = run(KEEPING + TIMED, "--coherence-store", url, how=how)
+    done.assert_outcomes(failed=1, errors=1)
+    done.stdout.fnmatch_lines(["StoreMissing: PostgreSQL: *"])
+    done.stdout.no_fnmatch_line("*found in schedule*")
+
+
 # What it costs
 
 

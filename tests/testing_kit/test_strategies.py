@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
 
 from coherence import BadArgument, Workspace
 from coherence.testing import ExplorationVerdict, Found, explore, strategies
@@ -41,6 +43,11 @@ def test_agents_can_have_these_names(name):
 )
 def test_names_of_all_kinds_come_up(wanted):
     assert wanted(find(strategies.names(), wanted))
+
+
+def test_no_name_holds_a_format_control_which_no_new_artifact_may():
+    with pytest.raises(NoSuchExample):
+        find(strategies.names(), lambda name: any(unicodedata.category(it) == "Cf" for it in name))
 
 
 @FEW

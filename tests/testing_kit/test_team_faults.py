@@ -232,3 +232,45 @@ def test_faults_of_agents_in_tasks(fault):
     assert result.faults >= 4
     if fault.startswith("kill"):
         assert "(['ann'], 'b')" in result.outcomes
+
+
+def test_two_workspaces_and_two_runs_have_one_fault():
+    """Each store counted its own moments, and each run began again: several died at once."""
+
+    def program(team):
+        rooms = [team.open("memory://") for _ in "12"]
+        for room in rooms:
+            room.agent("init").write("plan", "")
+
+        def add(number):
+            agent = rooms[number].agent(["ann", "bob"][number])
+            agent.update("plan", lambda text: text + "x")
+
+        for _ in "12":
+            team.run(ann=lambda: add(0), bob=lambda: add(1))
+        assert len(team.killed) <= 1
+        return sorted(team.killed)
+
+    result = explore(program, faults="kill within", seconds=60)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"[]", "['ann']", "['bob']", "['ann/2']", "['bob/2']"}
+    assert result.faults > 20
+
+
+def test_a_call_that_changes_nothing_has_no_outcome_to_be_unknown():
+    """A look at the history raised `OutcomeUnknown`, which no store raises there."""
+
+    def program(team):
+        ann, bob, _ = programs.seed(team, "plan")
+
+        def look():
+            bob.history("plan")
+            bob.list()
+            bob.read("plan", version=1)
+
+        team.run(ann=lambda: ann.update("plan", lambda text: text + "a"), bob=look)
+        return programs.final(team, "plan")
+
+    result = explore(program, faults="unknown outcome", seconds=60)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
+    assert set(result.outcomes) == {"('a',)"}
