@@ -380,6 +380,7 @@ def test_two_event_loops_in_threads():
     assert set(result.outcomes) == {"'ab'", "'ba'"}
 
 
+@pytest.mark.slow
 def test_an_event_loop_in_a_thread_whose_task_waits_for_ever_is_a_deadlock():
     async def flow(team):
         await asyncio.gather(asyncio.Event().wait(), asyncio.sleep(1))

@@ -36,6 +36,7 @@ def pair():
 # No lost update
 
 
+@pytest.mark.slow
 def test_an_overwrite_of_an_unseen_version_is_a_lost_update(pair):
     workspace, ann, bob = pair
     ann.write("plan.md", "1")

@@ -54,6 +54,7 @@ class WithAThird:
 OF_THREE = {"a_live_draft_keeps_its_grant_for_as_long_as_it_waits"}
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     ("program", "settings"),
     [item for item in CONTRACTS.items() if item[0].__name__ not in OF_THREE],

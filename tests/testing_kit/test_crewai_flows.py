@@ -23,6 +23,7 @@ def flows(monkeypatch):
     return crewai_flow_state
 
 
+@pytest.mark.slow
 def test_listeners_that_share_a_plain_state_lose_work(flows):
     def program(team):
         state = team.shared({"found": 0}, "state")
@@ -68,6 +69,7 @@ def in_a_thread(team, flow):
     team.main(lambda: flow.kickoff())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kickoffs", [(in_a_task,), (in_a_thread,), (in_a_task, in_a_thread)])
 def test_listeners_that_share_a_coherent_state_lose_nothing(flows, kickoffs):
     """Thrice in one process, whose event bus is an agent of no run."""

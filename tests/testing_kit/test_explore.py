@@ -132,6 +132,7 @@ COUNTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "grain"), COUNTS, ids=str)
 def test_counts_of_three_agents_of_four_calls(program, grain):
     result = explore(getattr(programs, program), grain=grain, bound=None, seconds=60)
@@ -216,6 +217,7 @@ def compared(programs_wanted, most):
     raise AssertionError("too few programs")
 
 
+@pytest.mark.slow
 def test_the_outcomes_of_20_random_programs_are_those_without_reduction():
     assert compared(20, most=200) > 200
 
@@ -255,6 +257,7 @@ def test_a_late_bug_is_found_with_few_switches_first():
     assert found is None or found.switches <= 9
 
 
+@pytest.mark.slow
 def test_a_token_plays_in_another_process_under_any_hash_seed():
     found = explore(programs.overwriting, raises=False).found
     code = (
@@ -274,6 +277,7 @@ def test_a_token_plays_in_another_process_under_any_hash_seed():
         assert done.stdout.strip() == str(found.cause), done.stderr
 
 
+@pytest.mark.slow
 def test_three_explorations_count_the_same():
     counts = {explore(programs.typical, bound=None).schedules for _ in range(3)}
     assert counts == {36}
@@ -453,6 +457,7 @@ def test_a_deadlock_of_a_lock_and_a_grant_is_named():
     assert "ann waits for plan, which bob holds; bob waits for lock 1 of" in str(found.value)
 
 
+@pytest.mark.slow
 def test_an_interrupt_of_the_program_ends_every_agent():
     def program(team):
         ann, _, _ = programs.seed(team, "plan")

@@ -64,6 +64,7 @@ def explored(request):
     return explored
 
 
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("program", KEPT.values(), ids=KEPT)
 def test_the_outcomes_are_those_of_memory(program, place, explored):
@@ -75,6 +76,7 @@ def test_the_outcomes_are_those_of_memory(program, place, explored):
         assert (other.schedules, other.longest) == (memory.schedules, memory.longest)
 
 
+@pytest.mark.slow(fast=6)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("program", LOST.values(), ids=LOST)
 def test_what_is_lost_is_found_with_the_same_words_and_token(program, place, explored):
@@ -84,6 +86,7 @@ def test_what_is_lost_is_found_with_the_same_words_and_token(program, place, exp
     assert (str(other.cause), other.token) == (str(memory.cause), memory.token)
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_agents_that_die_or_stall_and_answers_that_are_lost(fault, place, explored):
@@ -127,6 +130,7 @@ def test_a_copy_is_stale_only_in_another_process_of_a_server(place, explored):
         replay(apart(reading, url), result.found.token, store=url)
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("policy", [Lazy(visibility=Visibility.STRICT), Lazy(validity=0)])
 def test_a_policy_under_which_no_copy_is_stale(policy, explored):
     given = {"workspace": {"policy": policy}, "faults": ["late news"]}
@@ -149,6 +153,7 @@ def _compared(program, explored):
             assert other.schedules == memory.schedules, place
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("seed", range(3))
 def test_random_programs_have_the_outcomes_of_memory(seed, explored):
     _compared(_drawn(seed), explored)

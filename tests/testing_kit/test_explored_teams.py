@@ -133,6 +133,7 @@ def compared(make, wanted, most):
 MAKE = {"tasks": in_tasks, "threads": in_threads}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
 def test_the_outcomes_of_some_random_teams_are_those_without_reduction(make):
     assert compared(make, 20, most=200) > 100

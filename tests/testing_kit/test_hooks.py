@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import programs
+import pytest
 
 from coherence import Workspace
 from coherence.runtime.homes import Homes
@@ -44,6 +45,7 @@ def hit_cost():
         return instructions(lambda: agent.read("plan"))
 
 
+@pytest.mark.slow
 def test_a_hit_costs_what_it_did_before_and_after_an_exploration():
     before = hit_cost()
     explore(programs.typical, bound=None)
@@ -83,6 +85,7 @@ def test_the_agents_of_a_program_are_those_of_production():
     explore(program)
 
 
+@pytest.mark.slow
 def test_production_imports_nothing_of_the_kit():
     code = (
         "import sys, coherence, coherence.cli, coherence.context; "

@@ -59,6 +59,7 @@ def in_tasks(how):
     return program
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("make", [in_threads, in_tasks])
 def test_parallel_nodes(make):
     found = explore(make("overwrite"), raises=False).found
@@ -68,6 +69,7 @@ def test_parallel_nodes(make):
     assert counts == {6}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [in_threads, in_tasks])
 def test_parallel_nodes_at_the_finer_grain(make):
     result = explore(make("update"), bound=None, grain="transaction", seconds=100)

@@ -76,6 +76,7 @@ def test_a_test_with_a_team_is_explored_and_its_failure_says_how_to_see_it_again
     assert (pytester.path / ".coherence/.gitignore").read_text() == "*\n"
 
 
+@pytest.mark.slow
 def test_the_token_in_the_report_plays_that_schedule_alone(run):
     told = run(LOSING).stdout.str()
     token = told.partition("--coherence-replay '")[2].partition("'")[0]
@@ -87,6 +88,7 @@ def test_the_token_in_the_report_plays_that_schedule_alone(run):
     other.stdout.fnmatch_lines(["*BadToken: *"])
 
 
+@pytest.mark.slow
 def test_what_was_found_is_tried_first_and_forgotten_when_it_is_mended(run, pytester):
     run(LOSING)
     (name,) = kept(pytester)
@@ -107,6 +109,7 @@ def test_the_account_of_a_proof_is_shown_with_v_and_that_of_less_always(run):
     done.stdout.fnmatch_lines(["* explored *", "test_it.py::* undetermined: 1 schedules*"])
 
 
+@pytest.mark.slow
 def test_the_marker_has_the_settings_of_explore_and_can_demand_a_proof(run):
     marked = "import pytest\n\npytestmark = pytest.mark.explore(proof=True)\n" + KEEPING
     run(marked, "--strict-markers").assert_outcomes(passed=1)
@@ -184,6 +187,7 @@ def test_time_is_the_tests_own(run):
     run(TIMED).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_a_recorded_test_is_judged_and_its_steps_are_kept_if_it_fails(run, pytester):
     text = (
         "def test_it(workspace, recorded):\n"
@@ -220,6 +224,7 @@ def test_a_recorded_step_that_breaks_a_promise_is_an_error(run, pytester):
 # Other stores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_the_same_tests_on_another_store(kind, run, pytester, request):
     url = "sqlite:///team.db"
@@ -245,6 +250,7 @@ def test_where_it_is(workspace):
     assert not (pytester.path / "team.db").exists()
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_reached_is_told_without_a_schedule(run, pytester):
     url = "postgresql://nobody@127.0.0.1:1/x"
     how = pytester.runpytest_subprocess
@@ -257,6 +263,7 @@ def test_a_store_that_cannot_be_reached_is_told_without_a_schedule(run, pytester
 # What it costs
 
 
+@pytest.mark.slow
 def test_a_run_that_asks_for_nothing_imports_nothing_of_ours(run, pytester):
     text = (
         "import sys\n"
@@ -269,6 +276,7 @@ def test_a_run_that_asks_for_nothing_imports_nothing_of_ours(run, pytester):
     run(text, *quiet, how=pytester.runpytest_subprocess).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_team_imports_no_framework(run, pytester):
     text = KEEPING + (
         "\ndef test_last():\n"

@@ -228,6 +228,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_the_schema_of_a_process_that_was_killed_is_dropped_by_the_next(postgres):
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, postgres.url()],
@@ -262,6 +263,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 def test_an_exploration_that_is_interrupted_leaves_nothing(postgres):
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, postgres.url(), str(Path(__file__).parent)],
@@ -301,6 +303,7 @@ def test_a_url_that_leads_nowhere_is_an_error_and_no_finding(url, error, clock):
         replay(programs.updating, "ann bob", store=url)
 
 
+@pytest.mark.slow
 def test_a_machine_without_the_driver_is_told_what_to_install():
     code = (
         "import sys; sys.modules['psycopg'] = None\n"
@@ -347,6 +350,7 @@ def test_a_role_that_may_not_create_schemas_is_told_what_to_grant(postgres, cloc
         postgres.run("DROP ROLE homeless")
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_between_runs_is_an_error(postgres):
     runs = []
 

@@ -24,6 +24,7 @@ COUNTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "every", "reduced"), COUNTS.values(), ids=COUNTS)
 def test_counts_with_and_without_reduction(program, every, reduced):
     plain, cut, schedules = explored(program, Bounded())
@@ -43,6 +44,7 @@ def test_three_agents_of_four_moves_of_one_artifact():
     assert outcomes.keys() == plain.keys()
 
 
+@pytest.mark.slow
 def test_the_outcomes_of_200_random_programs_are_those_without_reduction():
     compared = saved = 0
     for seed in range(1_000):

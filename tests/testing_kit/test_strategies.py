@@ -16,6 +16,7 @@ from coherence.testing.strategies import AgentCall
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.slow
 @given(strategies.names(), strategies.contents())
 def test_names_and_contents_are_those_that_a_workspace_takes(name, content):
     with Workspace() as workspace:
@@ -45,11 +46,13 @@ def test_names_of_all_kinds_come_up(wanted):
     assert wanted(find(strategies.names(), wanted))
 
 
+@pytest.mark.slow
 def test_no_name_holds_a_format_control_which_no_new_artifact_may():
     with pytest.raises(NoSuchExample):
         find(strategies.names(), lambda name: any(unicodedata.category(it) == "Cf" for it in name))
 
 
+@pytest.mark.slow
 @FEW
 @given(strategies.programs())
 def test_no_program_of_ordinary_calls_loses_work(program):
@@ -57,12 +60,14 @@ def test_no_program_of_ordinary_calls_loses_work(program):
     assert result.verdict is not ExplorationVerdict.COUNTEREXAMPLE
 
 
+@pytest.mark.slow
 @FEW
 @given(strategies.programs(calls_max=2), strategies.fault_plans())
 def test_no_fault_loses_work(program, faults):
     explore(program, schedules=40, faults=faults, find=["lost update", "deadlock"])
 
 
+@pytest.mark.slow
 def test_a_program_that_loses_work_is_found_and_made_small():
     calls = strategies.operations(["plan.md"], kinds=["read", "update", "overwrite"])
 
@@ -92,6 +97,7 @@ def test_an_unknown_kind_of_call_is_refused():
     assert isinstance(strategies.operations(), st.SearchStrategy)
 
 
+@pytest.mark.slow
 def test_without_hypothesis_the_error_says_what_to_install():
     code = (
         "import sys; sys.modules['hypothesis'] = None\n"

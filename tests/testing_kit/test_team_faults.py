@@ -208,6 +208,7 @@ def test_an_agent_that_dies_within_a_transaction_holds_up_no_other_beyond_a_leas
     assert {"(['ann'], 'b')", "(['ann'], 'ab')"} <= set(result.outcomes)
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("fault", ["kill", "stall", "kill within", "unknown outcome"])
 def test_faults_of_agents_in_tasks(fault):
     def program(team):
