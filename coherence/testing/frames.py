@@ -62,6 +62,11 @@ def line_of(frames: Iterator[FrameType]) -> str:
     return found or "a line that is not known"
 
 
+def is_importing(frames: Iterator[FrameType]) -> bool:
+    """Whether these frames import a module."""
+    return any(frame.f_code.co_filename == "<frozen importlib._bootstrap>" for frame in frames)
+
+
 def outwards(frame: FrameType | None) -> Iterator[FrameType]:
     """A frame and those that called it."""
     while frame is not None:

@@ -92,7 +92,7 @@ class Patches:
         if polls:
             self._stage.threads.block(lambda: False, self._stage.run.now + seconds)
         else:
-            self._stage.threads.step((), "pause")
+            self._stage.threads.step((), f"pause at {place}")
         self._pauses[actor] = place, actor.moves
 
     def _sleeping(self) -> Callable[..., Any]:

@@ -247,9 +247,10 @@ class TeamRun:
                 for agent, access in ready.items()
             )
 
+        next_moves = ", ".join(f"{self.actors[a].name}: {self.actors[a].label}" for a in error.now)
         return (
             f"before move {error.at + 1} of a schedule that was played before, the agents were at: "
-            f"{shown(error.before)}; now they are at: {shown(error.now)}"
+            f"{shown(error.before)}; now they are at: {shown(error.now)}, next {next_moves}"
         )
 
     # Between choices.

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from coherence.testing.errors import Ended, Killed, Stuck
-from coherence.testing.frames import line_of, outwards
+from coherence.testing.frames import is_importing, line_of, outwards
 from coherence.testing.moves import Access
 from coherence.testing.scheduler import Actor, At, TeamRun
 from message_passing.process import Time
@@ -24,6 +24,8 @@ PATIENCE_S = 3.0
 #: How long a run with nothing to do waits for a thread that is not scheduled, in seconds, and how
 #: long it pauses between two looks.
 OUTSIDE_S, PAUSE_S = 1.0, 0.001
+#: How long an agent may import a module, such as a framework, in seconds of real time.
+IMPORT_S = 120.0
 #: Of the threads that are kept from run to run.
 NAME = "coherence-testing"
 WOKEN = "a thread that is not scheduled has woken an agent"
@@ -265,14 +267,14 @@ class ThreadRun:
         """From now on this thread serves the process, in later runs too, and is not an agent."""
         self.run.has_started_service = True
         self._leave(actor)
-        self._worker().start(self._go_on)  # which may wait for the service
+        self._spare_worker().start(self._go_on)  # which may wait for the service
 
     def _leave(self, actor: Actor) -> None:
         actor.at = At.DONE
         del self._actors[get_ident()]
         self._ticks += 1
 
-    def _worker(self) -> _Worker:
+    def _spare_worker(self) -> _Worker:
         """A thread of the kit that is idle."""
         return self._idle.pop() if self._idle else _Worker(self._idle)
 
@@ -294,7 +296,7 @@ class ThreadRun:
         for actor, _ in begun:
             actor.is_main = is_main
         for actor, work in begun:
-            actor.go = partial(self._start, self._worker(), actor, work, actor.go)
+            actor.go = partial(self._start, self._spare_worker(), actor, work, actor.go)
         self._done = _Gate()
         if (first := self._next()) is not None:
             first.go()
@@ -315,16 +317,26 @@ class ThreadRun:
 
     def _wait(self) -> None:
         """Wait for the end of every agent, while some agent makes moves."""
-        seen = -1
+        seen, since = -1, time.monotonic()
         while not self._done.pass_through(self._patience_s):
             if self._ticks != seen:
-                seen = self._ticks
+                seen, since = self._ticks, time.monotonic()
+                continue
+            if self._is_importing() and time.monotonic() < since + IMPORT_S:
                 continue
             self.run.fail(Stuck(self._where()))
             self._release_all()
             self._done.pass_through(self._patience_s)
             ThreadRun._idle = []  # some of these threads may never come back
             return
+
+    def _is_importing(self) -> bool:
+        frames = sys._current_frames()
+        return any(
+            is_importing(outwards(frames.get(self._threads.get(actor.index, -1))))
+            for actor in self.run.actors
+            if actor.at is At.RUNNING
+        )
 
     def _where(self) -> str:
         """Where each agent is, by its line and its state."""

@@ -1,31 +1,16 @@
 """What tests of all adapters share: frameworks that phone nobody, and a watch on every socket."""
 
 import importlib
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
+import quiet_frameworks  # noqa: F401
 
 # What tests share, and the examples, are imported by name: tests form no package.  Not from here:
 # folders beside this file are named as the frameworks are, and would seem to be them.
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "shared"), str(HERE.parents[1] / "examples")]
-
-# CrewAI keeps the outputs of tasks in the user's home, where releases trip over each other's.
-_storage = tempfile.TemporaryDirectory(prefix="crewai-")
-
-# Frameworks read these when they are first imported.
-os.environ.update(
-    CREWAI_STORAGE_DIR=_storage.name,
-    CREWAI_DISABLE_TELEMETRY="true",
-    CREWAI_DISABLE_TRACKING="true",
-    CREWAI_DISABLE_VERSION_CHECK="true",
-    CREWAI_TRACING_ENABLED="false",
-    LANGSMITH_TRACING="false",
-    OTEL_SDK_DISABLED="true",
-)
 
 _connections: list[str] = []
 

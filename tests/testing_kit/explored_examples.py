@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import os
 import sys
 from pathlib import Path
 
+import quiet_frameworks  # noqa: F401
+
 ROOT = Path(__file__).parents[2]
 sys.path += [str(ROOT / "examples"), str(ROOT / "tests" / "adapters")]
-os.environ |= {"CREWAI_DISABLE_TELEMETRY": "true", "CREWAI_TRACING_ENABLED": "false"}
 
 from test_adapter_pages import reverted, shown  # noqa: E402
 

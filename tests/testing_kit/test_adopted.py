@@ -17,7 +17,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import programs
 
-from coherence.testing import Deadlock, ExplorationVerdict, Found, LostUpdate, explore
+from coherence.testing import (
+    Deadlock,
+    ExplorationVerdict,
+    Found,
+    LostUpdate,
+    Nondeterminism,
+    explore,
+)
 
 
 def add(team, name, how):
@@ -476,6 +483,47 @@ def test_what_a_library_sleeps_takes_no_time():
     assert result.verdict is ExplorationVerdict.PROOF, str(result)
     assert len(result.outcomes) == 2
     assert result.seconds < 100
+
+
+def test_a_library_that_polls_for_what_is_outside_is_named():
+    library = {"__name__": "library", "time": time}
+    code = "def pause(seconds):\n    time.sleep(seconds)\n"
+    exec(compile(code, f"{sysconfig.get_paths()['purelib']}/library.py", "exec"), library)
+    runs = []
+
+    def program(team):
+        runs.append(1)
+        ann, bob, _ = programs.seed(team, "plan")
+
+        def tries():
+            if len(runs) > 1:
+                library["pause"](0.1)
+            ann.read("plan")
+
+        team.run(ann=tries, bob=lambda: bob.read("plan"))
+
+    with pytest.raises(Nondeterminism, match=r"next ann: pause at library\.py:2"):
+        explore(program)
+
+
+def test_a_long_import_is_not_stuck(tmp_path, monkeypatch):
+    slow = "import select\nselect.select([], [], [], 0.5)\n"
+    (tmp_path / "long_import.py").write_text(slow)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def program(team):
+        sys.modules.pop("long_import", None)
+
+        def work():
+            import long_import
+
+            assert long_import
+            team.agent("ann").update("plan", lambda text: text + "a")
+
+        team.run(ann=work)
+
+    result = explore(program, patience_s=0.1, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF, str(result)
 
 
 def test_a_member_that_is_named_by_chance_is_no_divergence():

@@ -1,14 +1,12 @@
 """CrewAI's flows as they stand, in every order; a thread of its own may make that no proof."""
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
 import pytest
+import quiet_frameworks  # noqa: F401
 
-os.environ.setdefault("CREWAI_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("OTEL_SDK_DISABLED", "true")
 pytest.importorskip("crewai")
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 

@@ -223,6 +223,7 @@ def test_the_outcomes_of_20_random_programs_are_those_without_reduction():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_outcomes_of_200_random_programs_are_those_without_reduction():
     assert compared(200, most=400) > 5_000
 
