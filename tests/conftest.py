@@ -56,15 +56,18 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of a test with `slow(fast=N)`, N cases at equal distances are not slow."""
     cases: dict[str, list[pytest.Item]] = {}
+    fast: dict[str, int] = {}
     for item in items:
-        mark = item.get_closest_marker("slow")
-        if mark is not None and mark.kwargs.get("fast"):
-            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    for some in cases.values():
-        fast = some[0].get_closest_marker("slow").kwargs["fast"]
-        for number in range(min(fast, len(some))):
-            item = some[number * len(some) // min(fast, len(some))]
-            item.own_markers[:] = [mark for mark in item.own_markers if mark.name != "slow"]
+        marks = list(item.iter_markers("slow"))
+        if len(marks) == 1 and "fast" in marks[0].kwargs:  # a case may be slow by itself
+            name = item.nodeid.partition("[")[0]
+            cases.setdefault(name, []).append(item)
+            fast[name] = marks[0].kwargs["fast"]
+    for name, some in cases.items():
+        kept = min(fast[name], len(some))
+        for number in range(kept):
+            own = some[number * len(some) // kept].own_markers
+            own[:] = [mark for mark in own if mark.name != "slow"]
 
 
 def pytest_collection_finish() -> None:

@@ -126,6 +126,7 @@ def test_the_first_program_runs_as_pasted(page, run):
     assert run(page.program) == page.prints
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     "page",
     # CrewAI takes its time to be imported.

@@ -13,6 +13,7 @@ TABLE = re.compile(r"<!-- table: ([\w-]+) -->\n\n((?:\|.*\n)*)")
 SHOWN = dict(TABLE.findall(DOC.read_text(encoding="utf-8")))
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     "name",
     [

@@ -66,6 +66,7 @@ def test_without_the_crash_nothing_is_wrong() -> None:
     assert check(narrowed("named-with-views", crashes=0)).verdict is Verdict.HOLDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "protocol",
     ["mf95", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cykas-refined", "hybrid"))],

@@ -97,6 +97,7 @@ def test_an_endpoint_runs_it(run):
     assert run("runs") == (0, "ann b'step 1'\n")
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     "arguments",
     [

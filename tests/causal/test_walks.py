@@ -41,6 +41,7 @@ def assert_all_well(outcome: Outcome) -> None:
     assert outcome.split == ()
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize("build", [*SENDER_SIDE, Rst91])
 @pytest.mark.parametrize("links", [Guarantee.ORDERED, Guarantee.UNORDERED])
 def test_walks_on_reliable_links(build: Build, links: Guarantee) -> None:
@@ -54,6 +55,7 @@ def test_walks_of_broadcasts(links: Guarantee) -> None:
         assert_all_well(walk(Bss91, seed=seed, broadcast=True, links=links))
 
 
+@pytest.mark.slow(fast=13)
 @pytest.mark.parametrize("build", SENDER_SIDE)
 @pytest.mark.parametrize("links", [g for g in Guarantee if g.lossy or g.duplicating])
 def test_walks_on_links_that_lose_and_repeat(build: Build, links: Guarantee) -> None:

@@ -40,6 +40,7 @@ DELIVERING = {
 }
 
 
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize("guarantee", DELIVERING)
 @pytest.mark.parametrize(
     "policy",

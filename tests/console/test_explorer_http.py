@@ -127,6 +127,7 @@ def test_every_model_is_listed(asked):
     ).items()
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize("name", catalogue.names())
 def test_every_pinned_case_opens(asked, name):
     for case in next(m for m in asked.json("/api/models")["models"] if m["name"] == name)["cases"]:
@@ -179,6 +180,7 @@ def test_a_check_in_a_process_of_its_own(asked):
     assert asked.json("/api/explorer", model="mesi")["outcome"] is None
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     ("task", "loop"),
     [

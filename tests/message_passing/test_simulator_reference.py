@@ -225,6 +225,7 @@ print(hash("a"), hashlib.sha256(module.gossip_trace(7)).hexdigest())
 """
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("hash_seed", ["0", "1", "2", "12345"])
 def test_the_trace_does_not_depend_on_the_hash_seed(hash_seed: str) -> None:
     root = str(Path(__file__).parents[2])

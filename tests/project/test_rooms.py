@@ -65,6 +65,7 @@ def test_no_circle_no_reach_no_homonym_no_second_interpreter():
     assert findings() == []
 
 
+@pytest.mark.slow
 def test_the_named_interpreters_are_there():
     assert [m for m in (*INTERPRETERS, *READERS) if not rooms.command_tests(trees()[m])] == []
 

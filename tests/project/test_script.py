@@ -36,7 +36,7 @@ def test_every_command_is_there():
     assert set(COMMANDS) == {"causal", "console", "guard", "simulate", "specs", "tables", "trace"}
 
 
-@pytest.mark.slow(fast=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["causal", "simulate"]])
 def test_each_command_says_how_it_is_called(command, application):
     said = run(*command, "--help", folder=application)
@@ -65,6 +65,7 @@ def test_an_application_with_a_module_named_messaging_can_use_us(application):
     assert done.stdout == "the application, messaging\n"
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("hidden", ["message_passing", "causal"])
 @pytest.mark.parametrize("kind", ["package", "folder", "module"])
 def test_a_name_of_an_application_that_hides_ours_is_named(hidden, kind, tmp_path):
@@ -112,7 +113,7 @@ def test_the_version_is_that_of_the_distribution():
     assert called("--version").stdout == f"coherence {version('artifact-coherence')}\n"
 
 
-@pytest.mark.slow(fast=3)
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -153,7 +154,7 @@ def test_a_shell_completes_commands_and_options():
     )
 
 
-@pytest.mark.slow(fast=2)
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     "command", [["tables"], ["specs", "list"], ["simulate", "list"], ["--help"], ["trace", "-h"]]
 )

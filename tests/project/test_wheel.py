@@ -111,7 +111,7 @@ def test_it_holds_all_of_the_console_and_stays_small(wheel):
     assert sum(packed.values()) < CONSOLE_BYTES_MAX
 
 
-@pytest.mark.slow(fast=6)
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("package", PYPROJECT["tool"]["importlinter"]["root_packages"])
 def test_a_package_comes_from_the_wheel(installed, package):
     # Found, not imported: an adapter needs its framework.

@@ -30,6 +30,7 @@ def too_wide(text, columns):
     return [line for line in text.splitlines() if cell_len(line.rstrip()) > columns]
 
 
+@pytest.mark.slow(fast=7)
 @pytest.mark.parametrize("columns", [80, 100, 120])
 @pytest.mark.parametrize(
     ("app", "words"),

@@ -112,6 +112,7 @@ def test_the_shipped_numbers_are_those_of_the_shipped_histories():
     assert numbers.near in generators.NEAR
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["requests", pytest.param("zod", marks=pytest.mark.slow)])
 def test_it_is_near_a_history_that_it_was_not_fitted_to(name):
     """And a formal test rejects it there."""

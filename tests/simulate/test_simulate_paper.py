@@ -160,6 +160,7 @@ def as_counts(result: paper.RunResult) -> dict[str, int | None]:
     }
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @given(data=st.data(), seed=st.integers(0, 10**6))
 def test_two_writings_of_the_rules_agree(scenarios, strategy, data, seed):

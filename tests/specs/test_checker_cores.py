@@ -90,7 +90,7 @@ def agree(model, engine, workers=2, **options):
     return got
 
 
-@pytest.mark.slow(fast=11)
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_pinned_cases(at_once, case, engine):
@@ -155,6 +155,7 @@ def drawn(rng):
     )
 
 
+@pytest.mark.slow(fast=8)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("seed", range(20))
 def test_random_models(at_once, engine, seed):

@@ -81,6 +81,7 @@ def oracle(size, edges, conditions, starts, good):
     return any(fair <= within for fair in fair_sets(size, edges, conditions, allowed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 @settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
@@ -137,6 +138,7 @@ def follow(path, edges, conditions, starts, good):
         assert name in taken or not (any(on) if is_strong else all(on))
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("owing", [1, 2])
 @pytest.mark.parametrize("compiled_from", [1, 50_000])
 def test_a_lasso_that_owes_nothing_is_found_beside_one_that_a_limit_makes_fair(

@@ -9,6 +9,7 @@ from specs.models.twophase import twophase
 COUNTS = {3: (288, 1_145, 10), 5: (8_832, 58_145, 16)}
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("engine", ["reference", "table"])
 @pytest.mark.parametrize("rms", COUNTS)
 def test_counts(rms, engine):

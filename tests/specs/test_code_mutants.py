@@ -116,6 +116,7 @@ def test_all_mutants_have_texts_of_their_own_and_compile(name: str) -> None:
         assert function.__code__ is shipped
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_explanation_is_of_a_mutant(name: str) -> None:
     assert all(reason.endswith(".") for reason in explanations(name).values())

@@ -60,7 +60,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.slow(fast=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_refuted(name: str) -> None:
     mistake, constants, violated, steps = MISTAKES[name]

@@ -86,6 +86,7 @@ def test_a_third_agent_may_pass_the_word_on(protocol, links):
     assert set(found.values()) == {Verdict.HOLDS}
 
 
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize("protocol", [name for name in CAUSAL if name != "mf95"])
 def test_two_writes_and_a_reader_who_reads_again(protocol):
     assert check(joined(protocol, writes=2, reads=1)).verdict is Verdict.HOLDS

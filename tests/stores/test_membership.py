@@ -92,6 +92,7 @@ def change(url, request):
 # On every store.
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("collected", [False, True], ids=["zombie", "collected"])
 def test_a_process_that_was_killed_is_no_member(team, collected):
     store = team._site.store
@@ -160,6 +161,7 @@ def test_two_workspaces_of_one_process_end_each_for_itself(team, url):
     assert names(team) == ["ann"]
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("when", ["join", "leave", "gc"])
 def test_rows_of_the_dead_are_marked_by_whoever_comes_by_and_go_in_time(
     team, url, when, monkeypatch

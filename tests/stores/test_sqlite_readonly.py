@@ -276,6 +276,7 @@ def test_a_folder_that_may_be_written_does_not_get_files_of_the_wrong_owner(file
     assert beside(file) == []
 
 
+@pytest.mark.slow
 @needs_two_users
 def test_a_file_that_may_not_be_read(file, reader):
     file.chmod(0o600)

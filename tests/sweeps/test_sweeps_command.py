@@ -125,6 +125,7 @@ def test_the_help_names_the_keys_and_shows_examples():
 EXAMPLES = [line.split()[3:] for line in command.EXAMPLES.splitlines()[1:]]
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("arguments", EXAMPLES, ids=" ".join)
 def test_the_examples_of_the_help_run(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -140,6 +140,7 @@ def ledger(url):
         return workspace.agent("auditor").read("ledger.txt").text.splitlines()
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     "count", [20, pytest.param(200, marks=pytest.mark.slow)], ids=["few", "many"]
 )
@@ -153,6 +154,7 @@ def test_processes_update_one_artifact(rooms, count):
     assert len(acknowledged) == 4 * count
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 @pytest.mark.parametrize(
     "kills", [3, pytest.param(60, marks=pytest.mark.slow)], ids=["few", "many"]

@@ -33,7 +33,7 @@ SHOWN = {
 }
 
 
-@pytest.mark.slow(fast=2)
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("name", SHOWN)
 def test_an_example(name):
     if name == "crdt_beside.py":

@@ -134,6 +134,7 @@ def test_a_strict_write_does_not_wait_for_a_reader_that_was_killed(room):
     assert "bob" not in {sharer.cache for sharer in state(room).sharers}
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("wait_s", [0, 0.01])
 def test_no_wait_at_all_takes_what_one_that_was_killed_has_left(room, wait_s):
     ann = room.agent("ann")

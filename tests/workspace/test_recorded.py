@@ -86,6 +86,7 @@ def play(rooms, **settings):
     rooms.settle()
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     "policy",
     [

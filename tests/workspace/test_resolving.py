@@ -333,6 +333,7 @@ SOLVED = {
 }
 
 
+@pytest.mark.slow(fast=1)
 def test_every_combination_is_defined(pair):
     """Of a base, a merge, a resolve and a wait: published, merged, resolved or refused."""
     ann, bob = pair

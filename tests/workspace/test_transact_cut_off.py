@@ -132,7 +132,7 @@ def test_a_crash_at_every_call_to_the_store(make_store):
     assert outcomes == {0, 1}
 
 
-@pytest.mark.slow(fast=3)
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("fault", [StoreFault, OutcomeUnknown, KeyboardInterrupt])
 def test_a_fault_at_every_call_to_the_store(make_store, fault):
     """The call fails or succeeds, and the same agent carries on."""

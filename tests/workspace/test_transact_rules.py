@@ -99,6 +99,7 @@ def test_a_block_within_transact_refuses_them_too(workspace):
     ann.write("y", "1")
 
 
+@pytest.mark.slow
 def test_a_block_that_is_dropped_stands_in_nobodys_way(workspace):
     ann = workspace.agent("ann")
     ann.transaction().__enter__()

@@ -45,6 +45,7 @@ def flow(listener):
     return type("Ten", (Flow[Count],), body)()
 
 
+@pytest.mark.slow
 def test_plain_state_loses_what_parallel_listeners_add():
     """The reason for this class: all have read before one writes."""
     all_have_read = asyncio.Barrier(LISTENERS)

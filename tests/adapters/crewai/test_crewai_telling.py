@@ -7,7 +7,7 @@ pytest.importorskip("crewai")
 from telling import TELLINGS, Stale, lost_with_the_conversation, remembering
 
 
-@pytest.mark.slow(fast=12)
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize("telling", TELLINGS.values(), ids=TELLINGS)
 def test_telling(telling, driver, tmp_path):
     telling(driver, tmp_path)

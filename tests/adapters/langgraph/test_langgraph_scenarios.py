@@ -22,7 +22,7 @@ RETRY = RetryPolicy(
 )
 
 
-@pytest.mark.slow(fast=6)
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 def test_scenario(scenario, driver, tmp_path):
     scenario(driver, tmp_path)
