@@ -9,10 +9,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from pages import blocks
+from adapter_pages import reverted, shown
 
 ROOT = Path(__file__).parents[2]
 #: What each page's program imports of its framework, and the most lines of code that it has.
@@ -37,31 +36,6 @@ sys.addaudithook(watch)
 """
 
 
-class Page(NamedTuple):
-    """What a page shows first: a program, what it prints, how a plain team comes to it."""
-
-    program: str
-    prints: str
-    diff: str
-    plain_prints: str
-    text: str
-
-
-def reverted(program: str, diff: str) -> str:
-    """`program` before `diff`, whose after side it must hold, each hunk once and in order."""
-    before, rest = "", program
-    for hunk in re.split(r"^@@\n", diff, flags=re.MULTILINE):
-        lines = hunk.splitlines(keepends=True)
-        assert {line[0] for line in lines} <= set(" +-"), hunk
-        old = "".join(line[1:] for line in lines if line[0] != "+")
-        new = "".join(line[1:] for line in lines if line[0] != "-")
-        assert program.count(new) == 1, f"not in the program, or more than once:\n{new}"
-        head, found, rest = rest.partition(new)
-        assert found, f"out of order:\n{new}"
-        before += head + old
-    return before + rest
-
-
 def lines_of_code(lines: Sequence[str]) -> int:
     return sum(1 for line in lines if line.strip())
 
@@ -74,13 +48,6 @@ def page(request):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
     return shown(request.param)
-
-
-def shown(name: str) -> Page:
-    text = (ROOT / "docs" / "adapters" / f"{name}.md").read_text(encoding="utf-8")
-    first = [block for block in blocks(text) if block.language != "sh"][:4]
-    assert [block.language for block in first] == ["python", "text", "diff", "text"]
-    return Page(*(block.text for block in first), text)
 
 
 def test_every_page_is_here():

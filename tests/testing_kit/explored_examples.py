@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import io
 import sys
 from pathlib import Path
 
 import quiet_frameworks  # noqa: F401
+from adapter_pages import reverted, shown
+
+from coherence.testing.instead import instead
+from coherence.workspace.agent import Agent
 
 ROOT = Path(__file__).parents[2]
-sys.path += [str(ROOT / "examples"), str(ROOT / "tests" / "adapters")]
-
-from test_adapter_pages import reverted, shown  # noqa: E402
-
-from coherence.testing.instead import instead  # noqa: E402
-from coherence.workspace.agent import Agent  # noqa: E402
+sys.path.append(str(ROOT / "examples"))
 
 
 def watched(team, store):
@@ -57,10 +57,12 @@ def page(name, how):
     code = compile(text, str(ROOT / "docs" / "adapters" / f"{name}.md"), "exec")
 
     def program(team):
-        from langgraph.store.memory import InMemoryStore
-
         names = {"__name__": "page", "shared": team.shared}
-        with watched(team, InMemoryStore) if how == "plain" else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            if how == "plain" and importlib.util.find_spec("langgraph"):
+                from langgraph.store.memory import InMemoryStore
+
+                stack.enter_context(watched(team, InMemoryStore))
             said = team.main(lambda: silent(exec, code, names))
         return int(said.split("done: ")[1][0])
 
