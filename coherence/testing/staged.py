@@ -23,7 +23,7 @@ from coherence.testing.oracles import Thing, Who
 from coherence.testing.scheduler import Actor, At
 from coherence.testing.stage import ALL, Regrain, Stage, Staged, hear
 from coherence.workspace.agent import Agent
-from coherence.workspace.reading import Call, Operation, Waits
+from coherence.workspace.reading import Layer, Operation, Waits
 from coherence.workspace.workspace import Workspace, site_of
 from message_passing.process import Time
 
@@ -300,24 +300,12 @@ class Steps:
         return (yield from self._plain.value(made))
 
 
-class WholeCalls:
+class WholeCalls(Layer):
     """The operations of one agent, of which an `update` is one move."""
 
     def __init__(self, plain: Any, steps: Steps) -> None:
-        self.plain, self._steps = plain, steps
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.plain, name)
-
-    @property
-    def call(self) -> Call:
-        """The call under way, see `Reading`."""
-        found: Call = self.plain.call
-        return found
-
-    @call.setter
-    def call(self, call: Call) -> None:
-        self.plain.call = call
+        super().__init__(plain)
+        self._steps = steps
 
     def update(self, name: str, *given: Any) -> Operation[Any]:
         """See `Writing.update`."""

@@ -20,7 +20,7 @@ from coherence.messages import Version
 from coherence.refs import Ref
 from coherence.runtime.observations import Mark, Observations, mark_in, mark_of
 from coherence.view import Gone, View
-from coherence.workspace.reading import Call, Operation
+from coherence.workspace.reading import Layer, Operation
 from message_passing.errors import Defect, ToolkitError
 from message_passing.ports import Clock
 
@@ -33,11 +33,11 @@ _READS: Final = ("read", "read_version")
 _WRITES: Final = ("write", "update", "delete", "rename", "restore")
 
 
-class Observed:
+class Observed(Layer):
     """The operations of one agent, each observed."""
 
     def __init__(self, observations: Observations, agent: Any, operations: Any) -> None:
-        self.plain: Any = operations
+        super().__init__(operations)
         self._file, self._agent = observations, agent.name
         self._caches = operations.session.shared.caches
         #: The writes that changed nothing in calls within the call under way.
@@ -49,16 +49,6 @@ class Observed:
         made = getattr(self.plain, name)
         observe = _OBSERVED.get(name)
         return made if observe is None else partial(observe, self, name, made)
-
-    @property
-    def call(self) -> Call:
-        """The call under way, see `Reading`."""
-        found: Call = self.plain.call
-        return found
-
-    @call.setter
-    def call(self, call: Call) -> None:
-        self.plain.call = call
 
     # Plain calls.
 

@@ -97,6 +97,26 @@ class Call(msgspec.Struct, eq=False):
         return not (isinstance(error, ToolkitError) or error is self.theirs)
 
 
+class Layer:
+    """A layer around the operations of one agent: what it does not define is theirs."""
+
+    def __init__(self, operations: Any) -> None:
+        self.plain: Any = operations
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    @property
+    def call(self) -> Call:
+        """The call under way, see `Reading`."""
+        found: Call = self.plain.call
+        return found
+
+    @call.setter
+    def call(self, call: Call) -> None:
+        self.plain.call = call
+
+
 class Reading:
     """The reads of one agent, and the versions given so far."""
 

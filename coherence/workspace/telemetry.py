@@ -37,7 +37,7 @@ from coherence.runtime.caches import Asked
 from coherence.runtime.session import Session
 from coherence.view import View, prompt_tokens
 from coherence.workspace.agent import BaseAgent
-from coherence.workspace.reading import Call, Operation
+from coherence.workspace.reading import Layer, Operation
 from coherence.workspace.workspace import Workspace, site_of
 from message_passing.errors import EnvironmentFault
 
@@ -101,15 +101,15 @@ def observe(
         site.trace_calls(partial(_Traced, tracer))
 
 
-class _Traced:
+class _Traced(Layer):
     """The operations of one agent, each in a span."""
 
     def __init__(self, tracer: Tracer, agent: BaseAgent, operations: Any) -> None:
         if isinstance(operations, _Traced):  # observed once more: the last tracer counts
             operations = operations.plain
             operations.wait_through(lambda waits: waits.plain)
+        super().__init__(operations)
         self._tracer: Tracer = tracer
-        self.plain: Any = operations
         session: Session = operations.session
         self._labels = {
             "coherence.agent": agent.name,
@@ -120,16 +120,6 @@ class _Traced:
     def __getattr__(self, name: str) -> Any:
         made = getattr(self.plain, name)
         return partial(self._call, name, made) if name in SPANS else made
-
-    @property
-    def call(self) -> Call:
-        """The call under way, see `Reading`."""
-        found: Call = self.plain.call
-        return found
-
-    @call.setter
-    def call(self, call: Call) -> None:
-        self.plain.call = call
 
     def _call(self, name: str, made: Callable[..., Operation[T]], *given: Any) -> Operation[T]:
         artifact = _named(name, given)
