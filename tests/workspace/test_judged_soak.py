@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -91,10 +92,10 @@ def test_postgres_is_accepted_although_its_server_stops(tmp_path):
         server.close()
 
 
-def refused(url, folder, weakness, history, kinds):
-    """Soak until the judge finds one of these kinds: chance has the last word."""
-    for attempt in range(4):
-        _, rulings = soak(url, folder / str(attempt), WEAK_S, weakness)
+def refused(fresh, folder, weakness, history, kinds):
+    """Soak new stores until the judge finds one of these kinds: chance has the last word."""
+    for attempt in range(8):
+        _, rulings = soak(fresh(), folder / str(attempt), WEAK_S, weakness)
         if rulings[history].counts.keys() & kinds:
             return
     pytest.fail(f"the judge accepts {weakness!r}")
@@ -112,17 +113,24 @@ JOINT = {
 }
 
 
+@pytest.fixture
+def file(tmp_path):
+    """Makes URLs of new files."""
+    numbers = count()
+    return lambda: f"sqlite:///{tmp_path}/team{next(numbers)}.db"
+
+
 @pytest.mark.parametrize("weakness", SINGLE)
-def test_weaker_single_writes_are_refused(tmp_path, weakness):
-    refused(f"sqlite:///{tmp_path}/team.db", tmp_path, weakness, *SINGLE[weakness])
+def test_weaker_single_writes_are_refused(tmp_path, file, weakness):
+    refused(file, tmp_path, weakness, *SINGLE[weakness])
 
 
 @pytest.mark.skipif(not TRANSACTIONS, reason="there are no transactions")
 @pytest.mark.parametrize("weakness", JOINT)
-def test_weaker_transactions_are_refused(tmp_path, weakness):
-    refused(f"sqlite:///{tmp_path}/team.db", tmp_path, weakness, "contents", JOINT[weakness])
+def test_weaker_transactions_are_refused(tmp_path, file, weakness):
+    refused(file, tmp_path, weakness, "contents", JOINT[weakness])
 
 
 @pytest.mark.skipif(not TRANSACTIONS, reason="there are no transactions")
 def test_absence_that_is_not_locked_is_refused(tmp_path, postgres):
-    refused(postgres.fresh(), tmp_path, "absence unlocked", "contents", SKEW)
+    refused(postgres.fresh, tmp_path, "absence unlocked", "contents", SKEW)
