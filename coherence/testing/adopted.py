@@ -209,7 +209,8 @@ class Adoption:
                 return plain(item)
             job.has_begun = True
             self._threads.live(job.actor, lambda: plain(item))
-            item.future.cancel()  # if the run was over before it: who waits for it may outlive it
+            # If the run was over before the job began: a waiting thread may outlive the run.
+            item.future.cancel()
             return None
 
         return run

@@ -52,9 +52,7 @@ class ScratchStores:
     def begin(self, clock: Clock) -> None:
         """From now on each store is empty again, and on `clock`."""
         self._clock, self.fault = clock, None
-        self._files.clear()
-        self._used.clear()
-        self._remove()
+        self._forget()
 
     def open(self, url: str, retention: Retention | None = None) -> Store:
         """The store that `url` names.  Raises `BadUrl`, `StoreFault`."""
@@ -98,11 +96,14 @@ class ScratchStores:
             self._schemas[url] = schema or ScratchSchema(url, reached)
         return self._schemas[url]
 
-    def close(self) -> None:
-        """Remove what the stores have left."""
+    def _forget(self) -> None:
         self._files.clear()
         self._used.clear()
         self._remove()
+
+    def close(self) -> None:
+        """Remove what the stores have left."""
+        self._forget()
         while self._schemas:
             self._schemas.popitem()[1].close()
 

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from programs import NAMES, final, seed
+from programs import NAMES, add_to_both, final, seed
 
 from coherence import (
     AgentSuperseded,
@@ -422,15 +422,7 @@ def a_transaction_rests_on_what_it_has_read(team):
 
 def a_refused_transaction_is_tried_again(team):
     ann, bob, _ = seed(team, "a", "b")
-
-    def add(agent):
-        def both(tx):
-            tx.write("a", tx.read("a").text + agent.name[0])
-            tx.write("b", tx.read("b").text + agent.name[0])
-
-        agent.transact(both)
-
-    team.run(ann=lambda: add(ann), bob=lambda: add(bob))
+    team.run(ann=lambda: add_to_both(ann), bob=lambda: add_to_both(bob))
     a, b = final(team, "a", "b")
     assert a == b
     assert sorted(a) == ["a", "b"]

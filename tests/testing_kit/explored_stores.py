@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from programs import add_to_both, draft, final
+
 from coherence import AsyncWorkspace, Fenced, GrantTimeout
 
 SQLITE = "sqlite:///team.db"
@@ -51,22 +53,10 @@ def seed(team, *names):
     return team.agent("ann"), team.agent("bob")
 
 
-def final(team, *names):
-    return tuple(team.agent("init").read(name).text for name in names)
-
-
 def transferring(team):
-    """Two transactions over two artifacts, and a reader of both."""
+    """Two transactions over two artifacts."""
     ann, bob = seed(team, "a", "b")
-
-    def move(agent):
-        def change(tx):
-            tx.write("a", tx.read("a").text + agent.name[0])
-            tx.write("b", tx.read("b").text + agent.name[0])
-
-        agent.transact(change)
-
-    team.run(ann=lambda: move(ann), bob=lambda: move(bob))
+    team.run(ann=lambda: add_to_both(ann), bob=lambda: add_to_both(bob))
     a, b = final(team, "a", "b")
     assert a == b
     return a
@@ -93,15 +83,6 @@ def drafting(team):
     """Each waits for the other's grant, if need be until its lease has ended."""
     ann, bob = seed(team, "plan")
     begun = team.now
-
-    def draft(agent):
-        try:
-            with agent.edit("plan") as mine:
-                mine.text += agent.name[0]
-        except Fenced:
-            return "fenced"
-        return "kept"
-
     got = team.run(ann=lambda: draft(ann), bob=lambda: draft(bob))
     (text,) = final(team, "plan")
     return sorted(got.items()), text, sorted(team.killed), round(team.now - begun)

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from contextlib import suppress
 
-from coherence import Conflict
+from coherence import Conflict, Fenced
 
 NAMES = ("ann", "bob", "cyd")
 
@@ -20,6 +20,29 @@ def seed(team, *names):
 
 def final(team, *names):
     return tuple(team.agent("init").read(name).text for name in names)
+
+
+# What an agent does in several programs.
+
+
+def draft(agent):
+    """Add a letter to the plan under a grant; whether it is kept."""
+    try:
+        with agent.edit("plan") as mine:
+            mine.text += agent.name[0]
+    except Fenced:
+        return "fenced"
+    return "kept"
+
+
+def add_to_both(agent):
+    """Add a letter to two artifacts in one transaction."""
+
+    def both(tx):
+        tx.write("a", tx.read("a").text + agent.name[0])
+        tx.write("b", tx.read("b").text + agent.name[0])
+
+    agent.transact(both)
 
 
 # Programs that lose work, or wait for ever.

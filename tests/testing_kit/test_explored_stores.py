@@ -96,7 +96,7 @@ def test_agents_that_die_or_stall_and_answers_that_are_lost(fault, place, explor
     assert other.outcomes.keys() == memory.outcomes.keys()
     if fault == "stall":
         assert any("fenced" in outcome for outcome in other.outcomes)
-    if fault == "kill":  # whoever waits goes on within a lease of virtual time
+    if fault == "kill":  # the other agent goes on within a lease of virtual time
         assert any("['ann'], 15" in outcome for outcome in other.outcomes)
 
 

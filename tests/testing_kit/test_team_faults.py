@@ -95,16 +95,7 @@ def test_a_dead_agent_says_nothing_and_its_caches_are_gone():
 def test_an_agent_that_stalls_past_its_lease_is_fenced():
     def program(team):
         ann, bob, _ = programs.seed(team, "plan")
-
-        def draft(agent):
-            try:
-                with agent.edit("plan") as mine:
-                    mine.text += agent.name[0]
-            except Fenced:
-                return "fenced"
-            return "kept"
-
-        got = team.run(ann=lambda: draft(ann), bob=lambda: draft(bob))
+        got = team.run(ann=lambda: programs.draft(ann), bob=lambda: programs.draft(bob))
         (text,) = programs.final(team, "plan")
         kept = sorted(name[0] for name, what in got.items() if what == "kept")
         assert sorted(text) == kept
