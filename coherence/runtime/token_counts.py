@@ -29,6 +29,12 @@ log = logging.getLogger("coherence.workspace")
 _installed = cache(installed)
 
 
+def _counter() -> Counter:
+    """The counter to use now; an exact one takes 0.2 s to load, so it is not asked for early."""
+    given = View.counter
+    return _installed() if given is ESTIMATE else given
+
+
 class TokenCounts:
     """Counts tokens for one thread at a time: exactly where a tokenizer is installed.
 
@@ -37,16 +43,13 @@ class TokenCounts:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._counter: Counter | None = None
         self._known: dict[tuple[object, ...], int] = {}
         self._budget_s = BURST_S
         self._since = clock()
         self._byte_s = BYTE_S
 
     def begin(self) -> None:
-        """Begin a round: choose the counter, and add the time that has passed to the budget."""
-        given = View.counter
-        self._counter = _installed() if given is ESTIMATE else given
+        """Begin a round: add the time that has passed to the budget."""
         now = self._clock()
         self._budget_s = min(BURST_S, self._budget_s + SHARE * (now - self._since))
         self._since = now
@@ -54,7 +57,7 @@ class TokenCounts:
     def whole(self, view: View) -> tuple[int, bool]:
         """The tokens of the whole content, and whether they are exact."""
         content = view.content
-        if isinstance(self._counter, Estimate) or self._counter is None:
+        if isinstance(_counter(), Estimate):
             return -(-view.handle.size_bytes // 4), False
         if not isinstance(content, str):
             try:
@@ -83,8 +86,8 @@ class TokenCounts:
     def _count(
         self, key: tuple[object, ...] | None, text: str, size_bytes: int
     ) -> tuple[int, bool]:
-        counter = self._counter
-        if counter is None or isinstance(counter, Estimate):
+        counter = _counter()
+        if isinstance(counter, Estimate):
             return Estimate().count(text), False
         known = self._known.get(key) if key is not None else None
         if known is not None:

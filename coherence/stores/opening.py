@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import time
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -55,6 +54,8 @@ def open_store(
         from coherence.stores.postgres import PostgresStore
 
         return PostgresStore(url, retention, create=create, readonly=readonly)
+    from importlib.metadata import entry_points  # a fifth of the time that `coherence` takes to load
+
     for found in entry_points(group=GROUP, name=scheme) if scheme else ():
         try:
             opener = found.load()

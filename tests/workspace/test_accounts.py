@@ -354,6 +354,19 @@ def test_a_tokenizer_counts_each_version_once(words):
         assert stats.total.refetch_tokens == 4 * len(TEXT.split())
 
 
+def test_a_tokenizer_is_loaded_only_for_what_was_read(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(token_counts, "_installed", lambda: loaded.append(1) or View.counter)
+    with Workspace() as workspace:
+        with workspace.agent("ann") as ann:
+            ann.write("plan.md", TEXT)
+            ann.write("plan.md", TEXT + "more\n")
+        assert not loaded  # a vocabulary takes 0.2 s, more than a hook's whole call
+        with workspace.agent("bob") as bob:
+            bob.read("plan.md")
+        assert loaded
+
+
 def test_json_is_counted_as_its_text_and_other_bytes_are_estimated(words):
     with Workspace() as workspace:
         ann = workspace.agent("ann")
