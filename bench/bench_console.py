@@ -7,7 +7,8 @@ what the server has spent.  With `--page` a real page is opened in Chromium inst
 `browser`, apt install chromium): how soon it shows rows, updates a second, the CPU time of the main
 thread and of its tasks, frames while it scrolls, and the time that a filter takes.
 
-    python bench/bench_console.py [--pairs 9] [--seconds 4] [--rate 200] [--page]
+    python bench/bench_console.py [--pairs 9] [--seconds 4] [--rate 200]
+    python bench/bench_console.py --page [--seconds 15] [--rate 200]
 """
 
 from __future__ import annotations
@@ -115,9 +116,9 @@ class Load:
 class Server:
     """`coherence console` in a process of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CONSOLE, "--store", f"sqlite:///{path}"],
+            [sys.executable, "-c", CONSOLE, *arguments],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -158,7 +159,7 @@ def once(full: Path, folder: Path, rate: float, seconds: float, *, console: bool
         old.unlink()
     for part in full.parent.glob(f"{full.name}*"):
         shutil.copy(part, folder / part.name.replace(full.name, "run.db"))
-    server = Server(path) if console else None
+    server = Server("--store", f"sqlite:///{path}") if console else None
     if server:
         server.listen()
     with Load(path, rate, seconds) as load:
@@ -282,7 +283,7 @@ def page(full: Path, folder: Path, options: argparse.Namespace) -> None:
     path = folder / "run.db"
     for part in full.parent.glob(f"{full.name}*"):
         shutil.copy(part, folder / part.name.replace(full.name, "run.db"))
-    server = Server(path)
+    server = Server("--store", f"sqlite:///{path}")
     with sync_playwright() as started, Load(path, options.rate, options.seconds) as load:
         browser = started.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -324,10 +325,12 @@ def page(full: Path, folder: Path, options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--seconds", type=float)
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--page", action="store_true")
     options = parser.parse_args()
+    # A page is watched while the agents still work.
+    options.seconds = options.seconds or (15.0 if options.page else 4.0)
     with tempfile.TemporaryDirectory() as folder:
         full = Path(folder) / "full.db"
         fill(full)
