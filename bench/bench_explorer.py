@@ -34,7 +34,8 @@ key => new Promise(done => {
   const from = performance.now();
   const shown = () => document.querySelector('[role=status] .number')?.textContent;
   const before = shown();
-  const step = () => shown() !== before ? done(performance.now() - from) : requestAnimationFrame(step);
+  const took = () => performance.now() - from;
+  const step = () => shown() !== before ? done(took()) : requestAnimationFrame(step);
   dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
   requestAnimationFrame(step);
 })
