@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def use_memory(folder: Path = Path("/dev/shm")) -> None:
     usable = folder.is_dir() and os.access(folder, os.W_OK)
     if usable and shutil.disk_usage(folder).free >= ROOM_BYTES:
         os.environ.setdefault("TMPDIR", str(folder))
+        tempfile.tempdir = None  # pytest has asked for one already
 
 
 use_memory()

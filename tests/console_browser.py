@@ -84,7 +84,8 @@ class Viewer:
         found = session.send(
             "Runtime.evaluate",
             {
-                "expression": "axe.run({iframes: false}).then(found => found.violations.map(each => "
+                "expression": "axe.run({iframes: false})"
+                ".then(found => found.violations.map(each => "
                 "`${each.id}: ${each.nodes[0].html.slice(0, 120)}`))",
                 "awaitPromise": True,
                 "returnByValue": True,

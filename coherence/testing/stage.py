@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from coherence.runtime.session import Session
 from coherence.runtime.site import Site
 from coherence.stores.port import Retention, Store
+from coherence.testing.instead import instead
 from coherence.testing.loops import LoopTasks
 from coherence.testing.moves import EVERYTHING, Access
 from coherence.testing.oracles import Thing, Waiting, World, circle, driver_of, waits_for_grants
@@ -80,6 +81,12 @@ class Stage:
             yield
         finally:
             self.tasks = before
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """In the block no call of the present agent is a move."""
+        with self.threads.unseen(), instead(self.run, "is_settling", True):
+            yield
 
     def step(self, access: Access, label: str) -> Operation[None]:
         """Stop the present agent before a move, if there is one."""

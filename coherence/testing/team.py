@@ -126,6 +126,17 @@ class ExploredTeam:
         """
         self._seen(name, writes=True)
 
+    @contextmanager
+    def one_move(self, name: str) -> Iterator[None]:
+        """The block is one move that changes `name`: nothing in it is seen, and nobody goes on.
+
+        For a step that another process would take as a whole, such as a hook or a transaction of
+        a database.  The block waits for no other agent; in a task, it does not await.
+        """
+        self.changes(name)
+        with self._stage.unseen():
+            yield
+
     def _seen(self, name: str, *, writes: bool) -> None:
         stage, thing = self._stage, Thing("file", name)
         stage.touch(((thing, writes),), f"{'change' if writes else 'look at'} {name}")

@@ -212,12 +212,10 @@ def guarded_files(how):
     def program(team):
         class Hooked(example.Session):
             def hook(self, *given, **more):
-                """One move, since a hook is a process: it looks at the file and its notes."""
+                """A hook is a process of its own: it looks at the file and its notes."""
                 if not self.guarded:
                     return ""
-                team.changes("plan.md")
-                stage = team._stage
-                with stage.threads.unseen(), instead(stage.run, "is_settling", True):
+                with team.one_move("plan.md"):
                     return super().hook(*given, **more)
 
         folder, told = team.folder().resolve(), []

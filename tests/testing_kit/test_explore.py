@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from coherence.testing import (
     BadToken,
     Deadlock,
     ExplorationVerdict,
+    ExploredTeam,
     Found,
     LostUpdate,
     Nondeterminism,
@@ -435,6 +436,50 @@ def test_one_exploration_at_a_time():
 
     with pytest.raises(Found, match="explored already"):
         explore(program)
+
+
+def adding(block):
+    """Each of two agents adds to a number beside the workspace, within `block`."""
+
+    def program(team):
+        accounts, lock = {"all": 0}, threading.Lock()
+
+        def add():
+            with block(team, "accounts"), lock:
+                before = accounts["all"]
+                team.agent("clerk").update("log.md", lambda text: text + "added\n")
+                team.think()
+                accounts["all"] = before + 1
+
+        team.agent("clerk").write("log.md", "")
+        team.run(ann=add, bob=add)
+        return accounts["all"]
+
+    return program
+
+
+def test_a_step_of_another_process_is_one_move():
+    whole = explore(adding(ExploredTeam.one_move), bound=None)
+    assert (whole.verdict, whole.schedules) == (ExplorationVerdict.PROOF, 2)
+    assert set(whole.outcomes) == {"2"}
+    apart = explore(adding(lambda *_: nullcontext()), bound=None, find=())
+    assert apart.schedules > 2
+
+
+def test_what_is_done_in_two_such_steps_can_be_lost():
+    def program(team):
+        accounts = {"all": 0}
+
+        def add():
+            with team.one_move("accounts"):
+                before = accounts["all"]
+            with team.one_move("accounts"):
+                accounts["all"] = before + 1
+
+        team.run(ann=add, bob=add)
+
+    found = explore(program, raises=False).found
+    assert isinstance(found.cause, LostUpdate)
 
 
 def test_a_deadlock_of_a_lock_and_a_grant_is_named():

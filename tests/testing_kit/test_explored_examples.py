@@ -99,10 +99,9 @@ CASES = {
         examples.guarded_files,
         (),
         (3, 2),
-        12,
-        verdict=UNDETERMINED,
+        596,
         slow=True,
-        settings={"bound": 1, "beyond": False, "find": ("deadlock", "error")},
+        settings={"find": ("deadlock", "error"), "seconds": 600},
     ),
     "lost_update.py": Case(examples.lost_update, (), (3, 2), 2),
     "stale_write.py": Case(examples.whole("stale_write"), (), None, 2),
@@ -158,9 +157,9 @@ def test_the_plain_form_loses_work(case):
 @pytest.mark.slow(fast=3)
 @pytest.mark.parametrize("case", marked(CASES), indirect=True)
 def test_the_coherent_form_loses_nothing(case):
-    settings = {"bound": None, **case.settings}
+    settings = {"bound": None, "seconds": 60, **case.settings}
     for _ in range(1 if case.slow else 3):
-        result = explore(kept_both(case.make("ours")), seconds=60, **settings)
+        result = explore(kept_both(case.make("ours")), **settings)
         assert (result.verdict, result.preemptions) == (case.verdict, settings["bound"]), result
         assert result.exhaustive == (settings["bound"] is None)
         assert (result.schedules, set(result.outcomes)) == (case.proved, {"2"})

@@ -17,8 +17,8 @@ NAMES = """
 """
 STRATEGIES = "agent_names contents fault_plans names operations programs"
 TEAM = """
-    agent always async_agent changes folder looks_at main main_async now open restart run run_async
-    shared tasks think workspace
+    agent always async_agent changes folder looks_at main main_async now one_move open restart run
+    run_async shared tasks think workspace
 """
 SETTINGS = """
     agents beyond bound check faults find grain outcome patience_s program raises reduce schedules
