@@ -134,6 +134,8 @@ class Calls:
             try:
                 refs = publish(agent, work)
             except Outdated as error:
+                for unwritten in error.moved:
+                    self._event(was_refused, unwritten, agent.name)
                 for view in filter(None, error.views.values()):
                     account_of(agent).unseen(view)
                     self._event(was_read, view, agent.name)

@@ -2,7 +2,8 @@
 
 ``coherence``
     ``hit`` and ``fill``: a read, from the agent's own copy or with the help of its home;
-    ``publish``: a version; ``conflict``: a write that was refused.  Before a call of the model:
+    ``publish``: a version; ``conflict``: a write that was refused, and each artifact that refused
+    one of several.  Before a call of the model:
     ``told`` and ``shown``, a version that its prompt gains unasked, and that stays there or is
     shown in this prompt alone; ``signal``: the prompt gains a line that the version is outdated;
     and last, ``call``.
@@ -27,7 +28,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -100,10 +101,17 @@ def was_published(ref: Ref, content: Content | None, agent: str) -> Event:
     return {**_event("publish", ref, agent, content_tokens(content or "")), "saved": 0}
 
 
-def was_refused(conflict: Conflict, agent: str) -> Event:
+class Unwritten(NamedTuple):
+    """An artifact that has moved, and the text that was not written to it; None if only read."""
+
+    current: Ref
+    yours: str | None
+
+
+def was_refused(refused: Conflict | Unwritten, agent: str) -> Event:
     """A write of `agent` was refused."""
-    tokens = content_tokens(conflict.yours or "")
-    return {**_event("conflict", conflict.current, agent, tokens), "saved": 0}
+    tokens = content_tokens(refused.yours or "")
+    return {**_event("conflict", refused.current, agent, tokens), "saved": 0}
 
 
 def _event(what: str, ref: Ref, agent: str, tokens: int) -> Event:

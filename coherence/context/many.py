@@ -7,12 +7,13 @@ have all of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from pydantic import BaseModel, Field
 
 from coherence.conflict import Conflicts
+from coherence.context.events import Unwritten
 from coherence.context.evidence import shown
 from coherence.errors import BadArgument, BadRef, InvalidContent
 from coherence.refs import Ref, check_name
@@ -47,9 +48,15 @@ class Outdated(CallerError):
 
     remedy = "redo all of it on what is current, and publish it as one"
 
-    def __init__(self, views: Mapping[str, View | None], rests: Mapping[str, Ref]) -> None:
+    def __init__(
+        self,
+        views: Mapping[str, View | None],
+        rests: Mapping[str, Ref],
+        moved: Sequence[Unwritten] = (),
+    ) -> None:
         #: What is current now, None for a deletion; by the name of each artifact that has moved.
         self.views = views
+        self.moved = moved
         self._rests = rests
         super().__init__(self.text())
 
@@ -99,7 +106,8 @@ class Publication:
         """Note what `tx` is to write.  Raises `Outdated` if any of `views` has moved."""
         moved = {n: view for n, view in views.items() if view is not None or self.rests[n].version}
         if moved:
-            raise Outdated(moved, self.rests)
+            unwritten = [Unwritten(tx.reads[name], self.texts.get(name)) for name in moved]
+            raise Outdated(moved, self.rests, unwritten)
         for name, text in self.texts.items():
             tx.write(name, text)
 

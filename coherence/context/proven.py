@@ -121,6 +121,8 @@ class ProvenCalls:
             try:
                 refs = await publish_task(agent, work)
             except Outdated as error:
+                for unwritten in error.moved:
+                    self._tell(was_refused(unwritten, agent.name))
                 why = error.text(lambda view: told(agent, view, self._tell))
                 error.args = (why,)
                 raise

@@ -6,10 +6,11 @@ import logging
 
 import pytest
 
-from coherence import Conflict, View, Workspace
+from coherence import Conflict, Ref, View, Workspace
 from coherence.context.calls import Calls
 from coherence.context.desk import AsyncDesk, Desk
 from coherence.context.events import to_log
+from coherence.context.many import BasedPiece, Outdated, Piece
 from coherence.context.proven import ProvenCalls
 from coherence.tokens import Estimate
 from message_passing.errors import CallerError
@@ -86,6 +87,61 @@ def test_proven_calls_tell_and_count_too(workspace):
     found = of(workspace, "bob")
     assert found.served_tokens == pytest.approx(sum(len(each) for each in given) / 4, abs=8)
     assert (found.reads, found.writes, found.conflicts) == (2, 2, 1)
+
+
+REFUSED = [
+    ("conflict", "plan.md@2", len("mine") / 4),
+    ("conflict", "spec.md@2", 0),
+    ("conflict", "gone.md@2", 0),
+]
+
+
+def moved(workspace):
+    """An artifact is replaced, one that is only read is too, and another one is deleted."""
+    ann = workspace.agent("ann")
+    for name in ("spec.md", "gone.md"):
+        ann.write(name, "old")
+    yield
+    ann.write("plan.md", "theirs")
+    ann.write("spec.md", "new")
+    ann.delete("gone.md")
+    yield
+
+
+def test_a_refused_publication_tells_of_each_that_has_moved(workspace):
+    said = []
+    desk = Desk(workspace, "bob")
+    calls = Calls(lambda: desk, tell=lambda: said.append)
+    for _ in moved(workspace):
+        pass
+    pieces = [BasedPiece(name="plan.md", text="mine", base="plan.md@1")]
+    with pytest.raises(Outdated):
+        calls.publish_many(pieces, reads=["spec.md@1", "gone.md@1"])
+    refused = [(e["coherence"], e["ref"], e["tokens"]) for e in said if e["coherence"] != "fill"]
+    assert sorted(refused) == sorted(REFUSED)
+
+
+def test_proven_calls_tell_of_each_that_has_moved(workspace):
+    said, held = [], {}
+
+    async def main():
+        async def holding():
+            return held
+
+        async def bases():
+            return {name: (ref, ref) for name, ref in held.items()}
+
+        calls = ProvenCalls(AsyncDesk(workspace, "bob"), holding, bases, said.append)
+        states = moved(workspace)
+        next(states)
+        held.update({name: Ref(name, 1) for name in ("plan.md", "spec.md", "gone.md")})
+        next(states)
+        with pytest.raises(Outdated):
+            await calls.publish_many([Piece(name="plan.md", text="mine")])
+
+    asyncio.run(main())
+    refused = [(e["coherence"], e["ref"], e["tokens"]) for e in said if e["coherence"] != "fill"]
+    assert sorted(refused) == sorted(REFUSED)
 
 
 def test_a_log_gets_json_only_if_it_listens(caplog):
