@@ -129,7 +129,7 @@ def _named(store: Store, pattern: str) -> list[str]:
     names = store.names(literal_prefix(pattern), deleted=True)
     found = [name for name in names if name == pattern or fnmatchcase(name, pattern)]
     if pattern != "*" and not found:
-        raise UnknownArtifact(f"there is no artifact {pattern!r}")
+        raise UnknownArtifact.named(pattern)
     return found
 
 

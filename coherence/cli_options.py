@@ -72,7 +72,7 @@ def read(store: Store, ref: str) -> tuple[str, Entry, Content]:
         name = check_name(ref)
         stored = store.row(name)
         if stored is None or not stored.row.exists:
-            raise UnknownArtifact(f"there is no artifact {name!r}")
+            raise UnknownArtifact.named(name)
         version = stored.row.state.version
     found = store.read(name, version)
     if found is None:

@@ -28,6 +28,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from message_passing.errors import CallerError, EnvironmentFault
 
 
@@ -87,6 +89,16 @@ class UnknownArtifact(CallerError):
     """There is no artifact of that name: it was never written, or it was deleted."""
 
     remedy = "write it first; list() names those that exist"
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """There is none of that name."""
+        return cls(f"there is no artifact {name!r}")
+
+    @classmethod
+    def deleted(cls, name: str, ref: object) -> Self:
+        """The one of that name was deleted: the version `ref` says so."""
+        return cls(f"{name!r} was deleted: {ref} says so")
 
 
 class UnknownVersion(CallerError):

@@ -47,7 +47,7 @@ def history_of(homes: Homes, name: str, since: Version = 0) -> list[Entry]:
     """The kept versions from `since` on, oldest first.  Raises `UnknownArtifact`."""
     entries = homes.look(homes.store.history, check_name(name), since)
     if not entries:
-        raise UnknownArtifact(f"there is no artifact {name!r}")
+        raise UnknownArtifact.named(name)
     return entries
 
 

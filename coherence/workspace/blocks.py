@@ -59,8 +59,8 @@ class Blocks(Writing):
             if missing is not Missing.RAISES:
                 return missing
             if there is not None:
-                raise UnknownArtifact(f"{name!r} was deleted: {there.ref} says so")
-            raise UnknownArtifact(f"there is no artifact {name!r}")
+                raise UnknownArtifact.deleted(name, there.ref)
+            raise UnknownArtifact.named(name)
         view = yield from self._served_as(there, claim)
         if self.forgets:
             self.call.touched.setdefault(name, self.given(name))
@@ -99,7 +99,7 @@ class Blocks(Writing):
         """Note what is to be deleted."""
         self._writable(tx, name)
         if name in tx.reads and not isinstance(tx.held.get(name), View):
-            raise UnknownArtifact(f"there is no artifact {name!r}")
+            raise UnknownArtifact.named(name)
         tx.writes[name] = self._noted(tx, name, None, expect, overwrite, reason)
         if expect is None and name not in tx.reads:
             tx.unseen.add(name)
@@ -241,7 +241,7 @@ class Blocks(Writing):
             for name in names:
                 there, wanted = tx.held.get(name), tx.writes[name]
                 if not isinstance(there, View):
-                    raise UnknownArtifact(f"there is no artifact {name!r}")
+                    raise UnknownArtifact.named(name)
                 seen = wanted.seen if wanted.overwrite else there.version
                 tx.writes[name] = replace(wanted, base=there.version, known=there.digest, seen=seen)
                 if wanted.overwrite:

@@ -245,7 +245,7 @@ class Reading:
         if found is None:
             current = (yield from self._look(name)).version
             if not current:
-                raise UnknownArtifact(f"there is no artifact {name!r}")
+                raise UnknownArtifact.named(name)
             raise UnknownVersion(f"{name}@{version} is not kept; current is {name}@{current}")
         entry = found[0]
         if entry.handle.kind is Kind.TOMBSTONE:
@@ -308,8 +308,8 @@ class Reading:
         if isinstance(loaded.content, View):
             return loaded.content, loaded.version
         if loaded.content is not None:
-            raise UnknownArtifact(f"{name!r} was deleted: {loaded.content.ref} says so")
-        raise UnknownArtifact(f"there is no artifact {name!r}")
+            raise UnknownArtifact.deleted(name, loaded.content.ref)
+        raise UnknownArtifact.named(name)
 
     def _gave(self, name: str, version: Version, digest: bytes) -> None:
         """The application now has that content under that number."""

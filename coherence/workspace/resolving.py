@@ -199,7 +199,7 @@ class Resolving(Cutting):
     def resolved(self, wanted: Wanted, conflict: Conflict) -> Operation[Wanted]:
         """`wanted` with the content that `resolve` gives.  Raises `conflict` without one."""
         if wanted.must_exist and conflict.theirs is None:
-            raise UnknownArtifact(f"{wanted.name!r} was deleted: {conflict.current} says so")
+            raise UnknownArtifact.deleted(wanted.name, conflict.current)
         if wanted.resolve is None:
             return (yield from self.refuse(wanted, conflict))
         try:
