@@ -1,8 +1,13 @@
-"""How long soaks are: CI runs a part, `SOAK=3 pytest -m slow ...` three times as much by hand."""
+"""How long soaks are: `SOAK=30 pytest -m slow FILE` runs thirty times as long as CI does."""
 
 import os
 
 SOAK = float(os.environ.get("SOAK", "1"))
+
+
+def seconds(length: float) -> float:
+    """How long it lasts, where CI takes `length` seconds."""
+    return length * SOAK
 
 
 def times(count: int) -> int:

@@ -1,7 +1,7 @@
 """Five processes whose team changes at random, behind a proxy that delays, cuts and partitions.
 
 Processes are killed and come back, are killed for good, leave, join, and are excluded alive.
-``SOAK_S`` says how long; ``SOAK_SEED`` repeats a run's choices.
+``SOAK=30`` has it run for ten minutes; ``SOAK_SEED`` repeats a run's choices.
 """
 
 import asyncio
@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 from postgres_server import Server
+from soaking import seconds
 
 FOUNDERS = ["a", "b", "c", "d", "e"]
 SCRIPT = Path(__file__).with_name("soak_member.py")
-SECONDS = float(os.environ.get("SOAK_S", "20"))
+SECONDS = seconds(20)
 SEED = int(os.environ.get("SOAK_SEED", "1"))
 
 

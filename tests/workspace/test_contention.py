@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,12 +10,13 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from soaking import times
 
 from coherence import Conflict, Workspace
 
 CONTENDER = Path(__file__).with_name("contenders.py")
 #: How long a process is killed every second.
-KILL_S = int(os.environ.get("KILL_S", "10"))
+KILLS = times(10)
 
 
 def together(works):
@@ -191,16 +191,16 @@ def check_ledger(url, acknowledged, kills):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(KILL_S + 200)
+@pytest.mark.timeout(KILLS + 200)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_process_is_killed_every_second(rooms):
-    """Four contend, the oldest is killed and another comes, at the pace of a clock: `KILL_S`."""
+    """Four contend, the oldest is killed and another comes, at the pace of a clock."""
     if rooms.store == "memory" or rooms.apart:
         pytest.skip("each process has its own workspace as it is")
     names = (f"p{number}" for number in range(10**6))
     live = [Contender(rooms.url, next(names), 10**6, 0.5) for _ in range(4)]
     gone = []
-    for _ in range(KILL_S):
+    for _ in range(KILLS):
         threading.Event().wait(1.0)  # the pace is what is asked for
         assert [each.process.poll() for each in live] == [None] * 4, "a survivor gave up"
         gone.append(live.pop(0))

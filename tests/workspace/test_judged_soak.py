@@ -1,13 +1,12 @@
 """Processes at mixed work, killed all the time: the judge of histories accepts what they saw.
 
-`JUDGED_S` says for how many seconds.  Each weaker variant must be refused, or the judge would prove
+`SOAK=30` has it run for ten minutes.  Each weaker variant must be refused, or the judge would prove
 nothing.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -19,6 +18,7 @@ import pytest
 pytest.importorskip("scipy")
 
 from postgres_server import Server, programs
+from soaking import seconds
 
 from coherence import Workspace
 from coherence.workspace.agent import Agent
@@ -26,7 +26,7 @@ from specs.histories.judging import judge_files
 from specs.histories.witness import lines
 
 SOAKER = Path(__file__).with_name("soaker.py")
-SECONDS = float(os.environ.get("JUDGED_S", "20"))
+SECONDS = seconds(20)
 WEAK_S = min(SECONDS, 8.0)
 TRANSACTIONS = hasattr(Agent, "transaction")
 

@@ -1,18 +1,18 @@
-"""Eight processes at mixed work: nothing grows beyond retention.  `SOAK_S` says how long."""
+"""Eight processes at mixed work: nothing grows beyond retention; in ten minutes with `SOAK=10`."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from soaking import seconds
 
 from coherence import Workspace
 
 MIXER = Path(__file__).with_name("mixer.py")
-SECONDS = float(os.environ.get("SOAK_S", "60"))
+SECONDS = seconds(60)
 #: 20 artifacts of 8 versions of at most 4 KB, and a log of some ten thousand short lines.
 BYTES_MAX = {"file": 20 << 20, "write-ahead log": 48 << 20, "tables": 20 << 20}
 GROWTH_BYTES_MAX = 256 << 10
