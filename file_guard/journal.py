@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 import zlib
 from fnmatch import fnmatchcase
 from types import TracebackType
@@ -21,6 +22,7 @@ KEPT_BYTES = 1 << 20
 KEPT_DAYS = 7
 #: How long a hook waits for others before it lets the call pass.
 WAIT_S = 2.0
+_TURN_S = 0.005
 #: Names of files whose contents are never kept or shown; `.coherence/secrets` has more, one a line.
 SECRETS = (
     ".env .env.* *.env *.pem *.key *.p12 *.pfx *.jks *.keystore *.kdbx .netrc .npmrc .pypirc"
@@ -70,7 +72,7 @@ class Journal:
         self.db = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
         try:
             if not self.db.execute("pragma user_version").fetchone()[0]:
-                self.db.execute("pragma journal_mode = wal")
+                self._write_ahead()
                 self.db.executescript(_TABLES)
             self.db.execute("pragma synchronous = normal")
         except BaseException:
@@ -92,6 +94,18 @@ class Journal:
             self.db.execute("rollback" if kind else "commit")
         finally:
             self.db.close()
+
+    def _write_ahead(self) -> None:
+        """SQLite refuses one of two that switch a new file at once, without a wait."""
+        until = time.monotonic() + WAIT_S
+        while True:
+            try:
+                self.db.execute("pragma journal_mode = wal")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+            time.sleep(_TURN_S)  # noqa: TID251 - SQLite has no event for it
 
     def name(self, path: str) -> str:
         """The name of a file, by its real path: relative to the root, one for each file."""

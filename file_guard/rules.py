@@ -150,16 +150,29 @@ def after(facts: Facts, call: Call, texts: Texts) -> Verdict:
         losses.append(Loss(unseen, each, difference(was, texts(each))[0]))
     if mine is None and (parts := _missing(call, facts.disk)):
         mine = parts
+    made = _made(call, found) is not None
+    # The agent knows all of what it has made: of an edit, if it has seen the rest.
+    knows = made and (call.kind == "write" or facts.seen == base)
+    if mine is not None and not is_there and digest(mine) in {each.base for each in others}:
+        # Another write was made from it meanwhile, and has not lost it.
+        return Verdict(
+            tell=_late(facts),
+            losses=tuple(losses),
+            seen=digest(mine) if knows else None,
+            told=now,
+            wrote=digest(mine),
+            base=base,
+            keep=mine,
+        )
     if mine is not None and not is_there and not onto:
         hooked = any(each.digest == now for each in others)
         changed, whole = difference(mine, facts.disk)
         gone = f"{facts.path} is no longer as you wrote it"
         gone += f": {_writer(facts, now)} has changed it since."
         losses.append(Loss(gone, digest(mine), changed))
-        made = _made(call, found) is not None
         seen = now if whole and not hooked else digest(mine)
         wrote = None if hooked or not made else digest(mine)
-        return Verdict("", "", tuple(losses), seen if made else None, now, wrote, keep=mine)
+        return Verdict("", "", tuple(losses), seen if knows else None, now, wrote, keep=mine)
     made_from = base if is_there else None
     verdict = Verdict(losses=tuple(losses), wrote=now, base=made_from)
     whole = call.kind == "delete" or (call.kind == "write" and is_there)
@@ -167,8 +180,7 @@ def after(facts: Facts, call: Call, texts: Texts) -> Verdict:
         return verdict._replace(seen=now)
     if facts.seen is None or facts.told == now:
         return verdict
-    late = f"{facts.path} also holds changes that you have not seen."
-    return verdict._replace(tell=f"{late} Read it before you write it whole.", told=now)
+    return verdict._replace(tell=_late(facts), told=now)
 
 
 def swept(
@@ -232,6 +244,11 @@ def _made(call: Call, base: bytes | None) -> bytes | None:
             return None
         base = base.replace(old, new, -1 if every else 1)
     return base
+
+
+def _late(facts: Facts) -> str:
+    late = f"{facts.path} also holds changes that you have not seen."
+    return f"{late} Read it before you write it whole."
 
 
 def _missing(call: Call, disk: bytes | None) -> bytes | None:

@@ -119,10 +119,32 @@ def test_a_write_that_another_has_hidden_is_lost_all_the_same():
     made = b"ONE\nTWO\n"
     eve = Write(digest(made), "eve", "agent eve", digest(NEW))
     known = facts(disk=made, check=check(), writes=(by_bob(OTHER), eve))
-    first, second = after(known, Call("write", NEW), TEXTS.get).losses
-    assert (first.digest, second.digest) == (digest(OTHER), digest(NEW))
-    assert "replaced a change by agent bob" in first.text
-    assert "agent eve has changed it since" in second.text
+    done = after(known, Call("write", NEW), TEXTS.get)
+    (loss,) = done.losses
+    assert loss.digest == digest(OTHER)
+    assert "replaced a change by agent bob" in loss.text
+    assert "also holds changes that you have not seen" in done.tell
+
+
+def test_what_others_have_made_of_a_write_does_not_lose_it():
+    """Bob read the file between this call's write and its report."""
+    made = b"ONE\nTWO\n"
+    bob = Write(digest(made), "bob", "agent bob", digest(NEW))
+    known = facts(disk=made, check=check(), writes=(bob,))
+    done = after(known, Call("write", NEW), TEXTS.get)
+    assert done.losses == ()
+    assert "also holds changes that you have not seen" in done.tell
+    assert (done.seen, done.told, done.wrote) == (digest(NEW), digest(made), digest(NEW))
+    assert (done.keep, done.base) == (NEW, digest(OLD))
+    # Bob's is not certain to be made from this one.
+    (loss,) = after(known._replace(writes=(by_bob(made),)), Call("write", NEW), TEXTS.get).losses
+    assert loss.digest == digest(NEW)
+
+
+@pytest.mark.parametrize("writes", [(), (Write(digest(OTHER), "bob", "agent bob", digest(NEW)),)])
+def test_an_edit_of_what_was_not_read_shows_nothing_of_it(writes):
+    unread = facts(disk=OTHER, seen=None, check=check(), writes=writes)
+    assert after(unread, EDIT, TEXTS.get).seen is None
 
 
 def test_what_the_tool_found_counts():
