@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 #: The digest of a file that does not exist.
 ABSENT = ""
+#: In the place of a digest: an agent has seen a content whole, and since then a part of another.
+UNSURE = "unsure"
 OUTSIDE = "a program without hooks (an editor, git, a formatter)"
 #: Of a difference that is shown; an agent has not seen the rest.
 SHOWN_LINES = 80
@@ -125,7 +127,10 @@ def after(facts: Facts, call: Call, texts: Texts) -> Verdict:
     """What a call has done: what the agent has now seen, and what its write has replaced."""
     now = digest(facts.disk)
     if call.kind == "read":
-        return Verdict(seen=now if _has_read(facts, call) else None)
+        if _has_read(facts, call):
+            return Verdict(seen=now)
+        # A part of another content than it had seen: no content is all that it knows.
+        return Verdict() if facts.seen in (None, now) else Verdict(seen=UNSURE, told=now)
     checked = facts.seen if facts.check is None else facts.check
     was = found = texts(checked) if checked is not None else None
     base = checked

@@ -6,6 +6,7 @@ from file_guard.rules import (
     ABSENT,
     NAMED,
     OUTSIDE,
+    UNSURE,
     Call,
     Facts,
     Verdict,
@@ -167,6 +168,16 @@ def test_a_write_that_is_replaced_is_kept():
 def test_a_program_that_changes_a_write_is_shown_and_seen():
     done = after(facts(disk=b"ONE\nTWO\n", check=check()), Call("write", NEW), TEXTS.get)
     assert (done.keep, done.wrote, done.seen) == (NEW, digest(NEW), digest(b"ONE\nTWO\n"))
+
+
+def test_a_part_of_another_content_leaves_no_content_seen():
+    part = Call("read", whole=False)
+    assert after(facts(check=check()), part, TEXTS.get) == Verdict()
+    assert after(facts(seen=None, check=check()), part, TEXTS.get) == Verdict()
+    done = after(facts(disk=NEW, check=check(NEW)), part, TEXTS.get)
+    assert (done.seen, done.told) == (UNSURE, digest(NEW))
+    back = facts()._replace(seen=done.seen, told=done.told)
+    assert before(back, Call("write", OTHER), TEXTS.get).deny, "the old content is there again"
 
 
 def test_an_edit_moves_the_sight_only_without_a_gap():
