@@ -194,7 +194,7 @@ class Files:
                     content,
                     expect=base,
                     overwrite=base is None,
-                    merge=False if base is None else harmless,
+                    merge=base is not None and self._may_return(name) and harmless,
                 )
             except Conflict as conflict:
                 self._note(was_refused, conflict)
@@ -304,9 +304,18 @@ class Files:
             return gone
 
     def _seen(self, name: str) -> Ref | Version | None:
-        """The version that the caller has seen whole, with its digest if that is known."""
+        """The version that the caller has seen whole, with its digest if that may come again."""
         base, ref = self.sight.base(name), self._refs.get(name)
-        return ref if base and ref is not None and ref.version == base else base
+        may_return = ref is not None and ref.version == base and self._may_return(name)
+        return ref if base and may_return else base
+
+    def _may_return(self, name: str) -> bool:
+        """Whether what the caller has seen is its base again if others bring the content back.
+
+        Its work derives from windows of what came between, too, if it was shown any.
+        """
+        windows = self.sight.windows(name)
+        return windows is None or windows.version == self.sight.base(name)
 
     def _unseen(self, name: str, agent: Agent) -> Version | None:
         """The base of a write to what the caller has not seen: none, its own version, or any."""

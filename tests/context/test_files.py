@@ -112,6 +112,21 @@ class TestFiles:
         mine.write("f", "three")  # what it derives from is current again
         assert text() == "three"
 
+    def test_a_window_of_what_came_between_is_not_what_is_current_again(self, mine, other, text):
+        other.write("f", TEN)
+        mine.read("f")
+        other.write("f", TEN.replace("line 5\n", ""))
+        mine.shown(mine.look("f"), Lines(1, 6, 9))
+        other.write("f", TEN)
+        with pytest.raises(Conflict):
+            mine.write("f", "from what the window shows\n")
+        assert text() == TEN
+        mine.shown(mine.look("f"), Lines(1, 6, 10))  # a window of the very text it has read
+        mine.read("f")
+        other.write("f", "other")
+        other.write("f", TEN)
+        mine.write("f", "mine")
+
     def test_two_equal_writes_are_a_conflict(self, mine, other, text):
         other.write("f", "0")
         mine.read("f")
@@ -400,6 +415,11 @@ class StampsOnLookAll(Files):
 class TakesAWindowForTheWhole(Files):
     def shown(self, view, lines=None, text=""):
         super().shown(view)
+
+
+class TrustsWhatIsCurrentAgain(Files):
+    def _may_return(self, name):
+        return True
 
 
 class TakesWindowsOfAnyVersion(Files):
