@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import selectors
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import thread as pools
+from contextlib import contextmanager
 from typing import Any
 
+from coherence.testing.locks import Cooperative
 from coherence.testing.scheduler import Actor, At
 from coherence.testing.stage import Stage
 
@@ -90,16 +92,33 @@ class Adoption:
             waits = self._waits.setdefault(id(condition), [])
             waits.append(come)
             saved = condition._release_save()
-            try:
-                until = None if timeout is None else self._stage.run.now + timeout
-                return self._threads.block(lambda: bool(come), until)
-            finally:
-                if come in waits and not come:
-                    waits[:] = [each for each in waits if each is not come]
-                with self._threads.unseen():
-                    condition._acquire_restore(saved)
+            with self._taken_again(condition, saved):
+                try:
+                    until = None if timeout is None else self._stage.run.now + timeout
+                    return self._threads.block(lambda: bool(come), until)
+                finally:
+                    if come in waits and not come:
+                        waits[:] = [each for each in waits if each is not come]
 
         return wait
+
+    @contextmanager
+    def _taken_again(self, condition: Any, saved: Any) -> Iterator[None]:
+        """At the end of the block, the lock of a condition is the present agent's again."""
+        lock = condition._lock
+        if not isinstance(lock, Cooperative):
+            try:
+                yield
+            finally:
+                with self._threads.unseen():
+                    condition._acquire_restore(saved)
+            return
+        try:
+            yield
+            condition._acquire_restore(saved)
+        except BaseException:
+            lock.is_not_taken_again(saved)
+            raise
 
     def _notifying(self, plain: Callable[..., None]) -> Callable[..., None]:
         def notify(condition: Any, n: int = 1) -> None:

@@ -34,7 +34,7 @@ class Nondeterminism(CallerError):
 class Stuck(CallerError):
     """An agent has made no move for some seconds of real time."""
 
-    remedy = "wait for other agents through the workspace or through locks of this file's own"
+    remedy = "wait through the workspace, or a lock that the program makes as threading.Lock()"
 
 
 class LostUpdate(AssertionError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import sysconfig
+import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,16 @@ from typing import Any
 
 #: Distributions whose files are not the user's.
 OURS = {"coherence", "message_passing", "causal", "file_guard"}
+
+
+#: What makes a lock for the code that calls it, and what that code has made.
+_MAKERS = {
+    made.__init__.__code__: made.__name__.removeprefix("Bounded").lower()
+    for made in (
+        *(threading.Condition, threading.Semaphore, threading.BoundedSemaphore, queue.Queue),
+        *(asyncio.Condition, asyncio.BoundedSemaphore),
+    )
+}
 
 
 @cache
@@ -39,6 +51,17 @@ def opener(frame: FrameType) -> FrameType:
     while frame.f_globals.get("__name__") == "pathlib" and frame.f_back is not None:
         frame = frame.f_back
     return frame
+
+
+def asker(frame: FrameType, kind: str = "lock") -> tuple[FrameType, str]:
+    """The code that asks for a lock which is made at `frame`, and what it asks for.
+
+    A condition, a semaphore and a queue make locks of their own.  An event is a flag, as a variable
+    is, and to a barrier the order does not matter.
+    """
+    while (made := _MAKERS.get(frame.f_code)) is not None and frame.f_back is not None:
+        frame, kind = frame.f_back, made
+    return frame, kind
 
 
 def is_between(frame: FrameType) -> bool:

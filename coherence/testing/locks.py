@@ -1,4 +1,7 @@
-"""Locks that the user supplies, which the scheduler knows: acquiring one is a move."""
+"""Locks that the user supplies, which the scheduler knows: acquiring one is a move.
+
+So is each use of what has a lock of its own: a condition, a semaphore, a queue.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,22 @@ class Cooperative:
     """
 
     def __init__(
-        self, stage: Stage, name: str, *, reentrant: bool = False, quiet: bool = False
+        self,
+        stage: Stage,
+        name: str,
+        *,
+        reentrant: bool = False,
+        quiet: bool = False,
+        inner: bool = False,
     ) -> None:
         self._stage, self._reentrant, self._quiet = stage, reentrant, quiet
+        #: Whether it belongs to something that the user sees in its place.
+        self._inner = inner
         self._thing = Thing("lock", name)
         self._count = 0
         self._holder: Actor | None = None
+        #: How often an agent releases it that could not take it again, since it unwinds.
+        self._unheld: dict[Actor | None, int] = {}
 
     def __str__(self) -> str:
         return str(self._thing)
@@ -45,7 +58,7 @@ class Cooperative:
             return True
         until = stage.run.now + timeout if timeout >= 0 else None
         if me is not None and not self._quiet:
-            stage.threads.step(self._access, f"acquire {self}")
+            stage.threads.step(self._access, f"{'use' if self._inner else 'acquire'} {self}")
         elif me is not None:
             stage.run.touch(me, self._access)
         while self._count:
@@ -60,13 +73,17 @@ class Cooperative:
 
     def release(self) -> None:
         """See `threading.Lock.release`."""
+        if self._unheld and (unheld := self._unheld.pop(me := self._stage.me(), 0)):
+            if unheld > 1:
+                self._unheld[me] = unheld - 1
+            return
         if not self._count:
             raise RuntimeError("release unlocked lock")
         self._count -= 1
         if not self._count:
             me = self._stage.me()
             if me is not None and not self._stage.run.is_over:
-                words = "" if self._quiet else f"release {self}"
+                words = "" if self._quiet or self._inner else f"release {self}"
                 self._stage.run.touch(me, self._access, words)
 
     def locked(self) -> bool:
@@ -98,6 +115,11 @@ class Cooperative:
     def _take_again(self, count: int) -> None:
         self.acquire()
         self._count = count
+
+    def is_not_taken_again(self, count: int) -> None:
+        """The present agent unwinds from a wait: what it would release, it does not hold."""
+        if (me := self._stage.me()) is not None:
+            self._unheld[me] = count
 
     def __enter__(self) -> bool:
         return self.acquire()

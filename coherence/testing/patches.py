@@ -16,14 +16,15 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from coherence.testing.adopted import Adoption
-from coherence.testing.frames import is_between, is_users, place_of
+from coherence.testing.frames import asker, is_between, is_users, place_of
 from coherence.testing.instead import instead
 from coherence.testing.locks import Cooperative, waits_for_locks
-from coherence.testing.oracles import Thing, Waiting
+from coherence.testing.oracles import Waiting
 from coherence.testing.owned import Owned
 from coherence.testing.scheduler import Actor
 from coherence.testing.stage import Stage
 from coherence.testing.staged import StagedWorkspace
+from coherence.testing.task_locks import TaskLocks
 from coherence.workspace.threads import TaskThreads
 from coherence.workspace.workspace import Workspace
 from message_passing.interrupts import Knock
@@ -42,11 +43,7 @@ class Patches:
         #: Where a library has last slept in each agent, and after how many moves of it.
         self._pauses: dict[Actor, tuple[str, int]] = {}
         self._wait = Knock.wait
-        self._acquire = asyncio.Lock.acquire
-        self._names: dict[int, tuple[asyncio.Lock, str]] = {}
-        #: Which task has an `asyncio.Lock`, and which lock each task wants.
-        self._held: dict[int, Actor] = {}
-        self._wanted: dict[Actor, asyncio.Lock] = {}
+        self._tasks = TaskLocks(stage)
         stage.lock_waits = self._lock_waits
 
     @contextmanager
@@ -58,13 +55,11 @@ class Patches:
             (threading, "Lock"): self._lock(threading.Lock, reentrant=False),
             (threading, "RLock"): self._lock(threading.RLock, reentrant=True),
             (Knock, "wait"): self._waiting(),
-            (asyncio.Lock, "__init__"): self._named(asyncio.Lock.__init__),
-            (asyncio.Lock, "acquire"): self._acquiring(),
             (Workspace, "__init__"): self._opening(Workspace.__init__),
             (TaskThreads, "run"): self._in_place(TaskThreads.run),
         }
         replaced = [(*key, what) for key, what in found.items()]
-        replaced += Adoption(self._stage).replaced()
+        replaced += [*Adoption(self._stage).replaced(), *self._tasks.replaced()]
         with ExitStack() as stack:
             for where, name, what in replaced:
                 stack.enter_context(instead(where, name, what))
@@ -113,14 +108,15 @@ class Patches:
 
     def _lock(self, make: Callable[[], Any], *, reentrant: bool) -> Callable[[], Any]:
         def lock() -> Any:
-            frame = sys._getframe(1)
+            frame, kind = asker(sys._getframe(1))
             # An adapter may call a workspace while it holds a lock.
             quiet = is_between(frame)
             if not quiet and not is_users(frame):
                 return make()
             self._locks += 1
-            name = f"lock {self._locks} of {place_of(frame)}"
-            return Cooperative(self._stage, name, reentrant=reentrant, quiet=quiet)
+            name = f"{kind} {self._locks} of {place_of(frame)}"
+            inner = kind not in ("lock", "condition")
+            return Cooperative(self._stage, name, reentrant=reentrant, quiet=quiet, inner=inner)
 
         return lock
 
@@ -175,39 +171,6 @@ class Patches:
 
         return run
 
-    def _named(self, plain: Callable[..., None]) -> Callable[..., None]:
-        def init(lock: asyncio.Lock, *given: Any, **options: Any) -> None:
-            plain(lock, *given, **options)
-            frame = sys._getframe(1)
-            if is_users(frame):
-                name = f"lock {len(self._names) + 1} of {place_of(frame)}"
-                self._names[id(lock)] = (lock, name)
-
-        return init
-
-    def _acquiring(self) -> Callable[..., Any]:
-        async def acquire(lock: asyncio.Lock) -> bool:
-            tasks = self._stage.tasks
-            if (named := self._names.get(id(lock))) is not None:
-                await tasks.step(((Thing("lock", named[1]), True),), f"acquire {named[1]}")
-            actor = tasks.me()
-            if actor is None:
-                return bool(await self._acquire(lock))
-            self._wanted[actor] = lock
-            try:
-                done = await self._acquire(lock)
-            finally:
-                del self._wanted[actor]
-            self._held[id(lock)] = actor
-            return bool(done)
-
-        return acquire
-
     def _lock_waits(self) -> Mapping[str, Waiting]:
         """Which agents wait for a lock without end, and for whom."""
-        found = dict(waits_for_locks(self._stage.run.actors))
-        for actor, lock in self._wanted.items():
-            _, name = self._names.get(id(lock), (lock, "a lock"))
-            if lock.locked() and (holder := self._held.get(id(lock))) is not None:
-                found[actor.blamed.name] = Waiting(name, holder.blamed.name)
-        return found
+        return {**waits_for_locks(self._stage.run.actors), **self._tasks.waits()}

@@ -1,0 +1,204 @@
+"""Every order in which agents come to what a program synchronises with, beside its workspace."""
+
+import asyncio
+import contextlib
+import queue
+import threading
+
+import pytest
+
+from coherence.testing import Deadlock, ExplorationVerdict, Found, explore
+
+
+def token_of(tokens):
+    """A queue with one token in it, as a lock."""
+    tokens.put(1)
+
+    @contextlib.contextmanager
+    def held():
+        token = tokens.get()
+        try:
+            yield
+        finally:
+            tokens.put(token)
+
+    return held
+
+
+def token_of_tasks(tokens):
+    tokens.put_nowait(1)
+
+    @contextlib.asynccontextmanager
+    async def held():
+        token = await tokens.get()
+        try:
+            yield
+        finally:
+            tokens.put_nowait(token)
+
+    return held
+
+
+def constant(made):
+    return lambda: made
+
+
+THREADS = {
+    "lock": lambda: constant(threading.Lock()),
+    "semaphore": lambda: constant(threading.Semaphore(1)),
+    "bounded semaphore": lambda: constant(threading.BoundedSemaphore()),
+    "condition": lambda: constant(threading.Condition()),
+    "condition of a lock": lambda: constant(threading.Condition(threading.Lock())),
+    "queue": lambda: token_of(queue.Queue()),
+    "last in, first out": lambda: token_of(queue.LifoQueue()),
+}
+TASKS = {
+    "lock": lambda: constant(asyncio.Lock()),
+    "semaphore": lambda: constant(asyncio.Semaphore(1)),
+    "bounded semaphore": lambda: constant(asyncio.BoundedSemaphore()),
+    "condition": lambda: constant(asyncio.Condition()),
+    "queue": lambda: token_of_tasks(asyncio.Queue()),
+}
+
+
+@pytest.mark.parametrize("make", THREADS.values(), ids=THREADS)
+def test_threads_come_to_it_in_every_order(make):
+    def program(team):
+        held = make()
+        team.agent("clerk").write("log.md", "")
+
+        def sign(name):
+            def work():
+                with held():
+                    team.agent(name).update("log.md", lambda text: text + name)
+
+            return work
+
+        team.run(ann=sign("ann"), bob=sign("bob"))
+        return team.agent("clerk").read("log.md").text
+
+    result = explore(program, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF
+    assert set(result.outcomes) == {"'annbob'", "'bobann'"}
+
+
+@pytest.mark.parametrize("make", TASKS.values(), ids=TASKS)
+def test_tasks_come_to_it_in_every_order(make):
+    def program(team):
+        async def main():
+            held = make()
+            clerk = team.async_agent("clerk")
+            await clerk.write("log.md", "")
+
+            async def sign(name):
+                async with held():
+                    await team.async_agent(name).update("log.md", lambda text: text + name)
+
+            await asyncio.gather(sign("ann"), sign("bob"))
+            return (await clerk.read("log.md")).text
+
+        return team.main_async(main)
+
+    result = explore(program, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF
+    assert set(result.outcomes) == {"'annbob'", "'bobann'"}
+
+
+def test_a_waiting_agent_takes_the_lock_again_after_the_one_that_woke_it():
+    """The agent that notifies makes moves before it lets go of the lock."""
+
+    def program(team):
+        condition, ready = threading.Condition(), []
+
+        def waits():
+            with condition:
+                condition.wait_for(lambda: ready)
+                return team.agent("ann").read("plan.md").text
+
+        def wakes():
+            with condition:
+                ready.append(1)
+                condition.notify()
+                team.agent("bob").write("plan.md", "done")
+
+        return team.run(ann=waits, bob=wakes)["ann"]
+
+    result = explore(program, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF
+    assert set(result.outcomes) == {"'done'"}
+
+
+def test_all_that_are_woken_come_in_every_order():
+    def program(team):
+        barrier = threading.Barrier(3)
+        team.agent("clerk").write("log.md", "")
+
+        def pass_it(name):
+            def work():
+                barrier.wait()
+                team.agent(name).update("log.md", lambda text: text + name)
+
+            return work
+
+        team.run(**{name: pass_it(name) for name in "abc"})
+        return team.agent("clerk").read("log.md").text
+
+    result = explore(program, walks=0, schedules=400)
+    assert set(result.outcomes) == {
+        repr(each) for each in ("abc", "acb", "bac", "bca", "cab", "cba")
+    }
+
+
+def test_semaphores_that_two_take_crosswise_are_a_deadlock():
+    def program(team):
+        one, two = threading.Semaphore(), threading.Semaphore()
+
+        def take(first, second):
+            def work():
+                with first, second:
+                    team.agent("clerk").read("plan.md")
+
+            return work
+
+        team.agent("clerk").write("plan.md", "")
+        team.run(ann=take(one, two), bob=take(two, one))
+
+    with pytest.raises(Found) as found:
+        explore(program)
+    assert isinstance(found.value.cause, Deadlock)
+
+
+@pytest.mark.parametrize("faults", ["kill", "stall"])
+def test_an_agent_that_dies_in_a_wait_leaves_the_lock_to_others(faults):
+    def program(team):
+        condition, ready = threading.Condition(), []
+
+        def waits():
+            with condition:
+                condition.wait_for(lambda: ready, timeout=60)
+                team.agent("ann").write("ann.md", "done")
+
+        def wakes():
+            with condition:
+                ready.append(1)
+                condition.notify()
+                team.agent("bob").write("bob.md", "done")
+
+        team.run(ann=waits, bob=wakes)
+        return team.agent("clerk").list()
+
+    result = explore(program, faults=[faults], find=("error",), schedules=300, raises=False)
+    assert result.found is None
+    assert result.schedules > 1
+
+
+def test_what_a_library_makes_is_left_alone():
+    plain = type(threading.Lock())
+    found = []
+
+    def program(team):
+        found.append(type(threading.Thread(target=print)._started._cond._lock))
+        team.run(ann=lambda: team.agent("ann").list(), bob=lambda: None)
+
+    explore(program)
+    assert set(found) == {plain}
