@@ -12,12 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from coherence.testing.adopted import Adoption
 from coherence.testing.frames import asker, is_between, is_users, place_of
-from coherence.testing.instead import instead
+from coherence.testing.instead import all_instead
 from coherence.testing.locks import Cooperative, waits_for_locks
 from coherence.testing.oracles import Waiting
 from coherence.testing.owned import Owned
@@ -60,9 +60,7 @@ class Patches:
         }
         replaced = [(*key, what) for key, what in found.items()]
         replaced += [*Adoption(self._stage).replaced(), *self._tasks.replaced()]
-        with ExitStack() as stack:
-            for where, name, what in replaced:
-                stack.enter_context(instead(where, name, what))
+        with all_instead(replaced):
             yield
 
     def _slept(self, seconds: float) -> None:
