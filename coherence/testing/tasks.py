@@ -96,13 +96,11 @@ class TaskAgents:
 
     def me(self) -> Actor | None:
         """The agent of the present task, which a task that it has started becomes one of."""
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:
+        # `current_task` raises in a thread without a loop, as most are: that takes long.
+        if (loop := asyncio._get_running_loop()) is None:
             return None
-        if task is None:
-            return None
-        return self._actor_of(task)
+        task = asyncio.current_task(loop)
+        return None if task is None else self._actor_of(task)
 
     def _actor_of(self, task: asyncio.Task[Any]) -> Actor | None:
         """The agent of `task`: a new one below the agent of the task that has started it."""
