@@ -249,6 +249,7 @@ class _Exploring:
                 self._found(played, fault, search)
             else:
                 more = search.end(played.run.moves)
+            del played  # or the collector would find its run only after the next one
         return search.is_complete and self.result.found is None
 
     def _play(self, search: Search, fault: Fault | None = None) -> PlayedRun:

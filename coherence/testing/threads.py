@@ -55,7 +55,7 @@ class _Worker:
 
     def __init__(self, idle: list[_Worker]) -> None:
         self._idle, self._begin = idle, _Gate()
-        self._job: Callable[[], None] = lambda: None
+        self._job: Callable[[], None]
         threading.Thread(target=self._work, name=NAME, daemon=True).start()
 
     def start(self, job: Callable[[], None]) -> None:
@@ -66,6 +66,7 @@ class _Worker:
         while True:
             self._begin.pass_through()
             self._job()
+            del self._job  # it keeps all of its run
             self._idle.append(self)
 
 
