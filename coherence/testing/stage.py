@@ -63,7 +63,8 @@ class Stage:
         self.driving: dict[str, Actor] = {}
         self.lock_waits: Callable[[], Mapping[str, Waiting]] = dict
         self.rooms: list[Staged] = []
-        self._stores: list[str] = []
+        #: What the artifacts of each store are called, by its identity.
+        self._kinds: dict[str, str] = {}
         self._program = get_ident()
         run.cycle = self._circle
 
@@ -119,10 +120,11 @@ class Stage:
 
     def artifact(self, identity: str, name: Hashable) -> Thing:
         """The artifact of that name in that store."""
-        if identity not in self._stores:
-            self._stores.append(identity)
-        number = self._stores.index(identity)
-        return Thing("artifact" if not number else f"store {number + 1}", name)
+        kind = self._kinds.get(identity)
+        if kind is None:
+            kind = f"store {len(self._kinds) + 1}" if self._kinds else "artifact"
+            self._kinds[identity] = kind
+        return Thing(kind, name)
 
     def kill(self, actor: Actor) -> None:
         """The process of this agent ends: nothing that it does reaches a store."""

@@ -236,7 +236,7 @@ class Steps:
                     room.check_wait(name, request)
             access, label = move
             if not self._is_in_whole(access):
-                yield from self._step(access, label)
+                yield from self._step(actor, access, label)
         done = room.carry_out(self._who, work, arguments)
         if getattr(work, "__func__", None) is Session.ask_all:
             for given, asked in zip(arguments[0], done, strict=True):  # type: ignore[call-overload]
@@ -244,9 +244,8 @@ class Steps:
                     self._asked[id(asked)] = given
         return done
 
-    def _step(self, access: Access, label: str) -> Operation[None]:
-        actor = self._room.stage.me()
-        if actor is not None and actor.parent is not None:
+    def _step(self, actor: Actor, access: Access, label: str) -> Operation[None]:
+        if actor.parent is not None:
             label += f", as {self._who}"
         if self._blocks:  # in a task no other one can come between
             self._room.stage.touch(access, label)
@@ -262,7 +261,7 @@ class Steps:
                 (self._room.thing(name), True),
                 (self._room.member(self._who), False),
             )
-            yield from self._step(access, f"update {name}")
+            yield from self._step(actor, access, f"update {name}")
             self.whole = len(stage.run.moves), access
 
     def _is_in_whole(self, access: Access) -> bool:
