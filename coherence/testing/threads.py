@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
+from coherence.testing.cores import Core
 from coherence.testing.errors import Ended, Killed, Stuck
 from coherence.testing.frames import is_importing, line_of, outwards
 from coherence.testing.moves import Access
@@ -28,6 +29,8 @@ OUTSIDE_S, PAUSE_S = 1.0, 0.001
 IMPORT_S = 120.0
 #: Of the threads that are kept from run to run.
 NAME = "coherence-testing"
+#: Of the run under way: there is one in a process.
+CORE = Core()
 WOKEN = "a thread that is not scheduled has woken an agent"
 
 
@@ -47,7 +50,7 @@ class _Gate:
             return  # open already
 
     def pass_through(self, timeout_s: float = -1) -> bool:
-        return self._lock.acquire(timeout=timeout_s)
+        return CORE.wait(self._lock, timeout_s)
 
 
 class _Worker:
@@ -299,6 +302,7 @@ class ThreadRun:
         for actor, work in begun:
             actor.go = partial(self._start, self._spare_worker(), actor, work, actor.go)
         self._done = _Gate()
+        CORE.move_here()
         if (first := self._next()) is not None:
             first.go()
         try:
