@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             own[:] = [mark for mark in own if mark.name != "slow"]
 
 
-def pytest_collection_finish() -> None:
-    """What collecting has loaded stays: the frameworks alone are a heap that is dear to walk."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What collecting loads stays: the frameworks alone are a heap that is dear to walk."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()

@@ -135,6 +135,7 @@ def drawn() -> tuple[set[str], set[tuple[str, str]]]:
     return set(names.values()), {(names[a], names[b]) for a, b in arrows}
 
 
+@pytest.mark.slow
 def test_the_drawing_shows_the_rooms_and_their_imports():
     """Without fronts (`rooms.is_front`), and without arrows that follow from a longer path."""
     nodes, arrows = drawn()
@@ -143,11 +144,13 @@ def test_the_drawing_shows_the_rooms_and_their_imports():
     assert arrows == rooms.reduced(real)
 
 
+@pytest.mark.slow
 def test_rooms_do_not_import_each_other():
     real = rooms.room_imports(edges())
     assert rooms.circles({a: {c for b, c in real if b == a} for a in rooms.ROOMS}) == []
 
 
+@pytest.mark.slow
 def test_every_module_is_in_a_room_or_a_front():
     lost = [m for m in trees() if rooms.room_of(m) is None and not rooms.is_front(m)]
     assert lost == []

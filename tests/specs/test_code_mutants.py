@@ -124,10 +124,10 @@ def test_every_explanation_is_of_a_mutant(name: str) -> None:
 
 def test_a_stale_explanation_is_an_error(tmp_path, monkeypatch) -> None:
     file = tmp_path / "mutants.toml"
-    file.write_text('[hybrid]\n"hybrid.Hybrid.free: a => b" = "Gone."\n')
+    file.write_text('[transactions]\n"joint.joint: a => b" = "Gone."\n')
     monkeypatch.setattr(code_mutants, "EXPLANATIONS", file)
-    with pytest.raises(UsageError, match=r"no mutant of the code: hybrid\.Hybrid"):
-        explanations("hybrid")
+    with pytest.raises(UsageError, match=r"no mutant of the code: joint\.joint"):
+        explanations("transactions")
 
 
 def pick(text: str) -> code_mutants.CodeMutant:
@@ -219,7 +219,7 @@ def few_models(monkeypatch) -> None:
 
 
 def test_the_command_tells_kinds_and_survivors(few_models, capsys) -> None:
-    arguments = ["mutants", "hybrid", "--kind", "guards", "--sample", "4", "--models-only"]
+    arguments = ["mutants", "transactions", "--kind", "guards", "--sample", "4", "--models-only"]
     code = cli.main([*arguments, "--json"])
     lines = msgspec.json.decode(capsys.readouterr().out)
     assert [line["kind"] for line in lines] == ["guards"] * 4
@@ -239,7 +239,7 @@ def test_an_interrupted_command_says_how_many_were_judged(form, monkeypatch, cap
         return Judgement(mutant, SURVIVES)
 
     monkeypatch.setattr(Bench, "judge", judge)
-    arguments = ["mutants", "hybrid", "--kind", "guards", "--models-only", *form]
+    arguments = ["mutants", "transactions", "--kind", "guards", "--models-only", *form]
     assert cli.main(arguments) == INTERRUPTED
     told = capsys.readouterr()
     assert "2 mutants were judged\n" in (told.err if form else told.out)
@@ -261,9 +261,9 @@ def test_an_interrupted_search_ends_the_command(monkeypatch) -> None:
 
 def test_progress_is_shown_and_erased(few_models, monkeypatch, capsys) -> None:
     monkeypatch.setattr(console, "shows_progress", lambda: True)
-    cli.main(["mutants", "cykas", "--kind", "guards", "--sample", "2", "--models-only"])
+    cli.main(["mutants", "transactions", "--kind", "guards", "--sample", "2", "--models-only"])
     shown = capsys.readouterr().err
-    assert "1/2 cykas.Cykas" in shown
+    assert "1/2 joint.Joint" in shown
     assert shown.endswith("\r\x1b[K")
 
 

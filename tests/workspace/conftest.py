@@ -1,4 +1,8 @@
-"""Every test that takes `rooms` runs on every store; shared ones also as two processes would."""
+"""Every test that takes `rooms` runs on every store; shared ones also as two processes would.
+
+In the fast suite it runs in memory and as two processes would.  A test for which one Workspace on
+a store with a file matters names its kinds itself: `parametrize("rooms", [...], indirect=True)`.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +77,12 @@ class Rooms:
             workspace.close()
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(
+    params=[
+        kind if apart or store == "memory" else pytest.param(kind, marks=pytest.mark.slow)
+        for kind, (store, apart) in KINDS.items()
+    ]
+)
 def rooms(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rooms]:
     made = Rooms(request.param, tmp_path, lambda: request.getfixturevalue("postgres"))
     yield made

@@ -131,6 +131,7 @@ def test_a_note_belongs_to_its_own_commit_whatever_the_store_answers(store, tmp_
     assert complete > 20 / every, "most outcomes are found out by sending the request again"
 
 
+@pytest.mark.slow(fast=7)
 @pytest.mark.parametrize("reason", [None, 7, b"text", "a" * 201, "two\nlines", "\ud800", "\0"])
 def test_a_bad_reason(rooms, reason):
     (ann,) = rooms.agents("ann")

@@ -97,6 +97,7 @@ def room(rooms, snapshot):
         assert (snapshot(workspace), dict(agent._states)) == before
 
 
+@pytest.mark.slow(fast=11)
 @pytest.mark.parametrize("call", CALLS)
 def test_a_bad_name(room, call):
     for name in NAMES.values():
@@ -168,6 +169,7 @@ def test_one_artifact_too_many(rooms):
 CONTROLS = "\u202e\u2067\u200f\u200d\u00ad\ufeff\U000e0041"
 
 
+@pytest.mark.slow(fast=7)
 @pytest.mark.parametrize("control", CONTROLS, ids=ascii)
 def test_a_format_control_in_the_name_of_a_new_artifact(rooms, snapshot, control):
     (agent,) = rooms.agents("ann")

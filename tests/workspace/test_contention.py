@@ -17,6 +17,15 @@ from coherence import Conflict, Workspace
 CONTENDER = Path(__file__).with_name("contenders.py")
 #: How long a process is killed every second.
 KILLS = times(10)
+SLOW = pytest.mark.slow
+# Sixteen workspaces are no more of a test than one.
+one_workspace = pytest.mark.parametrize(
+    "rooms", ["memory", "sqlite", pytest.param("postgres", marks=SLOW)], indirect=True
+)
+# Each process has its own workspace as it is.
+one_store = pytest.mark.parametrize(
+    "rooms", ["sqlite", pytest.param("postgres", marks=SLOW)], indirect=True
+)
 
 
 def together(works):
@@ -87,9 +96,8 @@ def test_alternating_writers_are_both_served(rooms):
     assert len(ann.read("log").text.splitlines()) == 20
 
 
+@one_workspace
 def test_sixteen_contending_writers_are_all_served(rooms):
-    if rooms.apart:
-        pytest.skip("sixteen workspaces are no more of a test than one")
     agents = rooms.agents(*[f"w{i}" for i in range(16)])
     served = []
 
@@ -140,13 +148,9 @@ def ledger(url):
         return workspace.agent("auditor").read("ledger.txt").text.splitlines()
 
 
-@pytest.mark.slow(fast=1)
-@pytest.mark.parametrize(
-    "count", [20, pytest.param(200, marks=pytest.mark.slow)], ids=["few", "many"]
-)
+@one_store
+@pytest.mark.parametrize("count", [20, pytest.param(200, marks=SLOW)], ids=["few", "many"])
 def test_processes_update_one_artifact(rooms, count):
-    if rooms.store == "memory" or rooms.apart:
-        pytest.skip("each process has its own workspace as it is")
     contenders = [Contender(rooms.url, f"p{i}", count) for i in range(4)]
     acknowledged = [line for contender in contenders for line in contender.finish()]
     assert [contender.process.returncode for contender in contenders] == [0] * 4
@@ -154,15 +158,12 @@ def test_processes_update_one_artifact(rooms, count):
     assert len(acknowledged) == 4 * count
 
 
-@pytest.mark.slow(fast=1)
+@pytest.mark.slow
+@one_store
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-@pytest.mark.parametrize(
-    "kills", [3, pytest.param(60, marks=pytest.mark.slow)], ids=["few", "many"]
-)
+@pytest.mark.parametrize("kills", [3, 60], ids=["few", "many"])
 def test_processes_that_are_killed_lose_nothing(rooms, kills):
     """Each is killed in the middle of its work, after some acknowledgements; others go on."""
-    if rooms.store == "memory" or rooms.apart:
-        pytest.skip("each process has its own workspace as it is")
     steady = [Contender(rooms.url, f"steady{i}", 15 * kills, 0.5) for i in range(2)]
     acknowledged = []
     for number in range(kills):
@@ -191,12 +192,11 @@ def check_ledger(url, acknowledged, kills):
 
 
 @pytest.mark.slow
+@one_store
 @pytest.mark.timeout(KILLS + 200)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_process_is_killed_every_second(rooms):
     """Four contend, the oldest is killed and another comes, at the pace of a clock."""
-    if rooms.store == "memory" or rooms.apart:
-        pytest.skip("each process has its own workspace as it is")
     names = (f"p{number}" for number in range(10**6))
     live = [Contender(rooms.url, next(names), 10**6, 0.5) for _ in range(4)]
     gone = []

@@ -44,6 +44,7 @@ def test_contract_1_an_agent_that_never_read_overwrites_nothing(rooms):
     assert bob.read("plan.md").text == "by ann"
 
 
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize("call", ["read", "rename", "delete", "restore"])
 def test_contract_1_a_call_that_failed_gives_no_version_to_derive_from(rooms, call):
     """It looks at the current version and does not show it."""

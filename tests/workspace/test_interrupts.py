@@ -352,7 +352,7 @@ def teams(tmp_path, request) -> Iterator[Callable[[str], Team]]:
     ("call", "kind"), list(zip(CALLS, cycle(["memory", "sqlite"]), strict=False))
 )
 def test_a_call_that_is_cut_off_leaves_everybody_able_to_go_on(teams, kind, call):
-    every = 151 if kind == "memory" else 499
+    every = 307 if kind == "memory" else 997
     sweep(teams(kind), call, every, 1 + 7 * CALLS.index(call) % every)
 
 
@@ -363,8 +363,8 @@ def close(team: Team) -> None:
 @pytest.mark.parametrize(
     ("kind", "every"),
     [
-        ("memory", 97),
-        ("sqlite", 307),
+        ("memory", 211),
+        ("sqlite", 601),
         pytest.param("memory", distance(3), marks=pytest.mark.slow),
         pytest.param("sqlite", distance(15), marks=pytest.mark.slow),
     ],
@@ -430,7 +430,10 @@ def url_of(kind: str, tmp_path: Path, request) -> str:
     return "memory://" if kind == "memory" else f"sqlite:///{tmp_path}/team.db"
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres"])
+@pytest.mark.parametrize(
+    "kind",
+    ["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("memory", "postgres"))],
+)
 def test_a_storm_of_signals(tmp_path, request, kind):
     storm(url_of(kind, tmp_path, request), 40, seed=3)
 
@@ -621,7 +624,7 @@ def tasks(tmp_path, request) -> Iterator[Callable[[str], AsyncTeam]]:
     ("call", "kind"), list(zip(ASYNC_CALLS, cycle(["memory", "sqlite"]), strict=False))
 )
 def test_a_task_that_is_cut_off_leaves_everybody_able_to_go_on(tasks, kind, call):
-    sweep_async(tasks(kind), call, 101, 1 + ASYNC_CALLS.index(call))
+    sweep_async(tasks(kind), call, 211, 1 + ASYNC_CALLS.index(call))
 
 
 @pytest.mark.slow

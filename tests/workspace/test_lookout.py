@@ -20,7 +20,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no process tabl
 BENCH = Path(__file__).parents[2] / "bench" / "bench_stall.py"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+on_postgres = pytest.mark.parametrize("url", ["postgres"], indirect=True)
+on_both = pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def url(request, tmp_path):
     if request.param == "postgres":
         return request.getfixturevalue("postgres").fresh()
@@ -74,6 +78,7 @@ def until(done):
 # One that is killed holds nobody up.
 
 
+@on_both
 def test_a_holder_that_was_killed_is_noticed(room):
     ann = room.agent("ann")
     room.mortal("bob", "hold").kill()
@@ -124,9 +129,8 @@ def test_several_that_were_killed_in_the_queue_are_passed_in_one_look(room):
     assert live.read(PLAN).text == "by cyd"
 
 
+@on_postgres  # elsewhere no write waits for readers
 def test_a_strict_write_does_not_wait_for_a_reader_that_was_killed(room):
-    if room._site.store.validates:
-        pytest.skip("no write waits for readers there")
     writer = room.other(STRICT).agent("ann")
     writer.write(PLAN, "one")
     room.mortal("bob", "share").kill()
@@ -274,10 +278,9 @@ def test_a_waiting_agent_that_lives_asks_again(room, pair):
     assert bob.read(PLAN).text.split() == ["ann", "bob"]
 
 
+@on_postgres  # elsewhere no write waits for readers
 def test_a_strict_writer_that_is_taken_for_dead_waits_for_all_the_same(room):
     """Home forgets whose commit it was; asked once more, it owes the answer again."""
-    if room._site.store.validates:
-        pytest.skip("no write waits for readers there")
     bob = room.other(STRICT).agent("bob")
     bob.write(PLAN, "one")
     reader = room.mortal("cyd", "share")

@@ -295,6 +295,7 @@ def test_a_draft_whose_grant_has_ended_is_merged_or_resolved(rooms, text, how, r
 # arguments
 
 
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize("merge", [True, lambda conflict: None])
 @pytest.mark.parametrize("resolve", [None, lambda conflict: "both"])
 def test_an_overwrite_meets_no_conflict(rooms, merge, resolve):

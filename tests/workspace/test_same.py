@@ -105,6 +105,7 @@ def test_a_stale_base_is_refused_though_the_texts_are_equal(rooms, team):
     assert [entry.version for entry in rooms.opened[0].history(PLAN)] == [1, 2]
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize(
     ("before", "after"), [("ab", b"ab"), ("ab", "ba"), ("é", "ab"), ("", b""), (b"ab", b"ba")]
 )

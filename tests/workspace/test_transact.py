@@ -51,10 +51,22 @@ class Team:
         }
 
 
-@pytest.fixture(params=["threads", "tasks"])
+FAST = [("threads", "memory"), ("tasks", "sqlite-2"), ("threads", "postgres-2")]
+SLOW = [
+    ("tasks", "memory"),
+    *[("threads", kind) for kind in ("sqlite", "sqlite-2", "postgres")],
+    ("tasks", "postgres-2"),
+]
+# Tasks are tried in memory and as two processes.
+every_team = pytest.mark.parametrize(
+    ("team", "rooms"),
+    [*FAST, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)],
+    indirect=True,
+)
+
+
+@pytest.fixture
 def team(rooms, request):
-    if request.param == "tasks" and rooms.store != "memory" and not rooms.apart:
-        pytest.skip("tasks are tried in memory and as two processes")
     loop = Loop() if request.param == "tasks" else None
     yield Team(rooms, loop)
     if loop is not None:
@@ -71,6 +83,7 @@ def rows(team):
 # All or nothing.
 
 
+@every_team
 def test_all_or_nothing(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("plan", "1")
@@ -92,6 +105,7 @@ def test_all_or_nothing(team):
     assert tx.refs is None
 
 
+@every_team
 def test_a_block_that_writes_nothing_asks_the_store_for_nothing(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("plan", "1")
@@ -105,6 +119,7 @@ def test_a_block_that_writes_nothing_asks_the_store_for_nothing(team):
     assert len(rows(team)[0][2]) == len(before[0][2]) + 1
 
 
+@every_team
 def test_deleting_and_renaming(team):
     ann, bob = team.agents("ann", "bob")
     for name in ("old", "a", "kept"):
@@ -133,6 +148,7 @@ def test_deleting_and_renaming(team):
 # Skew.
 
 
+@every_team
 def test_write_skew_is_refused(team):
     """Each keeps x + y >= 1 by itself; together they would not (Berenson et al. 1995, A5B)."""
     ann, bob = team.agents("ann", "bob")
@@ -152,6 +168,7 @@ def test_write_skew_is_refused(team):
     assert team.texts() == {"x": (1, "1"), "y": (2, "0")}
 
 
+@every_team
 def test_skew_by_absence_is_refused(team):
     """Trap 1: what does not exist has no row."""
     ann, bob = team.agents("ann", "bob")
@@ -173,6 +190,7 @@ def test_skew_by_absence_is_refused(team):
     assert team.texts() == {"y": (1, "bob")}
 
 
+@every_team
 def test_what_was_deleted_is_a_read_too(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("x", "1"), ann.delete("x")
@@ -198,6 +216,7 @@ def test_what_was_deleted_is_a_read_too(team):
 # Reads.
 
 
+@every_team
 def test_a_transaction_that_only_reads_is_never_refused_at_its_end(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("x", "1"), ann.write("y", "1")
@@ -208,6 +227,7 @@ def test_a_transaction_that_only_reads_is_never_refused_at_its_end(team):
     assert seen == ("1", "1")
 
 
+@every_team
 def test_reads_are_opaque(team):
     """What a transaction reads, even one that is refused later, was the state at one moment."""
     ann, bob = team.agents("ann", "bob")
@@ -240,6 +260,7 @@ def test_reads_are_opaque(team):
     assert "z" not in bob.list()
 
 
+@every_team
 def test_a_read_is_given_in_the_shortest_form(team):
     ann, bob = team.agents("ann", "bob")
     lines = [f"line {i}\n" for i in range(50)]
@@ -264,6 +285,7 @@ def test_a_read_is_given_in_the_shortest_form(team):
             tx.read("api", have="api@7")
 
 
+@every_team
 def test_later_plain_writes_derive_from_what_was_read(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("x", "1"), ann.write("y", "1")
@@ -277,6 +299,7 @@ def test_later_plain_writes_derive_from_what_was_read(team):
     assert str(bob.write("y", snap["y"].text + "!")) == "y@2"
 
 
+@every_team
 def test_a_snapshot_is_of_one_moment_and_names_what_there_was_not(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("a", "1"), ann.write("b", "1"), ann.write("gone", "1"), ann.delete("gone")
@@ -299,6 +322,7 @@ def test_a_snapshot_is_of_one_moment_and_names_what_there_was_not(team):
     assert bob.check() == ()
 
 
+@every_team
 def test_a_snapshot_of_a_prefix(team):
     ann, bob = team.agents("ann", "bob")
     for name in ("src/a", "src/b", "srd", "other"):
@@ -325,6 +349,7 @@ def after_listing(team, work):
     homes.look = late
 
 
+@every_team
 def test_what_is_replaced_while_a_prefix_is_read_is_given_as_listed(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("src/a", "1"), ann.write("src/b", "1"), ann.write("src/c", "1")
@@ -339,6 +364,7 @@ def test_what_is_replaced_while_a_prefix_is_read_is_given_as_listed(team):
     assert set(bob.check(*snap.refs.values())) == {Ref("src/a", 1), Ref("src/b", 1)}
 
 
+@every_team
 def test_what_is_gone_from_the_history_meanwhile_is_named(team):
     team.rooms.settings["retention"] = Retention(versions=1)
     ann, bob = team.agents("ann", "bob")
@@ -363,6 +389,7 @@ def test_watching_from_a_snapshot_misses_nothing_and_repeats_nothing(rooms):
 # Refusals.
 
 
+@every_team
 def test_a_refusal_names_all_that_has_moved(team):
     ann, bob = team.agents("ann", "bob")
     for name in "abcd":
@@ -394,6 +421,7 @@ def test_a_refusal_names_all_that_has_moved(team):
     assert bob.read("c", have=error.refs["c"]).served is Served.UNCHANGED
 
 
+@every_team
 def test_a_refused_transaction_has_changed_nothing(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("a", "1"), ann.write("b", "1")
@@ -415,6 +443,7 @@ def test_a_refused_transaction_has_changed_nothing(team):
     assert str(bob.write("b", "later", overwrite=True)) == "b@2"
 
 
+@every_team
 def test_a_merge_of_a_conflict_can_be_written_by_another_transaction(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("a", "one\n\n\ntwo\n")
@@ -491,6 +520,7 @@ def test_a_transaction_that_waited_and_is_stale_then_is_refused(rooms):
     assert ann.read("a").text == "1"
 
 
+@every_team
 def test_a_transaction_under_anothers_draft_waits_no_longer_than_said(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("a", "1"), ann.write("b", "1")
@@ -505,6 +535,7 @@ def test_a_transaction_under_anothers_draft_waits_no_longer_than_said(team):
     assert team.texts() == {"a": (2, "bob"), "b": (2, "2")}
 
 
+@every_team
 def test_who_has_a_draft_does_not_wait_for_another_grant(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("a", "1"), ann.write("b", "1"), ann.write("c", "1")
@@ -517,6 +548,7 @@ def test_who_has_a_draft_does_not_wait_for_another_grant(team):
     assert team.texts() == {"a": (2, "bob"), "b": (1, "1"), "c": (2, "2")}
 
 
+@every_team
 def test_overwriting_what_others_write_meanwhile(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("a", "1")
@@ -531,6 +563,7 @@ def test_overwriting_what_others_write_meanwhile(team):
     assert (first.base, first.overwrite, first.reason) == (0, False, "it was wrong")
 
 
+@every_team
 def test_a_write_that_changes_nothing_makes_no_version(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("a", "1"), ann.write("b", "1")
@@ -542,6 +575,7 @@ def test_a_write_that_changes_nothing_makes_no_version(team):
 # transact.
 
 
+@every_team
 def test_transact_is_called_again_until_it_stands(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("a", "1"), ann.write("b", "1")
@@ -567,6 +601,7 @@ def test_transact_is_called_again_until_it_stands(team):
     ann.write("b", "4", overwrite=True)
 
 
+@every_team
 def test_transact_is_bounded(team):
     ann, bob = team.agents("ann", "bob")
     for number in range(9):
@@ -597,6 +632,7 @@ def test_transact_is_bounded(team):
     assert not any(team.rooms.opened[0].row(f"n{i}").row.state.owner for i in range(9))
 
 
+@every_team
 def test_transact_gives_everything_back_when_its_function_raises(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("a", "1")
@@ -617,6 +653,7 @@ def test_transact_gives_everything_back_when_its_function_raises(team):
     assert bob.transact(lambda tx: tx.read("a").text) == "3"
 
 
+@every_team
 def test_transact_without_a_write(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("a", "1")
@@ -635,6 +672,7 @@ def test_transact_without_a_write(team):
 # edit(reads=).
 
 
+@every_team
 def test_a_draft_that_rests_on_what_was_read(team):
     ann, bob = team.agents("ann", "bob")
     ann.write("plan", "1"), ann.write("code", "1")

@@ -153,6 +153,7 @@ def test_bytes(rooms):
     assert bob.read("blob", have=ref).served is Served.FULL
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize(
     "policy",
     [

@@ -78,6 +78,12 @@ def test_the_calls(rooms):
     play(rooms, story)
 
 
+@pytest.mark.parametrize(
+    # Twenty workspaces are no more of a test than one.
+    "rooms",
+    ["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.slow)],
+    indirect=True,
+)
 def test_many_tasks_update_one_artifact(rooms):
     """More of them wait than there are threads, so a wait that held one would never end."""
 
@@ -94,8 +100,6 @@ def test_many_tasks_update_one_artifact(rooms):
         rooms.settle()
         assert (await team[0].read("count")).text == "60"
 
-    if rooms.apart:
-        pytest.skip("twenty workspaces are no more of a test than one")
     play(rooms, story)
 
 
@@ -235,6 +239,7 @@ def test_long_texts_are_compared_beside_the_loop(rooms):
     play(rooms, story)
 
 
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize("way", ["timeout", "wait_for", "task group"])
 def test_a_call_that_is_cancelled_at_the_store_ends_as_any_coroutine(rooms, way):
     """While the store is at work: a plain `CancelledError`, which the standard library knows."""
