@@ -56,7 +56,9 @@ def team(workspace):
     return Team(workspace)
 
 
-@pytest.fixture(params=[True, False], ids=["functions", "text"])
+@pytest.fixture(
+    params=[True, pytest.param(False, marks=pytest.mark.slow)], ids=["functions", "text"]
+)
 def native(request):
     """Whether the model calls functions, or writes its calls as text."""
     return request.param

@@ -56,6 +56,7 @@ def test_plain_text_never_reaches_the_tool_again(team, planner, results):
     assert "I tried reusing the same input" in results(coder)[1]
 
 
+@pytest.mark.parametrize("native", [True, False], ids=["functions", "text"], indirect=True)
 @pytest.mark.parametrize("hooks", [True, False])
 def test_seven_identical_reads_are_all_answered(team, planner, native, results, hooks):
     coder = team.agent("coder", [READ] * 7 + ["done"], native=native)

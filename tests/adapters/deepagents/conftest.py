@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", pytest.param("sqlite", marks=pytest.mark.slow)])
 def url(request, tmp_path):
     return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/team.db"
 

@@ -282,6 +282,7 @@ def test_it_is_one_route_of_several(backend):
     assert not issubclass(CoherentBackend, SandboxBackendProtocol)
 
 
+@pytest.mark.parametrize("url", ["memory", "sqlite"], indirect=True)
 def test_threads_that_edit_at_once_lose_nothing(backend, example):
     files = example("deepagents_files")
     assert files.edits_of_threads(backend) == 200

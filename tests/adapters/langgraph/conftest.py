@@ -32,7 +32,7 @@ def graph():
     return make
 
 
-@pytest.fixture(params=["wraps", "memory", "sqlite"])
+@pytest.fixture(params=["wraps", "memory", pytest.param("sqlite", marks=pytest.mark.slow)])
 def store(request, tmp_path):
     """A coherent store over another, over a workspace in memory, over one in a file."""
     from langgraph.store.memory import InMemoryStore

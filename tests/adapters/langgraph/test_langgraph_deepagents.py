@@ -100,7 +100,7 @@ def text(store):
     return store.search(NS)[0].value["content"]
 
 
-@pytest.fixture(params=["wraps", "sqlite"])
+@pytest.fixture(params=["wraps", pytest.param("sqlite", marks=pytest.mark.slow)])
 def over(request, tmp_path):
     return InMemoryStore() if request.param == "wraps" else f"sqlite:///{tmp_path}/team.db"
 

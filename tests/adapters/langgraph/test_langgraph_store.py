@@ -81,6 +81,7 @@ def test_ten_parallel_nodes_add_up(store):
     assert store.get(NS, "count").value == {"n": 10}
 
 
+@pytest.mark.parametrize("store", ["wraps", "memory", "sqlite"], indirect=True)
 def test_ten_parallel_tasks_add_up(store):
     app = ten_adders(store, asynchronous=True, retry=RETRY)
     asyncio.run(app.ainvoke({}))

@@ -18,7 +18,7 @@ NS = ("team",)
 ON, OFF = {"on_call": True}, {"on_call": False}
 
 
-@pytest.fixture(params=["wraps", "memory", "sqlite"])
+@pytest.fixture(params=["wraps", "memory", pytest.param("sqlite", marks=pytest.mark.slow)])
 def store(request, tmp_path):
     url = f"sqlite:///{tmp_path}/team.db" if request.param == "sqlite" else "memory://"
     over = InMemoryStore() if request.param == "wraps" else url

@@ -25,7 +25,7 @@ class Work(TypedDict, total=False):
     value: dict
 
 
-@pytest.fixture(params=["wraps", "memory", "sqlite"])
+@pytest.fixture(params=["wraps", "memory", pytest.param("sqlite", marks=pytest.mark.slow)])
 def strict(request, tmp_path):
     """A store that refuses such puts; proj/k is there."""
     url = f"sqlite:///{tmp_path}/team.db"
