@@ -19,6 +19,7 @@ from causal.simulate.team import Team
 RUN = CliRunner()
 
 
+@pytest.mark.slow(fast=3)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_job_keeps_its_closed_form(protocol: str) -> None:
     assert [row for row in reproduce.job_rows(protocol) if not row.agrees] == []
@@ -101,6 +102,7 @@ def test_the_informed_wait_at_the_sender_alone() -> None:
     assert any(team.wired[name] > sent for name, sent in team.sent.items())
 
 
+@pytest.mark.slow(fast=9)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("latency", loads.LATENCIES)
 def test_random_traffic_is_causal(protocol: str, latency: str) -> None:

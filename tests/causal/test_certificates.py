@@ -167,6 +167,7 @@ def test_from_python_3_13_on_contexts_verify_by_the_letter() -> None:
     assert bool(by_the_letter) == (sys.version_info >= (3, 13))
 
 
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize(
     ("leaf", "why"),
     [

@@ -71,7 +71,7 @@ class Twins(Viewed[Pair]):
         return self.fast.held(state.fast)
 
 
-@pytest.mark.slow(fast=5)
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize("links", list(Guarantee))
 @pytest.mark.parametrize("changes", [{}, {"crashes": 2}, {"leaves": 1, "joins": 2, "mistakes": 1}])
 def test_they_do_the_same(links: Guarantee, changes: dict[str, int]) -> None:

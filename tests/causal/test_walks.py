@@ -63,6 +63,7 @@ def test_walks_on_links_that_lose_and_repeat(build: Build, links: Guarantee) -> 
         assert_all_well(walk(build, seed=seed, links=links, loss=0.2, duplication=0.2))
 
 
+@pytest.mark.slow(fast=7)
 @pytest.mark.parametrize("build", WITH_VIEWS)
 @pytest.mark.parametrize("links", [Guarantee.ORDERED, Guarantee.UNORDERED, WILD])
 def test_walks_with_crashes(build: Build, links: Guarantee) -> None:
@@ -87,6 +88,7 @@ def change_well(build: Build, links: Guarantee, walks: int) -> None:
             )
 
 
+@pytest.mark.slow(fast=7)
 @pytest.mark.parametrize("build", WITH_VIEWS)
 @pytest.mark.parametrize("links", [Guarantee.ORDERED, Guarantee.UNORDERED, WILD])
 def test_walks_of_teams_that_change(build: Build, links: Guarantee) -> None:

@@ -22,7 +22,7 @@ from message_passing.network import Guarantee
 from message_passing.trace import TraceWriter
 
 
-@pytest.mark.slow(fast=4)
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize("case", CASES)
 def test_random_runs_keep_every_promise(case):
     for seed in range(20):
@@ -41,7 +41,7 @@ DELIVERING = {
 }
 
 
-@pytest.mark.slow(fast=4)
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize("guarantee", DELIVERING)
 @pytest.mark.parametrize(
     "policy",

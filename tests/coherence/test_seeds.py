@@ -78,7 +78,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.slow(fast=8)
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize("name", seeds.SEEDS)
 def test_the_tests_notice_each(name: str) -> None:
     with seeds.seeded(name):

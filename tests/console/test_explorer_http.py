@@ -510,6 +510,7 @@ def test_a_model_that_never_answers_holds_up_nothing(tmp_path, monkeypatch):
     asked.close()
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("raised", ["SystemExit(3)", "RecursionError()", "KeyError('x')"])
 def test_a_model_that_raises_is_an_answer(tmp_path, raised):
     file = tmp_path / f"raises_{raised[:5]}.py"

@@ -156,6 +156,7 @@ def judge(chart: Chart, lines: list[dict]) -> None:
             assert one.end <= other.begin, (one, other)
 
 
+@pytest.mark.slow(fast=6)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("seed", range(8))
 def test_intervals_say_what_the_events_say(tmp_path: Path, case: str, seed: int) -> None:

@@ -312,6 +312,7 @@ SAMPLES = (
 )
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(("name", "table", "scenarios"), SAMPLES)
 def test_a_sample_of_the_kept_figures_is_what_the_code_gives(name, table, scenarios, kept):
     (made,) = [each for each in ALL if each.name == name]

@@ -68,6 +68,7 @@ def everything(guarantee: Guarantee, latency: Any = 1.0) -> NetworkModel:
     )
 
 
+@pytest.mark.slow(fast=13)
 @pytest.mark.parametrize("guarantee", list(Guarantee))
 @pytest.mark.parametrize(
     "latency", [0.0, 1.0, Uniform(0.0, 5.0), Exponential(2.0), LogNormal(1.0, 1.5)]

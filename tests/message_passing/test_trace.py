@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -25,6 +26,7 @@ from message_passing import (
     Unencodable,
     Value,
     digest,
+    show,
 )
 from message_passing.chart import Arrow
 from message_passing.trace import BadTrace, NoTrace, TraceWriter, arrows, header, read, summary
@@ -241,14 +243,19 @@ def test_the_chart_has_one_clock_or_none(tmp_path: Path) -> None:
 # The command line
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "message_passing.show", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"},
-    )
+class Done(NamedTuple):
+    """What a command has said, and with which code it has ended."""
+
+    returncode: object
+    stdout: str
+    stderr: str
+
+
+def command(*arguments: str) -> Done:
+    said, told = io.StringIO(), io.StringIO()
+    with redirect_stdout(said), redirect_stderr(told), pytest.raises(SystemExit) as ended:
+        show.main(arguments)
+    return Done(ended.value.code, said.getvalue(), told.getvalue())
 
 
 def test_it_prints_a_chart(trace: Path) -> None:

@@ -111,7 +111,7 @@ def test_it_holds_all_of_the_console_and_stays_small(wheel):
     assert sum(packed.values()) < CONSOLE_BYTES_MAX
 
 
-@pytest.mark.slow(fast=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PYPROJECT["tool"]["importlinter"]["root_packages"])
 def test_a_package_comes_from_the_wheel(installed, package):
     # Found, not imported: an adapter needs its framework.
@@ -121,6 +121,7 @@ def test_a_package_comes_from_the_wheel(installed, package):
     assert Path(origin).is_relative_to(prefix)
 
 
+@pytest.mark.slow
 def test_it_lists_the_scenarios_that_travel_with_it(installed):
     listing = installed("-m", "coherence.simulate", "list")
     missing = [
@@ -131,10 +132,12 @@ def test_it_lists_the_scenarios_that_travel_with_it(installed):
     assert missing == []
 
 
+@pytest.mark.slow
 def test_pytest_finds_the_plugin(installed):
     assert "@pytest.mark.explore(" in installed("-m", "pytest", "--markers")
 
 
+@pytest.mark.slow
 def test_it_does_the_main_job(installed):
     assert "planning" in installed("-m", "coherence.simulate", "run", "planning", "--runs", "1")
 

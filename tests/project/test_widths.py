@@ -62,6 +62,7 @@ def _commands(command, words):
         yield from _commands(found, [*words, name])
 
 
+@pytest.mark.slow(fast=13)
 @pytest.mark.parametrize(
     ("app", "words"),
     [

@@ -176,6 +176,7 @@ def test_a_wrong_request_is_named(arguments, said):
     assert said in " ".join(call(*arguments, code=2).stderr.split())
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("date", ["yesterday", "2020", "2020-13-01"])
 def test_a_date_is_a_date(team, date):
     """Git would take any word for a time, such as now."""

@@ -57,6 +57,7 @@ def test_every_run_keeps_every_invariant_and_the_bound(
     assert result.reads == sum(not is_write for _, _, _, is_write in actions)
 
 
+@pytest.mark.slow(fast=14)
 @pytest.mark.parametrize("name", shipped())
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_shipped_scenarios_hold_at_every_step(name: str, strategy: str) -> None:

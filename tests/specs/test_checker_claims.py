@@ -289,6 +289,7 @@ def expected(model, claim):
     return shortest, met
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_random_claims_agree_with_a_plain_search(engine):
     chance = random.Random(11)

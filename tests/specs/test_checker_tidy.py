@@ -55,6 +55,7 @@ def test_the_way_into_a_loop_avoids_what_never_happens():
     assert refutes(path, good.__contains__)
 
 
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize("seed", range(8))
 def test_random_lassos_refute(seed):
     rng = Random(seed)

@@ -261,6 +261,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow(fast=3)
 @pytest.mark.parametrize("weakness", EXPECTED)
 def test_weak_stores_are_refused(tmp_path, weakness):
     simulation = Simulation(7, 3_000, weakness=weakness, killed=0.01)

@@ -165,6 +165,7 @@ def test_walks_on_bad_links_find_a_carrier_that_is_not_causal():
     assert any(Walk("cykas-no-secrets", WILD, seed).stale for seed in range(25))
 
 
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize("protocol", ["mf95", "cykas", "csps", "hybrid"])
 def test_it_holds_where_links_lose_repeat_and_reorder_and_a_reader_restarts(protocol):
     early = 0

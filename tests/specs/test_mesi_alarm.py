@@ -39,6 +39,7 @@ def after(state: HomeState, *messages: tuple[str, Message], policy: Policy = STR
     return state
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("told", [True, False])
 def test_engines_agree(told: bool) -> None:
     constants: dict[str, Any] = {"requests": 1, "policy": "strict", "ask": "Load Commit"}

@@ -27,6 +27,7 @@ from specs.models import mesi_restored as module
 from specs.models.mesi_restored import BROKEN, mesi_restored
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     "constants",
     [
@@ -45,6 +46,7 @@ def test_engines_agree(constants: dict[str, Any]) -> None:
     assert {"Save", "Restore"} <= table.actions
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_home_that_looks_at_numbers_alone_is_caught_by_its_property(fault: str) -> None:
     result = check(mesi_restored(validity=fault == "confirmed a", broken=fault))

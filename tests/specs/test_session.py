@@ -33,6 +33,7 @@ def plain(model):
     return model.model() if isinstance(model, Composite) else model
 
 
+@pytest.mark.slow(fast=9)
 @pytest.mark.parametrize("name", catalogue.names())
 def test_numbers_are_those_of_the_successors(name):
     model = made(next(catalogue.cases(name)))
@@ -53,7 +54,7 @@ def test_numbers_are_those_of_the_successors(name):
         assert session.places(numbers)[-1].state == state
 
 
-@pytest.mark.slow(fast=5)
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize(
     "case",
     [

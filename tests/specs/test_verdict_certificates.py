@@ -192,6 +192,7 @@ def damaged(document):
             holder[key] = kept
 
 
+@pytest.mark.slow(fast=3)
 @pytest.mark.parametrize("model", [LASSO, *UP], ids=lambda model: model.name)
 def test_a_certificate_with_any_field_changed_is_refused(model):
     good = certified(model)

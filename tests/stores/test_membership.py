@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no process tabl
 PATIENCE_S = 60
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def url(request, tmp_path):
     if request.param == "postgres":
         return request.getfixturevalue("postgres").fresh()
@@ -130,6 +130,7 @@ def test_one_of_another_boot_is_a_member_for_a_time(team, monkeypatch):
     assert "bob" in names(team)
 
 
+@pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
 def test_what_was_seen_once_counts_where_nobody_can_tell_any_more(team, monkeypatch):
     store = team._site.store
     team.mortal("bob").kill()
@@ -151,6 +152,7 @@ def test_a_mark_takes_nothing_from_a_process_that_is_seen_to_live(team, url):
         assert last(store, "bob").ended == 0
 
 
+@pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
 def test_two_workspaces_of_one_process_end_each_for_itself(team, url):
     with Workspace(url) as other:
         other.agent("bob")

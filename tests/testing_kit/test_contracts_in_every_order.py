@@ -13,6 +13,7 @@ from coherence import UnknownArtifact
 from coherence.testing import ExplorationVerdict, explore
 
 
+@pytest.mark.slow(fast=7)
 @pytest.mark.parametrize(
     ("program", "settings"), CONTRACTS.items(), ids=lambda given: getattr(given, "__name__", "")
 )

@@ -154,7 +154,7 @@ def test_the_plain_form_loses_work(case):
     assert (found.result.schedules, switches_between(found.token)) == case.found
 
 
-@pytest.mark.slow(fast=3)
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("case", marked(CASES), indirect=True)
 def test_the_coherent_form_loses_nothing(case):
     settings = {"bound": None, "seconds": 60, **case.settings}

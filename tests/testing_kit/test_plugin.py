@@ -124,6 +124,7 @@ def test_the_marker_has_the_settings_of_explore_and_can_demand_a_proof(run):
     ).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize(
     ("test", "why"),
     [

@@ -32,6 +32,7 @@ def test_agents_can_have_these_names(name):
         assert [member.agent for member in workspace.members()] == [name]
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize(
     "wanted",
     [

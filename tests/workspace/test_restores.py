@@ -76,7 +76,7 @@ class Times:
             workspace.close()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def times(request, tmp_path):
     made = Times(request.param, tmp_path, request)
     yield made
@@ -101,6 +101,7 @@ def split(times):
     return bob, carl, gone
 
 
+@pytest.mark.parametrize("times", ["sqlite", "postgres"], indirect=True)
 def test_no_copy_of_a_history_that_is_gone_is_served(split):
     bob, carl, _ = split
     assert bob.read(PLAN).text == carl.read(PLAN).text == "one\nby carl, twice\n"
@@ -207,6 +208,7 @@ def test_a_waiting_agent_is_served_after_a_restore(times):
         edit.__exit__(None, None, None)
 
 
+@pytest.mark.parametrize("times", ["sqlite", "postgres"], indirect=True)
 def test_agents_are_members_again(times):
     bob = times.open("bob")
     times.keep()
