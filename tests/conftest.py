@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from hypothesis import settings
 
 # Support beside this file is imported by name: tests form no package.
@@ -28,6 +29,23 @@ def use_memory(folder: Path = Path("/dev/shm")) -> None:
 
 
 use_memory()
+
+
+def keep_commands() -> None:
+    """Make the commands of an application once: to make them takes longer than a short call."""
+    make, made = typer.main.get_command, {}
+
+    def get_command(app: typer.Typer) -> object:
+        registered = [*app.registered_commands, *app.registered_groups]
+        key = (id(app), *map(id, registered))
+        if key not in made:
+            made[key] = make(app), app, registered  # which keep their ids for as long
+        return made[key][0]
+
+    typer.main.get_command = get_command
+
+
+keep_commands()
 
 # Speed is measured in bench/, so no example is ever failed for being slow.
 settings.register_profile("dev", deadline=None, print_blob=True)
