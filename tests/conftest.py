@@ -93,11 +93,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """What collecting loads stays: the frameworks alone are a heap that is dear to walk."""
+    """What collecting loads stays: the frameworks alone are a heap that is dear to walk.
+
+    After it a collection comes after so many new objects as a test makes, not after 700.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
-        gc.enable()
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 10, 10)
+        gc.enable()

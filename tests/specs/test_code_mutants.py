@@ -218,7 +218,14 @@ def few_models(monkeypatch) -> None:
         monkeypatch.setattr(module, "TARGETS", few)
 
 
-def test_the_command_tells_kinds_and_survivors(few_models, capsys) -> None:
+@pytest.fixture
+def one_model(few_models, monkeypatch) -> None:
+    one = {n: replace(t, models=t.models[:1]) for n, t in code_mutants.TARGETS.items()}
+    for module in (code_mutants, mutants_command):
+        monkeypatch.setattr(module, "TARGETS", one)
+
+
+def test_the_command_tells_kinds_and_survivors(one_model, capsys) -> None:
     arguments = ["mutants", "transactions", "--kind", "guards", "--sample", "4", "--models-only"]
     code = cli.main([*arguments, "--json"])
     lines = msgspec.json.decode(capsys.readouterr().out)
@@ -259,7 +266,7 @@ def test_an_interrupted_search_ends_the_command(monkeypatch) -> None:
         bench.judge(pick("cache._take: x.version = x.msg.version => (dropped)"))
 
 
-def test_progress_is_shown_and_erased(few_models, monkeypatch, capsys) -> None:
+def test_progress_is_shown_and_erased(one_model, monkeypatch, capsys) -> None:
     monkeypatch.setattr(console, "shows_progress", lambda: True)
     cli.main(["mutants", "transactions", "--kind", "guards", "--sample", "2", "--models-only"])
     shown = capsys.readouterr().err

@@ -374,9 +374,10 @@ def test_a_server_that_goes_away_between_runs_is_an_error(postgres):
     "faults",
     [
         (),
-        ("kill",),
-        pytest.param(("kill within",), marks=pytest.mark.slow),
-        pytest.param(("unknown outcome",), marks=pytest.mark.slow),
+        *(
+            pytest.param((fault,), marks=pytest.mark.slow)
+            for fault in ("kill", "kill within", "unknown outcome")
+        ),
     ],
 )
 def test_no_agent_stops_within_a_transaction(faults, postgres):

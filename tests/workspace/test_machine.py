@@ -346,7 +346,7 @@ class OnSqliteShort(OnSqlite):
     watched = False
 
 
-FEW = settings(max_examples=25, stateful_step_count=30, deadline=None)
+FEW = settings(max_examples=10, stateful_step_count=30, deadline=None)
 TestOnMemory = OnMemory.TestCase
 TestOnMemory.settings = FEW
 TestOnMemoryShort = OnMemoryShort.TestCase
@@ -355,6 +355,14 @@ TestOnSqlite = OnSqlite.TestCase
 TestOnSqlite.settings = FEW
 TestOnSqliteShort = OnSqliteShort.TestCase
 TestOnSqliteShort.settings = FEW
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # what fails is made smaller for a while
+@pytest.mark.parametrize("machine", [OnMemory, OnMemoryShort, OnSqlite, OnSqliteShort])
+def test_more_of_them(machine):
+    more = settings(max_examples=50, stateful_step_count=30, deadline=None)
+    run_state_machine_as_test(machine, settings=more)
 
 
 @pytest.mark.slow
