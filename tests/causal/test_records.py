@@ -76,6 +76,7 @@ def test_every_flipped_bit_is_damage() -> None:
     assert accepted(data, [], range(8 * len(data))) == []
 
 
+@pytest.mark.slow(fast=16)
 @pytest.mark.parametrize("mark", [bytes((0x81,)) * 4, bytes((0xFF,)) * 4, MARK])
 @pytest.mark.parametrize("before", range(SECTOR_BYTES - 64, SECTOR_BYTES, 3))
 def test_every_flipped_bit_of_a_last_record_across_sectors_is_damage(

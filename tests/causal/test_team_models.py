@@ -80,7 +80,7 @@ def holds(case: Case, told: str, counts: Counts) -> None:
     assert (result.distinct, result.generated, result.depth) == counts
 
 
-@pytest.mark.slow(fast=4)
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize(("case", "told", "counts"), FAST, ids=str)
 def test_a_team_that_changes(case: Case, told: str, counts: Counts) -> None:
     holds(case, told, counts)
@@ -92,6 +92,7 @@ def test_a_team_that_changes_elsewhere(case: Case, told: str, counts: Counts) ->
     holds(case, told, counts)
 
 
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize(
     ("specimen", "processes", "sends", "links", "told", "broken", "steps"),
     [

@@ -55,7 +55,7 @@ def test_walks_of_broadcasts(links: Guarantee) -> None:
         assert_all_well(walk(Bss91, seed=seed, broadcast=True, links=links))
 
 
-@pytest.mark.slow(fast=13)
+@pytest.mark.slow(fast=7)
 @pytest.mark.parametrize("build", SENDER_SIDE)
 @pytest.mark.parametrize("links", [g for g in Guarantee if g.lossy or g.duplicating])
 def test_walks_on_links_that_lose_and_repeat(build: Build, links: Guarantee) -> None:

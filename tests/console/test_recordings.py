@@ -103,6 +103,7 @@ def judge_arrows(chart: Chart, lines: list[dict]) -> None:
         assert all((each.begin, each.lane) == (arrow.delivered, arrow.dst) for each in kept)
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize("build", [Hybrid, Announcing, Mf95])
 @pytest.mark.parametrize("seed", range(4))
 def test_an_arrow_joins_a_send_and_its_delivery(tmp_path: Path, build: type, seed: int) -> None:

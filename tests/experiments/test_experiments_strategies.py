@@ -216,6 +216,7 @@ def test_no_strategy_says_anything_false_or_undercuts_its_floor(workloads, data)
         play(workload, STRATEGIES["slot_prefix"], model, PROMPTING)
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_cuts_and_long_runs_are_played_without_a_false_word(name):
     for scenario in ("read-heavy", "write-heavy"):

@@ -58,10 +58,10 @@ def test_the_layout_names_every_module() -> None:
     assert set(MODULES) - words == set()
 
 
-@pytest.mark.parametrize("module", ["asyncio", "typer", "rich", "pydantic", "networkx", "sqlite3"])
-def test_importing_it_loads_nothing_heavy(module: str) -> None:
-    program = f"import sys, message_passing; sys.exit({module!r} in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+def test_importing_it_loads_nothing_heavy() -> None:
+    heavy = {"asyncio", "typer", "rich", "pydantic", "networkx", "sqlite3"}
+    program = f"import sys, message_passing; print({heavy} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "set()\n"
 
 
 def errors() -> list[type[ToolkitError]]:

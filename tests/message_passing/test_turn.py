@@ -187,6 +187,7 @@ class Once(Doing):
         super().__init__(lambda event: commands if type(event) is Invoke else ())
 
 
+@pytest.mark.slow(fast=50)
 @pytest.mark.parametrize("seed", range(200))
 def test_the_simulator_interprets_as_the_one_definition_does(seed: int) -> None:
     commands = random_commands(random.Random(seed), answers=True)
@@ -206,6 +207,7 @@ def test_the_simulator_interprets_as_the_one_definition_does(seed: int) -> None:
     assert [Send(dst, message) for _, dst, message in sim.in_flight()] == list(effects.sends)
 
 
+@pytest.mark.slow(fast=50)
 @pytest.mark.parametrize("seed", range(200))
 def test_the_checker_interprets_as_the_one_definition_does(seed: int) -> None:
     """A replay steps the checker's path again with `Core`, and compares what comes of it."""

@@ -209,6 +209,7 @@ def said(text: str, tmp_path: Path, read) -> None:
     read(session(page, slow=False))
 
 
+@pytest.mark.slow(fast=4)
 @pytest.mark.parametrize(
     "text",
     [
@@ -227,6 +228,7 @@ def test_a_page_that_does_what_it_says(text, tmp_path, read):
     said(text, tmp_path, read)
 
 
+@pytest.mark.slow(fast=6)
 @pytest.mark.parametrize(
     "text",
     [

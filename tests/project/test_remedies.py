@@ -94,7 +94,7 @@ def programs() -> list[str]:
     ]
 
 
-@pytest.mark.slow(fast=7)
+@pytest.mark.slow(fast=3)
 @pytest.mark.parametrize("name", programs())
 def test_an_example_says_what_it_needs_before_it_fails(name, tmp_path):
     done = subprocess.run(

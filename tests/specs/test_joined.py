@@ -57,6 +57,7 @@ def test_bare_links_break_it_in_four_steps():
     ]
 
 
+@pytest.mark.slow(fast=10)
 @pytest.mark.parametrize("links", ["Ordered", "Unordered"])
 @pytest.mark.parametrize("protocol", CAUSAL)
 def test_causal_delivery_keeps_it(protocol, links):
@@ -73,6 +74,7 @@ def test_causal_delivery_keeps_it(protocol, links):
 MANY = ("announcing", "Unordered")
 
 
+@pytest.mark.slow(fast=6)
 @pytest.mark.parametrize(
     ("protocol", "links"),
     [

@@ -85,6 +85,7 @@ def program_of(way, how):
     return program
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize("bound", [2, None])
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_threads_of_the_program_are_agents(way, bound):

@@ -74,6 +74,7 @@ BUGS = {
 }
 
 
+@pytest.mark.slow(fast=12)
 @pytest.mark.parametrize("grain", ["call", "transaction"])
 @pytest.mark.parametrize(("program", "kind", "settings", "words"), BUGS.values(), ids=BUGS)
 def test_a_planted_bug_is_found_with_few_switches(program, kind, settings, words, grain):
@@ -115,6 +116,7 @@ OURS = {
 }
 
 
+@pytest.mark.slow(fast=8)
 @pytest.mark.parametrize("bound", [2, None])
 @pytest.mark.parametrize("grain", ["call", "transaction"])
 @pytest.mark.parametrize("program", OURS.values(), ids=OURS)

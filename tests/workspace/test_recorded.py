@@ -229,6 +229,7 @@ def test_a_recording_may_begin_late(recorder):
     assert found.steps > 8
 
 
+@pytest.mark.slow(fast=11)
 @pytest.mark.parametrize("at", range(1, 60, 2))
 def test_what_a_failing_store_undoes_is_not_in_the_trace(recorder, at):
     faulty = Faulty(MemoryStore(), 0, lambda: StoreFault("on purpose"))

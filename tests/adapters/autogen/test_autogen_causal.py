@@ -144,6 +144,7 @@ def test_twenty_agents_that_hear_in_any_order_handle_in_causal_order(play):
     play(chain())
 
 
+@pytest.mark.slow(fast=3)
 @pytest.mark.parametrize("seed", range(10))
 def test_chatter_in_a_scrambling_runtime_breaks_no_causality(play, seed):
     """Judged by the happens-before oracle; every message is handled by everybody else."""

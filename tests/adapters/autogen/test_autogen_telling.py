@@ -8,6 +8,7 @@ pytest.importorskip("autogen_ext")
 from telling import TELLINGS, Stale, lost_with_the_conversation, remembering
 
 
+@pytest.mark.slow(fast=5)
 @pytest.mark.parametrize("telling", TELLINGS.values(), ids=TELLINGS)
 def test_telling(telling, driver, tmp_path):
     telling(driver, tmp_path)

@@ -58,6 +58,7 @@ def test_the_program_answers_as_the_function_does(project, ann, bob):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}", '{"hook_event_name": "PreToolUse"}'])
 def test_an_event_that_cannot_be_read_lets_the_call_pass(project, text):
     done = script(text, cwd=project)

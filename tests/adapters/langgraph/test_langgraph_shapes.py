@@ -333,7 +333,7 @@ def run(shape, seed, over):
     store.close()
 
 
-@pytest.mark.slow(fast=10)
+@pytest.mark.slow(fast=6)
 @pytest.mark.parametrize("over", [InMemoryStore, lambda: "memory://"], ids=["wraps", "memory"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_nothing_is_lost_in_silence(shape, over):

@@ -571,6 +571,7 @@ FILTERS = [
 ]
 
 
+@pytest.mark.slow(fast=11)
 @pytest.mark.parametrize("filters", FILTERS)
 @pytest.mark.parametrize("prefix", [(), ("a",), ("a", "b"), ("none",)])
 def test_a_search_of_a_workspace_finds_what_the_plain_store_does(filters, prefix):
