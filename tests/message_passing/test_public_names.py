@@ -9,8 +9,6 @@ import sys
 import types
 from pathlib import Path
 
-import pytest
-
 import message_passing
 from message_passing.errors import CallerError, Defect, EnvironmentFault, PeerError, ToolkitError
 
