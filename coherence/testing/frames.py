@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 #: Distributions whose files are not the user's.
@@ -42,7 +42,17 @@ def is_users(frame: FrameType) -> bool:
 
 def is_ours(frame: FrameType) -> bool:
     """Whether the code of `frame` belongs to this distribution."""
-    package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return _is_ours(str(frame.f_globals.get("__name__", "")))
+
+
+def is_module_of_users(module: ModuleType) -> bool:
+    """Whether the user supplies a module."""
+    file = getattr(module, "__file__", None)
+    return isinstance(file, str) and not _is_ours(module.__name__) and not _is_installed(file)
+
+
+def _is_ours(name: str) -> bool:
+    package = name.partition(".")[0]
     return package in OURS or package.startswith("coherence_")
 
 

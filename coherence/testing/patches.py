@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any, TypeVar
 
 from coherence.testing.adopted import Adoption
 from coherence.testing.frames import asker, is_between, is_users, place_of
+from coherence.testing.imported import imported
 from coherence.testing.instead import all_instead
 from coherence.testing.locks import Cooperative, waits_for_locks
 from coherence.testing.oracles import Waiting
@@ -38,7 +40,7 @@ class Patches:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._program = threading.get_ident()
-        self._locks = 0
+        self._locks, self._lasts = 0, False
         self._sleep, self._async_sleep = vars(time)["sleep"], asyncio.sleep
         #: Where a library has last slept in each agent, and after how many moves of it.
         self._pauses: dict[Actor, tuple[str, int]] = {}
@@ -50,7 +52,7 @@ class Patches:
     def installed(self) -> Iterator[None]:
         """Install them, and put everything back."""
         found: dict[tuple[Any, str], Any] = {
-            (time, "sleep"): self._slept,
+            (time, "sleep"): self._sleeping_thread(),
             (asyncio, "sleep"): self._sleeping(),
             (threading, "Lock"): self._lock(threading.Lock, reentrant=False),
             (threading, "RLock"): self._lock(threading.RLock, reentrant=True),
@@ -59,21 +61,34 @@ class Patches:
             (TaskThreads, "run"): self._in_place(TaskThreads.run),
         }
         replaced = [(*key, what) for key, what in found.items()]
+        replaced += imported(replaced)
         replaced += [*Adoption(self._stage).replaced(), *self._tasks.replaced()]
-        with all_instead(replaced):
-            yield
+        self._lasts = True
+        try:
+            with all_instead(replaced):
+                yield
+        finally:
+            self._lasts = False  # a module that was imported meanwhile may have some of them
 
-    def _slept(self, seconds: float) -> None:
+    def _sleeping_thread(self) -> Callable[[float], None]:
         """A thought is a move that touches nothing, of any length."""
-        stage, frame = self._stage, sys._getframe(1)
-        if not is_users(frame):
-            self._paused(seconds, place_of(frame))
-        elif stage.me() is not None:
-            stage.threads.step((), "think")
-        elif threading.get_ident() == self._program:
-            stage.threads.wait_outside(lambda: False, stage.run.now + seconds)
-        else:
-            self._sleep(seconds)
+        stage = self._stage
+
+        @wraps(self._sleep)
+        def sleep(seconds: float) -> None:
+            frame = sys._getframe(1)
+            if not self._lasts:
+                self._sleep(seconds)
+            elif not is_users(frame):
+                self._paused(seconds, place_of(frame))
+            elif stage.me() is not None:
+                stage.threads.step((), "think")
+            elif threading.get_ident() == self._program:
+                stage.threads.wait_outside(lambda: False, stage.run.now + seconds)
+            else:
+                self._sleep(seconds)
+
+        return sleep
 
     def _paused(self, seconds: float, place: str) -> None:
         """A library sleeps, such as one that tries again: a move, but time if it polls."""
@@ -96,16 +111,20 @@ class Patches:
             await self._stage.tasks.step((), "think")
             return result
 
+        @wraps(self._async_sleep)
         def sleep(delay: float, result: Any = None) -> Any:
             tasks = self._stage.tasks
-            if not is_users(sys._getframe(1)) or tasks.me() is None:
+            if not self._lasts or not is_users(sys._getframe(1)) or tasks.me() is None:
                 return plain(delay, result)
             return thought(result)
 
         return sleep
 
     def _lock(self, make: Callable[[], Any], *, reentrant: bool) -> Callable[[], Any]:
+        @wraps(make)
         def lock() -> Any:
+            if not self._lasts:
+                return make()
             frame, kind = asker(sys._getframe(1))
             # An adapter may call a workspace while it holds a lock.
             quiet = is_between(frame)

@@ -2,8 +2,12 @@
 
 import asyncio
 import contextlib
+import importlib
 import queue
 import threading
+import time
+from threading import Lock
+from time import sleep
 
 import pytest
 
@@ -45,6 +49,7 @@ def constant(made):
 
 THREADS = {
     "lock": lambda: constant(threading.Lock()),
+    "lock by a name of its own": lambda: constant(Lock()),
     "semaphore": lambda: constant(threading.Semaphore(1)),
     "bounded semaphore": lambda: constant(threading.BoundedSemaphore()),
     "condition": lambda: constant(threading.Condition()),
@@ -190,6 +195,37 @@ def test_an_agent_that_dies_in_a_wait_leaves_the_lock_to_others(faults):
     result = explore(program, faults=[faults], find=("error",), schedules=300, raises=False)
     assert result.found is None
     assert result.schedules > 1
+
+
+def test_a_function_by_a_name_of_its_own_takes_no_time():
+    def program(team):
+        team.run(ann=lambda: sleep(1_000), bob=lambda: team.agent("bob").list())
+
+    assert explore(program, bound=None).verdict is ExplorationVerdict.PROOF
+
+
+def test_a_module_that_is_imported_meanwhile_keeps_nothing(tmp_path, monkeypatch):
+    name = "imported_by_a_program"
+    (tmp_path / f"{name}.py").write_text(
+        "from threading import Lock\nfrom time import sleep\nmake = lambda: Lock()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def program(team):
+        held = importlib.import_module(name).make()
+
+        def work():
+            with held:
+                team.agent("ann").list()
+
+        team.run(ann=work, bob=work)
+
+    first = explore(program, bound=None)
+    assert type(importlib.import_module(name).make()) is type(threading.Lock())
+    assert explore(program, bound=None).schedules == first.schedules > 1
+    module = importlib.import_module(name)
+    assert type(module.make()) is type(threading.Lock())
+    assert module.sleep is time.sleep
 
 
 def test_what_a_library_makes_is_left_alone():
