@@ -92,7 +92,7 @@ class UnknownArtifact(CallerError):
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """There is none of that name."""
+        """No artifact has that name."""
         return cls(f"there is no artifact {name!r}")
 
     @classmethod

@@ -105,7 +105,7 @@ class Adoption:
     @contextmanager
     def _taken_again(self, condition: Any, saved: Any) -> Iterator[None]:
         """At the end of the block, the lock of a condition is the present agent's again."""
-        lock = condition._lock
+        lock = condition.acquire.__self__
         if not isinstance(lock, Cooperative):
             try:
                 yield

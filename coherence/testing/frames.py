@@ -16,7 +16,7 @@ from typing import Any
 OURS = {"coherence", "message_passing", "causal", "file_guard"}
 
 
-#: What makes a lock for the code that calls it, and what that code has made.
+#: Functions that make a lock for their caller, each with the kind of thing that the caller makes.
 _MAKERS = {
     made.__init__.__code__: made.__name__.removeprefix("Bounded").lower()
     for made in (

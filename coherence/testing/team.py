@@ -128,7 +128,7 @@ class ExploredTeam:
 
     @contextmanager
     def one_move(self, name: str) -> Iterator[None]:
-        """The block is one move that changes `name`: nothing in it is seen, and nobody goes on.
+        """The block is one move that changes `name`, and nothing in it is seen.
 
         For a step that another process would take as a whole, such as a hook or a transaction of
         a database.  The block waits for no other agent; in a task, it does not await.
