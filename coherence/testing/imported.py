@@ -16,7 +16,8 @@ from coherence.testing.instead import Replaced
 
 Place = tuple[ModuleType, str, Any]
 
-_KINDS = (FunctionType, BuiltinFunctionType, type)
+#: Of no other value is anything asked: it may do as it likes with that.
+_KINDS = {FunctionType, BuiltinFunctionType, type}
 
 #: How many modules there were at the last search, and what was found.
 _last: tuple[int, list[Place]] = (-1, [])
@@ -38,7 +39,7 @@ def _places(functions: Mapping[Any, Any]) -> list[Place]:
         for module in modules:
             for name, value in list(vars(module).items()):
                 plain = value.__dict__.get("__wrapped__") if type(value) is FunctionType else value
-                if isinstance(plain, _KINDS) and plain in functions:
+                if type(plain) in _KINDS and plain in functions:
                     setattr(module, name, plain)
                     found.append((module, name, plain))
         _last = len(sys.modules), found

@@ -11,7 +11,7 @@ from time import sleep
 
 import pytest
 
-from coherence.testing import Deadlock, ExplorationVerdict, Found, explore
+from coherence.testing import Deadlock, ExplorationVerdict, Found, explore, imported
 
 
 def token_of(tokens):
@@ -202,6 +202,21 @@ def test_a_function_by_a_name_of_its_own_takes_no_time():
         team.run(ann=lambda: sleep(1_000), bob=lambda: team.agent("bob").list())
 
     assert explore(program, bound=None).verdict is ExplorationVerdict.PROOF
+
+
+class Hostile:
+    """Nothing may be asked of it."""
+
+    def __getattribute__(self, name):
+        raise AssertionError(f"{name} is asked for")
+
+    __eq__ = __hash__ = None
+
+
+def test_values_of_the_users_modules_are_left_alone(monkeypatch):
+    monkeypatch.setitem(globals(), "HOSTILE", Hostile())
+    monkeypatch.setattr(imported, "_last", (-1, []))
+    assert explore(lambda team: team.agent("ann").list(), bound=None).schedules == 1
 
 
 def test_a_module_that_is_imported_meanwhile_keeps_nothing(tmp_path, monkeypatch):
