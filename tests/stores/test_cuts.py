@@ -291,7 +291,11 @@ def test_a_transaction_on_any_number_of_artifacts_is_three_round_trips(link, num
         assert (asked, counted) == (["BEGIN", "LOCK_ALL"], ["COUNT", "FOUNDED"])
         # Of many statements the server may answer the first while the last are being sent.
         assert len(rest) == 1 or number > 8
-        assert sum(rest, []) == [*saved, *["APPEND"] * 2 * number, "COMMIT"]
+        assert [each for trip in rest for each in trip] == [
+            *saved,
+            *["APPEND"] * 2 * number,
+            "COMMIT",
+        ]
         assert store.cut(new)[0][new[-1]].content == "two"
 
 
