@@ -42,9 +42,6 @@ key => new Promise(done => {
 """
 
 
-STANDING = "text=Violated here"
-
-
 def link(name: str, *parts: tuple[str, str]) -> str:
     return f"/explorer/{name}?{urlencode(parts)}"
 
@@ -98,7 +95,7 @@ def violations(tab, base: str, only: str) -> None:
         tab.get_by_role("button", name="Check all states").click()
         try:
             tab.get_by_role("link", name=re.compile("To the violation")).click()
-            tab.wait_for_selector(STANDING)
+            tab.wait_for_selector("text=Violated here")
         except TimeoutError:
             missed.append(where)
         else:

@@ -2,11 +2,10 @@
 
 ``coherence``
     ``hit`` and ``fill``: a read, from the agent's own copy or with the help of its home;
-    ``publish``: a version; ``conflict``: a write that was refused, and each artifact that refused
-    one of several.  Before a call of the model:
-    ``told`` and ``shown``, a version that its prompt gains unasked, and that stays there or is
-    shown in this prompt alone; ``signal``: the prompt gains a line that the version is outdated;
-    and last, ``call``.
+    ``publish``: a version; ``conflict``: a write that was refused, or each artifact for which a
+    publication of several was.  Before a call of the model: ``told`` and ``shown``, a version that
+    its prompt gains unasked, and that stays there or is shown in this prompt alone; ``signal``: the
+    prompt gains a line that the version is outdated; and last, ``call``.
 ``ref``, ``agent``
     The version that was read or published, or that is current; and the agent, under the name that
     its versions have as author.

@@ -52,7 +52,7 @@ class Outdated(CallerError):
         self,
         views: Mapping[str, View | None],
         rests: Mapping[str, Ref],
-        moved: Sequence[Unwritten] = (),
+        moved: Sequence[Unwritten],
     ) -> None:
         #: What is current now, None for a deletion; by the name of each artifact that has moved.
         self.views = views

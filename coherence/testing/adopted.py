@@ -16,14 +16,13 @@ from concurrent.futures import thread as pools
 from contextlib import contextmanager
 from typing import Any
 
+from coherence.testing.instead import Replaced
 from coherence.testing.locks import Cooperative
 from coherence.testing.scheduler import Actor, At
 from coherence.testing.stage import Stage
 
 #: How long a thread that unwinds waits for another, in seconds.
 UNWIND_S = 1.0
-
-Replaced = tuple[Any, str, Any]
 
 
 class _Job:

@@ -12,12 +12,11 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 from coherence.testing.frames import asker, is_users, place_of
+from coherence.testing.instead import Replaced
 from coherence.testing.moves import Access
 from coherence.testing.oracles import Thing, Waiting
 from coherence.testing.scheduler import Actor
 from coherence.testing.stage import Stage
-
-Replaced = tuple[Any, str, Any]
 
 #: By class: the calls that may wait, with words for them, and those that do not.
 CALLS: Mapping[type, tuple[Mapping[str, str], tuple[str, ...]]] = {
@@ -75,11 +74,14 @@ class TaskLocks:
     def _access(self, made: object) -> Access:
         return ((self._things[id(made)][1], True),)
 
+    async def _stop_before(self, made: object, words: str) -> None:
+        if id(made) in self._things:
+            access = self._access(made)
+            await self._stage.tasks.step(access, f"{words} {access[0][0]}")
+
     def _waiting(self, plain: Callable[..., Coroutine[Any, Any, Any]], words: str) -> Any:
         async def call(made: object, *given: Any, **options: Any) -> Any:
-            if id(made) in self._things:
-                access = self._access(made)
-                await self._stage.tasks.step(access, f"{words} {access[0][0]}")
+            await self._stop_before(made, words)
             return await plain(made, *given, **options)
 
         return call
@@ -94,11 +96,8 @@ class TaskLocks:
 
     def _acquiring(self) -> Callable[..., Any]:
         async def acquire(lock: asyncio.Lock) -> bool:
-            tasks = self._stage.tasks
-            if id(lock) in self._things:
-                access = self._access(lock)
-                await tasks.step(access, f"acquire {access[0][0]}")
-            actor = tasks.me()
+            await self._stop_before(lock, "acquire")
+            actor = self._stage.tasks.me()
             if actor is None:
                 return bool(await self._acquire(lock))
             self._wanted[actor] = lock
