@@ -8,12 +8,13 @@ budget bounds the cost by construction; versions beyond it are estimated.
 from __future__ import annotations
 
 import logging
-from functools import cache
+import threading
 from hashlib import blake2b
 from typing import Final
 
 from coherence.tokens import Counter, Estimate, installed
 from coherence.view import ESTIMATE, Served, View
+from message_passing.interrupts import Knock, start
 from message_passing.ports import Clock
 
 #: The part of the time since the last count that a tokenizer may use, and the most that it saves.
@@ -23,10 +24,45 @@ BURST_S: Final = 0.25
 BYTE_S: Final = 1e-6
 #: For how many versions and differences the count is remembered; about 300 bytes each.
 KNOWN_MAX: Final = 20_000
+#: How long a count waits for the tokenizer, in seconds; it takes 0.2 s to load.
+LOAD_S: Final = 5.0
 
 log = logging.getLogger("coherence.workspace")
 
-_installed = cache(installed)
+
+class Installed:
+    """The counter that needs no network, found once, in a thread that no signal reaches.
+
+    An interrupt can cut an import off, and leave a lock of Python's imports taken for ever.  So the
+    calls of an application import nothing here.  If the application's own import was cut off, no
+    thread can import: then the counts are estimated, and no caller waits again.
+    """
+
+    def __init__(self) -> None:
+        self._found: Counter | None = None
+        self._is_late = False
+
+    def __call__(self) -> Counter:
+        if self._found is None and not self._is_late:
+            done = Knock()
+            try:
+                name = "coherence-tokenizer"
+                start(threading.Thread(target=self._find, args=(done,), name=name, daemon=True))
+            except RuntimeError:  # the process ends
+                self._find(done)
+            self._is_late = not done.wait(LOAD_S)
+        return self._found or Estimate()
+
+    def _find(self, done: Knock) -> None:
+        found: Counter = Estimate()
+        try:
+            found = installed()
+        finally:
+            self._found = found
+            done()
+
+
+_installed = Installed()
 
 
 def _counter() -> Counter:
