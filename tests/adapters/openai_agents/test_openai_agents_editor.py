@@ -286,7 +286,7 @@ def test_an_editor_is_made_of_a_workspace_and_a_name(workspace):
 
 
 class Script(Model):
-    """Plays turns: each is a list of output items, or a function of what the tools said last."""
+    """Plays turns: each is a list of output items, or awaited for what the tools said last."""
 
     def __init__(self, *turns):
         self.turns, self.said = list(turns), []
@@ -295,7 +295,7 @@ class Script(Model):
         items = named.get("input", given[1:2])
         self.said = [item["output"] for item in items if "output" in item]
         turn = self.turns.pop(0)
-        output = turn if isinstance(turn, list) else turn(self.said)
+        output = turn if isinstance(turn, list) else await turn(self.said)
         return ModelResponse(output, Usage(requests=1), None)
 
     async def stream_response(self, *given, **named):
@@ -335,25 +335,35 @@ def says(what):
 
 
 def test_two_agents_that_run_at_once_keep_both_works(workspace, ann, bob):
-    first = Script(
-        [calls("list_files")],
-        [calls("read_file", path="/docs/plan.md")],
-        [patch("docs/plan.md", "@@", "-title: open", "+title: ann's")],
-        [says("done")],
-    )
+    has_read, has_patched = asyncio.Event(), asyncio.Event()
     refused = []
 
-    def again(said):
+    async def patches(said):
+        await has_read.wait()
+        return [patch("docs/plan.md", "@@", "-title: open", "+title: ann's")]
+
+    async def ends(said):
+        has_patched.set()
+        return [says("done")]
+
+    async def reads_another(said):
+        has_read.set()
+        return [calls("read_file", path="none.md")]
+
+    async def patches_late(said):
+        await has_patched.wait()
+        return [patch("docs/plan.md", "@@", "-title: open", "+title: bob's")]
+
+    async def reads_again(said):
         refused.append(said[-1])
         return [calls("read_file", path="docs/plan.md")]
 
+    first = Script([calls("list_files")], [calls("read_file", path="/docs/plan.md")], patches, ends)
     second = Script(
         [calls("read_file", path="docs/plan.md")],
-        [calls("read_file", path="none.md")],
-        [calls("list_files")],
-        [calls("list_files")],
-        [patch("docs/plan.md", "@@", "-title: open", "+title: bob's")],
-        again,
+        reads_another,
+        patches_late,
+        reads_again,
         [patch("docs/plan.md", "@@", "-title: ann's", "+title: of both")],
         [says("done")],
     )
