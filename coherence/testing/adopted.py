@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from concurrent.futures import thread as pools
 from contextlib import contextmanager
 from typing import Any
 
+from coherence.testing.before import LOCKS
+from coherence.testing.frames import is_by_users
 from coherence.testing.instead import Replaced
 from coherence.testing.locks import Cooperative
 from coherence.testing.scheduler import Actor, At
@@ -85,6 +88,7 @@ class Adoption:
         def wait(condition: Any, timeout: float | None = None) -> bool:
             if self._threads.me() is None or self._stage.run.is_settling:
                 return plain(condition, timeout)
+            self._look_at(condition)
             if timeout is not None and timeout <= 0:
                 return False  # a try does not wait, so no other agent runs
             come: list[bool] = []
@@ -101,6 +105,12 @@ class Adoption:
 
         return wait
 
+    def _look_at(self, condition: Any) -> None:
+        """Doubt that every order is played, if its lock is none of this run."""
+        is_known = self._threads.me() is None or type(condition._lock) not in LOCKS
+        if not is_known and is_by_users(sys._getframe(2)):
+            self._stage.doubt_order(condition)
+
     @contextmanager
     def _taken_again(self, condition: Any, saved: Any) -> Iterator[None]:
         """At the end of the block, the lock of a condition is the present agent's again."""
@@ -116,11 +126,12 @@ class Adoption:
             yield
             condition._acquire_restore(saved)
         except BaseException:
-            lock.is_not_taken_again(saved)
+            lock.is_not_taken_again(saved or 1)
             raise
 
     def _notifying(self, plain: Callable[..., None]) -> Callable[..., None]:
         def notify(condition: Any, n: int = 1) -> None:
+            self._look_at(condition)
             waits = self._waits.get(id(condition), [])
             while waits and n > 0:
                 self._come(waits.pop(0))
@@ -133,6 +144,7 @@ class Adoption:
 
     def _notifying_all(self, plain: Callable[..., None]) -> Callable[..., None]:
         def notify_all(condition: Any) -> None:
+            self._look_at(condition)
             for come in self._waits.pop(id(condition), []):
                 self._come(come)
             self._tell_others(condition)

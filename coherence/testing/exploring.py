@@ -9,10 +9,12 @@ from itertools import groupby, permutations
 from typing import Any, NamedTuple
 
 from coherence.errors import BadArgument
+from coherence.testing.before import Before
 from coherence.testing.errors import (
     BadToken,
     Nondeterminism,
     NotSerial,
+    Stuck,
 )
 from coherence.testing.faults import AT_MOMENTS, AT_MOVES, IN_RUNS, Fault, faults_of
 from coherence.testing.moves import NOBODY
@@ -31,7 +33,7 @@ from coherence.testing.walk import Walk
 BOUNDED, REDUCED = 0.25, 0.9
 #: For how many agents every order of whole agents is tried.
 SERIAL_MAX = 6
-#: How often a first run is played again because it has started a service of the process.
+#: How often a first run is played again because it has started a service or imported modules.
 FIRSTS_MAX = 3
 #: How many schedules are tried to make a failure shorter.
 SHRINK_MAX = 300
@@ -87,7 +89,7 @@ def explore(
     counts = not set(wanted).isdisjoint(AT_MOMENTS)
     kinds = _some_of(KINDS_FOUND, find, "find")
     settings = Settings(
-        ScratchStores(), store, kinds, outcome, dict(workspace or {}), patience_s, counts
+        ScratchStores(), Before(), store, kinds, outcome, dict(workspace or {}), patience_s, counts
     )
     program = with_agents(program, agents, check)
     if grain not in ("call", "transaction"):
@@ -104,7 +106,11 @@ def explore(
                 break
             except Regrain:
                 grain = "transaction"
-            except _ServiceStarted:
+            except _Grown:
+                firsts -= 1
+            except Stuck:  # a module that was imported meanwhile may have the lock
+                if firsts <= 0 or not settings.before.has_grown():
+                    raise
                 firsts -= 1
     result = exploring.result
     if raises and result.found is not None:
@@ -131,7 +137,7 @@ def replay(
     """
     require_url(store)
     kinds = _some_of(KINDS_FOUND, find, "find")
-    settings = Settings(ScratchStores(), store, kinds, outcome, dict(workspace or {}))
+    settings = Settings(ScratchStores(), Before(), store, kinds, outcome, dict(workspace or {}))
     program, wanted = with_agents(program, agents, check), Token.parse(token)
     settings = settings._replace(counts=wanted.fault is not None and not wanted.fault.agent)
     exploring = _Exploring(program, settings, wanted.grain, schedules=10_000, seconds=60.0)
@@ -169,8 +175,8 @@ class _Phases(NamedTuple):
     seed: int
 
 
-class _ServiceStarted(Exception):
-    """The first run has started a thread that serves the process: later runs find it there."""
+class _Grown(Exception):
+    """The first run has left what later runs find: a thread that serves the process, modules."""
 
 
 class _Exploring:
@@ -255,8 +261,8 @@ class _Exploring:
     def _play(self, search: Search, fault: Fault | None = None) -> PlayedRun:
         played = play(self._program, search, self._settings, self._grain, fault, self._begins)
         run, result = played.run, self.result
-        if self._is_first and run.has_started_service:
-            raise _ServiceStarted
+        if self._is_first and (run.has_started_service or self._settings.before.has_grown()):
+            raise _Grown
         self._is_first = False
         result.doubts += run.doubts
         if run.is_too_long:

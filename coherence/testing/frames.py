@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 #: Distributions whose files are not the user's.
@@ -23,6 +23,19 @@ _MAKERS = {
         *(threading.Condition, threading.Semaphore, threading.BoundedSemaphore, queue.Queue),
         *(asyncio.Condition, asyncio.BoundedSemaphore),
     )
+}
+
+
+#: The code of the methods of these, and of those that tasks wait for.
+_METHODS = {
+    method.__code__
+    for made in (
+        *(threading.Condition, threading.Semaphore, queue.Queue),
+        *(asyncio.Lock, asyncio.Condition, asyncio.Semaphore, asyncio.Queue),
+    )
+    for base in made.__mro__
+    for method in vars(base).values()
+    if isinstance(method, FunctionType)
 }
 
 
@@ -67,11 +80,22 @@ def asker(frame: FrameType, kind: str = "lock") -> tuple[FrameType, str]:
     """The code that asks for a lock which is made at `frame`, and what it asks for.
 
     A condition, a semaphore and a queue make locks of their own.  An event is a flag, as a variable
-    is, and to a barrier the order does not matter.
+    is, and to a barrier the order does not matter.  Generated code, as that of a dataclass, asks
+    for its caller.
     """
-    while (made := _MAKERS.get(frame.f_code)) is not None and frame.f_back is not None:
-        frame, kind = frame.f_back, made
+    while frame.f_back is not None:
+        made = _MAKERS.get(frame.f_code)
+        if made is None and frame.f_code.co_filename != "<string>":
+            break
+        frame, kind = frame.f_back, made or kind
     return frame, kind
+
+
+def is_by_users(frame: FrameType | None) -> bool:
+    """Whether the user's code calls at `frame`, or a method of a lock or the like that it uses."""
+    while frame is not None and frame.f_code in _METHODS:
+        frame = frame.f_back
+    return frame is not None and is_users(frame)
 
 
 def is_between(frame: FrameType) -> bool:

@@ -1,4 +1,4 @@
-"""Replaces attributes for the time of a block."""
+"""Replaces attributes and items for the time of a block."""
 
 from __future__ import annotations
 
@@ -6,10 +6,26 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import starmap
-from typing import Any, TypeAlias
+from operator import call, setitem
+from typing import Any, NamedTuple, TypeAlias
 
-Replaced: TypeAlias = tuple[Any, str, Any]
-"""An object or a module, the name of an attribute, and its value in the block."""
+
+class Items(NamedTuple):
+    """The items of a dictionary or a list, as the place of a value."""
+
+    many: Any
+
+
+Replaced: TypeAlias = tuple[Any, Any, Any]
+"""An object, a module or `Items`; the name of an attribute, or a key; its value in the block."""
+
+#: Of a key that is not there.
+_NOTHING = object()
+
+
+def put(where: Any, key: Any, what: Any) -> None:
+    """Have `what` there."""
+    call(*_putting(where, key, what))
 
 
 def instead(where: Any, name: str, what: Any) -> AbstractContextManager[None]:
@@ -19,11 +35,31 @@ def instead(where: Any, name: str, what: Any) -> AbstractContextManager[None]:
 
 @contextmanager
 def all_instead(replaced: Sequence[Replaced]) -> Iterator[None]:
-    """Until the end of the block, each of these attributes has that value."""
+    """Until the end of the block, each of these attributes and items has that value."""
     # Each `deque` is one call into C, which an interrupt cannot divide.
-    put_back = starmap(setattr, [(where, name, vars(where)[name]) for where, name, _ in replaced])
+    puts = starmap(call, [_putting(*each) for each in replaced])
+    put_back = starmap(
+        call, [_putting(where, key, _present(where, key)) for where, key, _ in replaced]
+    )
     try:
-        deque(starmap(setattr, replaced), maxlen=0)
+        deque(puts, maxlen=0)
         yield
     finally:
         deque(put_back, maxlen=0)
+
+
+def _putting(where: Any, key: Any, what: Any) -> tuple[Any, ...]:
+    """A call that has `what` there: a function and its arguments."""
+    if type(where) is not Items:
+        return setattr, where, key, what
+    if what is _NOTHING:
+        return where.many.pop, key, None
+    return setitem, where.many, key, what
+
+
+def _present(where: Any, key: Any) -> Any:
+    """The value there now."""
+    if type(where) is Items:
+        many = where.many
+        return many.get(key, _NOTHING) if isinstance(many, dict) else many[key]
+    return vars(where)[key] if hasattr(where, "__dict__") else getattr(where, key)

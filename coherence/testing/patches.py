@@ -11,15 +11,16 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from types import ModuleType
 from typing import Any, TypeVar
 
 from coherence.testing.adopted import Adoption
-from coherence.testing.frames import asker, is_between, is_users, place_of
-from coherence.testing.imported import imported
-from coherence.testing.instead import all_instead
+from coherence.testing.before import Before
+from coherence.testing.frames import asker, is_between, is_importing, is_users, outwards, place_of
+from coherence.testing.instead import Replaced, all_instead
 from coherence.testing.locks import Cooperative, waits_for_locks
 from coherence.testing.oracles import Waiting
 from coherence.testing.owned import Owned
@@ -37,8 +38,8 @@ T = TypeVar("T")
 class Patches:
     """What stands in for clocks, locks and waits during a run on `stage`."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, stage: Stage, before: Before) -> None:
+        self._stage, self._before = stage, before
         self._program = threading.get_ident()
         self._locks, self._lasts = 0, False
         self._sleep, self._async_sleep = vars(time)["sleep"], asyncio.sleep
@@ -60,8 +61,8 @@ class Patches:
             (Workspace, "__init__"): self._opening(Workspace.__init__),
             (TaskThreads, "run"): self._in_place(TaskThreads.run),
         }
-        replaced = [(*key, what) for key, what in found.items()]
-        replaced += imported(replaced)
+        replaced: list[Replaced] = [(*key, what) for key, what in found.items()]
+        replaced += self._made_before(replaced)
         replaced += [*Adoption(self._stage).replaced(), *self._tasks.replaced()]
         self._lasts = True
         try:
@@ -69,6 +70,24 @@ class Patches:
                 yield
         finally:
             self._lasts = False  # a module that was imported meanwhile may have some of them
+
+    def _made_before(self, replaced: Sequence[Replaced]) -> list[Replaced]:
+        """What the user's modules hold, where these functions are replaced."""
+        functions = {
+            vars(where)[name]: what
+            for where, name, what in replaced
+            if isinstance(where, ModuleType)
+        }
+        self._before.look(functions)
+        self._tasks.know(self._before.of_tasks)
+        return self._before.replaced(functions, self._cooperative)
+
+    def _cooperative(
+        self, kind: str, name: str, reentrant: bool, quiet: bool = False
+    ) -> Cooperative:
+        inner = kind not in ("lock", "condition")
+        words = f"{kind} {name}"
+        return Cooperative(self._stage, words, reentrant=reentrant, quiet=quiet, inner=inner)
 
     def _sleeping_thread(self) -> Callable[[float], None]:
         """A thought is a move that touches nothing, of any length."""
@@ -128,12 +147,11 @@ class Patches:
             frame, kind = asker(sys._getframe(1))
             # An adapter may call a workspace while it holds a lock.
             quiet = is_between(frame)
-            if not quiet and not is_users(frame):
+            if not quiet and (not is_users(frame) or is_importing(outwards(frame))):
                 return make()
             self._locks += 1
-            name = f"{kind} {self._locks} of {place_of(frame)}"
-            inner = kind not in ("lock", "condition")
-            return Cooperative(self._stage, name, reentrant=reentrant, quiet=quiet, inner=inner)
+            name = f"{self._locks} of {place_of(frame)}"
+            return self._cooperative(kind, name, reentrant, quiet)
 
         return lock
 

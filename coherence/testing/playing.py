@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from coherence.errors import BadArgument
+from coherence.testing.before import Before
 from coherence.testing.errors import (
     BadToken,
     Deadlock,
@@ -44,6 +45,8 @@ class Settings(NamedTuple):
     """How a program is run, whatever the schedule."""
 
     stores: ScratchStores
+    #: What the user's modules hold from before.
+    before: Before
     #: The URL of the workspace of a team.
     store: str = "memory://"
     find: tuple[str, ...] = FINDS
@@ -110,7 +113,7 @@ def _play(
     failure: BaseException | None = None
     value: Any = None
     with ExitStack() as stack:
-        stack.enter_context(Patches(stage).installed())
+        stack.enter_context(Patches(stage, settings.before).installed())
         team = ExploredTeam(stage, striking, stack, settings.store, settings.workspace)
         try:
             value = program(team)

@@ -89,6 +89,11 @@ class Stage:
         with self.threads.unseen(), instead(self.run, "is_settling", True):
             yield
 
+    def doubt_order(self, made: object) -> None:
+        """The user's code has used something whose uses are no moves: it is not of this run."""
+        words = f"a {type(made).__name__} that the program has not made, and that was not found"
+        self.run.doubts.append(f"{words}: its uses were not tried in every order")
+
     def step(self, access: Access, label: str) -> Operation[None]:
         """Stop the present agent before a move, if there is one."""
         if self.tasks.me() is not None:

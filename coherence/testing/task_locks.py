@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any
 
-from coherence.testing.frames import asker, is_users, place_of
+from coherence.testing.before import Held
+from coherence.testing.frames import asker, is_by_users, is_importing, is_users, outwards, place_of
 from coherence.testing.instead import Replaced
 from coherence.testing.moves import Access
 from coherence.testing.oracles import Thing, Waiting
@@ -50,6 +51,11 @@ class TaskLocks:
             for name in others:
                 yield kind, name, self._touching(getattr(kind, name))
 
+    def know(self, before: Iterable[Held]) -> None:
+        """Know what was made before the program."""
+        for held in before:
+            self._things[id(held.value)] = held.value, Thing("lock", f"{held.kind} {held.name}")
+
     def waits(self) -> Mapping[str, Waiting]:
         """Which tasks wait for a lock without end, and for whom."""
         found = {}
@@ -65,7 +71,7 @@ class TaskLocks:
         def init(made: object, *given: Any, **options: Any) -> None:
             plain(made, *given, **options)
             frame, what = asker(sys._getframe(1), kind.__name__.lower())
-            if is_users(frame):
+            if is_users(frame) and not is_importing(outwards(frame)):
                 name = f"{what} {len(self._things) + 1} of {place_of(frame)}"
                 self._things[id(made)] = made, Thing("lock", name)
 
@@ -78,6 +84,8 @@ class TaskLocks:
         if id(made) in self._things:
             access = self._access(made)
             await self._stage.tasks.step(access, f"{words} {access[0][0]}")
+        elif self._stage.tasks.me() is not None and is_by_users(sys._getframe(1).f_back):
+            self._stage.doubt_order(made)
 
     def _waiting(self, plain: Callable[..., Coroutine[Any, Any, Any]], words: str) -> Any:
         async def call(made: object, *given: Any, **options: Any) -> Any:

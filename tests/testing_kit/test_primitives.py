@@ -1,69 +1,19 @@
 """Every order in which agents come to what a program synchronises with, beside its workspace."""
 
 import asyncio
-import contextlib
 import importlib
-import queue
+import sys
 import threading
 import time
-from threading import Lock
+from pathlib import Path
 from time import sleep
 
 import pytest
 
-from coherence.testing import Deadlock, ExplorationVerdict, Found, explore, imported
+sys.path.insert(0, str(Path(__file__).parent))
+from shared_locks import TASKS, THREADS
 
-
-def token_of(tokens):
-    """A queue with one token in it, as a lock."""
-    tokens.put(1)
-
-    @contextlib.contextmanager
-    def held():
-        token = tokens.get()
-        try:
-            yield
-        finally:
-            tokens.put(token)
-
-    return held
-
-
-def token_of_tasks(tokens):
-    tokens.put_nowait(1)
-
-    @contextlib.asynccontextmanager
-    async def held():
-        token = await tokens.get()
-        try:
-            yield
-        finally:
-            tokens.put_nowait(token)
-
-    return held
-
-
-def constant(made):
-    return lambda: made
-
-
-THREADS = {
-    "lock": lambda: constant(threading.Lock()),
-    "lock by a name of its own": lambda: constant(Lock()),
-    "semaphore": lambda: constant(threading.Semaphore(1)),
-    "bounded semaphore": lambda: constant(threading.BoundedSemaphore()),
-    "condition": lambda: constant(threading.Condition()),
-    "condition of a lock": lambda: constant(threading.Condition(threading.Lock())),
-    "queue": lambda: token_of(queue.Queue()),
-    "last in, first out": lambda: token_of(queue.LifoQueue()),
-}
-TASKS = {
-    "lock": lambda: constant(asyncio.Lock()),
-    "semaphore": lambda: constant(asyncio.Semaphore(1)),
-    "bounded semaphore": lambda: constant(asyncio.BoundedSemaphore()),
-    "condition": lambda: constant(asyncio.Condition()),
-    "queue": lambda: token_of_tasks(asyncio.Queue()),
-}
+from coherence.testing import Deadlock, ExplorationVerdict, Found, explore
 
 
 @pytest.mark.parametrize("make", THREADS.values(), ids=THREADS)
@@ -215,7 +165,6 @@ class Hostile:
 
 def test_values_of_the_users_modules_are_left_alone(monkeypatch):
     monkeypatch.setitem(globals(), "HOSTILE", Hostile())
-    monkeypatch.setattr(imported, "_last", (-1, []))
     assert explore(lambda team: team.agent("ann").list(), bound=None).schedules == 1
 
 
