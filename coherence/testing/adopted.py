@@ -106,8 +106,8 @@ class Adoption:
         return wait
 
     def _look_at(self, condition: Any) -> None:
-        """Doubt that every order is played, if its lock is none of this run."""
-        is_known = self._threads.me() is None or type(condition._lock) not in LOCKS
+        """Doubt that every order is played, unless the run knows its lock."""
+        is_known = self._threads.me() is None or type(condition.acquire.__self__) not in LOCKS
         if not is_known and is_by_users(sys._getframe(2)):
             self._stage.doubt_order(condition)
 

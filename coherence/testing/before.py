@@ -33,7 +33,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from coherence.testing.frames import is_module_of_users
-from coherence.testing.instead import Items, Replaced, put
+from coherence.testing.instead import Container, Replaced, put
 
 #: Of no other function is anything asked: a value may do as it likes with that.
 _FUNCTIONS: Final = {FunctionType, BuiltinFunctionType, type}
@@ -41,7 +41,7 @@ _FUNCTIONS: Final = {FunctionType, BuiltinFunctionType, type}
 LOCKS: Final[Mapping[type, bool]] = {type(threading.Lock()): False, type(threading.RLock()): True}
 _QUEUES: Final = (queue.Queue, queue.LifoQueue, queue.PriorityQueue)
 _TASK_QUEUES: Final = (asyncio.Queue, asyncio.LifoQueue, asyncio.PriorityQueue)
-#: By class: what it is called; nothing if its uses are no moves, as a variable's.
+#: By class: what it is called; nothing if its uses make no move, as with a variable.
 _OF_THREADS: Final[Mapping[type, str]] = {
     threading.Condition: "condition",
     threading.Semaphore: "semaphore",
@@ -64,7 +64,7 @@ _OF_LOCK: Final = ("acquire", "release", "_release_save", "_acquire_restore", "_
 _MANY: Final = {dict, defaultdict, list}
 #: Kinds that hold nothing of these.
 _INERT: Final = {
-    *(type(None), bool, int, float, complex, str, bytes, tuple, frozenset, set, range),
+    *(type(None), bool, int, float, complex, str, bytes, frozenset, set, range),
     *(ModuleType, property, staticmethod, classmethod, MemberDescriptorType, GetSetDescriptorType),
     re.Pattern,
 }
@@ -190,6 +190,8 @@ class _Search:
 
     def _meet(self, held: Held) -> None:
         value, kind = held.value, type(held.value)
+        if held.where is None and (kind in LOCKS or (kind in _FUNCTIONS and value in self.plain)):
+            return  # it cannot be replaced in a tuple
         if kind in LOCKS:
             self.locks.append(held)
         elif (kind in _FUNCTIONS and self._is_replaced(held)) or id(value) in self._seen:
@@ -204,6 +206,8 @@ class _Search:
                 self._meet_function(held)
             elif kind in _MANY:
                 self._meet_many(held)
+            elif kind is tuple:
+                self._enter(None, value, held.name, "{}[{!r}]")
             elif issubclass(kind, type):
                 if self._is_users(value):
                     self._enter(value, type.__getattribute__(value, "__dict__"), held.name)
@@ -217,7 +221,9 @@ class _Search:
     def _is_replaced(self, held: Held) -> bool:
         """Whether it has a stand-in, or is one that a run has left."""
         value = held.value
-        plain = value.__dict__.get("__wrapped__") if type(value) is FunctionType else value
+        plain = value
+        if type(value) is FunctionType and value not in self.plain:
+            plain = value.__dict__.get("__wrapped__")
         if type(plain) not in _FUNCTIONS or plain not in self.plain:
             return False
         if plain is not value:
@@ -229,8 +235,8 @@ class _Search:
         attributes = vars(held.value)
         inner = [each for each in attributes.values() if type(each) is threading.Condition]
         if any(each._waiters for each in (held.value, *inner) if hasattr(each, "_waiters")):
-            return  # a thread that is no agent waits for it
-        where = Items(attributes)
+            return  # a thread outside of the run waits for it
+        where = Container(attributes)
         for key, value in list(attributes.items()):
             if type(value) in LOCKS and kind:
                 found = self.conditions if type(held.value) is threading.Condition else self.locks
@@ -243,7 +249,7 @@ class _Search:
 
     def _meet_of_tasks(self, held: Held, kind: str) -> None:
         attributes = vars(held.value)
-        where = Items(attributes)
+        where = Container(attributes)
         self.states.append((where, "_loop", attributes.get("_loop")))
         for key, value in list(attributes.items()):
             if key not in _OF_LOCK:
@@ -275,13 +281,13 @@ class _Search:
         if type(many) is defaultdict:
             self._left.append(Held(many, "default_factory", many.default_factory, held.name))
         if len(many) <= ITEMS_MAX:
-            self._enter(Items(many), many, held.name, "{}[{!r}]")
+            self._enter(Container(many), many, held.name, "{}[{!r}]")
 
     def _meet_object(self, held: Held) -> None:
         with suppress(AttributeError):  # an object with slots
             attributes = object.__getattribute__(held.value, "__dict__")
             if type(attributes) is dict:
-                self._enter(Items(attributes), attributes, held.name)
+                self._enter(Container(attributes), attributes, held.name)
 
 
 #: Modules in which nothing was found, with their form then.

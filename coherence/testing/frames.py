@@ -6,8 +6,9 @@ import asyncio
 import queue
 import sysconfig
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
@@ -119,9 +120,14 @@ def line_of(frames: Iterator[FrameType]) -> str:
     return found or "a line that is not known"
 
 
-def is_importing(frames: Iterator[FrameType]) -> bool:
+def is_importing(frames: Iterable[FrameType]) -> bool:
     """Whether these frames import a module."""
     return any(frame.f_code.co_filename == "<frozen importlib._bootstrap>" for frame in frames)
+
+
+def of_program(frame: FrameType) -> Iterator[FrameType]:
+    """A frame and those that called it, within the program."""
+    return takewhile(lambda each: not is_ours(each), outwards(frame))
 
 
 def outwards(frame: FrameType | None) -> Iterator[FrameType]:

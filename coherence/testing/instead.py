@@ -10,17 +10,14 @@ from operator import call, setitem
 from typing import Any, NamedTuple, TypeAlias
 
 
-class Items(NamedTuple):
-    """The items of a dictionary or a list, as the place of a value."""
+class Container(NamedTuple):
+    """A dictionary or a list, as the place of a value."""
 
     many: Any
 
 
 Replaced: TypeAlias = tuple[Any, Any, Any]
-"""An object, a module or `Items`; the name of an attribute, or a key; its value in the block."""
-
-#: Of a key that is not there.
-_NOTHING = object()
+"""An object, or a `Container`; the name of an attribute, or a key; its value in the block."""
 
 
 def put(where: Any, key: Any, what: Any) -> None:
@@ -38,9 +35,7 @@ def all_instead(replaced: Sequence[Replaced]) -> Iterator[None]:
     """Until the end of the block, each of these attributes and items has that value."""
     # Each `deque` is one call into C, which an interrupt cannot divide.
     puts = starmap(call, [_putting(*each) for each in replaced])
-    put_back = starmap(
-        call, [_putting(where, key, _present(where, key)) for where, key, _ in replaced]
-    )
+    put_back = starmap(call, [_putting_back(where, key) for where, key, _ in replaced])
     try:
         deque(puts, maxlen=0)
         yield
@@ -50,16 +45,17 @@ def all_instead(replaced: Sequence[Replaced]) -> Iterator[None]:
 
 def _putting(where: Any, key: Any, what: Any) -> tuple[Any, ...]:
     """A call that has `what` there: a function and its arguments."""
-    if type(where) is not Items:
-        return setattr, where, key, what
-    if what is _NOTHING:
-        return where.many.pop, key, None
-    return setitem, where.many, key, what
+    if type(where) is Container:
+        return setitem, where.many, key, what
+    return setattr, where, key, what
 
 
-def _present(where: Any, key: Any) -> Any:
-    """The value there now."""
-    if type(where) is Items:
-        many = where.many
-        return many.get(key, _NOTHING) if isinstance(many, dict) else many[key]
-    return vars(where)[key] if hasattr(where, "__dict__") else getattr(where, key)
+def _putting_back(where: Any, key: Any) -> tuple[Any, ...]:
+    """A call that cannot fail, and has there what is there now."""
+    if type(where) is not Container:
+        value = vars(where)[key] if hasattr(where, "__dict__") else getattr(where, key)
+        return setattr, where, key, value
+    many = where.many
+    if not isinstance(many, dict):  # in the block it may become shorter
+        return setitem, many, slice(None), list(many)
+    return (setitem, many, key, many[key]) if key in many else (many.pop, key, None)

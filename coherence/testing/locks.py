@@ -5,6 +5,8 @@ So is each use of what has a lock of its own: a condition, a semaphore, a queue.
 
 from __future__ import annotations
 
+import _thread
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +19,9 @@ from coherence.testing.stage import Stage
 class Cooperative:
     """A `threading.Lock`, or with `reentrant` a `threading.RLock`, for the agents of one run.
 
-    With `quiet`, acquiring it is part of the move under way: for locks that no agent sees.
+    With `quiet`, acquiring it is part of the move under way: for locks that no agent sees.  The
+    user's modules may keep it: in another run it begins again, and outside of all it is a lock of
+    the interpreter's.
     """
 
     def __init__(
@@ -29,10 +33,15 @@ class Cooperative:
         quiet: bool = False,
         inner: bool = False,
     ) -> None:
-        self._stage, self._reentrant, self._quiet = stage, reentrant, quiet
+        self._reentrant, self._quiet = reentrant, quiet
+        self._plain: Any = threading.RLock() if reentrant else _thread.allocate_lock()
         #: Whether it belongs to something that the user sees in its place.
         self._inner = inner
         self._thing = Thing("lock", name)
+        self._begin(stage)
+
+    def _begin(self, stage: Stage) -> None:
+        self._stage = stage
         self._count = 0
         self._holder: Actor | None = None
         #: How often an agent releases it that could not take it again, since it unwinds.
@@ -52,7 +61,15 @@ class Cooperative:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """See `threading.Lock.acquire`."""
-        stage, me = self._stage, self._stage.me()
+        stage = Stage.present
+        if stage is None:
+            self._count = 0
+            return bool(self._plain.acquire(blocking, timeout))
+        if stage is not self._stage:
+            if self._inner:  # of a semaphore or a queue, which keeps its number or its items
+                stage.doubt_order(self)
+            self._begin(stage)
+        me = stage.me()
         if self._reentrant and self._count and self._holder is me:
             self._count += 1
             return True
@@ -73,6 +90,12 @@ class Cooperative:
 
     def release(self) -> None:
         """See `threading.Lock.release`."""
+        if Stage.present is not self._stage:
+            if self._count:  # an agent of a run that is over unwinds
+                self._count -= 1
+            elif Stage.present is None:
+                self._plain.release()
+            return
         if self._unheld and (unheld := self._unheld.pop(me := self._stage.me(), 0)):
             if unheld > 1:
                 self._unheld[me] = unheld - 1
@@ -88,7 +111,7 @@ class Cooperative:
 
     def locked(self) -> bool:
         """See `threading.Lock.locked`."""
-        return bool(self._count)
+        return bool(self._count if Stage.present is not None else self._plain.locked())
 
     def _is_free(self) -> bool:
         return not self._count
@@ -105,16 +128,26 @@ class Cooperative:
         return found[name]
 
     def _is_mine(self) -> bool:
+        if Stage.present is None:
+            return bool(self._plain._is_owned() if self._reentrant else self._plain.locked())
         return bool(self._count) and self._holder is self._stage.me()
 
-    def _let_go(self) -> int:
+    def _let_go(self) -> Any:
+        if Stage.present is None and self._reentrant:
+            return self._plain._release_save()
+        if Stage.present is None:
+            return self.release()
         count, self._count = self._count, 1
         self.release()
         return count
 
-    def _take_again(self, count: int) -> None:
+    def _take_again(self, saved: Any) -> None:
+        if Stage.present is None and self._reentrant:
+            self._plain._acquire_restore(saved)
+            return
         self.acquire()
-        self._count = count
+        if Stage.present is not None:
+            self._count = saved
 
     def is_not_taken_again(self, count: int) -> None:
         """The present agent unwinds from a wait: what it would release, it does not hold."""

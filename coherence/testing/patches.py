@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 from coherence.testing.adopted import Adoption
 from coherence.testing.before import Before
-from coherence.testing.frames import asker, is_between, is_importing, is_users, outwards, place_of
-from coherence.testing.instead import Replaced, all_instead
+from coherence.testing.frames import asker, is_between, is_importing, is_users, of_program, place_of
+from coherence.testing.instead import Replaced, all_instead, instead
 from coherence.testing.locks import Cooperative, waits_for_locks
 from coherence.testing.oracles import Waiting
 from coherence.testing.owned import Owned
@@ -66,7 +66,7 @@ class Patches:
         replaced += [*Adoption(self._stage).replaced(), *self._tasks.replaced()]
         self._lasts = True
         try:
-            with all_instead(replaced):
+            with all_instead(replaced), instead(Stage, "present", self._stage):
                 yield
         finally:
             self._lasts = False  # a module that was imported meanwhile may have some of them
@@ -79,8 +79,8 @@ class Patches:
             if isinstance(where, ModuleType)
         }
         self._before.look(functions)
-        self._tasks.know(self._before.of_tasks)
-        return self._before.replaced(functions, self._cooperative)
+        known = self._tasks.made_before(self._before.of_tasks)
+        return [*self._before.replaced(functions, self._cooperative), *known]
 
     def _cooperative(
         self, kind: str, name: str, reentrant: bool, quiet: bool = False
@@ -147,7 +147,7 @@ class Patches:
             frame, kind = asker(sys._getframe(1))
             # An adapter may call a workspace while it holds a lock.
             quiet = is_between(frame)
-            if not quiet and (not is_users(frame) or is_importing(outwards(frame))):
+            if not quiet and (not is_users(frame) or is_importing(of_program(frame))):
                 return make()
             self._locks += 1
             name = f"{self._locks} of {place_of(frame)}"

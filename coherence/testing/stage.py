@@ -5,6 +5,7 @@ from __future__ import annotations
 from _thread import get_ident
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import ClassVar
 
 from coherence.runtime.session import Session
 from coherence.runtime.site import Site
@@ -49,6 +50,9 @@ class Staged(SideWork):
 class Stage:
     """What the agents of one run share."""
 
+    #: That of the run under way.
+    present: ClassVar[Stage | None] = None
+
     def __init__(self, run: TeamRun, threads: ThreadRun, grain: str, stores: ScratchStores) -> None:
         self.run, self.threads, self.grain, self._scratch = run, threads, grain, stores
         #: What a store is wrapped in before a workspace has it.
@@ -90,7 +94,7 @@ class Stage:
             yield
 
     def doubt_order(self, made: object) -> None:
-        """The user's code has used something whose uses are no moves: it is not of this run."""
+        """The user's code has used something of which the run does not know."""
         words = f"a {type(made).__name__} that the program has not made, and that was not found"
         self.run.doubts.append(f"{words}: its uses were not tried in every order")
 

@@ -9,11 +9,18 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from coherence.testing.before import Held
-from coherence.testing.frames import asker, is_by_users, is_importing, is_users, outwards, place_of
-from coherence.testing.instead import Replaced
+from coherence.testing.frames import (
+    asker,
+    is_by_users,
+    is_importing,
+    is_users,
+    of_program,
+    place_of,
+)
+from coherence.testing.instead import Container, Replaced
 from coherence.testing.moves import Access
 from coherence.testing.oracles import Thing, Waiting
 from coherence.testing.scheduler import Actor
@@ -29,60 +36,96 @@ CALLS: Mapping[type, tuple[Mapping[str, str], tuple[str, ...]]] = {
 }
 
 
+#: The attribute of such an object that has what a run knows of it.
+KNOWN: Final = "_known_to_a_run"
+
+
+class Known(NamedTuple):
+    """What a run knows of an object that its agents wait for."""
+
+    thing: Thing
+    stage: Stage
+    #: Has it begin again, as in a run that finds it in a module.
+    begin: Callable[[Any], None]
+
+
+def _nothing(made: object) -> None:
+    """As it is: it was found before the run, and put back as it was before the first."""
+
+
+_NO_THING: Final = Thing("lock", "")
+
+
 class TaskLocks:
     """Those of one run."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._acquire = asyncio.Lock.acquire
-        self._things: dict[int, tuple[object, Thing]] = {}
+        self._named = 0
         #: Which task has a lock, and which lock each task wants.
         self._held: dict[int, Actor] = {}
         self._wanted: dict[Actor, asyncio.Lock] = {}
 
     def replaced(self) -> Iterator[Replaced]:
         """The attributes that have another value while a run lasts."""
-        yield asyncio.Lock, "__init__", self._named(asyncio.Lock)
+        yield asyncio.Lock, "__init__", self._making(asyncio.Lock)
         yield asyncio.Lock, "acquire", self._acquiring()
         for kind, (waits, others) in CALLS.items():
-            yield kind, "__init__", self._named(kind)
+            yield kind, "__init__", self._making(kind)
             for name, words in waits.items():
                 yield kind, name, self._waiting(getattr(kind, name), words)
             for name in others:
                 yield kind, name, self._touching(getattr(kind, name))
 
-    def know(self, before: Iterable[Held]) -> None:
-        """Know what was made before the program."""
+    def made_before(self, before: Iterable[Held]) -> Iterator[Replaced]:
+        """What has to be known of those that were made before the program."""
         for held in before:
-            self._things[id(held.value)] = held.value, Thing("lock", f"{held.kind} {held.name}")
+            attributes = vars(held.value)
+            known = attributes.get(KNOWN) or Known(_NO_THING, self._stage, _nothing)
+            thing = Thing("lock", f"{held.kind} {held.name}")
+            yield Container(attributes), KNOWN, known._replace(thing=thing)
 
     def waits(self) -> Mapping[str, Waiting]:
         """Which tasks wait for a lock without end, and for whom."""
         found = {}
         for actor, lock in self._wanted.items():
             if lock.locked() and (holder := self._held.get(id(lock))) is not None:
-                _, thing = self._things.get(id(lock), (lock, Thing("lock", "a lock")))
-                found[actor.blamed.name] = Waiting(str(thing.name), holder.blamed.name)
+                known = vars(lock).get(KNOWN)
+                name = str(known.thing.name) if known is not None else "a lock"
+                found[actor.blamed.name] = Waiting(name, holder.blamed.name)
         return found
 
-    def _named(self, kind: type) -> Callable[..., None]:
+    def _making(self, kind: type) -> Callable[..., None]:
         plain = vars(kind)["__init__"]
 
         def init(made: object, *given: Any, **options: Any) -> None:
             plain(made, *given, **options)
             frame, what = asker(sys._getframe(1), kind.__name__.lower())
-            if is_users(frame) and not is_importing(outwards(frame)):
-                name = f"{what} {len(self._things) + 1} of {place_of(frame)}"
-                self._things[id(made)] = made, Thing("lock", name)
+            if is_users(frame) and not is_importing(of_program(frame)):
+                self._named += 1
+                thing = Thing("lock", f"{what} {self._named} of {place_of(frame)}")
+
+                def begin(again: Any) -> None:
+                    vars(again)["_loop"] = None  # that of another run
+                    plain(again, *given, **options)
+
+                vars(made)[KNOWN] = Known(thing, self._stage, begin)
 
         return init
 
-    def _access(self, made: object) -> Access:
-        return ((self._things[id(made)][1], True),)
+    def _access(self, made: object) -> Access | None:
+        """What a use of this touches, if it is known."""
+        known: Known | None = vars(made).get(KNOWN)
+        if known is None:
+            return None
+        if known.stage is not self._stage:  # an earlier run has left it
+            known.begin(made)
+            vars(made)[KNOWN] = known._replace(stage=self._stage)
+        return ((known.thing, True),)
 
     async def _stop_before(self, made: object, words: str) -> None:
-        if id(made) in self._things:
-            access = self._access(made)
+        if (access := self._access(made)) is not None:
             await self._stage.tasks.step(access, f"{words} {access[0][0]}")
         elif self._stage.tasks.me() is not None and is_by_users(sys._getframe(1).f_back):
             self._stage.doubt_order(made)
@@ -96,8 +139,9 @@ class TaskLocks:
 
     def _touching(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         def call(made: object, *given: Any, **options: Any) -> Any:
-            if id(made) in self._things and (me := self._stage.tasks.me()) is not None:
-                self._stage.run.touch(me, self._access(made))
+            access = self._access(made)
+            if access is not None and (me := self._stage.tasks.me()) is not None:
+                self._stage.run.touch(me, access)
             return plain(made, *given, **options)
 
         return call

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from threading import Lock
+from threading import Lock, RLock
 
 
 def token_of(tokens):
@@ -43,6 +43,8 @@ def constant(made):
 THREADS = {
     "lock": lambda: constant(threading.Lock()),
     "lock by a name of its own": lambda: constant(Lock()),
+    "re-entrant lock": lambda: constant(threading.RLock()),
+    "re-entrant lock by a name of its own": lambda: constant(RLock()),
     "semaphore": lambda: constant(threading.Semaphore(1)),
     "bounded semaphore": lambda: constant(threading.BoundedSemaphore()),
     "condition": lambda: constant(threading.Condition()),

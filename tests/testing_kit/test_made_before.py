@@ -1,6 +1,7 @@
 """Locks and the like that modules hold from before the program are those of each run."""
 
 import asyncio
+import functools
 import importlib
 import queue
 import sys
@@ -215,6 +216,19 @@ def test_what_a_thread_outside_waits_for_is_left_alone(monkeypatch):
     assert done == ["a job"]
 
 
+def test_a_list_that_a_program_shortens_is_put_back(monkeypatch):
+    locks = [threading.Lock(), threading.Lock()]
+    monkeypatch.setitem(globals(), "MADE", list(locks))
+
+    def program(team):
+        signed(lambda: MADE[0])(team)
+        MADE.pop()
+
+    assert explore(program, bound=None).schedules > 1
+    assert MADE == locks
+    assert type(threading.Lock()) is LOCK
+
+
 class Slots:
     __slots__ = ("hidden",)
 
@@ -244,9 +258,91 @@ def test_one_that_is_not_found_makes_no_proof(kind, monkeypatch):
     assert "the program has not made" in str(result)
 
 
+@pytest.mark.slow  # its first run is stuck for some seconds, and then begins again
 def test_a_module_that_the_program_imports_has_locks_of_each_run(tmp_path, monkeypatch):
     name = "has_a_lock_at_its_top"
     (tmp_path / f"{name}.py").write_text("import threading\nLOCK = threading.Lock()\n")
     monkeypatch.syspath_prepend(tmp_path)
     require_both_orders(signed(lambda: importlib.import_module(name).LOCK))
     assert type(importlib.import_module(name).LOCK) is LOCK
+
+
+# Those that a run makes, and leaves to the next one.
+
+KEPT = {}
+
+
+def kept(make):
+    return lambda: KEPT.setdefault("log.md", make())
+
+
+REGISTRIES = {
+    "dictionary": (threading.Lock, kept(threading.Lock)),
+    "re-entrant": (threading.RLock, kept(threading.RLock)),
+    "condition": (threading.Condition, kept(threading.Condition)),
+    "cache": (threading.Lock, functools.cache(lambda: threading.Lock())),
+}
+
+
+@pytest.mark.parametrize(("plain", "find"), REGISTRIES.values(), ids=REGISTRIES)
+def test_a_lock_that_a_run_leaves_begins_again_in_the_next(plain, find, monkeypatch):
+    monkeypatch.setitem(globals(), "KEPT", {})
+    made = require_both_orders(signed(find))
+    assert require_both_orders(signed(find)).schedules == made.schedules
+    with find():  # outside of all runs it is as one of Python's
+        taken = []
+        thread = threading.Thread(target=lambda: taken.append(find().acquire(blocking=False)))
+        thread.start()
+        thread.join()
+    assert taken == [False]
+    with pytest.raises(RuntimeError):
+        find().release()
+
+
+def test_a_condition_that_a_run_leaves_wakes_outside_of_all(monkeypatch):
+    monkeypatch.setitem(globals(), "KEPT", {})
+    for make in (threading.Condition, lambda: threading.Condition(threading.Lock())):
+        KEPT.clear()
+        require_both_orders(signed(kept(make)))
+        condition, come = KEPT["log.md"], []
+
+        def waits(condition=condition, come=come):
+            with condition:
+                come.append(condition.wait_for(lambda: bool(come)))
+
+        thread = threading.Thread(target=waits)
+        thread.start()
+        while not condition._waiters:
+            pass
+        with condition:
+            come.append("one")
+            condition.notify()
+        thread.join()
+        assert come == ["one", True]
+
+
+def test_a_lock_of_tasks_that_a_run_leaves_begins_again_in_the_next(monkeypatch):
+    monkeypatch.setitem(globals(), "KEPT", {})
+
+    def program(team):
+        team.agent("clerk").write("log.md", "")
+
+        def sign(name):
+            async def work():
+                async with KEPT.setdefault("log.md", asyncio.Lock()):
+                    text = (await team.async_agent(name).read("log.md")).text
+                    await team.async_agent(name).write("log.md", text + name)
+
+            return work
+
+        team.run(ann=sign("ann"), bob=sign("bob"))
+        return team.agent("clerk").read("log.md").text
+
+    made = require_both_orders(program)
+    assert require_both_orders(program).schedules == made.schedules
+
+
+def test_a_semaphore_that_a_run_leaves_makes_no_proof(monkeypatch):
+    monkeypatch.setitem(globals(), "KEPT", {})
+    result = explore(signed(kept(threading.Semaphore)), bound=None)
+    assert result.verdict is ExplorationVerdict.UNDETERMINED

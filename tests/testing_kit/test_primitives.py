@@ -5,6 +5,7 @@ import importlib
 import sys
 import threading
 import time
+from asyncio import sleep as async_sleep
 from pathlib import Path
 from time import sleep
 
@@ -150,6 +151,19 @@ def test_an_agent_that_dies_in_a_wait_leaves_the_lock_to_others(faults):
 def test_a_function_by_a_name_of_its_own_takes_no_time():
     def program(team):
         team.run(ann=lambda: sleep(1_000), bob=lambda: team.agent("bob").list())
+
+    assert explore(program, bound=None).verdict is ExplorationVerdict.PROOF
+
+
+def test_so_does_one_for_tasks():
+    def program(team):
+        async def works():
+            await async_sleep(1_000)
+
+        async def lists():
+            await team.async_agent("bob").list()
+
+        team.run(ann=works, bob=lists)
 
     assert explore(program, bound=None).verdict is ExplorationVerdict.PROOF
 
