@@ -225,7 +225,7 @@ def test_a_list_that_a_program_shortens_is_put_back(monkeypatch):
         MADE.pop()
 
     assert explore(program, bound=None).schedules > 1
-    assert MADE == locks
+    assert locks == MADE
     assert type(threading.Lock()) is LOCK
 
 
