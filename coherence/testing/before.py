@@ -12,12 +12,14 @@ tells; it gets the function back here.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import re
 import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from copy import copy
 from functools import partial
@@ -68,6 +70,8 @@ _INERT: Final = {
     *(ModuleType, property, staticmethod, classmethod, MemberDescriptorType, GetSetDescriptorType),
     re.Pattern,
 }
+#: Of the interpreter's own, whose locks are not the user's, even in a class of the user's.
+_OWN_LOCKS: Final = (threading.Thread, Executor, asyncio.AbstractEventLoop, logging.Filterer)
 _COPIED: Final = {deque, list, dict, set}
 #: How many values are looked at, and how many a dictionary or a list may have.
 VALUES_MAX: Final = 100_000
@@ -211,7 +215,7 @@ class _Search:
             elif issubclass(kind, type):
                 if self._is_users(value):
                     self._enter(value, type.__getattribute__(value, "__dict__"), held.name)
-            elif self._is_users(kind):
+            elif self._is_users(kind) and not issubclass(kind, _OWN_LOCKS):
                 self._meet_object(held)
 
     def _is_users(self, kind: type) -> bool:

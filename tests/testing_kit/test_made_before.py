@@ -229,6 +229,31 @@ def test_a_list_that_a_program_shortens_is_put_back(monkeypatch):
     assert type(threading.Lock()) is LOCK
 
 
+class Listener(threading.Thread):
+    """A thread of the user's class, which ends with the test."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.ends = threading.Event()
+
+    def run(self):
+        self.ends.wait()
+
+
+def test_the_locks_of_a_thread_are_its_own(monkeypatch):
+    monkeypatch.setitem(globals(), "MADE", Listener())
+    MADE.start()
+
+    def program(team):
+        MADE.join(timeout=0)
+        return MADE.is_alive(), team.agent("ann").list()
+
+    assert set(explore(program).outcomes) == {"(True, [])"}
+    assert MADE.is_alive()
+    MADE.ends.set()
+    MADE.join()
+
+
 class Slots:
     __slots__ = ("hidden",)
 
