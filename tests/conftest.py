@@ -16,6 +16,8 @@ from hypothesis import settings
 sys.path.insert(0, str(Path(__file__).parent))
 pytest_plugins = ["postgres_server"]
 
+#: How long a slow test may take on a busy machine, unless it says, in seconds.
+SLOW_S = 600
 #: What a run of all tests may write at once, in bytes.
 ROOM_BYTES = 2 << 30
 
@@ -75,7 +77,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of a test with `slow(fast=N)`, N cases at equal distances are not slow."""
+    """Of a test with `slow(fast=N)`, N cases at equal distances are not slow.
+
+    The others have more time.
+    """
     cases: dict[str, list[pytest.Item]] = {}
     fast: dict[str, int] = {}
     for item in items:
@@ -89,6 +94,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for number in range(kept):
             own = some[number * len(some) // kept].own_markers
             own[:] = [mark for mark in own if mark.name != "slow"]
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_S))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,6 +17,7 @@ from coherence.testing.errors import (
     Stuck,
 )
 from coherence.testing.faults import AT_MOMENTS, AT_MOVES, IN_RUNS, Fault, faults_of
+from coherence.testing.interrupts import interrupts_kept
 from coherence.testing.moves import NOBODY
 from coherence.testing.playing import FINDS, KINDS_FOUND, PlayedRun, Program, Settings, play
 from coherence.testing.result import Found, Result, Token
@@ -96,10 +97,10 @@ def explore(
         raise BadArgument(f"grain is {grain!r}", remedy="'call' or 'transaction'")
     phases = _Phases(bound, beyond, reduce, walks if beyond else 0, seed)
     firsts = FIRSTS_MAX
-    with closing(settings.stores):
+    with closing(settings.stores), interrupts_kept() as require_none:
         while True:
             exploring = _Exploring(
-                program, settings, grain, schedules, seconds, is_first=firsts > 0
+                program, settings, grain, schedules, seconds, require_none, is_first=firsts > 0
             )
             try:
                 exploring.explore(phases, serial, wanted)
@@ -140,12 +141,12 @@ def replay(
     settings = Settings(ScratchStores(), Before(), store, kinds, outcome, dict(workspace or {}))
     program, wanted = with_agents(program, agents, check), Token.parse(token)
     settings = settings._replace(counts=wanted.fault is not None and not wanted.fault.agent)
-    exploring = _Exploring(program, settings, wanted.grain, schedules=10_000, seconds=60.0)
 
     def missing(at: int, name: str) -> None:
         raise BadToken(f"{name} cannot make move {at + 1} of the token: the program has changed")
 
-    with closing(settings.stores):
+    with closing(settings.stores), interrupts_kept() as require_none:
+        exploring = _Exploring(program, settings, wanted.grain, 10_000, 60.0, require_none)
         if serial:
             exploring.run_serially()
         exploring.try_all(Follow(wanted.schedule, exploring.name_of, missing), 1.0, wanted.fault)
@@ -189,10 +190,11 @@ class _Exploring:
         grain: str,
         schedules: int,
         seconds: float,
+        require_none: Callable[[], None],
         *,
         is_first: bool = False,
     ) -> None:
-        self._is_first = is_first
+        self._is_first, self._require_none = is_first, require_none
         self._program, self._settings, self._grain = program, settings, grain
         self._most, self._until = schedules, time.monotonic() + seconds
         self._begun, self._seconds = time.monotonic(), seconds
@@ -259,6 +261,7 @@ class _Exploring:
         return search.is_complete and self.result.found is None
 
     def _play(self, search: Search, fault: Fault | None = None) -> PlayedRun:
+        self._require_none()
         played = play(self._program, search, self._settings, self._grain, fault, self._begins)
         run, result = played.run, self.result
         if self._is_first and (run.has_started_service or self._settings.before.has_grown()):

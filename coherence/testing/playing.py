@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
-from _thread import allocate_lock
+import sys
+from _thread import get_ident
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from types import FrameType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from coherence.errors import BadArgument
@@ -20,6 +22,7 @@ from coherence.testing.errors import (
     Stuck,
 )
 from coherence.testing.faults import Fault, Striking
+from coherence.testing.frames import outwards
 from coherence.testing.patches import Patches
 from coherence.testing.scheduler import TeamRun
 from coherence.testing.scratch import ScratchStores
@@ -38,7 +41,8 @@ KINDS_FOUND: Final = (*FINDS, "stale decision")
 #: Found whether or not errors of the program are looked for.
 _ALWAYS_FOUND = BadToken | Deadlock | Nondeterminism
 
-_PLAYING = allocate_lock()
+#: The call of `play` that is under way, with its thread.
+_UNDER_WAY: dict[str, tuple[FrameType, int]] = {}
 
 
 class Settings(NamedTuple):
@@ -78,20 +82,29 @@ def play(
 
     Raises `Stuck`, `Regrain` if the grain hides something, and what opening a store has raised.
     """
-    if not _PLAYING.acquire(blocking=False):
+    played = sys._getframe(), get_ident()
+    if _UNDER_WAY.setdefault("run", played) is not played and _lasts(*_UNDER_WAY["run"]):
         raise BadArgument(
             "a program is explored already in this process",
             remedy="explore one at a time: the locks and sleeps of all threads are replaced",
         )
-    # A collection in the middle of a run could end a dropped draft there, and not in the next run.
     collects = gc.isenabled()
-    gc.disable()
     try:
-        return _play(program, search, settings, grain, fault, begins)
+        _UNDER_WAY["run"] = played
+        # A collection within a run could end a dropped draft there, and not in the next run.
+        try:
+            gc.disable()
+            return _play(program, search, settings, grain, fault, begins)
+        finally:
+            if collects:
+                gc.enable()
     finally:
-        if collects:
-            gc.enable()
-        _PLAYING.release()
+        _UNDER_WAY.clear()
+
+
+def _lasts(of_run: FrameType, thread: int) -> bool:
+    """Whether a call of `play` lasts: an interrupt may have cut its end off."""
+    return any(frame is of_run for frame in outwards(sys._current_frames().get(thread)))
 
 
 def _play(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from coherence.errors import BadArgument
@@ -14,6 +16,7 @@ from coherence.stores.opening import file_of, open_store
 from coherence.stores.port import Retention, Store
 from coherence.stores.sqlite import SqliteStore
 from message_passing.errors import ToolkitError
+from message_passing.interrupts import insist
 from message_passing.ports import Clock
 from message_passing.process import Time
 
@@ -39,9 +42,9 @@ class ScratchStores:
         self._schemas: dict[str, ScratchSchema] = {}
         #: The schemas that have been used since the last `begin`.
         self._used: set[ScratchSchema] = set()
-        #: Where the files are, and what removes it, also where `close` is not called.
+        #: Where the files are, and what removes it if `close` is not called.
         self._folder = ""
-        self._remove: Callable[[], object] = lambda: None
+        self._end: Callable[[], object] = lambda: None
         #: Why a store that was asked for is not there.
         self.fault: ToolkitError | None = None
 
@@ -77,10 +80,10 @@ class ScratchStores:
     def _file(self, path: Path) -> Path:
         if path not in self._files:
             if not self._files:
-                self._folder = tempfile.mkdtemp(prefix="coherence-")
-                self._remove = weakref.finalize(
-                    self, shutil.rmtree, self._folder, ignore_errors=True
-                )
+                # Named before it is made: an interrupt may come in between.
+                self._folder = os.path.join(tempfile.gettempdir(), f"coherence-{token_hex(8)}")
+                self._end = weakref.finalize(self, _remove, self._folder)
+                os.mkdir(self._folder, mode=0o700)
             self._files[path] = Path(self._folder) / f"{len(self._files)}.db"
         return self._files[path]
 
@@ -99,13 +102,24 @@ class ScratchStores:
     def _forget(self) -> None:
         self._files.clear()
         self._used.clear()
-        self._remove()
+        if (interrupt := insist(self._remove_files)) is not None:
+            raise interrupt
+
+    def _remove_files(self) -> None:
+        if self._folder:
+            _remove(self._folder)
+            self._folder = ""
+            self._end()
 
     def close(self) -> None:
         """Remove what the stores have left."""
         self._forget()
         while self._schemas:
             self._schemas.popitem()[1].close()
+
+
+def _remove(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def require_url(store: object) -> None:

@@ -285,8 +285,11 @@ class ThreadRun:
     def _go_on(self) -> None:
         if (chosen := self._next()) is not None:
             chosen.go()
-        elif all(other.at is At.DONE for other in self.run.actors if other.carrier is None):
+        elif self._are_done():
             self._done.open()
+
+    def _are_done(self) -> bool:
+        return all(actor.at is At.DONE for actor in self.run.actors if actor.carrier is None)
 
     def main(self, work: Callable[[], Any]) -> Any:
         """Run `work`, whose threads become agents of their own; its result."""
@@ -302,15 +305,15 @@ class ThreadRun:
         for actor, work in begun:
             actor.go = partial(self._start, self._spare_worker(), actor, work, actor.go)
         self._done = _Gate()
-        CORE.move_here()
-        if (first := self._next()) is not None:
-            first.go()
         try:
+            CORE.move_here()
+            if (first := self._next()) is not None:
+                first.go()
             self._wait()
         except BaseException:  # an interrupt of the thread of the program
             self.run.end()
             self._release_all()
-            if not self._done.pass_through(self._patience_s):
+            if not self._are_done() and not self._done.pass_through(self._patience_s):
                 ThreadRun._idle = []
             raise
         if self.run.failure is not None:
