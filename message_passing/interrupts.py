@@ -15,7 +15,8 @@ from __future__ import annotations
 import _thread
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 log = logging.getLogger("message_passing")
@@ -37,6 +38,21 @@ def free(*locks: Lock) -> None:
     for lock in locks:
         while lock._is_owned():
             lock.release()
+
+
+@contextmanager
+def tried(lock: Lock) -> Iterator[bool]:
+    """Gives whether this thread has `lock` in the block; it does not wait for it."""
+    if owned(lock):
+        yield True
+        return
+    try:
+        try:
+            yield lock.acquire(blocking=False)
+        finally:
+            free(lock)
+    finally:  # an interrupt may have cut the first one off
+        free(lock)
 
 
 def insist(settle: Callable[[], None]) -> BaseException | None:

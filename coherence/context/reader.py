@@ -27,6 +27,7 @@ from coherence.view import View
 from coherence.workspace.workspace import Workspace
 from coherence.workspace.writing import WAIT_S
 from message_passing.errors import CallerError
+from message_passing.interrupts import tried
 from message_passing.process import Time
 
 #: The fate of a put that lost: it is refused with `Conflict`; or merged if the two changed
@@ -99,16 +100,14 @@ class Reader:
 
         None too if the check of a file is refused: a development server guards its loop.
         """
-        if not self._busy.acquire(blocking=False):
-            return None
-        try:
+        with tried(self._busy) as is_free:
+            if not is_free:
+                return None
             try:
                 view = self._agent.cached(name)
             except Exception:  # a thread asks again; an error that is ours is raised there
                 return None
             return None if view is None else self._took(name, view)
-        finally:
-            self._busy.release()
 
     def _took(self, name: str, view: View) -> View:
         self.sights.part().shown(name, view.ref.version)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
@@ -21,6 +22,7 @@ from coherence.errors import GrantTimeout
 from coherence.workspace.threads import TaskThreads
 from coherence.workspace.workspace import Workspace, site_of
 from coherence.workspace.writing import WAIT_S
+from message_passing.interrupts import tried
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -96,14 +98,9 @@ class Aside:
         context = copy_context()
 
         def attempt() -> tuple[T] | None:
-            if not desk.busy.acquire(blocking=False):
-                return None
-            try:
-                return (work(0.0),)
-            except GrantTimeout:
-                return None
-            finally:
-                desk.busy.release()
+            with tried(desk.busy) as is_free, suppress(GrantTimeout):
+                return (work(0.0),) if is_free else None
+            return None
 
         if self._threads.blocks:
             done = await self._threads.in_thread(partial(context.run, on_behalf, attempt))
