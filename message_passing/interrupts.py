@@ -15,9 +15,11 @@ from __future__ import annotations
 import _thread
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = logging.getLogger("message_passing")
 
@@ -40,19 +42,19 @@ def free(*locks: Lock) -> None:
             lock.release()
 
 
-@contextmanager
-def tried(lock: Lock) -> Iterator[bool]:
-    """Gives whether this thread has `lock` in the block; it does not wait for it."""
-    if owned(lock):
-        yield True
-        return
+def tried(lock: Lock, call: Callable[P, T], *given: P.args, **named: P.kwargs) -> T | None:
+    """What `call` returns, called with `lock`; None if another thread has it now."""
+    if lock._is_owned():
+        return call(*given, **named)
     try:
         try:
-            yield lock.acquire(blocking=False)
+            return call(*given, **named) if lock.acquire(blocking=False) else None
         finally:
-            free(lock)
+            if lock._is_owned():
+                lock.release()
     finally:  # an interrupt may have cut the first one off
-        free(lock)
+        if lock._is_owned():
+            lock.release()
 
 
 def insist(settle: Callable[[], None]) -> BaseException | None:

@@ -100,14 +100,14 @@ class Reader:
 
         None too if the check of a file is refused: a development server guards its loop.
         """
-        with tried(self._busy) as is_free:
-            if not is_free:
-                return None
-            try:
-                view = self._agent.cached(name)
-            except Exception:  # a thread asks again; an error that is ours is raised there
-                return None
-            return None if view is None else self._took(name, view)
+        return tried(self._busy, self._hit, name)
+
+    def _hit(self, name: str) -> View | None:
+        try:
+            view = self._agent.cached(name)
+        except Exception:  # a thread asks again; an error that is ours is raised there
+            return None
+        return None if view is None else self._took(name, view)
 
     def _took(self, name: str, view: View) -> View:
         self.sights.part().shown(name, view.ref.version)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
@@ -98,9 +97,10 @@ class Aside:
         context = copy_context()
 
         def attempt() -> tuple[T] | None:
-            with tried(desk.busy) as is_free, suppress(GrantTimeout):
-                return (work(0.0),) if is_free else None
-            return None
+            try:
+                return tried(desk.busy, lambda: (work(0.0),))
+            except GrantTimeout:
+                return None
 
         if self._threads.blocks:
             done = await self._threads.in_thread(partial(context.run, on_behalf, attempt))

@@ -14,14 +14,10 @@ def is_free(lock):
     """Whether another thread can take it."""
     found = []
 
-    def take():
-        with tried(lock) as is_mine:
-            found.append(is_mine)
-
-    thread = threading.Thread(target=take)
+    thread = threading.Thread(target=tried, args=(lock, found.append, 1))
     thread.start()
     thread.join()
-    return found == [True]
+    return found == [1]
 
 
 def test_a_read_that_was_cut_off_at_any_moment_leaves_the_desk_free():
@@ -39,12 +35,14 @@ def test_a_read_that_was_cut_off_at_any_moment_leaves_the_desk_free():
         assert reader.at_once("plan.md").text == "one"
 
 
-def test_a_lock_that_is_tried_is_free_after_the_block_only():
+def test_a_lock_that_is_tried_is_free_after_the_call_only():
     lock = threading.RLock()
-    with tried(lock) as is_mine:
-        assert is_mine
+
+    def within():
         assert not is_free(lock)
-        with tried(lock) as again:
-            assert again
+        assert tried(lock, lambda: "again") == "again"
         assert not is_free(lock)
+        return "done"
+
+    assert tried(lock, within) == "done"
     assert is_free(lock)
