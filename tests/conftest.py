@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -31,6 +32,15 @@ def use_memory(folder: Path = Path("/dev/shm")) -> None:
 
 
 use_memory()
+
+
+def heed_interrupts() -> None:
+    """Have tests send themselves a Ctrl-C: a shell's job in the background ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+heed_interrupts()
 
 
 def keep_commands() -> None:
