@@ -67,7 +67,7 @@ class Cooperative:
             return bool(self._plain.acquire(blocking, timeout))
         if stage is not self._stage:
             if self._inner:  # of a semaphore or a queue, which keeps its number or its items
-                stage.doubt_order(self)
+                stage.doubt_order(str(self))
             self._begin(stage)
         me = stage.me()
         if self._reentrant and self._count and self._holder is me:

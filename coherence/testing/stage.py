@@ -93,10 +93,12 @@ class Stage:
         with self.threads.unseen(), instead(self.run, "is_settling", True):
             yield
 
-    def doubt_order(self, made: object) -> None:
+    def doubt_order(self, what: object) -> None:
         """The user's code has used something of which the run does not know."""
-        words = f"a {type(made).__name__} that the program has not made, and that was not found"
-        self.run.doubts.append(f"{words}: its uses were not tried in every order")
+        kind = what if isinstance(what, str) else f"a {type(what).__name__}"
+        self.run.doubts.append(
+            f"{kind}, which the program has not made in this run: its uses were not in every order"
+        )
 
     def step(self, access: Access, label: str) -> Operation[None]:
         """Stop the present agent before a move, if there is one."""
