@@ -150,9 +150,10 @@ def _explored(item: pytest.Function) -> Result:
 
 
 def _program(item: pytest.Function) -> Callable[[ExploredTeam], Any]:
-    names = inspect.signature(item.obj).parameters
+    test = item.obj
+    names = inspect.signature(test).parameters
     given = {name: item.funcargs[name] for name in names if name != "team"}
-    return lambda team: item.obj(team=team, **given)
+    return lambda team: test(team=team, **given)
 
 
 def _replayed(item: pytest.Function, settings: dict[str, Any]) -> Result | None:

@@ -3,7 +3,7 @@
 In a run the stand-in of a function stands there too: ``from threading import Lock``.  A lock of the
 run stands in for each lock.  A condition, a semaphore, a queue, an event stays the same object; it
 begins each run as it was before the first.  They are looked for in modules, in the user's classes
-and objects, in dictionaries and lists, and in what functions close over.
+and objects, in dictionaries and lists, in what functions close over, and in the program.
 
 A module that is imported during a run gets the stand-in of a function itself, as ``__wrapped__``
 tells; it gets the function back here.
@@ -29,12 +29,13 @@ from types import (
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
+    MethodType,
     ModuleType,
 )
 from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
-from coherence.testing.frames import is_module_of_users
+from coherence.testing.frames import is_module_of_users, is_name_of_ours
 from coherence.testing.instead import Container, Replaced, put
 
 #: Of no other function is anything asked: a value may do as it likes with that.
@@ -94,17 +95,17 @@ MakeLock: TypeAlias = Callable[[str, str, bool], Any]
 
 
 class Before:
-    """What one exploration finds: looked for again when there are more modules."""
+    """What one exploration of `program` finds: looked for again when there are more modules."""
 
-    def __init__(self) -> None:
-        self._modules = -1
-        self._found = _Search(frozenset())
+    def __init__(self, program: object) -> None:
+        self._program, self._modules = program, -1
+        self._found = _Search(program, frozenset())
 
     def look(self, functions: Iterable[Any]) -> None:
         """Look for these functions too, if there are other modules than at the last look."""
         if self._modules != len(sys.modules):
             self._modules = len(sys.modules)
-            self._found = _Search(frozenset(functions))
+            self._found = _Search(self._program, frozenset(functions))
             self._found.look()
 
     def has_grown(self) -> bool:
@@ -144,10 +145,10 @@ class Before:
 
 
 class _Search:
-    """One look at the user's modules."""
+    """One look at the user's modules, and at what the program has with it."""
 
-    def __init__(self, functions: frozenset[Any]) -> None:
-        self.plain = functions
+    def __init__(self, program: object, functions: frozenset[Any]) -> None:
+        self._program, self.plain = program, functions
         self._modules: set[str] = set()
         self._seen: set[int] = set()
         self._left: deque[Held] = deque()
@@ -173,10 +174,15 @@ class _Search:
                 continue
             size, name = self.size, module.__name__
             self._enter(module, vars(module), name if name != "__main__" else _stem(module))
-            while self._left and len(self._seen) < VALUES_MAX:
-                self._meet(self._left.popleft())
+            self._meet_all()
             if self.size == size:
                 _BARREN[module] = form
+        self._enter(None, (self._program,), "the program", "{}")
+        self._meet_all()
+
+    def _meet_all(self) -> None:
+        while self._left and len(self._seen) < VALUES_MAX:
+            self._meet(self._left.popleft())
 
     def _enter(self, where: Any, many: Any, name: str, form: str = "{}.{}") -> None:
         """Remember what may lead to something.  Most values do not, and cost a look at the type."""
@@ -212,6 +218,10 @@ class _Search:
                 self._meet_many(held)
             elif kind is tuple:
                 self._enter(None, value, held.name, "{}[{!r}]")
+            elif kind is partial:
+                self._enter(None, (value.func, value.args, value.keywords), held.name, "{}")
+            elif kind is MethodType:
+                self._enter(None, (value.__func__, value.__self__), held.name, "{}")
             elif issubclass(kind, type):
                 if self._is_users(value):
                     self._enter(value, type.__getattribute__(value, "__dict__"), held.name)
@@ -273,7 +283,8 @@ class _Search:
         if type(inner) is FunctionType and id(inner) not in self._seen:
             self._seen.add(id(inner))
             self._meet_function(held._replace(value=inner))
-        if function.__globals__.get("__name__") in self._modules:
+        module = function.__globals__.get("__name__")
+        if module in self._modules or is_name_of_ours(str(module)):
             names = function.__code__.co_freevars
             for name, cell in zip(names, function.__closure__ or (), strict=True):
                 with suppress(ValueError):  # an empty one

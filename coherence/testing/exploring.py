@@ -89,10 +89,9 @@ def explore(
     wanted = _some_of((*AT_MOVES, *AT_MOMENTS, *IN_RUNS), faults, "faults")
     counts = not set(wanted).isdisjoint(AT_MOMENTS)
     kinds = _some_of(KINDS_FOUND, find, "find")
-    settings = Settings(
-        ScratchStores(), Before(), store, kinds, outcome, dict(workspace or {}), patience_s, counts
-    )
     program = with_agents(program, agents, check)
+    stores, before, options = ScratchStores(), Before(program), dict(workspace or {})
+    settings = Settings(stores, before, store, kinds, outcome, options, patience_s, counts)
     if grain not in ("call", "transaction"):
         raise BadArgument(f"grain is {grain!r}", remedy="'call' or 'transaction'")
     phases = _Phases(bound, beyond, reduce, walks if beyond else 0, seed)
@@ -138,8 +137,9 @@ def replay(
     """
     require_url(store)
     kinds = _some_of(KINDS_FOUND, find, "find")
-    settings = Settings(ScratchStores(), Before(), store, kinds, outcome, dict(workspace or {}))
     program, wanted = with_agents(program, agents, check), Token.parse(token)
+    stores, before, options = ScratchStores(), Before(program), dict(workspace or {})
+    settings = Settings(stores, before, store, kinds, outcome, options)
     settings = settings._replace(counts=wanted.fault is not None and not wanted.fault.agent)
 
     def missing(at: int, name: str) -> None:

@@ -56,16 +56,19 @@ def is_users(frame: FrameType) -> bool:
 
 def is_ours(frame: FrameType) -> bool:
     """Whether the code of `frame` belongs to this distribution."""
-    return _is_ours(str(frame.f_globals.get("__name__", "")))
+    return is_name_of_ours(str(frame.f_globals.get("__name__", "")))
 
 
 def is_module_of_users(module: ModuleType) -> bool:
     """Whether the user supplies a module."""
     file = getattr(module, "__file__", None)
-    return isinstance(file, str) and not _is_ours(module.__name__) and not _is_installed(file)
+    return (
+        isinstance(file, str) and not is_name_of_ours(module.__name__) and not _is_installed(file)
+    )
 
 
-def _is_ours(name: str) -> bool:
+def is_name_of_ours(name: str) -> bool:
+    """Whether a module of that name belongs to this distribution."""
     package = name.partition(".")[0]
     return package in OURS or package.startswith("coherence_")
 

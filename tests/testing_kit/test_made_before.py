@@ -1,6 +1,7 @@
 """Locks and the like that modules hold from before the program are those of each run."""
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import queue
@@ -371,3 +372,56 @@ def test_a_semaphore_that_a_run_leaves_makes_no_proof(monkeypatch):
     monkeypatch.setitem(globals(), "KEPT", {})
     result = explore(signed(kept(threading.Semaphore)), bound=None)
     assert result.verdict is ExplorationVerdict.UNDETERMINED
+
+
+# What the program has with it.
+
+
+def test_a_program_has_its_locks_with_it():
+    lock, turns = threading.Lock(), queue.Queue()
+    turns.put("turn")
+
+    @contextlib.contextmanager
+    def turn():
+        taken = turns.get()
+        try:
+            yield
+        finally:
+            turns.put(taken)
+
+    for held in (lambda: lock, turn):
+        require_both_orders(signed(held))
+    assert turns.qsize() == 1
+
+
+def test_agents_and_their_objects_have_theirs():
+    notes = Notes()
+
+    class Signer:
+        def __init__(self, notes):
+            self.notes = notes
+
+        def sign(self, agent):
+            with self.notes.lock:
+                agent.write("log.md", agent.read("log.md").text + agent.name)
+
+    def text(team):
+        return team.agent("clerk").read("log.md").text
+
+    def prepare(team):
+        team.agent("clerk").write("log.md", "")
+
+    def work(signer, agent):
+        signer.sign(agent)
+
+    for agents in (
+        {"ann": Signer(notes).sign, "bob": Signer(notes).sign},
+        {
+            "ann": functools.partial(work, Signer(notes)),
+            "bob": functools.partial(work, Signer(notes)),
+        },
+    ):
+        result = explore(prepare, agents, text, bound=None)
+        assert result.verdict is ExplorationVerdict.PROOF
+        assert set(result.outcomes) == {"'annbob'", "'bobann'"}
+    assert type(notes.lock) is LOCK

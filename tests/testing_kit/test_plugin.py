@@ -25,6 +25,37 @@ def add(agent, word):
     agent.update("plan.md", lambda text: text + word)
 
 def test{_TEST}"""
+LOCKED = """
+import threading
+import pytest
+
+class Notes:
+    def __init__(self):
+        self.lock = threading.Lock()
+
+@pytest.fixture
+def notes():
+    return Notes()
+
+def add(agent, word, lock):
+    with lock:
+        agent.write("plan.md", agent.read("plan.md").text + word)
+
+class TestBoth:
+    def setup_method(self):
+        self.notes = Notes()
+
+    @pytest.mark.explore(proof=True)
+    @pytest.mark.parametrize("own", [True, False])
+    def test_both_words_are_kept(self, team, notes, own):
+        lock = self.notes.lock if own else notes.lock
+        team.agent("setup").write("plan.md", "")
+        team.run(
+            ann=lambda: add(team.agent("ann"), "a", lock),
+            bob=lambda: add(team.agent("bob"), "b", lock),
+        )
+        assert sorted(team.agent("setup").read("plan.md").text) == ["a", "b"]
+"""
 TIMED = """
 import pytest
 from coherence import GrantTimeout
@@ -171,6 +202,12 @@ def test_other_fixtures_and_parameters_are_given_to_each_schedule(run):
     text = KEEPING.replace("(team)", "(team, tmp_path, word)").replace('"b"', "word")
     text = text.replace("def test", "@pytest.mark.parametrize('word', 'bc')\ndef test")
     run("import pytest\n" + text + "    assert tmp_path.exists()\n").assert_outcomes(passed=2)
+
+
+def test_locks_of_fixtures_and_of_the_test_are_those_of_each_schedule(run):
+    done = run(LOCKED, "-v")
+    done.assert_outcomes(passed=2)
+    done.stdout.fnmatch_lines(["*test_both_words_are_kept*: proof: 22 schedules, *"])
 
 
 def test_a_team_of_the_application_is_its_own(run):
