@@ -31,12 +31,13 @@ from types import (
     MemberDescriptorType,
     MethodType,
     ModuleType,
+    SimpleNamespace,
 )
 from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from coherence.testing.frames import is_module_of_users, is_name_of_ours
-from coherence.testing.instead import Container, Replaced, put
+from coherence.testing.instead import Container, Replaced, Slots, put
 
 #: Of no other function is anything asked: a value may do as it likes with that.
 _FUNCTIONS: Final = {FunctionType, BuiltinFunctionType, type}
@@ -230,7 +231,7 @@ class _Search:
 
     def _is_users(self, kind: type) -> bool:
         module = type.__getattribute__(kind, "__module__")
-        return type(module) is str and module in self._modules
+        return kind is SimpleNamespace or (type(module) is str and module in self._modules)
 
     def _is_replaced(self, held: Held) -> bool:
         """Whether it has a stand-in, or is one that a run has left."""
@@ -299,10 +300,17 @@ class _Search:
             self._enter(Container(many), many, held.name, "{}[{!r}]")
 
     def _meet_object(self, held: Held) -> None:
-        with suppress(AttributeError):  # an object with slots
+        with suppress(AttributeError):  # an object with slots alone
             attributes = object.__getattribute__(held.value, "__dict__")
             if type(attributes) is dict:
                 self._enter(Container(attributes), attributes, held.name)
+        for kind in type(held.value).__mro__:
+            for key, member in vars(kind).items() if self._is_users(kind) else ():
+                if type(member) is MemberDescriptorType:
+                    with suppress(AttributeError):  # an empty one
+                        value = member.__get__(held.value)
+                        name = f"{held.name}.{key}"
+                        self._left.append(Held(Slots(held.value), member, value, name))
 
 
 #: Modules in which nothing was found, with their form then.

@@ -16,8 +16,14 @@ class Container(NamedTuple):
     many: Any
 
 
+class Slots(NamedTuple):
+    """An object with slots, as the place of a value: the keys are the members of its class."""
+
+    of: Any
+
+
 Replaced: TypeAlias = tuple[Any, Any, Any]
-"""An object, or a `Container`; the name of an attribute, or a key; its value in the block."""
+"""A place, or an object; a key, or the name of an attribute; its value in the block."""
 
 
 def put(where: Any, key: Any, what: Any) -> None:
@@ -47,11 +53,15 @@ def _putting(where: Any, key: Any, what: Any) -> tuple[Any, ...]:
     """A call that has `what` there: a function and its arguments."""
     if type(where) is Container:
         return setitem, where.many, key, what
+    if type(where) is Slots:
+        return key.__set__, where.of, what
     return setattr, where, key, what
 
 
 def _putting_back(where: Any, key: Any) -> tuple[Any, ...]:
     """A call that cannot fail, and has there what is there now."""
+    if type(where) is Slots:
+        return key.__set__, where.of, key.__get__(where.of)
     if type(where) is not Container:
         value = vars(where)[key] if hasattr(where, "__dict__") else getattr(where, key)
         return setattr, where, key, value

@@ -10,6 +10,7 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -122,6 +123,11 @@ class Made:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
 def locked():
     lock = threading.Lock()
     return lambda: lock
@@ -132,6 +138,8 @@ PLACES = {
     "object": (Notes(), lambda: MADE.lock),
     "object of an object": (Outer(), lambda: MADE.notes.lock),
     "frozen object": (Frozen(), lambda: MADE.lock),
+    "slots": (Slotted(), lambda: MADE.lock),
+    "namespace": (SimpleNamespace(lock=threading.Lock()), lambda: MADE.lock),
     "queue of a class": (Turns(), lambda: MADE.lock()),
     "closure": (locked(), lambda: MADE()),
     "dictionary": ({"a": threading.Lock()}, lambda: MADE["a"]),
@@ -255,27 +263,23 @@ def test_the_locks_of_a_thread_are_its_own(monkeypatch):
     MADE.join()
 
 
-class Slots:
-    __slots__ = ("hidden",)
-
-
 @pytest.mark.parametrize("kind", ["threads", "tasks"])
 def test_one_that_is_not_found_makes_no_proof(kind, monkeypatch):
-    monkeypatch.setitem(globals(), "MADE", Slots())
-    MADE.hidden = queue.Queue() if kind == "threads" else asyncio.Queue()
+    made = queue.Queue() if kind == "threads" else asyncio.Queue()
+    monkeypatch.setitem(globals(), "MADE", {made})
 
     def program(team):
         def put():
-            MADE.hidden.put(team.agent("ann").list())
+            next(iter(MADE)).put(team.agent("ann").list())
 
-        team.run(ann=put, bob=lambda: MADE.hidden.get())
+        team.run(ann=put, bob=lambda: next(iter(MADE)).get())
 
     def of_tasks(team):
         async def put():
-            await MADE.hidden.put(await team.async_agent("ann").list())
+            await next(iter(MADE)).put(await team.async_agent("ann").list())
 
         async def get():
-            await MADE.hidden.get()
+            await next(iter(MADE)).get()
 
         team.run(ann=put, bob=get)
 
