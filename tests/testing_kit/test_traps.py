@@ -202,9 +202,14 @@ def test_7_a_task_that_a_foreign_thread_wakes_is_told():
 
         async def work():
             loop, come = asyncio.get_running_loop(), asyncio.Event()
-            thread = threading.Timer(0.01, loop.call_soon_threadsafe, [come.set])
-            threads.append(thread)
-            thread.start()
+
+            def wake():
+                while not come._waiters:
+                    pass
+                loop.call_soon_threadsafe(come.set)
+
+            threads.append(threading.Thread(target=wake))
+            threads[-1].start()
             await come.wait()
             await ann.read("plan")
 
