@@ -6,7 +6,9 @@ So is each use of what has a lock of its own: a condition, a semaphore, a queue.
 from __future__ import annotations
 
 import _thread
+import math
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,6 +80,8 @@ class Cooperative:
             stage.threads.step(self._access, f"{'use' if self._inner else 'acquire'} {self}")
         elif me is not None:
             stage.run.touch(me, self._access)
+        if stage.is_outside:
+            return self._take_outside(stage, blocking, timeout)
         while self._count:
             if not blocking or (until is not None and stage.run.now >= until):
                 return False
@@ -86,6 +90,18 @@ class Cooperative:
             else:
                 stage.threads.block(self._is_free, until, self)
         self._count, self._holder = 1, me
+        return True
+
+    def _take_outside(self, stage: Stage, blocking: bool, timeout: float) -> bool:
+        """Take it in real time, for a thread that is not of the run."""
+        until = time.monotonic() + timeout if timeout >= 0 else math.inf
+        while self._count and Stage.present is stage:
+            if not blocking or time.monotonic() >= until:
+                return False
+            stage.threads.pause()
+        if Stage.present is not stage:
+            return self.acquire(blocking, timeout)
+        self._count, self._holder = 1, None
         return True
 
     def release(self) -> None:

@@ -183,7 +183,11 @@ class ThreadRun:
             if time.monotonic() >= until:
                 self.has_given_outside = False
                 return False
-            self._pause(PAUSE_S)
+            self.pause()
+
+    def pause(self) -> None:
+        """A moment of real time."""
+        self._pause(PAUSE_S)
 
     def _others(self) -> bool:
         """Whether there are threads that are not scheduled, apart from those that wait for jobs."""

@@ -238,6 +238,30 @@ def test_a_list_that_a_program_shortens_is_put_back(monkeypatch):
     assert type(threading.Lock()) is LOCK
 
 
+def test_a_thread_outside_of_the_run_waits_for_a_lock_in_real_time(monkeypatch):
+    monkeypatch.setitem(globals(), "MADE", threading.Lock())
+    log = []
+
+    def takes():
+        log.append("comes")
+        with MADE:
+            log.append("takes")
+
+    def program(team):
+        log.clear()
+        thread = threading.Thread(target=takes)
+        with MADE:
+            thread.start()
+            for _ in range(10_000):
+                if log:
+                    team.agent("ann").list()
+            log.append("lets go")
+        thread.join()
+        return log
+
+    assert set(explore(program, schedules=20).outcomes) == {"['comes', 'lets go', 'takes']"}
+
+
 class Listener(threading.Thread):
     """A thread of the user's class, which ends with the test."""
 
