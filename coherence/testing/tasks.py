@@ -55,6 +55,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, tasks: TaskRun) -> None:
         self._tasks_of_agents, self._run_of_agents = tasks, tasks.run
+        self._thread_of_agents = threading.get_ident()
         self._selector_of_agents = _Selector(tasks)
         super().__init__(self._selector_of_agents)
 
@@ -71,7 +72,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self, *given: Any, **options: Any
     ) -> asyncio.Handle:
         """See `asyncio.AbstractEventLoop.call_soon_threadsafe`."""
-        self._tasks_of_agents.waker = threading.current_thread().name
+        if threading.get_ident() != self._thread_of_agents:
+            self._tasks_of_agents.waker = threading.current_thread().name
+            if not self._selector_of_agents.jobs:  # for which the loop waits
+                self._tasks_of_agents.woken()
         return super().call_soon_threadsafe(*given, **options)
 
     def time(self) -> float:
