@@ -259,7 +259,10 @@ def test_a_thread_outside_of_the_run_waits_for_a_lock_in_real_time(monkeypatch):
         thread.join()
         return log
 
-    assert set(explore(program, schedules=20).outcomes) == {"['comes', 'lets go', 'takes']"}
+    result = explore(program, schedules=20)
+    assert set(result.outcomes) == {"['comes', 'lets go', 'takes']"}
+    assert result.verdict is ExplorationVerdict.UNDETERMINED
+    assert f"has taken lock {__name__}.MADE" in str(result)
 
 
 class Listener(threading.Thread):
