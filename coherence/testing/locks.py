@@ -101,8 +101,9 @@ class Cooperative:
             stage.threads.pause()
         if Stage.present is not stage:
             return self.acquire(blocking, timeout)
-        thread = threading.current_thread().name
-        stage.run.doubts.append(f"a thread that is not scheduled, {thread}, has taken {self}")
+        if not self._quiet:
+            thread = threading.current_thread().name
+            stage.run.doubts.append(f"a thread that is not scheduled, {thread}, has taken {self}")
         self._count, self._holder = 1, None
         return True
 
