@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from _thread import LockType, allocate_lock
 from hashlib import blake2b
 from typing import Final
 
 from coherence.tokens import Counter, Estimate, installed
 from coherence.view import ESTIMATE, Served, View
-from message_passing.interrupts import Knock, start
+from message_passing.interrupts import start
 from message_passing.ports import Clock
 
 #: The part of the time since the last count that a tokenizer may use, and the most that it saves.
@@ -44,22 +45,23 @@ class Installed:
 
     def __call__(self) -> Counter:
         if self._found is None and not self._is_late:
-            done = Knock()
+            done = allocate_lock()
+            done.acquire()
             try:
                 name = "coherence-tokenizer"
                 start(threading.Thread(target=self._find, args=(done,), name=name, daemon=True))
             except RuntimeError:  # the process ends
                 self._find(done)
-            self._is_late = not done.wait(LOAD_S)
+            self._is_late = not done.acquire(timeout=LOAD_S)
         return self._found or Estimate()
 
-    def _find(self, done: Knock) -> None:
+    def _find(self, done: LockType) -> None:
         found: Counter = Estimate()
         try:
             found = installed()
         finally:
             self._found = found
-            done()
+            done.release()
 
 
 _installed = Installed()

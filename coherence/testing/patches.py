@@ -17,6 +17,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any, TypeVar
 
+from coherence.runtime import token_counts
 from coherence.testing.adopted import Adoption
 from coherence.testing.before import Before
 from coherence.testing.frames import asker, is_between, is_importing, is_users, of_program, place_of
@@ -28,6 +29,7 @@ from coherence.testing.scheduler import Actor
 from coherence.testing.stage import Stage
 from coherence.testing.staged import StagedWorkspace
 from coherence.testing.task_locks import TaskLocks
+from coherence.tokens import Estimate
 from coherence.workspace.threads import TaskThreads
 from coherence.workspace.workspace import Workspace
 from message_passing.interrupts import Knock
@@ -60,6 +62,8 @@ class Patches:
             (Knock, "wait"): self._waiting(),
             (Workspace, "__init__"): self._opening(Workspace.__init__),
             (TaskThreads, "run"): self._in_place(TaskThreads.run),
+            # To load a tokenizer takes longer than many runs.
+            (token_counts, "_installed"): Estimate,
         }
         replaced: list[Replaced] = [(*key, what) for key, what in found.items()]
         replaced += self._made_before(replaced)

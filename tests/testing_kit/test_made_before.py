@@ -17,6 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from shared_locks import TASKS, THREADS
 
+from coherence.runtime import token_counts
 from coherence.testing import Deadlock, ExplorationVerdict, Found, explore
 
 LOCK = type(threading.Lock())
@@ -456,3 +457,16 @@ def test_agents_and_their_objects_have_theirs():
         assert result.verdict is ExplorationVerdict.PROOF
         assert set(result.outcomes) == {"'annbob'", "'bobann'"}
     assert type(notes.lock) is LOCK
+
+
+def test_no_run_loads_a_tokenizer(monkeypatch):
+    monkeypatch.setattr(token_counts, "installed", lambda: pytest.fail("it is loaded"))
+    monkeypatch.setattr(token_counts, "_installed", token_counts.Installed())
+
+    def program(team):
+        with team.agent("ann") as ann:
+            ann.write("plan.md", "one")
+            ann.read("plan.md")
+        return team.workspace.stats().total.reads
+
+    assert set(explore(program).outcomes) == {"1"}
