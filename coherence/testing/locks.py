@@ -80,7 +80,7 @@ class Cooperative:
             stage.threads.step(self._access, f"{'use' if self._inner else 'acquire'} {self}")
         elif me is not None:
             stage.run.touch(me, self._access)
-        if stage.is_outside:
+        if me is None and stage.threads.is_outside:
             return self._take_outside(stage, blocking, timeout)
         while self._count:
             if not blocking or (until is not None and stage.run.now >= until):

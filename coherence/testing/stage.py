@@ -78,11 +78,6 @@ class Stage:
             return None
         return self.tasks.me() or self.threads.me()
 
-    @property
-    def is_outside(self) -> bool:
-        """Whether this thread is neither the program's nor an agent's."""
-        return get_ident() != self._program and self.threads.me() is None
-
     @contextmanager
     def with_tasks(self, tasks: TaskAgents) -> Iterator[None]:
         """Until the end of the block, the agents are `tasks`."""

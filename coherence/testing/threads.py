@@ -185,6 +185,12 @@ class ThreadRun:
                 return False
             self.pause()
 
+    @property
+    def is_outside(self) -> bool:
+        """Whether this thread is neither the program's nor one that an agent has run in."""
+        ident = get_ident()
+        return ident != self._program and ident not in self._threads.values()
+
     def pause(self) -> None:
         """A moment of real time."""
         self._pause(PAUSE_S)
