@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ class ScratchStores:
         self._used: set[ScratchSchema] = set()
         #: Where the files are, and what removes it if `close` is not called.
         self._folder = ""
-        self._end: Callable[[], object] = lambda: None
+        self._ends: weakref.finalize[..., ScratchStores] | None = None
         #: Why a store that was asked for is not there.
         self.fault: ToolkitError | None = None
 
@@ -82,7 +82,8 @@ class ScratchStores:
             if not self._files:
                 # Named before it is made: an interrupt may come in between.
                 self._folder = os.path.join(tempfile.gettempdir(), f"coherence-{token_hex(8)}")
-                self._end = weakref.finalize(self, _remove, self._folder)
+                remove = partial(shutil.rmtree, self._folder, ignore_errors=True)
+                self._ends = weakref.finalize(self, remove)
                 os.mkdir(self._folder, mode=0o700)
             self._files[path] = Path(self._folder) / f"{len(self._files)}.db"
         return self._files[path]
@@ -107,19 +108,16 @@ class ScratchStores:
 
     def _remove_files(self) -> None:
         if self._folder:
-            _remove(self._folder)
+            shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""
-            self._end()
+        if self._ends is not None:
+            self._ends.detach()
 
     def close(self) -> None:
         """Remove what the stores have left."""
         self._forget()
         while self._schemas:
             self._schemas.popitem()[1].close()
-
-
-def _remove(folder: str) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def require_url(store: object) -> None:

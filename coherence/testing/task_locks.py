@@ -53,9 +53,6 @@ def _nothing(made: object) -> None:
     """As it is: it was found before the run, and put back as it was before the first."""
 
 
-_NO_THING: Final = Thing("lock", "")
-
-
 class TaskLocks:
     """Those of one run."""
 
@@ -82,9 +79,9 @@ class TaskLocks:
         """What has to be known of those that were made before the program."""
         for held in before:
             attributes = vars(held.value)
-            known = attributes.get(KNOWN) or Known(_NO_THING, self._stage, _nothing)
+            _, stage, begin = attributes.get(KNOWN) or (None, self._stage, _nothing)
             thing = Thing("lock", f"{held.kind} {held.name}")
-            yield Container(attributes), KNOWN, known._replace(thing=thing)
+            yield Container(attributes), KNOWN, Known(thing, stage, begin)
 
     def waits(self) -> Mapping[str, Waiting]:
         """Which tasks wait for a lock without end, and for whom."""
