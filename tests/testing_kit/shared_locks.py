@@ -1,10 +1,15 @@
-"""What agents of threads and of tasks may share, each as a lock: called, it is for a `with`."""
+"""What agents of threads and of tasks may share, each as a lock: called, it is for a `with`.
+
+And a program whose agents meet at one.
+"""
 
 import asyncio
 import contextlib
 import queue
 import threading
 from threading import Lock, RLock
+
+from coherence.testing import ExplorationVerdict, explore
 
 
 def token_of(tokens):
@@ -59,3 +64,30 @@ TASKS = {
     "condition": lambda: constant(asyncio.Condition()),
     "queue": lambda: token_of_tasks(asyncio.Queue()),
 }
+
+
+def signed(held):
+    """Two threads sign in turn."""
+
+    def program(team):
+        team.agent("clerk").write("log.md", "")
+
+        def sign(name):
+            def work():
+                with held():
+                    text = team.agent(name).read("log.md").text
+                    team.agent(name).write("log.md", text + name)
+
+            return work
+
+        team.run(ann=sign("ann"), bob=sign("bob"))
+        return team.agent("clerk").read("log.md").text
+
+    return program
+
+
+def require_both_orders(program):
+    result = explore(program, bound=None)
+    assert result.verdict is ExplorationVerdict.PROOF, result
+    assert set(result.outcomes) == {"'annbob'", "'bobann'"}
+    return result
