@@ -7,7 +7,6 @@ read, write and edit; nothing that was acknowledged is lost, nothing is doubled.
 
 from __future__ import annotations
 
-import _imp
 import asyncio
 import gc
 import json
@@ -25,8 +24,7 @@ import pytest
 from interrupting import Cut, Moments
 from soaking import distance
 
-from coherence import AsyncWorkspace, Conflict, GrantTimeout, Lazy, Limits, Workspace, tokens
-from coherence.runtime import token_counts
+from coherence import AsyncWorkspace, Conflict, GrantTimeout, Lazy, Limits, Workspace
 from coherence.workspace.workspace import site_of
 from message_passing.errors import ToolkitError
 
@@ -445,45 +443,6 @@ def test_a_storm_of_signals(tmp_path, request, kind):
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres"])
 def test_a_thousand_signals(tmp_path, request, kind):
     storm(url_of(kind, tmp_path, request), 1_000, seed=4)
-
-
-# An import that is cut off can leave a lock of Python's imports taken.
-
-
-def test_a_lock_of_imports_that_is_left_taken_delays_no_grant(monkeypatch):
-    monkeypatch.setattr(token_counts, "LOAD_S", 0.05)
-    monkeypatch.setattr(token_counts, "_installed", token_counts.Installed())
-    with Workspace(policy=POLICY) as workspace:
-        ann, bob = workspace.agent("ann"), workspace.agent("bob")
-        ann.write("doc", TEXT)
-        bob.read("doc")
-        _imp.acquire_lock()
-        try:
-            site_of(workspace).homes.accounts.begin()  # what was read is counted by the keeper
-            edit = ann.edit("doc")
-            edit.__enter__()
-            del edit  # and then it gives the grant back
-            with bob.edit("doc", wait_s=WAIT_S) as draft:
-                draft.text += "."
-            assert workspace.stats().total.reads == 1
-        finally:
-            _imp.release_lock()
-
-
-def test_no_tokenizer_is_imported_in_a_call(monkeypatch):
-    found = []
-
-    def find():
-        found.append(threading.current_thread())
-        return tokens.Estimate()
-
-    monkeypatch.setattr(token_counts, "installed", find)
-    monkeypatch.setattr(token_counts, "_installed", token_counts.Installed())
-    with Workspace() as workspace, workspace.agent("ann") as ann:
-        ann.write("doc", TEXT)
-        ann.read("doc")
-        workspace.stats()
-    assert [thread.name for thread in found] == ["coherence-tokenizer"]
 
 
 # The same for tasks: the exception falls into the event loop's thread.
