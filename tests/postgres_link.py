@@ -8,6 +8,7 @@ import shutil
 import socket
 import tempfile
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -38,16 +39,34 @@ class Trip:
 
         A statement whose name does not go with its execution is of psycopg's own.
         """
-        names, at = [], 0
-        while at < len(self.data):
-            kind, length = self.data[at : at + 1], int.from_bytes(self.data[at + 1 : at + 5], "big")
-            body = self.data[at + 5 : at + 1 + length]
+        names = []
+        for kind, body, _ in self._messages():
             if kind == b"B":  # Bind: portal and statement, each ended by a NUL
                 names.append(body.split(b"\0")[1].decode())
             elif kind == b"Q":
                 names.append("simple query")
-            at += 1 + length
         return names
+
+    def take_begun(self) -> bytes:
+        """Take out the message of which only a part was sent: it belongs to the next trip.
+
+        The server may answer the first messages while the last are being sent.
+        """
+        whole = max((end for _, _, end in self._messages()), default=0)
+        self.data, begun = self.data[:whole], self.data[whole:]
+        return begun
+
+    def _messages(self) -> Iterator[tuple[bytes, bytes, int]]:
+        """Each message that was sent whole: its kind, its body and where it ends."""
+        at = 0
+        while at < len(self.data):
+            kind = self.data[at : at + 1].strip(b"\0")  # what opens a connection has no kind
+            body = at + len(kind) + 4
+            end = body - 4 + int.from_bytes(self.data[body - 4 : body], "big")
+            if max(body, end) > len(self.data):
+                return
+            yield kind, self.data[body:end], end
+            at = end
 
 
 class Link:
@@ -161,7 +180,7 @@ class Link:
                 last[0].answered = True
                 return
             if last[0].answered:
-                last[0] = Trip(last[0].connection)
+                last[0] = Trip(last[0].connection, last[0].take_begun())
                 self.trips.append(last[0])
             last[0].data += data
 

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import threading
 from contextlib import closing
+from functools import partial
 from time import monotonic
 
 import pytest
@@ -36,20 +37,26 @@ def url(request, tmp_path):
 
 
 @pytest.fixture
-def team(url):
-    """A workspace with one agent, and a way to make mortals."""
+def mortal():
+    """A way to make mortals: they have ended after the test, however it ends."""
     made = []
 
-    def mortal(name, verb="join"):
+    def make(url, name, verb="join"):
         made.append(Mortal(url, name, verb))
         return made[-1]
 
-    with Workspace(url) as workspace:
-        workspace.agent("ann")
-        workspace.mortal = mortal
-        yield workspace
+    yield make
     for each in made:
         each.kill()
+
+
+@pytest.fixture
+def team(url, mortal):
+    """A workspace with one agent, and a way to make mortals."""
+    with Workspace(url) as workspace:
+        workspace.agent("ann")
+        workspace.mortal = partial(mortal, url)
+        yield workspace
 
 
 def names(workspace):
@@ -262,9 +269,9 @@ def opened(file):
         store.close()
 
 
-def test_the_lock_tells_across_process_tables(opened, file):
+def test_the_lock_tells_across_process_tables(opened, file, mortal):
     store = opened()
-    bob = Mortal(f"sqlite:///{file}", "bob")
+    bob = mortal(f"sqlite:///{file}", "bob")
     member = elsewhere(last(store, "bob"))
     assert not store.gone(member)
     bob.kill()
@@ -272,9 +279,9 @@ def test_the_lock_tells_across_process_tables(opened, file):
     assert not store.gone(elsewhere(last(store, "bob"), host="another boot"))
 
 
-def test_a_process_that_runs_another_program_now_is_gone(opened, file):
+def test_a_process_that_runs_another_program_now_is_gone(opened, file, mortal):
     store = opened()
-    bob = Mortal(f"sqlite:///{file}", "bob", "exec")
+    bob = mortal(f"sqlite:///{file}", "bob", "exec")
     assert store.gone(last(store, "bob"))
     bob.kill()
 
@@ -345,8 +352,8 @@ def test_a_membership_that_nobody_can_tell_of_is_a_matter_of_time(opened, monkey
     assert [member.agent for member in two.members()] == ["bob"]
 
 
-def test_one_that_only_looks_asks_the_same_lock(opened, file):
-    bob = Mortal(f"sqlite:///{file}", "bob")
+def test_one_that_only_looks_asks_the_same_lock(opened, file, mortal):
+    bob = mortal(f"sqlite:///{file}", "bob")
     looking = opened(readonly=True)
     assert [member.agent for member in looking.members()] == ["bob"]
     assert looking._membership.has_ended(elsewhere(last(looking, "bob"))) is False
@@ -430,9 +437,9 @@ def test_one_of_another_process_table_is_gone_when_its_lock_stays_free(postgres,
 
 
 @pytest.mark.slow
-def test_after_a_restart_of_the_server_no_lock_says_anything(postgres, postgres_url, pair):
+def test_after_a_restart_of_the_server_no_lock_says_anything(postgres, postgres_url, pair, mortal):
     one, two = pair
-    dan = Mortal(postgres_url, "dan")
+    dan = mortal(postgres_url, "dan")
     until(lambda: two._membership.has_ended(last(two, "dan")) is False)
     before, killed = last(two, "bob"), last(two, "dan")
     dan.kill()
@@ -490,32 +497,35 @@ class _Forging:
 
     def sendall(self, data):
         self._sink.sendall(
-            re.sub(rb"K\x00\x00\x00\x0c....", b"K\x00\x00\x00\x0c\x00\x00\x11\x11", data)
+            re.sub(rb"(?s)K\x00\x00\x00\x0c....", b"K\x00\x00\x00\x0c\x00\x00\x11\x11", data)
         )
 
     def __getattr__(self, name):
         return getattr(self._sink, name)
 
 
-def test_behind_a_pooler_there_are_leases_alone(postgres, postgres_url):
+@pytest.fixture
+def pooler(postgres_url):
+    with closing(Pooler(postgres_url)) as link:
+        yield link
+
+
+def test_behind_a_pooler_there_are_leases_alone(postgres, postgres_url, pooler, mortal):
     from coherence.stores.postgres import PostgresStore
 
-    link = Pooler(postgres_url)
-    dan = Mortal(link.url, "dan")
-    store = PostgresStore(link.url)
-    store.join("bob")
-    until(lambda: store._connections.life._keep_at > 0)
-    assert not holds(store)
-    assert last(store, "bob").life.lock == last(store, "dan").life.lock == ""
-    assert postgres.run("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
-    dan.kill()
-    assert store._membership.has_ended(last(store, "dan")) is None
-    assert not store.gone(last(store, "dan"))
-    assert [member.agent for member in store.members()] == ["bob", "dan"]
-    postgres.run("UPDATE coherence_member SET until = 1", postgres_url)
-    assert [member.agent for member in store.members()] == ["bob"], "dan was not heard of lately"
-    store.close()
-    link.close()
+    dan = mortal(pooler.url, "dan")
+    with closing(PostgresStore(pooler.url)) as store:
+        store.join("bob")
+        until(lambda: store._connections.life._keep_at > 0)
+        assert not holds(store)
+        assert last(store, "bob").life.lock == last(store, "dan").life.lock == ""
+        assert postgres.run("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+        dan.kill()
+        assert store._membership.has_ended(last(store, "dan")) is None
+        assert not store.gone(last(store, "dan"))
+        assert [member.agent for member in store.members()] == ["bob", "dan"]
+        postgres.run("UPDATE coherence_member SET until = 1", postgres_url)
+        assert [member.agent for member in store.members()] == ["bob"], "dan is silent too long"
 
 
 def test_one_of_another_machine_is_a_member_for_as_long_as_it_has_its_lock(
