@@ -1,10 +1,8 @@
 """Members whose processes end are members no longer; what nobody can tell is a matter of time."""
 
 import json
-import os
 import random
 import re
-import signal
 import sqlite3
 import sys
 import threading
@@ -122,8 +120,7 @@ def test_a_forked_child_does_not_stand_in_for_its_parent(team):
 @pytest.mark.slow(fast=1)
 def test_a_process_that_is_stopped_is_a_member(team):
     bob = team.mortal("bob")
-    bob.process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, bob.process.pid, os.WSTOPPED)
+    bob.stop()
     assert names(team) == ["ann", "bob"]
     assert not team._site.store.gone(last(team._site.store, "bob"))
 

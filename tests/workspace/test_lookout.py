@@ -1,7 +1,6 @@
 """A waiting agent notices that a process it waits for has ended; a lease is an hour here."""
 
 import asyncio
-import signal
 import subprocess
 import sys
 import threading
@@ -284,7 +283,7 @@ def test_a_strict_writer_that_is_taken_for_dead_waits_for_all_the_same(room):
     bob = room.other(STRICT).agent("bob")
     bob.write(PLAN, "one")
     reader = room.mortal("cyd", "share")
-    reader.process.send_signal(signal.SIGSTOP)  # it acknowledges nothing
+    reader.stop()  # it acknowledges nothing
     done = []
     writer = in_a_thread(lambda: done.append(bob.write(PLAN, "two")))
     until(lambda: state(room).unacked)
@@ -292,7 +291,7 @@ def test_a_strict_writer_that_is_taken_for_dead_waits_for_all_the_same(room):
     mistaken.carry({PLAN: [("bob", Leave(state(room).writer_serial))]})
     until(lambda: state(room).writer == "bob")
     assert not done
-    reader.process.send_signal(signal.SIGCONT)
+    reader.go_on()
     writer.join(60)
     assert [str(ref) for ref in done] == [f"{PLAN}@2"]
 
