@@ -21,7 +21,7 @@ from message_passing.process import Address
 
 Make: TypeAlias = Callable[[tuple[Address, ...]], Mapping[Address, Transport]]
 
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 30.0
 TEAM: Final = ("a", "b", "c")
 
 

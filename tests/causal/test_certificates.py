@@ -153,10 +153,10 @@ def test_certified_endpoints_need_no_key(tmp_path: Path, leaf) -> None:
             AsyncEndpoint("b", "ab", transports["b"]) as b,
         ):
             await a.send("b", b"private")
-            assert (await b.receive(timeout_s=20)).src == "a"
+            assert (await b.receive(timeout_s=60)).src == "a"
             await b.send("a", b"x" * 60_000)
-            assert len((await a.receive(timeout_s=20)).payload) == 60_000
-            await asyncio.gather(a.flush(timeout_s=20), b.flush(timeout_s=20))
+            assert len((await a.receive(timeout_s=60)).payload) == 60_000
+            await asyncio.gather(a.flush(timeout_s=60), b.flush(timeout_s=60))
             assert not a.refused + b.refused
 
     asyncio.run(main())

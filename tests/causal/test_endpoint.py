@@ -103,7 +103,7 @@ def test_no_message_before_its_cause() -> None:
             assert (await a.receive()).payload == b"seen"
             wire.let("b")
             assert [(await b.receive()).src for _ in range(2)] == ["a", "c"]
-            await c.flush(timeout_s=5)
+            await c.flush(timeout_s=60)
             assert c.secrets() == ()
 
     run(main)
@@ -125,7 +125,7 @@ def test_what_is_announced_ends_a_secret_without_its_owner() -> None:
             assert c.secrets() == ()
             assert a.backlog() == 2
             back.let("a")
-            await a.flush(timeout_s=5)
+            await a.flush(timeout_s=60)
 
     run(main)
 
@@ -172,7 +172,7 @@ def test_an_effect_waits_for_everything_before_it() -> None:
             with pytest.raises(Full):
                 await c.settled(job, timeout_s=0.01)
             wire.let("b")
-            await c.settled(job, timeout_s=5)
+            await c.settled(job, timeout_s=60)
             assert c.effects_allowed(job)
             assert (await b.receive()).payload == b"first"
 
@@ -192,7 +192,7 @@ def test_a_sender_waits_while_too_much_is_undelivered() -> None:
                 await a.send("b", b"", timeout_s=0.01)
             assert a.backlog() == 4
             wire.let("b")
-            assert await a.send("b", b"", timeout_s=5) == 5
+            assert await a.send("b", b"", timeout_s=60) == 5
             for number in range(5):
                 assert (await b.receive()).id == number + 1
 
@@ -207,8 +207,8 @@ def test_a_full_inbox_is_a_link_that_loses_and_nothing_is_lost() -> None:
             await rounds()
             assert b.refused["inbox-full"] > 0
             for number in range(100):
-                assert (await b.receive(timeout_s=10)).id == number + 1
-            await a.flush(timeout_s=10)
+                assert (await b.receive(timeout_s=60)).id == number + 1
+            await a.flush(timeout_s=60)
 
     run(main)
 
@@ -352,8 +352,8 @@ def test_nothing_that_is_replayed_moves_any_state() -> None:
                 await rounds()
             for end in ends:
                 for _ in range(6):
-                    await end.receive(timeout_s=5)
-            await asyncio.gather(*[end.flush(timeout_s=5) for end in ends])
+                    await end.receive(timeout_s=60)
+            await asyncio.gather(*[end.flush(timeout_s=60) for end in ends])
             await rounds()
             kinds = {type(p) for _, _, f in said for p in CODEC.decode(f).message.packets}
             assert kinds == {Data, Ack, Release}
@@ -377,7 +377,7 @@ def test_a_view_from_the_future_is_installed_before_the_packet_is_looked_at() ->
             await rounds()
             b.peer_down("c")
             await b.send("a", b"c is down")
-            assert (await a.receive(timeout_s=5)).src == "b"
+            assert (await a.receive(timeout_s=60)).src == "b"
             with pytest.raises(DepartedPeer):
                 await a.send("c", b"")
             before = a.state
@@ -398,9 +398,9 @@ def test_a_peer_that_has_closed_holds_its_messages_up_and_nobody_else() -> None:
             with pytest.raises(Full):
                 await a.flush(timeout_s=0.01)
             await a.send("c", b"goes on")
-            assert (await c.receive(timeout_s=5)).payload == b"goes on"
+            assert (await c.receive(timeout_s=60)).payload == b"goes on"
             a.peer_down("b")
-            await a.flush(timeout_s=5)
+            await a.flush(timeout_s=60)
             with pytest.raises(DepartedPeer):
                 await a.send("b", b"")
 
@@ -451,7 +451,7 @@ def test_an_interrupted_call_of_the_blocking_twin_takes_no_message(
             with pytest.raises(KeyboardInterrupt):
                 b.receive()
         a.send("b", b"kept")
-        assert b.receive(timeout_s=10).payload == b"kept"
+        assert b.receive(timeout_s=60).payload == b"kept"
 
 
 def test_the_blocking_twin(tmp_path: Path) -> None:
@@ -462,10 +462,10 @@ def test_the_blocking_twin(tmp_path: Path) -> None:
 
     with opened("a") as a, opened("b") as b:
         assert a.send("b", b"hello") == 1
-        assert b.receive(timeout_s=10) == Delivery("a", 1, b"hello")
-        a.flush(timeout_s=10)
+        assert b.receive(timeout_s=60) == Delivery("a", 1, b"hello")
+        a.flush(timeout_s=60)
         context = a.context()
-        a.settled(context, timeout_s=10)
+        a.settled(context, timeout_s=60)
         assert a.effects_allowed(context)
         assert (a.secrets(), a.held()) == ((), ())
         with pytest.raises(TimeoutError):
@@ -501,14 +501,14 @@ async def main():
             elif verb == "down":
                 me.peer_down(rest[0])
             elif verb == "take":
-                got = await me.receive(timeout_s=20)
+                got = await me.receive(timeout_s=60)
                 answer = f"{got.src} {got.payload.decode()}"
             elif verb == "held":
                 answer = str(len(me.held()))
             elif verb == "secrets":
                 answer = str(len(me.secrets()))
             elif verb == "flush":
-                await me.flush(timeout_s=20)
+                await me.flush(timeout_s=60)
             print(answer, flush=True)
 
 asyncio.run(main())

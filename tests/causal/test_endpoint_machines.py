@@ -101,17 +101,17 @@ def test_a_machine_runs_in_endpoints_and_returns_with_its_journal(
         async with opened("a") as a, opened("b") as b:
             await a.send("b", b"plan B")
             await a.send("c", b"the plan has changed")
-            assert await b.receive(timeout_s=5) == Delivery("a", 1, b"plan B")
+            assert await b.receive(timeout_s=60) == Delivery("a", 1, b"plan B")
             b.dealt_with()
             async with opened("c") as c:
-                assert (await c.receive(timeout_s=5)).payload == b"the plan has changed"
+                assert (await c.receive(timeout_s=60)).payload == b"the plan has changed"
                 await c.send("b", b"step 1 is approved")
             # c returns with a message that it has not finished, and one that may still wait.
             async with opened("c") as c:
-                assert (await c.receive(timeout_s=5)).payload == b"the plan has changed"
-                assert (await b.receive(timeout_s=5)).payload == b"step 1 is approved"
+                assert (await c.receive(timeout_s=60)).payload == b"the plan has changed"
+                assert (await b.receive(timeout_s=60)).payload == b"step 1 is approved"
                 for end in (a, b, c):
-                    await end.flush(timeout_s=5)
+                    await end.flush(timeout_s=60)
                 assert not (a.refused + b.refused + c.refused)
 
     run(main)
@@ -120,7 +120,7 @@ def test_a_machine_runs_in_endpoints_and_returns_with_its_journal(
 def test_the_blocking_endpoint_takes_a_machine_as_well() -> None:
     with Endpoint("a", "a", MemoryHub().transport(), machine=Mf95) as a:
         a.send("a", b"note")
-        assert a.receive(timeout_s=5).payload == b"note"
+        assert a.receive(timeout_s=60).payload == b"note"
 
 
 class Careless(Hybrid):
@@ -243,7 +243,7 @@ def test_a_timer_that_is_due_is_stepped_before_a_packet() -> None:
             a._alarm.time = lambda: late + 1
             noting.events.clear()
             await b.send("a", b"hello")
-            assert (await a.receive(timeout_s=5)).payload == b"hello"
+            assert (await a.receive(timeout_s=60)).payload == b"hello"
             assert [type(event) for event in noting.events] == [Timeout, Receive]
             # The timer is armed again, one period later.
             assert a._alarm.at == late + 61

@@ -414,19 +414,19 @@ def test_a_restarted_endpoint_goes_on_where_it_was(tmp_path: Path, machine: Any)
             await a.send("b", b"before b was there")
             await a.send("c", b"job")
             async with opened("c") as c:
-                assert (await c.receive(timeout_s=5)).payload == b"job"
+                assert (await c.receive(timeout_s=60)).payload == b"job"
                 assert len(c.secrets()) == 1
                 await c.send("b", b"relayed")
             # c dies with the secret, with a held message, and with a job not dealt with.
             async with opened("c") as c:
                 assert len(c.secrets()) == 1
                 assert len(c.held()) == 1
-                assert await c.receive(timeout_s=5) == Delivery("a", 2, b"job")
+                assert await c.receive(timeout_s=60) == Delivery("a", 2, b"job")
                 c.dealt_with()
                 async with opened("b") as b:
-                    got = [(await b.receive(timeout_s=10)).payload for _ in range(2)]
+                    got = [(await b.receive(timeout_s=60)).payload for _ in range(2)]
                     assert got == [b"before b was there", b"relayed"]
-                    await c.flush(timeout_s=10)
+                    await c.flush(timeout_s=60)
             async with opened("c") as c:
                 with pytest.raises(TimeoutError):
                     await c.receive(timeout_s=0.01)
@@ -449,7 +449,7 @@ def test_a_journal_is_compacted_and_means_the_same(
                 await b.send("a", b"y" * 50)
             for number in range(150):
                 assert (await a.receive()).id == number + 1
-            await a.flush(timeout_s=5)
+            await a.flush(timeout_s=60)
         again = Journal(tmp_path / "a")
         entries = again.open()
         again.close()
@@ -480,9 +480,9 @@ def test_the_machine_of_an_endpoint_is_settled_with_its_journal(
         async with opened("a", machine) as a, opened("b", machine), opened("c", machine) as c:
             await a.send("b", b"notice")
             await a.send("c", b"job")
-            await c.receive(timeout_s=5)
+            await c.receive(timeout_s=60)
             await c.send("b", b"relayed")
-            await c.flush(timeout_s=5)
+            await c.flush(timeout_s=60)
         written = (tmp_path / "c").read_bytes()
         with pytest.raises(WrongJournal, match="written by"):
             await opened("c", other).open()
@@ -533,9 +533,9 @@ def test_what_cannot_be_written_is_never_heard_of(
             disk.broken = set()
             journal = Journal(tmp_path / "a")
             async with AsyncEndpoint("a", "ab", hub.transport(), journal=journal) as a:
-                assert (await a.receive(timeout_s=5)).payload == b"not to be acknowledged"
+                assert (await a.receive(timeout_s=60)).payload == b"not to be acknowledged"
                 assert await a.send("b", b"again") == 2
-                assert (await b.receive(timeout_s=5)).payload == b"again"
+                assert (await b.receive(timeout_s=60)).payload == b"again"
 
     run(main)
 
@@ -583,7 +583,7 @@ def test_what_was_accepted_survives_a_compaction_that_fails(
             journal = Journal(tmp_path / "a")
             async with AsyncEndpoint("a", "ab", hub.transport(), journal=journal):
                 for id in accepted:
-                    assert (await b.receive(timeout_s=5)).id == id
+                    assert (await b.receive(timeout_s=60)).id == id
                 with pytest.raises(TimeoutError):
                     await b.receive(timeout_s=0.05)
 
@@ -659,7 +659,7 @@ def test_a_send_that_is_cancelled_has_sent_nothing(
                 timeout.reschedule(0)
             ended = (await asyncio.gather(sending, return_exceptions=True))[0]
             id = await a.send("b", b"next")
-            got = await b.receive(timeout_s=5)
+            got = await b.receive(timeout_s=60)
             # Not a class of ours: `timeout` and `TaskGroup` compare the class itself.
             if type(ended) in (TimeoutError, asyncio.CancelledError):
                 assert (id, got.payload) == (1, b"next")
@@ -683,8 +683,8 @@ def test_of_sends_at_once_all_but_the_first_may_be_cancelled_too_late(
             await asyncio.wait(sending)
             # The id tells.
             count = await a.send("b", b"last") - 1
-            got = [(await b.receive(timeout_s=5)).payload for _ in range(count)]
-            assert await b.receive(timeout_s=5) == Delivery("a", count + 1, b"last")
+            got = [(await b.receive(timeout_s=60)).payload for _ in range(count)]
+            assert await b.receive(timeout_s=60) == Delivery("a", count + 1, b"last")
             was_sent = b"%d" % number in got
             assert count == 2 + was_sent
             if sending[number].cancelled():
@@ -814,7 +814,7 @@ def test_sends_of_one_round_are_one_append_and_keep_the_limit(
             with pytest.raises(Full):
                 await a.send("b", b"", timeout_s=0.01)
             async with AsyncEndpoint("b", "ab", hub.transport()) as b:
-                got = {(await b.receive(timeout_s=5)).payload for _ in range(50)}
+                got = {(await b.receive(timeout_s=60)).payload for _ in range(50)}
                 assert got == {b"%d" % number for number in range(50)}
                 assert sorted(await asyncio.gather(*sending)) == list(range(1, 51))
 
@@ -880,7 +880,7 @@ def test_kill_9_and_back_loses_nothing_that_was_accepted(tmp_path: Path) -> None
                 stdout=subprocess.PIPE,
             )
             while not got or got[-1] != 9_999:
-                got.append(int((await b.receive(timeout_s=20)).payload))
+                got.append(int((await b.receive(timeout_s=60)).payload))
             back.kill()
             await back.wait()
         # In order, nothing accepted missing; the one that was on its way at a kill may have been

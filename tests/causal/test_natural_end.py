@@ -38,7 +38,7 @@ async def agent(name):
                 for other in TEAM:
                     if other != name:
                         await me.send(other, b"stop")
-                await me.flush(timeout_s=20)
+                await me.flush(timeout_s=60)
                 break
         await me.close(flush_s=20)
         assert me.backlog() == 0

@@ -196,8 +196,8 @@ def test_no_forged_message_is_delivered_and_no_genuine_one_is_lost(tmp_path: Pat
             ):
                 for number in range(3):
                     await a.send("b", b"%d" % number)
-                got = [(await b.receive(timeout_s=20)).payload for _ in range(3)]
-                await a.flush(timeout_s=20)
+                got = [(await b.receive(timeout_s=60)).payload for _ in range(3)]
+                await a.flush(timeout_s=60)
                 assert b.refused == {"forged-frame": 1}
             server.close()
             return got

@@ -180,7 +180,7 @@ def test_silent_connections_keep_no_member_waiting(source: str, count: int, file
                 assert flood.stdout is not None
                 assert flood.stdout.readline() == "flooded\n"
                 await b.send("a", b"honest")
-                await b.flush(timeout_s=20)
+                await b.flush(timeout_s=60)
                 assert server.stdout.readline() == "honest crowded\n"
             finally:
                 flood.kill()

@@ -257,9 +257,7 @@ def greeted(
         reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/b")
         await talk(reader, writer)
         writer.close()
-        for _ in range(200):
-            if b.refusals:
-                break
+        while not b.refusals:
             await asyncio.sleep(0.01)
         await b.transport.close()
         handed = []
@@ -306,9 +304,7 @@ def test_a_wrong_key_is_noticed_on_both_sides(tmp_path: Path) -> None:
         a = await Station(StreamTransport(addresses, key=b"x" * 16)).start("a")
         b = await Station(StreamTransport(addresses, key=KEY)).start("b")
         a.transport.send("b", b"secret")
-        for _ in range(500):
-            if a.refusals:
-                break
+        while not a.refusals:
             await asyncio.sleep(0.01)
         await a.transport.close()
         await b.transport.close()
@@ -346,9 +342,7 @@ def test_another_life_by_a_known_name_is_refused(tmp_path: Path) -> None:
         for life in (b"first", b"second"):
             a = await Station(StreamTransport(addresses, key=KEY)).start("a", life)
             a.transport.send("b", life)
-            for _ in range(200):
-                if b.refusals or (life == b"first" and not b.frames.empty()):
-                    break
+            while not (b.refusals or (life == b"first" and not b.frames.empty())):
                 await asyncio.sleep(0.01)
             await a.transport.close()
         await b.transport.close()

@@ -137,7 +137,7 @@ class Contender:
     def finish(self) -> list[str]:
         """Wait for its end; the lines that were acknowledged."""
         self.process.wait(100)
-        self.reader.join(10)
+        self.reader.join(60)
         self.process.stdout.close()
         return [f"{self.name} {number}" for number in self.acknowledged if number != "ready"]
 
