@@ -132,6 +132,7 @@ def test_the_lock_of_absence_does_not_tangle_with_those_of_rows(
                 raise
 
         monkeypatch.setattr(PostgresTransaction, "_keep_absent", load_again)
+    before = deadlocks(postgres)
     stores = [Halting(PostgresStore(f"{postgres_url}&application_name={n}")) for n in NAMES]
     with Workspace(stores[0]) as here, Workspace(stores[1]) as there:
         ann, bob, cid = here.agent("ann"), there.agent("bob"), there.agent("cid")
@@ -157,7 +158,6 @@ def test_the_lock_of_absence_does_not_tangle_with_those_of_rows(
                 tx.write("y", "there is no x")
                 stores[0].halt = meanwhile
 
-        before = deadlocks(postgres)
         thread = threading.Thread(target=carefully, args=(second, faults), daemon=True)
         carefully(first, faults)
         thread.join(60)
@@ -183,8 +183,8 @@ def carefully(work, faults):
 def test_absence_under_load(postgres, postgres_url):
     """6 agents of 6 workspaces look for names while others make them, round after round."""
     agents, rounds, faults = 6, 5, []
-    rooms = [Workspace(postgres_url) for _ in range(agents)]
     start, before = threading.Barrier(agents), deadlocks(postgres)
+    rooms = [Workspace(postgres_url) for _ in range(agents)]
 
     def work(number):
         """Makes one name, having looked for two others: some are there already, some are not."""
@@ -217,9 +217,16 @@ def make(agent, names):
         tx.write(names[0], agent.name)
 
 
+OPEN = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+
+
 def deadlocks(postgres):
-    """How many the server has broken up so far."""
-    postgres.run("SELECT pg_stat_force_next_flush()")
+    """How many the server has broken up.  A connection tells at the latest when it has ended."""
+    while postgres.run(OPEN)[0][0]:
+        pass
     [(count,)] = postgres.run("SELECT sum(deadlocks) FROM pg_stat_database")
     return count
 
