@@ -116,6 +116,7 @@ def reading(team):
     team.run(ann=write, bob=look)
 
 
+@pytest.mark.slow(fast=2)
 @pytest.mark.parametrize("place", PLACES)
 def test_a_copy_is_stale_only_in_another_process_of_a_server(place, explored):
     assert explored(reading, place).verdict is ExplorationVerdict.PROOF
@@ -153,7 +154,7 @@ def _compared(program, explored):
             assert other.schedules == memory.schedules, place
 
 
-@pytest.mark.slow(fast=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_random_programs_have_the_outcomes_of_memory(seed, explored):
     _compared(_drawn(seed), explored)

@@ -16,6 +16,7 @@ from coherence.testing import ExplorationVerdict, explore, playing, replay
 STORM = Path(__file__).with_name("exploration_storm.py")
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres"])
 @pytest.mark.parametrize("interrupts", [15, pytest.param(300, marks=pytest.mark.slow)])
 def test_a_storm_of_interrupts(kind, interrupts, tmp_path, request):

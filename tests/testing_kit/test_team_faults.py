@@ -107,6 +107,7 @@ def test_an_agent_that_stalls_past_its_lease_is_fenced():
     assert "(('ann', 'fenced'), ('bob', 'kept'))" in result.outcomes
 
 
+@pytest.mark.slow
 def test_a_lost_answer_of_the_store_loses_and_doubles_no_update():
     def program(team):
         ann, bob, _ = programs.seed(team, "plan")
@@ -226,6 +227,7 @@ def test_faults_of_agents_in_tasks(fault):
         assert "(['ann'], 'b')" in result.outcomes
 
 
+@pytest.mark.slow
 def test_two_workspaces_and_two_runs_have_one_fault():
     """Each store counted its own moments, and each run began again: several died at once."""
 

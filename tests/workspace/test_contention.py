@@ -54,6 +54,7 @@ def team(rooms):
     return rooms.agents(*[f"w{i}" for i in range(4)]), 200 if rooms.store == "memory" else 25
 
 
+@pytest.mark.slow(fast=2)
 def test_plain_increments_are_all_there_or_refused(rooms, team):
     """The peer that a team would pick today loses about half of them, and says nothing."""
     agents, rounds = team
@@ -72,7 +73,7 @@ def test_plain_increments_are_all_there_or_refused(rooms, team):
     assert int(agents[0].read("count").text) == 4 * rounds - len(conflicts)
 
 
-@pytest.mark.slow(fast=3)
+@pytest.mark.slow(fast=2)
 def test_updates_are_all_there(rooms, team):
     agents, rounds = team
 

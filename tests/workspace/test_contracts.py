@@ -230,7 +230,7 @@ def test_contract_4_no_wait_at_all_takes_what_is_free(rooms):
     assert ann.read("plan.md").text == "by ann"
 
 
-@pytest.mark.slow(fast=2)
+@pytest.mark.slow(fast=1)
 def test_contract_4_a_writer_that_wakes_late_is_fenced_and_keeps_its_text(rooms):
     rooms.settings["policy"] = Lazy(grant_lease=0.5)
     ann, bob = rooms.agents("ann", "bob")
@@ -304,6 +304,7 @@ def test_contract_6_the_sole_holder_can_always_write(rooms):
     assert ann.read("plan.md").text == "234"
 
 
+@pytest.mark.slow(fast=2)
 def test_contract_7_a_reader_that_vanished_holds_nobody_up(rooms):
     ann, bob = rooms.agents("ann", "bob")
     ann.write("plan.md", "1")

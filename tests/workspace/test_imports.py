@@ -15,6 +15,7 @@ from coherence.workspace.workspace import site_of
 SCRIPT = Path(__file__).with_name("imports_of_calls.py")
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_a_tokenizer_alone_is_imported_and_in_a_thread_of_its_own(tmp_path, request, kind):
     if kind == "postgres":

@@ -156,8 +156,9 @@ def test_writing_again_what_was_made_is_refused(link):
 # A server that stops.
 
 
+@pytest.mark.slow(fast=1)
 @pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("how", ["cut", "fast", "immediate"])
+@pytest.mark.parametrize("how", ["immediate", "fast", "cut"])
 def test_writers_outlive_the_server(postgres, postgres_url, monkeypatch, how, times):
     monkeypatch.setattr(module, "CONNECT_S", 0.25)
     workspaces = [Workspace(postgres_url) for _ in range(2)]
