@@ -171,7 +171,7 @@ def test_a_database_of_schema_1_is_read_whole(postgres, schema_1):
 
 
 def test_a_database_of_schema_1_is_written_to(schema_1):
-    with Workspace(schema_1, policy=Lazy(grant_lease=0.2)) as workspace:
+    with Workspace(schema_1, policy=Lazy(grant_lease=0.5)) as workspace:
         agent = workspace.agent("carl")
         agent.read("plan.md")
         assert str(agent.write("plan.md", "five")) == "plan.md@5"
@@ -216,7 +216,7 @@ def schema_2(postgres_url):
 def test_a_database_of_schema_2_is_read_and_written(postgres, schema_2):
     with pytest.raises(StoreOlder, match="upgrade"):
         PostgresStore(schema_2, readonly=True)
-    with Workspace(schema_2, policy=Lazy(grant_lease=0.2)) as workspace:
+    with Workspace(schema_2, policy=Lazy(grant_lease=1.0)) as workspace:
         store = workspace._site.store
         assert workspace.identity == "1ad98024fa574bc1"
         assert workspace.names() == ["again.md", "code.bin", "held.md", "notes/ü.md", "plan.md"]

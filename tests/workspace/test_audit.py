@@ -258,9 +258,10 @@ def test_refused_writes_are_kept_if_asked_for(rooms):
     assert ann.read("plan.md").text == "two\n"
 
 
+@pytest.mark.slow(fast=1)
 def test_every_kind_of_refused_call_is_kept(rooms):
     rooms.settings["limits"] = Limits(refusals=100)
-    rooms.settings["policy"] = Lazy(grant_lease=0.2)
+    rooms.settings["policy"] = Lazy(grant_lease=0.5)
     ann, bob = rooms.agents("ann", "bob")
     ann.write("plan.md", "1")
     ann.write("plan.md", b"\0")

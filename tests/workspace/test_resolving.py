@@ -257,7 +257,7 @@ def test_an_update_does_not_bring_back_what_was_deleted_meanwhile(rooms, resolve
 # edit
 
 
-@pytest.mark.slow(fast=5)
+@pytest.mark.slow(fast=3)
 @pytest.mark.parametrize(
     ("text", "how", "ref"),
     [
@@ -270,7 +270,7 @@ def test_an_update_does_not_bring_back_what_was_deleted_meanwhile(rooms, resolve
     ids=["merged", "overlaps, resolved", "resolved", "overlaps", "given up"],
 )
 def test_a_draft_whose_grant_has_ended_is_merged_or_resolved(rooms, text, how, ref):
-    rooms.settings["policy"] = Lazy(grant_lease=0.2)
+    rooms.settings["policy"] = Lazy(grant_lease=0.5)
     ann, bob = rooms.agents("ann", "bob")
     ann.write("plan.md", BASE)
 
