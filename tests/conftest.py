@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def rewrite(request: pytest.FixtureRequest) -> bool:
     """Whether expected outputs are to be written, not compared."""
     return bool(request.config.getoption("--rewrite"))
+
+
+@pytest.fixture
+def mortal() -> Iterator[Callable[..., object]]:
+    """Makes processes as `mortals.Mortal` does: they have ended after the test, however it ends."""
+    from mortals import Mortal
+
+    made: list[Mortal] = []
+
+    def make(*given: str) -> Mortal:
+        made.append(Mortal(*given))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.kill()
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -8,7 +8,7 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -107,6 +107,26 @@ class Link:
         """Take connections again, and cut nothing more."""
         with self._lock:
             self._cut_at, self._up = None, True
+
+    def during(self, call: Callable[[], object]) -> list[list[str]]:
+        """The statements of each round trip while `call` lasts.
+
+        Those are left out that make a connection ready: their names are not in capitals.
+        """
+        self.forget()
+        call()
+        return [trip for trip in self.statements if trip and trip[0].isupper()]
+
+    def forget(self) -> None:
+        """Forget the round trips so far."""
+        with self._lock:
+            self.trips.clear()
+
+    @property
+    def statements(self) -> list[list[str]]:
+        """The statements of each round trip since `forget`."""
+        with self._lock:
+            return [trip.statements for trip in self.trips]
 
     def close(self) -> None:
         with self._lock:

@@ -257,8 +257,7 @@ def greeted(
         reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/b")
         await talk(reader, writer)
         writer.close()
-        while not b.refusals:
-            await asyncio.sleep(0.01)
+        await until(lambda: b.refusals)
         await b.transport.close()
         handed = []
         while not b.frames.empty():
@@ -304,8 +303,7 @@ def test_a_wrong_key_is_noticed_on_both_sides(tmp_path: Path) -> None:
         a = await Station(StreamTransport(addresses, key=b"x" * 16)).start("a")
         b = await Station(StreamTransport(addresses, key=KEY)).start("b")
         a.transport.send("b", b"secret")
-        while not a.refusals:
-            await asyncio.sleep(0.01)
+        await until(lambda: a.refusals)
         await a.transport.close()
         await b.transport.close()
         assert b.frames.empty()
@@ -339,11 +337,10 @@ def test_another_life_by_a_known_name_is_refused(tmp_path: Path) -> None:
     async def main() -> list[str]:
         addresses = {n: f"unix://{tmp_path}/{n}" for n in "ab"}
         b = await Station(StreamTransport(addresses, key=KEY)).start("b")
-        for life in (b"first", b"second"):
+        for life, came in ((b"first", b.frames.qsize), (b"second", lambda: b.refusals)):
             a = await Station(StreamTransport(addresses, key=KEY)).start("a", life)
             a.transport.send("b", life)
-            while not (b.refusals or (life == b"first" and not b.frames.empty())):
-                await asyncio.sleep(0.01)
+            await until(came)
             await a.transport.close()
         await b.transport.close()
         assert await b.next() == ("a", b"first")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from console_client import PLAN, Running, shown, source, working
-from mortals import Mortal
 
 from coherence import BadArgument, Workspace
 from coherence.errors import StoreFault
@@ -115,15 +114,15 @@ def test_a_page_learns_what_moves_on_every_store(stores):
 
 
 @pytest.mark.slow
-def test_a_process_that_was_killed_leaves_the_page(team, url, running):
+def test_a_process_that_was_killed_leaves_the_page(team, url, running, mortal):
     team.agent("ann").read(PLAN)
-    mortal = Mortal(url, "zed", "hold")
+    zed = mortal(url, "zed", "hold")
     with running.stream() as stream:
         page = Page()
         page.hear(*stream.next())
         follow(stream, page, lambda page: page.rows[PLAN]["holder"] == "zed")
         assert "zed" in page.agents
-        mortal.kill()
+        zed.kill()
         follow(stream, page, lambda page: page.rows[PLAN]["holder"] == "")
         follow(stream, page, lambda page: "zed" not in page.agents)
 

@@ -235,12 +235,7 @@ def link(postgres_url):
 
 def trips(link, call):
     """The statements of each round trip that `call` waits for."""
-    with link._lock:
-        link.trips.clear()
-    call()
-    with link._lock:
-        seen = [trip.statements for trip in link.trips]
-    return [trip for trip in seen if trip and trip[0].isupper() and "RING" not in trip]
+    return [trip for trip in link.during(call) if "RING" not in trip]
 
 
 def test_what_takes_one_round_trip_on_postgres(link):

@@ -12,7 +12,6 @@ from time import monotonic
 
 import pytest
 from crowd import PLANS, Crowd
-from mortals import Mortal
 from msgspec.structs import replace
 from postgres_link import Link
 from typer.testing import CliRunner
@@ -32,20 +31,6 @@ def url(request, tmp_path):
     if request.param == "postgres":
         return request.getfixturevalue("postgres").fresh()
     return f"sqlite:///{tmp_path}/team.db"
-
-
-@pytest.fixture
-def mortal():
-    """A way to make mortals: they have ended after the test, however it ends."""
-    made = []
-
-    def make(url, name, verb="join"):
-        made.append(Mortal(url, name, verb))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.kill()
 
 
 @pytest.fixture

@@ -38,12 +38,7 @@ def store(opened, link, monkeypatch):
 
 def trips(link, call):
     """The statements of each round trip of `call`, those of the thread that notifies left out."""
-    with link._lock:
-        link.trips.clear()
-    call()
-    with link._lock:
-        seen = [trip.statements for trip in link.trips]
-    return [trip for trip in seen if trip and trip[0].isupper() and trip != ["RING"]]
+    return [trip for trip in link.during(call) if trip != ["RING"]]
 
 
 def writing(store, version, content="mine", timers=(), saves=True):

@@ -4,11 +4,12 @@ import asyncio
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 import pytest
-from mortals import LEASE, PLAN, STRICT, Mortal
+from mortals import LEASE, PLAN, STRICT
 
 from coherence import AsyncWorkspace, Fenced, GrantTimeout, Workspace
 from coherence.messages import Acquire, Granted, Leave
@@ -31,23 +32,17 @@ def url(request, tmp_path):
 
 
 @pytest.fixture
-def room(url):
+def room(url, mortal):
     """A workspace on the store, others like it, and processes that can be killed."""
-    made, opened = [], []
-
-    def mortal(name, verb):
-        made.append(Mortal(url, name, verb))
-        return made[-1]
+    opened = []
 
     def other(policy=LEASE):
         opened.append(Workspace(url, policy=policy))
         return opened[-1]
 
     room = other()
-    room.mortal, room.other = mortal, other
+    room.mortal, room.other = partial(mortal, url), other
     yield room
-    for each in made:
-        each.kill()
     for each in opened:
         each.close()
 

@@ -51,17 +51,7 @@ LISTENING = {"SINCE", "RING", "MEET", "HOLD", "FREE", "RENEW", "MEMBERS"}
 
 def trips(link, call):
     """The statements of each round trip that `call` waits for."""
-    return [trip for trip in all_trips(link, call) if not LISTENING & set(trip)]
-
-
-def all_trips(link, call):
-    """The statements of each round trip meanwhile, those left out that make a connection ready."""
-    with link._lock:
-        link.trips.clear()
-    call()
-    with link._lock:
-        seen = [trip.statements for trip in link.trips]
-    return [trip for trip in seen if trip and trip[0].isupper()]
+    return [trip for trip in link.during(call) if not LISTENING & set(trip)]
 
 
 @pytest.fixture
@@ -149,7 +139,7 @@ def test_writes_of_its_own_are_not_read_back(link):
         agent = workspace.agent("ann")
         agent.write("plan.md", "0")
         settle(workspace._site.store, workspace._site.follower)
-        seen = all_trips(link, lambda: [agent.write("plan.md", str(n)) for n in range(1, 20)])
+        seen = link.during(lambda: [agent.write("plan.md", str(n)) for n in range(1, 20)])
         assert ["SINCE"] not in seen
         assert len([trip for trip in seen if "COMMIT" in trip]) == 19
 
@@ -174,13 +164,11 @@ def test_an_idle_process_costs_a_query_a_write(postgres_url):
         writer.write("plan.md", "0")
         settle(idle._site.store, idle._site.follower)
         writes = 30
-        with link._lock:
-            link.trips.clear()
+        link.forget()
         for number in range(writes):
             writer.write("plan.md", str(number))
             settle(idle._site.store, idle._site.follower, busy._site.store.head().seq)
-        with link._lock:
-            seen = [trip.statements for trip in link.trips]
+        seen = link.statements
         assert seen.count(["SINCE"]) <= writes + 1
         assert len(seen) <= 2 * writes
     link.close()
@@ -201,12 +189,10 @@ def test_a_process_in_which_nobody_waits_does_not_look_by_itself(link, monkeypat
             if len(waits) > 50:
                 enough.set()
 
-        with link._lock:
-            link.trips.clear()
+        link.forget()
         monkeypatch.setattr(store, "wait", counted)
         assert enough.wait(PATIENCE_S)
-        with link._lock:
-            assert ["SINCE"] not in [trip.statements for trip in link.trips]
+        assert ["SINCE"] not in link.statements
 
 
 @pytest.mark.parametrize(
@@ -223,10 +209,9 @@ def test_a_transaction_is_at_most_three_round_trips(link, agents, written, read,
     with block as tx:
         for name in names[:written]:
             tx.write(name, tx.read(name).text + "!")
-        link.trips.clear()
+        link.forget()
     assert len(tx.refs) == written
-    seen = [trip.statements for trip in link.trips if trip.statements]
-    own = [trip for trip in seen if trip[0].isupper() and not LISTENING & set(trip)]
+    own = [t for t in link.statements if t and t[0].isupper() and not LISTENING & set(t)]
     assert own[0][0] == "BEGIN"
     assert own[-1][-1] == "COMMIT"
     assert len(own) == cost
