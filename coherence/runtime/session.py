@@ -34,7 +34,7 @@ from coherence.policy import Visibility
 from coherence.runtime.caches import ASKING, AgentCaches, Asked, Caches
 from coherence.runtime.follower import Follower
 from coherence.runtime.homes import Batch, Homes, Reads, Refusals
-from coherence.runtime.keeper import Grant, Keeper
+from coherence.runtime.keeper import CLOSE_S, Grant, Keeper
 from coherence.runtime.lookout import Lookouts
 from coherence.runtime.served import ServedDigests
 from coherence.runtime.tracing import Tracing
@@ -86,6 +86,8 @@ class Session:
         self.parted = False
         #: One request at a time: the agent's own, or the renewal of its lease.
         self.asking = threading.RLock()
+        #: Held during the leave: a workspace does not close its store under one in another thread.
+        self.leaving = threading.RLock()
         self._lock, self._lookouts = shared.caches.lock, shared.lookouts
         self._clock = shared.caches.clock
         self._due = shared.caches.due
@@ -295,15 +297,23 @@ class Session:
 
     def settle(self) -> None:
         """Settle the state that an interrupt of this thread has left."""
-        free(self.asking)
+        free(self.asking, self.leaving)
         self.homes.settle()
 
     def leave(self) -> None:
-        """Depart: give up every copy and grant, in one transaction.  Idempotent."""
+        """Depart: give up every copy and grant, in one transaction.  Idempotent.
+
+        If another thread makes the agent leave, this waits for it, for at most `CLOSE_S`.
+        """
         if self.parted:
             return
         try:
-            self._leave()
+            try:
+                self.leaving.acquire(timeout=CLOSE_S)
+                if not self.parted:
+                    self._leave()
+            finally:
+                free(self.leaving)
         except ToolkitError:
             raise
         except BaseException:
@@ -325,7 +335,8 @@ class Session:
             self.homes.look(self.homes.store.leave, self.name, caches.session)
         except StoreFault as error:
             # Without a leave message the agent is forgotten at the next write or with its lease.
-            log.warning("%r left without a leave message: %s", self.name, error)
+            if not self.parted:
+                log.warning("%r left without a leave message: %s", self.name, error)
         self.fault = self.fault or AgentLeft(f"{self.name!r} has left")
         with self._lock:
             if everyone.agents.get(self.name) is caches:

@@ -296,7 +296,7 @@ class Site:
         for session in self.sessions.values():
             session.fault = fault
             session.caches.states.clear()
-            session.asking = threading.RLock()
+            session.asking, session.leaving = threading.RLock(), threading.RLock()
         self._joining = threading.RLock()
         self.homes.accounts.disown()
         forks.keep(self.store, self.homes, self.follower, self.keeper, self._shared)
