@@ -1,6 +1,7 @@
 """Threads that a program or a framework starts, and what they wait with."""
 
 import asyncio
+import os
 import queue
 import random
 import sys
@@ -25,6 +26,7 @@ from coherence.testing import (
     Nondeterminism,
     explore,
 )
+from coherence.testing.frames import is_importing
 
 
 def add(team, name, how):
@@ -508,9 +510,18 @@ def test_a_library_that_polls_for_what_is_outside_is_named():
 
 
 def test_a_long_import_is_not_stuck(tmp_path, monkeypatch):
-    slow = "import select\nselect.select([], [], [], 0.5)\n"
-    (tmp_path / "long_import.py").write_text(slow)
+    """The import ends once the watch has found it; without that look it does not end."""
+    reads, writes = os.pipe()
+    (tmp_path / "long_import.py").write_text(f"import os\nos.read({reads}, 1)\n")
     monkeypatch.syspath_prepend(tmp_path)
+
+    def found(stack):
+        importing = is_importing(stack)
+        if importing:
+            os.write(writes, b"x")
+        return importing
+
+    monkeypatch.setattr("coherence.testing.threads.is_importing", found)
 
     def program(team):
         sys.modules.pop("long_import", None)
@@ -523,7 +534,11 @@ def test_a_long_import_is_not_stuck(tmp_path, monkeypatch):
 
         team.run(ann=work)
 
-    result = explore(program, patience_s=0.1, bound=None)
+    try:
+        result = explore(program, patience_s=0.5, bound=None)
+    finally:
+        os.close(writes)
+        os.close(reads)
     assert result.verdict is ExplorationVerdict.PROOF, str(result)
 
 

@@ -241,7 +241,7 @@ def test_12_a_thread_that_hangs_is_named_and_hurts_no_later_run():
         team.run(ann=hangs, bob=lambda: bob.read("plan"))
 
     with pytest.raises(Stuck, match=r"ann \(runs, .*test_traps.py:\d+, after: read plan\)"):
-        explore(program, patience_s=0.1)
+        explore(program, patience_s=0.3)
     os.write(writes, b"x")
     os.close(reads)
     os.close(writes)
