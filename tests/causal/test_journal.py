@@ -442,8 +442,8 @@ def test_a_journal_is_compacted_and_means_the_same(
     async def main() -> None:
         hub = MemoryHub()
         journal = Journal(tmp_path / "a", sync=False)
-        a = AsyncEndpoint("a", "ab", hub.transport(), journal=journal, resend_after_s=0.05)
-        async with a, AsyncEndpoint("b", "ab", hub.transport(), resend_after_s=0.05) as b:
+        a = AsyncEndpoint("a", "ab", hub.transport(), journal=journal, resend_after_s=60.0)
+        async with a, AsyncEndpoint("b", "ab", hub.transport(), resend_after_s=60.0) as b:
             for _ in range(200):
                 await a.send("b", b"x" * 50)
                 await b.send("a", b"y" * 50)
