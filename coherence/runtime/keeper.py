@@ -33,7 +33,7 @@ RENEW_AT = 1 / 3
 IDLE_S = 10.0
 #: How often the owners of drafts are checked, in seconds: the end of a task wakes no keeper.
 LOOK_S = 1.0
-#: How long the end of a workspace waits for pending messages to homes, in seconds.
+#: How long a leave or a close waits for what other threads are sending to homes, in seconds.
 CLOSE_S = 2.0
 
 Key: TypeAlias = tuple[str, str]
