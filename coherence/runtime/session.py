@@ -4,8 +4,7 @@ A waiting agent sleeps until the answer is handed over, its deadline has come, o
 home is due, which no other process is certain to step.  It checks periodically whether the agents
 that it waits for live.
 
-An interrupted call leaves its resources where `forsake` finds them: the request under way and the
-grant in the caches.
+An interrupted call leaves its request and its grant in the caches, where `forsake` finds them.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ class Session:
         self.parted = False
         #: One request at a time: the agent's own, or the renewal of its lease.
         self.asking = threading.RLock()
-        #: Held during the leave: a workspace does not close its store under one in another thread.
+        #: Held during the leave: others that make the agent leave wait for it, `CLOSE_S` at most.
         self.leaving = threading.RLock()
         self._lock, self._lookouts = shared.caches.lock, shared.lookouts
         self._clock = shared.caches.clock
@@ -301,10 +300,7 @@ class Session:
         self.homes.settle()
 
     def leave(self) -> None:
-        """Depart: give up every copy and grant, in one transaction.  Idempotent.
-
-        If another thread makes the agent leave, this waits for it, for at most `CLOSE_S`.
-        """
+        """Depart: give up every copy and grant, in one transaction.  Idempotent."""
         if self.parted:
             return
         try:
