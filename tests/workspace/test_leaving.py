@@ -17,6 +17,7 @@ class Halting(MemoryStore):
     def __init__(self):
         super().__init__()
         self.halts, self.halted, self.go = "", threading.Event(), threading.Event()
+        self.left = []
 
     def _halt(self, name):
         if self.halts == name:
@@ -33,6 +34,7 @@ class Halting(MemoryStore):
         return super().transaction(publishes=publishes)
 
     def leave(self, agent, number):
+        self.left.append(agent)
         self._halt("leave")
         super().leave(agent, number)
 
@@ -79,10 +81,11 @@ def test_a_workspace_closes_once_an_agent_has_left_that_was_leaving(
         thread.join(30)
         assert not thread.is_alive()
     assert closed.is_set()
+    assert store.left == ["ann"]
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize("call", ["tally", "leave"])
+@pytest.mark.parametrize("call", CALLS)
 def test_a_leave_that_hangs_delays_a_close_for_a_while(leaving, store, call, caplog, monkeypatch):
     monkeypatch.setattr(session, "CLOSE_S", 0.0)
     workspace, left = leaving(call)
