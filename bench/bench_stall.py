@@ -136,8 +136,11 @@ class Contest:
             process.wait()
         with Workspace(self.url) as workspace:
             assert workspace.check() == []
-            left = [member.agent for member in workspace.members()]
-            assert left == [], f"{left} are members, and were killed"
+            begun = time.monotonic()
+            while left := [member.agent for member in workspace.members()]:
+                # The server finds the end of a process when it next reads from its connection.
+                assert time.monotonic() < begun + PATIENCE_S, f"{left} are members, and were killed"
+                pause(0.05)
             count = int(workspace.agent("auditor").read(COUNTER).text)
         added = Path(self.log).read_bytes().count(b"\n")
         # What was under way when a process was killed may have been made, and not noted.
