@@ -4,9 +4,10 @@ import gc
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,22 @@ def mortal() -> Iterator[Callable[..., object]]:
 def pytest_xdist_auto_num_workers() -> int:
     """Half as many again as there are cores: many tests wait for processes, servers and leases."""
     return min(8, (os.cpu_count() or 1) * 3 // 2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A command that has failed is shown with what it wrote: `check=True` alone hides it."""
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, subprocess.CalledProcessError):
+        written = (call.excinfo.value.stdout, call.excinfo.value.stderr)
+        texts = (
+            text.decode(errors="replace") if isinstance(text, bytes) else text or ""
+            for text in written
+        )
+        report.sections.append(("what the command wrote", "".join(texts)))
+    return report
 
 
 @pytest.hookimpl(tryfirst=True)
