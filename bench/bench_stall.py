@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -61,6 +61,14 @@ def pause(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
+def await_none(some: Callable[[], Collection[str]], what: str) -> None:
+    """Return when `some` gives no name any more; those that it gives for too long are told."""
+    begun = time.monotonic()
+    while left := some():
+        assert time.monotonic() < begun + PATIENCE_S, f"{sorted(left)} {what}"
+        pause(0.05)
+
+
 class Contest:
     """Processes that contend for a counter, and the log of what they have done."""
 
@@ -84,10 +92,11 @@ class Contest:
 
     def await_all(self) -> None:
         """Return when each process has added something since now."""
-        since, begun = time.monotonic(), time.monotonic()
-        while set(self.live) - {name for name, at in self.additions() if at > since}:
-            assert time.monotonic() < begun + PATIENCE_S, "a process makes no progress"
-            pause(0.05)
+        since = time.monotonic()
+        await_none(
+            lambda: set(self.live) - {name for name, at in self.additions() if at > since},
+            "make no progress",
+        )
 
     def additions(self, tail_bytes: int = 1 << 20) -> Iterator[tuple[str, float]]:
         """The process and the time of each of the newest additions, in order."""
@@ -135,11 +144,11 @@ class Contest:
         for process in self.live.values():
             process.wait()
         with Workspace(self.url) as workspace:
-            begun = time.monotonic()
-            while left := [member.agent for member in workspace.members()]:
-                # The server finds the end of a process when it next reads from its connection.
-                assert time.monotonic() < begun + PATIENCE_S, f"{left} are members, and were killed"
-                pause(0.05)
+            # The server finds the end of a process when it next reads from its connection.
+            await_none(
+                lambda: [member.agent for member in workspace.members()],
+                "are members, and were killed",
+            )
             # What is under way at the server may change between two looks of a check.
             assert [line for line in workspace.check() if line in workspace.check()] == []
             count = int(workspace.agent("auditor").read(COUNTER).text)

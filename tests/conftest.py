@@ -108,13 +108,11 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A command that has failed is shown with what it wrote: `check=True` alone hides it."""
     report = yield
-    if call.excinfo is not None and isinstance(call.excinfo.value, subprocess.CalledProcessError):
-        written = (call.excinfo.value.stdout, call.excinfo.value.stderr)
-        texts = (
-            text.decode(errors="replace") if isinstance(text, bytes) else text or ""
-            for text in written
-        )
-        report.sections.append(("what the command wrote", "".join(texts)))
+    error = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(error, subprocess.CalledProcessError):
+        for text in filter(None, (error.stdout, error.stderr)):
+            shown = text.decode(errors="replace") if isinstance(text, bytes) else text
+            report.sections.append(("what the command wrote", shown))
     return report
 
 
